@@ -1,0 +1,1 @@
+//! ferrio's event loop without Python.

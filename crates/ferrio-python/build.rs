@@ -1,0 +1,5 @@
+//! Gives the binding PyO3's interpreter switches (`Py_3_12`, `Py_GIL_DISABLED`, ...).
+
+fn main() {
+    pyo3_build_config::use_pyo3_cfgs();
+}

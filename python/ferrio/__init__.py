@@ -1,0 +1,1 @@
+"""ferrio: asyncio, whole, in Rust."""
