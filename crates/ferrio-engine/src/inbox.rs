@@ -1,0 +1,135 @@
+//! What other threads leave for the loop: they post, the loop takes.
+//!
+//! One atomic word says what the loop must know without a lock: whether there are items, whether somebody wants it awake,
+//! whether it sleeps. The wake fd is written only when the loop sleeps, and once a sleep.
+//!
+//! Invariants: `ITEMS` is set whenever the queue holds an item and the lock is free; whoever sets the first bit beside
+//! `SLEEPING` wakes the loop; no item is dropped under the lock (its drop may run any code, even code that posts).
+
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Mutex, lock};
+
+/// The queue holds items.
+const ITEMS: u32 = 1;
+/// [`Inbox::wake`] was called.
+const WOKEN: u32 = 2;
+/// The loop waits in the reactor, or is about to.
+const SLEEPING: u32 = 4;
+
+/// A queue that grew larger than this in a burst gives its memory back.
+const KEEP_CAPACITY: usize = 4096;
+
+/// Ends the loop's sleep, from any thread. Called at most once a sleep.
+pub trait Wake: Send + Sync + 'static {
+    /// Makes the wait that runs now, or the next one, return.
+    fn wake(&self);
+}
+
+struct Queue<T> {
+    items: Vec<T>,
+    closed: bool,
+}
+
+/// The queue between other threads and the loop; shared in an `Arc`.
+pub struct Inbox<T> {
+    /// `ITEMS`, `WOKEN`, `SLEEPING`. Posters set the first two, the loop clears them and owns the third.
+    state: AtomicU32,
+    /// Posters push, the loop swaps the whole list out.
+    queue: Mutex<Queue<T>>,
+    /// Touched by the loop only: the list that the next [`Inbox::take`] swaps in, so that steady traffic allocates nothing.
+    spare: Mutex<Vec<T>>,
+    wake: Box<dyn Wake>,
+}
+
+impl<T> Inbox<T> {
+    /// An empty inbox that ends the loop's sleep through `wake`.
+    pub fn new(wake: impl Wake) -> Self {
+        Self {
+            state: AtomicU32::new(0),
+            queue: Mutex::new(Queue { items: Vec::new(), closed: false }),
+            spare: Mutex::new(Vec::new()),
+            wake: Box::new(wake),
+        }
+    }
+
+    /// Leaves `item` for the loop and wakes it if it sleeps; callable from any thread.
+    ///
+    /// # Errors
+    ///
+    /// Hands the item back if the inbox is closed.
+    pub fn post(&self, item: T) -> Result<(), T> {
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            drop(queue);
+            return Err(item);
+        }
+        let first = queue.items.is_empty();
+        queue.items.push(item);
+        // Only the first item announces itself, and under the lock: a poster stopped between the push and the
+        // announcement would else hide the items that others posted after it.
+        let before = if first { self.state.fetch_or(ITEMS, Ordering::AcqRel) } else { ITEMS };
+        drop(queue);
+        if before == SLEEPING {
+            self.wake.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to take. One atomic load; the loop asks in each turn.
+    #[inline]
+    pub fn has_items(&self) -> bool {
+        self.state.load(Ordering::Acquire) & ITEMS != 0
+    }
+
+    /// Moves all items to `out`, in the order in which they were posted. For the loop's thread.
+    pub fn take(&self, out: &mut impl Extend<T>) {
+        let mut items = std::mem::take(&mut *lock(&self.spare));
+        let mut queue = lock(&self.queue);
+        std::mem::swap(&mut queue.items, &mut items);
+        self.state.fetch_and(!ITEMS, Ordering::AcqRel);
+        drop(queue);
+        out.extend(items.drain(..));
+        if items.capacity() <= KEEP_CAPACITY {
+            *lock(&self.spare) = items;
+        }
+    }
+
+    /// Wakes the loop, or keeps it from falling asleep once, without an item. Lock-free; callable from any thread.
+    pub fn wake(&self) {
+        if self.state.fetch_or(WOKEN, Ordering::AcqRel) == SLEEPING {
+            self.wake.wake();
+        }
+    }
+
+    /// Announces that the loop is about to sleep. False if there are items or somebody called [`Inbox::wake`] since the
+    /// last sleep: then don't sleep. After true, call [`Inbox::finish_sleep`] when awake again.
+    #[must_use]
+    pub fn prepare_sleep(&self) -> bool {
+        match self.state.compare_exchange(0, SLEEPING, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(_) => {
+                self.state.fetch_and(!WOKEN, Ordering::AcqRel);
+                false
+            }
+        }
+    }
+
+    /// The loop is awake: posts need not wake it.
+    pub fn finish_sleep(&self) {
+        self.state.fetch_and(!(SLEEPING | WOKEN), Ordering::AcqRel);
+    }
+
+    /// Refuses all later posts; what was posted and not taken.
+    pub fn close(&self) -> Vec<T> {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        self.state.fetch_and(!ITEMS, Ordering::AcqRel);
+        std::mem::take(&mut queue.items)
+    }
+}
+
+impl<T> std::fmt::Debug for Inbox<T> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Inbox").field("has_items", &self.has_items()).finish_non_exhaustive()
+    }
+}

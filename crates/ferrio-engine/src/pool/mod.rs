@@ -1,0 +1,194 @@
+//! Blocking jobs: a queue, and what its worker threads do.
+//!
+//! The pool makes no threads. [`Pool::submit`] tells the host when one more worker is worth starting, and the host's
+//! thread spends its life in [`Pool::work`], or calls [`Pool::next`] in a loop of its own. Invariants: a job is handed to
+//! exactly one worker or back to the host; no job is dropped or run under the lock; there are never more workers than the
+//! limit allowed when they were asked for.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+
+/// What became of a submitted job.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Submit<J> {
+    /// A worker that exists will take it.
+    Queued,
+    /// It is queued, and the host should start one more worker (which is counted already: see [`Pool::forget_worker`]).
+    Spawn,
+    /// The pool is closed; the job comes back.
+    Closed(J),
+}
+
+struct State<J> {
+    queue: VecDeque<J>,
+    /// Workers started, or asked for by `Submit::Spawn`, that did not end.
+    workers: usize,
+    /// Workers that wait for a job in [`Pool::next`].
+    idle: usize,
+    limit: usize,
+    closed: bool,
+}
+
+/// A queue of blocking jobs; shared in an `Arc`.
+pub struct Pool<J> {
+    state: Mutex<State<J>>,
+    /// A job was queued, or the pool closed.
+    job: Condvar,
+    /// The pool may have become idle.
+    quiet: Condvar,
+}
+
+impl<J> Pool<J> {
+    /// A pool of at most `limit` workers (at least one).
+    pub fn new(limit: usize) -> Self {
+        let state = State { queue: VecDeque::new(), workers: 0, idle: 0, limit: limit.max(1), closed: false };
+        Self { state: Mutex::new(state), job: Condvar::new(), quiet: Condvar::new() }
+    }
+
+    /// Queues `job`.
+    #[must_use = "Spawn asks for a worker, Closed hands the job back"]
+    pub fn submit(&self, job: J) -> Submit<J> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            drop(state);
+            return Submit::Closed(job);
+        }
+        state.queue.push_back(job);
+        if state.queue.len() > state.idle && state.workers < state.limit {
+            state.workers += 1;
+            return Submit::Spawn;
+        }
+        let notify = state.idle > 0;
+        drop(state);
+        if notify {
+            self.job.notify_one();
+        }
+        Submit::Queued
+    }
+
+    /// A worker's life: runs jobs until the pool shuts down.
+    pub fn work(&self, mut run: impl FnMut(J)) {
+        while let Some(job) = self.next() {
+            run(job);
+        }
+    }
+
+    /// Waits for a job. `None` ends the worker that asked, which must not ask again.
+    pub fn next(&self) -> Option<J> {
+        let mut state = lock(&self.state);
+        state.idle += 1;
+        loop {
+            if state.workers > state.limit {
+                break;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                state.idle -= 1;
+                return Some(job);
+            }
+            if state.closed {
+                break;
+            }
+            if state.idle == state.workers {
+                self.quiet.notify_all();
+            }
+            state = self.job.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        state.idle -= 1;
+        self.end_worker(state);
+        None
+    }
+
+    /// Takes back a worker that [`Submit::Spawn`] counted and that could not be started, or that died in a job.
+    pub fn forget_worker(&self) {
+        self.end_worker(lock(&self.state));
+    }
+
+    /// Workers that wait for a job.
+    pub fn idle(&self) -> usize {
+        lock(&self.state).idle
+    }
+
+    /// Workers that were asked for and did not end.
+    pub fn workers(&self) -> usize {
+        lock(&self.state).workers
+    }
+
+    /// Jobs that no worker has taken.
+    pub fn queued(&self) -> usize {
+        lock(&self.state).queue.len()
+    }
+
+    /// The greatest number of workers.
+    pub fn limit(&self) -> usize {
+        lock(&self.state).limit
+    }
+
+    /// Changes the greatest number of workers (at least one). Workers in excess end after their present job.
+    pub fn set_limit(&self, limit: usize) {
+        lock(&self.state).limit = limit.max(1);
+        self.job.notify_all();
+    }
+
+    /// Closes the pool and hands back the jobs that no worker has taken. Workers end after their present job.
+    #[must_use = "nobody else will run or cancel these jobs"]
+    pub fn shutdown(&self) -> Vec<J> {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        let jobs = std::mem::take(&mut state.queue);
+        drop(state);
+        self.job.notify_all();
+        jobs.into()
+    }
+
+    /// Closes the pool; the queued jobs still run, then the workers end.
+    pub fn close(&self) {
+        lock(&self.state).closed = true;
+        self.job.notify_all();
+    }
+
+    /// Waits until no job is queued and no worker is busy (in a closed pool: until all workers ended), at most for
+    /// `timeout`. Whether it came to that.
+    pub fn wait_idle(&self, timeout: Option<Duration>) -> bool {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = lock(&self.state);
+        loop {
+            let busy = if state.closed { state.workers } else { state.workers - state.idle };
+            if busy == 0 && state.queue.is_empty() {
+                return true;
+            }
+            state = match deadline {
+                None => self.quiet.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    let waited = self.quiet.wait_timeout(state, left);
+                    waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn end_worker(&self, mut state: MutexGuard<'_, State<J>>) {
+        state.workers -= 1;
+        drop(state);
+        self.quiet.notify_all();
+    }
+}
+
+impl<J> std::fmt::Debug for Pool<J> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = lock(&self.state);
+        formatter
+            .debug_struct("Pool")
+            .field("queued", &state.queue.len())
+            .field("workers", &state.workers)
+            .field("idle", &state.idle)
+            .field("limit", &state.limit)
+            .field("closed", &state.closed)
+            .finish()
+    }
+}

@@ -1,0 +1,232 @@
+//! The epoll backend, as the contract at the head of [`super`] describes it.
+//!
+//! Waits with a timeout use `epoll_pwait2`, whose timeout is in nanoseconds; where the kernel lacks it (before Linux 5.11, or
+//! under a seccomp filter that is older), a timerfd in the epoll set and a plain `epoll_wait`.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::{Event, Interest, Wait, Waker};
+use crate::sys;
+
+/// Marks the reactor's own descriptors (eventfd and timerfd); nobody may register with this token.
+const OWN_TOKEN: u64 = u64::MAX;
+
+/// The events of one wait, in a buffer that is used again.
+pub struct Events {
+    buffer: Vec<libc::epoll_event>,
+}
+
+impl Events {
+    /// Room for `capacity` events a wait (at least one); more of them stay with the kernel until the next wait.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { buffer: Vec::with_capacity(capacity.max(1)) }
+    }
+
+    /// How many events the last wait brought.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether the last wait brought no events.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Event number `index` of the last wait.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<Event> {
+        self.buffer.get(index).map(event)
+    }
+
+    /// The events of the last wait.
+    pub fn iter(&self) -> impl Iterator<Item = Event> {
+        self.buffer.iter().map(event)
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// A set of watched file descriptors. The waiting happens through `&self`, so that the reactor can be shared in an `Arc` and
+/// waited on while whatever owns the other halves of the loop is unborrowed.
+#[derive(Debug)]
+pub struct Reactor {
+    epoll: OwnedFd,
+    waker: Waker,
+    /// How many descriptors are registered, our own excepted. The loop's thread writes it.
+    watched: AtomicUsize,
+    /// Set once the kernel has refused `epoll_pwait2`.
+    lacks_pwait2: AtomicBool,
+    /// Made at the first wait that needs it.
+    timer: OnceLock<OwnedFd>,
+}
+
+impl Reactor {
+    /// An empty set.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, when the process is out of descriptors.
+    pub fn new() -> io::Result<Self> {
+        let (epoll, waker) = (sys::epoll_create()?, Waker::new()?);
+        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
+        sys::epoll_control(epoll.as_fd(), libc::EPOLL_CTL_ADD, waker.as_fd().as_raw_fd(), events, OWN_TOKEN)?;
+        Ok(Self {
+            epoll,
+            waker,
+            watched: AtomicUsize::new(0),
+            lacks_pwait2: AtomicBool::new(false),
+            timer: OnceLock::new(),
+        })
+    }
+
+    /// As [`Reactor::new`], on a kernel without `epoll_pwait2`, or as if on one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reactor::new`].
+    pub fn without_pwait2() -> io::Result<Self> {
+        let reactor = Self::new()?;
+        reactor.lacks_pwait2.store(true, Ordering::Relaxed);
+        Ok(reactor)
+    }
+
+    /// Watches `fd`; its events carry `token`, which may be anything but `u64::MAX`.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` for a registered descriptor, `PermissionDenied` for one that can't be watched (a regular file), else
+    /// the kernel's.
+    pub fn register(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        if token == OWN_TOKEN {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the token u64::MAX is the reactor's own",
+            ));
+        }
+        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_ADD, fd, flags(interest), token)?;
+        self.watched.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Changes token and interest of a registered descriptor. Sets an edge-triggered descriptor's edge again.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for a descriptor that isn't registered, else the kernel's.
+    pub fn modify(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        if token == OWN_TOKEN {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the token u64::MAX is the reactor's own",
+            ));
+        }
+        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_MOD, fd, flags(interest), token)
+    }
+
+    /// Watches `fd` no longer.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for a descriptor that isn't registered, else the kernel's.
+    pub fn deregister(&self, fd: RawFd) -> io::Result<()> {
+        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_DEL, fd, 0, 0)?;
+        self.watched.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many descriptors are registered.
+    #[inline]
+    pub fn watched(&self) -> usize {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    /// Waits for events and puts them into `events`, in place of what was there.
+    ///
+    /// # Errors
+    ///
+    /// `Interrupted` when a signal came (then `events` is empty), else the kernel's.
+    pub fn wait(&self, events: &mut Events, timeout: Wait) -> io::Result<()> {
+        let (epoll, buffer) = (self.epoll.as_fd(), &mut events.buffer);
+        match timeout {
+            Wait::Now => sys::epoll_wait(epoll, buffer, false)?,
+            Wait::Forever => sys::epoll_wait(epoll, buffer, true)?,
+            Wait::Until(duration) if duration.is_zero() => sys::epoll_wait(epoll, buffer, false)?,
+            Wait::Until(duration) => self.wait_for(buffer, duration)?,
+        }
+        // At most the eventfd and the timerfd are ours; the order of the others is of no meaning.
+        if let Some(own) = buffer.iter().position(is_own) {
+            buffer.swap_remove(own);
+            buffer.retain(|event| !is_own(event));
+        }
+        Ok(())
+    }
+
+    /// What ends this reactor's waits from other threads.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    fn wait_for(&self, buffer: &mut Vec<libc::epoll_event>, timeout: Duration) -> io::Result<()> {
+        if !self.lacks_pwait2.load(Ordering::Relaxed) {
+            match sys::epoll_pwait2(self.epoll.as_fd(), buffer, timeout) {
+                // Container sandboxes of the years before the call answer EPERM to what they don't know.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    self.lacks_pwait2.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        sys::timerfd_arm(self.timer()?.as_fd(), timeout)?;
+        sys::epoll_wait(self.epoll.as_fd(), buffer, true)
+    }
+
+    fn timer(&self) -> io::Result<&OwnedFd> {
+        if let Some(timer) = self.timer.get() {
+            return Ok(timer);
+        }
+        let timer = sys::timerfd()?;
+        // Edge-triggered, as the waker: an expiry that nobody waited for costs one early return, not a read.
+        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
+        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_ADD, timer.as_raw_fd(), events, OWN_TOKEN)?;
+        Ok(self.timer.get_or_init(|| timer))
+    }
+}
+
+fn is_own(event: &libc::epoll_event) -> bool {
+    event.u64 == OWN_TOKEN
+}
+
+fn flags(interest: Interest) -> u32 {
+    let mut flags = 0;
+    if interest.readable {
+        flags |= libc::EPOLLIN;
+    }
+    if interest.writable {
+        flags |= libc::EPOLLOUT;
+    }
+    if interest.edge {
+        flags |= libc::EPOLLET;
+    }
+    flags as u32
+}
+
+fn event(raw: &libc::epoll_event) -> Event {
+    let has = |flag: libc::c_int| raw.events & flag as u32 != 0;
+    Event {
+        token: raw.u64,
+        readable: has(libc::EPOLLIN),
+        writable: has(libc::EPOLLOUT),
+        hangup: has(libc::EPOLLHUP),
+        error: has(libc::EPOLLERR),
+    }
+}

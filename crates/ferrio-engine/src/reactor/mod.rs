@@ -1,0 +1,73 @@
+//! Readiness of file descriptors.
+//!
+//! # What a backend must do
+//!
+//! * `register`, `modify` and `deregister` may be called from the loop's thread while no wait runs, and take effect at the
+//!   next wait. A descriptor is registered at most once (`AlreadyExists`), and must be deregistered before it is closed.
+//! * Readiness is level-triggered unless [`Interest::edge`] is set.
+//! * `wait` blocks for no longer than it was told, give or take the kernel's timer slack. It may return early and without
+//!   events; whoever waits for a deadline looks at the clock.
+//! * `wait` never changes the set of descriptors and takes `&self`: it runs while the host's interpreter is released.
+//! * A signal ends `wait` with `ErrorKind::Interrupted`.
+//! * [`wake`](crate::Wake::wake) on a [`Waker`] ends the present or the next `wait`, from any thread, without an event of its own.
+//! * An error or a hang-up is reported whatever the interest was.
+
+mod epoll;
+mod wake;
+
+use std::time::Duration;
+
+pub use epoll::{Events, Reactor};
+pub use wake::Waker;
+
+/// What to watch a file descriptor for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Interest {
+    /// Watch for input, or the end of input.
+    pub readable: bool,
+    /// Watch for room to write.
+    pub writable: bool,
+    /// Report changes only, not states.
+    pub edge: bool,
+}
+
+impl Interest {
+    /// Input, level-triggered.
+    pub const READABLE: Interest = Interest { readable: true, writable: false, edge: false };
+    /// Room to write, level-triggered.
+    pub const WRITABLE: Interest = Interest { readable: false, writable: true, edge: false };
+    /// Both, level-triggered.
+    pub const BOTH: Interest = Interest { readable: true, writable: true, edge: false };
+
+    /// This interest, edge-triggered.
+    #[must_use]
+    pub const fn edge_triggered(self) -> Interest {
+        Interest { edge: true, ..self }
+    }
+}
+
+/// What happened to a file descriptor.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The number that the descriptor was registered with.
+    pub token: u64,
+    /// There is input, or the end of input.
+    pub readable: bool,
+    /// There is room to write.
+    pub writable: bool,
+    /// Both directions are closed.
+    pub hangup: bool,
+    /// An error is pending, or a pipe's reader has gone.
+    pub error: bool,
+}
+
+/// How long a wait may block.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// Not at all.
+    Now,
+    /// For this long.
+    Until(Duration),
+    /// Until an event or a wake-up.
+    Forever,
+}

@@ -1,0 +1,134 @@
+//! A 4-ary min-heap of 16-byte entries: four children lie in one cache line, and the tree is half as deep as a binary one.
+//!
+//! It knows no payloads and no cancellation. The invariant: no entry is smaller than its parent.
+
+use crate::clock::Nanos;
+
+const ARITY: usize = 4;
+
+/// Deadline, sequence number and slot as one integer, so that one comparison orders by deadline, then by insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry(u128);
+
+impl Entry {
+    #[inline]
+    pub(super) fn new(deadline: Nanos, sequence: u32, slot: u32) -> Self {
+        Entry((u128::from(deadline) << 64) | (u128::from(sequence) << 32) | u128::from(slot))
+    }
+
+    #[inline]
+    pub(super) fn deadline(self) -> Nanos {
+        (self.0 >> 64) as u64
+    }
+
+    #[inline]
+    pub(super) fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn with_sequence(self, sequence: u32) -> Self {
+        Entry::new(self.deadline(), sequence, self.slot())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Heap {
+    entries: Vec<Entry>,
+}
+
+impl Heap {
+    pub(super) fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The smallest entry.
+    #[inline]
+    pub(super) fn first(&self) -> Option<Entry> {
+        self.entries.first().copied()
+    }
+
+    /// The entry that [`Heap::pop_last`] would remove: not the largest, merely a leaf.
+    #[inline]
+    pub(super) fn last(&self) -> Option<Entry> {
+        self.entries.last().copied()
+    }
+
+    #[inline]
+    pub(super) fn pop_last(&mut self) {
+        self.entries.pop();
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        let mut hole = self.entries.len();
+        self.entries.push(entry);
+        while hole > 0 {
+            let parent = (hole - 1) / ARITY;
+            if self.entries[parent] <= entry {
+                break;
+            }
+            self.entries[hole] = self.entries[parent];
+            hole = parent;
+        }
+        self.entries[hole] = entry;
+    }
+
+    pub(super) fn pop_first(&mut self) {
+        if let Some(last) = self.entries.pop()
+            && !self.entries.is_empty()
+        {
+            self.sift_down(0, last);
+        }
+    }
+
+    /// Keeps the entries for which `keep` says so.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Entry) -> bool) {
+        self.entries.retain(|&entry| keep(entry));
+        for hole in (0..self.entries.len().div_ceil(ARITY)).rev() {
+            self.sift_down(hole, self.entries[hole]);
+        }
+    }
+
+    /// Gives the entries the sequence numbers 0, 1, ... in their order, and returns the next one.
+    #[cold]
+    pub(super) fn renumber(&mut self) -> u32 {
+        self.entries.sort_unstable(); // a sorted list is a heap
+        let mut next = 0;
+        for entry in &mut self.entries {
+            *entry = entry.with_sequence(next);
+            next += 1;
+        }
+        next
+    }
+
+    /// Empties the heap; its entries, smallest first.
+    pub(super) fn take_sorted(&mut self) -> Vec<Entry> {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable();
+        entries
+    }
+
+    /// Puts `entry` at `hole` or below it, moving smaller children up.
+    fn sift_down(&mut self, mut hole: usize, entry: Entry) {
+        let entries = self.entries.as_mut_slice();
+        loop {
+            let first_child = hole * ARITY + 1;
+            let Some(children) = entries.get(first_child..) else { break };
+            let Some(smallest) = children.iter().take(ARITY).enumerate().min_by_key(|(_, child)| **child)
+            else {
+                break;
+            };
+            if *smallest.1 >= entry {
+                break;
+            }
+            let (child, moved) = (first_child + smallest.0, *smallest.1);
+            entries[hole] = moved;
+            hole = child;
+        }
+        entries[hole] = entry;
+    }
+}

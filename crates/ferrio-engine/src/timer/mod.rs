@@ -1,0 +1,227 @@
+//! Timers: payloads that become due at a deadline, cancellable by key.
+//!
+//! A 4-ary heap (`heap.rs`) orders small entries (deadline, sequence number, slot); the payloads lie in a slab of slots
+//! with generations, so that a key kept too long finds nothing instead of a stranger's timer. Cancelling takes the
+//! payload out at once and leaves the heap's entry to die when it reaches the top, or when dead entries outnumber the
+//! live ones, or at once if it is the heap's last.
+//!
+//! Invariants: a slot is in the heap exactly once unless it is free; payloads with equal deadlines come out in the order
+//! of insertion; nothing here drops a payload except dropping [`Timers`] itself.
+
+mod heap;
+
+use std::num::NonZeroU32;
+
+use crate::clock::Nanos;
+use heap::{Entry, Heap};
+
+/// Below this many heap entries dead ones are left alone.
+const COMPACT_FROM: usize = 64;
+
+/// The end of the list of free slots.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Names one timer until it fires or is cancelled; afterwards it names nothing. `Option<TimerKey>` is as small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimerKey {
+    index: u32,
+    generation: NonZeroU32,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    /// Not in the heap; the next free slot.
+    Free(u32),
+    /// In the heap, to fire.
+    Live(T),
+    /// In the heap, cancelled.
+    Dead,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// Of the key that opens this slot; changes when the timer fires or is cancelled.
+    generation: NonZeroU32,
+    state: State<T>,
+}
+
+/// A set of timers with payloads of type `T`.
+#[derive(Debug)]
+pub struct Timers<T> {
+    heap: Heap,
+    slots: Vec<Slot<T>>,
+    free: u32,
+    live: usize,
+    sequence: u32,
+}
+
+impl<T> Timers<T> {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self { heap: Heap::new(), slots: Vec::new(), free: NO_SLOT, live: 0, sequence: 0 }
+    }
+
+    /// Adds a timer that is due at `deadline` (absolute, of the loop's clock) and returns its key.
+    ///
+    /// # Panics
+    ///
+    /// With 2^32 - 1 timers in the set.
+    pub fn insert(&mut self, deadline: Nanos, payload: T) -> TimerKey {
+        let index = self.free;
+        let key = match self.slots.get_mut(index as usize) {
+            Some(slot) => {
+                let State::Free(next) = std::mem::replace(&mut slot.state, State::Live(payload)) else {
+                    unreachable!("the free list holds free slots only")
+                };
+                self.free = next;
+                TimerKey { index, generation: slot.generation }
+            }
+            None => self.grow(payload),
+        };
+        if self.sequence == u32::MAX {
+            self.sequence = self.heap.renumber();
+        }
+        self.heap.push(Entry::new(deadline, self.sequence, key.index));
+        self.sequence += 1;
+        self.live += 1;
+        key
+    }
+
+    /// Cancels a timer and hands its payload back; `None` if it fired or was cancelled before.
+    pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let payload = retire(slot)?;
+        self.live -= 1;
+        if self.heap.last().is_some_and(|entry| entry.slot() == key.index) {
+            self.heap.pop_last();
+            self.release(key.index);
+        } else if self.heap.len() > COMPACT_FROM && self.live < self.heap.len() / 2 {
+            self.compact();
+        }
+        Some(payload)
+    }
+
+    /// The earliest deadline of a live timer.
+    pub fn next_deadline(&mut self) -> Option<Nanos> {
+        self.skip_dead().map(Entry::deadline)
+    }
+
+    /// Takes the earliest timer whose deadline is `now` or before.
+    pub fn pop_due(&mut self, now: Nanos) -> Option<T> {
+        let entry = self.skip_dead().filter(|entry| entry.deadline() <= now)?;
+        let payload = retire(&mut self.slots[entry.slot() as usize]);
+        self.heap.pop_first();
+        self.release(entry.slot());
+        self.live -= 1;
+        payload
+    }
+
+    /// The payload of a timer that neither fired nor was cancelled.
+    pub fn get(&self, key: TimerKey) -> Option<&T> {
+        match self.slots.get(key.index as usize) {
+            Some(Slot { generation, state: State::Live(payload) }) if *generation == key.generation => {
+                Some(payload)
+            }
+            _ => None,
+        }
+    }
+
+    /// How many timers are live.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether no timer is live.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// The live payloads in no particular order, for a garbage collector's traversal.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| match &slot.state {
+            State::Live(payload) => Some(payload),
+            State::Free(_) | State::Dead => None,
+        })
+    }
+
+    /// Takes all live payloads out, in the order in which they would have fired. Their keys name nothing afterwards.
+    pub fn drain(&mut self) -> Vec<T> {
+        let mut payloads = Vec::with_capacity(self.live);
+        for entry in self.heap.take_sorted() {
+            payloads.extend(retire(&mut self.slots[entry.slot() as usize]));
+            self.release(entry.slot());
+        }
+        self.live = 0;
+        payloads
+    }
+
+    /// Removes dead entries from the top; the first live one.
+    #[inline]
+    fn skip_dead(&mut self) -> Option<Entry> {
+        loop {
+            let entry = self.heap.first()?;
+            if matches!(self.slots[entry.slot() as usize].state, State::Live(_)) {
+                return Some(entry);
+            }
+            self.heap.pop_first();
+            self.release(entry.slot());
+        }
+    }
+
+    /// Removes all dead entries. Linear, and paid for by the cancellations that made at least half of the heap dead.
+    #[cold]
+    fn compact(&mut self) {
+        let (heap, slots, free) = (&mut self.heap, &mut self.slots, &mut self.free);
+        heap.retain(|entry| {
+            let slot = &mut slots[entry.slot() as usize];
+            let live = matches!(slot.state, State::Live(_));
+            if !live {
+                slot.state = State::Free(*free);
+                *free = entry.slot();
+            }
+            live
+        });
+    }
+
+    /// Puts a slot whose entry has left the heap on the free list.
+    #[inline]
+    fn release(&mut self, index: u32) {
+        self.slots[index as usize].state = State::Free(self.free);
+        self.free = index;
+    }
+
+    #[cold]
+    fn grow(&mut self, payload: T) -> TimerKey {
+        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index != NO_SLOT);
+        let index = index.expect("fewer than 2^32 - 1 timers");
+        let generation = NonZeroU32::MIN;
+        self.slots.push(Slot { generation, state: State::Live(payload) });
+        TimerKey { index, generation }
+    }
+}
+
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Takes a live slot's payload and outdates its keys; the slot stays in the heap, dead.
+#[inline]
+fn retire<T>(slot: &mut Slot<T>) -> Option<T> {
+    match std::mem::replace(&mut slot.state, State::Dead) {
+        State::Live(payload) => {
+            slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+            Some(payload)
+        }
+        other => {
+            slot.state = other;
+            None
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! One turn of the loop: which items are ready, and whether to wait.
+//!
+//! The engine decides, the host acts: it pops and runs the items, waits on the reactor and runs the events. Nothing here
+//! calls back into the host, so the host's items may use the engine freely between two calls. The invariant: while an
+//! item is ready, no plan says `Sleep`; and no more than `SKIP_TIME` plus one batch passes between two looks at the
+//! descriptors.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Nanos};
+use crate::inbox::Inbox;
+use crate::reactor::{Reactor, Wait};
+use crate::ready::ReadyQueue;
+use crate::timer::Timers;
+
+/// For how long a busy loop may leave the descriptors alone.
+const SKIP_TIME: Nanos = 50_000;
+
+/// For how many turns a busy loop may leave the descriptors alone.
+const SKIP_TURNS: u32 = 61;
+
+/// How many items may run between two looks at the clock while turns skip the poll.
+const ITEMS_A_LOOK: usize = 8;
+
+/// What to do at the end of a turn.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Plan {
+    /// Begin the next turn: there is work, and the descriptors were looked at a moment ago.
+    Skip,
+    /// Look at the descriptors without waiting.
+    Poll,
+    /// Nothing is ready: wait, with the host's interpreter released. The inbox knows that the loop sleeps.
+    Sleep(Wait),
+}
+
+impl Plan {
+    /// How long to wait; `None` if not even to look.
+    pub fn wait(self) -> Option<Wait> {
+        match self {
+            Plan::Skip => None,
+            Plan::Poll => Some(Wait::Now),
+            Plan::Sleep(wait) => Some(wait),
+        }
+    }
+}
+
+/// The last plan, until [`Engine::finish_wait`].
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Planned {
+    Nothing,
+    Poll,
+    Sleep,
+}
+
+/// The loop without its host.
+#[derive(Debug)]
+pub struct Engine<T> {
+    /// Items to run.
+    pub ready: ReadyQueue<T>,
+    /// Items to run later.
+    pub timers: Timers<T>,
+    /// The loop's time.
+    pub clock: Clock,
+    reactor: Arc<Reactor>,
+    inbox: Arc<Inbox<T>>,
+    planned: Planned,
+    /// Turns since the descriptors were last looked at.
+    skipped: u32,
+    /// When the first of these turns ended.
+    skipping_since: Nanos,
+    /// Items since the last look at the clock, while turns skip the poll.
+    unclocked: usize,
+    /// With a virtual clock: the last look at the descriptors brought no work, so time may jump.
+    looked: bool,
+}
+
+impl<T> Engine<T> {
+    /// An engine without work.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, when the process is out of descriptors.
+    pub fn new(clock: Clock) -> io::Result<Self> {
+        let reactor = Arc::new(Reactor::new()?);
+        let inbox = Arc::new(Inbox::new(reactor.waker()));
+        Ok(Self {
+            ready: ReadyQueue::new(),
+            timers: Timers::new(),
+            clock,
+            reactor,
+            inbox,
+            planned: Planned::Nothing,
+            skipped: 0,
+            skipping_since: 0,
+            unclocked: 0,
+            looked: false,
+        })
+    }
+
+    /// The watched descriptors; wait on a clone of the `Arc` while the engine is unborrowed.
+    #[inline]
+    pub fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
+    }
+
+    /// Where other threads post items.
+    #[inline]
+    pub fn inbox(&self) -> &Arc<Inbox<T>> {
+        &self.inbox
+    }
+
+    /// Takes the inbox, expires timers, and returns how many items this turn runs.
+    #[inline]
+    pub fn begin_turn(&mut self) -> usize {
+        if self.inbox.has_items() {
+            self.inbox.take(&mut self.ready);
+        }
+        if !self.timers.is_empty() {
+            let now = self.clock.now();
+            while let Some(item) = self.timers.pop_due(now) {
+                self.ready.push(item);
+            }
+        }
+        let batch = self.ready.len();
+        if batch > 0 {
+            self.looked = false;
+        }
+        self.unclocked += batch;
+        batch
+    }
+
+    /// Takes the next item to run.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        self.ready.pop()
+    }
+
+    /// Says how the turn ends. After it, wait as it says, then call [`Engine::finish_wait`].
+    ///
+    /// `external_work`: jobs are out that will post to the inbox (threads, child processes). A virtual clock stands still
+    /// while they are.
+    #[inline]
+    pub fn plan(&mut self, external_work: bool) -> Plan {
+        self.finish_wait(); // in case that an exception kept the host from it
+        if !self.ready.is_empty() || self.inbox.has_items() {
+            self.plan_busy()
+        } else {
+            self.plan_idle(external_work)
+        }
+    }
+
+    /// The wait, or the look, is over (or was left out, or failed).
+    #[inline]
+    pub fn finish_wait(&mut self) {
+        match self.planned {
+            Planned::Nothing => return,
+            Planned::Poll => {}
+            Planned::Sleep => self.inbox.finish_sleep(),
+        }
+        self.planned = Planned::Nothing;
+        self.skipped = 0;
+    }
+
+    fn plan_busy(&mut self) -> Plan {
+        // Nobody to look after: other threads announce themselves through the inbox's flag.
+        if self.reactor.watched() == 0 {
+            return Plan::Skip;
+        }
+        self.skipped += 1;
+        if self.skipped == 1 {
+            self.skipping_since = self.clock.now();
+            self.unclocked = 0;
+            return Plan::Skip;
+        }
+        if self.skipped < SKIP_TURNS {
+            if self.unclocked < ITEMS_A_LOOK {
+                return Plan::Skip;
+            }
+            self.unclocked = 0;
+            if self.clock.now().saturating_sub(self.skipping_since) < SKIP_TIME {
+                return Plan::Skip;
+            }
+        }
+        self.planned = Planned::Poll;
+        Plan::Poll
+    }
+
+    fn plan_idle(&mut self, external_work: bool) -> Plan {
+        let wait = match self.timers.next_deadline() {
+            Some(deadline) if self.clock.is_virtual() => {
+                if !external_work {
+                    return self.plan_jump(deadline);
+                }
+                Wait::Forever
+            }
+            Some(deadline) => match deadline.saturating_sub(self.clock.now()) {
+                0 => return self.plan_busy(),
+                left => Wait::Until(Duration::from_nanos(left)),
+            },
+            None => Wait::Forever,
+        };
+        if !self.inbox.prepare_sleep() {
+            return self.plan_busy();
+        }
+        self.planned = Planned::Sleep;
+        Plan::Sleep(wait)
+    }
+
+    /// With a virtual clock and all quiet: looks at the descriptors once, then moves the clock to the next deadline.
+    fn plan_jump(&mut self, deadline: Nanos) -> Plan {
+        if self.looked || self.reactor.watched() == 0 {
+            self.looked = false;
+            self.clock.advance_to(deadline);
+            return Plan::Skip;
+        }
+        self.looked = true;
+        self.planned = Planned::Poll;
+        Plan::Poll
+    }
+}
