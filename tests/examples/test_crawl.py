@@ -1,0 +1,17 @@
+"""crawl.py: every page once, in the order in which they come, never more than three at a time."""
+
+OUTPUT = """\
+/ (4 links)
+/blog (2 links)
+/docs (3 links)
+/shop (0 links)
+/team (1 links)
+/docs/install (1 links)
+/blog/first (1 links)
+/docs/api (0 links)
+8 pages, at most 3 at once
+"""
+
+
+def test_output(run_example):
+    assert run_example("crawl.py") == OUTPUT
