@@ -1,0 +1,136 @@
+"""Event loop policies: which loop `new_event_loop()` makes, and which loop is each thread's current one.
+
+Policies are how programs before Python 3.12 chose their loop; a `loop_factory` is how they do it now. ferrio
+keeps a policy of its own, beside the standard library's, so that `ferrio.run()` makes ferrio's loops whatever
+a program told the standard `asyncio`, and the other way round. What runs a loop lives in `runners`; the loop
+itself in the extension module.
+
+Invariant: without a policy set by the program, `new_event_loop()` returns a `ferrio.EventLoop`.
+"""
+
+import asyncio as standard
+import asyncio.events as standard_events
+import sys
+import warnings
+
+from ferrio._ferrio import EventLoop, _get_running_loop
+
+__all__ = (
+    "EventLoopPolicy",
+    "get_event_loop",
+    "get_event_loop_policy",
+    "new_event_loop",
+    "set_event_loop",
+    "set_event_loop_policy",
+)
+
+if sys.version_info < (3, 14):
+    _AbstractEventLoopPolicy = standard_events.AbstractEventLoopPolicy
+    _DefaultEventLoopPolicy = standard.DefaultEventLoopPolicy
+else:
+    # The public names warn there as soon as they are looked up, also for programs that have nothing to do
+    # with policies.
+    _AbstractEventLoopPolicy = standard_events._AbstractEventLoopPolicy
+    _DefaultEventLoopPolicy = standard._DefaultEventLoopPolicy
+
+
+class EventLoopPolicy(_DefaultEventLoopPolicy):
+    """The policy whose loops are ferrio's.
+
+    `asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())` makes the standard `asyncio` run on ferrio's
+    loop. All else is the interpreter's own default policy, with what that version does when a thread has no
+    current loop: Python 3.11 makes one in the main thread, 3.12 and 3.13 do so with a warning, 3.14 raises
+    `RuntimeError`.
+
+    `loop_factory` is called without arguments and returns the new loop; without it, `EventLoop` is called.
+    """
+
+    def __init__(self, loop_factory=None):
+        super().__init__()
+        self._ferrio_loop_factory = EventLoop if loop_factory is None else loop_factory
+
+    def _loop_factory(self):
+        return self._ferrio_loop_factory()
+
+
+_policy = None
+
+
+def get_event_loop_policy():
+    """Returns the policy that `new_event_loop`, `get_event_loop` and `set_event_loop` ask.
+
+    Warns (`DeprecationWarning`) on Python 3.14 and later, as asyncio does there.
+    """
+    _warn_deprecated("get_event_loop_policy")
+    return _get_event_loop_policy()
+
+
+def set_event_loop_policy(policy):
+    """Makes `policy` the one to ask; `None` brings ferrio's own back.
+
+    Raises `TypeError` if `policy` is neither `None` nor an `asyncio.AbstractEventLoopPolicy`. Warns
+    (`DeprecationWarning`) on Python 3.14 and later, as asyncio does there.
+    """
+    _warn_deprecated("set_event_loop_policy")
+    _set_event_loop_policy(policy)
+
+
+def new_event_loop():
+    """Returns a new loop, made by the policy: a `ferrio.EventLoop` unless the program set another policy."""
+    return _get_event_loop_policy().new_event_loop()
+
+
+def set_event_loop(loop):
+    """Makes `loop` (or none, with `None`) the current loop of this thread.
+
+    The standard `asyncio.get_event_loop()` returns it too, so that a library that imports `asyncio` finds the
+    loop of a program that imports `ferrio`. Raises `TypeError` if `loop` is neither `None` nor an event loop.
+    """
+    policy = _get_event_loop_policy()
+    policy.set_event_loop(loop)
+    theirs = standard_events._event_loop_policy
+    # A policy that the program gave to the standard asyncio may refuse loops which it didn't make: leave it
+    # alone.
+    if theirs is not policy and (theirs is None or type(theirs) is _DefaultEventLoopPolicy):
+        _standard_set_event_loop(loop)
+
+
+def get_event_loop():
+    """Returns the running loop, or else the current loop of this thread.
+
+    What happens where there is neither is the policy's to say: see `EventLoopPolicy`.
+    """
+    running = _get_running_loop()
+    if running is not None:
+        return running
+    return _get_event_loop_policy().get_event_loop()
+
+
+def _get_event_loop_policy():
+    global _policy
+    if _policy is None:
+        _policy = EventLoopPolicy()
+    return _policy
+
+
+def _set_event_loop_policy(policy):
+    global _policy
+    if policy is not None and not isinstance(policy, _AbstractEventLoopPolicy):
+        raise TypeError(
+            f"policy must be an instance of AbstractEventLoopPolicy or None, not {type(policy).__name__!r}"
+        )
+    _policy = policy
+
+
+def _warn_deprecated(name):
+    if sys.version_info >= (3, 14):
+        warnings.warn(
+            f"'asyncio.{name}' is deprecated and slated for removal in Python 3.16; "
+            "pass a loop_factory to run() or Runner instead",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+
+
+# Kept from before `install()`, which puts this module's function in its place.
+_standard_set_event_loop = standard_events.set_event_loop

@@ -1,0 +1,44 @@
+"""The command line, `python -m ferrio`: any program on ferrio, or an async prompt.
+
+Here the pieces are put together: the options are read (`options`), ferrio's names are put into `asyncio`, and
+the program (`program`) or the prompt (`repl`) runs. Nothing of this is imported by a program that imports
+ferrio.
+"""
+
+import os
+import sys
+
+import ferrio
+from ferrio import _policy
+from ferrio.cli import options, program
+
+__all__ = ("main",)
+
+
+def main():
+    """Does what `sys.argv` says; what the program raises comes out as if Python had run it itself."""
+    chosen = options.parse(sys.argv[1:])
+    ferrio.install()
+    _policy._set_event_loop_policy(_policy.EventLoopPolicy(_loop_factory(chosen)))
+    if chosen.debug:
+        # Loops ask the environment when they are made, and so do those of child processes.
+        os.environ["PYTHONASYNCIODEBUG"] = "1"
+    if chosen.kind == "repl":
+        from ferrio.cli import repl
+
+        sys.exit(repl.interact())
+    program.run(chosen.kind, chosen.program, chosen.arguments)
+
+
+def _loop_factory(chosen):
+    """What makes the program's loops, as the options say; `None` is the default."""
+    if not (chosen.debug or chosen.virtual_time):
+        return None
+
+    def make():
+        loop = ferrio.EventLoop(virtual_time=True) if chosen.virtual_time else ferrio.EventLoop()
+        if chosen.debug:
+            loop.set_debug(True)
+        return loop
+
+    return make

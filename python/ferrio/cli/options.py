@@ -1,0 +1,85 @@
+"""The options of `python -m ferrio`: what they are, and what a wrong one gets.
+
+Options of ferrio come before the program; everything after it is the program's own, as on Python's command
+line.
+"""
+
+import dataclasses
+import platform
+import sys
+
+import ferrio
+
+HELP = """\
+usage: python -m ferrio [options] FILE [arguments]
+       python -m ferrio [options] -m MODULE [arguments]
+       python -m ferrio [options] -c CODE [arguments]
+       python -m ferrio [options]
+
+Runs a Python program on ferrio, unchanged: `asyncio` is ferrio's in the whole program, and `await` may stand
+outside functions. FILE may be a script, a directory or zip file with a __main__.py, or - for standard input.
+Without a program: a prompt where `await` works. Statements that come from a pipe are run like typed ones.
+
+options:
+  -h, --help       this text
+  -V, --version    the versions of ferrio and Python
+  --debug          asyncio's debug mode: slow callbacks and forgotten coroutines are reported
+  --virtual-time   the clock of the loop jumps to the next deadline instead of waiting for it
+"""
+
+
+@dataclasses.dataclass
+class Options:
+    """What the command line asks for.
+
+    `kind`: "file", "module", "code" or "repl". `program`: the file, module or code. `arguments`: the
+    program's own.
+    """
+
+    kind: str = "repl"
+    program: str = ""
+    arguments: tuple = ()
+    debug: bool = False
+    virtual_time: bool = False
+
+
+def parse(arguments):
+    """Returns the `Options` in `arguments`. Raises `SystemExit` after --help, --version and errors (status
+    2).
+    """
+    chosen = Options()
+    for at, argument in enumerate(arguments):
+        rest = tuple(arguments[at + 1 :])
+        if argument == "--debug":
+            chosen.debug = True
+        elif argument == "--virtual-time":
+            chosen.virtual_time = True
+        elif argument in ("-h", "--help"):
+            sys.stdout.write(HELP)
+            raise SystemExit(0)
+        elif argument in ("-V", "--version"):
+            python = f"{platform.python_implementation()} {platform.python_version()}"
+            print(f"ferrio {ferrio.__version__} on {python}")
+            raise SystemExit(0)
+        elif argument[:2] in ("-m", "-c"):
+            # As with Python: `-m name` or `-mname`.
+            attached = argument[2:]
+            if not attached and not rest:
+                _refuse(f"{argument} needs {'a module' if argument == '-m' else 'code'} after it")
+            chosen.kind = "module" if argument[1] == "m" else "code"
+            chosen.program, chosen.arguments = (attached, rest) if attached else (rest[0], rest[1:])
+            return chosen
+        elif argument == "--" and rest:
+            chosen.kind, chosen.program, chosen.arguments = "file", rest[0], rest[1:]
+            return chosen
+        elif argument.startswith("-") and argument != "-":
+            _refuse(f"unknown option {argument}")
+        else:
+            chosen.kind, chosen.program, chosen.arguments = "file", argument, rest
+            return chosen
+    return chosen
+
+
+def _refuse(problem):
+    sys.stderr.write(f"ferrio: {problem}\nTry `python -m ferrio --help`.\n")
+    raise SystemExit(2)

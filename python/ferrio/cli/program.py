@@ -1,0 +1,215 @@
+"""Running a program as Python does: a file, a directory or zip file, a module, or code.
+
+`sys.argv`, `sys.path[0]`, `__main__` and its `__file__`, `__spec__` and `__package__` are those that Python
+itself would set, tracebacks begin with the program's first line, and exit codes are the program's. One thing
+is more than Python allows: `await` outside functions, which makes the whole body one coroutine, run on one
+loop.
+
+Invariant: the frames of this package never appear in what a failing program prints.
+"""
+
+import ast
+import importlib.machinery
+import importlib.util
+import inspect
+import linecache
+import os
+import pkgutil
+import sys
+import types
+
+from ferrio import runners
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def run(kind, program, arguments):
+    """Runs `program` with `arguments` in `sys.argv[1:]`.
+
+    `kind`: "file", "module" or "code". Raises what the program raises, and `SystemExit` where Python would
+    refuse to run it (no such file or module).
+    """
+    try:
+        if kind == "file":
+            code, main = _load_file(program, arguments)
+        elif kind == "module":
+            code, main = _load_module(program, arguments)
+        else:
+            code, main = _load_code(program, arguments)
+        _execute(code, main)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _hide_our_frames(error)
+        raise
+
+
+def compile_program(source, filename):
+    """Returns the code object of `source` (text, bytes or a syntax tree), in which `await` may stand outside
+    functions.
+    """
+    return compile(source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+def _execute(code, main):
+    """Runs `code` in the module `main`; on a loop if it awaits outside functions."""
+    if not code.co_flags & inspect.CO_COROUTINE:
+        exec(code, main.__dict__)
+        return
+    with runners.Runner() as runner:
+        runner.run(types.FunctionType(code, main.__dict__)())
+
+
+def _load_file(path, arguments):
+    sys.argv[:] = [path, *arguments]
+    if path == "-":
+        _prepend_path("")
+        return _compile_text(sys.stdin.read(), "<stdin>"), _new_main()
+    full = os.path.abspath(path)
+    if os.path.isdir(full) or _is_archive(full):
+        return _load_container(full)
+    try:
+        with open(full, "rb") as file:
+            source = file.read()
+    except OSError as error:
+        _refuse(f"can't open file {full!r}: [Errno {error.errno}] {error.strerror}", 2)
+    # Python follows a link to the script, so that the script finds the modules beside it.
+    _prepend_path(os.path.dirname(os.path.realpath(full) if os.path.islink(full) else full))
+    main = _new_main(full, importlib.machinery.SourceFileLoader("__main__", full))
+    return compile_program(source, full), main
+
+
+def _load_container(full):
+    """A directory or zip file: it goes to `sys.path`, and the `__main__` in it runs."""
+    _prepend_path(full)
+    spec = None
+    importer = pkgutil.get_importer(full)
+    if importer is not None:
+        spec = importer.find_spec("__main__")
+    if spec is None:
+        _refuse(f"can't find '__main__' module in {full!r}", 1)
+    main = _new_main(spec.origin, spec.loader)
+    main.__spec__, main.__package__, main.__cached__ = spec, "", spec.cached
+    return _code_of(spec), main
+
+
+def _load_module(name, arguments):
+    sys.argv[:] = ["-m", *arguments]
+    spec = _find_module(name)
+    sys.argv[0] = spec.origin
+    main = _new_main(spec.origin, spec.loader)
+    main.__spec__, main.__package__, main.__cached__ = spec, spec.parent, spec.cached
+    return _code_of(spec), main
+
+
+def _load_code(source, arguments):
+    sys.argv[:] = ["-c", *arguments]
+    _prepend_path("")
+    return _compile_text(source, "<string>"), _new_main()
+
+
+def _find_module(name):
+    """Returns the spec of the module that `-m name` runs: the module, or the `__main__` of the package."""
+    if name.startswith("."):
+        _refuse("Relative module names not supported", 1)
+    hint = f" (-m takes a module's name: try {name[:-3]!r})" if name.endswith(".py") else ""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise  # a parent package failed to import something else: its error says more
+        _refuse(
+            f"Error while finding module specification for {name!r} ({type(error).__name__}: {error}){hint}",
+            1,
+        )
+    if spec is None:
+        _refuse(f"No module named {name}{hint}", 1)
+    if spec.submodule_search_locations is not None:
+        inside = importlib.util.find_spec(f"{name}.__main__")
+        if inside is None:
+            reason = f"{name!r} is a package and cannot be directly executed"
+            _refuse(f"No module named {name}.__main__; {reason}", 1)
+        spec = inside
+    if spec.loader is None or not hasattr(spec.loader, "get_code"):
+        _refuse(f"No code object available for {name}", 1)
+    return spec
+
+
+def _code_of(spec):
+    """The code of a found module: its cached one, or compiled here if it awaits outside functions."""
+    try:
+        code = spec.loader.get_code(spec.name)
+    except SyntaxError:
+        source = spec.loader.get_source(spec.name)
+        code = compile_program(source, spec.origin)
+    if code is None:
+        _refuse(f"No code object available for {spec.name}", 1)
+    return code
+
+
+def _compile_text(source, filename):
+    code = compile_program(source, filename)
+    # From 3.13 on Python shows the lines of such code in tracebacks; earlier ones can't.
+    register = getattr(linecache, "_register_code", None)
+    if register is not None:
+        register(code, source, filename)
+    return code
+
+
+def _new_main(filename=None, loader=None):
+    """Puts a fresh `__main__` into `sys.modules` and returns it."""
+    main = types.ModuleType("__main__")
+    main.__builtins__ = sys.modules["builtins"]
+    main.__loader__ = importlib.machinery.BuiltinImporter if loader is None else loader
+    if filename is not None:
+        main.__file__, main.__cached__ = filename, None
+    # The old one, this command line's, must live on: its globals are cleared when it dies.
+    main_before.append(sys.modules["__main__"])
+    sys.modules["__main__"] = main
+    return main
+
+
+main_before = []
+
+
+def _prepend_path(directory):
+    """Puts `directory` where Python put the current one for `-m ferrio`; with -P Python puts none, and
+    neither do we.
+    """
+    if not sys.flags.safe_path:
+        sys.path[0] = directory
+
+
+def _is_archive(path):
+    importer = pkgutil.get_importer(path)
+    return importer is not None and not isinstance(importer, importlib.machinery.FileFinder)
+
+
+def _refuse(problem, status):
+    sys.stderr.write(f"{sys.executable}: {problem}\n")
+    raise SystemExit(status)
+
+
+def _hide_our_frames(error):
+    """Makes the traceback that `sys.excepthook` will get begin in the program.
+
+    The exception goes on to the interpreter, which knows the exit status (a KeyboardInterrupt ends the
+    process by SIGINT) and `-i`; but on its way it collects our frames again, so the hook is replaced at this
+    last moment.
+    """
+    first = error.__traceback__
+    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
+        first = first.tb_next
+    hook = sys.excepthook
+
+    def show(kind, raised, traceback):
+        if raised is error:
+            traceback = first
+            raised.__traceback__ = first
+        hook(kind, raised, traceback)
+
+    sys.excepthook = show
+
+
+def _is_ours(filename):
+    return filename.startswith(_PACKAGE + os.sep) or filename.startswith("<frozen importlib")

@@ -1,0 +1,187 @@
+"""Who awaits whom: the call graph of tasks and futures, captured or printed from inside the program.
+
+`capture_call_graph` returns the graph as data, `format_call_graph` as text, `print_call_graph` prints it:
+Python 3.14's functions, here on every Python. The links upwards ("awaited by") are kept by `Future` and
+`Task` themselves, in `_asyncio_awaited_by`; futures of the standard library have them from Python 3.14 on and
+show no waiters before.
+
+Invariant: nothing here runs unless it is called; the graph costs a program that doesn't look nothing but the
+links.
+"""
+
+import asyncio as standard
+import dataclasses
+import inspect
+import sys
+
+from ferrio import events, futures, tasks
+
+__all__ = (
+    "FrameCallGraphEntry",
+    "FutureCallGraph",
+    "capture_call_graph",
+    "format_call_graph",
+    "print_call_graph",
+)
+
+_SUSPENDABLE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
+_INDENT = "    "
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrameCallGraphEntry:
+    """One frame of a call stack: `frame` is the frame object."""
+
+    frame: object
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FutureCallGraph:
+    """A future or task, the stack of its coroutine, innermost frame first, and the graphs of those that await
+    it.
+
+    `future`: the `Future` or `Task`. `call_stack`: tuple of `FrameCallGraphEntry`, empty for a plain future.
+    `awaited_by`: tuple of `FutureCallGraph`.
+    """
+
+    future: object
+    call_stack: tuple
+    awaited_by: tuple
+
+
+def capture_call_graph(future=None, /, *, depth=1, limit=None):
+    """Returns the `FutureCallGraph` of `future`, or of the current task; `None` if there is no current task.
+
+    `depth`: for the current task, how many of the innermost frames to leave out (1: the call of this
+    function). `limit`: at most so many frames of each stack, the outermost if positive, the innermost if
+    negative; 0 captures no stacks, only who awaits whom.
+
+    Raises `RuntimeError` if there is no running loop and no `future` was given, `TypeError` if `future` is no
+    future.
+    """
+    loop = events._get_running_loop()
+    current = None if loop is None else tasks.current_task(loop=loop)
+    if future is None:
+        if loop is None:
+            raise RuntimeError(
+                "capture_call_graph() is called outside of a running event loop and no future was given: "
+                "pass the task to look at"
+            )
+        if current is None:
+            return None
+        future = current
+    _check_future(future)
+    if future is not current:
+        return _graph_of(future, limit)
+    stack = [] if limit == 0 else _running_stack(sys._getframe(depth))
+    return FutureCallGraph(future, _truncate(stack, limit), _waiters_of(future, limit))
+
+
+def format_call_graph(future=None, /, *, depth=1, limit=None):
+    """Returns the call graph of `future`, or of the current task, as text; empty if there is no current task.
+
+    Parameters and exceptions are those of `capture_call_graph`.
+    """
+    graph = capture_call_graph(future, depth=depth + 1, limit=limit)
+    if graph is None:
+        return ""
+    lines = []
+    _render(graph, lines, "")
+    return "\n".join(lines)
+
+
+def print_call_graph(future=None, /, *, file=None, depth=1, limit=None):
+    """Prints the call graph of `future`, or of the current task, to `file` (standard output without one).
+
+    The other parameters and the exceptions are those of `capture_call_graph`.
+    """
+    print(format_call_graph(future, depth=depth + 1, limit=limit), file=file)
+
+
+def _check_future(future):
+    if not isinstance(future, (futures.Future, standard.Future)):
+        raise TypeError(f"{future!r} object does not appear to be compatible with asyncio.Future")
+
+
+def _graph_of(future, limit):
+    """The graph of a future that doesn't run at this moment."""
+    _check_future(future)
+    stack = [] if limit == 0 else _suspended_stack(future)
+    return FutureCallGraph(future, _truncate(stack, limit), _waiters_of(future, limit))
+
+
+def _waiters_of(future, limit):
+    # A standard future of Python 3.13 or older doesn't know who awaits it.
+    waiters = getattr(future, "_asyncio_awaited_by", None) or ()
+    return tuple(_graph_of(waiter, limit) for waiter in waiters)
+
+
+def _suspended_stack(future):
+    """The frames of a task's coroutine and of what it awaits, innermost first."""
+    stack = []
+    get_coro = getattr(future, "get_coro", None)
+    awaitable = None if get_coro is None else get_coro()
+    while awaitable is not None:
+        if hasattr(awaitable, "cr_await"):
+            frame, awaitable = awaitable.cr_frame, awaitable.cr_await
+        elif hasattr(awaitable, "ag_await"):
+            frame, awaitable = awaitable.ag_frame, awaitable.ag_await
+        else:
+            break
+        if frame is not None:
+            stack.append(FrameCallGraphEntry(frame))
+    stack.reverse()
+    return stack
+
+
+def _running_stack(frame):
+    """The frames from `frame` down to the coroutine that the task runs, innermost first."""
+    stack = []
+    while frame is not None:
+        stack.append(FrameCallGraphEntry(frame))
+        caller = frame.f_back
+        # A coroutine called by a frame that can't suspend is the task's own: below it is the loop.
+        if _is_async(frame) and caller is not None and not caller.f_code.co_flags & _SUSPENDABLE:
+            break
+        frame = caller
+    return stack
+
+
+def _is_async(frame):
+    return frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+
+
+def _truncate(stack, limit):
+    if limit:
+        stack = stack[-limit:] if limit > 0 else stack[:-limit]
+    return tuple(stack)
+
+
+def _render(graph, lines, indent):
+    future = graph.future
+    if isinstance(future, (tasks.Task, standard.Task)):
+        lines.append(f"{indent}* Task(name={future.get_name()!r}, id={id(future):#x})")
+    else:
+        lines.append(f"{indent}* Future(id={id(future):#x})")
+    if graph.call_stack:
+        lines.append(f"{indent}  + Call stack:")
+        for entry in graph.call_stack:
+            code = entry.frame.f_code
+            lines.append(
+                f"{indent}  |   File {code.co_filename!r}, line {entry.frame.f_lineno}, in "
+                f"{_kind(code)}{code.co_qualname}()"
+            )
+    if graph.awaited_by:
+        lines.append(f"{indent}  + Awaited by:")
+        for waiter in graph.awaited_by:
+            _render(waiter, lines, indent + _INDENT)
+
+
+def _kind(code):
+    if code.co_flags & inspect.CO_COROUTINE:
+        return "async "
+    if code.co_flags & inspect.CO_ASYNC_GENERATOR:
+        return "async generator "
+    if code.co_flags & inspect.CO_GENERATOR:
+        return "generator "
+    return ""

@@ -1,0 +1,231 @@
+"""`run` and `Runner`: one loop from its making to its clean end.
+
+A runner makes the loop when it is first needed, runs coroutines on it one after the other, turns the first
+Ctrl-C into a cancellation of the one that runs, and at the end cancels what was left, closes async
+generators, waits for the executor's threads and closes the loop. Which loop is made is the policy's to say,
+or `loop_factory`'s.
+
+Invariant: whatever happened, after `close()` the loop is closed and SIGINT is handled as it was before.
+"""
+
+import contextvars
+import functools
+import inspect
+import signal
+import sys
+import threading
+
+from ferrio import coroutines, events, exceptions, tasks
+
+__all__ = ("Runner", "run")
+
+# Seconds that close() waits for the default executor's threads before it warns and goes on, as asyncio does.
+THREAD_JOIN_TIMEOUT = 300
+
+
+class Runner:
+    """Runs coroutines on one event loop, and ends it cleanly.
+
+        with ferrio.Runner() as runner:
+            runner.run(first())
+            runner.run(second())
+
+    `debug`: `True` or `False` to set the loop's debug mode, `None` to leave it. `loop_factory`: called
+    without arguments, returns the loop; without it the policy makes the loop (ferrio's, by default), which
+    also becomes the thread's current loop. One runner belongs to one thread. The meaning is that of
+    `asyncio.Runner`.
+    """
+
+    def __init__(self, *, debug=None, loop_factory=None):
+        self._debug = debug
+        self._loop_factory = loop_factory
+        self._loop = None
+        self._context = None
+        self._closed = False
+        self._interrupts = 0
+
+    def __enter__(self):
+        self._open()
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def run(self, coro, *, context=None):
+        """Runs `coro` until it is done and returns its result, or raises its exception.
+
+        `coro` is a coroutine or any other awaitable. It runs in `context`, or else in the context that all
+        the runs of this runner share. The first Ctrl-C cancels it, and `KeyboardInterrupt` is raised once it
+        has ended; a second one is raised at once.
+
+        Raises `RuntimeError` inside a running loop and after `close()`; what is not awaitable raises what
+        asyncio raises: `TypeError` from Python 3.14 on, `ValueError` before.
+        """
+        if events._get_running_loop() is not None:
+            raise RuntimeError(_already_running("Runner.run()", coro))
+        self._open()
+        task = self._loop.create_task(
+            _as_coroutine(coro), context=self._context if context is None else context
+        )
+        self._interrupts = 0
+        handler = self._catch_interrupts(task)
+        try:
+            return self._loop.run_until_complete(task)
+        except exceptions.CancelledError:
+            # Only our own cancellation becomes KeyboardInterrupt; one that the program asked for stays what
+            # it is. A task of a foreign task factory may be unable to tell them apart.
+            uncancel = getattr(task, "uncancel", None)
+            if self._interrupts > 0 and uncancel is not None and uncancel() == 0:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            if handler is not None and signal.getsignal(signal.SIGINT) is handler:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def get_loop(self):
+        """Returns the runner's loop, made at this call if there was none. Raises `RuntimeError` after
+        `close()`.
+        """
+        self._open()
+        return self._loop
+
+    def close(self):
+        """Cancels the tasks left and waits for them, closes async generators and the default executor, closes
+        the loop.
+
+        A second call does nothing, and so does the call on a runner that never made its loop.
+        """
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            _cancel_all_tasks(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(_shutdown_default_executor(loop))
+        finally:
+            if self._loop_factory is None:
+                events.set_event_loop(None)
+            loop.close()
+            self._loop = None
+            self._closed = True
+
+    def _open(self):
+        if self._closed:
+            raise RuntimeError("Runner is closed: make a new one, a closed loop can't run again")
+        if self._loop is not None:
+            return
+        if self._loop_factory is None:
+            loop = events.new_event_loop()
+            events.set_event_loop(loop)
+        else:
+            loop = self._loop_factory()
+        if self._debug is not None:
+            loop.set_debug(self._debug)
+        self._context = contextvars.copy_context()
+        self._loop = loop
+
+    def _catch_interrupts(self, task):
+        """Makes Ctrl-C cancel `task`; returns the handler set, or `None` where it isn't ours to handle."""
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return None
+        handler = functools.partial(self._interrupt, task)
+        try:
+            signal.signal(signal.SIGINT, handler)
+        except ValueError:  # an embedded interpreter whose main thread can't handle signals
+            return None
+        return handler
+
+    def _interrupt(self, task, signal_number, frame):
+        self._interrupts += 1
+        if self._interrupts > 1 or task.done():
+            raise KeyboardInterrupt
+        task.cancel()
+        # The loop may be waiting in the kernel and would see the cancellation only at its next event.
+        self._loop.call_soon_threadsafe(_nothing)
+
+
+def run(main, *, debug=None, loop_factory=None):
+    """Runs the coroutine (or other awaitable) `main` on a new loop and returns its result.
+
+        ferrio.run(main())
+
+    The loop is closed at the end, after the tasks left were cancelled and async generators and the default
+    executor were shut down. `debug` and `loop_factory` are those of `Runner`, which also says what is raised.
+    """
+    if events._get_running_loop() is not None:
+        raise RuntimeError(_already_running("asyncio.run()", main))
+    with Runner(debug=debug, loop_factory=loop_factory) as runner:
+        return runner.run(main)
+
+
+def _as_coroutine(awaitable):
+    if coroutines.iscoroutine(awaitable):
+        return awaitable
+    if inspect.isawaitable(awaitable):
+        return _wait_for_it(awaitable)
+    if sys.version_info >= (3, 14):
+        raise TypeError(
+            f"a coroutine, an asyncio.Future or an awaitable is required, got {awaitable!r}{_hint(awaitable)}"
+        )
+    raise ValueError(f"a coroutine was expected, got {awaitable!r}{_hint(awaitable)}")
+
+
+async def _wait_for_it(awaitable):
+    return await awaitable
+
+
+def _hint(candidate):
+    """What the caller of `run(candidate)` may have meant."""
+    name = getattr(candidate, "__name__", None)
+    if inspect.isasyncgenfunction(candidate) or inspect.isasyncgen(candidate):
+        return ": an async generator is read with `async for`, inside a coroutine"
+    if inspect.iscoroutinefunction(candidate):
+        return f": run() takes a coroutine, did you mean run({name}())?"
+    if inspect.isgenerator(candidate):
+        return ": a generator is no coroutine, is `async` missing before its `def`?"
+    if candidate is None:
+        return ": is the function that was called here missing its `async`?"
+    if inspect.isfunction(candidate):
+        return f": {name} is a plain function, is `async` missing before its `def`?"
+    return ""
+
+
+def _already_running(what, main):
+    name = getattr(main, "__name__", "main")
+    return (
+        f"{what} cannot be called from a running event loop: `await {name}()` here instead, "
+        f"or call it in another thread: `await ferrio.to_thread(ferrio.run, {name}())`"
+    )
+
+
+def _cancel_all_tasks(loop):
+    """Cancels every task of `loop`, waits for them, and reports the errors that they ended with."""
+    left = tasks.all_tasks(loop)
+    if not left:
+        return
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(tasks.gather(*left, return_exceptions=True))
+    for task in left:
+        if task.cancelled() or task.exception() is None:
+            continue
+        loop.call_exception_handler(
+            {
+                "message": "unhandled exception during asyncio.run() shutdown",
+                "exception": task.exception(),
+                "task": task,
+            }
+        )
+
+
+def _shutdown_default_executor(loop):
+    try:
+        return loop.shutdown_default_executor(THREAD_JOIN_TIMEOUT)
+    except TypeError:  # a foreign loop with the signature of Python 3.11, which has no time limit
+        return loop.shutdown_default_executor()
+
+
+def _nothing():
+    """What a loop is given to do so that it wakes up."""
