@@ -1,0 +1,228 @@
+"""Compare ferrio with asyncio and the other event loops: one interleaved run, a table, and JSON.
+
+This file holds the command: which scenarios, how many rounds, in which order.  The scenarios live in
+`scenarios/`, the processes in `worker.py` and `workers.py`, ratios and tables in `report.py`.
+
+Invariant: a round runs every implementation of a scenario before the next round begins (A B C, A B C, ...),
+so that what else the machine does hits all of them alike.
+"""
+
+import datetime
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+import report
+import scenarios
+import workers
+
+DESCRIPTION = "Compare ferrio with asyncio and other event loops, interleaved, pinned to one CPU."
+EPILOG = """\
+columns   ferrio       ferrio's own names (import ferrio as asyncio)
+          ferrio-std   the standard asyncio on ferrio's loop (loop_factory=ferrio.new_event_loop)
+          others       the standard asyncio on that package's loop
+figures   best/median of the rounds, nanoseconds an operation; "x ferrio" is how many times as fast as
+          the fastest peer ferrio is; "!" marks a row below its target: 1.5 for ferrio and 1 for
+          ferrio-std up to Python 3.13, 1 for both (first in the row) from 3.14
+
+examples  benches/run.py                                   everything, five rounds
+          benches/run.py --quick                           a tenth of the work, to see that all of it runs
+          benches/run.py --only 'queue|lock' --rounds 9    some rows, more carefully
+          benches/run.py --python .venv-bench/bin/python --json figures.json --markdown table.md
+"""
+SHARE_WARM, SHARE_QUICK = 0.02, 0.1
+LIMIT = 60.0
+"""Seconds that one measurement may take before its process is ended and the row counts as failed."""
+
+
+def main() -> int:
+    """Run the command; returns the exit status."""
+    parser = workers.common_options(DESCRIPTION, EPILOG)
+    parser.add_argument(
+        "--only", metavar="REGEX", default="", help="the rows whose name matches, case ignored"
+    )
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds a row (default: 5; with --quick: 2)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work; the figures mean little")
+    parser.add_argument("--json", metavar="F", type=Path, help="write every figure to F")
+    parser.add_argument("--markdown", metavar="F", type=Path, help="write the table to F, for a page")
+    parser.add_argument("--check", action="store_true", help="exit with status 1 if a target is missed")
+    parser.add_argument("--list", action="store_true", help="print the rows and end")
+    options = parser.parse_args()
+    chosen = choose(parser, options.only)
+    if options.list:
+        for each in chosen:
+            print(f"{each.name:<{report.NAME_WIDTH}} n={each.n:<8} {each.body.__doc__.splitlines()[0]}")
+        return 0
+    rounds = options.rounds if options.rounds is not None else (2 if options.quick else 5)
+    if rounds < 1:
+        parser.error(f"--rounds: {rounds} rounds measure nothing; give 1 or more")
+    version = workers.python_version(options.python)
+    names = workers.chosen_names(parser, options.impls, version)
+    pool = workers.start_workers(options.python, names, options.cpu)
+    workers.leave_cpu(options.cpu)
+    facts = describe(options, version, rounds, pool)
+    print(preface(facts))
+    try:
+        rows = run_all(chosen, pool, rounds, SHARE_QUICK if options.quick else 1.0, version)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        for worker in pool.values():
+            worker.stop()
+    conclude(rows, names, version)
+    if options.json:
+        save(options.json, json.dumps(facts | summary(rows, names, version), indent=1) + "\n")
+    if options.markdown:
+        save(options.markdown, report.markdown(rows, names))
+    return 1 if options.check and report.shortfalls(rows, names, version) else 0
+
+
+def choose(parser, pattern: str) -> list[scenarios.Scenario]:
+    """Return the scenarios whose name matches `pattern`; ends the program if it is bad or matches none."""
+    every = scenarios.load()
+    try:
+        chosen = [each for each in every if re.search(pattern, each.name, re.IGNORECASE)]
+    except re.error as error:
+        parser.error(f"--only: {pattern!r} isn't a regular expression: {error}")
+    if not chosen:
+        parser.error(f"--only: no row matches {pattern!r}; --list shows the rows")
+    return chosen
+
+
+def run_all(chosen, pool, rounds: int, share: float, version: tuple[int, int]) -> list[dict]:
+    """Measure every scenario; prints each row of wall time when it is done, and returns the rows."""
+    print("\nWall time, ns an operation, best/median")
+    print(report.heading(list(pool)), flush=True)
+    rows = []
+    for number, scenario in enumerate(chosen, 1):
+        row = measure(scenario, pool, rounds, share, f"[{number}/{len(chosen)}]")
+        rows.append(row)
+        print(report.line(row, list(pool), "wall", version), flush=True)
+    return rows
+
+
+def measure(scenario: scenarios.Scenario, pool, rounds: int, share: float, place: str) -> dict:
+    """Return the row of one scenario: a short run to warm each implementation, then the rounds."""
+    row = {"name": scenario.name, "judged": scenario.judged, "n": scenario.count(share), "results": {}}
+    results = row["results"]
+    for turn in range(rounds + 1):
+        for name, worker in pool.items():
+            result = results.setdefault(name, {"wall": [], "cpu": []})
+            if "error" in result:
+                continue
+            progress(f"{place} {scenario.name}: {f'round {turn} of {rounds}' if turn else 'warming'}, {name}")
+            n = row["n"] if turn else scenario.count(share * SHARE_WARM)
+            try:
+                reply = worker.ask({"measure": "scenario", "scenario": scenario.name, "n": n}, LIMIT)
+            except workers.MeasureFailed as error:
+                results[name] = {"error": str(error)}
+                continue
+            if reply["operations"] != n:
+                results[name] = {
+                    "error": f"{name}: {reply['operations']} operations where {n} were asked for"
+                }
+            elif turn:
+                result["wall"].append(reply["wall_ns"] / n)
+                result["cpu"].append(reply["cpu_ns"] / n)
+    progress("")
+    return row
+
+
+def progress(text: str) -> None:
+    """Show what runs now on the terminal's last line; "" clears it.  Silent where there is no terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def conclude(rows: list[dict], names: list[str], version: tuple[int, int]) -> None:
+    """Print the table of CPU time, the means, what failed, and what misses its target."""
+    if report.ours(names):
+        print(report.means_line(rows, names))
+    print("\nCPU time of the whole process, threads included, ns an operation, best/median")
+    print(report.heading(names))
+    for row in rows:
+        print(report.line(row, names, "cpu", version))
+    failed = [
+        (row, result["error"]) for row in rows for result in row["results"].values() if "error" in result
+    ]
+    for row, error in failed:
+        print(f"\n{row['name']} failed: {error}")
+    lines = report.shortfalls(rows, names, version)
+    if lines:
+        print("\nBelow target:\n  " + "\n  ".join(lines))
+    elif any(report.geometric_mean(rows, name) for name in report.ours(names)):
+        print("\nEvery target is met.")
+
+
+def describe(options, version: tuple[int, int], rounds: int, pool) -> dict:
+    """Return what a reader must know of the run: interpreter, versions, machine, load, settings."""
+    return {
+        "python": ".".join(map(str, version)),
+        "implementations": {name: worker.version for name, worker in pool.items()},
+        "machine": {
+            "processor": processor(),
+            "processors": os.cpu_count(),
+            "kernel": platform.release(),
+            "load": round(os.getloadavg()[0], 2),
+        },
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "rounds": rounds,
+        "quick": options.quick,
+        "pinned": options.cpu >= 0,
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor, as the kernel tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    found = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def preface(facts: dict) -> str:
+    """Return the lines above the tables."""
+    machine = facts["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["implementations"].items())
+    settings = [f"{facts['rounds']} rounds"]
+    settings += ["quick"] if facts["quick"] else []
+    settings += [] if facts["pinned"] else ["not pinned"]
+    hardware = f"{machine['processors']} x {machine['processor']}, Linux {machine['kernel']}"
+    lines = [f"Python {facts['python']}: {versions}", f"{hardware}; {', '.join(settings)}"]
+    if machine["load"] > 0.5:
+        lines.append(
+            f"The machine is busy (load {machine['load']}): the best figures tell more than medians."
+        )
+    return "\n".join(lines)
+
+
+def summary(rows: list[dict], names: list[str], version: tuple[int, int]) -> dict:
+    """Return rows, ratios, means and missed targets for the JSON file."""
+    ours = report.ours(names)
+    for row in rows:
+        peer = report.fastest_peer(row, row["judged"] or "wall")
+        row["fastest_peer"] = peer[0] if peer else None
+        row["ratios"] = {name: report.ratio(row, name) for name in ours}
+    return {
+        "rows": rows,
+        "geometric_means": {name: report.geometric_mean(rows, name) for name in ours},
+        "below_target": report.shortfalls(rows, names, version),
+    }
+
+
+def save(path: Path, text: str) -> None:
+    """Write a result file; one that can't be written ends the program."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        sys.exit(f"Can't write {path}: {error}")
+    print(f"Wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The process that runs one implementation: it reads requests, measures, and answers, a line of JSON each.
+
+`workers.py` starts it and holds the other ends of its pipes.  It decides nothing: counts come with the
+request, and statistics are made from its answers.
+
+Invariant: between two requests it blocks in a read, so that it takes no CPU while another implementation
+runs.
+"""
+
+import gc
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+import tracemalloc
+
+import implementations
+import scenarios
+
+
+def measure_scenario(aio, run, implementation, request):
+    """Time `scenario` with count `n` on a new loop: operations, wall and CPU nanoseconds (all threads)."""
+    body = BODIES[request["scenario"]]
+
+    async def timed():
+        implementations.check_loop(implementation, aio.get_running_loop())
+        gc.collect()
+        cpu = time.process_time_ns()
+        wall = time.perf_counter_ns()
+        operations = await body(aio, request["n"])
+        wall = time.perf_counter_ns() - wall
+        cpu = time.process_time_ns() - cpu
+        return {"operations": operations, "wall_ns": wall, "cpu_ns": cpu}
+
+    return run(timed())
+
+
+def measure_sleep(aio, run, implementation, request):
+    """Sleep `count` times for `delay` seconds; the lateness of each in nanoseconds (below zero: early)."""
+    delay, count = request["delay"], request["count"]
+
+    async def sleeper():
+        implementations.check_loop(implementation, aio.get_running_loop())
+        late = []
+        for _ in range(count):
+            start = time.perf_counter_ns()
+            await aio.sleep(delay)
+            late.append(time.perf_counter_ns() - start - round(delay * 1e9))
+        return late
+
+    return {"late_ns": run(sleeper())}
+
+
+def measure_memory(aio, run, implementation, request):
+    """Bytes that `count` pending sleeping tasks take: resident, or as tracemalloc sees it if `trace`."""
+    count, wrapped = request["count"], request["wrapped"]
+
+    async def sleeper():
+        await aio.sleep(3600)
+
+    def used():
+        gc.collect()
+        if request["trace"]:
+            return tracemalloc.get_traced_memory()[0]
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+
+    async def main():
+        implementations.check_loop(implementation, aio.get_running_loop())
+        # What the first tasks allocate once for all is not theirs.
+        tasks = [aio.create_task(aio.sleep(0)) for _ in range(100)]
+        await aio.gather(*tasks)
+        tasks = [None] * count
+        if request["trace"]:
+            tracemalloc.start()
+        before = used()
+        for index in range(count):
+            tasks[index] = aio.create_task(sleeper() if wrapped else aio.sleep(3600))
+        await aio.sleep(0)
+        await aio.sleep(0)
+        after = used()
+        # The end of 100,000 tasks is not what is measured: leave without it.
+        answer({"bytes": after - before})
+        os._exit(0)
+
+    run(main())
+
+
+MEASURES = {"scenario": measure_scenario, "sleep": measure_sleep, "memory": measure_memory}
+BODIES = {each.name: each.body for each in scenarios.load()}
+
+
+def answer(message):
+    """Send one line to whoever started this process."""
+    ANSWERS.write(json.dumps(message) + "\n")
+    ANSWERS.flush()
+
+
+def main(name, cpu):
+    """Serve requests for the implementation `name`, pinned to `cpu` ("": not pinned), until input ends."""
+    if cpu:
+        os.sched_setaffinity(0, {int(cpu)})
+    implementation = implementations.IMPLEMENTATIONS[name]
+    try:
+        aio, run, version = implementations.load(implementation)
+    except ImportError as error:
+        answer({"missing": str(error)})
+        return
+    answer({"version": version})
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer(MEASURES[request["measure"]](aio, run, implementation, request))
+        except BaseException:
+            answer({"error": traceback.format_exc()})
+        gc.collect()
+
+
+if __name__ == "__main__":
+    # Answers have a descriptor of their own: what a scenario or a library prints goes to standard error.
+    ANSWERS = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    main(*sys.argv[1:])
