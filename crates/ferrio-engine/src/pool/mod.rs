@@ -6,9 +6,21 @@
 //! limit allowed when they were asked for.
 
 use std::collections::VecDeque;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+use crate::sys;
+
+/// For how long an idle worker watches for the next job before it parks, unless the pool was told otherwise.
+const SPIN_TIME: Duration = Duration::from_micros(20);
+
+/// How many fruitless spins in a row end the spinning.
+const HOPE: u32 = 4;
+
+/// When spinning has ended, every so manieth idle period tries again.
+const UNSPUN: u32 = 32;
 
 /// What became of a submitted job.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,8 +37,16 @@ struct State<J> {
     queue: VecDeque<J>,
     /// Workers started, or asked for by `Submit::Spawn`, that did not end.
     workers: usize,
-    /// Workers that wait for a job in [`Pool::next`].
+    /// Workers that wait for a job in [`Pool::next`], spinning or parked.
     idle: usize,
+    /// One of the idle workers spins: it sees a job without being notified.
+    spinning: bool,
+    /// Parked workers that were notified and did not come back yet.
+    notified: usize,
+    /// How well spinning went: 0 to [`HOPE`].
+    hope: u32,
+    /// Idle periods since the last one that spun.
+    unspun: u32,
     limit: usize,
     closed: bool,
 }
@@ -34,7 +54,11 @@ struct State<J> {
 /// A queue of blocking jobs; shared in an `Arc`.
 pub struct Pool<J> {
     state: Mutex<State<J>>,
-    /// A job was queued, or the pool closed.
+    /// For how long to spin, in nanoseconds.
+    spin: u64,
+    /// Changes when a job is queued or the pool closes; the spinning worker watches it.
+    signal: AtomicU32,
+    /// What parked workers wait on.
     job: Condvar,
     /// The pool may have become idle.
     quiet: Condvar,
@@ -43,8 +67,30 @@ pub struct Pool<J> {
 impl<J> Pool<J> {
     /// A pool of at most `limit` workers (at least one).
     pub fn new(limit: usize) -> Self {
-        let state = State { queue: VecDeque::new(), workers: 0, idle: 0, limit: limit.max(1), closed: false };
-        Self { state: Mutex::new(state), job: Condvar::new(), quiet: Condvar::new() }
+        Self::with_spin(limit, SPIN_TIME)
+    }
+
+    /// As [`Pool::new`]; an idle worker watches for the next job for `spin` before it parks, if that has paid lately.
+    /// Zero parks at once.
+    pub fn with_spin(limit: usize, spin: Duration) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            workers: 0,
+            idle: 0,
+            spinning: false,
+            notified: 0,
+            hope: HOPE,
+            unspun: 0,
+            limit: limit.max(1),
+            closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            spin: spin.as_nanos() as u64,
+            signal: AtomicU32::new(0),
+            job: Condvar::new(),
+            quiet: Condvar::new(),
+        }
     }
 
     /// Queues `job`.
@@ -56,11 +102,17 @@ impl<J> Pool<J> {
             return Submit::Closed(job);
         }
         state.queue.push_back(job);
+        self.signal.fetch_add(1, Ordering::Release);
         if state.queue.len() > state.idle && state.workers < state.limit {
             state.workers += 1;
             return Submit::Spawn;
         }
-        let notify = state.idle > 0;
+        let spinning = usize::from(state.spinning);
+        // Those who spin or were notified look at the queue before they park again.
+        let notify = state.queue.len() > spinning + state.notified && state.idle > spinning + state.notified;
+        if notify {
+            state.notified += 1;
+        }
         drop(state);
         if notify {
             self.job.notify_one();
@@ -79,6 +131,7 @@ impl<J> Pool<J> {
     pub fn next(&self) -> Option<J> {
         let mut state = lock(&self.state);
         state.idle += 1;
+        let mut may_spin = true;
         loop {
             if state.workers > state.limit {
                 break;
@@ -93,7 +146,16 @@ impl<J> Pool<J> {
             if state.idle == state.workers {
                 self.quiet.notify_all();
             }
-            state = self.job.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            if std::mem::take(&mut may_spin) && self.spin > 0 && state.begin_spin() {
+                let before = self.signal.load(Ordering::Relaxed);
+                drop(state);
+                let seen = self.watch(before);
+                state = lock(&self.state);
+                state.end_spin(seen);
+            } else {
+                state = self.job.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.notified = state.notified.saturating_sub(1);
+            }
         }
         state.idle -= 1;
         self.end_worker(state);
@@ -128,7 +190,7 @@ impl<J> Pool<J> {
     /// Changes the greatest number of workers (at least one). Workers in excess end after their present job.
     pub fn set_limit(&self, limit: usize) {
         lock(&self.state).limit = limit.max(1);
-        self.job.notify_all();
+        self.wake_all();
     }
 
     /// Closes the pool and hands back the jobs that no worker has taken. Workers end after their present job.
@@ -138,14 +200,14 @@ impl<J> Pool<J> {
         state.closed = true;
         let jobs = std::mem::take(&mut state.queue);
         drop(state);
-        self.job.notify_all();
+        self.wake_all();
         jobs.into()
     }
 
     /// Closes the pool; the queued jobs still run, then the workers end.
     pub fn close(&self) {
         lock(&self.state).closed = true;
-        self.job.notify_all();
+        self.wake_all();
     }
 
     /// Waits until no job is queued and no worker is busy (in a closed pool: until all workers ended), at most for
@@ -159,23 +221,61 @@ impl<J> Pool<J> {
                 return true;
             }
             state = match deadline {
-                None => self.quiet.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner),
+                None => self.quiet.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return false;
                     }
                     let waited = self.quiet.wait_timeout(state, left);
-                    waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
+                    waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
+    }
+
+    fn wake_all(&self) {
+        self.signal.fetch_add(1, Ordering::Release);
+        self.job.notify_all();
+    }
+
+    /// Watches the signal for as long as spinning lasts; whether it changed.
+    fn watch(&self, before: u32) -> bool {
+        let deadline = sys::monotonic_nanos() + self.spin;
+        while self.signal.load(Ordering::Acquire) == before {
+            if sys::monotonic_nanos() >= deadline {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+        true
     }
 
     fn end_worker(&self, mut state: MutexGuard<'_, State<J>>) {
         state.workers -= 1;
         drop(state);
         self.quiet.notify_all();
+    }
+}
+
+impl<J> State<J> {
+    /// Whether the worker that found no job should spin before it parks. One spins at a time, and only while spinning pays.
+    fn begin_spin(&mut self) -> bool {
+        if self.spinning || cfg!(loom) {
+            return false;
+        }
+        self.unspun += 1;
+        if self.hope == 0 && self.unspun < UNSPUN {
+            return false;
+        }
+        self.unspun = 0;
+        self.spinning = true;
+        true
+    }
+
+    fn end_spin(&mut self, seen: bool) {
+        self.spinning = false;
+        self.hope = if seen { HOPE } else { self.hope.saturating_sub(1) };
     }
 }
 

@@ -2,6 +2,13 @@
 //!
 //! Waits with a timeout use `epoll_pwait2`, whose timeout is in nanoseconds; where the kernel lacks it (before Linux 5.11, or
 //! under a seccomp filter that is older), a timerfd in the epoll set and a plain `epoll_wait`.
+//!
+//! The kernel ends a timed wait somewhere between the timeout and the timeout plus its slack, and where nothing else
+//! interrupts the CPU, at the very end of that span. The slack is the thread's timer slack (50 us unless somebody changed it)
+//! or a thousandth of the timeout, whichever is more; a two-hundredth for a niced process. So we ask for less by just that
+//! slack: the end of the span is then the time that was meant. A wait that an interrupt ends early is merely repeated by
+//! the loop, which looks at the clock anyway. A timerfd has no slack, but costs one more system call a wait; it serves
+//! timeouts that are not much longer than the slack, and what an interrupted wait left over.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -68,6 +75,7 @@ pub struct Reactor {
     lacks_pwait2: AtomicBool,
     /// Made at the first wait that needs it.
     timer: OnceLock<OwnedFd>,
+    slack: Slack,
 }
 
 impl Reactor {
@@ -86,6 +94,7 @@ impl Reactor {
             watched: AtomicUsize::new(0),
             lacks_pwait2: AtomicBool::new(false),
             timer: OnceLock::new(),
+            slack: Slack::of_this_thread(),
         })
     }
 
@@ -177,8 +186,8 @@ impl Reactor {
     }
 
     fn wait_for(&self, buffer: &mut Vec<libc::epoll_event>, timeout: Duration) -> io::Result<()> {
-        if !self.lacks_pwait2.load(Ordering::Relaxed) {
-            match sys::epoll_pwait2(self.epoll.as_fd(), buffer, timeout) {
+        if !self.lacks_pwait2.load(Ordering::Relaxed) && !self.slack.dominates(timeout) {
+            match sys::epoll_pwait2(self.epoll.as_fd(), buffer, self.slack.shorten(timeout)) {
                 // Container sandboxes of the years before the call answer EPERM to what they don't know.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.lacks_pwait2.store(true, Ordering::Relaxed);
@@ -199,6 +208,37 @@ impl Reactor {
         let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
         sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_ADD, timer.as_raw_fd(), events, OWN_TOKEN)?;
         Ok(self.timer.get_or_init(|| timer))
+    }
+}
+
+/// What the kernel adds to a timed wait. Read once, of the thread that makes the reactor: a loop seldom moves, and a wrong
+/// guess costs some microseconds or one more wait.
+#[derive(Debug)]
+struct Slack {
+    least: u64,
+    /// The kernel adds this fraction of the timeout.
+    divisor: u64,
+}
+
+impl Slack {
+    /// The kernel never adds more.
+    const GREATEST: u64 = 100_000_000;
+
+    fn of_this_thread() -> Self {
+        Self { least: sys::timer_slack().unwrap_or(0), divisor: if sys::is_niced() { 200 } else { 1000 } }
+    }
+
+    /// Whether `timeout` is too short to be shortened.
+    fn dominates(&self, timeout: Duration) -> bool {
+        timeout < Duration::from_nanos(self.least.saturating_mul(2))
+    }
+
+    /// What to ask for, so that the kernel's slack ends where `timeout` ends; never zero, which would be no wait at all.
+    fn shorten(&self, timeout: Duration) -> Duration {
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        // asked + asked / divisor = nanos
+        let slack = (nanos / (self.divisor + 1)).clamp(self.least, Self::GREATEST.max(self.least));
+        Duration::from_nanos(nanos.saturating_sub(slack).max(1))
     }
 }
 

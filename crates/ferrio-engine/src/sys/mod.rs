@@ -118,6 +118,18 @@ pub(crate) fn timerfd_arm(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<(
     check(unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &once, std::ptr::null_mut()) }).map(drop)
 }
 
+/// The calling thread's timer slack in nanoseconds: how much later than asked the kernel may end a wait.
+pub(crate) fn timer_slack() -> io::Result<u64> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) }).map(|slack| slack as u64)
+}
+
+/// Whether the calling thread is niced, that is, of lower priority than normal.
+pub(crate) fn is_niced() -> bool {
+    // SAFETY: takes no pointers. It can't fail for the calling thread, and -1 is a priority too.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) > 0 }
+}
+
 fn timespec(duration: Duration) -> libc::timespec {
     // The kernel refuses more seconds than it can count; nobody lives to see the difference.
     libc::timespec {

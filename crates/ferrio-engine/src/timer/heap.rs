@@ -117,17 +117,27 @@ impl Heap {
         let entries = self.entries.as_mut_slice();
         loop {
             let first_child = hole * ARITY + 1;
-            let Some(children) = entries.get(first_child..) else { break };
-            let Some(smallest) = children.iter().take(ARITY).enumerate().min_by_key(|(_, child)| **child)
-            else {
-                break;
+            let (child, smallest) = match entries.get(first_child..first_child + ARITY) {
+                // Three comparisons without branches: which child is the smallest can't be predicted.
+                Some(&[first, second, third, fourth]) => {
+                    let left = if second < first { (1, second) } else { (0, first) };
+                    let right = if fourth < third { (3, fourth) } else { (2, third) };
+                    if right.1 < left.1 { right } else { left }
+                }
+                _ => {
+                    let rest = entries.get(first_child..).unwrap_or_default();
+                    let Some(smallest) = rest.iter().copied().enumerate().min_by_key(|(_, child)| *child)
+                    else {
+                        break;
+                    };
+                    smallest
+                }
             };
-            if *smallest.1 >= entry {
+            if smallest >= entry {
                 break;
             }
-            let (child, moved) = (first_child + smallest.0, *smallest.1);
-            entries[hole] = moved;
-            hole = child;
+            entries[hole] = smallest;
+            hole = first_child + child;
         }
         entries[hole] = entry;
     }
