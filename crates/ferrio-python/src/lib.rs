@@ -1,6 +1,45 @@
 //! The extension module `ferrio._ferrio`: the whole Python surface on one page.
+//!
+//! It knows CPython and the engine; it never names epoll. What each name means is said where it is defined.
+
+mod error;
+mod event_loop;
+mod ffi;
+mod future;
+mod handle;
+mod imports;
+mod operation;
+mod task;
 
 use pyo3::prelude::*;
 
 #[pymodule]
-mod _ferrio {}
+mod _ferrio {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::event_loop::{_forget_running_loop, Loop};
+    #[pymodule_export]
+    use crate::future::{Future, future_add_to_awaited_by, future_discard_from_awaited_by, isfuture};
+    #[pymodule_export]
+    use crate::handle::{Handle, TimerHandle};
+    #[pymodule_export]
+    use crate::operation::{Operation, sleep::sleep};
+    #[pymodule_export]
+    use crate::task::{
+        Task,
+        create::{create_task, ensure_future_function},
+        current::current_task,
+        registry::{_pending_tasks, all_tasks},
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        crate::imports::load(py)?;
+        crate::ffi::finalize::install::<crate::future::Future>(py);
+        crate::ffi::finalize::install::<crate::task::Task>(py);
+        crate::ffi::finalize::install::<crate::operation::Operation>(py);
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,41 @@
+//! asyncio's exceptions, raised from Rust, and small tests on exceptions.
+
+use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit};
+use pyo3::prelude::*;
+
+use crate::imports;
+
+/// `asyncio.InvalidStateError(message)`.
+pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
+    match imports::INVALID_STATE_ERROR.get(py).and_then(|class| class.call1((message,))) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
+/// `asyncio.CancelledError()`, with `message` as its only argument if there is one.
+pub(crate) fn cancelled<'py>(
+    py: Python<'py>,
+    message: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let class = imports::CANCELLED_ERROR.get(py)?;
+    match message {
+        Some(message) if !message.is_none() => class.call1((message,)),
+        _ => class.call0(),
+    }
+}
+
+/// Whether `error` is an `asyncio.CancelledError`.
+pub(crate) fn is_cancelled(py: Python<'_>, error: &PyErr) -> bool {
+    imports::CANCELLED_ERROR.get(py).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
+/// Whether `error` must end the program rather than be reported: `KeyboardInterrupt`, `SystemExit`.
+pub(crate) fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
+}
+
+/// The exception object of `error`.
+pub(crate) fn into_object(py: Python<'_>, error: PyErr) -> Bound<'_, PyBaseException> {
+    error.into_value(py).into_bound(py)
+}

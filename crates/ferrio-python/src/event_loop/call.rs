@@ -1,0 +1,220 @@
+//! Scheduling callbacks: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`.
+
+use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
+use ferrio_engine::timer::TimerKey;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyFloatMethods, PyTuple};
+use pyo3::intern;
+
+use super::{Item, Loop, LoopRef};
+use crate::ffi::{context, interpreter};
+use crate::handle::{Handle, TimerHandle};
+use crate::imports;
+
+#[pymethods]
+impl Loop {
+    /// Call `callback(*args)` in the next turn, in `context` or a copy of the current one; return a `Handle`.
+    ///
+    /// Raises `RuntimeError` on a closed loop; in debug mode also when called from another thread.
+    #[pyo3(signature = (callback, *args, context = None))]
+    fn call_soon<'py>(
+        slf: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<Handle>> {
+        let py = slf.py();
+        let handle = make_handle(slf, callback, args, context, "call_soon")?;
+        slf.get().push(py, Item::Handle(handle.clone_ref(py)))?;
+        Ok(handle)
+    }
+
+    /// As `call_soon`, from any thread; wakes the loop if it sleeps.
+    ///
+    /// Raises `RuntimeError` on a closed loop.
+    #[pyo3(signature = (callback, *args, context = None))]
+    fn call_soon_threadsafe<'py>(
+        slf: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<Handle>> {
+        let py = slf.py();
+        let handle = make_handle(slf, callback, args, context, "call_soon_threadsafe")?;
+        slf.get().post(Item::Handle(handle.clone_ref(py)))?;
+        Ok(handle)
+    }
+
+    /// Call `callback(*args)` after `delay` seconds, never earlier; return a `TimerHandle`.
+    ///
+    /// A negative delay means as soon as possible. Raises `TypeError` for what is no number, `ValueError` for a NaN,
+    /// `RuntimeError` on a closed loop.
+    #[pyo3(signature = (delay, callback, *args, context = None))]
+    fn call_later<'py>(
+        slf: &Bound<'py, Self>,
+        delay: Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let delay = seconds(&delay, "delay must not be None", "delay")?;
+        let native = slf.get();
+        if !native.overrides.timers() {
+            native.require_open()?;
+            let deadline = native.deadline_after(py, delay);
+            let when = seconds_from_nanos(deadline);
+            return schedule(slf, when, deadline, callback, args, context).map(Bound::into_any);
+        }
+        let now: f64 = slf.call_method0(intern!(py, "time"))?.extract()?;
+        let mut all = vec![(now + delay).into_pyobject(py)?.into_any(), callback];
+        all.extend(args.iter());
+        let keywords = crate::task::given(py, &[("context", context.as_ref())])?;
+        slf.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&keywords))
+    }
+
+    /// Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.
+    ///
+    /// Raises `TypeError` for what is no number, `ValueError` for a NaN, `RuntimeError` on a closed loop.
+    #[pyo3(signature = (when, callback, *args, context = None))]
+    fn call_at<'py>(
+        slf: &Bound<'py, Self>,
+        when: Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, TimerHandle>> {
+        let when = seconds(&when, "when cannot be None", "when")?;
+        slf.get().require_open()?;
+        let deadline = nanos_from_seconds(when).ok_or_else(|| not_a_number("when"))?;
+        schedule(slf, when, deadline, callback, args, context)
+    }
+
+    /// Return the time of the loop's clock in seconds, `time.monotonic()`'s unless the clock is virtual.
+    fn time(&self, py: Python<'_>) -> f64 {
+        seconds_from_nanos(self.now(py))
+    }
+}
+
+impl Loop {
+    /// The time of the loop's clock.
+    #[inline]
+    pub(crate) fn now(&self, py: Python<'_>) -> Nanos {
+        self.engine.with(py, |engine| engine.clock.now())
+    }
+
+    /// The deadline `delay` seconds from now; a delay that is not above zero is due at once.
+    #[inline]
+    pub(crate) fn deadline_after(&self, py: Python<'_>, delay: f64) -> Nanos {
+        self.now(py).saturating_add(nanos_from_seconds(delay).unwrap_or(0))
+    }
+
+    /// Puts an item among the timers. Raises `RuntimeError` on a closed loop.
+    #[inline]
+    pub(crate) fn insert_timer(&self, py: Python<'_>, deadline: Nanos, item: Item) -> PyResult<TimerKey> {
+        self.require_open()?;
+        Ok(self.engine.with(py, |engine| engine.timers.insert(deadline, item)))
+    }
+
+    /// Takes a timer back; one that has fired or gone is nothing.
+    #[inline]
+    pub(crate) fn forget_timer(&self, py: Python<'_>, key: TimerKey) {
+        let item = self.engine.with(py, |engine| engine.timers.cancel(key));
+        drop(item);
+    }
+
+    /// Whether the timer still waits.
+    pub(crate) fn has_timer(&self, py: Python<'_>, key: TimerKey) -> bool {
+        self.engine.with(py, |engine| engine.timers.get(key).is_some())
+    }
+}
+
+#[inline]
+fn make_handle<'py>(
+    native: &Bound<'py, Loop>,
+    callback: Bound<'py, PyAny>,
+    args: Bound<'py, PyTuple>,
+    given: Option<Bound<'py, PyAny>>,
+    method: &'static str,
+) -> PyResult<Py<Handle>> {
+    let py = native.py();
+    let state = native.get();
+    state.require_open()?;
+    let debug = state.debug();
+    if debug {
+        check(native, &callback, method)?;
+    }
+    let context = context::given_or_copy(py, given)?;
+    let home = LoopRef::Native(native.clone().unbind());
+    Py::new(py, Handle::build(py, home, callback, args, context, debug)?)
+}
+
+#[inline]
+fn schedule<'py>(
+    native: &Bound<'py, Loop>,
+    when: f64,
+    deadline: Nanos,
+    callback: Bound<'py, PyAny>,
+    args: Bound<'py, PyTuple>,
+    given: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, TimerHandle>> {
+    let py = native.py();
+    let state = native.get();
+    if state.debug() {
+        check(native, &callback, "call_at")?;
+    }
+    let context = context::given_or_copy(py, given)?;
+    let timer = TimerHandle::build(py, native, when, callback, args, context)?;
+    let item = Item::Handle(timer.as_super().clone().unbind());
+    let key = state.engine.with(py, |engine| engine.timers.insert(deadline, item));
+    timer.get().scheduled(py, key);
+    if !state.runs_here() && state.is_running() {
+        // Another thread's loop may sleep past this deadline.
+        state.inbox.wake();
+    }
+    Ok(timer)
+}
+
+/// Debug mode's checks: the right thread, and something to call.
+#[cold]
+fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    let thread = state._thread_id();
+    if method != "call_soon_threadsafe" && thread.is_some_and(|thread| thread != interpreter::thread_id(py)) {
+        return Err(PyRuntimeError::new_err(
+            "Non-thread-safe operation invoked on an event loop other than the current one",
+        ));
+    }
+    let coroutine = imports::IS_COROUTINE.get(py)?.call1((callback,))?.is_truthy()?
+        || imports::IS_COROUTINE_FUNCTION.get(py)?.call1((callback,))?.is_truthy()?;
+    if coroutine {
+        return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+    }
+    if !callback.is_callable() {
+        return Err(PyTypeError::new_err(format!(
+            "a callable object was expected by {method}(), got {}",
+            callback.repr()?
+        )));
+    }
+    Ok(())
+}
+
+/// A number of seconds from what the caller gave.
+#[inline]
+fn seconds(given: &Bound<'_, PyAny>, if_none: &'static str, name: &str) -> PyResult<f64> {
+    let seconds = match given.cast_exact::<PyFloat>() {
+        Ok(seconds) => seconds.value(),
+        Err(_) if given.is_none() => return Err(PyTypeError::new_err(if_none)),
+        Err(_) => given.extract::<f64>().map_err(|_| {
+            let class = given.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+            PyTypeError::new_err(format!("{name} must be a number of seconds, not {class}"))
+        })?,
+    };
+    if seconds.is_nan() { Err(not_a_number(name)) } else { Ok(seconds) }
+}
+
+fn not_a_number(name: &str) -> PyErr {
+    PyValueError::new_err(format!("Invalid {name}: NaN (not a number)"))
+}

@@ -1,0 +1,258 @@
+//! Reports: the exception handlers, and debug mode with its slow callbacks.
+
+use std::sync::atomic::Ordering;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use pyo3::intern;
+
+use super::{Loop, running};
+use crate::{error, imports};
+
+#[pymethods]
+impl Loop {
+    /// Return whether debug mode is on.
+    fn get_debug(&self) -> bool {
+        self.debug()
+    }
+
+    /// Turn debug mode on or off: checks of threads and callbacks, slow-callback reports, origins of objects.
+    #[pyo3(signature = (enabled, /))]
+    fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let enabled = enabled.is_truthy()?;
+        slf.get().debug.store(enabled, Ordering::Relaxed);
+        if slf.get().is_running() {
+            if running(py).is_some_and(|here| here.is(slf)) {
+                return track_origins(slf, enabled);
+            }
+            let track = slf.getattr(intern!(py, "_set_coroutine_origin_tracking"))?;
+            slf.call_method1(intern!(py, "call_soon_threadsafe"), (track, enabled))?;
+        }
+        Ok(())
+    }
+
+    fn _set_coroutine_origin_tracking(slf: &Bound<'_, Self>, enabled: bool) -> PyResult<()> {
+        track_origins(slf, enabled)
+    }
+
+    /// The time in seconds from which on debug mode reports a callback as slow; 0.1 at first.
+    #[getter]
+    fn slow_callback_duration(&self, py: Python<'_>) -> Py<PyAny> {
+        self.settings.with(py, |settings| settings.slow_callback_duration.clone_ref(py))
+    }
+
+    #[setter(slow_callback_duration)]
+    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: Py<PyAny>) {
+        let old =
+            self.settings.with(py, |settings| std::mem::replace(&mut settings.slow_callback_duration, seconds));
+        drop(old);
+    }
+
+    /// In debug mode, the handle that runs.
+    #[getter]
+    fn _current_handle(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.settings.with(py, |settings| settings.current_handle.as_ref().map(|handle| handle.clone_ref(py)))
+    }
+
+    /// Set the callable `handler(loop, context)` for problems that nobody can catch; `None` for the default.
+    #[pyo3(signature = (handler, /))]
+    fn set_exception_handler(&self, py: Python<'_>, handler: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        if let Some(handler) = &handler
+            && !handler.is_callable()
+        {
+            let look = handler.repr()?;
+            return Err(PyTypeError::new_err(format!("A callable object or None is expected, got {look}")));
+        }
+        let handler = handler.map(Bound::unbind);
+        let old = self.settings.with(py, |settings| std::mem::replace(&mut settings.exception_handler, handler));
+        drop(old);
+        Ok(())
+    }
+
+    /// Return the exception handler, or `None` for the default.
+    fn get_exception_handler(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.settings.with(py, |settings| settings.exception_handler.as_ref().map(|handler| handler.clone_ref(py)))
+    }
+
+    /// Log the problem described by the dict `context` to the logger "asyncio", at level ERROR.
+    #[pyo3(signature = (context, /))]
+    fn default_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+        log_problem(slf, context)
+    }
+
+    /// Tell the exception handler of the problem described by the dict `context`.
+    #[pyo3(signature = (context, /))]
+    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+        handle_problem(slf, context)
+    }
+}
+
+/// Whether the environment asks for debug mode (`PYTHONASYNCIODEBUG`, `-X dev`).
+pub(super) fn wanted_by_environment(py: Python<'_>) -> PyResult<bool> {
+    py.import("asyncio.coroutines")?.getattr("_is_debug_mode")?.call0()?.is_truthy()
+}
+
+/// Raises or restores the depth to which coroutines remember where they were made.
+pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult<()> {
+    let py = native.py();
+    let saved = native.get().settings.with(py, |settings| settings.saved.origin_depth.take());
+    match (enabled, saved) {
+        (true, None) => {
+            let depth = imports::GET_ORIGIN_DEPTH.get(py)?.call0()?;
+            imports::SET_ORIGIN_DEPTH.get(py)?.call1((10,))?;
+            let depth = depth.unbind();
+            native.get().settings.with(py, |settings| settings.saved.origin_depth = Some(depth));
+        }
+        (true, Some(saved)) => {
+            native.get().settings.with(py, |settings| settings.saved.origin_depth = Some(saved));
+        }
+        (false, Some(saved)) => {
+            imports::SET_ORIGIN_DEPTH.get(py)?.call1((saved,))?;
+        }
+        (false, None) => {}
+    }
+    Ok(())
+}
+
+/// Runs a batch with the clock in hand: what takes longer than `slow_callback_duration` is reported.
+#[cold]
+pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    for _ in 0..batch {
+        let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
+        let shown = item.object(py);
+        let entry = shown.clone().unbind();
+        let old = state.settings.with(py, |settings| settings.current_handle.replace(entry));
+        drop(old);
+        let before = state.now(py);
+        let outcome = item.run(native);
+        let old = state.settings.with(py, |settings| settings.current_handle.take());
+        drop(old);
+        outcome?;
+        let seconds = ferrio_engine::seconds_from_nanos(state.now(py).saturating_sub(before));
+        let limit = state.slow_callback_duration(py).bind(py).extract::<f64>()?;
+        if seconds >= limit {
+            let look = describe(&shown)?;
+            let logger = imports::LOGGER.get(py)?;
+            logger.call_method1(intern!(py, "warning"), ("Executing %s took %.3f seconds", look, seconds))?;
+        }
+    }
+    Ok(())
+}
+
+/// How a slow callback is named in the report.
+fn describe(shown: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(shown.repr()?.to_string())
+}
+
+fn log_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = native.py();
+    let message = context.get_item(intern!(py, "message"))?.filter(|message| message.is_truthy().unwrap_or(true));
+    let mut text = match message {
+        Some(message) => message.str()?.to_string(),
+        None => "Unhandled exception in event loop".to_owned(),
+    };
+    let exception = context.get_item(intern!(py, "exception"))?.filter(|exception| !exception.is_none());
+    if !context.contains(intern!(py, "source_traceback"))?
+        && let Some(handle) = native.get()._current_handle(py)
+        && let Ok(source) = handle.bind(py).getattr(intern!(py, "_source_traceback"))
+        && source.is_truthy()?
+    {
+        context.set_item(intern!(py, "handle_traceback"), source)?;
+    }
+    let keys = context.keys();
+    keys.sort()?;
+    for key in keys.iter() {
+        let key: String = key.str()?.to_string();
+        if key == "message" || key == "exception" {
+            continue;
+        }
+        let Some(value) = context.get_item(&key)? else { continue };
+        let shown = match key.as_str() {
+            "source_traceback" => format!("Object created at (most recent call last):\n{}", lines_of(&value)?),
+            "handle_traceback" => format!("Handle created at (most recent call last):\n{}", lines_of(&value)?),
+            _ => value.repr()?.to_string(),
+        };
+        text.push_str(&format!("\n{key}: {shown}"));
+    }
+    let keywords = PyDict::new(py);
+    match exception {
+        Some(exception) => {
+            let traceback = exception.getattr(intern!(py, "__traceback__"))?;
+            keywords.set_item(intern!(py, "exc_info"), (exception.get_type(), exception, traceback))?;
+        }
+        None => keywords.set_item(intern!(py, "exc_info"), false)?,
+    }
+    imports::LOGGER.get(py)?.call_method(intern!(py, "error"), (text,), Some(&keywords))?;
+    Ok(())
+}
+
+fn lines_of(stack: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = stack.py();
+    let lines = imports::FORMAT_LIST.get(py)?.call1((stack,))?;
+    let text: String = PyString::new(py, "").call_method1(intern!(py, "join"), (lines,))?.extract()?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn handle_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = native.py();
+    let default = intern!(py, "default_exception_handler");
+    let handler = native.get().get_exception_handler(py);
+    let Some(handler) = handler else {
+        return match native.call_method1(default, (context,)) {
+            Err(failure) if !error::ends_program(py, &failure) => {
+                log_failure(py, "Exception in default exception handler", failure)
+            }
+            outcome => outcome.map(drop),
+        };
+    };
+    let failure = match call_in_context_of_culprit(native, handler.bind(py), context) {
+        Ok(()) => return Ok(()),
+        Err(failure) if error::ends_program(py, &failure) => return Err(failure),
+        Err(failure) => failure,
+    };
+    let second = PyDict::new(py);
+    second.set_item(intern!(py, "message"), "Unhandled error in exception handler")?;
+    second.set_item(intern!(py, "exception"), error::into_object(py, failure))?;
+    second.set_item(intern!(py, "context"), context)?;
+    match native.call_method1(default, (second,)) {
+        Err(failure) if !error::ends_program(py, &failure) => log_failure(
+            py,
+            "Exception in default exception handler while handling an unexpected error in custom exception handler",
+            failure,
+        ),
+        outcome => outcome.map(drop),
+    }
+}
+
+/// Calls the user's handler in the context of the task, future or handle that the problem is about.
+fn call_in_context_of_culprit<'py>(
+    native: &Bound<'py, Loop>,
+    handler: &Bound<'py, PyAny>,
+    problem: &Bound<'py, PyDict>,
+) -> PyResult<()> {
+    let py = native.py();
+    for key in ["task", "future", "handle"] {
+        let Some(culprit) = problem.get_item(key)?.filter(|culprit| !culprit.is_none()) else { continue };
+        if let Ok(get_context) = culprit.getattr(intern!(py, "get_context")) {
+            let context = get_context.call0()?;
+            if !context.is_none() && context.hasattr(intern!(py, "run"))? {
+                context.call_method1(intern!(py, "run"), (handler, native, problem))?;
+                return Ok(());
+            }
+        }
+        break;
+    }
+    handler.call1((native, problem))?;
+    Ok(())
+}
+
+fn log_failure(py: Python<'_>, message: &str, failure: PyErr) -> PyResult<()> {
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "exc_info"), error::into_object(py, failure))?;
+    imports::LOGGER.get(py)?.call_method(intern!(py, "error"), (message,), Some(&keywords))?;
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What the ready queue and the timers hold: each thing that a turn can run.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::Loop;
+use crate::future::callbacks::WatcherCall;
+use crate::handle::{self, Handle};
+use crate::operation::{self, Operation};
+use crate::task::wakeup::{Watcher, Wakeup};
+use crate::task::{Task, current, step};
+use crate::{error, ffi::context};
+
+/// One thing to run.
+pub(crate) enum Item {
+    /// A step of a task, in its context.
+    Step(Py<Task>),
+    /// A Python callback.
+    Handle(Py<Handle>),
+    /// The end of an operation's wait: a timer, mostly.
+    Wake(Py<Operation>),
+    /// Tell the first object that the second, a future, is done.
+    Watch(Py<PyAny>, Py<PyAny>, WatcherCall),
+}
+
+impl Item {
+    /// Runs it. Only what must leave the loop comes out as an error; the rest is reported.
+    #[inline]
+    pub(crate) fn run(self, native: &Bound<'_, Loop>) -> PyResult<()> {
+        let py = native.py();
+        match self {
+            Self::Step(task) => {
+                let task = task.into_bound(py);
+                match step::step(&task) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => report(native, failure, task.as_any()),
+                }
+            }
+            Self::Handle(handle) => {
+                current::retire(native)?;
+                let handle = handle.into_bound(py);
+                if handle.get().cancelled(py) {
+                    return Ok(());
+                }
+                if handle::is_plain(&handle) {
+                    return handle::run(&handle);
+                }
+                handle.call_method0(intern!(py, "_run")).map(drop)
+            }
+            Self::Wake(operation) => match operation::wake(operation.bind(py)) {
+                Ok(_) => Ok(()),
+                Err(failure) => report(native, failure, operation.bind(py).as_any()),
+            },
+            Self::Watch(watcher, done, call) => {
+                current::retire(native)?;
+                match call(watcher.bind(py), done.bind(py)) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => report(native, failure, watcher.bind(py)),
+                }
+            }
+        }
+    }
+
+    /// The same as a Python call, for a loop that is not ours: callable, argument, context.
+    #[allow(clippy::type_complexity, reason = "three parts of one call, taken apart at once")]
+    pub(crate) fn into_call<'py>(
+        self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Bound<'py, PyAny>)> {
+        match self {
+            Self::Step(task) => {
+                let context = match Task::context_of(task.bind(py)) {
+                    Some(context) => context,
+                    None => context::copy_current(py)?,
+                };
+                Ok((Bound::new(py, Wakeup::new(task))?.into_any(), None, context))
+            }
+            Self::Handle(handle) => {
+                let run = handle.bind(py).getattr(intern!(py, "_run"))?;
+                Ok((run, None, context::copy_current(py)?))
+            }
+            Self::Wake(operation) => {
+                let waker = operation::sleep::Waker { operation };
+                Ok((Bound::new(py, waker)?.into_any(), None, context::copy_current(py)?))
+            }
+            Self::Watch(watcher, done, call) => {
+                let watcher = Bound::new(py, Watcher::new(watcher, call))?.into_any();
+                Ok((watcher, Some(done.into_bound(py)), context::copy_current(py)?))
+            }
+        }
+    }
+
+    /// The object that debug mode names in its reports.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Step(task) => task.bind(py).as_any().clone(),
+            Self::Handle(handle) => handle.bind(py).as_any().clone(),
+            Self::Wake(operation) => operation.bind(py).as_any().clone(),
+            Self::Watch(watcher, ..) => watcher.bind(py).clone(),
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Step(task) => visit.call(task),
+            Self::Handle(handle) => visit.call(handle),
+            Self::Wake(operation) => visit.call(operation),
+            Self::Watch(watcher, done, _) => {
+                visit.call(watcher)?;
+                visit.call(done)
+            }
+        }
+    }
+}
+
+/// Reports what went wrong in one of ferrio's own callbacks, or lets it leave the loop.
+#[cold]
+fn report(native: &Bound<'_, Loop>, failure: PyErr, culprit: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = native.py();
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), format!("Exception in callback of {}", culprit.repr()?))?;
+    context.set_item(intern!(py, "exception"), error::into_object(py, failure))?;
+    native.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    Ok(())
+}

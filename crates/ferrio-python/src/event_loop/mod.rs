@@ -1,0 +1,298 @@
+//! `Loop`: the event loop class, in one file a family of methods.
+//!
+//! `run.rs` turns the loop, `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports,
+//! `asyncgens.rs` looks after asynchronous generators. The Python package adds `asyncio.AbstractEventLoop` as a base
+//! (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
+
+mod asyncgens;
+mod call;
+mod create;
+mod debug;
+mod item;
+mod overrides;
+mod reference;
+mod run;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ferrio_engine::clock::Clock;
+use ferrio_engine::inbox::Inbox;
+use ferrio_engine::reactor::Reactor;
+use ferrio_engine::turn::Engine;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+pub(crate) use self::item::Item;
+use self::overrides::Overrides;
+pub(crate) use self::reference::LoopRef;
+use crate::ffi::{Guarded, interpreter};
+use crate::task::current::Current;
+use crate::task::registry::Registry;
+use crate::imports;
+
+/// Loop(*, virtual_time=False)
+/// --
+///
+/// ferrio's event loop; `ferrio.EventLoop` is this class as an `asyncio.AbstractEventLoop`.
+///
+/// With `virtual_time` the loop's clock jumps to the next deadline whenever nothing else is to be done: for tests.
+#[pyclass(subclass, frozen, weakref, dict, module = "ferrio._ferrio")]
+pub(crate) struct Loop {
+    /// Ready queue, timers, clock: only the attached thread's, in short looks.
+    engine: Guarded<Engine<Item>>,
+    /// What other threads post.
+    inbox: Arc<Inbox<Item>>,
+    /// Waited on without the interpreter.
+    reactor: Arc<Reactor>,
+    /// Which methods a subclass or an attribute replaced.
+    overrides: Overrides,
+    /// The thread that runs the loop, 0 when none does.
+    thread: AtomicU64,
+    closed: AtomicBool,
+    stopping: AtomicBool,
+    debug: AtomicBool,
+    pub(crate) current: Guarded<Current>,
+    pub(crate) tasks: Guarded<Registry>,
+    settings: Guarded<Settings>,
+}
+
+/// What is set rarely and read rarely.
+pub(crate) struct Settings {
+    exception_handler: Option<Py<PyAny>>,
+    task_factory: Option<Py<PyAny>>,
+    /// Seconds.
+    slow_callback_duration: Py<PyAny>,
+    /// A `weakref.WeakSet` of the asynchronous generators in use, made with the first.
+    asyncgens: Option<Py<PyAny>>,
+    asyncgens_closed: bool,
+    /// What `run_forever` has to restore.
+    saved: run::Saved,
+    /// In debug mode, the handle that runs.
+    current_handle: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Loop {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*args, virtual_time = false, **kwargs))]
+    fn new(
+        class: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        virtual_time: bool,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let py = class.py();
+        // A subclass may take arguments of its own in its __init__.
+        if class.is(py.get_type::<Self>()) && (!args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty())) {
+            return Err(PyTypeError::new_err("EventLoop() takes no arguments but virtual_time"));
+        }
+        let clock = if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };
+        let engine = Engine::new(clock)?;
+        let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
+        let slow_callback_duration = 0.1_f64.into_pyobject(py)?.into_any().unbind();
+        Ok(Self {
+            engine: Guarded::new(engine),
+            inbox,
+            reactor,
+            overrides: Overrides::of_class(class)?,
+            thread: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            debug: AtomicBool::new(debug::wanted_by_environment(py)?),
+            current: Guarded::new(Current::default()),
+            tasks: Guarded::new(Registry::default()),
+            settings: Guarded::new(Settings {
+                exception_handler: None,
+                task_factory: None,
+                slow_callback_duration,
+                asyncgens: None,
+                asyncgens_closed: false,
+                saved: run::Saved::default(),
+                current_handle: None,
+            }),
+        })
+    }
+
+    #[pyo3(signature = (*_args, virtual_time = false, **_kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        _args: &Bound<'_, PyTuple>,
+        virtual_time: bool,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let _ = virtual_time;
+        every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let word = |flag: bool| if flag { "True" } else { "False" };
+        let native = slf.get();
+        Ok(format!(
+            "<{} running={} closed={} debug={}>",
+            slf.get_type().name()?,
+            word(native.is_running()),
+            word(native.closed()),
+            word(native.debug()),
+        ))
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        interpreter::set_attribute(slf.as_any(), name, Some(value))?;
+        slf.get().overrides.note(name);
+        Ok(())
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        interpreter::set_attribute(slf.as_any(), name, None)?;
+        slf.get().overrides.refresh(&slf.get_type())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.engine.visit(&visit, |engine| {
+            engine.ready.iter().try_for_each(|item| item.traverse(&visit))?;
+            engine.timers.iter().try_for_each(|item| item.traverse(&visit))
+        })?;
+        self.current.visit(&visit, |current| visit.call(&current.task))?;
+        self.tasks.visit(&visit, |tasks| tasks.traverse(&visit))?;
+        self.settings.visit(&visit, |settings| {
+            visit.call(&settings.exception_handler)?;
+            visit.call(&settings.task_factory)?;
+            visit.call(&settings.slow_callback_duration)?;
+            visit.call(&settings.asyncgens)?;
+            visit.call(&settings.current_handle)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let queued = self.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
+        drop(queued);
+        let tasks = self.tasks.with(py, std::mem::take);
+        drop(tasks);
+        let current = self.current.with(py, std::mem::take);
+        drop(current);
+        let settings = self.settings.with(py, |settings| {
+            (settings.exception_handler.take(), settings.task_factory.take(), settings.asyncgens.take())
+        });
+        drop(settings);
+    }
+}
+
+impl Loop {
+    /// Which methods are not ours.
+    #[inline]
+    pub(crate) fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// Whether debug mode is on.
+    #[inline]
+    pub(crate) fn debug(&self) -> bool {
+        self.debug.load(Ordering::Relaxed)
+    }
+
+    /// Whether `close()` was called.
+    #[inline]
+    pub(crate) fn closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Raises `RuntimeError` on a closed loop.
+    #[inline]
+    pub(crate) fn require_open(&self) -> PyResult<()> {
+        if self.closed() { Err(PyRuntimeError::new_err("Event loop is closed")) } else { Ok(()) }
+    }
+
+    /// Whether this very thread runs the loop.
+    #[inline]
+    pub(crate) fn runs_here(&self) -> bool {
+        RUNNING_ADDRESS.get() == std::ptr::from_ref(self).cast()
+    }
+
+    /// Queues an item for the next turn; from another thread by the inbox. Raises `RuntimeError` on a closed loop.
+    #[inline]
+    pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {
+        self.require_open()?;
+        if self.runs_here() || !self.is_running() {
+            self.engine.with(py, |engine| engine.ready.push(item));
+            return Ok(());
+        }
+        self.post(item)
+    }
+
+    /// Queues an item from any thread and wakes the loop. Raises `RuntimeError` on a closed loop.
+    pub(crate) fn post(&self, item: Item) -> PyResult<()> {
+        match self.inbox.post(item) {
+            Ok(()) => Ok(()),
+            Err(_item) => Err(PyRuntimeError::new_err("Event loop is closed")),
+        }
+    }
+}
+
+thread_local! {
+    /// The loop that runs in this thread.
+    static RUNNING: RefCell<Option<Py<Loop>>> = const { RefCell::new(None) };
+    /// Its address, for the quick test of `runs_here`.
+    static RUNNING_ADDRESS: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
+}
+
+/// The ferrio loop that runs in this thread.
+#[inline]
+pub(crate) fn running(py: Python<'_>) -> Option<Py<Loop>> {
+    RUNNING.with_borrow(|running| running.as_ref().map(|running| running.clone_ref(py)))
+}
+
+/// Notes which ferrio loop runs in this thread, for us and for the standard library.
+fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()> {
+    let address = native.map_or(std::ptr::null(), |native| std::ptr::from_ref(native.get()).cast());
+    let old = RUNNING.replace(native.map(|native| native.clone().unbind()));
+    RUNNING_ADDRESS.set(address);
+    drop(old);
+    imports::SET_RUNNING_LOOP.get(py)?.call1((native,))?;
+    Ok(())
+}
+
+/// _forget_running_loop()
+/// --
+///
+/// Called in the child after a fork: its only thread runs no loop.
+#[pyfunction]
+pub(crate) fn _forget_running_loop() {
+    let old = RUNNING.take();
+    RUNNING_ADDRESS.set(std::ptr::null());
+    drop(old);
+}
+
+/// The running loop, ours or not. Raises `RuntimeError` if there is none.
+pub(crate) fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    if let Some(running) = running(py) {
+        return Ok(running.into_bound(py).into_any());
+    }
+    let running = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
+    if running.is_none() { Err(PyRuntimeError::new_err("no running event loop")) } else { Ok(running) }
+}
+
+static EVERY_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The `weakref.WeakSet` of all ferrio loops; with the first of them `asyncio.all_tasks()` learns of their tasks.
+fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    let set = EVERY_LOOP.get_or_try_init(py, || {
+        py.import("ferrio._standard")?.call_method0("share_tasks")?;
+        Ok::<_, PyErr>(imports::WEAK_SET.get(py)?.call0()?.unbind())
+    })?;
+    Ok(set.bind(py))
+}
+
+/// All ferrio loops that are alive.
+pub(crate) fn every_loop(py: Python<'_>) -> PyResult<Vec<Bound<'_, Loop>>> {
+    let loops = pyo3::types::PyList::empty(py);
+    loops.call_method1(intern!(py, "extend"), (every_loop_set(py)?,))?;
+    loops.iter().map(|native| native.cast_into::<Loop>().map_err(PyErr::from)).collect()
+}
+

@@ -1,0 +1,130 @@
+//! What a future, task or handle knows of its loop: ferrio's own, or any object with a loop's methods.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::{Item, Loop};
+use crate::handle::Handle;
+
+/// A loop, ours or not.
+pub(crate) enum LoopRef {
+    /// A ferrio loop (a subclass included).
+    Native(Py<Loop>),
+    /// Anything else that behaves as an `asyncio.AbstractEventLoop`.
+    Foreign(Py<PyAny>),
+}
+
+impl LoopRef {
+    /// Wraps any loop object.
+    #[inline]
+    pub(crate) fn new(object: &Bound<'_, PyAny>) -> Self {
+        match object.cast::<Loop>() {
+            Ok(native) => Self::Native(native.clone().unbind()),
+            Err(_) => Self::Foreign(object.clone().unbind()),
+        }
+    }
+
+    /// The loop as Python sees it.
+    #[inline]
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Native(native) => native.bind(py).as_any().clone(),
+            Self::Foreign(foreign) => foreign.bind(py).clone(),
+        }
+    }
+
+    /// Another reference to the same loop.
+    #[inline]
+    pub(crate) fn duplicate(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Native(native) => Self::Native(native.clone_ref(py)),
+            Self::Foreign(foreign) => Self::Foreign(foreign.clone_ref(py)),
+        }
+    }
+
+    /// Whether `other` is the same loop.
+    #[inline]
+    pub(crate) fn is(&self, other: &LoopRef) -> bool {
+        self.as_ptr() == other.as_ptr()
+    }
+
+    /// The address of the loop object, its identity.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut pyo3::ffi::PyObject {
+        match self {
+            Self::Native(native) => native.as_ptr(),
+            Self::Foreign(foreign) => foreign.as_ptr(),
+        }
+    }
+
+    /// The ferrio loop, if it is one whose `call_soon` nobody replaced.
+    #[inline]
+    pub(crate) fn direct(&self) -> Option<&Py<Loop>> {
+        match self {
+            Self::Native(native) if !native.get().overrides().call_soon() => Some(native),
+            _ => None,
+        }
+    }
+
+    /// Whether the loop is in debug mode. Raises what a foreign `get_debug` raises.
+    #[inline]
+    pub(crate) fn debug(&self, py: Python<'_>) -> PyResult<bool> {
+        match self {
+            Self::Native(native) => Ok(native.get().debug()),
+            Self::Foreign(foreign) => foreign.bind(py).call_method0(intern!(py, "get_debug"))?.is_truthy(),
+        }
+    }
+
+    /// Arranges for `item` to run in the next turn. Raises `RuntimeError` on a closed loop.
+    #[inline]
+    pub(crate) fn schedule(&self, py: Python<'_>, item: Item) -> PyResult<()> {
+        if let Some(native) = self.direct() {
+            return native.get().push(py, item);
+        }
+        let (callback, argument, context) = item.into_call(py)?;
+        self.call_soon(py, &callback, argument.as_ref(), Some(&context))
+    }
+
+    /// `loop.call_soon(callback[, argument], context=context)`, by Python's own way.
+    pub(crate) fn call_soon<'py>(
+        &self,
+        py: Python<'py>,
+        callback: &Bound<'py, PyAny>,
+        argument: Option<&Bound<'py, PyAny>>,
+        context: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        if let (Some(native), Some(context)) = (self.direct(), context) {
+            let handle = Handle::internal(py, self, callback, argument, context)?;
+            return native.get().push(py, Item::Handle(handle));
+        }
+        let keywords = pyo3::types::PyDict::new(py);
+        if let Some(context) = context {
+            keywords.set_item(intern!(py, "context"), context)?;
+        }
+        let object = self.object(py);
+        let method = intern!(py, "call_soon");
+        match argument {
+            Some(argument) => object.call_method(method, (callback, argument), Some(&keywords))?,
+            None => object.call_method(method, (callback,), Some(&keywords))?,
+        };
+        Ok(())
+    }
+
+    /// Reports a problem that nobody can catch: `loop.call_exception_handler(context)`.
+    pub(crate) fn call_exception_handler<'py>(
+        &self,
+        py: Python<'py>,
+        context: &Bound<'py, pyo3::types::PyDict>,
+    ) -> PyResult<()> {
+        self.object(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        Ok(())
+    }
+
+    /// For the garbage collector.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Native(native) => visit.call(native),
+            Self::Foreign(foreign) => visit.call(foreign),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Turning the loop: `run_forever`, `run_until_complete`, `stop`, `close`.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use ferrio_engine::reactor::{Events, Wait};
+use ferrio_engine::turn::Plan;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::intern;
+
+use super::{Loop, debug, running, set_running};
+use crate::ffi::interpreter;
+use crate::future::callbacks::Callback;
+use crate::future::{self, Future, native};
+use crate::task::{Task, create, current};
+use crate::{error, imports};
+
+/// How many events one look at the descriptors takes.
+const EVENTS: usize = 1024;
+
+/// What `run_forever` restores when it ends.
+#[derive(Default)]
+pub(crate) struct Saved {
+    asyncgen_hooks: Option<Py<PyAny>>,
+    /// The depth of coroutine origin tracking before debug mode raised it.
+    pub(crate) origin_depth: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Loop {
+    /// Run until `stop()` is called.
+    ///
+    /// Raises `RuntimeError` if a loop runs in this thread already, or if this one is closed.
+    fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        begin(slf)?;
+        let outcome = turns(slf);
+        let ended = end(py, slf);
+        outcome.and(ended)
+    }
+
+    /// Run until `future`, a future or a coroutine, is done; return its result or raise its exception.
+    ///
+    /// Raises `RuntimeError` if a loop runs in this thread already, if this one is closed, or if it is stopped before.
+    fn run_until_complete<'py>(
+        slf: &Bound<'py, Self>,
+        future: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        run_until_complete(slf, future)
+    }
+
+    /// Another name of `run_until_complete`.
+    fn run<'py>(slf: &Bound<'py, Self>, future: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        slf.call_method1(intern!(slf.py(), "run_until_complete"), (future,))
+    }
+
+    /// Stop the loop at the end of the turn; what is ready already runs before. From another thread use
+    /// `call_soon_threadsafe(loop.stop)`.
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if !self.runs_here() {
+            self.inbox.wake();
+        }
+    }
+
+    /// Return whether the loop runs, in whichever thread.
+    #[inline]
+    pub(crate) fn is_running(&self) -> bool {
+        self.thread.load(Ordering::Relaxed) != 0
+    }
+
+    /// Return whether the loop was closed.
+    fn is_closed(&self) -> bool {
+        self.closed()
+    }
+
+    /// Close the loop: drop what is queued. Idempotent; nothing works on it afterwards.
+    ///
+    /// Raises `RuntimeError` while it runs.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        close(slf)
+    }
+
+    /// The identifier of the thread that runs the loop, or `None`.
+    #[getter]
+    pub(super) fn _thread_id(&self) -> Option<u64> {
+        Some(self.thread.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
+    }
+
+    /// Raises `RuntimeError` on a closed loop.
+    fn _check_closed(&self) -> PyResult<()> {
+        self.require_open()
+    }
+}
+
+/// Takes the thread: from here to `end` the loop is the running one.
+fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    require_idle(native)?;
+    let state = native.get();
+    state.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
+    let hooks = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?;
+    let firstiter = native.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
+    let finalizer = native.getattr(intern!(py, "_asyncgen_finalizer_hook"))?;
+    imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((firstiter, finalizer))?;
+    let hooks = hooks.unbind();
+    let old = state.settings.with(py, |settings| settings.saved.asyncgen_hooks.replace(hooks));
+    drop(old);
+    if state.debug() {
+        debug::track_origins(native, true)?;
+    }
+    set_running(py, Some(native))
+}
+
+/// Gives back what `begin` took, however the turns ended.
+fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
+    let state = native.get();
+    state.stopping.store(false, Ordering::Relaxed);
+    state.thread.store(0, Ordering::Relaxed);
+    let retired = current::retire(native);
+    set_running(py, None)?;
+    debug::track_origins(native, false)?;
+    let hooks = state.settings.with(py, |settings| settings.saved.asyncgen_hooks.take());
+    if let Some(hooks) = hooks {
+        let hooks = hooks.into_bound(py);
+        imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((hooks.get_item(0)?, hooks.get_item(1)?))?;
+    }
+    retired
+}
+
+/// Raises `RuntimeError` unless the loop may begin to run in this thread.
+fn require_idle(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    native.get().require_open()?;
+    if native.get().is_running() {
+        return Err(PyRuntimeError::new_err("This event loop is already running"));
+    }
+    if running(py).is_some() || !imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?.is_none() {
+        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
+    }
+    Ok(())
+}
+
+/// Turn after turn until `stop()`.
+fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    let mut events = Events::with_capacity(EVENTS);
+    let mut first = true;
+    loop {
+        wait(native, &mut events, first)?;
+        first = false;
+        let batch = state.engine.with(py, |engine| engine.begin_turn());
+        if state.debug() {
+            debug::run_batch(native, batch)?;
+        } else {
+            for _ in 0..batch {
+                let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
+                item.run(native)?;
+            }
+        }
+        if state.stopping.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+    }
+}
+
+/// Looks at the descriptors, and waits there if nothing is ready.
+#[inline]
+fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    let stopping = state.stopping.load(Ordering::Relaxed);
+    let plan = if stopping {
+        Plan::Poll
+    } else {
+        let external = state.external_work(py);
+        state.engine.with(py, |engine| engine.plan(external))
+    };
+    let outcome = match plan {
+        Plan::Skip if !first => return Ok(()),
+        Plan::Skip | Plan::Poll => state.reactor.wait(events, Wait::Now),
+        Plan::Sleep(timeout) => {
+            current::retire(native)?;
+            if timeout == Wait::Now {
+                state.reactor.wait(events, timeout)
+            } else {
+                let reactor = &state.reactor;
+                py.detach(|| reactor.wait(events, timeout))
+            }
+        }
+    };
+    state.engine.with(py, |engine| engine.finish_wait());
+    match outcome {
+        Ok(()) => {}
+        Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => {
+            current::retire(native)?;
+            py.check_signals()?;
+        }
+        Err(failure) => return Err(failure.into()),
+    }
+    Ok(())
+}
+
+fn run_until_complete<'py>(
+    native: &Bound<'py, Loop>,
+    awaitable: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    require_idle(native)?;
+    let made_here = !future::isfuture(&awaitable)?;
+    let awaited = create::ensure_future(&awaitable, Some(native.as_any()))?;
+    if made_here && let Ok(task) = awaited.cast::<Task>() {
+        // If the loop stops early, an exception says so: no second report is needed.
+        task.get().task.with(py, |state| state.log_destroy_pending = false);
+    }
+    let ours = awaited.cast::<Future>().ok().cloned();
+    let stopper = crate::task::wakeup::Watcher::new(native.clone().into_any().unbind(), stop_when_done);
+    let stopper = Bound::new(py, stopper)?;
+    match &ours {
+        Some(future) => {
+            native::add_callback(future, Callback::Native(native.clone().into_any().unbind(), stop_when_done))?;
+        }
+        None => {
+            awaited.call_method1(intern!(py, "add_done_callback"), (&stopper,))?;
+        }
+    }
+    let outcome = native.call_method0(intern!(py, "run_forever"));
+    match &ours {
+        Some(future) => {
+            let removed =
+                future.get().state.with(py, |state| state.callbacks.remove_watcher(native.as_any()));
+            drop(removed);
+        }
+        None => {
+            awaited.call_method1(intern!(py, "remove_done_callback"), (&stopper,))?;
+        }
+    }
+    let done = awaited.call_method0(intern!(py, "done"))?.is_truthy()?;
+    if let Err(failure) = outcome {
+        if made_here && done && !awaited.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            // The coroutine raised what ends the loop: nobody else will ask the task for it.
+            awaited.call_method0(intern!(py, "exception"))?;
+        }
+        return Err(failure);
+    }
+    if !done {
+        return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+    }
+    awaited.call_method0(intern!(py, "result"))
+}
+
+/// The done callback of `run_until_complete`: stops the loop, unless what ended the future leaves the loop anyway.
+fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = native.py();
+    let fatal = match done.cast::<Future>() {
+        Ok(future) => match &future.get().outcome_exception(py) {
+            Some(exception) => {
+                error::ends_program(py, &PyErr::from_value(exception.bind(py).as_any().clone()))
+            }
+            None => false,
+        },
+        Err(_) => {
+            !done.call_method0(intern!(py, "cancelled"))?.is_truthy()? && {
+                let exception = done.call_method0(intern!(py, "exception"))?;
+                !exception.is_none() && error::ends_program(py, &PyErr::from_value(exception))
+            }
+        }
+    };
+    if !fatal {
+        native.call_method0(intern!(py, "stop"))?;
+    }
+    Ok(())
+}
+
+fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    if state.is_running() {
+        return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+    }
+    if state.closed.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    if state.debug() {
+        imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), ("Close %r", native))?;
+    }
+    let queued = state.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
+    let posted = state.inbox.close();
+    drop((queued, posted));
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Interior state of a Python object, reached only while attached to the interpreter.
+//!
+//! Invariant: at most one closure looks into a cell at a time. A nested look is a bug of ours and panics (which
+//! becomes an exception), it is never undefined behaviour. So closures stay short: they run no Python code and drop
+//! no Python reference, because both may come back here.
+
+use std::cell::{Cell, UnsafeCell};
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+/// A value guarded by the interpreter lock.
+pub(crate) struct Guarded<T> {
+    busy: Cell<bool>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: `with` needs a `Python` token and `visit` a `PyVisit`, so with a GIL only one thread at a time reaches
+// `busy` and `value`; should the closure let the GIL go, `busy` turns the other thread's look into a panic. The module
+// declares that it uses the GIL, so a free-threaded build keeps it on while ferrio is loaded.
+unsafe impl<T: Send> Sync for Guarded<T> {}
+
+struct Release<'a>(&'a Cell<bool>);
+
+impl Drop for Release<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl<T> Guarded<T> {
+    /// A cell that holds `value`.
+    pub(crate) const fn new(value: T) -> Self {
+        Self { busy: Cell::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// Runs `look` on the state and returns what it returns. Panics if a look is under way already.
+    #[inline]
+    pub(crate) fn with<R>(&self, _py: Python<'_>, look: impl FnOnce(&mut T) -> R) -> R {
+        assert!(!self.busy.replace(true), "a ferrio object was entered again while its state was in use");
+        let _release = Release(&self.busy);
+        // SAFETY: `busy` was false, so no other reference to the value is alive (see the impl of Sync).
+        look(unsafe { &mut *self.value.get() })
+    }
+
+    /// Shows the state to the garbage collector; a cell in use is skipped, which only delays collection.
+    pub(crate) fn visit(
+        &self,
+        _visit: &PyVisit<'_>,
+        look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
+    ) -> Result<(), PyTraverseError> {
+        if self.busy.get() {
+            return Ok(());
+        }
+        // SAFETY: the collector runs attached and alone; `busy` is false, so nothing holds a reference.
+        look(unsafe { &*self.value.get() })
+    }
+}

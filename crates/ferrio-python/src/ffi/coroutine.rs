@@ -1,0 +1,111 @@
+//! Driving a coroutine by hand: `send`, `throw`, and the value of a `StopIteration`.
+
+use std::ptr;
+
+use pyo3::exceptions::{PyBaseException, PyStopIteration, PyTypeError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyType};
+
+/// What a coroutine did when it was resumed.
+pub(crate) enum Sent<'py> {
+    /// It suspended and handed this object to its driver.
+    Yielded(Bound<'py, PyAny>),
+    /// It returned this value.
+    Returned(Bound<'py, PyAny>),
+    /// It raised.
+    Raised(PyErr),
+}
+
+/// Resumes `coroutine` with `value`, without a `StopIteration` object where the type allows it (`am_send`).
+#[inline]
+pub(crate) fn send<'py>(coroutine: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py> {
+    let py = coroutine.py();
+    let mut result = ptr::null_mut();
+    // SAFETY: attached, both are live references; `result` receives a new reference unless the call fails.
+    unsafe {
+        match ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &raw mut result) {
+            ffi::PySendResult::PYGEN_NEXT => Sent::Yielded(Bound::from_owned_ptr(py, result)),
+            ffi::PySendResult::PYGEN_RETURN => Sent::Returned(Bound::from_owned_ptr(py, result)),
+            ffi::PySendResult::PYGEN_ERROR => Sent::Raised(PyErr::fetch(py)),
+        }
+    }
+}
+
+/// Throws `exception` into `coroutine` by its `throw` method.
+pub(crate) fn throw<'py>(coroutine: &Bound<'py, PyAny>, exception: &Bound<'py, PyAny>) -> Sent<'py> {
+    let py = coroutine.py();
+    match coroutine.call_method1(intern!(py, "throw"), (exception,)) {
+        Ok(value) => Sent::Yielded(value),
+        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+            match error.value(py).getattr(intern!(py, "value")) {
+                Ok(value) => Sent::Returned(value),
+                Err(error) => Sent::Raised(error),
+            }
+        }
+        Err(error) => Sent::Raised(error),
+    }
+}
+
+/// The error that makes `__next__` return `value` to an `await`: `StopIteration(value)`, built without a detour over
+/// Rust's lazy errors. A tuple or an exception as value needs the wrapping that `StopIteration(value)` gives it.
+#[inline]
+pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
+    let py = value.py();
+    // SAFETY: attached; PyErr_SetObject and PyObject_CallOneArg borrow their arguments, PyErr::fetch takes the
+    // indicator that they set.
+    unsafe {
+        let wrap = ffi::PyTuple_Check(value.as_ptr()) != 0 || ffi::PyExceptionInstance_Check(value.as_ptr()) != 0;
+        if wrap {
+            let error = ffi::PyObject_CallOneArg(ffi::PyExc_StopIteration, value.as_ptr());
+            if !error.is_null() {
+                ffi::PyErr_SetObject(ffi::PyExc_StopIteration, error);
+                ffi::Py_DECREF(error);
+            }
+        } else {
+            ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr());
+        }
+    }
+    PyErr::fetch(py)
+}
+
+/// The error that a call `throw(typ[, val[, tb]])` asks for, as a generator's `throw` reads its arguments.
+/// Raises `TypeError` for what is no exception.
+pub(crate) fn thrown<'py>(
+    typ: Bound<'py, PyAny>,
+    val: Option<Bound<'py, PyAny>>,
+    tb: Option<Bound<'py, PyAny>>,
+) -> PyResult<PyErr> {
+    let py = typ.py();
+    let val = val.filter(|val| !val.is_none());
+    let exception = if typ.is_instance_of::<PyBaseException>() {
+        if val.is_some() {
+            return Err(PyTypeError::new_err("instance exception may not have a separate value"));
+        }
+        typ
+    } else if typ.cast::<PyType>().is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false)) {
+        match val {
+            Some(val) if val.is_instance(&typ)? => val,
+            Some(val) if val.is_instance_of::<PyTuple>() => typ.call(val.cast_into::<PyTuple>()?, None)?,
+            Some(val) => typ.call1((val,))?,
+            None => typ.call0()?,
+        }
+    } else {
+        return Err(PyTypeError::new_err(format!(
+            "exceptions must be classes or instances deriving from BaseException, not {}",
+            typ.get_type().name()?
+        )));
+    };
+    if let Some(tb) = tb.filter(|tb| !tb.is_none()) {
+        exception.setattr(intern!(py, "__traceback__"), tb)?;
+    }
+    Ok(PyErr::from_value(exception))
+}
+
+/// Whether `object` is exactly a coroutine of an `async def` function.
+#[inline]
+pub(crate) fn is_coroutine(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: `object` is a live reference.
+    unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) != 0 }
+}

@@ -1,0 +1,80 @@
+//! Finalizers (PEP 442) for classes made with PyO3, which offers no `__del__`.
+//!
+//! `install::<T>()` sets `tp_finalize`, and a `tp_dealloc` that calls it when a direct instance dies by its reference
+//! count. Python subclasses call `tp_finalize` by themselves (`subtype_dealloc`), and the collector does so for cycles;
+//! CPython makes sure that it runs at most once an object.
+
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::PyTypeInfo;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+
+/// A class whose instances have something to say when they die.
+pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
+    /// Cheap test, run on every death: is there anything to say?
+    fn wants_finalize(slf: &Bound<'_, Self>) -> bool;
+
+    /// Says it. The object is alive and whole; an exception is reported as unraisable.
+    fn finalize(slf: &Bound<'_, Self>) -> PyResult<()>;
+
+    /// Where PyO3's own deallocator of the class is kept.
+    fn original_dealloc() -> &'static AtomicPtr<()>;
+}
+
+unsafe extern "C" fn tp_finalize<T: Finalize>(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls finalizers attached, with a live instance of the class (or of a subclass of it).
+    unsafe {
+        let py = Python::assume_attached();
+        // An exception in flight is not ours to lose: finalizers run anywhere.
+        let pending = PyErr::take(py);
+        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if T::wants_finalize(&slf) { T::finalize(&slf) } else { Ok(()) }
+        }));
+        if let Ok(Err(error)) = outcome {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
+        drop(slf);
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    }
+}
+
+unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero. The
+    // pointer kept by `install` is PyO3's deallocator of this very class.
+    unsafe {
+        let py = Python::assume_attached();
+        let wants = {
+            // A borrowed look: a reference taken here would resurrect the object.
+            let slf = std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>());
+            T::wants_finalize(&slf)
+        };
+        if wants && ffi::PyObject_CallFinalizerFromDealloc(object) != 0 {
+            return;
+        }
+        let original: ffi::destructor =
+            std::mem::transmute::<*mut (), ffi::destructor>(T::original_dealloc().load(Ordering::Relaxed));
+        original(object);
+    }
+}
+
+/// Sets the finalizer of `T`; called once, while the module is made.
+pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T and no instance exists yet; slots of a heap type may be set
+    // until PyType_Modified is called.
+    unsafe {
+        let original = (*class).tp_dealloc.expect("a PyO3 class has a deallocator");
+        if original as usize == tp_dealloc::<T> as *const () as usize {
+            return;
+        }
+        T::original_dealloc().store(original as *mut (), Ordering::Relaxed);
+        (*class).tp_dealloc = Some(tp_dealloc::<T>);
+        (*class).tp_finalize = Some(tp_finalize::<T>);
+        ffi::PyType_Modified(class);
+    }
+}

@@ -1,0 +1,30 @@
+//! Small facts about the running interpreter: threads, signals, exact types.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// The identifier of the calling thread, as `threading.get_ident()` gives it.
+#[inline]
+pub(crate) fn thread_id(_py: Python<'_>) -> u64 {
+    // SAFETY: attached; the call has no other condition.
+    unsafe { ffi::PyThread_get_thread_ident() as u64 }
+}
+
+/// Whether `object` is an instance of exactly the class `T`, not of a subclass.
+#[inline]
+pub(crate) fn is_exactly<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: `object` is a live reference, reading its type needs no more.
+    unsafe { ffi::Py_TYPE(object.as_ptr()) == T::type_object_raw(object.py()) }
+}
+
+/// Sets (or with `None` deletes) an attribute as `object.__setattr__` does, past a class's own `__setattr__`.
+pub(crate) fn set_attribute(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let value = value.map_or(std::ptr::null_mut(), |value| value.as_ptr());
+    // SAFETY: attached, all are live references; a null value means deletion.
+    let outcome = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) };
+    if outcome == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
+}

@@ -1,0 +1,13 @@
+//! The only raw CPython: what PyO3 offers no safe door to.
+//!
+//! Every function here is safe to call; the facts that make it so stand beside each `unsafe` block. Nothing outside
+//! this folder may use `unsafe`.
+#![allow(unsafe_code, reason = "this folder is where raw CPython lives; the rest of the crate denies it")]
+
+pub(crate) mod cell;
+pub(crate) mod context;
+pub(crate) mod coroutine;
+pub(crate) mod finalize;
+pub(crate) mod interpreter;
+
+pub(crate) use cell::Guarded;

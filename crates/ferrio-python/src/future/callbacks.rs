@@ -1,0 +1,179 @@
+//! Who is told when a future is done, and the list of them.
+//!
+//! Most futures have one waiter: the list allocates only from the second on. Each callback runs in a turn of its own
+//! kind, as asyncio's `call_soon(callback, future)` does it, but only Python's callables need a handle.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::Future;
+use crate::event_loop::{Item, LoopRef};
+use crate::task::Task;
+use crate::task::wakeup::Wakeup;
+
+/// One thing to do when the future is done.
+pub(crate) enum Callback {
+    /// Step the task that awaits the future.
+    Wake(Py<Task>),
+    /// Call a Python callable with the future, in a context.
+    Python { function: Py<PyAny>, context: Py<PyAny> },
+    /// Tell one of ferrio's own objects (see `Watcher`).
+    Native(Py<PyAny>, WatcherCall),
+}
+
+/// What a native watcher does when the future `done` is done; `watcher` is the object given to `Callback::Native`.
+pub(crate) type WatcherCall =
+    for<'py> fn(watcher: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()>;
+
+impl Callback {
+    /// Schedules the call for the loop's next turn.
+    pub(crate) fn schedule(
+        self,
+        py: Python<'_>,
+        event_loop: &LoopRef,
+        future: &Bound<'_, Future>,
+    ) -> PyResult<()> {
+        match self {
+            Self::Wake(task) => {
+                let home = task.bind(py).as_super().get().event_loop(py)?;
+                home.schedule(py, Item::Step(task))
+            }
+            Self::Native(watcher, call) => {
+                event_loop.schedule(py, Item::Watch(watcher, future.as_any().clone().unbind(), call))
+            }
+            Self::Python { function, context } => event_loop.call_soon(
+                py,
+                function.bind(py),
+                Some(future.as_any()),
+                Some(context.bind(py)),
+            ),
+        }
+    }
+
+    /// The pair `(callable, context)` that `Future._callbacks` shows.
+    fn shown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        match self {
+            Self::Wake(task) => {
+                let context = Task::context_of(task.bind(py));
+                (Bound::new(py, Wakeup::new(task.clone_ref(py)))?, context).into_pyobject(py)
+            }
+            Self::Native(watcher, _) => (watcher.bind(py), py.None()).into_pyobject(py),
+            Self::Python { function, context } => (function.bind(py), context.bind(py)).into_pyobject(py),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Wake(task) => visit.call(task),
+            Self::Native(watcher, _) => visit.call(watcher),
+            Self::Python { function, context } => {
+                visit.call(function)?;
+                visit.call(context)
+            }
+        }
+    }
+}
+
+/// The callbacks of one future, in the order of their registration.
+#[derive(Default)]
+pub(crate) enum Callbacks {
+    /// Nobody.
+    #[default]
+    None,
+    /// The usual case, without an allocation.
+    One(Callback),
+    /// Two or more.
+    Many(Vec<Callback>),
+}
+
+impl Callbacks {
+    /// Adds one at the end.
+    pub(crate) fn add(&mut self, callback: Callback) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(callback),
+            Self::One(first) => Self::Many(vec![first, callback]),
+            Self::Many(mut all) => {
+                all.push(callback);
+                Self::Many(all)
+            }
+        };
+    }
+
+    /// The list that `Future._callbacks` shows, or `None` when there are none.
+    pub(crate) fn shown<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let all = self.as_slice();
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let pairs = all.iter().map(|callback| callback.shown(py)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, pairs).map(Some)
+    }
+
+    /// Python's callables, in order, to compare them outside the guard.
+    pub(crate) fn functions(&self, py: Python<'_>) -> Vec<Option<Py<PyAny>>> {
+        self.as_slice()
+            .iter()
+            .map(|callback| match callback {
+                Callback::Python { function, .. } => Some(function.clone_ref(py)),
+                Callback::Native(watcher, _) => Some(watcher.clone_ref(py)),
+                Callback::Wake(_) => None,
+            })
+            .collect()
+    }
+
+    /// Takes out the callbacks that `remove` points at (by their place in `functions`), for the caller to drop.
+    pub(crate) fn remove(&mut self, remove: &[bool]) -> Vec<Callback> {
+        let mut removed = Vec::new();
+        let mut kept = Callbacks::None;
+        for (index, callback) in std::mem::take(self).into_vec().into_iter().enumerate() {
+            if remove.get(index).copied().unwrap_or(false) {
+                removed.push(callback);
+            } else {
+                kept.add(callback);
+            }
+        }
+        *self = kept;
+        removed
+    }
+
+    /// Takes out the wake-up of `task`, for the caller to drop.
+    pub(crate) fn remove_wake(&mut self, task: &Bound<'_, Task>) -> Vec<Callback> {
+        let remove: Vec<bool> = self
+            .as_slice()
+            .iter()
+            .map(|callback| matches!(callback, Callback::Wake(waiting) if waiting.is(task)))
+            .collect();
+        self.remove(&remove)
+    }
+
+    /// Takes out the native watcher `object`, for the caller to drop.
+    pub(crate) fn remove_watcher(&mut self, object: &Bound<'_, PyAny>) -> Vec<Callback> {
+        let remove: Vec<bool> = self
+            .as_slice()
+            .iter()
+            .map(|callback| matches!(callback, Callback::Native(watcher, _) if watcher.is(object)))
+            .collect();
+        self.remove(&remove)
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Callback> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(one) => vec![one],
+            Self::Many(all) => all,
+        }
+    }
+
+    fn as_slice(&self) -> &[Callback] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(all) => all,
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.as_slice().iter().try_for_each(|callback| callback.traverse(visit))
+    }
+}

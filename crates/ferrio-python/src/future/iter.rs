@@ -1,0 +1,95 @@
+//! What `await future` iterates: yields the future once while it is pending, then returns its result.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Future, native};
+use crate::ffi::{Guarded, coroutine};
+
+/// The iterator behind `Future.__await__`. `None` once it has ended.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct FutureIter {
+    future: Guarded<Option<Py<Future>>>,
+}
+
+impl FutureIter {
+    pub(crate) fn new(future: Py<Future>) -> Self {
+        Self { future: Guarded::new(Some(future)) }
+    }
+
+    fn advance<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(future) = self.future.with(py, |future| future.as_ref().map(|future| future.clone_ref(py)))
+        else {
+            return Ok(None);
+        };
+        let future = future.into_bound(py);
+        let first = future.get().state.with(py, |state| {
+            let pending = matches!(state.outcome, super::Outcome::Pending);
+            let first = pending && !state.blocking;
+            if first {
+                state.blocking = true;
+            }
+            if pending { Some(first) } else { None }
+        });
+        match first {
+            Some(true) => Ok(Some(future.into_any())),
+            Some(false) => Err(PyRuntimeError::new_err("await wasn't used with future")),
+            None => {
+                let ended = self.future.with(py, Option::take);
+                drop(ended);
+                let value = native::result(&future)?.into_bound(py);
+                if value.is_none() { Ok(None) } else { Err(coroutine::stop_iteration(value)) }
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl FutureIter {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.advance(py)
+    }
+
+    /// As a generator's `send`: the value is ignored.
+    fn send<'py>(&self, py: Python<'py>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.advance(py)? {
+            Some(yielded) => Ok(yielded),
+            None => Err(coroutine::stop_iteration(py.None().into_bound(py))),
+        }
+    }
+
+    /// As a generator's `throw`: ends the iteration with the exception.
+    #[pyo3(signature = (typ, val = None, tb = None))]
+    fn throw<'py>(
+        &self,
+        py: Python<'py>,
+        typ: Bound<'py, PyAny>,
+        val: Option<Bound<'py, PyAny>>,
+        tb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let error = coroutine::thrown(typ, val, tb)?;
+        let ended = self.future.with(py, Option::take);
+        drop(ended);
+        Err(error)
+    }
+
+    /// As a generator's `close`.
+    fn close(&self, py: Python<'_>) {
+        let ended = self.future.with(py, Option::take);
+        drop(ended);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.future.visit(&visit, |future| visit.call(future))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.close(py);
+    }
+}
+

@@ -1,0 +1,277 @@
+//! What Rust code calls instead of a future's Python methods: the same steps, no attribute look-ups.
+//!
+//! Callers that may hold a Python subclass go through `overridable::*` in `task` instead, where an override counts.
+
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use pyo3::intern;
+
+use super::callbacks::Callback;
+use super::state::Outcome;
+use super::{Future, cancelled_error_of, default_loop, invalid_state};
+use crate::event_loop::LoopRef;
+use crate::{error, imports};
+
+/// `Future.__init__`: binds the loop. Raises `RuntimeError` when called twice.
+pub(crate) fn initialize(future: &Bound<'_, Future>, event_loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    let py = future.py();
+    let event_loop = match event_loop {
+        Some(event_loop) if !event_loop.is_none() => LoopRef::new(&event_loop),
+        _ => default_loop(py)?,
+    };
+    let debug = event_loop.debug(py)?;
+    let refused = future.get().state.with(py, |state| {
+        if state.event_loop.is_none() {
+            state.event_loop = Some(event_loop);
+            None
+        } else {
+            Some(event_loop)
+        }
+    });
+    if refused.is_some() {
+        let class = future.get_type().name()?;
+        return Err(PyRuntimeError::new_err(format!("{class} object is already initialized")));
+    }
+    if debug {
+        note_origin(future)?;
+    }
+    Ok(())
+}
+
+/// Remembers the stack that makes `future` (debug mode).
+pub(crate) fn note_origin(future: &Bound<'_, Future>) -> PyResult<()> {
+    let py = future.py();
+    let stack = current_stack(py)?.unbind();
+    let old = future.get().state.with(py, |state| state.extra().source_traceback.replace(stack));
+    drop(old);
+    Ok(())
+}
+
+/// The stack of the Python code that called us, as `traceback.StackSummary` (asyncio's debug mode).
+pub(crate) fn current_stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let frame = match imports::GETFRAME.get(py)?.call1((0,)) {
+        Ok(frame) => frame,
+        // A thread without a Python frame.
+        Err(_) => return Ok(pyo3::types::PyList::empty(py).into_any()),
+    };
+    imports::EXTRACT_STACK.get(py)?.call1((frame,))
+}
+
+/// The message given to `cancel`, if any.
+pub(crate) fn cancel_message(future: &Future, py: Python<'_>) -> Option<Py<PyAny>> {
+    future.state.with(py, |state| {
+        state.extra.as_ref().and_then(|extra| extra.cancel_message.as_ref().map(|message| message.clone_ref(py)))
+    })
+}
+
+/// Keeps `message` for the `CancelledError` to come.
+pub(crate) fn set_cancel_message(future: &Future, py: Python<'_>, message: Option<Bound<'_, PyAny>>) {
+    let old = future.state.with(py, |state| match message {
+        Some(message) if !message.is_none() => state.extra().cancel_message.replace(message.unbind()),
+        _ => state.extra.as_mut().and_then(|extra| extra.cancel_message.take()),
+    });
+    drop(old);
+}
+
+/// The outcome as an `await` sees it: the value, or the exception raised.
+pub(crate) fn result(future: &Bound<'_, Future>) -> PyResult<Py<PyAny>> {
+    let py = future.py();
+    enum Found {
+        Value(Py<PyAny>),
+        Raise(Py<PyBaseException>, Option<Py<PyAny>>),
+        Cancelled,
+        Pending,
+    }
+    let found = future.get().state.with(py, |state| match &state.outcome {
+        Outcome::Result(value) => Found::Value(value.clone_ref(py)),
+        Outcome::Exception(exception, traceback) => {
+            state.log_traceback = false;
+            Found::Raise(exception.clone_ref(py), traceback.as_ref().map(|traceback| traceback.clone_ref(py)))
+        }
+        Outcome::Cancelled => Found::Cancelled,
+        Outcome::Pending => Found::Pending,
+    });
+    match found {
+        Found::Value(value) => Ok(value),
+        Found::Raise(exception, traceback) => {
+            let exception = exception.into_bound(py).into_any();
+            // Each retrieval starts from the traceback as it was set, or it would grow with each.
+            exception.setattr(intern!(py, "__traceback__"), traceback)?;
+            Err(PyErr::from_value(exception))
+        }
+        Found::Cancelled => Err(cancelled_error_of(future)),
+        Found::Pending => {
+            // A subclass whose __init__ was forgotten hears about that first.
+            future.get().event_loop(py)?;
+            Err(invalid_state(py, "Result is not ready."))
+        }
+    }
+}
+
+/// The exception, `None` for a value. Raises for a cancelled or pending future.
+pub(crate) fn exception(future: &Bound<'_, Future>) -> PyResult<Option<Py<PyAny>>> {
+    let py = future.py();
+    let found = future.get().state.with(py, |state| match &state.outcome {
+        Outcome::Result(_) => Ok(None),
+        Outcome::Exception(exception, _) => {
+            state.log_traceback = false;
+            Ok(Some(exception.clone_ref(py).into_any()))
+        }
+        Outcome::Cancelled => Err(true),
+        Outcome::Pending => Err(false),
+    });
+    match found {
+        Ok(found) => Ok(found),
+        Err(true) => Err(cancelled_error_of(future)),
+        Err(false) => {
+            future.get().event_loop(py)?;
+            Err(invalid_state(py, "Exception is not set."))
+        }
+    }
+}
+
+/// The `CancelledError` for a cancelled future; a saved one is handed out once, with its traceback.
+pub(crate) fn make_cancelled_error<'py>(future: &Bound<'py, Future>) -> PyResult<Bound<'py, PyAny>> {
+    let py = future.py();
+    let (saved, message) = future.get().state.with(py, |state| match state.extra.as_mut() {
+        Some(extra) => (
+            extra.cancelled_error.take(),
+            extra.cancel_message.as_ref().map(|message| message.clone_ref(py).into_bound(py)),
+        ),
+        None => (None, None),
+    });
+    match saved {
+        Some(saved) => Ok(saved.into_bound(py)),
+        None => error::cancelled(py, message.as_ref()),
+    }
+}
+
+/// Ends the future with `outcome` and schedules its callbacks. Raises `InvalidStateError` if it is done already.
+pub(crate) fn finish(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
+    let py = future.py();
+    // First of all the loop: an uninitialized future must not change.
+    let event_loop = future.get().event_loop(py)?;
+    let finished = future.get().state.with(py, |state| state.finish(outcome));
+    match finished {
+        Ok(callbacks) => {
+            use super::callbacks::Callbacks;
+            match callbacks {
+                Callbacks::None => Ok(()),
+                Callbacks::One(callback) => callback.schedule(py, &event_loop, future),
+                Callbacks::Many(all) => {
+                    all.into_iter().try_for_each(|callback| callback.schedule(py, &event_loop, future))
+                }
+            }
+        }
+        Err(_refused) => {
+            let word = future.get().state.with(py, |state| state.outcome.word());
+            Err(invalid_state(py, &format!("{word}: {}", future.repr()?)))
+        }
+    }
+}
+
+/// `Future.set_result`.
+pub(crate) fn set_result(future: &Bound<'_, Future>, result: Bound<'_, PyAny>) -> PyResult<()> {
+    finish(future, Outcome::Result(result.unbind()))
+}
+
+/// `Future.set_exception`: an instance or a class; `StopIteration` can't pass through an `await` and is wrapped.
+pub(crate) fn set_exception(future: &Bound<'_, Future>, exception: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    let exception = match exception.cast::<PyType>() {
+        Ok(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,
+        _ => exception,
+    };
+    let Ok(exception) = exception.cast_into::<PyBaseException>() else {
+        return Err(PyTypeError::new_err(
+            "invalid exception object: set_exception() takes an exception instance or class",
+        ));
+    };
+    if exception.is_instance_of::<PyStopIteration>() {
+        let wrapped = PyRuntimeError::new_err(
+            "StopIteration interacts badly with generators and cannot be raised into a Future",
+        )
+        .into_value(py)
+        .into_bound(py);
+        wrapped.setattr(intern!(py, "__cause__"), &exception)?;
+        wrapped.setattr(intern!(py, "__context__"), &exception)?;
+        return finish_with_exception(future, wrapped);
+    }
+    finish_with_exception(future, exception)
+}
+
+/// Ends the future with an exception object, traceback and all.
+pub(crate) fn finish_with_exception(
+    future: &Bound<'_, Future>,
+    exception: Bound<'_, PyBaseException>,
+) -> PyResult<()> {
+    let py = future.py();
+    let traceback = exception.getattr(intern!(py, "__traceback__"))?;
+    let traceback = (!traceback.is_none()).then(|| traceback.unbind());
+    finish(future, Outcome::Exception(exception.unbind(), traceback))
+}
+
+/// `Future.cancel`: whether it was pending.
+pub(crate) fn cancel(future: &Bound<'_, Future>, message: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+    let py = future.py();
+    let pending = future.get().state.with(py, |state| {
+        state.log_traceback = false;
+        matches!(state.outcome, Outcome::Pending)
+    });
+    if !pending {
+        return Ok(false);
+    }
+    future.get().event_loop(py)?;
+    set_cancel_message(future.get(), py, message);
+    finish(future, Outcome::Cancelled)?;
+    Ok(true)
+}
+
+/// Adds a callback, or schedules it at once when the future is done.
+pub(crate) fn add_callback(future: &Bound<'_, Future>, callback: Callback) -> PyResult<()> {
+    let py = future.py();
+    let late = future.get().state.with(py, |state| {
+        if matches!(state.outcome, Outcome::Pending) {
+            state.callbacks.add(callback);
+            None
+        } else {
+            Some(callback)
+        }
+    });
+    match late {
+        None => Ok(()),
+        Some(callback) => callback.schedule(py, &future.get().event_loop(py)?, future),
+    }
+}
+
+/// Removes every registration of the callable `function`; returns how many there were.
+pub(crate) fn remove_callback(future: &Bound<'_, Future>, function: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let py = future.py();
+    future.get().event_loop(py)?;
+    let functions = future.get().state.with(py, |state| state.callbacks.functions(py));
+    // Comparison runs Python code: callbacks may come and go meanwhile, so the removal goes by identity.
+    let mut matching = Vec::with_capacity(functions.len());
+    for known in &functions {
+        matching.push(match known {
+            Some(known) => known.bind(py).eq(function)?,
+            None => false,
+        });
+    }
+    let removed = future.get().state.with(py, |state| {
+        let now = state.callbacks.functions(py);
+        let remove: Vec<bool> = now
+            .iter()
+            .map(|candidate| {
+                candidate.as_ref().is_some_and(|candidate| {
+                    functions
+                        .iter()
+                        .zip(&matching)
+                        .any(|(known, matches)| *matches && known.as_ref().is_some_and(|known| known.is(candidate)))
+                })
+            })
+            .collect();
+        (state.callbacks.remove(&remove), now)
+    });
+    Ok(removed.0.len())
+}

@@ -1,0 +1,94 @@
+//! Every Python object that the binding reaches, by name, loaded once.
+//!
+//! `load` runs while the module is made: what it fetches are the standard library's own objects, whatever
+//! `ferrio.install()` puts in their places later.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// One imported object.
+pub(crate) struct Import {
+    cell: PyOnceLock<Py<PyAny>>,
+    module: &'static str,
+    name: &'static str,
+}
+
+impl Import {
+    const fn new(module: &'static str, name: &'static str) -> Self {
+        Self { cell: PyOnceLock::new(), module, name }
+    }
+
+    /// The object. Raises what the import raises.
+    #[inline]
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        if let Some(object) = self.cell.get(py) {
+            return Ok(object.bind(py));
+        }
+        self.cell.import(py, self.module, self.name)
+    }
+}
+
+pub(crate) static CANCELLED_ERROR: Import = Import::new("asyncio.exceptions", "CancelledError");
+pub(crate) static INVALID_STATE_ERROR: Import = Import::new("asyncio.exceptions", "InvalidStateError");
+pub(crate) static STANDARD_FUTURE: Import = Import::new("asyncio.futures", "Future");
+pub(crate) static STANDARD_TASK: Import = Import::new("asyncio.tasks", "Task");
+pub(crate) static STANDARD_HANDLE: Import = Import::new("asyncio.events", "Handle");
+pub(crate) static STANDARD_TIMER_HANDLE: Import = Import::new("asyncio.events", "TimerHandle");
+pub(crate) static SET_RUNNING_LOOP: Import = Import::new("asyncio.events", "_set_running_loop");
+pub(crate) static STANDARD_RUNNING_LOOP: Import = Import::new("asyncio.events", "_get_running_loop");
+pub(crate) static GET_EVENT_LOOP: Import = Import::new("asyncio.events", "get_event_loop");
+/// The `async def` function that awaits its argument: the coroutine for an awaitable that is none.
+pub(crate) static AWAIT_IT: Import = Import::new("ferrio._standard", "await_it");
+/// The `async def` function behind `loop.shutdown_asyncgens()`.
+pub(crate) static CLOSE_ASYNCGENS: Import = Import::new("ferrio._standard", "close_asyncgens");
+pub(crate) static GENERATOR_TYPE: Import = Import::new("types", "GeneratorType");
+pub(crate) static GENERIC_ALIAS: Import = Import::new("types", "GenericAlias");
+pub(crate) static EXTRACT_STACK: Import = Import::new("asyncio.format_helpers", "extract_stack");
+pub(crate) static FORMAT_CALLBACK_SOURCE: Import =
+    Import::new("asyncio.format_helpers", "_format_callback_source");
+pub(crate) static FUTURE_REPR_INFO: Import = Import::new("asyncio.base_futures", "_future_repr_info");
+pub(crate) static FORMAT_COROUTINE: Import = Import::new("asyncio.coroutines", "_format_coroutine");
+pub(crate) static TASK_GET_STACK: Import = Import::new("asyncio.base_tasks", "_task_get_stack");
+pub(crate) static TASK_PRINT_STACK: Import = Import::new("asyncio.base_tasks", "_task_print_stack");
+pub(crate) static IS_COROUTINE: Import = Import::new("asyncio.coroutines", "iscoroutine");
+pub(crate) static LOGGER: Import = Import::new("asyncio.log", "logger");
+pub(crate) static GETFRAME: Import = Import::new("sys", "_getframe");
+pub(crate) static GET_ASYNCGEN_HOOKS: Import = Import::new("sys", "get_asyncgen_hooks");
+pub(crate) static SET_ASYNCGEN_HOOKS: Import = Import::new("sys", "set_asyncgen_hooks");
+pub(crate) static GET_ORIGIN_DEPTH: Import = Import::new("sys", "get_coroutine_origin_tracking_depth");
+pub(crate) static SET_ORIGIN_DEPTH: Import = Import::new("sys", "set_coroutine_origin_tracking_depth");
+pub(crate) static IS_COROUTINE_FUNCTION: Import = Import::new("inspect", "iscoroutinefunction");
+pub(crate) static WARN: Import = Import::new("warnings", "warn");
+pub(crate) static WEAK_SET: Import = Import::new("weakref", "WeakSet");
+pub(crate) static FORMAT_LIST: Import = Import::new("traceback", "format_list");
+pub(crate) static REGISTER_TASK: Import = Import::new("asyncio.tasks", "_register_task");
+pub(crate) static UNREGISTER_TASK: Import = Import::new("asyncio.tasks", "_unregister_task");
+pub(crate) static ENTER_TASK: Import = Import::new("asyncio.tasks", "_enter_task");
+pub(crate) static LEAVE_TASK: Import = Import::new("asyncio.tasks", "_leave_task");
+pub(crate) static STANDARD_ALL_TASKS: Import = Import::new("asyncio.tasks", "all_tasks");
+pub(crate) static STANDARD_CURRENT_TASK: Import = Import::new("asyncio.tasks", "current_task");
+
+/// Fetches what `ferrio.install()` may replace.
+pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
+    for import in [
+        &STANDARD_FUTURE,
+        &STANDARD_TASK,
+        &STANDARD_HANDLE,
+        &STANDARD_TIMER_HANDLE,
+        &SET_RUNNING_LOOP,
+        &STANDARD_RUNNING_LOOP,
+        &GET_EVENT_LOOP,
+        &CANCELLED_ERROR,
+        &INVALID_STATE_ERROR,
+        &REGISTER_TASK,
+        &UNREGISTER_TASK,
+        &ENTER_TASK,
+        &LEAVE_TASK,
+        &STANDARD_CURRENT_TASK,
+        &STANDARD_ALL_TASKS,
+        &IS_COROUTINE,
+    ] {
+        import.get(py)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! `sleep`: let time pass, or just a turn.
+
+use ferrio_engine::timer::TimerKey;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::kind::{Kind, Progress, Resume, Run};
+use super::Operation;
+use crate::event_loop::{self, Item, Loop, LoopRef};
+
+/// The state of one `sleep`.
+pub(crate) struct Sleep {
+    /// Seconds; not above zero means a bare yield.
+    delay: f64,
+    result: Option<Py<PyAny>>,
+    timer: Timer,
+}
+
+/// What will end the sleep.
+enum Timer {
+    NotStarted,
+    Native(Py<Loop>, TimerKey),
+    /// A handle of a loop with a `call_later` of its own.
+    Handle(Py<PyAny>),
+    Yielded,
+}
+
+/// sleep(delay, result=None)
+/// --
+///
+/// Return an awaitable that ends after `delay` seconds with `result`. A delay of zero or less lets one turn pass.
+///
+/// Raises `ValueError` for a NaN, `TypeError` for what is no number. Never ends early (asyncio's `sleep`).
+#[pyfunction]
+#[pyo3(signature = (delay, result = None))]
+pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> PyResult<Operation> {
+    let delay = match delay.cast_exact::<pyo3::types::PyFloat>() {
+        Ok(delay) => pyo3::types::PyFloatMethods::value(delay),
+        Err(_) => delay.extract::<f64>()?,
+    };
+    if delay.is_nan() {
+        return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
+    }
+    Ok(Operation::new(Kind::Sleep(Sleep { delay, result, timer: Timer::NotStarted })))
+}
+
+impl Run for Sleep {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if let Resume::Throw(exception) = resume {
+            self.stop_timer(py)?;
+            return Err(PyErr::from_value(exception));
+        }
+        match self.timer {
+            Timer::NotStarted if self.delay <= 0.0 => {
+                self.timer = Timer::Yielded;
+                Ok(Progress::Yield)
+            }
+            Timer::NotStarted => {
+                self.start_timer(this)?;
+                Ok(Progress::Park)
+            }
+            _ => {
+                let result = self.result.take();
+                Ok(Progress::Ready(result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py))))
+            }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.result)?;
+        match &self.timer {
+            Timer::Native(native, _) => visit.call(native),
+            Timer::Handle(handle) => visit.call(handle),
+            Timer::NotStarted | Timer::Yielded => Ok(()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "sleep"
+    }
+}
+
+impl Sleep {
+    fn start_timer(&mut self, this: &Bound<'_, Operation>) -> PyResult<()> {
+        let py = this.py();
+        let home = LoopRef::new(&event_loop::get_running_loop(py)?);
+        self.timer = match home {
+            LoopRef::Native(native) if !native.get().overrides().timers() => {
+                let deadline = native.get().deadline_after(py, self.delay);
+                let key = native.get().insert_timer(py, deadline, Item::Wake(this.clone().unbind()))?;
+                Timer::Native(native, key)
+            }
+            other => {
+                let waker = Bound::new(py, Waker { operation: this.clone().unbind() })?;
+                let handle = other.object(py).call_method1(intern!(py, "call_later"), (self.delay, waker))?;
+                Timer::Handle(handle.unbind())
+            }
+        };
+        Ok(())
+    }
+
+    fn stop_timer(&mut self, py: Python<'_>) -> PyResult<()> {
+        match std::mem::replace(&mut self.timer, Timer::Yielded) {
+            Timer::Native(native, key) => native.get().forget_timer(py, key),
+            Timer::Handle(handle) => {
+                handle.bind(py).call_method0(intern!(py, "cancel"))?;
+            }
+            Timer::NotStarted | Timer::Yielded => {}
+        }
+        Ok(())
+    }
+}
+
+/// Wakes an operation when called: the callback for a foreign loop's `call_later`.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct Waker {
+    pub(crate) operation: Py<Operation>,
+}
+
+#[pymethods]
+impl Waker {
+    #[pyo3(signature = (*_args))]
+    fn __call__(&self, py: Python<'_>, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        super::wake(self.operation.bind(py)).map(drop)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.operation)
+    }
+}
+

@@ -1,0 +1,231 @@
+//! Making tasks: `Task.__init__`, `create_task`, `ensure_future`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyClassInitializer, intern};
+
+use super::{Name, State, Task, registry, step};
+use crate::event_loop::{self, Item, LoopRef};
+use crate::ffi::{Guarded, context, coroutine};
+use crate::future::{self, Future, native};
+use crate::imports;
+use crate::operation::Operation;
+
+/// Numbers the names `Task-1`, `Task-2`...; one count a process, as asyncio has it.
+static TASKS_MADE: AtomicU64 = AtomicU64::new(1);
+
+/// Whether `object` can be the coroutine of a task.
+#[inline]
+pub(crate) fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if coroutine::is_coroutine(object) || object.is_instance_of::<Operation>() {
+        return Ok(true);
+    }
+    imports::IS_COROUTINE.get(object.py())?.call1((object,))?.is_truthy()
+}
+
+fn require_coroutine(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    if is_coroutine(object)? {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!("a coroutine was expected, got {}", object.repr()?)))
+}
+
+fn context_for<'py>(py: Python<'py>, given: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    match given.filter(|given| !given.is_none()) {
+        None => context::copy_current(py),
+        Some(given) => {
+            context::require(&given)?;
+            Ok(given)
+        }
+    }
+}
+
+/// A plain ferrio task on `home`, scheduled or (`eager_start`, on a running loop) begun.
+pub(crate) fn new_task<'py>(
+    py: Python<'py>,
+    home: LoopRef,
+    coro: Bound<'py, PyAny>,
+    name: Option<Bound<'py, PyAny>>,
+    given_context: Option<Bound<'py, PyAny>>,
+    eager_start: bool,
+) -> PyResult<Bound<'py, Task>> {
+    require_coroutine(&coro)?;
+    let context = context_for(py, given_context)?.unbind();
+    let name = name_for(name)?;
+    let debug = home.debug(py)?;
+    let task = Task {
+        task: Guarded::new(State {
+            coroutine: Some(coro.unbind()),
+            context: Some(context),
+            name,
+            waiter: None,
+            pending_error: None,
+            place: None,
+            cancel_requests: 0,
+            must_cancel: false,
+            log_destroy_pending: true,
+        }),
+    };
+    let initializer = PyClassInitializer::from(Future::on(home.duplicate(py))).add_subclass(task);
+    let task = Bound::new(py, initializer)?;
+    if debug {
+        native::note_origin(task.as_super())?;
+    }
+    start(&task, &home, eager_start)?;
+    Ok(task)
+}
+
+fn name_for(name: Option<Bound<'_, PyAny>>) -> PyResult<Name> {
+    match name {
+        Some(name) if !name.is_none() => Ok(Name::Given(name.str()?.into_any().unbind())),
+        _ => Ok(Name::Number(TASKS_MADE.fetch_add(1, Ordering::Relaxed))),
+    }
+}
+
+/// `Task.__init__`, for subclasses and for direct construction.
+pub(crate) fn initialize(
+    task: &Bound<'_, Task>,
+    coro: Bound<'_, PyAny>,
+    event_loop: Option<Bound<'_, PyAny>>,
+    name: Option<Bound<'_, PyAny>>,
+    given_context: Option<Bound<'_, PyAny>>,
+    eager_start: bool,
+) -> PyResult<()> {
+    let py = task.py();
+    native::initialize(task.as_super(), event_loop)?;
+    let checked = require_coroutine(&coro).and_then(|()| context_for(py, given_context));
+    let context = match checked {
+        Ok(context) => context.unbind(),
+        Err(failure) => {
+            // Nothing runs, so nothing is to be reported when the object dies.
+            task.get().task.with(py, |state| state.log_destroy_pending = false);
+            return Err(failure);
+        }
+    };
+    let name = name_for(name)?;
+    let old = task.get().task.with(py, |state| {
+        state.coroutine = Some(coro.unbind());
+        state.context = Some(context);
+        std::mem::replace(&mut state.name, name)
+    });
+    drop(old);
+    let home = task.as_super().get().event_loop(py)?;
+    let started = start(task, &home, eager_start);
+    if started.is_err() {
+        task.get().task.with(py, |state| state.log_destroy_pending = false);
+    }
+    started
+}
+
+#[inline]
+fn start(task: &Bound<'_, Task>, home: &LoopRef, eager_start: bool) -> PyResult<()> {
+    let py = task.py();
+    if eager_start && is_running(py, home)? {
+        step::step_eagerly(task, home)?;
+        if task.as_super().get().is_done(py) {
+            let ended = task.get().task.with(py, |state| state.coroutine.take());
+            drop(ended);
+            return Ok(());
+        }
+        return registry::remember(py, home, task);
+    }
+    home.schedule(py, Item::Step(task.clone().unbind()))?;
+    registry::remember(py, home, task)
+}
+
+fn is_running(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
+    match home {
+        LoopRef::Native(native) => Ok(native.get().is_running()),
+        LoopRef::Foreign(foreign) => foreign.bind(py).call_method0(intern!(py, "is_running"))?.is_truthy(),
+    }
+}
+
+/// create_task(coro, **kwargs)
+/// --
+///
+/// Run the coroutine `coro` as a task of the running loop and return the task.
+///
+/// Takes the keywords of `loop.create_task`: `name`, `context`, `eager_start`. Raises `RuntimeError` if no loop runs.
+#[pyfunction]
+#[pyo3(signature = (coro, **kwargs))]
+pub(crate) fn create_task<'py>(
+    coro: Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coro.py();
+    if let (Some(native), None) = (event_loop::running(py), kwargs)
+        && native.get().makes_plain_tasks(py)
+    {
+        native.get().require_open()?;
+        return new_task(py, LoopRef::Native(native), coro, None, None, false).map(Bound::into_any);
+    }
+    let home = event_loop::get_running_loop(py)?;
+    home.call_method(intern!(py, "create_task"), (coro,), kwargs)
+}
+
+/// A future for `awaitable`: itself if it is one, else a task on `given` (without it: on the running or current loop).
+///
+/// Raises `TypeError` for what can't be awaited, `ValueError` for a future of another loop.
+pub(crate) fn ensure_future<'py>(
+    awaitable: &Bound<'py, PyAny>,
+    given: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = awaitable.py();
+    let given = given.filter(|given| !given.is_none());
+    if future::isfuture(awaitable)? {
+        if let Some(given) = given
+            && !future::loop_of(awaitable)?.is(given)
+        {
+            return Err(pyo3::exceptions::PyValueError::new_err(
+                "The future belongs to a different loop than the one specified as the loop argument",
+            ));
+        }
+        return Ok(awaitable.clone());
+    }
+    let coro = if is_coroutine(awaitable)? {
+        awaitable.clone()
+    } else if awaitable.hasattr(intern!(py, "__await__"))? {
+        imports::AWAIT_IT.get(py)?.call1((awaitable,))?
+    } else {
+        return Err(PyTypeError::new_err(format!(
+            "An asyncio.Future, a coroutine or an awaitable is required, not {}",
+            awaitable.repr()?
+        )));
+    };
+    let home = match given {
+        Some(given) => given.clone(),
+        None => future::default_loop(py)?.object(py),
+    };
+    match home.cast::<event_loop::Loop>() {
+        Ok(native) if native.get().makes_plain_tasks(py) => {
+            native.get().require_open()?;
+            new_task(py, LoopRef::Native(native.clone().unbind()), coro, None, None, false).map(Bound::into_any)
+        }
+        _ => {
+            let task = home.call_method1(intern!(py, "create_task"), (&coro,));
+            if task.is_err() && !coro.is(awaitable) {
+                coro.call_method0(intern!(py, "close"))?;
+            }
+            task
+        }
+    }
+}
+
+/// ensure_future(coro_or_future, *, loop=None)
+/// --
+///
+/// Return a future for a coroutine, an awaitable or a future (returned as it is); a coroutine becomes a task of `loop`,
+/// without it of the running loop.
+///
+/// Raises `TypeError` for anything else, `ValueError` for a future of another loop than `loop`.
+#[pyfunction(name = "ensure_future")]
+#[pyo3(signature = (coro_or_future, *, r#loop = None))]
+pub(crate) fn ensure_future_function<'py>(
+    coro_or_future: &Bound<'py, PyAny>,
+    r#loop: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    ensure_future(coro_or_future, r#loop)
+}

@@ -1,0 +1,172 @@
+//! Which task runs now: ferrio's answer in the loop, the standard library's where it looks for it.
+//!
+//! `asyncio.current_task()` reads a dictionary of `_asyncio` up to 3.13 and the thread state from 3.14 on. Both are
+//! told when a step begins; at its end the entry stays until something else than a step runs (`retire`), so that a
+//! chain of steps pays for one entry each instead of two.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use super::Task;
+use crate::event_loop::{self, Loop, LoopRef};
+use crate::imports;
+
+/// Where the standard library looks.
+enum Published {
+    /// `asyncio.tasks._current_tasks`, up to 3.13.
+    Dictionary(Py<PyDict>),
+    /// `asyncio.tasks._swap_current_task(loop, task)`, from 3.14 on.
+    Swap(Py<PyAny>),
+}
+
+static PUBLISHED: PyOnceLock<Published> = PyOnceLock::new();
+
+fn published(py: Python<'_>) -> PyResult<&Published> {
+    PUBLISHED.get_or_try_init(py, || {
+        let tasks = py.import("asyncio.tasks")?;
+        if py.version_info() < (3, 14) {
+            Ok(Published::Dictionary(tasks.getattr("_current_tasks")?.cast_into::<PyDict>()?.unbind()))
+        } else {
+            Ok(Published::Swap(tasks.getattr("_swap_current_task")?.unbind()))
+        }
+    })
+}
+
+#[inline]
+fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    match (published(py)?, task) {
+        (Published::Dictionary(tasks), Some(task)) => tasks.bind(py).set_item(home, task),
+        (Published::Dictionary(tasks), None) => {
+            let tasks = tasks.bind(py);
+            if tasks.contains(home)? { tasks.del_item(home) } else { Ok(()) }
+        }
+        (Published::Swap(swap), task) => swap.bind(py).call1((home, task)).map(drop),
+    }
+}
+
+/// Makes `task` the current one for a step; returns what `leave` wants back.
+///
+/// Raises `RuntimeError` when another task of the loop is in the middle of a step.
+#[inline]
+pub(crate) fn enter(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
+    match home {
+        LoopRef::Native(native) => {
+            let native = native.bind(py);
+            let other = native.get().current.with(py, |current| {
+                if current.task.is_some() {
+                    return current.task.as_ref().map(|task| task.bind(py).clone());
+                }
+                current.task = Some(task.as_any().clone().unbind());
+                current.published = true;
+                None
+            });
+            if let Some(other) = other {
+                return Err(PyRuntimeError::new_err(format!(
+                    "Cannot enter into task {} while another task {} is being executed.",
+                    task.repr()?,
+                    other.repr()?
+                )));
+            }
+            publish(py, native.as_any(), Some(task.as_any()))
+        }
+        LoopRef::Foreign(foreign) => imports::ENTER_TASK.get(py)?.call1((foreign, task)).map(drop),
+    }
+}
+
+/// Ends the step that `enter` began.
+#[inline]
+pub(crate) fn leave(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
+    match home {
+        LoopRef::Native(native) => {
+            let left = native.get().current.with(py, |current| current.task.take());
+            drop(left);
+            Ok(())
+        }
+        LoopRef::Foreign(foreign) => imports::LEAVE_TASK.get(py)?.call1((foreign, task)).map(drop),
+    }
+}
+
+/// Replaces the current task; returns the one before.
+pub(crate) fn swap<'py>(
+    py: Python<'py>,
+    home: &LoopRef,
+    task: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match home {
+        LoopRef::Native(native) => {
+            let native = native.bind(py);
+            publish(py, native.as_any(), task.as_ref())?;
+            let old = native.get().current.with(py, |current| {
+                current.published = task.is_some();
+                std::mem::replace(&mut current.task, task.map(Bound::unbind))
+            });
+            Ok(old.map(|old| old.into_bound(py)))
+        }
+        LoopRef::Foreign(foreign) => {
+            let foreign = foreign.bind(py);
+            let old = imports::STANDARD_CURRENT_TASK.get(py)?.call1((foreign,))?;
+            let old = (!old.is_none()).then_some(old);
+            if let Some(old) = &old {
+                imports::LEAVE_TASK.get(py)?.call1((foreign, old))?;
+            }
+            if let Some(task) = &task {
+                imports::ENTER_TASK.get(py)?.call1((foreign, task))?;
+            }
+            Ok(old)
+        }
+    }
+}
+
+/// Takes the entry of a step that has ended out of the standard library's sight.
+#[inline]
+pub(crate) fn retire(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let stale = native
+        .get()
+        .current
+        .with(py, |current| current.task.is_none() && std::mem::take(&mut current.published));
+    if stale { publish(py, native.as_any(), None) } else { Ok(()) }
+}
+
+/// current_task(loop=None)
+/// --
+///
+/// Return the task that runs now on `loop` (without it: on the running loop), or `None`.
+///
+/// Raises `RuntimeError` if no loop is given and none runs.
+#[pyfunction]
+#[pyo3(signature = (r#loop = None))]
+pub(crate) fn current_task<'py>(
+    py: Python<'py>,
+    r#loop: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let given = r#loop.filter(|given| !given.is_none());
+    let home = match given {
+        Some(given) => LoopRef::new(&given),
+        None => match event_loop::running(py) {
+            Some(running) => LoopRef::Native(running),
+            None => LoopRef::new(&event_loop::get_running_loop(py)?),
+        },
+    };
+    if let LoopRef::Native(native) = &home {
+        let (task, stale) = native.get().current.with(py, |current| {
+            (current.task.as_ref().map(|task| task.bind(py).clone()), current.published)
+        });
+        if task.is_some() || stale {
+            return Ok(task);
+        }
+    }
+    // Whoever drives tasks by hand tells the standard library (`_enter_task`).
+    let task = imports::STANDARD_CURRENT_TASK.get(py)?.call1((home.object(py),))?;
+    Ok((!task.is_none()).then_some(task))
+}
+
+/// What the loop knows of its current task; only touched by the thread that is attached.
+#[derive(Default)]
+pub(crate) struct Current {
+    pub(crate) task: Option<Py<PyAny>>,
+    /// Whether the standard library has an entry for this loop, of the current task or of the one before.
+    pub(crate) published: bool,
+}
