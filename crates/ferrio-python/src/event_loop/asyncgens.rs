@@ -1,9 +1,9 @@
 //! Asynchronous generators (PEP 525): the loop closes those that a program left open.
 
 use pyo3::exceptions::PyResourceWarning;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use pyo3::intern;
 
 use super::Loop;
 use crate::imports;
@@ -45,7 +45,8 @@ impl Loop {
     /// The `weakref.WeakSet` of the generators in use.
     #[getter]
     fn _asyncgens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let known = self.settings.with(py, |settings| settings.asyncgens.as_ref().map(|set| set.clone_ref(py)));
+        let known =
+            self.settings.with(py, |settings| settings.asyncgens.as_ref().map(|set| set.clone_ref(py)));
         if let Some(known) = known {
             return Ok(known.into_bound(py));
         }

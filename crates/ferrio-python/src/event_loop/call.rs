@@ -3,9 +3,9 @@
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyFloatMethods, PyTuple};
-use pyo3::intern;
 
 use super::{Item, Loop, LoopRef};
 use crate::ffi::{context, interpreter};

@@ -1,9 +1,9 @@
 //! The loop's own makers: `create_future`, `create_task`, the task factory.
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::intern;
 
 use super::{Loop, LoopRef};
 use crate::future::{self, Future};
@@ -32,8 +32,10 @@ impl Loop {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         slf.get().require_open()?;
-        let factory =
-            slf.get().settings.with(py, |settings| settings.task_factory.as_ref().map(|made| made.clone_ref(py)));
+        let factory = slf
+            .get()
+            .settings
+            .with(py, |settings| settings.task_factory.as_ref().map(|made| made.clone_ref(py)));
         let Some(factory) = factory else {
             if let Some(unknown) = kwargs.and_then(|kwargs| kwargs.keys().iter().next()) {
                 return Err(PyTypeError::new_err(format!(

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use pyo3::intern;
 
 use super::{Loop, running};
 use crate::{error, imports};
@@ -45,8 +45,9 @@ impl Loop {
 
     #[setter(slow_callback_duration)]
     fn set_slow_callback_duration(&self, py: Python<'_>, seconds: Py<PyAny>) {
-        let old =
-            self.settings.with(py, |settings| std::mem::replace(&mut settings.slow_callback_duration, seconds));
+        let old = self
+            .settings
+            .with(py, |settings| std::mem::replace(&mut settings.slow_callback_duration, seconds));
         drop(old);
     }
 
@@ -66,14 +67,16 @@ impl Loop {
             return Err(PyTypeError::new_err(format!("A callable object or None is expected, got {look}")));
         }
         let handler = handler.map(Bound::unbind);
-        let old = self.settings.with(py, |settings| std::mem::replace(&mut settings.exception_handler, handler));
+        let old =
+            self.settings.with(py, |settings| std::mem::replace(&mut settings.exception_handler, handler));
         drop(old);
         Ok(())
     }
 
     /// Return the exception handler, or `None` for the default.
     fn get_exception_handler(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.settings.with(py, |settings| settings.exception_handler.as_ref().map(|handler| handler.clone_ref(py)))
+        self.settings
+            .with(py, |settings| settings.exception_handler.as_ref().map(|handler| handler.clone_ref(py)))
     }
 
     /// Log the problem described by the dict `context` to the logger "asyncio", at level ERROR.
@@ -150,7 +153,8 @@ fn describe(shown: &Bound<'_, PyAny>) -> PyResult<String> {
 
 fn log_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = native.py();
-    let message = context.get_item(intern!(py, "message"))?.filter(|message| message.is_truthy().unwrap_or(true));
+    let message =
+        context.get_item(intern!(py, "message"))?.filter(|message| message.is_truthy().unwrap_or(true));
     let mut text = match message {
         Some(message) => message.str()?.to_string(),
         None => "Unhandled exception in event loop".to_owned(),
@@ -172,8 +176,12 @@ fn log_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResul
         }
         let Some(value) = context.get_item(&key)? else { continue };
         let shown = match key.as_str() {
-            "source_traceback" => format!("Object created at (most recent call last):\n{}", lines_of(&value)?),
-            "handle_traceback" => format!("Handle created at (most recent call last):\n{}", lines_of(&value)?),
+            "source_traceback" => {
+                format!("Object created at (most recent call last):\n{}", lines_of(&value)?)
+            }
+            "handle_traceback" => {
+                format!("Handle created at (most recent call last):\n{}", lines_of(&value)?)
+            }
             _ => value.repr()?.to_string(),
         };
         text.push_str(&format!("\n{key}: {shown}"));

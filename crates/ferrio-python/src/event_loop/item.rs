@@ -8,7 +8,7 @@ use super::Loop;
 use crate::future::callbacks::WatcherCall;
 use crate::handle::{self, Handle};
 use crate::operation::{self, Operation};
-use crate::task::wakeup::{Watcher, Wakeup};
+use crate::task::wakeup::{Wakeup, Watcher};
 use crate::task::{Task, current, step};
 use crate::{error, ffi::context};
 

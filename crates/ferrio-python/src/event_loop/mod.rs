@@ -31,9 +31,9 @@ pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
 use crate::ffi::{Guarded, interpreter};
+use crate::imports;
 use crate::task::current::Current;
 use crate::task::registry::Registry;
-use crate::imports;
 
 /// Loop(*, virtual_time=False)
 /// --
@@ -89,10 +89,13 @@ impl Loop {
     ) -> PyResult<Self> {
         let py = class.py();
         // A subclass may take arguments of its own in its __init__.
-        if class.is(py.get_type::<Self>()) && (!args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty())) {
+        if class.is(py.get_type::<Self>())
+            && (!args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty()))
+        {
             return Err(PyTypeError::new_err("EventLoop() takes no arguments but virtual_time"));
         }
-        let clock = if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };
+        let clock =
+            if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };
         let engine = Engine::new(clock)?;
         let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
         let slow_callback_duration = 0.1_f64.into_pyobject(py)?.into_any().unbind();
@@ -295,4 +298,3 @@ pub(crate) fn every_loop(py: Python<'_>) -> PyResult<Vec<Bound<'_, Loop>>> {
     loops.call_method1(intern!(py, "extend"), (every_loop_set(py)?,))?;
     loops.iter().map(|native| native.cast_into::<Loop>().map_err(PyErr::from)).collect()
 }
-

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use ferrio_engine::reactor::{Events, Wait};
 use ferrio_engine::turn::Plan;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::prelude::*;
 use pyo3::intern;
+use pyo3::prelude::*;
 
 use super::{Loop, debug, running, set_running};
 use crate::ffi::interpreter;
@@ -220,7 +220,10 @@ fn run_until_complete<'py>(
     let stopper = Bound::new(py, stopper)?;
     match &ours {
         Some(future) => {
-            native::add_callback(future, Callback::Native(native.clone().into_any().unbind(), stop_when_done))?;
+            native::add_callback(
+                future,
+                Callback::Native(native.clone().into_any().unbind(), stop_when_done),
+            )?;
         }
         None => {
             awaited.call_method1(intern!(py, "add_done_callback"), (&stopper,))?;

@@ -36,7 +36,10 @@ pub(crate) fn require(context: &Bound<'_, PyAny>) -> PyResult<()> {
     if is_context(context) {
         return Ok(());
     }
-    Err(PyTypeError::new_err(format!("a contextvars.Context was expected, got {}", context.get_type().name()?)))
+    Err(PyTypeError::new_err(format!(
+        "a contextvars.Context was expected, got {}",
+        context.get_type().name()?
+    )))
 }
 
 /// Runs `body` with `context` entered, and leaves it however `body` ends (`context.run`).

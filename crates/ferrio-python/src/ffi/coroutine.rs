@@ -56,7 +56,8 @@ pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
     // SAFETY: attached; PyErr_SetObject and PyObject_CallOneArg borrow their arguments, PyErr::fetch takes the
     // indicator that they set.
     unsafe {
-        let wrap = ffi::PyTuple_Check(value.as_ptr()) != 0 || ffi::PyExceptionInstance_Check(value.as_ptr()) != 0;
+        let wrap =
+            ffi::PyTuple_Check(value.as_ptr()) != 0 || ffi::PyExceptionInstance_Check(value.as_ptr()) != 0;
         if wrap {
             let error = ffi::PyObject_CallOneArg(ffi::PyExc_StopIteration, value.as_ptr());
             if !error.is_null() {
@@ -84,7 +85,10 @@ pub(crate) fn thrown<'py>(
             return Err(PyTypeError::new_err("instance exception may not have a separate value"));
         }
         typ
-    } else if typ.cast::<PyType>().is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false)) {
+    } else if typ
+        .cast::<PyType>()
+        .is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false))
+    {
         match val {
             Some(val) if val.is_instance(&typ)? => val,
             Some(val) if val.is_instance_of::<PyTuple>() => typ.call(val.cast_into::<PyTuple>()?, None)?,

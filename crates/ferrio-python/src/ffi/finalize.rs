@@ -6,10 +6,10 @@
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use pyo3::PyTypeInfo;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
+use pyo3::{PyClass, PyTypeInfo};
 
 /// A class whose instances have something to say when they die.
 pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
@@ -50,7 +50,8 @@ unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
         let py = Python::assume_attached();
         let wants = {
             // A borrowed look: a reference taken here would resurrect the object.
-            let slf = std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>());
+            let slf =
+                std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>());
             T::wants_finalize(&slf)
         };
         if wants && ffi::PyObject_CallFinalizerFromDealloc(object) != 0 {

@@ -42,12 +42,9 @@ impl Callback {
             Self::Native(watcher, call) => {
                 event_loop.schedule(py, Item::Watch(watcher, future.as_any().clone().unbind(), call))
             }
-            Self::Python { function, context } => event_loop.call_soon(
-                py,
-                function.bind(py),
-                Some(future.as_any()),
-                Some(context.bind(py)),
-            ),
+            Self::Python { function, context } => {
+                event_loop.call_soon(py, function.bind(py), Some(future.as_any()), Some(context.bind(py)))
+            }
         }
     }
 

@@ -92,4 +92,3 @@ impl FutureIter {
         self.close(py);
     }
 }
-

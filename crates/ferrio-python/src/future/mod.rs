@@ -116,8 +116,7 @@ impl Future {
         let py = slf.py();
         slf.get().event_loop(py)?;
         let context = context::given_or_copy(py, context)?;
-        let callback =
-            callbacks::Callback::Python { function: r#fn.unbind(), context: context.unbind() };
+        let callback = callbacks::Callback::Python { function: r#fn.unbind(), context: context.unbind() };
         native::add_callback(slf, callback)
     }
 

@@ -3,9 +3,9 @@
 //! Callers that may hold a Python subclass go through `overridable::*` in `task` instead, where an override counts.
 
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
-use pyo3::intern;
 
 use super::callbacks::Callback;
 use super::state::Outcome;
@@ -61,7 +61,10 @@ pub(crate) fn current_stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// The message given to `cancel`, if any.
 pub(crate) fn cancel_message(future: &Future, py: Python<'_>) -> Option<Py<PyAny>> {
     future.state.with(py, |state| {
-        state.extra.as_ref().and_then(|extra| extra.cancel_message.as_ref().map(|message| message.clone_ref(py)))
+        state
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.cancel_message.as_ref().map(|message| message.clone_ref(py)))
     })
 }
 
@@ -264,10 +267,9 @@ pub(crate) fn remove_callback(future: &Bound<'_, Future>, function: &Bound<'_, P
             .iter()
             .map(|candidate| {
                 candidate.as_ref().is_some_and(|candidate| {
-                    functions
-                        .iter()
-                        .zip(&matching)
-                        .any(|(known, matches)| *matches && known.as_ref().is_some_and(|known| known.is(candidate)))
+                    functions.iter().zip(&matching).any(|(known, matches)| {
+                        *matches && known.as_ref().is_some_and(|known| known.is(candidate))
+                    })
                 })
             })
             .collect();

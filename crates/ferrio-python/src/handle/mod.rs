@@ -103,7 +103,8 @@ impl Handle {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
-        let kept = slf.get().state.with(py, |state| state.debug.as_ref().and_then(|debug| debug.repr.clone()));
+        let kept =
+            slf.get().state.with(py, |state| state.debug.as_ref().and_then(|debug| debug.repr.clone()));
         if let Some(kept) = kept {
             return Ok(kept);
         }
@@ -381,5 +382,6 @@ pub(crate) fn repr_info<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py,
 /// Whether nobody can have overridden `_run`: exactly a `Handle` or a `TimerHandle`.
 #[inline]
 pub(crate) fn is_plain(handle: &Bound<'_, Handle>) -> bool {
-    interpreter::is_exactly::<Handle>(handle.as_any()) || interpreter::is_exactly::<TimerHandle>(handle.as_any())
+    interpreter::is_exactly::<Handle>(handle.as_any())
+        || interpreter::is_exactly::<TimerHandle>(handle.as_any())
 }

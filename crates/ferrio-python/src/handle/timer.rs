@@ -2,9 +2,9 @@
 
 use ferrio_engine::timer::TimerKey;
 use pyo3::basic::CompareOp;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use pyo3::intern;
 
 use super::{Handle, cancel, repr_info};
 use crate::event_loop::{Loop, LoopRef};

@@ -20,8 +20,8 @@ use self::foreign::ForeignWaiters;
 use self::kind::{Kind, Progress, Resume};
 use crate::error;
 use crate::event_loop::{self, Item};
-use crate::ffi::coroutine::{self, Sent};
 use crate::ffi::Guarded;
+use crate::ffi::coroutine::{self, Sent};
 use crate::task::Task;
 
 /// Where an operation is in its life.
@@ -162,7 +162,9 @@ pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) ->
 
 /// The `CancelledError` of a cancelled operation, for the task's step to throw; else `None`.
 #[inline]
-pub(crate) fn take_cancellation<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(crate) fn take_cancellation<'py>(
+    operation: &Bound<'py, Operation>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = operation.py();
     let message = operation.get().state.with(py, |state| {
         (state.phase == Phase::Cancelled)
@@ -170,7 +172,9 @@ pub(crate) fn take_cancellation<'py>(operation: &Bound<'py, Operation>) -> PyRes
     });
     match message {
         None => Ok(None),
-        Some(message) => error::cancelled(py, message.map(|message| message.into_bound(py)).as_ref()).map(Some),
+        Some(message) => {
+            error::cancelled(py, message.map(|message| message.into_bound(py)).as_ref()).map(Some)
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::kind::{Kind, Progress, Resume, Run};
 use super::Operation;
+use super::kind::{Kind, Progress, Resume, Run};
 use crate::event_loop::{self, Item, Loop, LoopRef};
 
 /// The state of one `sleep`.
@@ -64,7 +64,9 @@ impl Run for Sleep {
             }
             _ => {
                 let result = self.result.take();
-                Ok(Progress::Ready(result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py))))
+                Ok(Progress::Ready(
+                    result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py)),
+                ))
             }
         }
     }
@@ -131,4 +133,3 @@ impl Waker {
         visit.call(&self.operation)
     }
 }
-

@@ -202,7 +202,8 @@ pub(crate) fn ensure_future<'py>(
     match home.cast::<event_loop::Loop>() {
         Ok(native) if native.get().makes_plain_tasks(py) => {
             native.get().require_open()?;
-            new_task(py, LoopRef::Native(native.clone().unbind()), coro, None, None, false).map(Bound::into_any)
+            new_task(py, LoopRef::Native(native.clone().unbind()), coro, None, None, false)
+                .map(Bound::into_any)
         }
         _ => {
             let task = home.call_method1(intern!(py, "create_task"), (&coro,));

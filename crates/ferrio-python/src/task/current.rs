@@ -151,9 +151,10 @@ pub(crate) fn current_task<'py>(
         },
     };
     if let LoopRef::Native(native) = &home {
-        let (task, stale) = native.get().current.with(py, |current| {
-            (current.task.as_ref().map(|task| task.bind(py).clone()), current.published)
-        });
+        let (task, stale) = native
+            .get()
+            .current
+            .with(py, |current| (current.task.as_ref().map(|task| task.bind(py).clone()), current.published));
         if task.is_some() || stale {
             return Ok(task);
         }

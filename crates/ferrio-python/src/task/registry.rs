@@ -126,11 +126,11 @@ pub(crate) fn all_tasks<'py>(
 pub(crate) fn _pending_tasks<'py>(py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let mut pending = Vec::new();
     for native in event_loop::every_loop(py)? {
-        let some = native.get().tasks.with(py, |tasks| {
-            tasks.iter().map(|task| task.bind(py).as_any().clone()).collect::<Vec<_>>()
-        });
+        let some = native
+            .get()
+            .tasks
+            .with(py, |tasks| tasks.iter().map(|task| task.bind(py).as_any().clone()).collect::<Vec<_>>());
         pending.extend(some);
     }
     Ok(pending)
 }
-

@@ -8,8 +8,8 @@ use super::cancel::cancel_waiter;
 use super::wakeup::Wakeup;
 use super::{Task, current, registry};
 use crate::event_loop::{Item, LoopRef};
-use crate::ffi::coroutine::{self, Sent};
 use crate::ffi::context;
+use crate::ffi::coroutine::{self, Sent};
 use crate::future::callbacks::Callback;
 use crate::future::state::Outcome;
 use crate::future::{self, Future, native};
@@ -97,9 +97,10 @@ fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
 #[inline]
 fn resume<'py>(task: &Bound<'py, Task>, thrown: Option<Bound<'py, PyAny>>) -> Sent<'py> {
     let py = task.py();
-    let coroutine = task.get().task.with(py, |state| {
-        state.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone())
-    });
+    let coroutine = task
+        .get()
+        .task
+        .with(py, |state| state.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone()));
     let Some(coroutine) = coroutine else {
         return Sent::Raised(PyRuntimeError::new_err("the task has no coroutine any more"));
     };

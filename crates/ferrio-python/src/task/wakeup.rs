@@ -72,13 +72,15 @@ impl Watcher {
 impl Watcher {
     fn __call__(&self, done: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = done.py();
-        let watcher = self.watcher.with(py, |watcher| watcher.as_ref().map(|watcher| watcher.bind(py).clone()));
+        let watcher =
+            self.watcher.with(py, |watcher| watcher.as_ref().map(|watcher| watcher.bind(py).clone()));
         watcher.map_or(Ok(()), |watcher| (self.call)(&watcher, done))
     }
 
     /// Two are equal when they tell the same object: `remove_done_callback` of a foreign future finds it so.
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
-        let address = |watcher: &Watcher| watcher.watcher.with(py, |known| known.as_ref().map(|known| known.as_ptr()));
+        let address =
+            |watcher: &Watcher| watcher.watcher.with(py, |known| known.as_ref().map(|known| known.as_ptr()));
         other.cast::<Self>().is_ok_and(|other| address(self) == address(other.get()))
     }
 

@@ -1,0 +1,56 @@
+"""Where ferrio meets the standard library's asyncio: the few pieces that have to be Python.
+
+Nothing here runs per callback, packet or task. What the extension module needs of it, it imports by name.
+"""
+
+from __future__ import annotations
+
+import asyncio.tasks
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+
+async def await_it(awaitable: Any) -> Any:
+    """Await `awaitable`: the coroutine that makes a task of something that is only awaitable."""
+    return await awaitable
+
+
+async def close_asyncgens(loop: Any) -> None:
+    """Close the asynchronous generators that `loop` knows of; the body of `loop.shutdown_asyncgens()`."""
+    from ferrio import _ferrio
+
+    generators = loop._take_asyncgens()
+    if not generators:
+        return
+    results = await _ferrio.gather(*[generator.aclose() for generator in generators], return_exceptions=True)
+    for result, generator in zip(results, generators, strict=True):
+        if isinstance(result, Exception):
+            loop.call_exception_handler(
+                {
+                    "message": f"an error occurred during closing of asynchronous generator {generator!r}",
+                    "exception": result,
+                    "asyncgen": generator,
+                }
+            )
+
+
+class _TasksOfAllLoops(weakref.WeakSet[Any]):
+    """The standard library's set of tasks, which also shows the pending tasks of ferrio's loops.
+
+    ferrio's loops hold their tasks themselves; adding each one to this set would cost more than running it.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        from ferrio import _ferrio
+
+        yield from super().__iter__()
+        yield from _ferrio._pending_tasks()
+
+
+def share_tasks() -> None:
+    """Make `asyncio.all_tasks()` see the tasks of ferrio's loops; called when the first loop is made."""
+    for name in ("_scheduled_tasks", "_all_tasks"):
+        tasks = getattr(asyncio.tasks, name, None)
+        if type(tasks) is weakref.WeakSet:
+            tasks.__class__ = _TasksOfAllLoops
