@@ -2,15 +2,56 @@
 
 import os
 
-from ferrio import _ferrio, events, futures, tasks
+from ferrio import (
+    _ferrio,
+    base_events,
+    coroutines,
+    events,
+    exceptions,
+    futures,
+    graph,
+    protocols,
+    runners,
+    tasks,
+    transports,
+)
 from ferrio._ferrio import Operation
+from ferrio._install import install, uninstall
+from ferrio.base_events import *
+from ferrio.coroutines import *
 from ferrio.events import *
+from ferrio.exceptions import *
 from ferrio.futures import *
+from ferrio.graph import *
+from ferrio.protocols import *
+from ferrio.runners import *
 from ferrio.tasks import *
+from ferrio.transports import *
 
 __version__ = _ferrio.__version__
 
-__all__ = (*events.__all__, *futures.__all__, *tasks.__all__, "Operation")
+__all__ = (
+    *base_events.__all__,
+    *coroutines.__all__,
+    *events.__all__,
+    *exceptions.__all__,
+    *futures.__all__,
+    *graph.__all__,
+    *protocols.__all__,
+    *runners.__all__,
+    *tasks.__all__,
+    *transports.__all__,
+    "Operation",
+    "install",
+    "uninstall",
+)
 
 # A forked child has one thread, and no loop runs in it.
 os.register_at_fork(after_in_child=_ferrio._forget_running_loop)
+
+
+def __getattr__(name):
+    """Gives the deprecated policy names as `ferrio.events` does."""
+    if name in ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy"):
+        return getattr(events, name)
+    raise AttributeError(f"module 'ferrio' has no attribute {name!r}")

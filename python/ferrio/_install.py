@@ -12,7 +12,7 @@ Invariant: `uninstall()` leaves every name as `install()` found it.
 import asyncio as standard
 import ferrio
 from ferrio import _policy
-from ferrio._ferrio import EventLoop
+from ferrio._loop import EventLoop
 
 __all__ = ("install", "uninstall")
 

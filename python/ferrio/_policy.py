@@ -13,7 +13,9 @@ import asyncio.events as standard_events
 import sys
 import warnings
 
-from ferrio._ferrio import EventLoop, _get_running_loop
+from asyncio.events import _get_running_loop
+
+from ferrio._loop import EventLoop
 
 __all__ = (
     "EventLoopPolicy",

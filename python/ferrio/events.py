@@ -1,43 +1,50 @@
 """Event loops, handles and policies, under asyncio's module name (`asyncio.events`)."""
 
-from __future__ import annotations
+import asyncio.events as _standard
+from asyncio.events import (
+    AbstractEventLoop,
+    AbstractServer,
+    _get_running_loop,
+    _set_running_loop,
+    get_running_loop,
+)
 
-import asyncio.events
-from typing import Any
+from ferrio._ferrio import Handle, TimerHandle
+from ferrio._loop import EventLoop
+from ferrio._policy import (
+    EventLoopPolicy,
+    get_event_loop,
+    get_event_loop_policy,
+    new_event_loop,
+    set_event_loop,
+    set_event_loop_policy,
+)
 
-from ferrio._ferrio import Handle, Loop, TimerHandle
-
-AbstractEventLoop = asyncio.events.AbstractEventLoop
-AbstractServer = asyncio.events.AbstractServer
-_get_running_loop = asyncio.events._get_running_loop
-_set_running_loop = asyncio.events._set_running_loop
-get_running_loop = asyncio.events.get_running_loop
-
-
-class EventLoop(Loop, AbstractEventLoop):
-    """ferrio's event loop, as an `asyncio.AbstractEventLoop`.
-
-    With `virtual_time=True` its clock jumps to the next deadline whenever nothing else is to be done: for tests.
-    """
-
-
-def new_event_loop(*, virtual_time: bool = False) -> EventLoop:
-    """Return a new ferrio event loop; `virtual_time` as in `EventLoop`."""
-    return EventLoop(virtual_time=virtual_time)
-
-
-def __getattr__(name: str) -> Any:
-    return getattr(asyncio.events, name)
-
+SelectorEventLoop = EventLoop
 
 __all__ = (
     "AbstractEventLoop",
     "AbstractServer",
     "EventLoop",
+    "EventLoopPolicy",
     "Handle",
+    "SelectorEventLoop",
     "TimerHandle",
     "_get_running_loop",
     "_set_running_loop",
+    "get_event_loop",
+    "get_event_loop_policy",
     "get_running_loop",
     "new_event_loop",
+    "set_event_loop",
+    "set_event_loop_policy",
 )
+
+
+def __getattr__(name):
+    """Gives the deprecated and version-bound names (`AbstractEventLoopPolicy`...) as this Python has them."""
+    if name == "DefaultEventLoopPolicy":
+        return EventLoopPolicy
+    if name == "AbstractEventLoopPolicy":
+        return getattr(_standard, name)
+    raise AttributeError(f"module 'ferrio.events' has no attribute {name!r}")

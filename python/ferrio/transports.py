@@ -1,0 +1,4 @@
+"""asyncio's transports: the standard library's own objects, so that instances pass from one world to the other."""
+
+from asyncio.transports import *
+from asyncio.transports import __all__
