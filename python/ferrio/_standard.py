@@ -5,10 +5,34 @@ Nothing here runs per callback, packet or task. What the extension module needs 
 
 from __future__ import annotations
 
+import asyncio.base_futures
+import asyncio.coroutines
 import asyncio.tasks
+import reprlib
 import weakref
 from collections.abc import Iterator
 from typing import Any
+
+
+@reprlib.recursive_repr()
+def future_repr(future: Any) -> str:
+    """Return `<Future pending cb=[...]>`: the class, the state, and who waits."""
+    return f"<{type(future).__name__} {' '.join(asyncio.base_futures._future_repr_info(future))}>"
+
+
+@reprlib.recursive_repr()
+def task_repr(task: Any) -> str:
+    """Return `<Task pending name='Task-1' coro=<main() running at app.py:3> wait_for=<...> cb=[...]>`."""
+    info = asyncio.base_futures._future_repr_info(task)
+    if task.cancelling() and not task.done():
+        info[0] = "cancelling"
+    details = [f"name={task.get_name()!r}"]
+    if task._coro is not None:
+        details.append(f"coro=<{asyncio.coroutines._format_coroutine(task._coro)}>")
+    if task._fut_waiter is not None:
+        details.append(f"wait_for={task._fut_waiter!r}")
+    info[1:1] = details
+    return f"<{type(task).__name__} {' '.join(info)}>"
 
 
 async def await_it(awaitable: Any) -> Any:

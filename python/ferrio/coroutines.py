@@ -1,6 +1,5 @@
 """Coroutines, under asyncio's module name (`asyncio.coroutines`): the standard library's own functions."""
 
-from asyncio.coroutines import _format_coroutine, _is_debug_mode, iscoroutine
-from inspect import iscoroutinefunction
+from asyncio.coroutines import _format_coroutine, _is_coroutine, _is_debug_mode, iscoroutine, iscoroutinefunction
 
 __all__ = ("iscoroutine", "iscoroutinefunction")

@@ -46,8 +46,8 @@ pub(crate) static GENERIC_ALIAS: Import = Import::new("types", "GenericAlias");
 pub(crate) static EXTRACT_STACK: Import = Import::new("asyncio.format_helpers", "extract_stack");
 pub(crate) static FORMAT_CALLBACK_SOURCE: Import =
     Import::new("asyncio.format_helpers", "_format_callback_source");
-pub(crate) static FUTURE_REPR_INFO: Import = Import::new("asyncio.base_futures", "_future_repr_info");
-pub(crate) static FORMAT_COROUTINE: Import = Import::new("asyncio.coroutines", "_format_coroutine");
+pub(crate) static FUTURE_REPR: Import = Import::new("ferrio._standard", "future_repr");
+pub(crate) static TASK_REPR: Import = Import::new("ferrio._standard", "task_repr");
 pub(crate) static TASK_GET_STACK: Import = Import::new("asyncio.base_tasks", "_task_get_stack");
 pub(crate) static TASK_PRINT_STACK: Import = Import::new("asyncio.base_tasks", "_task_print_stack");
 pub(crate) static IS_COROUTINE: Import = Import::new("asyncio.coroutines", "iscoroutine");

@@ -215,7 +215,7 @@ fn run_until_complete<'py>(
         // If the loop stops early, an exception says so: no second report is needed.
         task.get().task.with(py, |state| state.log_destroy_pending = false);
     }
-    let ours = awaited.cast::<Future>().ok().cloned();
+    let ours = awaited.cast::<Future>().ok().filter(|_| future::is_plain(&awaited)).cloned();
     let stopper = crate::task::wakeup::Watcher::new(native.clone().into_any().unbind(), stop_when_done);
     let stopper = Bound::new(py, stopper)?;
     match &ours {

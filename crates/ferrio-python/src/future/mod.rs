@@ -11,7 +11,7 @@ pub(crate) mod state;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 pub(crate) use self::iter::FutureIter;
@@ -70,11 +70,8 @@ impl Future {
         Ok(slf.get_type().into_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let py = slf.py();
-        let info = imports::FUTURE_REPR_INFO.get(py)?.call1((slf,))?;
-        let words = PyString::new(py, " ").call_method1(intern!(py, "join"), (info,))?;
-        Ok(format!("<{} {}>", slf.get_type().name()?, words))
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        imports::FUTURE_REPR.get(slf.py())?.call1((slf,))
     }
 
     /// Return the event loop the future is bound to. Raises `RuntimeError` if `__init__` was never called.

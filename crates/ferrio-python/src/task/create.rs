@@ -114,7 +114,7 @@ pub(crate) fn initialize(
     drop(old);
     let home = task.as_super().get().event_loop(py)?;
     let started = start(task, &home, eager_start);
-    if started.is_err() {
+    if started.is_err() && eager_start {
         task.get().task.with(py, |state| state.log_destroy_pending = false);
     }
     started

@@ -87,8 +87,8 @@ impl Task {
         Ok(slf.get_type().into_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        repr(slf)
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        imports::TASK_REPR.get(slf.py())?.call1((slf,))
     }
 
     /// Return the coroutine of the task, or `None` once an eager task has ended.
@@ -274,30 +274,6 @@ impl Task {
         let ready = task.get().task.with(task.py(), |state| state.context.is_some());
         if ready { Ok(()) } else { Err(not_initialized("Task")) }
     }
-}
-
-/// `<Task pending name='Task-1' coro=<main() running at app.py:3> wait_for=<...> cb=[...]>`.
-fn repr(task: &Bound<'_, Task>) -> PyResult<String> {
-    let py = task.py();
-    let info = imports::FUTURE_REPR_INFO.get(py)?.call1((task,))?;
-    let words = info.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-    let mut words: Vec<String> = words.iter().map(|word| word.extract()).collect::<PyResult<_>>()?;
-    let state = task.get();
-    let (must_cancel, pending) = (state._must_cancel(py), !task.as_super().get().is_done(py));
-    if must_cancel && !words.is_empty() {
-        words[0] = "cancelling".into();
-    }
-    words.insert(1, format!("name={}", state.name(py)?.bind(py).repr()?));
-    let mut place = 2;
-    if let Some(coroutine) = state.get_coro(py) {
-        let format = imports::FORMAT_COROUTINE.get(py)?.call1((coroutine,))?;
-        words.insert(place, format!("coro=<{format}>"));
-        place += 1;
-    }
-    if let (Some(waiter), true) = (state._fut_waiter(py), pending) {
-        words.insert(place, format!("wait_for={}", waiter.bind(py).repr()?));
-    }
-    Ok(format!("<{} {}>", task.get_type().name()?, words.join(" ")))
 }
 
 /// Keyword arguments of a task factory or `create_task`, without those that were not given.
