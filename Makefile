@@ -1,0 +1,62 @@
+# ferrio's commands. Each says what it does, does only what is out of date, and needs a Rust toolchain and a
+# CPython >= 3.11, nothing else. Another Python: make PYTHON=/path/to/python3.12 test (environments stand side by side).
+
+PYTHON ?= $(shell tools/find-python)
+# These ask the Python, so they are expanded where a recipe uses them and not for `make help`.
+TAG = $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
+BIN = .venv-$(TAG)/bin
+DEVELOP = $(PYTHON) tools/develop.py
+# Loom explores interleavings; two preemptions find what there is to find in minutes less.
+LOOM = RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_TARGET_DIR=target/loom
+CONFORMANCE =
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-rust test-python bench lint conformance clean python
+
+help: ## what there is
+	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
+	@echo "make test         build, then run every test: the engine's, loom's, Python's"
+	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
+	@echo "make lint         formatting, lints, types"
+	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
+	@echo "make clean        remove what the others made"
+	@echo
+	@echo "PYTHON=/path/to/python3.12 chooses the interpreter; without it the newest of python3.13, 3.12, 3.11"
+	@echo "and python3 on PATH is taken."
+
+python:
+	@test -n "$(PYTHON)" || exit 1
+
+run: python ## the main job
+	@$(DEVELOP)
+	@echo ">> python -m ferrio examples/breakfast.py"
+	@$(BIN)/python -m ferrio examples/breakfast.py
+
+test: test-rust test-python ## every test
+
+test-rust:
+	@command -v cargo >/dev/null || { echo "no cargo on PATH: install a Rust toolchain (https://rustup.rs) of version 1.88 or newer" >&2; exit 1; }
+	@echo ">> the engine's tests"
+	@cargo test --quiet --package ferrio-engine
+	@echo ">> the engine's cross-thread parts under loom"
+	@$(LOOM) cargo test --quiet --release --package ferrio-engine --lib loom
+
+test-python: python
+	@$(DEVELOP) --with test
+	@echo ">> the Python tests ($(BIN)/python -m pytest)"
+	@$(BIN)/python -m pytest -n 2
+
+bench: python ## the comparison with the peers
+	@$(DEVELOP)
+	@$(BIN)/python benches/run.py
+
+lint: python ## what CI checks before it tests
+	@$(DEVELOP) --with test --with lint
+	@sh tools/lint $(PYTHON) $(BIN)
+
+conformance: python ## CPython's own tests
+	@tools/conformance $(CONFORMANCE)
+
+clean: ## everything that can be made again
+	rm -rf target .venv-* python/ferrio/_ferrio*.so .pytest_cache .mypy_cache .ruff_cache
+	find python tests tools examples benches -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
