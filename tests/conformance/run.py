@@ -15,11 +15,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import expectations
 from classify import BEHAVIOUR, INTERNAL, MODES, NOT_APPLICABLE, classify
+from scope import IN_PROCESS_MODULES, is_in_process
 from supervise import Orders, Result, list_tests, run_batches
+
+# Where the interpreter has its tests of asyncio, as an expression for it.
+TEST_DIRECTORY = "__import__('test.test_asyncio').test_asyncio.__path__[0]"
 
 STATUSES = ("pass", "fail", "error", "timeout", "crash", "skip")
 
@@ -73,15 +78,17 @@ def ask(python: str, expression: str) -> str:
     return subprocess.check_output([python, "-c", program], text=True).strip()
 
 
-def run_suite(orders: Orders, modules: list[str], only: str, kinds: set[str], jobs: int, verbose: bool) -> Run:
-    """Runs the chosen tests, one process a class."""
+def run_suite(
+    orders: Orders, modules: list[str], chosen: Callable[[str], bool], kinds: set[str], jobs: int, verbose: bool
+) -> Run:
+    """Runs the tests of the modules that are chosen by their id and of one of the kinds, one process a class."""
     run = Run(orders, ask(orders.python, "'%d.%d' % sys.version_info[:2]"))
     started = time.monotonic()
     by_module, run.broken = list_tests(orders, modules)
     batches: dict[str, list[str]] = {}
     for test in (test for tests in by_module.values() for test in tests):
         kind = classify(test, orders.mode, run.version)
-        if kind[0] in kinds and re.search(only, test):
+        if kind[0] in kinds and chosen(test):
             run.kinds[test] = kind
             batches.setdefault(test.rpartition(".")[0], []).append(test)
 
@@ -151,6 +158,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--mode", choices=MODES, default="module")
     parser.add_argument("--impl", default="ferrio", help="what to test: any importable module (default: ferrio)")
     parser.add_argument("--modules", help="comma separated; default: all of test.test_asyncio")
+    parser.add_argument("--scope", choices=["all", "in-process"], default="all", help="see scope.py")
     parser.add_argument("--only", default="", metavar="REGEX", help="of the test ids")
     parser.add_argument("--kinds", default=BEHAVIOUR, help="comma separated kinds to run, or 'all'")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for one test")
@@ -165,11 +173,19 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     # Not resolved: the path of a virtual environment's link is what makes it that environment.
     python = os.path.abspath(options.python) if os.sep in options.python else options.python
-    directory = ask(python, "__import__('test.test_asyncio').test_asyncio.__path__[0]")
-    modules = options.modules.split(",") if options.modules else sorted(p.stem for p in Path(directory).glob("test_*.py"))
+    existing = sorted(path.stem for path in Path(ask(python, TEST_DIRECTORY)).glob("test_*.py"))
+    wanted = options.modules.split(",") if options.modules else existing
+    # Not every version has every module.
+    modules = [module for module in wanted if module in existing]
+    if options.scope == "in-process":
+        modules = [module for module in modules if module in IN_PROCESS_MODULES]
+
+    def chosen(test: str) -> bool:
+        return bool(re.search(options.only, test)) and (options.scope == "all" or is_in_process(test))
+
     kinds = {BEHAVIOUR, INTERNAL, NOT_APPLICABLE} if options.kinds == "all" else set(options.kinds.split(","))
     orders = Orders(python, options.impl, options.mode, options.timeout, options.adapt)
-    run = run_suite(orders, modules, options.only, kinds, options.jobs, options.verbose)
+    run = run_suite(orders, modules, chosen, kinds, options.jobs, options.verbose)
     print(f"{options.impl} on Python {run.version}, {options.mode} mode")
     print_tables(run)
     print_failures(run, options.verbose)
