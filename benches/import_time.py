@@ -34,7 +34,7 @@ def main() -> int:
     figures = {package: [] for package in packages}
     for run in range(options.runs + 1):
         for package in packages:
-            took = import_once(options.python, package, options.cpu)
+            took = import_once(options.python, package, options.cpus)
             # The first run fills the page cache and writes bytecode.
             if run:
                 figures[package].append(took / 1e6)
@@ -48,9 +48,9 @@ def main() -> int:
     return 0
 
 
-def import_once(python: str, package: str, cpu: int) -> int:
-    """Import a package in a fresh process pinned to `cpu` (below zero: not pinned); returns nanoseconds."""
-    command = [python, "-c", (PIN.format(cpu) if cpu >= 0 else "") + QUESTION.format(package)]
+def import_once(python: str, package: str, cpus: str) -> int:
+    """Import a package in a fresh process pinned to `cpus` ("": not pinned); returns nanoseconds."""
+    command = [python, "-c", (PIN.format(cpus) if cpus else "") + QUESTION.format(package)]
     done = subprocess.run(command, capture_output=True, text=True, env=workers.clean_environment())
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:]

@@ -1,7 +1,7 @@
 """What a pending, sleeping task takes in memory, for each implementation.
 
-This file holds the command; the tasks are made in `worker.py`.  Invariant: each figure comes from a process of
-its own, for memory that one measurement gave back would be reused by the next.
+This file holds the command; the tasks are made in `worker.py`.  Invariant: each figure comes from a process
+of its own, for memory that one measurement gave back would be reused by the next.
 """
 
 import json
@@ -30,7 +30,7 @@ def main() -> int:
         parser.error(f"--tasks: {options.tasks} tasks measure nothing; give 1 or more")
     names = workers.chosen_names(parser, options.impls, workers.python_version(options.python))
     # All of them start once, so that a missing one ends the program before the first figure.
-    for worker in workers.start_workers(options.python, names, options.cpu).values():
+    for worker in workers.start_workers(options.python, names, options.cpus).values():
         worker.stop()
     titles = [f"{unit}, {kind}" for kind, _ in KINDS for unit in ("resident", "traced")]
     print(f"{'bytes a task':<14}" + "".join(f"{title:>29}" for title in titles))
@@ -48,7 +48,7 @@ def main() -> int:
 
 def measure(options, name: str, wrapped: bool, trace: bool) -> float | None:
     """Return the bytes a task, measured in a process of its own; None if that failed."""
-    worker = workers.Worker(options.python, name, options.cpu if options.cpu >= 0 else None)
+    worker = workers.Worker(options.python, name, options.cpus)
     request = {"measure": "memory", "count": options.tasks, "wrapped": wrapped, "trace": trace}
     try:
         return worker.ask(request, 120)["bytes"] / options.tasks

@@ -32,8 +32,8 @@ def main() -> int:
     if options.sleeps < ROUNDS:
         parser.error(f"--sleeps: {options.sleeps} is too few, give {ROUNDS} or more")
     names = workers.chosen_names(parser, options.impls, workers.python_version(options.python))
-    pool = workers.start_workers(options.python, names, options.cpu)
-    workers.leave_cpu(options.cpu)
+    pool = workers.start_workers(options.python, names, options.cpus)
+    workers.leave_cpus(options.cpus)
     figures = {}
     print(f"{'':<18}{'':<12}{'mean late':>12}{'median':>12}{'worst':>12}{'early':>12}")
     try:

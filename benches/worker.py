@@ -98,10 +98,10 @@ def answer(message):
     ANSWERS.flush()
 
 
-def main(name, cpu):
-    """Serve requests for the implementation `name`, pinned to `cpu` ("": not pinned), until input ends."""
-    if cpu:
-        os.sched_setaffinity(0, {int(cpu)})
+def main(name, cpus):
+    """Serve requests for the implementation `name`, pinned to `cpus` ("": not pinned), until input ends."""
+    if cpus:
+        os.sched_setaffinity(0, map(int, cpus.split(",")))
     implementation = implementations.IMPLEMENTATIONS[name]
     try:
         aio, run, version = implementations.load(implementation)

@@ -5,6 +5,7 @@ live in `report.py`.  Invariant: only one worker has a request at any time, so t
 """
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -37,20 +38,20 @@ class MeasureFailed(Exception):
 class Worker:
     """A process that runs one implementation."""
 
-    def __init__(self, python: str, name: str, cpu: int | None) -> None:
-        """Start it with the interpreter `python`, pinned to `cpu` unless that is None.
+    def __init__(self, python: str, name: str, cpus: str) -> None:
+        """Start it with the interpreter `python`, pinned to `cpus` ("0,1"; "" doesn't pin).
 
         Raises MissingImplementation if the implementation isn't installed, MeasureFailed if its import fails
         otherwise.
         """
-        self.python, self.name, self.cpu = python, name, cpu
+        self.python, self.name, self.cpus = python, name, cpus
         self.start()
 
     def start(self) -> None:
         """Start the process (again)."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `stop` closes it
         self._process = subprocess.Popen(
-            [self.python, str(HERE / "worker.py"), self.name, "" if self.cpu is None else str(self.cpu)],
+            [self.python, str(HERE / "worker.py"), self.name, self.cpus],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -85,7 +86,8 @@ class Worker:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
@@ -136,7 +138,7 @@ def python_version(python: str) -> tuple[int, int]:
 
 
 def common_options(description: str, epilog: str, impls: bool = True) -> argparse.ArgumentParser:
-    """Return a parser with the options that benchmarks share: --python, --cpu and, if `impls`, --impls."""
+    """Return a parser with the options that benchmarks share: --python, --cpus and, if `impls`, --impls."""
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -154,13 +156,33 @@ def common_options(description: str, epilog: str, impls: bool = True) -> argpars
             "(default: all that support that Python; zuvloop and rsloop join on 3.14)",
         )
     parser.add_argument(
-        "--cpu",
-        type=int,
-        default=max(os.sched_getaffinity(0)),
-        help="the CPU that all measured processes are pinned to, one running at a time; "
-        "-1: don't pin (default: the last, %(default)s)",
+        "--cpus",
+        metavar="A,B",
+        type=cpu_list,
+        default=",".join(map(str, sorted(os.sched_getaffinity(0))[-2:])),
+        help="the CPUs that measured processes are pinned to, one process running at a time; "
+        "'all' doesn't pin (default: the last two, %(default)s)",
     )
     return parser
+
+
+def cpu_list(text: str) -> str:
+    """Check the value of `--cpus`; returns it ("" for "all"), or raises argparse's error."""
+    if text == "all":
+        return ""
+    allowed = os.sched_getaffinity(0)
+    try:
+        unknown = set(cpu_numbers(text)) - allowed
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a list of CPU numbers such as 0,1") from None
+    if unknown:
+        raise argparse.ArgumentTypeError(f"this process may use the CPUs {sorted(allowed)}, not {text}")
+    return text
+
+
+def cpu_numbers(cpus: str) -> list[int]:
+    """Return the numbers in a list of CPUs such as "0,1"."""
+    return [int(cpu) for cpu in cpus.split(",")] if cpus else []
 
 
 def chosen_names(parser: argparse.ArgumentParser, impls: str | None, version: tuple[int, int]) -> list[str]:
@@ -175,13 +197,13 @@ def chosen_names(parser: argparse.ArgumentParser, impls: str | None, version: tu
     return names
 
 
-def start_workers(python: str, names: list[str], cpu: int) -> dict[str, Worker]:
-    """Start a worker a name, pinned to `cpu` (below zero: not pinned); ends the program if one is missing."""
+def start_workers(python: str, names: list[str], cpus: str) -> dict[str, Worker]:
+    """Start a worker for each name, pinned to `cpus`; ends the program if one is missing."""
     workers: dict[str, Worker] = {}
     problems = []
     for name in names:
         try:
-            workers[name] = Worker(python, name, cpu if cpu >= 0 else None)
+            workers[name] = Worker(python, name, cpus)
         except (MissingImplementation, MeasureFailed) as error:
             problems.append(str(error))
     if problems:
@@ -191,8 +213,8 @@ def start_workers(python: str, names: list[str], cpu: int) -> dict[str, Worker]:
     return workers
 
 
-def leave_cpu(cpu: int) -> None:
-    """Keep this process off the CPU that measures, where there is another."""
-    others = os.sched_getaffinity(0) - {cpu}
+def leave_cpus(cpus: str) -> None:
+    """Keep this process off the CPUs that measure, where there are others."""
+    others = os.sched_getaffinity(0) - set(cpu_numbers(cpus))
     if others:
         os.sched_setaffinity(0, others)
