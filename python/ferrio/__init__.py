@@ -1,5 +1,6 @@
 """ferrio: Python's asyncio, whole, in Rust. Use it as `import ferrio as asyncio`."""
 
+import asyncio as _asyncio
 import os
 
 from ferrio import (
@@ -50,8 +51,26 @@ __all__ = (
 os.register_at_fork(after_in_child=_ferrio._forget_running_loop)
 
 
+# What only some Pythons have, or only with a warning: the standard library's own, when asked for.
+_VERSION_BOUND = frozenset(
+    {
+        "AbstractChildWatcher",
+        "AbstractEventLoopPolicy",
+        "FastChildWatcher",
+        "MultiLoopChildWatcher",
+        "PidfdChildWatcher",
+        "SafeChildWatcher",
+        "ThreadedChildWatcher",
+        "get_child_watcher",
+        "set_child_watcher",
+    }
+)
+
+
 def __getattr__(name):
-    """Gives the deprecated policy names as `ferrio.events` does."""
-    if name in ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy"):
-        return getattr(events, name)
+    """Gives the policy and child watcher names that the standard library has on this Python."""
+    if name == "DefaultEventLoopPolicy":
+        return events.EventLoopPolicy
+    if name in _VERSION_BOUND:
+        return getattr(_asyncio, name)
     raise AttributeError(f"module 'ferrio' has no attribute {name!r}")

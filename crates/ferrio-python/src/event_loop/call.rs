@@ -9,7 +9,7 @@ use pyo3::types::{PyFloat, PyFloatMethods, PyTuple};
 
 use super::{Item, Loop, LoopRef};
 use crate::ffi::{context, interpreter};
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::{Handle, TimerHandle, timer};
 use crate::imports;
 
 #[pymethods]
@@ -42,7 +42,7 @@ impl Loop {
     ) -> PyResult<Py<Handle>> {
         let py = slf.py();
         let handle = make_handle(slf, callback, args, context, "call_soon_threadsafe")?;
-        slf.get().post(Item::Handle(handle.clone_ref(py)))?;
+        slf.get().push(py, Item::Handle(handle.clone_ref(py)))?;
         Ok(handle)
     }
 
@@ -65,7 +65,7 @@ impl Loop {
             native.require_open()?;
             let deadline = native.deadline_after(py, delay);
             let when = seconds_from_nanos(deadline);
-            return schedule(slf, when, deadline, callback, args, context).map(Bound::into_any);
+            return schedule(slf, (when, None), deadline, callback, args, context).map(Bound::into_any);
         }
         let now: f64 = slf.call_method0(intern!(py, "time"))?.extract()?;
         let mut all = vec![(now + delay).into_pyobject(py)?.into_any(), callback];
@@ -85,10 +85,10 @@ impl Loop {
         args: Bound<'py, PyTuple>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, TimerHandle>> {
-        let when = seconds(&when, "when cannot be None", "when")?;
+        let time = seconds(&when, "when cannot be None", "when")?;
         slf.get().require_open()?;
-        let deadline = nanos_from_seconds(when).ok_or_else(|| not_a_number("when"))?;
-        schedule(slf, when, deadline, callback, args, context)
+        let deadline = nanos_from_seconds(time).ok_or_else(|| not_a_number("when"))?;
+        schedule(slf, (time, timer::given(&when)), deadline, callback, args, context)
     }
 
     /// Return the time of the loop's clock in seconds, `time.monotonic()`'s unless the clock is virtual.
@@ -153,7 +153,7 @@ fn make_handle<'py>(
 #[inline]
 fn schedule<'py>(
     native: &Bound<'py, Loop>,
-    when: f64,
+    when: (f64, Option<Py<PyAny>>),
     deadline: Nanos,
     callback: Bound<'py, PyAny>,
     args: Bound<'py, PyTuple>,
@@ -165,7 +165,7 @@ fn schedule<'py>(
         check(native, &callback, "call_at")?;
     }
     let context = context::given_or_copy(py, given)?;
-    let timer = TimerHandle::build(py, native, when, callback, args, context)?;
+    let timer = TimerHandle::build(py, native, when.0, when.1, callback, args, context)?;
     let item = Item::Handle(timer.as_super().clone().unbind());
     let key = state.engine.with(py, |engine| engine.timers.insert(deadline, item));
     timer.get().scheduled(py, key);

@@ -2,9 +2,9 @@
 
 use ferrio_engine::timer::TimerKey;
 use pyo3::basic::CompareOp;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Handle, cancel, repr_info};
 use crate::event_loop::{Loop, LoopRef};
@@ -18,7 +18,10 @@ use crate::imports;
 /// `call_at` return. Meaning and methods are those of `asyncio.TimerHandle`.
 #[pyclass(extends = Handle, subclass, frozen, module = "ferrio")]
 pub(crate) struct TimerHandle {
+    /// Seconds of the loop's clock.
     when: f64,
+    /// The number that the caller gave, where it was no float: `when()` gives it back.
+    given: Option<Py<PyAny>>,
     /// Its place in the loop's timers while it waits there.
     key: Guarded<Option<TimerKey>>,
 }
@@ -28,7 +31,7 @@ impl TimerHandle {
     #[new]
     #[pyo3(signature = (when, callback, args, r#loop, context = None))]
     fn new(
-        when: f64,
+        when: Bound<'_, PyAny>,
         callback: Bound<'_, PyAny>,
         args: Bound<'_, PyAny>,
         r#loop: Bound<'_, PyAny>,
@@ -40,12 +43,16 @@ impl TimerHandle {
         let event_loop = LoopRef::new(&r#loop);
         let debug = event_loop.debug(py)?;
         let base = Handle::build(py, event_loop, callback, args, context, debug)?;
-        Ok(PyClassInitializer::from(base).add_subclass(Self { when, key: Guarded::new(None) }))
+        let this = Self { when: when.extract()?, given: given(&when), key: Guarded::new(None) };
+        Ok(PyClassInitializer::from(base).add_subclass(this))
     }
 
     /// Return the time of the call, in seconds of `loop.time()`.
-    fn when(&self) -> f64 {
-        self.when
+    fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match &self.given {
+            Some(given) => given.bind(py).clone(),
+            None => pyo3::types::PyFloat::new(py, self.when).into_any(),
+        }
     }
 
     /// Cancel the call. Has no effect after the first time, or once the callback has run.
@@ -67,13 +74,13 @@ impl TimerHandle {
     fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let info = repr_info(slf.as_super())?;
         let place = if slf.as_super().get().cancelled(slf.py()) { 2 } else { 1 };
-        let when = slf.get().when.into_pyobject(slf.py())?;
+        let when = slf.get().when(slf.py());
         info.insert(place, format!("when={}", when.repr()?))?;
         Ok(info)
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.when.into_pyobject(py)?.hash()
+        self.when(py).hash()
     }
 
     fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
@@ -100,6 +107,10 @@ impl TimerHandle {
         Ok(answer.into_pyobject(py)?.to_owned().into_any().unbind())
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.given)
+    }
+
     /// `asyncio.TimerHandle` for a plain ferrio timer handle.
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -110,8 +121,8 @@ impl TimerHandle {
     }
 
     #[getter]
-    fn _when(&self) -> f64 {
-        self.when
+    fn _when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.when(py)
     }
 
     #[getter]
@@ -131,6 +142,7 @@ impl TimerHandle {
         py: Python<'py>,
         event_loop: &Bound<'py, Loop>,
         when: f64,
+        given: Option<Py<PyAny>>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         context: Bound<'py, PyAny>,
@@ -138,11 +150,19 @@ impl TimerHandle {
         let debug = event_loop.get().debug();
         let home = LoopRef::Native(event_loop.clone().unbind());
         let base = Handle::build(py, home, callback, args, context, debug)?;
-        Bound::new(py, PyClassInitializer::from(base).add_subclass(Self { when, key: Guarded::new(None) }))
+        Bound::new(
+            py,
+            PyClassInitializer::from(base).add_subclass(Self { when, given, key: Guarded::new(None) }),
+        )
     }
 
     /// Notes its place among the loop's timers.
     pub(crate) fn scheduled(&self, py: Python<'_>, key: TimerKey) {
         self.key.with(py, |place| *place = Some(key));
     }
+}
+
+/// What `when()` has to give back, unless a float says it all.
+pub(crate) fn given(when: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+    (!when.is_exact_instance_of::<pyo3::types::PyFloat>()).then(|| when.clone().unbind())
 }
