@@ -36,9 +36,7 @@ def main() -> int:
     print(f"{'bytes a task':<14}" + "".join(f"{title:>29}" for title in titles))
     figures = {}
     for name in names:
-        figures[name] = [
-            measure(options, name, wrapped, trace) for _, wrapped in KINDS for trace in (False, True)
-        ]
+        figures[name] = [measure(options, name, wrapped, trace) for _, wrapped in KINDS for trace in (False, True)]
         cells = ["failed" if each is None else f"{each:.0f}" for each in figures[name]]
         print(f"{name:<14}" + "".join(f"{each:>29}" for each in cells), flush=True)
     if options.json:

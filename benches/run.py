@@ -42,9 +42,7 @@ LIMIT = 60.0
 def main() -> int:
     """Run the command; returns the exit status."""
     parser = workers.common_options(DESCRIPTION, EPILOG)
-    parser.add_argument(
-        "--only", metavar="REGEX", default="", help="the rows whose name matches, case ignored"
-    )
+    parser.add_argument("--only", metavar="REGEX", default="", help="the rows whose name matches, case ignored")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds a row (default: 5; with --quick: 2)")
     parser.add_argument(
         "--by",
@@ -130,9 +128,7 @@ def measure(scenario: scenarios.Scenario, pool, rounds: int, share: float, place
                 results[name] = {"error": str(error)}
                 continue
             if reply["operations"] != n:
-                results[name] = {
-                    "error": f"{name}: {reply['operations']} operations where {n} were asked for"
-                }
+                results[name] = {"error": f"{name}: {reply['operations']} operations where {n} were asked for"}
             elif turn:
                 result["wall"].append(reply["wall_ns"] / n)
                 result["cpu"].append(reply["cpu_ns"] / n)
@@ -154,9 +150,7 @@ def conclude(rows: list[dict], names: list[str], version: tuple[int, int]) -> No
     print(report.heading(names))
     for row in rows:
         print(report.line(row, names, "cpu", version))
-    failed = [
-        (row, result["error"]) for row in rows for result in row["results"].values() if "error" in result
-    ]
+    failed = [(row, result["error"]) for row in rows for result in row["results"].values() if "error" in result]
     for row, error in failed:
         print(f"\n{row['name']} failed: {error}")
     lines = report.shortfalls(rows, names, version)
@@ -205,9 +199,7 @@ def preface(facts: dict) -> str:
     hardware = f"{machine['processors']} x {machine['processor']}, Linux {machine['kernel']}"
     lines = [f"Python {facts['python']}: {versions}", f"{hardware}; {', '.join(settings)}"]
     if machine["load"] > 0.5:
-        lines.append(
-            f"The machine is busy (load {machine['load']}): the best figures tell more than medians."
-        )
+        lines.append(f"The machine is busy (load {machine['load']}): the best figures tell more than medians.")
     return "\n".join(lines)
 
 
