@@ -12,6 +12,9 @@ import statistics
 
 from implementations import OURS
 
+# Some rows run nothing of the loop under the standard names (a free lock): all columns run the same Python code there,
+# and differ by this much from run to run.
+NOISE = 0.03
 NAME_WIDTH = 31
 CELL_WIDTH = 13
 RATIO_WIDTH = 14
@@ -43,9 +46,10 @@ def ratio(row: dict, name: str, clock: str | None = None) -> float | None:
 
 def targets(version: tuple[int, int]) -> dict[str, tuple[float, float]]:
     """Return for each of ours the least ratio in a row and the least geometric mean, on that Python."""
+    standard_names = (1.0 - NOISE, 1.0)
     if version >= (3, 14):
-        return {"ferrio": (1.0, 1.0), "ferrio-std": (1.0, 1.0)}
-    return {"ferrio": (1.5, 2.5), "ferrio-std": (1.0, 1.0)}
+        return {"ferrio": (1.0, 1.0), "ferrio-std": standard_names}
+    return {"ferrio": (1.5, 2.5), "ferrio-std": standard_names}
 
 
 def geometric_mean(rows: list[dict], name: str) -> float | None:
@@ -62,16 +66,24 @@ def shortfalls(rows: list[dict], names: list[str], version: tuple[int, int]) -> 
         if name not in names:
             continue
         for row in rows:
-            value, error = ratio(row, name), row["results"].get(name, {}).get("error")
-            if error:
-                lines.append(f"{name:<11} {row['name']}: failed")
-            elif row["judged"] and value is not None and value < least:
+            value = ratio(row, name)
+            if row["judged"] and value is not None and value < least:
                 peer = fastest_peer(row, row["judged"])[0]
                 lines.append(f"{name:<11} {row['name']}: {value:.2f} times {peer}, the target is {least:g}")
         mean = geometric_mean(rows, name)
         if mean is not None and mean < least_mean:
             lines.append(f"{name:<11} geometric mean: {mean:.2f}, the target is {least_mean:g}")
     return lines
+
+
+def failures(rows: list[dict]) -> list[str]:
+    """Return a line for each measurement that failed: the last line of its error."""
+    return [
+        f"{name:<11} {row['name']}: {result['error'].splitlines()[-1]}"
+        for row in rows
+        for name, result in row["results"].items()
+        if "error" in result
+    ]
 
 
 def short(figure: float) -> str:

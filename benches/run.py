@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the work; the figures mean little")
     parser.add_argument("--json", metavar="F", type=Path, help="write every figure to F")
     parser.add_argument("--markdown", metavar="F", type=Path, help="write the table to F, for a page")
-    parser.add_argument("--check", action="store_true", help="exit with status 1 if a target is missed")
+    parser.add_argument("--check", action="store_true", help="exit with status 1 if a target is missed or a row failed")
     parser.add_argument("--list", action="store_true", help="print the rows and end")
     options = parser.parse_args()
     chosen = choose(parser, options.only)
@@ -84,7 +84,8 @@ def main() -> int:
         save(options.json, json.dumps(facts | summary(rows, names, version), indent=1) + "\n")
     if options.markdown:
         save(options.markdown, report.markdown(rows, names))
-    return 1 if options.check and report.shortfalls(rows, names, version) else 0
+    missed = report.shortfalls(rows, names, version) or report.failures(rows)
+    return 1 if options.check and missed else 0
 
 
 def choose(parser, pattern: str) -> list[scenarios.Scenario]:
@@ -150,13 +151,13 @@ def conclude(rows: list[dict], names: list[str], version: tuple[int, int]) -> No
     print(report.heading(names))
     for row in rows:
         print(report.line(row, names, "cpu", version))
-    failed = [(row, result["error"]) for row in rows for result in row["results"].values() if "error" in result]
-    for row, error in failed:
-        print(f"\n{row['name']} failed: {error}")
+    failed = report.failures(rows)
+    if failed:
+        print("\nFailed (--json has the whole errors):\n  " + "\n  ".join(failed))
     lines = report.shortfalls(rows, names, version)
     if lines:
         print("\nBelow target:\n  " + "\n  ".join(lines))
-    elif any(report.geometric_mean(rows, name) for name in report.ours(names)):
+    elif not failed and any(report.geometric_mean(rows, name) for name in report.ours(names)):
         print("\nEvery target is met.")
 
 
