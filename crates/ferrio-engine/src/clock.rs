@@ -13,6 +13,9 @@ pub type Nanos = u64;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
+/// Below, a float holds each whole number.
+const EXACT: Nanos = 1 << f64::MANTISSA_DIGITS;
+
 /// Where the loop reads the time. Clones share one clock.
 #[derive(Clone, Debug)]
 pub enum Clock {
@@ -56,7 +59,8 @@ impl Clock {
     }
 }
 
-/// The smallest time that [`seconds_from_nanos`] shows as `seconds` or later.
+/// The smallest time that [`seconds_from_nanos`] shows as `seconds` or later (from 97 days on, where a float can't tell
+/// nanoseconds apart, one of the smallest).
 ///
 /// `None` for NaN, 0 for negative values, `u64::MAX` (never, in practice: 584 years) for infinity and all that is too
 /// large. Plain rounding up would make 0.1, which no float holds exactly, 100 000 001 ns.
@@ -67,10 +71,17 @@ pub fn nanos_from_seconds(seconds: f64) -> Option<Nanos> {
     if seconds <= 0.0 {
         return Some(0);
     }
-    let up = ceil_nanos(seconds);
-    // Where the float lies a hair above a whole number of nanoseconds, that number reads back as the same float.
-    let below = up.saturating_sub(1);
-    Some(if up != Nanos::MAX && seconds_from_nanos(below) >= seconds { below } else { up })
+    let mut up = ceil_nanos(seconds);
+    if up < EXACT {
+        // Where the float lies a hair above a whole number of nanoseconds, that number reads back as the same float.
+        let below = up - 1; // a positive time is at least 1 ns
+        return Some(if seconds_from_nanos(below) >= seconds { below } else { up });
+    }
+    // Above, neighbours read back as one float, perhaps as one that lies below.
+    while up != Nanos::MAX && seconds_from_nanos(up) < seconds {
+        up = up.saturating_add(1 << (u64::BITS - f64::MANTISSA_DIGITS - up.leading_zeros()));
+    }
+    Some(up)
 }
 
 /// `nanos` in seconds, rounded as Python's `time.monotonic()` rounds.

@@ -270,3 +270,35 @@ fn event(raw: &libc::epoll_event) -> Event {
         error: has(libc::EPOLLERR),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortened_timeout_and_its_slack_end_where_the_timeout_ends() {
+        let (normal, niced) =
+            (Slack { least: 50_000, divisor: 1_000 }, Slack { least: 50_000, divisor: 200 });
+        for nanos in [
+            100_000,
+            1_300_000,
+            50_050_000,
+            300_000_000,
+            10_000_000_000,
+            99_000_000_000,
+            1_000_000_000_000_000,
+        ] {
+            for slack in [&normal, &niced] {
+                let asked = slack.shorten(Duration::from_nanos(nanos)).as_nanos() as u64;
+                let added = (asked / slack.divisor).clamp(slack.least, Slack::GREATEST);
+                assert!(
+                    (nanos..nanos + 1_000).contains(&(asked + added + 1)),
+                    "{asked} + {added} for {nanos}"
+                );
+            }
+        }
+        assert_eq!(normal.shorten(Duration::from_nanos(10)), Duration::from_nanos(1));
+        let centuries = normal.shorten(Duration::MAX);
+        assert_eq!(centuries, Duration::from_nanos(u64::MAX - Slack::GREATEST));
+    }
+}

@@ -141,6 +141,11 @@ impl<T> Timers<T> {
         self.live == 0
     }
 
+    /// How many slots the set holds, of live, dead and past timers: what its memory grows with.
+    pub fn footprint(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The live payloads in no particular order, for a garbage collector's traversal.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| match &slot.state {
@@ -222,6 +227,48 @@ fn retire<T>(slot: &mut Slot<T>) -> Option<T> {
         other => {
             slot.state = other;
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_of_insertion_survives_the_end_of_the_sequence_numbers() {
+        let mut timers = Timers::new();
+        timers.sequence = u32::MAX - 3;
+        for payload in 0..8 {
+            timers.insert(5, payload);
+            timers.insert(4, payload + 100);
+        }
+        let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(5)).collect();
+        assert_eq!(fired, [100, 101, 102, 103, 104, 105, 106, 107, 0, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(timers.sequence < 100, "renumbered");
+    }
+
+    #[test]
+    fn generation_skips_zero_when_it_wraps() {
+        let mut timers = Timers::new();
+        let key = timers.insert(1, 'a');
+        timers.cancel(key);
+        timers.slots[0].generation = NonZeroU32::MAX;
+        let key = timers.insert(1, 'b');
+        assert_eq!(timers.cancel(key), Some('b'));
+        assert_eq!(timers.insert(1, 'c').generation, NonZeroU32::MIN);
+    }
+
+    #[test]
+    fn cancelled_last_entry_leaves_at_once() {
+        let mut timers = Timers::new();
+        for standing in 0..10 {
+            timers.insert(standing, standing);
+        }
+        for _ in 0..1000 {
+            let key = timers.insert(100, 100);
+            assert_eq!(timers.cancel(key), Some(100));
+            assert_eq!((timers.heap.len(), timers.slots.len()), (10, 11));
         }
     }
 }

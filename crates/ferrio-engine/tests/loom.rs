@@ -1,0 +1,184 @@
+//! Every interleaving of small programs on the inbox and the pool: `RUSTFLAGS="--cfg loom" cargo test -p ferrio-engine --test
+//! loom --release`.
+//!
+//! The loop here sleeps without limit, so a lost wake-up is a deadlock, which loom reports.
+#![cfg(loom)]
+
+use ferrio_engine::{Inbox, Pool, Submit, Wake};
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+#[derive(Clone)]
+struct Sleeper(Arc<Notify>);
+
+impl Wake for Sleeper {
+    fn wake(&self) {
+        self.0.notify();
+    }
+}
+
+fn inbox<T>() -> (Arc<Inbox<T>>, Arc<Notify>) {
+    let sleeper = Arc::new(Notify::new());
+    (Arc::new(Inbox::new(Sleeper(sleeper.clone()))), sleeper)
+}
+
+/// One turn of a loop that has nothing else to do.
+fn sleep_and_take<T>(inbox: &Inbox<T>, sleeper: &Notify, taken: &mut Vec<T>) {
+    if inbox.has_items() {
+        inbox.take(taken);
+    } else if inbox.prepare_sleep() {
+        sleeper.wait();
+        inbox.finish_sleep();
+    }
+}
+
+#[test]
+fn post_is_never_missed_by_a_loop_that_falls_asleep() {
+    loom::model(|| {
+        let (inbox, sleeper) = inbox();
+        let poster = thread::spawn({
+            let inbox = inbox.clone();
+            move || {
+                assert_eq!(inbox.post(1), Ok(()));
+                assert_eq!(inbox.post(2), Ok(()));
+            }
+        });
+        let mut taken = Vec::new();
+        while taken.len() < 2 {
+            sleep_and_take(&inbox, &sleeper, &mut taken);
+        }
+        assert_eq!(taken, [1, 2]);
+        poster.join().unwrap();
+    });
+}
+
+#[test]
+fn posts_of_two_threads_all_arrive() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3); // all interleavings with at most three preemptions; without a bound it takes hours
+    model.check(|| {
+        let (inbox, sleeper) = inbox();
+        let posters: Vec<_> = (0..2)
+            .map(|number| {
+                let inbox = inbox.clone();
+                thread::spawn(move || assert_eq!(inbox.post(number), Ok(())))
+            })
+            .collect();
+        let mut taken = Vec::new();
+        while taken.len() < 2 {
+            sleep_and_take(&inbox, &sleeper, &mut taken);
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1]);
+        for poster in posters {
+            poster.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn wake_without_an_item_ends_a_sleep_or_prevents_it() {
+    loom::model(|| {
+        let (inbox, sleeper) = inbox::<()>();
+        let other = thread::spawn({
+            let inbox = inbox.clone();
+            move || inbox.wake()
+        });
+        if inbox.prepare_sleep() {
+            sleeper.wait();
+            inbox.finish_sleep();
+        }
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn post_and_wake_together_wake_the_loop() {
+    loom::model(|| {
+        let (inbox, sleeper) = inbox();
+        let others = [
+            thread::spawn({
+                let inbox = inbox.clone();
+                move || inbox.wake()
+            }),
+            thread::spawn({
+                let inbox = inbox.clone();
+                move || assert_eq!(inbox.post(7), Ok(()))
+            }),
+        ];
+        let mut taken = Vec::new();
+        while taken.is_empty() {
+            sleep_and_take(&inbox, &sleeper, &mut taken);
+        }
+        assert_eq!(taken, [7]);
+        for other in others {
+            other.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn item_posted_while_the_inbox_closes_is_in_one_place() {
+    loom::model(|| {
+        let (inbox, _sleeper) = inbox();
+        let poster = thread::spawn({
+            let inbox = inbox.clone();
+            move || usize::from(inbox.post(7).is_err())
+        });
+        let mut taken = Vec::new();
+        inbox.take(&mut taken);
+        let closed = inbox.close();
+        let refused = poster.join().unwrap();
+        assert_eq!(taken.len() + closed.len() + refused, 1);
+        assert!(!inbox.has_items());
+    });
+}
+
+#[test]
+fn pool_runs_each_job_once_and_then_ends() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let pool = Arc::new(Pool::new(2));
+        let done = Arc::new(loom::sync::Mutex::new(Vec::new()));
+        let mut workers = Vec::new();
+        for job in 0..2 {
+            match pool.submit(job) {
+                Submit::Spawn => workers.push(thread::spawn({
+                    let (pool, done) = (pool.clone(), done.clone());
+                    move || pool.work(|job| done.lock().unwrap().push(job))
+                })),
+                Submit::Queued => {}
+                Submit::Closed(_) => unreachable!("closed below"),
+            }
+        }
+        pool.close();
+        assert_eq!(pool.submit(9), Submit::Closed(9));
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        let mut done = done.lock().unwrap().clone();
+        done.sort_unstable();
+        assert_eq!(done, [0, 1]);
+        assert_eq!((pool.workers(), pool.idle(), pool.queued()), (0, 0, 0));
+    });
+}
+
+#[test]
+fn pool_wakes_a_parked_worker_for_each_job() {
+    loom::model(|| {
+        let pool = Arc::new(Pool::new(1));
+        assert_eq!(pool.submit(0), Submit::Spawn);
+        let (results, finished) = loom::sync::mpsc::channel();
+        let worker = thread::spawn({
+            let pool = pool.clone();
+            move || pool.work(|job| results.send(job).unwrap())
+        });
+        assert_eq!(finished.recv(), Ok(0));
+        // The worker is on its way to the lock, or parked.
+        assert_eq!(pool.submit(1), Submit::Queued);
+        assert_eq!(finished.recv(), Ok(1));
+        pool.close();
+        worker.join().unwrap();
+    });
+}

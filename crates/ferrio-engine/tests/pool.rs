@@ -1,0 +1,176 @@
+//! The pool with real threads: each job once, the limit kept, both ways to end.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ferrio_engine::{Pool, Submit};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Submits, and starts the worker that the pool asks for; what a host does.
+fn submit(pool: &Arc<Pool<Job>>, threads: &mut Vec<JoinHandle<()>>, job: impl FnOnce() + Send + 'static) {
+    match pool.submit(Box::new(job)) {
+        Submit::Queued => {}
+        Submit::Spawn => {
+            let pool = pool.clone();
+            threads.push(thread::spawn(move || pool.work(|job| job())));
+        }
+        Submit::Closed(_) => panic!("the pool is open"),
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        assert!(thread.join().is_ok());
+    }
+}
+
+#[test]
+fn jobs_run_once_each_on_no_more_threads_than_the_limit() {
+    let (pool, mut threads, ran) = (Arc::new(Pool::new(3)), Vec::new(), Arc::new(AtomicUsize::new(0)));
+    for _ in 0..2_000 {
+        let ran = ran.clone();
+        submit(&pool, &mut threads, move || {
+            ran.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    assert!(pool.wait_idle(None));
+    assert_eq!(ran.load(Ordering::SeqCst), 2_000);
+    assert!((1..=3).contains(&threads.len()), "{} threads", threads.len());
+    assert_eq!((pool.workers(), pool.idle(), pool.queued()), (threads.len(), threads.len(), 0));
+    pool.close();
+    join(threads);
+    assert_eq!(pool.workers(), 0);
+}
+
+#[test]
+fn idle_worker_is_used_again() {
+    let (pool, mut threads) = (Arc::new(Pool::new(8)), Vec::new());
+    for _ in 0..50 {
+        let (done, finished) = mpsc::channel();
+        submit(&pool, &mut threads, move || assert!(done.send(()).is_ok()));
+        assert!(finished.recv().is_ok());
+        assert!(pool.wait_idle(None));
+    }
+    assert_eq!(threads.len(), 1);
+    pool.close();
+    join(threads);
+}
+
+#[test]
+fn blocked_jobs_do_not_hold_up_others_below_the_limit() {
+    // Each job waits for all the others: this ends only if all four run at the same time.
+    let (pool, mut threads, barrier) = (Arc::new(Pool::new(4)), Vec::new(), Arc::new(Barrier::new(4)));
+    for _ in 0..4 {
+        let barrier = barrier.clone();
+        submit(&pool, &mut threads, move || {
+            barrier.wait();
+        });
+    }
+    assert!(pool.wait_idle(None));
+    assert_eq!(threads.len(), 4);
+    // And again, now that the workers are parked.
+    for _ in 0..4 {
+        let barrier = barrier.clone();
+        submit(&pool, &mut threads, move || {
+            barrier.wait();
+        });
+    }
+    assert!(pool.wait_idle(None));
+    assert_eq!(threads.len(), 4);
+    pool.close();
+    join(threads);
+}
+
+#[test]
+fn close_lets_queued_jobs_run_and_refuses_new_ones() {
+    let pool = Arc::new(Pool::new(1));
+    for number in 0..3 {
+        let expected = if number == 0 { Submit::Spawn } else { Submit::Queued };
+        assert_eq!(pool.submit(number), expected);
+    }
+    pool.close();
+    assert_eq!(pool.submit(3), Submit::Closed(3));
+    let mut ran = Vec::new();
+    pool.work(|job| ran.push(job));
+    assert_eq!(ran, [0, 1, 2]);
+    assert!(pool.wait_idle(Some(Duration::ZERO)));
+}
+
+#[test]
+fn shutdown_hands_pending_jobs_back_and_ends_the_workers() {
+    let pool = Arc::new(Pool::new(1));
+    assert_eq!(pool.submit(0), Submit::Spawn);
+    assert_eq!(pool.next(), Some(0));
+    assert_eq!([pool.submit(1), pool.submit(2)], [Submit::Queued, Submit::Queued]);
+    assert_eq!(pool.queued(), 2);
+    assert_eq!(pool.shutdown(), [1, 2]);
+    assert!(!pool.wait_idle(Some(Duration::from_millis(1))), "the worker has not come back from its job");
+    assert_eq!(pool.next(), None);
+    assert!(pool.wait_idle(None));
+    assert_eq!(pool.shutdown(), [0; 0]);
+}
+
+#[test]
+fn shutdown_ends_workers_that_spin_or_are_parked() {
+    for spin in [Duration::ZERO, Duration::from_secs(100)] {
+        let pool = Arc::new(Pool::<Job>::with_spin(2, spin));
+        let (mut threads, barrier) = (Vec::new(), Arc::new(Barrier::new(2)));
+        for _ in 0..2 {
+            let barrier = barrier.clone();
+            submit(&pool, &mut threads, move || {
+                barrier.wait();
+            });
+        }
+        assert!(pool.wait_idle(None));
+        assert!(pool.shutdown().is_empty());
+        join(threads);
+    }
+}
+
+#[test]
+fn spinning_and_parked_workers_share_a_burst() {
+    // One of the two spins for good; the second job must wake the other.
+    let pool = Arc::new(Pool::<Job>::with_spin(2, Duration::from_secs(100)));
+    let (mut threads, barrier) = (Vec::new(), Arc::new(Barrier::new(2)));
+    for _ in 0..200 {
+        for _ in 0..2 {
+            let barrier = barrier.clone();
+            submit(&pool, &mut threads, move || {
+                barrier.wait();
+            });
+        }
+        assert!(pool.wait_idle(None));
+    }
+    assert_eq!(threads.len(), 2);
+    pool.close();
+    join(threads);
+}
+
+#[test]
+fn worker_that_could_not_start_is_asked_for_again() {
+    let pool = Pool::new(1);
+    assert_eq!(pool.submit('a'), Submit::Spawn);
+    assert_eq!(pool.submit('b'), Submit::Queued);
+    pool.forget_worker();
+    assert_eq!(pool.workers(), 0);
+    assert_eq!(pool.submit('c'), Submit::Spawn);
+    assert_eq!([pool.next(), pool.next(), pool.next()], [Some('a'), Some('b'), Some('c')]);
+}
+
+#[test]
+fn limit_is_at_least_one_and_can_change() {
+    let pool = Pool::new(0);
+    assert_eq!(pool.limit(), 1);
+    assert_eq!([pool.submit(0), pool.submit(1)], [Submit::Spawn, Submit::Queued]);
+    pool.set_limit(2);
+    assert_eq!(pool.submit(2), Submit::Spawn);
+    assert_eq!(pool.next(), Some(0));
+    pool.set_limit(0);
+    assert_eq!(pool.limit(), 1);
+    assert_eq!(pool.next(), None, "one worker too many");
+    assert_eq!(pool.next(), Some(1));
+    assert_eq!(pool.workers(), 1);
+}

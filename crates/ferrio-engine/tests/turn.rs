@@ -1,0 +1,257 @@
+//! Turns: what runs when, when the loop sleeps, and how virtual time passes.
+
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+use ferrio_engine::{Clock, Engine, Events, Interest, Plan, Wait};
+
+type Item = u32;
+
+fn on_virtual_time() -> io::Result<Engine<Item>> {
+    Engine::new(Clock::virtual_at(1_000))
+}
+
+/// The batch of one turn.
+fn batch(engine: &mut Engine<Item>) -> Vec<Item> {
+    let length = engine.begin_turn();
+    (0..length).filter_map(|_| engine.pop()).collect()
+}
+
+/// Turns until nothing is left to do, as a host runs them; the items with the times at which they ran.
+fn run(engine: &mut Engine<Item>) -> io::Result<Vec<(u64, Item)>> {
+    let (mut events, mut ran) = (Events::with_capacity(16), Vec::new());
+    loop {
+        let items = batch(engine);
+        ran.extend(items.into_iter().map(|item| (engine.clock.now(), item)));
+        if engine.ready.is_empty() && engine.timers.is_empty() {
+            return Ok(ran);
+        }
+        if let Some(wait) = engine.plan(false).wait() {
+            engine.reactor().clone().wait(&mut events, wait)?;
+        }
+        engine.finish_wait();
+    }
+}
+
+#[test]
+fn batch_is_what_was_ready_when_the_turn_began() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    engine.ready.extend([1, 2]);
+    assert_eq!(engine.begin_turn(), 2);
+    assert_eq!(engine.pop(), Some(1));
+    engine.ready.push(3);
+    assert_eq!(engine.pop(), Some(2));
+    assert_eq!(engine.plan(false), Plan::Skip);
+    assert_eq!(batch(&mut engine), [3]);
+    Ok(())
+}
+
+#[test]
+fn turn_takes_ready_items_then_posts_then_due_timers() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    engine.timers.insert(1_000, 4);
+    engine.timers.insert(900, 3);
+    engine.timers.insert(1_001, 9);
+    assert_eq!(engine.inbox().post(2), Ok(()));
+    engine.ready.push(1);
+    assert_eq!(batch(&mut engine), [1, 2, 3, 4]);
+    assert_eq!(engine.timers.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn idle_engine_sleeps_for_good_and_says_so_to_posters() -> io::Result<()> {
+    for clock in [Clock::monotonic(), Clock::virtual_at(0)] {
+        let mut engine = Engine::<Item>::new(clock)?;
+        assert_eq!(batch(&mut engine), []);
+        assert_eq!(engine.plan(false), Plan::Sleep(Wait::Forever));
+        assert_eq!(engine.inbox().post(5), Ok(()), "wakes");
+        engine.reactor().clone().wait(&mut Events::with_capacity(1), Wait::Forever)?;
+        engine.finish_wait();
+        assert_eq!(batch(&mut engine), [5]);
+    }
+    Ok(())
+}
+
+#[test]
+fn no_sleep_after_a_post_or_a_wake() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    assert_eq!(batch(&mut engine), []);
+    assert_eq!(engine.inbox().post(5), Ok(()));
+    assert_eq!(engine.plan(false), Plan::Skip);
+    assert_eq!(batch(&mut engine), [5]);
+    engine.inbox().wake();
+    assert_eq!(engine.plan(false), Plan::Skip);
+    engine.finish_wait();
+    assert_eq!(batch(&mut engine), []);
+    assert_eq!(engine.plan(false), Plan::Sleep(Wait::Forever));
+    Ok(())
+}
+
+#[test]
+fn plan_works_after_a_host_that_failed_to_finish_its_wait() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    assert_eq!(engine.plan(false), Plan::Sleep(Wait::Forever));
+    // A KeyboardInterrupt, say, took the host out of its turn.
+    assert_eq!(engine.begin_turn(), 0);
+    assert_eq!(engine.plan(false), Plan::Sleep(Wait::Forever));
+    Ok(())
+}
+
+#[test]
+fn real_timers_fire_in_order_and_never_early() -> io::Result<()> {
+    let mut engine = Engine::new(Clock::monotonic())?;
+    let start = engine.clock.now();
+    for (micros, item) in [(3_000, 3), (1_000, 1), (2_000, 2), (10, 0)] {
+        engine.timers.insert(start + micros * 1_000, item);
+    }
+    let ran = run(&mut engine)?;
+    assert_eq!(ran.iter().map(|&(_, item)| item).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    for ((time, item), micros) in ran.into_iter().zip([10, 1_000, 2_000, 3_000]) {
+        assert!(time >= start + micros * 1_000, "item {item} ran early");
+    }
+    Ok(())
+}
+
+#[test]
+fn sleep_lasts_until_the_next_live_deadline() -> io::Result<()> {
+    let mut engine = Engine::new(Clock::monotonic())?;
+    let now = engine.clock.now();
+    let sooner = engine.timers.insert(now + 1_000_000_000_000, 1);
+    engine.timers.insert(now + 2_000_000_000_000, 2);
+    let wait = |engine: &mut Engine<Item>| match engine.plan(false) {
+        Plan::Sleep(Wait::Until(time)) => time.as_secs(),
+        plan => panic!("planned {plan:?}"),
+    };
+    assert_eq!(wait(&mut engine), 999);
+    engine.timers.cancel(sooner);
+    assert_eq!(wait(&mut engine), 1_999);
+    Ok(())
+}
+
+#[test]
+fn virtual_time_jumps_from_deadline_to_deadline() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    let year = 365 * 24 * 3_600 * 1_000_000_000;
+    for (time, item) in [(year, 3), (1_000, 1), (5_000, 2), (year, 4)] {
+        engine.timers.insert(time, item);
+    }
+    assert_eq!(run(&mut engine)?, [(1_000, 1), (5_000, 2), (year, 3), (year, 4)]);
+    Ok(())
+}
+
+#[test]
+fn virtual_time_waits_for_jobs_and_descriptors() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    engine.timers.insert(5_000, 1);
+    assert_eq!(batch(&mut engine), []);
+    assert_eq!(engine.plan(true), Plan::Sleep(Wait::Forever), "a job is out");
+    engine.finish_wait();
+
+    let (ours, mut theirs) = UnixStream::pair()?;
+    engine.reactor().register(ours.as_raw_fd(), 1, Interest::READABLE)?;
+    theirs.write_all(b"x")?;
+    assert_eq!(engine.plan(false), Plan::Poll, "input may be there");
+    engine.finish_wait();
+    engine.ready.push(7);
+    assert_eq!(batch(&mut engine), [7]);
+    assert_eq!(engine.plan(false), Plan::Poll, "there was work, so look again");
+    engine.finish_wait();
+    assert_eq!(batch(&mut engine), []);
+    assert_eq!(engine.plan(false), Plan::Skip);
+    assert_eq!(engine.clock.now(), 5_000);
+    assert_eq!(batch(&mut engine), [1]);
+    Ok(())
+}
+
+#[test]
+fn busy_loop_leaves_descriptors_alone_but_not_for_long() -> io::Result<()> {
+    for clock in [Clock::monotonic(), Clock::virtual_at(0)] {
+        let mut engine = Engine::<Item>::new(clock)?;
+        let (ours, _theirs) = UnixStream::pair()?;
+        engine.reactor().register(ours.as_raw_fd(), 1, Interest::WRITABLE)?;
+        for _ in 0..5 {
+            let mut turns = 0;
+            loop {
+                engine.ready.push(0);
+                assert_eq!(batch(&mut engine), [0]);
+                engine.ready.push(0);
+                turns += 1;
+                match engine.plan(false) {
+                    Plan::Skip => assert!(turns < 100, "{turns} turns without a look"),
+                    Plan::Poll => break,
+                    plan => panic!("planned {plan:?} with an item ready"),
+                }
+                drop(engine.ready.drain());
+            }
+            engine.finish_wait();
+            drop(engine.ready.drain());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn slow_items_make_each_few_turns_look() -> io::Result<()> {
+    let mut engine = Engine::<Item>::new(Clock::monotonic())?;
+    let (ours, _theirs) = UnixStream::pair()?;
+    engine.reactor().register(ours.as_raw_fd(), 1, Interest::READABLE)?;
+    engine.ready.push(0);
+    let mut turns = 0;
+    loop {
+        assert_eq!(batch(&mut engine), [0]);
+        thread::sleep(Duration::from_micros(200)); // a slow item
+        engine.ready.push(0);
+        turns += 1;
+        if engine.plan(false) == Plan::Poll {
+            break;
+        }
+    }
+    assert!(turns <= 16, "{turns} slow turns without a look");
+    Ok(())
+}
+
+#[test]
+fn loop_without_descriptors_never_polls() -> io::Result<()> {
+    let mut engine = Engine::<Item>::new(Clock::monotonic())?;
+    for _ in 0..1_000 {
+        engine.ready.push(0);
+        assert_eq!(batch(&mut engine), [0]);
+        engine.ready.push(0);
+        assert_eq!(engine.plan(false), Plan::Skip);
+        assert_eq!(batch(&mut engine), [0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn posts_from_another_thread_end_real_sleeps() -> io::Result<()> {
+    let mut engine = Engine::<Item>::new(Clock::monotonic())?;
+    let inbox = engine.inbox().clone();
+    let poster = thread::spawn(move || {
+        for item in 0..1_000 {
+            assert_eq!(inbox.post(item), Ok(()));
+            if item % 7 == 0 {
+                thread::yield_now();
+            }
+        }
+    });
+    let (mut events, mut next) = (Events::with_capacity(4), 0);
+    while next < 1_000 {
+        for item in batch(&mut engine) {
+            assert_eq!(item, next);
+            next += 1;
+        }
+        if next < 1_000 {
+            if let Some(wait) = engine.plan(true).wait() {
+                engine.reactor().clone().wait(&mut events, wait)?;
+            }
+            engine.finish_wait();
+        }
+    }
+    assert!(poster.join().is_ok());
+    Ok(())
+}
