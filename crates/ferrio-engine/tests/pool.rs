@@ -135,7 +135,7 @@ fn spinning_and_parked_workers_share_a_burst() {
     // One of the two spins for good; the second job must wake the other.
     let pool = Arc::new(Pool::<Job>::with_spin(2, Duration::from_secs(100)));
     let (mut threads, barrier) = (Vec::new(), Arc::new(Barrier::new(2)));
-    for _ in 0..200 {
+    for _ in 0..50 {
         for _ in 0..2 {
             let barrier = barrier.clone();
             submit(&pool, &mut threads, move || {
