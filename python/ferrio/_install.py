@@ -9,7 +9,12 @@ protocols, `AbstractEventLoop`) is the same object in both, so nothing changes t
 Invariant: `uninstall()` leaves every name as `install()` found it.
 """
 
+from __future__ import annotations
+
 import asyncio as standard
+from collections.abc import Iterator
+from types import ModuleType
+
 import ferrio
 from ferrio import _policy
 from ferrio._loop import EventLoop
@@ -18,11 +23,14 @@ __all__ = ("install", "uninstall")
 
 _ABSENT = object()
 
+# Public names of ferrio's modules that asyncio has in no version.
+_OURS_ALONE = {"EventLoopPolicy"}
+
 # (module, name, what was there before), in the order of replacement; empty while not installed.
-_replaced = []
+_replaced: list[tuple[ModuleType, str, object]] = []
 
 
-def install():
+def install() -> None:
     """Puts ferrio's names into `asyncio` and its submodules, so that the whole program runs on ferrio.
 
     To be called at the program's start: what a module imported by name before (`from asyncio import Queue`)
@@ -32,7 +40,7 @@ def install():
     if _replaced:
         return
     for ours, theirs in _pairs():
-        for name in getattr(ours, "__all__", ()):
+        for name in set(getattr(ours, "__all__", ())) - _OURS_ALONE:
             if theirs is not None:
                 _replace(theirs, name, getattr(ours, name))
             if name in ferrio.__all__:
@@ -56,7 +64,7 @@ def install():
     _replace(standard, "__all__", tuple(dict.fromkeys(public)))
 
 
-def uninstall():
+def uninstall() -> None:
     """Puts back into `asyncio` what `install()` replaced. Does nothing if it isn't installed. Loops made
     since go on.
     """
@@ -68,7 +76,7 @@ def uninstall():
             setattr(module, name, before)
 
 
-def _pairs():
+def _pairs() -> Iterator[tuple[ModuleType, ModuleType | None]]:
     """Yields ferrio's public modules, each with asyncio's of that name, or `None` if this Python has none."""
     import importlib.util  # here, so that `import ferrio` doesn't pay for what few programs call
     import pkgutil
@@ -81,7 +89,7 @@ def _pairs():
         yield importlib.import_module(f"ferrio.{found.name}"), theirs
 
 
-def _replace(module, name, value):
+def _replace(module: ModuleType, name: str, value: object) -> None:
     before = vars(module).get(name, _ABSENT)
     if before is not value:
         _replaced.append((module, name, before))

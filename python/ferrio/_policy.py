@@ -8,14 +8,19 @@ itself in the extension module.
 Invariant: without a policy set by the program, `new_event_loop()` returns a `ferrio.EventLoop`.
 """
 
+from __future__ import annotations
+
 import asyncio as standard
-import asyncio.events as standard_events
+import asyncio.events
 import sys
 import warnings
-
 from asyncio.events import _get_running_loop
+from collections.abc import Callable
+from typing import Any
 
 from ferrio._loop import EventLoop
+
+_events: Any = asyncio.events  # its private names too, which no stub has
 
 __all__ = (
     "EventLoopPolicy",
@@ -27,12 +32,12 @@ __all__ = (
 )
 
 if sys.version_info < (3, 14):
-    _AbstractEventLoopPolicy = standard_events.AbstractEventLoopPolicy
+    _AbstractEventLoopPolicy = _events.AbstractEventLoopPolicy
     _DefaultEventLoopPolicy = standard.DefaultEventLoopPolicy
 else:
     # The public names warn there as soon as they are looked up, also for programs that have nothing to do
     # with policies.
-    _AbstractEventLoopPolicy = standard_events._AbstractEventLoopPolicy
+    _AbstractEventLoopPolicy = _events._AbstractEventLoopPolicy
     _DefaultEventLoopPolicy = standard._DefaultEventLoopPolicy
 
 
@@ -47,18 +52,18 @@ class EventLoopPolicy(_DefaultEventLoopPolicy):
     `loop_factory` is called without arguments and returns the new loop; without it, `EventLoop` is called.
     """
 
-    def __init__(self, loop_factory=None):
+    def __init__(self, loop_factory: Callable[[], standard.AbstractEventLoop] | None = None) -> None:
         super().__init__()
         self._ferrio_loop_factory = EventLoop if loop_factory is None else loop_factory
 
-    def _loop_factory(self):
+    def _loop_factory(self) -> standard.AbstractEventLoop:
         return self._ferrio_loop_factory()
 
 
-_policy = None
+_policy: Any = None
 
 
-def get_event_loop_policy():
+def get_event_loop_policy() -> Any:
     """Returns the policy that `new_event_loop`, `get_event_loop` and `set_event_loop` ask.
 
     Warns (`DeprecationWarning`) on Python 3.14 and later, as asyncio does there.
@@ -67,7 +72,7 @@ def get_event_loop_policy():
     return _get_event_loop_policy()
 
 
-def set_event_loop_policy(policy):
+def set_event_loop_policy(policy: Any) -> None:
     """Makes `policy` the one to ask; `None` brings ferrio's own back.
 
     Raises `TypeError` if `policy` is neither `None` nor an `asyncio.AbstractEventLoopPolicy`. Warns
@@ -77,12 +82,12 @@ def set_event_loop_policy(policy):
     _set_event_loop_policy(policy)
 
 
-def new_event_loop():
+def new_event_loop() -> Any:
     """Returns a new loop, made by the policy: a `ferrio.EventLoop` unless the program set another policy."""
     return _get_event_loop_policy().new_event_loop()
 
 
-def set_event_loop(loop):
+def set_event_loop(loop: standard.AbstractEventLoop | None) -> None:
     """Makes `loop` (or none, with `None`) the current loop of this thread.
 
     The standard `asyncio.get_event_loop()` returns it too, so that a library that imports `asyncio` finds the
@@ -90,14 +95,14 @@ def set_event_loop(loop):
     """
     policy = _get_event_loop_policy()
     policy.set_event_loop(loop)
-    theirs = standard_events._event_loop_policy
+    theirs = _events._event_loop_policy
     # A policy that the program gave to the standard asyncio may refuse loops which it didn't make: leave it
     # alone.
     if theirs is not policy and (theirs is None or type(theirs) is _DefaultEventLoopPolicy):
         _standard_set_event_loop(loop)
 
 
-def get_event_loop():
+def get_event_loop() -> Any:
     """Returns the running loop, or else the current loop of this thread.
 
     What happens where there is neither is the policy's to say: see `EventLoopPolicy`.
@@ -108,23 +113,21 @@ def get_event_loop():
     return _get_event_loop_policy().get_event_loop()
 
 
-def _get_event_loop_policy():
+def _get_event_loop_policy() -> Any:
     global _policy
     if _policy is None:
         _policy = EventLoopPolicy()
     return _policy
 
 
-def _set_event_loop_policy(policy):
+def _set_event_loop_policy(policy: Any) -> None:
     global _policy
     if policy is not None and not isinstance(policy, _AbstractEventLoopPolicy):
-        raise TypeError(
-            f"policy must be an instance of AbstractEventLoopPolicy or None, not {type(policy).__name__!r}"
-        )
+        raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not {type(policy).__name__!r}")
     _policy = policy
 
 
-def _warn_deprecated(name):
+def _warn_deprecated(name: str) -> None:
     if sys.version_info >= (3, 14):
         warnings.warn(
             f"'asyncio.{name}' is deprecated and slated for removal in Python 3.16; "
@@ -135,4 +138,4 @@ def _warn_deprecated(name):
 
 
 # Kept from before `install()`, which puts this module's function in its place.
-_standard_set_event_loop = standard_events.set_event_loop
+_standard_set_event_loop = _events.set_event_loop

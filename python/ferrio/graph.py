@@ -9,10 +9,14 @@ Invariant: nothing here runs unless it is called; the graph costs a program that
 links.
 """
 
+from __future__ import annotations
+
 import asyncio as standard
 import dataclasses
 import inspect
 import sys
+from types import CodeType, FrameType
+from typing import Any, TextIO
 
 from ferrio import events, futures, tasks
 
@@ -32,7 +36,7 @@ _INDENT = "    "
 class FrameCallGraphEntry:
     """One frame of a call stack: `frame` is the frame object."""
 
-    frame: object
+    frame: FrameType
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,12 +48,14 @@ class FutureCallGraph:
     `awaited_by`: tuple of `FutureCallGraph`.
     """
 
-    future: object
-    call_stack: tuple
-    awaited_by: tuple
+    future: futures.Future[Any]
+    call_stack: tuple[FrameCallGraphEntry, ...]
+    awaited_by: tuple[FutureCallGraph, ...]
 
 
-def capture_call_graph(future=None, /, *, depth=1, limit=None):
+def capture_call_graph(
+    future: futures.Future[Any] | None = None, /, *, depth: int = 1, limit: int | None = None
+) -> FutureCallGraph | None:
     """Returns the `FutureCallGraph` of `future`, or of the current task; `None` if there is no current task.
 
     `depth`: for the current task, how many of the innermost frames to leave out (1: the call of this
@@ -77,7 +83,7 @@ def capture_call_graph(future=None, /, *, depth=1, limit=None):
     return FutureCallGraph(future, _truncate(stack, limit), _waiters_of(future, limit))
 
 
-def format_call_graph(future=None, /, *, depth=1, limit=None):
+def format_call_graph(future: futures.Future[Any] | None = None, /, *, depth: int = 1, limit: int | None = None) -> str:
     """Returns the call graph of `future`, or of the current task, as text; empty if there is no current task.
 
     Parameters and exceptions are those of `capture_call_graph`.
@@ -85,12 +91,19 @@ def format_call_graph(future=None, /, *, depth=1, limit=None):
     graph = capture_call_graph(future, depth=depth + 1, limit=limit)
     if graph is None:
         return ""
-    lines = []
+    lines: list[str] = []
     _render(graph, lines, "")
     return "\n".join(lines)
 
 
-def print_call_graph(future=None, /, *, file=None, depth=1, limit=None):
+def print_call_graph(
+    future: futures.Future[Any] | None = None,
+    /,
+    *,
+    file: TextIO | None = None,
+    depth: int = 1,
+    limit: int | None = None,
+) -> None:
     """Prints the call graph of `future`, or of the current task, to `file` (standard output without one).
 
     The other parameters and the exceptions are those of `capture_call_graph`.
@@ -98,25 +111,25 @@ def print_call_graph(future=None, /, *, file=None, depth=1, limit=None):
     print(format_call_graph(future, depth=depth + 1, limit=limit), file=file)
 
 
-def _check_future(future):
+def _check_future(future: object) -> None:
     if not isinstance(future, (futures.Future, standard.Future)):
         raise TypeError(f"{future!r} object does not appear to be compatible with asyncio.Future")
 
 
-def _graph_of(future, limit):
+def _graph_of(future: Any, limit: int | None) -> FutureCallGraph:
     """The graph of a future that doesn't run at this moment."""
     _check_future(future)
     stack = [] if limit == 0 else _suspended_stack(future)
     return FutureCallGraph(future, _truncate(stack, limit), _waiters_of(future, limit))
 
 
-def _waiters_of(future, limit):
+def _waiters_of(future: Any, limit: int | None) -> tuple[FutureCallGraph, ...]:
     # A standard future of Python 3.13 or older doesn't know who awaits it.
     waiters = getattr(future, "_asyncio_awaited_by", None) or ()
     return tuple(_graph_of(waiter, limit) for waiter in waiters)
 
 
-def _suspended_stack(future):
+def _suspended_stack(future: Any) -> list[FrameCallGraphEntry]:
     """The frames of a task's coroutine and of what it awaits, innermost first."""
     stack = []
     get_coro = getattr(future, "get_coro", None)
@@ -134,7 +147,7 @@ def _suspended_stack(future):
     return stack
 
 
-def _running_stack(frame):
+def _running_stack(frame: FrameType | None) -> list[FrameCallGraphEntry]:
     """The frames from `frame` down to the coroutine that the task runs, innermost first."""
     stack = []
     while frame is not None:
@@ -147,17 +160,17 @@ def _running_stack(frame):
     return stack
 
 
-def _is_async(frame):
-    return frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+def _is_async(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))
 
 
-def _truncate(stack, limit):
+def _truncate(stack: list[FrameCallGraphEntry], limit: int | None) -> tuple[FrameCallGraphEntry, ...]:
     if limit:
         stack = stack[-limit:] if limit > 0 else stack[:-limit]
     return tuple(stack)
 
 
-def _render(graph, lines, indent):
+def _render(graph: FutureCallGraph, lines: list[str], indent: str) -> None:
     future = graph.future
     if isinstance(future, (tasks.Task, standard.Task)):
         lines.append(f"{indent}* Task(name={future.get_name()!r}, id={id(future):#x})")
@@ -177,7 +190,7 @@ def _render(graph, lines, indent):
             _render(waiter, lines, indent + _INDENT)
 
 
-def _kind(code):
+def _kind(code: CodeType) -> str:
     if code.co_flags & inspect.CO_COROUTINE:
         return "async "
     if code.co_flags & inspect.CO_ASYNC_GENERATOR:

@@ -8,12 +8,17 @@ or `loop_factory`'s.
 Invariant: whatever happened, after `close()` the loop is closed and SIGINT is handled as it was before.
 """
 
+from __future__ import annotations
+
 import contextvars
 import functools
 import inspect
 import signal
 import sys
 import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from types import FrameType, TracebackType
+from typing import Any, Self, TypeVar
 
 from ferrio import coroutines, events, exceptions, tasks
 
@@ -21,6 +26,9 @@ __all__ = ("Runner", "run")
 
 # Seconds that close() waits for the default executor's threads before it warns and goes on, as asyncio does.
 THREAD_JOIN_TIMEOUT = 300
+
+_T = TypeVar("_T")
+_LoopFactory = Callable[[], events.AbstractEventLoop]
 
 
 class Runner:
@@ -36,22 +44,24 @@ class Runner:
     `asyncio.Runner`.
     """
 
-    def __init__(self, *, debug=None, loop_factory=None):
+    def __init__(self, *, debug: bool | None = None, loop_factory: _LoopFactory | None = None) -> None:
         self._debug = debug
         self._loop_factory = loop_factory
-        self._loop = None
-        self._context = None
+        self._loop: events.AbstractEventLoop | None = None
+        self._context: contextvars.Context | None = None
         self._closed = False
         self._interrupts = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._open()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close()
 
-    def run(self, coro, *, context=None):
+    def run(self, coro: Awaitable[_T], *, context: contextvars.Context | None = None) -> _T:
         """Runs `coro` until it is done and returns its result, or raises its exception.
 
         `coro` is a coroutine or any other awaitable. It runs in `context`, or else in the context that all
@@ -63,33 +73,30 @@ class Runner:
         """
         if events._get_running_loop() is not None:
             raise RuntimeError(_already_running("Runner.run()", coro))
-        self._open()
-        task = self._loop.create_task(
-            _as_coroutine(coro), context=self._context if context is None else context
-        )
+        loop = self._open()
+        task = loop.create_task(_as_coroutine(coro), context=self._context if context is None else context)
         self._interrupts = 0
         handler = self._catch_interrupts(task)
         try:
-            return self._loop.run_until_complete(task)
+            return loop.run_until_complete(task)
         except exceptions.CancelledError:
             # Only our own cancellation becomes KeyboardInterrupt; one that the program asked for stays what
             # it is. A task of a foreign task factory may be unable to tell them apart.
             uncancel = getattr(task, "uncancel", None)
             if self._interrupts > 0 and uncancel is not None and uncancel() == 0:
-                raise KeyboardInterrupt from None
+                raise KeyboardInterrupt  # noqa: B904
             raise
         finally:
             if handler is not None and signal.getsignal(signal.SIGINT) is handler:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def get_loop(self):
+    def get_loop(self) -> events.AbstractEventLoop:
         """Returns the runner's loop, made at this call if there was none. Raises `RuntimeError` after
         `close()`.
         """
-        self._open()
-        return self._loop
+        return self._open()
 
-    def close(self):
+    def close(self) -> None:
         """Cancels the tasks left and waits for them, closes async generators and the default executor, closes
         the loop.
 
@@ -109,11 +116,11 @@ class Runner:
             self._loop = None
             self._closed = True
 
-    def _open(self):
+    def _open(self) -> events.AbstractEventLoop:
         if self._closed:
             raise RuntimeError("Runner is closed: make a new one, a closed loop can't run again")
         if self._loop is not None:
-            return
+            return self._loop
         if self._loop_factory is None:
             loop = events.new_event_loop()
             events.set_event_loop(loop)
@@ -123,30 +130,33 @@ class Runner:
             loop.set_debug(self._debug)
         self._context = contextvars.copy_context()
         self._loop = loop
+        return loop
 
-    def _catch_interrupts(self, task):
+    def _catch_interrupts(self, task: tasks.Task[Any]) -> Callable[[int, FrameType | None], None] | None:
         """Makes Ctrl-C cancel `task`; returns the handler set, or `None` where it isn't ours to handle."""
         if threading.current_thread() is not threading.main_thread():
             return None
         if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             return None
-        handler = functools.partial(self._interrupt, task)
+        handler = functools.partial(self._interrupt, task, self._open())
         try:
             signal.signal(signal.SIGINT, handler)
         except ValueError:  # an embedded interpreter whose main thread can't handle signals
             return None
         return handler
 
-    def _interrupt(self, task, signal_number, frame):
+    def _interrupt(
+        self, task: tasks.Task[Any], loop: events.AbstractEventLoop, signal_number: int, frame: FrameType | None
+    ) -> None:
         self._interrupts += 1
         if self._interrupts > 1 or task.done():
             raise KeyboardInterrupt
         task.cancel()
         # The loop may be waiting in the kernel and would see the cancellation only at its next event.
-        self._loop.call_soon_threadsafe(_nothing)
+        loop.call_soon_threadsafe(_nothing)
 
 
-def run(main, *, debug=None, loop_factory=None):
+def run(main: Awaitable[_T], *, debug: bool | None = None, loop_factory: _LoopFactory | None = None) -> _T:
     """Runs the coroutine (or other awaitable) `main` on a new loop and returns its result.
 
         ferrio.run(main())
@@ -160,7 +170,7 @@ def run(main, *, debug=None, loop_factory=None):
         return runner.run(main)
 
 
-def _as_coroutine(awaitable):
+def _as_coroutine(awaitable: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
     if coroutines.iscoroutine(awaitable):
         return awaitable
     if inspect.isawaitable(awaitable):
@@ -172,11 +182,11 @@ def _as_coroutine(awaitable):
     raise ValueError(f"a coroutine was expected, got {awaitable!r}{_hint(awaitable)}")
 
 
-async def _wait_for_it(awaitable):
+async def _wait_for_it(awaitable: Awaitable[_T]) -> _T:
     return await awaitable
 
 
-def _hint(candidate):
+def _hint(candidate: object) -> str:
     """What the caller of `run(candidate)` may have meant."""
     name = getattr(candidate, "__name__", None)
     if inspect.isasyncgenfunction(candidate) or inspect.isasyncgen(candidate):
@@ -192,7 +202,7 @@ def _hint(candidate):
     return ""
 
 
-def _already_running(what, main):
+def _already_running(what: str, main: object) -> str:
     name = getattr(main, "__name__", "main")
     return (
         f"{what} cannot be called from a running event loop: `await {name}()` here instead, "
@@ -200,7 +210,7 @@ def _already_running(what, main):
     )
 
 
-def _cancel_all_tasks(loop):
+def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
     """Cancels every task of `loop`, waits for them, and reports the errors that they ended with."""
     left = tasks.all_tasks(loop)
     if not left:
@@ -220,12 +230,12 @@ def _cancel_all_tasks(loop):
         )
 
 
-def _shutdown_default_executor(loop):
+def _shutdown_default_executor(loop: Any) -> Any:
     try:
         return loop.shutdown_default_executor(THREAD_JOIN_TIMEOUT)
     except TypeError:  # a foreign loop with the signature of Python 3.11, which has no time limit
         return loop.shutdown_default_executor()
 
 
-def _nothing():
+def _nothing() -> None:
     """What a loop is given to do so that it wakes up."""

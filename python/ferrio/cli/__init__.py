@@ -5,8 +5,11 @@ the program (`program`) or the prompt (`repl`) runs. Nothing of this is imported
 ferrio.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Callable
 
 import ferrio
 from ferrio import _policy
@@ -15,7 +18,7 @@ from ferrio.cli import options, program
 __all__ = ("main",)
 
 
-def main():
+def main() -> None:
     """Does what `sys.argv` says; what the program raises comes out as if Python had run it itself."""
     chosen = options.parse(sys.argv[1:])
     ferrio.install()
@@ -30,12 +33,12 @@ def main():
     program.run(chosen.kind, chosen.program, chosen.arguments)
 
 
-def _loop_factory(chosen):
+def _loop_factory(chosen: options.Options) -> Callable[[], ferrio.AbstractEventLoop] | None:
     """What makes the program's loops, as the options say; `None` is the default."""
     if not (chosen.debug or chosen.virtual_time):
         return None
 
-    def make():
+    def make() -> ferrio.AbstractEventLoop:
         loop = ferrio.EventLoop(virtual_time=True) if chosen.virtual_time else ferrio.EventLoop()
         if chosen.debug:
             loop.set_debug(True)

@@ -4,9 +4,13 @@ Options of ferrio come before the program; everything after it is the program's 
 line.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import platform
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import ferrio
 
@@ -38,12 +42,12 @@ class Options:
 
     kind: str = "repl"
     program: str = ""
-    arguments: tuple = ()
+    arguments: tuple[str, ...] = ()
     debug: bool = False
     virtual_time: bool = False
 
 
-def parse(arguments):
+def parse(arguments: Sequence[str]) -> Options:
     """Returns the `Options` in `arguments`. Raises `SystemExit` after --help, --version and errors (status
     2).
     """
@@ -80,6 +84,6 @@ def parse(arguments):
     return chosen
 
 
-def _refuse(problem):
+def _refuse(problem: str) -> NoReturn:
     sys.stderr.write(f"ferrio: {problem}\nTry `python -m ferrio --help`.\n")
     raise SystemExit(2)

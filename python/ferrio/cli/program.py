@@ -8,6 +8,8 @@ loop.
 Invariant: the frames of this package never appear in what a failing program prints.
 """
 
+from __future__ import annotations
+
 import ast
 import importlib.machinery
 import importlib.util
@@ -17,13 +19,17 @@ import os
 import pkgutil
 import sys
 import types
+from collections.abc import Callable, Iterable
+from importlib.machinery import ModuleSpec
+from types import CodeType, FrameType, ModuleType, TracebackType
+from typing import Any, NoReturn
 
-from ferrio import runners
+from ferrio import exceptions, runners
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def run(kind, program, arguments):
+def run(kind: str, program: str, arguments: Iterable[str]) -> None:
     """Runs `program` with `arguments` in `sys.argv[1:]`.
 
     `kind`: "file", "module" or "code". Raises what the program raises, and `SystemExit` where Python would
@@ -36,35 +42,49 @@ def run(kind, program, arguments):
             code, main = _load_module(program, arguments)
         else:
             code, main = _load_code(program, arguments)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _hide_frames(error, _of_ours)
+        raise
+    try:
         _execute(code, main)
     except SystemExit:
         raise
     except BaseException as error:
-        _hide_our_frames(error)
+        _hide_frames(error, lambda frame: frame.f_code is not code)
         raise
 
 
-def compile_program(source, filename):
-    """Returns the code object of `source` (text, bytes or a syntax tree), in which `await` may stand outside
+def compile_program(source: str | bytes, filename: str) -> CodeType:
+    """Returns the code object of `source` (text or bytes), in which `await` may stand outside
     functions.
     """
-    return compile(source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code: CodeType = compile(source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    return code
 
 
-def _execute(code, main):
+def _execute(code: CodeType, main: ModuleType) -> None:
     """Runs `code` in the module `main`; on a loop if it awaits outside functions."""
     if not code.co_flags & inspect.CO_COROUTINE:
         exec(code, main.__dict__)
         return
     with runners.Runner() as runner:
-        runner.run(types.FunctionType(code, main.__dict__)())
+        try:
+            runner.run(types.FunctionType(code, main.__dict__)())
+        except KeyboardInterrupt as interrupt:
+            # Raised by the runner once the program's body was cancelled; the program's lines are in that exception.
+            if isinstance(interrupt.__context__, exceptions.CancelledError):
+                interrupt.__traceback__ = interrupt.__context__.__traceback__
+                interrupt.__suppress_context__ = True
+            raise
 
 
-def _load_file(path, arguments):
+def _load_file(path: str, arguments: Iterable[str]) -> tuple[CodeType, ModuleType]:
     sys.argv[:] = [path, *arguments]
     if path == "-":
         _prepend_path("")
-        return _compile_text(sys.stdin.read(), "<stdin>"), _new_main()
+        return _compile_text(sys.stdin.read(), "<stdin>"), _new_main("<stdin>")
     full = os.path.abspath(path)
     if os.path.isdir(full) or _is_archive(full):
         return _load_container(full)
@@ -79,7 +99,7 @@ def _load_file(path, arguments):
     return compile_program(source, full), main
 
 
-def _load_container(full):
+def _load_container(full: str) -> tuple[CodeType, ModuleType]:
     """A directory or zip file: it goes to `sys.path`, and the `__main__` in it runs."""
     _prepend_path(full)
     spec = None
@@ -89,26 +109,26 @@ def _load_container(full):
     if spec is None:
         _refuse(f"can't find '__main__' module in {full!r}", 1)
     main = _new_main(spec.origin, spec.loader)
-    main.__spec__, main.__package__, main.__cached__ = spec, "", spec.cached
+    _describe(main, spec)
     return _code_of(spec), main
 
 
-def _load_module(name, arguments):
+def _load_module(name: str, arguments: Iterable[str]) -> tuple[CodeType, ModuleType]:
     sys.argv[:] = ["-m", *arguments]
     spec = _find_module(name)
     sys.argv[0] = spec.origin
     main = _new_main(spec.origin, spec.loader)
-    main.__spec__, main.__package__, main.__cached__ = spec, spec.parent, spec.cached
+    _describe(main, spec)
     return _code_of(spec), main
 
 
-def _load_code(source, arguments):
+def _load_code(source: str, arguments: Iterable[str]) -> tuple[CodeType, ModuleType]:
     sys.argv[:] = ["-c", *arguments]
     _prepend_path("")
     return _compile_text(source, "<string>"), _new_main()
 
 
-def _find_module(name):
+def _find_module(name: str) -> Any:
     """Returns the spec of the module that `-m name` runs: the module, or the `__main__` of the package."""
     if name.startswith("."):
         _refuse("Relative module names not supported", 1)
@@ -135,10 +155,10 @@ def _find_module(name):
     return spec
 
 
-def _code_of(spec):
+def _code_of(spec: Any) -> CodeType:
     """The code of a found module: its cached one, or compiled here if it awaits outside functions."""
     try:
-        code = spec.loader.get_code(spec.name)
+        code: CodeType | None = spec.loader.get_code(spec.name)
     except SyntaxError:
         source = spec.loader.get_source(spec.name)
         code = compile_program(source, spec.origin)
@@ -147,32 +167,45 @@ def _code_of(spec):
     return code
 
 
-def _compile_text(source, filename):
+def _compile_text(source: str, filename: str) -> CodeType:
     code = compile_program(source, filename)
-    # From 3.13 on Python shows the lines of such code in tracebacks; earlier ones can't.
-    register = getattr(linecache, "_register_code", None)
-    if register is not None:
-        register(code, source, filename)
+    # As Python does: from 3.13 on, tracebacks show the lines of code that is in no file.
+    if sys.version_info >= (3, 14):
+        linecache._register_code(code, source, filename)
+    elif sys.version_info >= (3, 13):
+        lines = [f"{line}\n" for line in source.splitlines()]
+        linecache.cache[filename] = (len(source), None, lines, filename)
     return code
 
 
-def _new_main(filename=None, loader=None):
+def _new_main(filename: str | None = None, loader: Any = None) -> Any:
     """Puts a fresh `__main__` into `sys.modules` and returns it."""
-    main = types.ModuleType("__main__")
+    main: Any = types.ModuleType("__main__")
     main.__builtins__ = sys.modules["builtins"]
     main.__loader__ = importlib.machinery.BuiltinImporter if loader is None else loader
+    if sys.version_info < (3, 14):
+        main.__annotations__ = {}
     if filename is not None:
-        main.__file__, main.__cached__ = filename, None
+        main.__file__ = filename
+        if sys.version_info < (3, 15):
+            main.__cached__ = None
     # The old one, this command line's, must live on: its globals are cleared when it dies.
     main_before.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
     return main
 
 
-main_before = []
+main_before: list[ModuleType] = []
 
 
-def _prepend_path(directory):
+def _describe(main: Any, spec: ModuleSpec) -> None:
+    """Gives `main` the attributes of the module that was found for it."""
+    main.__spec__, main.__package__ = spec, spec.parent
+    if sys.version_info < (3, 15):
+        main.__cached__ = spec.cached
+
+
+def _prepend_path(directory: str) -> None:
     """Puts `directory` where Python put the current one for `-m ferrio`; with -P Python puts none, and
     neither do we.
     """
@@ -180,29 +213,29 @@ def _prepend_path(directory):
         sys.path[0] = directory
 
 
-def _is_archive(path):
+def _is_archive(path: str) -> bool:
     importer = pkgutil.get_importer(path)
     return importer is not None and not isinstance(importer, importlib.machinery.FileFinder)
 
 
-def _refuse(problem, status):
+def _refuse(problem: str, status: int) -> NoReturn:
     sys.stderr.write(f"{sys.executable}: {problem}\n")
     raise SystemExit(status)
 
 
-def _hide_our_frames(error):
-    """Makes the traceback that `sys.excepthook` will get begin in the program.
+def _hide_frames(error: BaseException, hidden: Callable[[FrameType], bool]) -> None:
+    """Makes the traceback that `sys.excepthook` will get begin with the first frame that isn't `hidden`.
 
-    The exception goes on to the interpreter, which knows the exit status (a KeyboardInterrupt ends the
-    process by SIGINT) and `-i`; but on its way it collects our frames again, so the hook is replaced at this
-    last moment.
+    The exception goes on to the interpreter, which knows the exit status (a KeyboardInterrupt ends the process
+    by SIGINT) and `-i`; but on its way it collects our frames again, so the hook is replaced at this last
+    moment.
     """
     first = error.__traceback__
-    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
+    while first is not None and hidden(first.tb_frame):
         first = first.tb_next
     hook = sys.excepthook
 
-    def show(kind, raised, traceback):
+    def show(kind: type[BaseException], raised: BaseException, traceback: TracebackType | None) -> None:
         if raised is error:
             traceback = first
             raised.__traceback__ = first
@@ -211,5 +244,6 @@ def _hide_our_frames(error):
     sys.excepthook = show
 
 
-def _is_ours(filename):
-    return filename.startswith(_PACKAGE + os.sep) or filename.startswith("<frozen importlib")
+def _of_ours(frame: FrameType) -> bool:
+    filename = frame.f_code.co_filename
+    return filename.startswith((_PACKAGE + os.sep, "<frozen "))
