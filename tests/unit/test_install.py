@@ -1,0 +1,124 @@
+"""`install()` puts ferrio's names into asyncio, `uninstall()` leaves asyncio as it was."""
+
+import asyncio
+import asyncio.runners
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import ferrio
+
+
+@pytest.fixture
+def installed():
+    ferrio.install()
+    yield
+    ferrio.uninstall()
+
+
+def modules():
+    """The asyncio package and its modules, as far as they can be imported here."""
+    yield asyncio
+    for found in pkgutil.iter_modules(asyncio.__path__):
+        if found.name != "__main__":
+            try:
+                yield importlib.import_module(f"asyncio.{found.name}")
+            except ImportError:  # Windows's
+                continue
+
+
+def snapshot():
+    return {module.__name__: dict(vars(module)) for module in list(modules())}
+
+
+def test_uninstall_leaves_everything_as_it_was():
+    before = snapshot()
+    ferrio.install()
+    ferrio.uninstall()
+    assert snapshot() == before
+
+
+def test_both_can_be_called_twice():
+    before = snapshot()
+    ferrio.uninstall()
+    assert snapshot() == before
+    ferrio.install()
+    once = snapshot()
+    ferrio.install()
+    assert snapshot() == once
+    ferrio.uninstall()
+    ferrio.uninstall()
+    assert snapshot() == before
+
+
+def test_every_name_is_ferrios(installed):
+    ours = set(ferrio.__all__) & set(vars(asyncio))
+    assert {"Task", "Future", "Queue", "Lock", "gather", "run", "Runner", "wait_for", "TaskGroup", "sleep"} <= ours
+    for name in ours:
+        assert getattr(asyncio, name) is getattr(ferrio, name), name
+    for name in ours:
+        assert name in asyncio.__all__
+
+
+def test_names_in_submodules(installed):
+    assert asyncio.tasks.Task is ferrio.Task
+    assert asyncio.futures.Future is ferrio.Future
+    assert asyncio.queues.Queue is ferrio.Queue
+    assert asyncio.locks.Lock is ferrio.Lock
+    assert asyncio.runners.run is ferrio.run
+    assert asyncio.events.new_event_loop is ferrio.new_event_loop
+    assert asyncio.SelectorEventLoop is ferrio.EventLoop
+
+
+def test_names_of_newer_pythons(installed):
+    assert asyncio.QueueShutDown is ferrio.QueueShutDown
+    assert asyncio.capture_call_graph is ferrio.capture_call_graph
+    assert asyncio.eager_task_factory is ferrio.eager_task_factory
+
+
+def test_names_that_only_ferrio_has_stay_there(installed):
+    for name in ("install", "uninstall", "EventLoopPolicy"):
+        assert not hasattr(asyncio, name)
+
+
+def test_program_runs_on_ferrio(installed):
+    async def main():
+        queue = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(queue.put(1))
+            item = await queue.get()
+        return item, type(asyncio.current_task()), asyncio.get_running_loop()
+
+    item, task_type, loop = asyncio.run(main())
+    assert (item, task_type) == (1, ferrio.Task)
+    assert isinstance(loop, ferrio.EventLoop)
+
+
+def test_names_imported_before_work(installed):
+    # What a library got hold of before: the standard functions make ferrio's loops too.
+    program = """
+import asyncio
+from asyncio import Lock, Queue, new_event_loop, run, sleep, wait_for
+import ferrio
+ferrio.install()
+
+async def main():
+    queue, lock = Queue(), Lock()
+    async with lock:
+        asyncio.get_running_loop().call_later(0.01, queue.put_nowait, "item")
+        return await wait_for(queue.get(), 60), await sleep(0, "slept"), asyncio.get_running_loop()
+
+item, slept, loop = run(main())
+print(item, slept, isinstance(loop, ferrio.EventLoop), isinstance(new_event_loop(), ferrio.EventLoop))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("item slept True True\n", "")
+
+
+def test_nothing_warns():
+    program = "import ferrio; ferrio.install(); import asyncio; asyncio.run(asyncio.sleep(0)); ferrio.uninstall()"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,231 @@
+"""The async prompt, on a terminal (a pty) and from a pipe."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROMPT, MORE = ">>> ", "... "
+
+
+class Terminal:
+    """A prompt on a terminal of its own: what is typed, and what the screen shows."""
+
+    def __init__(self, *options):
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "dumb", "PYTHON_COLORS": "0", "PYTHON_HISTORY": os.devnull}
+        environment.pop("PYTHONSTARTUP", None)
+        self.process = subprocess.Popen(
+            [sys.executable, *options, "-m", "ferrio"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            # Makes the terminal the process's own, so that its Ctrl-C reaches it.
+            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
+            env=environment,
+        )
+        os.close(theirs)
+        self._fd = ours
+        self._seen = ""
+
+    def type(self, text):
+        os.write(self._fd, text.encode())
+
+    def line(self, text, then=PROMPT):
+        """Types a line and returns what the screen shows from there to the next prompt."""
+        self.type(text + "\n")
+        return self.until(then).removeprefix(text).strip("\r\n")
+
+    def until(self, expected):
+        """Waits until the screen shows `expected` and returns what it showed before it."""
+        deadline = time.monotonic() + 60
+        while expected not in self._seen:
+            ready, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"no {expected!r} in {self._seen!r}"
+            try:
+                data = os.read(self._fd, 4096)
+            except OSError:  # Linux's end of a pty
+                data = b""
+            assert data, f"the prompt ended without {expected!r}: {self._seen!r}"
+            self._seen += data.decode()
+        shown, _, self._seen = self._seen.partition(expected)
+        return shown.replace("\r\n", "\n")
+
+    def ends(self):
+        """Waits for the process's end and returns its exit status."""
+        return self.process.wait(timeout=60)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._fd)
+
+
+@pytest.fixture
+def terminal():
+    opened = Terminal()
+    opened.until(PROMPT)
+    yield opened
+    opened.close()
+
+
+def test_banner():
+    opened = Terminal()
+    try:
+        banner = opened.until(PROMPT)
+        assert "ferrio " in banner
+        assert sys.version.split()[0] in banner
+    finally:
+        opened.close()
+
+
+def test_quiet():
+    opened = Terminal("-q")
+    try:
+        assert opened.until(PROMPT).strip() == ""
+    finally:
+        opened.close()
+
+
+def test_expressions_and_names(terminal):
+    assert terminal.line("6 * 7") == "42"
+    assert terminal.line("_ + 1") == "43"
+    assert terminal.line("answer = _") == ""
+    assert terminal.line("answer, __name__") == "(43, '__main__')"
+
+
+def test_await(terminal):
+    assert terminal.line("await asyncio.sleep(0, 'slept')") == "'slept'"
+    assert terminal.line("import ferrio; asyncio is ferrio") == "True"
+    assert terminal.line("import asyncio; asyncio.Task is ferrio.Task") == "True"
+    assert terminal.line("isinstance(asyncio.get_running_loop(), ferrio.EventLoop)") == "True"
+
+
+def test_many_lines(terminal):
+    terminal.line("async def double(number):", MORE)
+    terminal.line("    await asyncio.sleep(0)", MORE)
+    terminal.line("    return number * 2", MORE)
+    terminal.line("")
+    assert terminal.line("await double(21)") == "42"
+    terminal.line("for number in range(2):", MORE)
+    terminal.line("    print(await double(number))", MORE)
+    assert terminal.line("") == "0\n2"
+
+
+def test_background_task_runs_while_the_prompt_waits(terminal):
+    terminal.line("async def later(): await asyncio.sleep(0.01); print('from the background')", MORE)
+    terminal.line("")
+    terminal.line("task = asyncio.create_task(later())")
+    terminal.until("from the background\r\n")
+    assert terminal.line("task.done()") == "True"
+
+
+def test_context_variables_stay_set(terminal):
+    terminal.line("import contextvars; name = contextvars.ContextVar('name')")
+    terminal.line("token = name.set('set')")
+    assert terminal.line("name.get()") == "'set'"
+    assert terminal.line("token = name.set(await asyncio.sleep(0, 'again'))") == ""
+    assert terminal.line("name.get()") == "'again'"
+
+
+def test_errors_leave_the_prompt_alive(terminal):
+    shown = terminal.line("1 / 0")
+    assert shown.splitlines()[0] == "Traceback (most recent call last):"
+    assert shown.splitlines()[1].startswith('  File "<stdin>", line 1, in <module>')
+    assert shown.endswith("ZeroDivisionError: division by zero")
+    shown = terminal.line("await asyncio.wait_for(asyncio.sleep(60), 0.01)")
+    assert '  File "<stdin>", line 1, in <module>\n' in shown
+    assert "repl.py" not in shown
+    assert shown.endswith("TimeoutError")
+    assert "SyntaxError" in terminal.line("not a statement")
+    assert terminal.line("raise asyncio.CancelledError").endswith("CancelledError")
+    assert terminal.line("1") == "1"
+
+
+def test_interrupt_cancels_the_await(terminal):
+    terminal.line("async def wait():", MORE)
+    terminal.line("    try: print('waiting'); await asyncio.sleep(60)", MORE)
+    terminal.line("    finally: print('cleaned up')", MORE)
+    terminal.line("")
+    terminal.type("await wait()\n")
+    terminal.until("waiting\r\n")
+    terminal.type("\x03")
+    shown = terminal.until(PROMPT)
+    assert "cleaned up" in shown
+    assert shown.endswith("KeyboardInterrupt\n")
+    assert terminal.line("1") == "1"
+
+
+def test_interrupt_stops_code_that_computes(terminal):
+    terminal.line("def compute():", MORE)
+    terminal.line("    print('comp' + 'uting')", MORE)
+    terminal.line("    while True: pass", MORE)
+    terminal.line("")
+    terminal.type("compute()\n")
+    terminal.until("computing\r\n")
+    terminal.type("\x03")
+    assert terminal.until(PROMPT).endswith("KeyboardInterrupt\n")
+    assert terminal.line("1") == "1"
+
+
+def test_interrupt_at_the_prompt(terminal):
+    terminal.type("\x03")
+    terminal.until("KeyboardInterrupt")
+    terminal.type("\n")
+    terminal.until(PROMPT)
+    assert terminal.line("1") == "1"
+
+
+@pytest.mark.parametrize(
+    ("leaving", "status"),
+    [("exit()", 0), ("quit()", 0), ("exit(3)", 3), ("raise SystemExit(4)", 4), ("await asyncio.sleep(0); exit(5)", 5)],
+)
+def test_leaving(terminal, leaving, status):
+    terminal.type(leaving + "\n")
+    assert terminal.ends() == status
+
+
+def test_leaving_with_the_end_of_input(terminal):
+    terminal.type("\x04")
+    assert terminal.ends() == 0
+
+
+def test_pending_tasks_are_cancelled_at_the_end(terminal):
+    terminal.line("async def wait():", MORE)
+    terminal.line("    try: await asyncio.sleep(60)", MORE)
+    terminal.line("    finally: print('cleaned up')", MORE)
+    terminal.line("")
+    terminal.line("task = asyncio.create_task(wait()); await asyncio.sleep(0)")
+    terminal.type("exit()\n")
+    terminal.until("cleaned up")
+    assert terminal.ends() == 0
+
+
+def from_pipe(text, *options):
+    done = subprocess.run(
+        [sys.executable, "-m", "ferrio", *options], input=text, capture_output=True, text=True, timeout=60
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_pipe():
+    assert from_pipe("1 + 1\nx = await asyncio.sleep(0, 'x')\nprint(x)\n") == (0, "2\nx\n", "")
+    assert from_pipe("") == (0, "", "")
+    assert from_pipe("import sys; sys.exit(7)\nprint('not reached')\n") == (7, "", "")
+    assert from_pipe("async def f():\n    return 1\n\nawait f()") == (0, "1\n", "")
+    assert from_pipe("for number in range(2):\n    number") == (0, "0\n1\n", "")
+
+
+def test_pipe_goes_on_after_an_error():
+    status, out, err = from_pipe("1 / 0\nprint('still here')\n")
+    assert (status, out) == (0, "still here\n")
+    assert "ZeroDivisionError" in err
+
+
+def test_pipe_on_virtual_time():
+    assert from_pipe("await asyncio.sleep(3600, 'an hour')\n", "--virtual-time") == (0, "'an hour'\n", "")
