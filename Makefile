@@ -39,7 +39,7 @@ test-rust:
 	@echo ">> the engine's tests"
 	@cargo test --quiet --package ferrio-engine
 	@echo ">> the engine's cross-thread parts under loom"
-	@$(LOOM) cargo test --quiet --release --package ferrio-engine --lib loom
+	@$(LOOM) cargo test --quiet --release --package ferrio-engine --test loom
 
 test-python: python
 	@$(DEVELOP) --with test

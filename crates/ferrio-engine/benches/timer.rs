@@ -48,18 +48,14 @@ fn main() {
         for index in 0..OPERATIONS {
             timers.insert(index, [0; 2]);
         }
-        while let Some(payload) = timers.pop_due(u64::MAX) {
-            black_box(payload);
-        }
+        timers.expire(u64::MAX, consume);
     });
     measure("timer: insert all, let all fire, random", OPERATIONS, || {
         let mut random = 1;
         for _ in 0..OPERATIONS {
             timers.insert(next_random(&mut random), [0; 2]);
         }
-        while let Some(payload) = timers.pop_due(u64::MAX) {
-            black_box(payload);
-        }
+        timers.expire(u64::MAX, consume);
     });
     let mut random = 1;
     let mut timers = Timers::<Payload>::new();
@@ -73,4 +69,8 @@ fn main() {
             timers.insert(due + next_random(&mut random), payload);
         }
     });
+}
+
+fn consume(payload: Payload) {
+    black_box(payload);
 }

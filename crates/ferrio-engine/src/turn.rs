@@ -120,9 +120,7 @@ impl<T> Engine<T> {
         }
         if !self.timers.is_empty() {
             let now = self.clock.now();
-            while let Some(item) = self.timers.pop_due(now) {
-                self.ready.push(item);
-            }
+            self.timers.expire(now, |item| self.ready.push(item));
         }
         let batch = self.ready.len();
         if batch > 0 {

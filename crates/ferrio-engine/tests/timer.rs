@@ -7,7 +7,9 @@ use ferrio_engine::{TimerKey, Timers};
 use support::Random;
 
 fn fire_all<T>(timers: &mut Timers<T>, now: u64) -> Vec<T> {
-    std::iter::from_fn(|| timers.pop_due(now)).collect()
+    let mut fired = Vec::new();
+    timers.expire(now, |payload| fired.push(payload));
+    fired
 }
 
 #[test]
@@ -75,6 +77,26 @@ fn drained_timers_come_out_in_firing_order_without_the_cancelled() {
 }
 
 #[test]
+fn many_timers_due_at_once_fire_in_order_without_the_cancelled() {
+    let (mut timers, mut random) = (Timers::new(), Random::new(3));
+    let deadlines: Vec<_> = (0..5_000u64).map(|_| random.below(100)).collect();
+    let keys: Vec<_> = (0..).zip(&deadlines).map(|(number, &at)| timers.insert(at, number)).collect();
+    let mut expected: Vec<_> = (0..5_000usize).filter(|number| number % 3 != 0).collect();
+    (0..5_000).step_by(3).for_each(|number| assert_eq!(timers.cancel(keys[number]), Some(number)));
+    expected.sort_by_key(|&number| deadlines[number]); // stable: insertion order stays
+    let due = expected.partition_point(|&number| deadlines[number] <= 60);
+    assert_eq!(fire_all(&mut timers, 60), expected[..due]);
+    assert_eq!(timers.len(), expected.len() - due);
+    assert_eq!(timers.next_deadline(), Some(61));
+    assert_eq!(fire_all(&mut timers, 99), expected[due..]);
+    assert!(timers.footprint() <= 5_000);
+    (0..5_000).for_each(|number| {
+        timers.insert(1, number);
+    });
+    assert_eq!(timers.footprint(), 5_000, "every slot was freed");
+}
+
+#[test]
 fn cancelled_timers_take_no_lasting_room() {
     // A server that sets a timeout for each request and cancels it: the set must not grow with the requests served.
     let mut timers = Timers::new();
@@ -139,8 +161,13 @@ fn random_steps_agree_with_the_model() {
                 assert_eq!(timers.cancel(key), expected, "seed {seed}");
             } else {
                 now += random.below(1 + spread / 8);
-                for _ in 0..random.below(30) {
-                    assert_eq!(timers.pop_due(now), model.pop_due(now), "seed {seed}");
+                if choice & 1 == 0 {
+                    let expected: Vec<_> = std::iter::from_fn(|| model.pop_due(now)).collect();
+                    assert_eq!(fire_all(&mut timers, now), expected, "seed {seed}");
+                } else {
+                    for _ in 0..random.below(30) {
+                        assert_eq!(timers.pop_due(now), model.pop_due(now), "seed {seed}");
+                    }
                 }
             }
             assert_eq!(timers.len(), model.live.len(), "seed {seed}");

@@ -93,6 +93,20 @@ impl Heap {
         }
     }
 
+    /// Removes the entries whose deadline is `now` or before, and returns them smallest first.
+    pub(super) fn take_due(&mut self, now: Nanos) -> Vec<Entry> {
+        let mut due = Vec::new();
+        self.retain(|entry| {
+            let later = entry.deadline() > now;
+            if !later {
+                due.push(entry);
+            }
+            later
+        });
+        due.sort_unstable();
+        due
+    }
+
     /// Gives the entries the sequence numbers 0, 1, ... in their order, and returns the next one.
     #[cold]
     pub(super) fn renumber(&mut self) -> u32 {

@@ -18,6 +18,9 @@ use heap::{Entry, Heap};
 /// Below this many heap entries dead ones are left alone.
 const COMPACT_FROM: usize = 64;
 
+/// So many timers, or a sixteenth of all if that is more, fire one by one; if more are due, it pays to sort the rest.
+const FIRE_SINGLY: usize = 64;
+
 /// The end of the list of free slots.
 const NO_SLOT: u32 = u32::MAX;
 
@@ -117,6 +120,25 @@ impl<T> Timers<T> {
         self.release(entry.slot());
         self.live -= 1;
         payload
+    }
+
+    /// Takes all timers whose deadline is `now` or before, and passes their payloads to `fire` in order.
+    #[inline]
+    pub fn expire(&mut self, now: Nanos, mut fire: impl FnMut(T)) {
+        for _ in 0..FIRE_SINGLY.max(self.heap.len() / 16) {
+            match self.pop_due(now) {
+                Some(payload) => fire(payload),
+                None => return,
+            }
+        }
+        // Most of a large heap, perhaps: one sort, instead of a way down the heap for each.
+        for entry in self.heap.take_due(now) {
+            if let Some(payload) = retire(&mut self.slots[entry.slot() as usize]) {
+                self.live -= 1;
+                fire(payload);
+            }
+            self.release(entry.slot());
+        }
     }
 
     /// The payload of a timer that neither fired nor was cancelled.
