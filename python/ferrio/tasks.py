@@ -2,7 +2,18 @@
 
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 
-from ferrio._ferrio import Task, all_tasks, create_task, current_task, ensure_future, sleep
+from ferrio._ferrio import (
+    Task,
+    all_tasks,
+    as_completed,
+    create_task,
+    current_task,
+    ensure_future,
+    gather,
+    shield,
+    sleep,
+    wait,
+)
 
 __all__ = (
     "ALL_COMPLETED",
@@ -10,8 +21,12 @@ __all__ = (
     "FIRST_EXCEPTION",
     "Task",
     "all_tasks",
+    "as_completed",
     "create_task",
     "current_task",
     "ensure_future",
+    "gather",
+    "shield",
     "sleep",
+    "wait",
 )

@@ -28,6 +28,12 @@ mod _ferrio {
     #[pymodule_export]
     use crate::task::{
         Task,
+        combinators::{
+            as_completed::{AsCompleted, as_completed},
+            gather::{Gathering, gather},
+            shield::shield,
+            wait::wait,
+        },
         create::{create_task, ensure_future_function},
         current::current_task,
         registry::{_pending_tasks, all_tasks},
@@ -39,6 +45,7 @@ mod _ferrio {
         crate::imports::load(py)?;
         crate::ffi::finalize::install::<crate::future::Future>(py);
         crate::ffi::finalize::install::<crate::task::Task>(py);
+        crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

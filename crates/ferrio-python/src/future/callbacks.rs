@@ -10,7 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::Future;
 use crate::event_loop::{Item, LoopRef};
 use crate::task::Task;
-use crate::task::wakeup::Wakeup;
+use crate::task::wakeup::{Wakeup, Watcher};
 
 /// One thing to do when the future is done.
 pub(crate) enum Callback {
@@ -25,6 +25,14 @@ pub(crate) enum Callback {
 /// What a native watcher does when the future `done` is done; `watcher` is the object given to `Callback::Native`.
 pub(crate) type WatcherCall =
     for<'py> fn(watcher: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()>;
+
+/// Who waits for a future by one of ferrio's own callbacks.
+pub(crate) enum Waiting {
+    /// A task that awaits it.
+    Task(Py<Task>),
+    /// An object that is told.
+    Watcher(Py<PyAny>),
+}
 
 impl Callback {
     /// Schedules the call for the loop's next turn.
@@ -57,6 +65,21 @@ impl Callback {
             }
             Self::Native(watcher, _) => (watcher.bind(py), py.None()).into_pyobject(py),
             Self::Python { function, context } => (function.bind(py), context.bind(py)).into_pyobject(py),
+        }
+    }
+
+    /// Who is behind the callback, if that is one of ferrio's own.
+    fn waiting(&self, py: Python<'_>) -> Option<Waiting> {
+        match self {
+            Self::Wake(task) => Some(Waiting::Task(task.clone_ref(py))),
+            Self::Native(watcher, _) => Some(Waiting::Watcher(watcher.clone_ref(py))),
+            Self::Python { function, .. } => {
+                let function = function.bind(py);
+                match function.cast_exact::<Wakeup>() {
+                    Ok(wakeup) => wakeup.get().task(py).map(Waiting::Task),
+                    Err(_) => function.cast_exact::<Watcher>().ok()?.get().watcher(py).map(Waiting::Watcher),
+                }
+            }
         }
     }
 
@@ -152,6 +175,11 @@ impl Callbacks {
             .map(|callback| matches!(callback, Callback::Native(watcher, _) if watcher.is(object)))
             .collect();
         self.remove(&remove)
+    }
+
+    /// Who waits by ferrio's own callbacks.
+    pub(crate) fn waiting(&self, py: Python<'_>) -> Vec<Waiting> {
+        self.as_slice().iter().filter_map(|callback| callback.waiting(py)).collect()
     }
 
     pub(crate) fn into_vec(self) -> Vec<Callback> {

@@ -8,16 +8,18 @@ pub(crate) mod finalize;
 pub(crate) mod iter;
 pub(crate) mod native;
 pub(crate) mod state;
+pub(crate) mod watch;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple, PyType};
+use pyo3::types::{PyFrozenSet, PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 pub(crate) use self::iter::FutureIter;
 use self::state::{Outcome, State};
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::{Guarded, context, interpreter};
+use crate::task::combinators::awaited_by::waiters;
 use crate::{error, imports};
 
 /// Future(*, loop=None)
@@ -242,11 +244,18 @@ impl Future {
     }
 
     #[getter]
-    fn _asyncio_awaited_by<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let set = self.state.with(py, |state| {
+    fn _asyncio_awaited_by<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyFrozenSet>>> {
+        let py = slf.py();
+        let recorded = slf.get().state.with(py, |state| {
             state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
         });
-        set.map(|set| py.get_type::<pyo3::types::PyFrozenSet>().call1((set,))).transpose()
+        let mut all = waiters(slf);
+        if let Some(recorded) = recorded {
+            for waiter in recorded.bind(py).try_iter()? {
+                all.push(waiter?);
+            }
+        }
+        if all.is_empty() { Ok(None) } else { PyFrozenSet::new(py, all).map(Some) }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -387,7 +396,9 @@ impl Future {
 /// Whether `object` is exactly one of ferrio's own futures, whose methods nobody can have overridden.
 #[inline]
 pub(crate) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
-    interpreter::is_exactly::<crate::task::Task>(object) || interpreter::is_exactly::<Future>(object)
+    interpreter::is_exactly::<crate::task::Task>(object)
+        || interpreter::is_exactly::<Future>(object)
+        || interpreter::is_exactly::<crate::task::combinators::gather::Gathering>(object)
 }
 
 /// The loop of a future, ours or not, by `get_loop()` or the older `_loop`.

@@ -49,7 +49,7 @@ pub(crate) struct State {
     /// Taken out while it runs, gone when it has ended.
     kind: Option<Kind>,
     /// The ferrio task that waits, once it took the operation as what it waits for.
-    task: Option<Py<Task>>,
+    pub(crate) task: Option<Py<Task>>,
     /// What only other drivers and rare cases need.
     extra: Option<Box<Extra>>,
 }

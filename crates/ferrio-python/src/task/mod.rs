@@ -4,6 +4,7 @@
 //! set of pending tasks. What a task shares with every future lives in `future`.
 
 pub(crate) mod cancel;
+pub(crate) mod combinators;
 pub(crate) mod create;
 pub(crate) mod current;
 mod finalize;

@@ -17,6 +17,11 @@ impl Wakeup {
     pub(crate) fn new(task: Py<Task>) -> Self {
         Self { task: Guarded::new(Some(task)) }
     }
+
+    /// The task that it steps.
+    pub(crate) fn task(&self, py: Python<'_>) -> Option<Py<Task>> {
+        self.task.with(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
+    }
 }
 
 #[pymethods]
@@ -32,7 +37,7 @@ impl Wakeup {
     /// The task, for tools that look from a callback to what it wakes.
     #[getter]
     fn __self__(&self, py: Python<'_>) -> Option<Py<Task>> {
-        self.task.with(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
+        self.task(py)
     }
 
     #[getter]
@@ -65,6 +70,11 @@ pub(crate) struct Watcher {
 impl Watcher {
     pub(crate) fn new(watcher: Py<PyAny>, call: WatcherCall) -> Self {
         Self { watcher: Guarded::new(Some(watcher)), call }
+    }
+
+    /// The object that it tells.
+    pub(crate) fn watcher(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.watcher.with(py, |watcher| watcher.as_ref().map(|watcher| watcher.clone_ref(py)))
     }
 }
 

@@ -1,0 +1,123 @@
+//! Any future, seen from Rust: ferrio's own by their state, every other one by its Python methods.
+//!
+//! What waits for several futures at once (`gather`, `wait`, a chain to another thread) goes through these functions,
+//! so that a subclass with its own methods, a standard future and a `concurrent.futures.Future` are all treated right.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::callbacks::{Callback, WatcherCall};
+use super::state::Outcome;
+use super::{Future, is_plain, native};
+use crate::task::wakeup::Watcher;
+
+/// How a future ended.
+pub(crate) enum Ended<'py> {
+    /// It was cancelled.
+    Cancelled,
+    /// With this value.
+    Result(Bound<'py, PyAny>),
+    /// With this exception, which counts as retrieved now.
+    Exception(Bound<'py, PyAny>),
+}
+
+/// `object` as one of ferrio's own futures, if nobody can have replaced its methods.
+#[inline]
+pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
+    if is_plain(object) { object.cast::<Future>().ok() } else { None }
+}
+
+/// Has `call(watcher, future)` run in a turn of the future's loop once `future` is done.
+#[inline]
+pub(crate) fn watch(
+    future: &Bound<'_, PyAny>,
+    watcher: &Bound<'_, PyAny>,
+    call: WatcherCall,
+) -> PyResult<()> {
+    let entry = watcher.clone().unbind();
+    match plain(future) {
+        Some(ours) => native::add_callback(ours, Callback::Native(entry, call)),
+        None => {
+            let callable = Bound::new(future.py(), Watcher::new(entry, call))?;
+            future.call_method1(intern!(future.py(), "add_done_callback"), (callable,)).map(drop)
+        }
+    }
+}
+
+/// Takes back what `watch` arranged, as far as it was not scheduled yet.
+pub(crate) fn unwatch(
+    future: &Bound<'_, PyAny>,
+    watcher: &Bound<'_, PyAny>,
+    call: WatcherCall,
+) -> PyResult<()> {
+    let py = future.py();
+    match plain(future) {
+        Some(ours) => {
+            let removed = ours.get().state.with(py, |state| match state.outcome {
+                Outcome::Pending => state.callbacks.remove_watcher(watcher),
+                _ => Vec::new(),
+            });
+            drop(removed);
+            Ok(())
+        }
+        None => {
+            let callable = Bound::new(py, Watcher::new(watcher.clone().unbind(), call))?;
+            future.call_method1(intern!(py, "remove_done_callback"), (callable,)).map(drop)
+        }
+    }
+}
+
+/// `future.done()`.
+#[inline]
+pub(crate) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match plain(future) {
+        Some(ours) => Ok(ours.get().is_done(future.py())),
+        None => future.call_method0(intern!(future.py(), "done"))?.is_truthy(),
+    }
+}
+
+/// `future.cancelled()`.
+pub(crate) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = future.py();
+    match plain(future) {
+        Some(ours) => Ok(ours.get().state.with(py, |state| matches!(state.outcome, Outcome::Cancelled))),
+        None => future.call_method0(intern!(py, "cancelled"))?.is_truthy(),
+    }
+}
+
+/// How `future` ended, without raising it. Raises `InvalidStateError` if it isn't done.
+#[inline]
+pub(crate) fn ended<'py>(future: &Bound<'py, PyAny>) -> PyResult<Ended<'py>> {
+    let py = future.py();
+    if let Some(ours) = plain(future) {
+        let found = ours.get().state.with(py, |state| match &state.outcome {
+            Outcome::Result(value) => Some(Ended::Result(value.bind(py).clone())),
+            Outcome::Exception(exception, _) => {
+                state.log_traceback = false;
+                Some(Ended::Exception(exception.bind(py).as_any().clone()))
+            }
+            Outcome::Cancelled => Some(Ended::Cancelled),
+            Outcome::Pending => None,
+        });
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
+    // Asked first: `exception()` of a cancelled future raises instead of returning.
+    if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return Ok(Ended::Cancelled);
+    }
+    let exception = future.call_method0(intern!(py, "exception"))?;
+    if !exception.is_none() {
+        return Ok(Ended::Exception(exception));
+    }
+    Ok(Ended::Result(future.call_method0(intern!(py, "result"))?))
+}
+
+/// The `CancelledError` of a cancelled future, with its message and traceback as far as the future knows them.
+pub(crate) fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match plain(future) {
+        Some(ours) => native::make_cancelled_error(ours),
+        None => future.call_method0(intern!(future.py(), "_make_cancelled_error")),
+    }
+}
