@@ -12,6 +12,7 @@ const OPERATIONS: u64 = 100_000;
 fn main() {
     let clock = Clock::monotonic();
     each("clock: now, monotonic", OPERATIONS, |_| clock.now());
+    each("clock: coarse, monotonic", OPERATIONS, |_| clock.coarse());
     let clock = Clock::virtual_at(0);
     each("clock: now, virtual", OPERATIONS, |_| clock.now());
     each("clock: seconds to nanoseconds", OPERATIONS, |index| {

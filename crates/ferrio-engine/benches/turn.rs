@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     chain("64 items a turn, a descriptor watched (an item)", &mut engine, &mut events, 64);
 
     engine.timers.insert(u64::MAX, [0; 3]);
-    chain("one item a turn, a descriptor and a timer", &mut engine, &mut events, 1);
+    chain("one item a turn, a descriptor and a far timer", &mut engine, &mut events, 1);
 
     let mut engine = Engine::<Item>::new(Clock::monotonic())?;
     measure("turn: a timer that is due at once", TURNS, || {

@@ -8,7 +8,8 @@
 //!
 //! 1. **Inbox.** What other threads posted joins the ready queue ([`inbox`]). One atomic load when there is nothing.
 //! 2. **Timers.** What is due joins the ready queue, in the order of deadlines, and of insertion where deadlines are equal
-//!    ([`timer`]). The clock is read only if there is a live timer.
+//!    ([`timer`]). The clock is read only if there is a live timer, the exact one only if
+//!    it may be due.
 //! 3. **Batch.** The host pops and runs as many items as were ready when the turn began ([`ready`]). What these items
 //!    queue runs in the next turn, so that no chain of items can starve timers and sockets.
 //! 4. **Flush.** The host writes what the batch queued for its transports.
@@ -37,6 +38,19 @@
 //! assert_eq!(seen, ["an item", "a timer"]);
 //! # std::io::Result::Ok(())
 //! ```
+//!
+//! # Who touches what
+//!
+//! The loop's thread owns [`Engine`] whole. Shared with other threads are the [`Inbox`] (post, wake), the [`Waker`] and the
+//! [`Pool`]; the [`Reactor`] is shared in an `Arc` so that the loop's thread can wait on it while the engine is unborrowed.
+//! Nothing here calls the host while it holds a lock or a borrow, except [`Timers::expire`] and iterators, which say so by
+//! their closures.
+//!
+//! # Checking and measuring
+//!
+//! `cargo test -p ferrio-engine` runs each piece, the timers beside a model. What threads share runs in every interleaving
+//! under `RUSTFLAGS="--cfg loom" cargo test -p ferrio-engine --test loom --release`. `cargo bench -p ferrio-engine` prints
+//! what each piece costs, and how late timed waits are.
 #![warn(missing_docs)]
 
 #[cfg(not(target_os = "linux"))]

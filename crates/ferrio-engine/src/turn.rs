@@ -2,8 +2,8 @@
 //!
 //! The engine decides, the host acts: it pops and runs the items, waits on the reactor and runs the events. Nothing here
 //! calls back into the host, so the host's items may use the engine freely between two calls. The invariant: while an
-//! item is ready, no plan says `Sleep`; and no more than `SKIP_TIME` plus one batch passes between two looks at the
-//! descriptors.
+//! item is ready, no plan says `Sleep`; and between two looks at the descriptors pass no more than `SKIP_TIME`, or a tick of
+//! the kernel if items are few and slow, plus one batch.
 
 use std::io;
 use std::sync::Arc;
@@ -20,6 +20,10 @@ const SKIP_TIME: Nanos = 50_000;
 
 /// For how many turns a busy loop may leave the descriptors alone.
 const SKIP_TURNS: u32 = 61;
+
+/// By how much the coarse clock may lag behind: two ticks of the slowest kernel. A timer further away can't be due, and most
+/// turns have no other timers: these needn't read the dear clock.
+const COARSE_LAG: Nanos = 20_000_000;
 
 /// How many items may run between two looks at the clock while turns skip the poll.
 const ITEMS_A_LOOK: usize = 8;
@@ -69,7 +73,9 @@ pub struct Engine<T> {
     planned: Planned,
     /// Turns since the descriptors were last looked at.
     skipped: u32,
-    /// When the first of these turns ended.
+    /// The kernel's tick at which the descriptors were last looked at.
+    looked_at: Nanos,
+    /// When the first of the skipped turns ended.
     skipping_since: Nanos,
     /// Items since the last look at the clock, while turns skip the poll.
     unclocked: usize,
@@ -94,6 +100,7 @@ impl<T> Engine<T> {
             inbox,
             planned: Planned::Nothing,
             skipped: 0,
+            looked_at: 0,
             skipping_since: 0,
             unclocked: 0,
             looked: false,
@@ -118,7 +125,9 @@ impl<T> Engine<T> {
         if self.inbox.has_items() {
             self.inbox.take(&mut self.ready);
         }
-        if !self.timers.is_empty() {
+        if let Some(deadline) = self.timers.next_deadline()
+            && deadline <= self.clock.coarse().saturating_add(COARSE_LAG)
+        {
             let now = self.clock.now();
             self.timers.expire(now, |item| self.ready.push(item));
         }
@@ -160,6 +169,7 @@ impl<T> Engine<T> {
         }
         self.planned = Planned::Nothing;
         self.skipped = 0;
+        self.looked_at = self.clock.coarse();
     }
 
     fn plan_busy(&mut self) -> Plan {
@@ -168,22 +178,30 @@ impl<T> Engine<T> {
             return Plan::Skip;
         }
         self.skipped += 1;
-        if self.skipped == 1 {
-            self.skipping_since = self.clock.now();
-            self.unclocked = 0;
+        if self.may_skip() {
             return Plan::Skip;
-        }
-        if self.skipped < SKIP_TURNS {
-            if self.unclocked < ITEMS_A_LOOK {
-                return Plan::Skip;
-            }
-            self.unclocked = 0;
-            if self.clock.now().saturating_sub(self.skipping_since) < SKIP_TIME {
-                return Plan::Skip;
-            }
         }
         self.planned = Planned::Poll;
         Plan::Poll
+    }
+
+    /// Whether the descriptors were looked at a moment ago. Three looks at the time, the rarer the dearer: a tick tells of
+    /// items that take milliseconds, as programs have that compute and now and then `sleep(0)` to let others run.
+    #[inline]
+    fn may_skip(&mut self) -> bool {
+        if self.skipped >= SKIP_TURNS || self.clock.coarse() != self.looked_at {
+            return false;
+        }
+        if self.skipped == 1 {
+            self.skipping_since = self.clock.now();
+            self.unclocked = 0;
+            return true;
+        }
+        if self.unclocked < ITEMS_A_LOOK {
+            return true;
+        }
+        self.unclocked = 0;
+        self.clock.now().saturating_sub(self.skipping_since) < SKIP_TIME
     }
 
     fn plan_idle(&mut self, external_work: bool) -> Plan {

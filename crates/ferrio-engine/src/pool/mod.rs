@@ -252,7 +252,7 @@ impl<J> Pool<J> {
     }
 
     fn end_worker(&self, mut state: MutexGuard<'_, State<J>>) {
-        state.workers -= 1;
+        state.workers = state.workers.saturating_sub(1);
         drop(state);
         self.quiet.notify_all();
     }
