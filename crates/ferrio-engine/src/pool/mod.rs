@@ -19,7 +19,7 @@ const SPIN_TIME: Duration = Duration::from_micros(20);
 /// How many fruitless spins in a row end the spinning.
 const HOPE: u32 = 4;
 
-/// When spinning has ended, every so manieth idle period tries again.
+/// When spinning has ended, one idle period in so many tries again.
 const UNSPUN: u32 = 32;
 
 /// What became of a submitted job.
