@@ -59,6 +59,10 @@ pub(crate) static GET_ORIGIN_DEPTH: Import = Import::new("sys", "get_coroutine_o
 pub(crate) static SET_ORIGIN_DEPTH: Import = Import::new("sys", "set_coroutine_origin_tracking_depth");
 pub(crate) static IS_COROUTINE_FUNCTION: Import = Import::new("inspect", "iscoroutinefunction");
 pub(crate) static IS_AWAITABLE: Import = Import::new("inspect", "isawaitable");
+pub(crate) static CONCURRENT_FUTURE: Import = Import::new("concurrent.futures", "Future");
+pub(crate) static CONCURRENT_CANCELLED_ERROR: Import = Import::new("concurrent.futures", "CancelledError");
+pub(crate) static CONCURRENT_INVALID_STATE_ERROR: Import =
+    Import::new("concurrent.futures", "InvalidStateError");
 pub(crate) static WARN: Import = Import::new("warnings", "warn");
 pub(crate) static WEAK_SET: Import = Import::new("weakref", "WeakSet");
 pub(crate) static FORMAT_LIST: Import = Import::new("traceback", "format_list");

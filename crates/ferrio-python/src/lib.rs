@@ -20,6 +20,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::event_loop::{_forget_running_loop, Loop};
     #[pymodule_export]
+    use crate::future::chain::{chain, copy, wrap};
+    #[pymodule_export]
     use crate::future::{Future, future_add_to_awaited_by, future_discard_from_awaited_by, isfuture};
     #[pymodule_export]
     use crate::handle::{Handle, TimerHandle};
@@ -36,7 +38,10 @@ mod _ferrio {
         },
         create::{create_task, ensure_future_function},
         current::current_task,
+        eager::{EagerTaskFactory, create_eager_task_factory},
+        hooks::{_enter_task, _leave_task, _register_task, _swap_current_task, _unregister_task},
         registry::{_pending_tasks, all_tasks},
+        threadsafe::run_coroutine_threadsafe,
     };
 
     #[pymodule_init]

@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 use super::{Loop, LoopRef};
 use crate::future::{self, Future};
 use crate::task::create;
+use crate::task::eager::EagerTaskFactory;
 
 #[pymethods]
 impl Loop {
@@ -50,6 +51,19 @@ impl Loop {
             let home = LoopRef::Native(slf.clone().unbind());
             return create::new_task(py, home, coro, name, context, eager).map(Bound::into_any);
         };
+        if let Ok(eager) = factory.bind(py).cast_exact::<EagerTaskFactory>() {
+            let keywords = match kwargs {
+                Some(kwargs) => kwargs.copy()?,
+                None => PyDict::new(py),
+            };
+            // The name too: the first step may ask for it.
+            for (key, value) in [(intern!(py, "name"), name), (intern!(py, "context"), context)] {
+                if let Some(value) = value.filter(|value| !value.is_none()) {
+                    keywords.set_item(key, value)?;
+                }
+            }
+            return eager.get().make(slf.as_any(), coro, eager_start, &keywords);
+        }
         // Factories of programs older than 3.14 take only what they know: pass what was given, no more.
         let keywords = match kwargs {
             Some(kwargs) => kwargs.copy()?,

@@ -13,13 +13,15 @@ use super::Loop;
 const CALL_SOON: u8 = 1;
 const TIMERS: u8 = 2;
 const CREATE_TASK: u8 = 4;
+const CALL_SOON_THREADSAFE: u8 = 8;
 
-const NAMES: [(&str, u8); 5] = [
+const NAMES: [(&str, u8); 6] = [
     ("call_soon", CALL_SOON),
     ("call_later", TIMERS),
     ("call_at", TIMERS),
     ("time", TIMERS),
     ("create_task", CREATE_TASK),
+    ("call_soon_threadsafe", CALL_SOON_THREADSAFE),
 ];
 
 /// One bit a family of methods.
@@ -48,6 +50,12 @@ impl Overrides {
     #[inline]
     pub(crate) fn create_task(&self) -> bool {
         self.0.load(Ordering::Relaxed) & CREATE_TASK != 0
+    }
+
+    /// Whether `call_soon_threadsafe` is not ours.
+    #[inline]
+    pub(crate) fn call_soon_threadsafe(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & CALL_SOON_THREADSAFE != 0
     }
 
     /// Notes an attribute set on the instance.

@@ -85,6 +85,25 @@ impl LoopRef {
         self.call_soon(py, &callback, argument.as_ref(), Some(&context))
     }
 
+    /// Arranges for `item` to run in the next turn, from any thread. Raises `RuntimeError` on a closed loop.
+    pub(crate) fn post(&self, py: Python<'_>, item: Item) -> PyResult<()> {
+        if let Self::Native(native) = self
+            && !native.get().overrides().call_soon_threadsafe()
+        {
+            return native.get().post(item);
+        }
+        let (callback, argument, context) = item.into_call(py)?;
+        let keywords = pyo3::types::PyDict::new(py);
+        keywords.set_item(intern!(py, "context"), context)?;
+        let object = self.object(py);
+        let method = intern!(py, "call_soon_threadsafe");
+        match argument {
+            Some(argument) => object.call_method(method, (callback, argument), Some(&keywords))?,
+            None => object.call_method(method, (callback,), Some(&keywords))?,
+        };
+        Ok(())
+    }
+
     /// `loop.call_soon(callback[, argument], context=context)`, by Python's own way.
     pub(crate) fn call_soon<'py>(
         &self,

@@ -4,6 +4,7 @@
 //! own state is not here (see `task`), although a task is a future.
 
 pub(crate) mod callbacks;
+pub(crate) mod chain;
 pub(crate) mod finalize;
 pub(crate) mod iter;
 pub(crate) mod native;

@@ -7,9 +7,12 @@ pub(crate) mod cancel;
 pub(crate) mod combinators;
 pub(crate) mod create;
 pub(crate) mod current;
+pub(crate) mod eager;
 mod finalize;
+pub(crate) mod hooks;
 pub(crate) mod registry;
 pub(crate) mod step;
+pub(crate) mod threadsafe;
 pub(crate) mod wakeup;
 
 use pyo3::exceptions::PyRuntimeError;

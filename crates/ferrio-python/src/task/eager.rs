@@ -1,0 +1,103 @@
+//! Eager task factories: tasks whose first step runs inside `create_task`.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyType};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Task, create};
+use crate::event_loop::LoopRef;
+use crate::ffi::Guarded;
+
+/// A task factory, made by `create_eager_task_factory`: call it as `factory(loop, coro, *, eager_start=True, **kwargs)`.
+#[pyclass(frozen, weakref, dict, module = "ferrio.tasks")]
+pub(crate) struct EagerTaskFactory {
+    constructor: Guarded<Option<Py<PyAny>>>,
+}
+
+/// create_eager_task_factory(custom_task_constructor)
+/// --
+///
+/// Return a task factory for `loop.set_task_factory`, whose tasks run their first step at once.
+///
+/// Takes what makes the task: a callable with the signature of `Task`, `eager_start` included.
+#[pyfunction]
+pub(crate) fn create_eager_task_factory(custom_task_constructor: Py<PyAny>) -> EagerTaskFactory {
+    EagerTaskFactory { constructor: Guarded::new(Some(custom_task_constructor)) }
+}
+
+#[pymethods]
+impl EagerTaskFactory {
+    #[pyo3(signature = (r#loop, coro, *, eager_start = None, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        r#loop: &Bound<'py, PyAny>,
+        coro: Bound<'py, PyAny>,
+        eager_start: Option<Bound<'py, PyAny>>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = coro.py();
+        let keywords = match kwargs {
+            Some(kwargs) => kwargs.copy()?,
+            None => PyDict::new(py),
+        };
+        self.make(r#loop, coro, eager_start, &keywords)
+    }
+
+    #[getter]
+    fn __name__(&self) -> &'static str {
+        "factory"
+    }
+
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
+        "create_eager_task_factory.<locals>.factory"
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.constructor.visit(&visit, |constructor| visit.call(constructor))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let constructor = self.constructor.with(py, Option::take);
+        drop(constructor);
+    }
+}
+
+impl EagerTaskFactory {
+    /// Makes a task; `keywords` is the caller's to give away.
+    pub(crate) fn make<'py>(
+        &self,
+        home: &Bound<'py, PyAny>,
+        coro: Bound<'py, PyAny>,
+        eager_start: Option<Bound<'py, PyAny>>,
+        keywords: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = coro.py();
+        let constructor =
+            self.constructor.with(py, |known| known.as_ref().map(|known| known.bind(py).clone()));
+        let constructor = constructor.unwrap_or_else(|| Task::type_of(py).into_any());
+        if constructor.is(Task::type_of(py)) {
+            let (name, context) =
+                (keywords.get_item(intern!(py, "name"))?, keywords.get_item(intern!(py, "context"))?);
+            let known = usize::from(name.is_some()) + usize::from(context.is_some());
+            if keywords.len() == known {
+                let eager = eager_start.map_or(Ok(true), |eager| eager.is_truthy())?;
+                return create::new_task(py, LoopRef::new(home), coro, name, context, eager)
+                    .map(Bound::into_any);
+            }
+        }
+        keywords.set_item(intern!(py, "loop"), home)?;
+        match eager_start {
+            Some(eager) => keywords.set_item(intern!(py, "eager_start"), eager)?,
+            None => keywords.set_item(intern!(py, "eager_start"), true)?,
+        }
+        constructor.call((coro,), Some(keywords))
+    }
+}
+
+impl Task {
+    fn type_of(py: Python<'_>) -> Bound<'_, PyType> {
+        py.get_type::<Self>()
+    }
+}
