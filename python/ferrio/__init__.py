@@ -13,7 +13,9 @@ from ferrio import (
     graph,
     protocols,
     runners,
+    taskgroups,
     tasks,
+    timeouts,
     transports,
 )
 from ferrio._ferrio import Operation
@@ -26,7 +28,9 @@ from ferrio.futures import *
 from ferrio.graph import *
 from ferrio.protocols import *
 from ferrio.runners import *
+from ferrio.taskgroups import *
 from ferrio.tasks import *
+from ferrio.timeouts import *
 from ferrio.transports import *
 
 __version__ = _ferrio.__version__
@@ -40,7 +44,9 @@ __all__ = (
     *graph.__all__,
     *protocols.__all__,
     *runners.__all__,
+    *taskgroups.__all__,
     *tasks.__all__,
+    *timeouts.__all__,
     *transports.__all__,
     "Operation",
     "install",

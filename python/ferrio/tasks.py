@@ -21,6 +21,7 @@ from ferrio._ferrio import (
     shield,
     sleep,
     wait,
+    wait_for,
 )
 
 # A task that begins eagerly is in the same set as the others.
@@ -50,4 +51,5 @@ __all__ = (
     "shield",
     "sleep",
     "wait",
+    "wait_for",
 )

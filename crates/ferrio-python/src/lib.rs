@@ -10,6 +10,9 @@ mod handle;
 mod imports;
 mod operation;
 mod task;
+mod taskgroup;
+mod timeout;
+mod wait_for;
 
 use pyo3::prelude::*;
 
@@ -43,6 +46,12 @@ mod _ferrio {
         registry::{_pending_tasks, all_tasks},
         threadsafe::run_coroutine_threadsafe,
     };
+    #[pymodule_export]
+    use crate::taskgroup::TaskGroup;
+    #[pymodule_export]
+    use crate::timeout::{Timeout, timeout, timeout_at};
+    #[pymodule_export]
+    use crate::wait_for::wait_for;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

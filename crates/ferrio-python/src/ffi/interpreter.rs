@@ -17,6 +17,13 @@ pub(crate) fn is_exactly<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool
     unsafe { ffi::Py_TYPE(object.as_ptr()) == T::type_object_raw(object.py()) }
 }
 
+/// Whether the one who asks holds the only reference to `object`.
+#[inline]
+pub(crate) fn has_one_reference(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: attached, `object` is a live reference; reading its count needs no more.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
 /// Sets (or with `None` deletes) an attribute as `object.__setattr__` does, past a class's own `__setattr__`.
 pub(crate) fn set_attribute(
     object: &Bound<'_, PyAny>,

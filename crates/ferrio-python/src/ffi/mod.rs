@@ -9,5 +9,6 @@ pub(crate) mod context;
 pub(crate) mod coroutine;
 pub(crate) mod finalize;
 pub(crate) mod interpreter;
+pub(crate) mod raise;
 
 pub(crate) use cell::Guarded;

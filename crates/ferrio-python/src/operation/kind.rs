@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::Operation;
 use super::sleep::Sleep;
+use crate::wait_for::WaitFor;
 
 /// Why an operation is resumed.
 pub(crate) enum Resume<'py> {
@@ -52,6 +53,7 @@ pub(crate) trait Run {
 /// Every native operation.
 pub(crate) enum Kind {
     Sleep(Sleep),
+    WaitFor(Box<WaitFor>),
     Boxed(Box<dyn Run + Send>),
 }
 
@@ -60,6 +62,7 @@ impl Kind {
     pub(crate) fn as_run(&mut self) -> &mut dyn Run {
         match self {
             Self::Sleep(sleep) => sleep,
+            Self::WaitFor(wait_for) => wait_for.as_mut(),
             Self::Boxed(boxed) => boxed.as_mut(),
         }
     }
@@ -67,6 +70,7 @@ impl Kind {
     pub(crate) fn as_run_ref(&self) -> &dyn Run {
         match self {
             Self::Sleep(sleep) => sleep,
+            Self::WaitFor(wait_for) => wait_for.as_ref(),
             Self::Boxed(boxed) => boxed.as_ref(),
         }
     }

@@ -9,6 +9,7 @@
 
 pub(crate) mod finalize;
 pub(crate) mod foreign;
+pub(crate) mod immediate;
 pub(crate) mod kind;
 pub(crate) mod sleep;
 
@@ -80,6 +81,11 @@ impl Operation {
     /// An operation of a boxed kind.
     pub(crate) fn boxed(run: impl kind::Run + Send + 'static) -> Self {
         Self::new(Kind::Boxed(Box::new(run)))
+    }
+
+    /// A look at the state machine of an operation that waits; `None` while it runs and after its end.
+    pub(crate) fn with_kind<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Kind) -> R) -> Option<R> {
+        self.state.with(py, |state| state.kind.as_mut().map(look))
     }
 
     /// The phase at the moment.
@@ -275,6 +281,11 @@ impl Operation {
             Phase::Finished => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
             _ => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
         }
+    }
+
+    /// `yield from operation.__await__()` asks for the iterator's iterator.
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
     }
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {

@@ -1,5 +1,6 @@
 //! Cancellation: a request travels to what the task waits for, or waits for the next step.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Task, cancel_object};
@@ -60,4 +61,20 @@ pub(crate) fn uncancel(task: &Task, py: Python<'_>) -> u32 {
         }
         state.cancel_requests
     })
+}
+
+/// `task.cancelling()` of any task object.
+pub(crate) fn cancelling_of(task: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match task.cast_exact::<Task>() {
+        Ok(task) => Ok(i64::from(task.get().cancelling(task.py()))),
+        Err(_) => task.call_method0(intern!(task.py(), "cancelling"))?.extract(),
+    }
+}
+
+/// `task.uncancel()` of any task object.
+pub(crate) fn uncancel_any(task: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match task.cast_exact::<Task>() {
+        Ok(task) => Ok(i64::from(uncancel(task.get(), task.py()))),
+        Err(_) => task.call_method0(intern!(task.py(), "uncancel"))?.extract(),
+    }
 }

@@ -12,7 +12,9 @@ use super::gather::{self, Gathering};
 use super::wait::Countdown;
 use crate::future::Future;
 use crate::future::callbacks::Waiting;
+use crate::operation::Operation;
 use crate::task::wakeup::Watcher;
+use crate::taskgroup::TaskGroup;
 
 /// The tasks and futures that await `future`.
 pub(crate) fn waiters<'py>(future: &Bound<'py, Future>) -> Vec<Bound<'py, PyAny>> {
@@ -47,6 +49,12 @@ fn behind<'py>(
         found.extend(countdown.get().awaiter(py).map(|task| task.into_bound(py).into_any()));
     } else if let Ok(iterator) = watcher.cast_exact::<AsCompleted>() {
         found.extend(iterator.get().awaiter(py).map(|task| task.into_bound(py)));
+    } else if let Ok(group) = watcher.cast::<TaskGroup>() {
+        found.extend(group.get().parent(py));
+    } else if let Ok(waiting) = watcher.cast_exact::<Operation>() {
+        // A `wait_for` that has cancelled what it waited for.
+        let task = waiting.get().state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)));
+        found.extend(task.map(|task| task.into_bound(py).into_any()));
     } else if let Ok(callable) = watcher.cast_exact::<Watcher>() {
         if let Some(inner) = callable.get().watcher(py) {
             behind(inner.into_bound(py), found, to_look_at);

@@ -1,0 +1,92 @@
+//! `Immediate`: what an asynchronous method returns when nothing is left to wait for.
+//!
+//! `async with` calls `__aenter__` and awaits at once what that returns. Where the work never suspends, an operation
+//! would be made only to be thrown away: here `None` has one object for all, and a call waits for its `await` in an
+//! object that is used again as soon as nobody else holds it.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::ffi::{Guarded, coroutine, interpreter};
+
+/// The work behind an `await` that never waits: takes the object whose method made it, returns the value.
+pub(crate) type Call = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>;
+
+/// What an `Immediate` has for its `await`.
+enum Work {
+    /// `None`, any number of times.
+    Nothing,
+    /// The value of this call, once.
+    Once(Py<PyAny>, Call),
+    Done,
+}
+
+/// An awaitable that ends at once.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct Immediate {
+    work: Guarded<Work>,
+}
+
+static NONE: PyOnceLock<Py<Immediate>> = PyOnceLock::new();
+static SPARE: PyOnceLock<Py<Immediate>> = PyOnceLock::new();
+
+/// An awaitable whose value is `None`.
+#[inline]
+pub(crate) fn none(py: Python<'_>) -> PyResult<Bound<'_, Immediate>> {
+    let none = NONE.get_or_try_init(py, || Py::new(py, Immediate { work: Guarded::new(Work::Nothing) }))?;
+    Ok(none.bind(py).clone())
+}
+
+/// An awaitable that calls `call(owner)` when it is awaited.
+#[inline]
+pub(crate) fn call<'py>(owner: &Bound<'py, PyAny>, call: Call) -> PyResult<Bound<'py, Immediate>> {
+    let py = owner.py();
+    let spare = SPARE.get_or_try_init(py, || Py::new(py, Immediate { work: Guarded::new(Work::Done) }))?;
+    let once = Work::Once(owner.clone().unbind(), call);
+    if interpreter::has_one_reference(spare.bind(py).as_any()) {
+        let old = spare.get().work.with(py, |work| std::mem::replace(work, once));
+        drop(old);
+        return Ok(spare.bind(py).clone());
+    }
+    Bound::new(py, Immediate { work: Guarded::new(once) })
+}
+
+#[pymethods]
+impl Immediate {
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let work = self.work.with(py, |work| match work {
+            Work::Nothing => Work::Nothing,
+            Work::Once(..) | Work::Done => std::mem::replace(work, Work::Done),
+        });
+        match work {
+            Work::Nothing => Ok(None),
+            Work::Once(owner, call) => Err(coroutine::stop_iteration(call(owner.bind(py))?)),
+            Work::Done => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.work.visit(&visit, |work| match work {
+            Work::Once(owner, _) => visit.call(owner),
+            Work::Nothing | Work::Done => Ok(()),
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.work.with(py, |work| match work {
+            Work::Once(..) => std::mem::replace(work, Work::Done),
+            Work::Nothing | Work::Done => Work::Done,
+        });
+        drop(cleared);
+    }
+}

@@ -1,0 +1,241 @@
+//! `Timeout`: cancel what takes too long (asyncio's page "Coroutines and Tasks", section "Timeouts").
+//!
+//! The deadline and what becomes of the cancellation live in `scope.rs`, which `wait_for` shares. Entering and leaving
+//! never wait, so `__aenter__` and `__aexit__` return what an `await` ends at once.
+
+pub(crate) mod scope;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
+use crate::event_loop::{self, LoopRef};
+use crate::ffi::Guarded;
+use crate::operation::immediate::{self, Immediate};
+use crate::task::cancel::cancel_waiter;
+
+/// Timeout(when)
+/// --
+///
+/// An asynchronous context manager that cancels its block at the loop's time `when` and raises `TimeoutError` then.
+///
+/// `timeout()` and `timeout_at()` make it. Takes `when` in seconds of `loop.time()`, or `None` for no limit.
+#[pyclass(subclass, frozen, weakref, module = "ferrio")]
+pub(crate) struct Timeout {
+    scope: Guarded<Scope>,
+}
+
+/// timeout(delay)
+/// --
+///
+/// Return a `Timeout` for `async with`: the block is cancelled `delay` seconds from now, and raises `TimeoutError`.
+///
+/// Takes seconds, or `None` for no limit. Raises `RuntimeError` if no loop runs, `TypeError` for what is no number,
+/// `ValueError` for a NaN (asyncio's `timeout`).
+#[pyfunction]
+#[pyo3(signature = (delay))]
+pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
+    let py = delay.py();
+    let home = match event_loop::running(py) {
+        Some(native) => LoopRef::Native(native),
+        None => LoopRef::new(&event_loop::get_running_loop(py)?),
+    };
+    if delay.is_none() {
+        return Ok(Timeout::due(When::Never));
+    }
+    let delay = scope::seconds(delay, "timeout()")?;
+    Ok(Timeout::due(When::after(py, &home, delay)?))
+}
+
+/// timeout_at(when)
+/// --
+///
+/// As `timeout`, with the time `when` of `loop.time()` in place of a delay.
+#[pyfunction]
+#[pyo3(signature = (when))]
+pub(crate) fn timeout_at(when: &Bound<'_, PyAny>) -> PyResult<Timeout> {
+    given(when, "timeout_at()").map(Timeout::due)
+}
+
+/// The deadline that a caller gave: a number of seconds or `None`.
+fn given(when: &Bound<'_, PyAny>, function: &str) -> PyResult<When> {
+    if when.is_none() {
+        return Ok(When::Never);
+    }
+    scope::seconds(when, function)?;
+    Ok(When::Given(when.clone().unbind()))
+}
+
+#[pymethods]
+impl Timeout {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::due(When::Never)
+    }
+
+    #[pyo3(signature = (when))]
+    fn __init__(&self, py: Python<'_>, when: &Bound<'_, PyAny>) -> PyResult<()> {
+        let fresh = Scope::new(given(when, "Timeout()")?);
+        let old = self.scope.with(py, |scope| std::mem::replace(scope, fresh));
+        drop(old);
+        Ok(())
+    }
+
+    /// Return the deadline in seconds of `loop.time()`, or `None`.
+    fn when<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.scope.with(py, |scope| scope.when.duplicate(py)).object(py)
+    }
+
+    /// Move the deadline to the time `when`, or to never with `None`; a time that is past expires in the next turn.
+    ///
+    /// Raises `RuntimeError` unless the block runs and the deadline is still ahead.
+    #[pyo3(signature = (when))]
+    fn reschedule(slf: &Bound<'_, Self>, when: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        match slf.get().phase(py) {
+            Phase::Entered => {}
+            Phase::Created => return Err(PyRuntimeError::new_err("Timeout has not been entered")),
+            other => {
+                let word = other.word();
+                return Err(PyRuntimeError::new_err(format!("Cannot change state of {word} Timeout")));
+            }
+        }
+        let when = given(when, "reschedule()")?;
+        let copy = when.duplicate(py);
+        let (old, timer) =
+            slf.get().scope.with(py, |scope| (std::mem::replace(&mut scope.when, copy), scope.timer.take()));
+        drop(old);
+        if let Some(timer) = timer {
+            timer.stop(py)?;
+        }
+        arm(slf, &when)
+    }
+
+    /// Return whether the deadline passed while the block ran.
+    fn expired(&self, py: Python<'_>) -> bool {
+        matches!(self.phase(py), Phase::Expiring | Phase::Expired)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (phase, when) = self.scope.with(py, |scope| (scope.phase, scope.when.duplicate(py)));
+        let word = phase.word();
+        if phase != Phase::Entered {
+            return Ok(format!("<Timeout [{word}]>"));
+        }
+        let when = match when.object(py) {
+            Some(when) => when.call_method1(intern!(py, "__round__"), (3,))?.str()?.to_string(),
+            None => "None".to_owned(),
+        };
+        Ok(format!("<Timeout [{word}] when={when}>"))
+    }
+
+    /// Begin: from here on the running task is what the deadline cancels. Raises `RuntimeError` outside a task.
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Immediate>> {
+        immediate::call(slf.as_any(), enter)
+    }
+
+    /// End: stop the clock; if the deadline passed, take the cancellation back and raise `TimeoutError`.
+    #[pyo3(signature = (exc_type, exc_val, exc_tb, /))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc_val: Option<&Bound<'py, PyAny>>,
+        exc_tb: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Immediate>> {
+        let _ = (exc_type, exc_tb);
+        let py = slf.py();
+        let (phase, timer, task, cancelling) = slf.get().scope.with(py, |scope| {
+            let phase = scope.phase;
+            match phase {
+                Phase::Entered => scope.phase = Phase::Exited,
+                Phase::Expiring => scope.phase = Phase::Expired,
+                Phase::Created | Phase::Expired | Phase::Exited => {}
+            }
+            (phase, scope.timer.take(), scope.task.take(), scope.cancelling)
+        });
+        if let Some(timer) = timer {
+            timer.stop(py)?;
+        }
+        match (phase, task) {
+            (Phase::Entered, _) => {}
+            (Phase::Expiring, Some(task)) => {
+                if let Some(failure) = convert(task.bind(py), cancelling, exc_val)? {
+                    return Err(failure);
+                }
+            }
+            (Phase::Created, _) => return Err(PyRuntimeError::new_err("Timeout has not been entered")),
+            _ => return Err(PyRuntimeError::new_err("Timeout has already been left")),
+        }
+        immediate::none(py)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.scope.visit(&visit, |scope| scope.traverse(&visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.scope.with(py, |scope| {
+            (std::mem::replace(&mut scope.when, When::Never), scope.timer.take(), scope.task.take())
+        });
+        drop(cleared);
+    }
+}
+
+impl Timeout {
+    /// One that nobody has entered, due at `when`.
+    #[inline]
+    fn due(when: When) -> Self {
+        Self { scope: Guarded::new(Scope::new(when)) }
+    }
+
+    #[inline]
+    fn phase(&self, py: Python<'_>) -> Phase {
+        self.scope.with(py, |scope| scope.phase)
+    }
+}
+
+/// What `await timeout.__aenter__()` does.
+fn enter<'py>(timeout: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = timeout.py();
+    let timeout = timeout.cast::<Timeout>()?;
+    let scope = &timeout.get().scope;
+    if timeout.get().phase(py) != Phase::Created {
+        return Err(PyRuntimeError::new_err("Timeout has already been entered"));
+    }
+    let (task, cancelling) = entering_task(py)?;
+    let task = task.unbind();
+    let when = scope.with(py, |scope| {
+        scope.phase = Phase::Entered;
+        scope.task = Some(task);
+        scope.cancelling = cancelling;
+        scope.when.duplicate(py)
+    });
+    arm(timeout, &when)?;
+    Ok(timeout.as_any().clone())
+}
+
+/// Starts the timer of an entered timeout.
+fn arm(timeout: &Bound<'_, Timeout>, when: &When) -> PyResult<()> {
+    let timer = start_timer(timeout.as_any(), when, expire)?;
+    let old = timeout.get().scope.with(timeout.py(), |scope| std::mem::replace(&mut scope.timer, timer));
+    drop(old);
+    Ok(())
+}
+
+/// The deadline has come: cancels the task.
+fn expire<'py>(timeout: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = timeout.py();
+    let Ok(timeout) = timeout.cast::<Timeout>() else { return Ok(()) };
+    let scope = &timeout.get().scope;
+    let Some(task) = scope.with(py, |scope| scope.due(py)) else { return Ok(()) };
+    cancel_waiter(task.bind(py), None)?;
+    let timer = scope.with(py, |scope| {
+        scope.phase = Phase::Expiring;
+        scope.timer.take()
+    });
+    drop(timer);
+    Ok(())
+}
