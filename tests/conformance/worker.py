@@ -45,7 +45,9 @@ class Suite:
         module = importlib.import_module("test.test_asyncio." + module_name)
         if self._adapter is not None:
             self._adapter.module(module)
-        return {".".join(case.id().split(".")[-3:]): case for case in self._flat(self._loader.loadTestsFromModule(module))}
+        return {
+            ".".join(case.id().split(".")[-3:]): case for case in self._flat(self._loader.loadTestsFromModule(module))
+        }
 
     def _flat(self, suite):
         for entry in suite:
