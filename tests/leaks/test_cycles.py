@@ -86,7 +86,7 @@ def task_result(loop, witness):
 
 
 def task_coroutine(loop, witness):
-    """A task that waits for a future which only its own coroutine holds: what the loop keeps alive ends with the task."""
+    """A task that waited for a future which its own coroutine holds."""
 
     async def wait_for_it(future):
         future.witness_of_frame = witness
@@ -281,8 +281,8 @@ def test_cycle_is_collected(build, loop, collected):
     assert gone() is None
 
 
-@pytest.mark.parametrize("where", ["exception handler", "task factory", "executor", "attribute", "callback"])
-def test_cycle_through_the_loop_is_collected(where, collected):
+def cycle_through_a_loop(where: str) -> list[weakref.ref]:
+    """Builds a cycle of a witness and a loop that holds it somewhere, closes the loop. Returns references to both."""
     loop = ferrio.new_event_loop()
     witness = make_witness(loop)
     if where == "exception handler":
@@ -299,8 +299,12 @@ def test_cycle_through_the_loop_is_collected(where, collected):
     else:
         loop.call_soon(witness)
     loop.close()
-    gone = weakref.ref(witness), weakref.ref(loop)
-    del witness, loop
+    return [weakref.ref(witness), weakref.ref(loop)]
+
+
+@pytest.mark.parametrize("where", ["exception handler", "task factory", "executor", "attribute", "callback"])
+def test_cycle_through_the_loop_is_collected(where, collected):
+    gone = cycle_through_a_loop(where)
     collected()
     assert [reference() for reference in gone] == [None, None]
 

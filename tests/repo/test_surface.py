@@ -1,7 +1,7 @@
 """The public names: everything of the newest asyncio that works within one process, with its parameters.
 
-What a name does is the business of tests/unit and tests/conformance. Where the running Python's asyncio is older than the
-newest, the lists here say what the newest has.
+What a name does is the business of tests/unit and tests/conformance. Where the running Python's asyncio is older
+than the newest, the lists here say what the newest has.
 """
 
 import asyncio
@@ -36,9 +36,18 @@ IN_PROCESS = {
 }
 
 # Come with sockets, streams and children.
-NETWORK_AND_CHILDREN = frozenset(
-    ["Server", "StreamReader", "StreamWriter", "StreamReaderProtocol", "open_connection", "start_server", "open_unix_connection", "start_unix_server", "create_subprocess_exec", "create_subprocess_shell"]
-)
+NETWORK_AND_CHILDREN = {
+    "Server",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
+    "create_subprocess_exec",
+    "create_subprocess_shell",
+    "open_connection",
+    "open_unix_connection",
+    "start_server",
+    "start_unix_server",
+}
 
 # Offered, but given only when asked for: the standard library warns about them on the newest Pythons.
 UNLISTED = ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy")
