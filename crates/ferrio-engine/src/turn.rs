@@ -145,6 +145,12 @@ impl<T> Engine<T> {
         self.ready.pop()
     }
 
+    /// Whether nothing is ready, so that the next plan may be to wait.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.ready.is_empty() && !self.inbox.has_items()
+    }
+
     /// Says how the turn ends. After it, wait as it says, then call [`Engine::finish_wait`].
     ///
     /// `external_work`: jobs are out that will post to the inbox (threads, child processes). A virtual clock stands still

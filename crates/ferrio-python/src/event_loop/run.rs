@@ -175,6 +175,12 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<
     let plan = if stopping {
         Plan::Poll
     } else {
+        if state.engine.with(py, |engine| engine.is_idle()) {
+            // A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. Its
+            // handler may queue something, so it runs before the plan is made.
+            current::retire(native)?;
+            py.check_signals()?;
+        }
         let external = state.external_work(py);
         state.engine.with(py, |engine| engine.plan(external))
     };
