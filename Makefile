@@ -6,7 +6,7 @@ PYTHON ?= $(shell tools/find-python)
 TAG = $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
 BIN = .venv-$(TAG)/bin
 DEVELOP = $(PYTHON) tools/develop.py
-# Loom explores interleavings; two preemptions find what there is to find in minutes less.
+# Loom explores the interleavings of threads; two preemptions find what there is to find, in seconds.
 LOOM = RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_TARGET_DIR=target/loom
 CONFORMANCE =
 

@@ -20,7 +20,7 @@ def no_running_loop_is_left_behind():
 
 @pytest.fixture
 def collected():
-    """A function that runs the garbage collector until it finds nothing more (finalizers can free in several rounds)."""
+    """A function that runs the garbage collector until it finds nothing more: finalizers free in several rounds."""
 
     def collect() -> None:
         for _ in range(5):

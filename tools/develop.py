@@ -128,8 +128,14 @@ def ensure_module(venv, python):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--with", dest="groups", action="append", default=[], choices=["test", "lint"],
-                        help="also install what this needs; may be given twice")
+    parser.add_argument(
+        "--with",
+        dest="groups",
+        action="append",
+        default=[],
+        choices=["test", "lint"],
+        help="also install what this needs; may be given twice",
+    )
     parser.add_argument("--no-build", action="store_true", help="only the environment, without ferrio")
     options = parser.parse_args()
     check_tools()

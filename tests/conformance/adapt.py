@@ -1,7 +1,7 @@
 """Makes CPython's test helpers work with an implementation that is not CPython's, in memory.
 
-The helpers reach into CPython's own loop (its selector, its list of ready callbacks, its modules' loggers). Each of those
-places is replaced by one that does the same through public methods. No test body is changed.
+The helpers reach into CPython's own loop (its selector, its list of ready callbacks, its modules' loggers). Each of
+those places is replaced by one that does the same through public methods. No test body is changed.
 """
 
 import logging
@@ -119,7 +119,7 @@ def run_briefly(loop):
 def _patch_loggers_by_name():
     """Makes mock.patch('asyncio.<module>.logger') replace the methods of the logger that is called "asyncio".
 
-    CPython's modules hold that logger as a global that the tests replace. Another implementation asks for it by its name.
+    CPython's modules hold that logger as a global that the tests replace. Another implementation asks for it by name.
     """
     holder = types.ModuleType("conformance_logger_holder")
     holder.logger = logging.getLogger("asyncio")

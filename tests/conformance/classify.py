@@ -74,9 +74,7 @@ def _load_single_tests():
     }
 
 
-_CLASS_RULES = [
-    (re.compile(pattern), reason) for reason, patterns in _INTERNAL_CLASSES.items() for pattern in patterns
-]
+_CLASS_RULES = [(re.compile(pattern), reason) for reason, patterns in _INTERNAL_CLASSES.items() for pattern in patterns]
 _REPEATED = re.compile("|".join(rf"(?:{pattern}\..*)" for pattern in _REPEATED_CLASSES))
 _SINGLE_TESTS = _load_single_tests()
 

@@ -1,7 +1,7 @@
 """The behaviour tests of CPython that ferrio does not pass on purpose, or cannot: test id -> versions and reason.
 
-A run fails if a test fails that is not here, and if one that is here passes: the list stays true by itself. No reason is
-"not done yet". Differences that a program can see are described in docs/differences.md too.
+A run fails if a test fails that is not here, and if one that is here passes: the list stays true by itself. No reason
+is "not done yet". Differences that a program can see are described in docs/differences.md too.
 """
 
 from typing import NamedTuple

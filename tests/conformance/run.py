@@ -53,7 +53,7 @@ class Run:
                 self.kinds[test] = (NOT_APPLICABLE, "made no loop of the implementation")
 
     def expectation(self, test: str):
-        """Why the test is expected to fail, or None. Expectations are ferrio's, not those of what it is compared with."""
+        """Why the test is expected to fail, or None. Expectations are ferrio's, not those of its peers."""
         if self.orders.implementation != "ferrio":
             return None
         return expectations.expected(test, self.orders.mode, self.version)
@@ -74,7 +74,7 @@ class Run:
 
 def ask(python: str, expression: str) -> str:
     """The value of an expression in the interpreter, as text."""
-    program = "import os, sys; print(%s)" % expression
+    program = f"import os, sys; print({expression})"
     return subprocess.check_output([python, "-c", program], text=True).strip()
 
 

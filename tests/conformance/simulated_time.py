@@ -1,10 +1,10 @@
 """A loop of simulated time on top of the implementation's own loop class, through public methods only.
 
 CPython's tests drive time with a generator: it receives the deadline of each new timer and yields by how much time goes
-on. Their own loop for it is a BaseEventLoop with its selector replaced, which says nothing about another implementation.
-Here `time`, `call_later` and `call_at` of the implementation's class are overridden, and a callback that queues itself
-again while timers exist plays the part of the loop's turns. The invariant: a timer runs in the first turn in which
-simulated time has reached it, those of one turn in the order of their deadlines.
+on. Their own loop for it is a BaseEventLoop with its selector replaced, which says nothing about another
+implementation. Here `time`, `call_later` and `call_at` of the implementation's class are overridden, and a callback
+that queues itself again while timers exist plays the part of the loop's turns. The invariant: a timer runs in the
+first turn in which simulated time has reached it, those of one turn in the order of their deadlines.
 """
 
 import heapq

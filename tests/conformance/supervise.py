@@ -1,8 +1,8 @@
 """Runs batches of tests in worker processes and survives what they do: crashes, hangs, closed standard streams.
 
-One process runs a batch; if a test kills it or takes too long, the process is ended with all its children, the test gets
-the verdict "crash" or "timeout", and the rest of the batch goes on in a new process. The invariant: every test that was
-ordered has exactly one result at the end.
+One process runs a batch; if a test kills it or takes too long, the process is ended with all its children, the test
+gets the verdict "crash" or "timeout", and the rest of the batch goes on in a new process. The invariant: every test
+that was ordered has exactly one result at the end.
 """
 
 import json
@@ -50,7 +50,7 @@ class Worker:
     """One worker process and the pipe of its events. To be used as a context manager: it never outlives the block."""
 
     def __init__(self, orders: Orders, **what):
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._directory = tempfile.TemporaryDirectory(prefix="conformance-")
         self._fd, writer = os.pipe()
         self._pending = b""
@@ -168,8 +168,8 @@ def run_batches(
 ) -> dict[str, Result]:
     """Runs batches, `jobs` at a time. `progress` is told the name of each finished batch and its number of failures.
 
-    A test that does not pass is run again alone: the suite's classes lean on the state that others leave, and some tests
-    measure time. The second verdict counts.
+    A test that does not pass is run again alone: the suite's classes lean on the state that others leave, and some
+    tests measure time. The second verdict counts.
     """
 
     def work(name: str, tests: list[str]) -> dict[str, Result]:

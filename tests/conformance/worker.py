@@ -1,8 +1,8 @@
 """The process in which tests run: `worker.py REPORT_FD`, with its orders as JSON on stdin. Started by supervise.py.
 
-The first thing it does is to put the implementation in asyncio's place. It writes one JSON object a line to REPORT_FD, a
-"start" before and an "end" after each test, so that the parent knows which test hangs or kills the process. It decides
-nothing: what counts and what is run again is the parent's business.
+The first thing it does is to put the implementation in asyncio's place. It writes one JSON object a line to
+REPORT_FD, a "start" before and an "end" after each test, so that the parent knows which test hangs or kills the
+process. It decides nothing: what counts and what is run again is the parent's business.
 """
 
 import importlib
@@ -45,7 +45,9 @@ class Suite:
         module = importlib.import_module("test.test_asyncio." + module_name)
         if self._adapter is not None:
             self._adapter.module(module)
-        return {".".join(case.id().split(".")[-3:]): case for case in self._flat(self._loader.loadTestsFromModule(module))}
+        return {
+            ".".join(case.id().split(".")[-3:]): case for case in self._flat(self._loader.loadTestsFromModule(module))
+        }
 
     def _flat(self, suite):
         for entry in suite:

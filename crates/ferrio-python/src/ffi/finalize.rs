@@ -1,8 +1,9 @@
 //! Finalizers (PEP 442) for classes made with PyO3, which offers no `__del__`.
 //!
 //! `install::<T>()` sets `tp_finalize`, and a `tp_dealloc` that calls it when a direct instance dies by its reference
-//! count. Python subclasses call `tp_finalize` by themselves (`subtype_dealloc`), and the collector does so for cycles;
-//! CPython makes sure that it runs at most once an object.
+//! count; the collector calls `tp_finalize` for cycles. A Python subclass gets its finalizer from the name `__del__`
+//! alone, so that is set too: a slot without the name would be cleared in the subclass. CPython makes sure that a
+//! finalizer runs at most once an object.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -43,6 +44,21 @@ unsafe extern "C" fn tp_finalize<T: Finalize>(object: *mut ffi::PyObject) {
     }
 }
 
+/// `object.__del__()`, as a subclass's instances and `super().__del__()` call it.
+unsafe extern "C" fn del_method<T: Finalize>(
+    object: *mut ffi::PyObject,
+    _no_arguments: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the method descriptor checks that `object` is an instance of T; called attached, with a live reference.
+    // None is immortal or counted here.
+    unsafe {
+        tp_finalize::<T>(object);
+        let none = ffi::Py_None();
+        ffi::Py_INCREF(none);
+        none
+    }
+}
+
 unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero. The
     // pointer kept by `install` is PyO3's deallocator of this very class.
@@ -74,6 +90,18 @@ pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
             return;
         }
         T::original_dealloc().store(original as *mut (), Ordering::Relaxed);
+        // Lives as long as the class, that is for ever. Setting the name sets the slot too, to a detour over the name.
+        let method = Box::leak(Box::new(ffi::PyMethodDef {
+            ml_name: c"__del__".as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunction: del_method::<T> },
+            ml_flags: ffi::METH_NOARGS,
+            ml_doc: c"Report what has to be said when the object dies.".as_ptr(),
+        }));
+        let descriptor = ffi::PyDescr_NewMethod(class, method);
+        assert!(!descriptor.is_null(), "a method descriptor needs memory only");
+        let outcome = ffi::PyObject_SetAttrString(class.cast(), c"__del__".as_ptr(), descriptor);
+        ffi::Py_DECREF(descriptor);
+        assert!(outcome == 0, "a heap type takes attributes");
         (*class).tp_dealloc = Some(tp_dealloc::<T>);
         (*class).tp_finalize = Some(tp_finalize::<T>);
         ffi::PyType_Modified(class);

@@ -1,6 +1,6 @@
 //! What `await future` iterates: yields the future once while it is pending, then returns its result.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyDeprecationWarning, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -72,6 +72,10 @@ impl FutureIter {
         val: Option<Bound<'py, PyAny>>,
         tb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if val.is_some() || tb.is_some() {
+            let message = c"the (type, exc, tb) signature of throw() is deprecated, use throw(exc) instead";
+            PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
+        }
         let error = coroutine::thrown(typ, val, tb)?;
         let ended = self.future.with(py, Option::take);
         drop(ended);

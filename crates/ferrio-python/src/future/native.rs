@@ -104,12 +104,14 @@ pub(crate) fn result(future: &Bound<'_, Future>) -> PyResult<Py<PyAny>> {
             Err(PyErr::from_value(exception))
         }
         Found::Cancelled => Err(cancelled_error_of(future)),
-        Found::Pending => {
-            // A subclass whose __init__ was forgotten hears about that first.
-            future.get().event_loop(py)?;
-            Err(invalid_state(py, "Result is not ready."))
-        }
+        Found::Pending => Err(invalid_state(py, not_done(future, "Result is not ready."))),
     }
+}
+
+/// Why a pending future has no outcome: a subclass whose `__init__` was forgotten hears about that.
+fn not_done(future: &Bound<'_, Future>, usual: &'static str) -> &'static str {
+    let initialized = future.get().state.with(future.py(), |state| state.event_loop.is_some());
+    if initialized { usual } else { "Future object is not initialized: call super().__init__() first." }
 }
 
 /// The exception, `None` for a value. Raises for a cancelled or pending future.
@@ -127,10 +129,7 @@ pub(crate) fn exception(future: &Bound<'_, Future>) -> PyResult<Option<Py<PyAny>
     match found {
         Ok(found) => Ok(found),
         Err(true) => Err(cancelled_error_of(future)),
-        Err(false) => {
-            future.get().event_loop(py)?;
-            Err(invalid_state(py, "Exception is not set."))
-        }
+        Err(false) => Err(invalid_state(py, not_done(future, "Exception is not set."))),
     }
 }
 
@@ -182,6 +181,10 @@ pub(crate) fn set_result(future: &Bound<'_, Future>, result: Bound<'_, PyAny>) -
 /// `Future.set_exception`: an instance or a class; `StopIteration` can't pass through an `await` and is wrapped.
 pub(crate) fn set_exception(future: &Bound<'_, Future>, exception: Bound<'_, PyAny>) -> PyResult<()> {
     let py = future.py();
+    if future.get().is_done(py) {
+        // Before the argument is looked at, as asyncio does it.
+        return finish(future, Outcome::Cancelled);
+    }
     let exception = match exception.cast::<PyType>() {
         Ok(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,
         _ => exception,

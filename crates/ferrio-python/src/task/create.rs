@@ -124,13 +124,14 @@ pub(crate) fn initialize(
 fn start(task: &Bound<'_, Task>, home: &LoopRef, eager_start: bool) -> PyResult<()> {
     let py = task.py();
     if eager_start && is_running(py, home)? {
-        step::step_eagerly(task, home)?;
+        // Its own first step sees it among the tasks.
+        registry::remember(py, home, task)?;
+        let begun = step::step_eagerly(task, home);
         if task.as_super().get().is_done(py) {
             let ended = task.get().task.with(py, |state| state.coroutine.take());
             drop(ended);
-            return Ok(());
         }
-        return registry::remember(py, home, task);
+        return begun;
     }
     home.schedule(py, Item::Step(task.clone().unbind()))?;
     registry::remember(py, home, task)

@@ -1,0 +1,1 @@
+"""Nothing grows, every cycle is collected, a pending task is no bigger than asyncio's."""

@@ -1,0 +1,37 @@
+"""A program for test_pending.py: prints how many bytes one pending task takes that sleeps.
+
+python -m tests.leaks.pending IMPLEMENTATION
+"""
+
+import gc
+import importlib
+import sys
+
+from .measure import resident_bytes
+
+TASKS = 50_000
+
+
+async def measure(aio) -> float:
+    async def sleeper():
+        await aio.sleep(3600)
+
+    # What the first thousands need besides themselves (arenas, the tables' first sizes) is paid before.
+    first = [aio.create_task(sleeper()) for _ in range(1000)]
+    await aio.sleep(0)
+    gc.collect()
+    gc.disable()
+    before = resident_bytes()
+    tasks = [aio.create_task(sleeper()) for _ in range(TASKS)]
+    await aio.sleep(0.01)
+    after = resident_bytes()
+    gc.enable()
+    for task in first + tasks:
+        task.cancel()
+    await aio.wait(tasks)
+    return (after - before) / TASKS
+
+
+if __name__ == "__main__":
+    implementation = importlib.import_module(sys.argv[1])
+    print(implementation.run(measure(implementation)))

@@ -1,0 +1,343 @@
+"""Every class that holds Python references lets the garbage collector find the cycles it is in.
+
+Each test builds a cycle through one class, drops it, collects, and looks whether a witness in the cycle is gone. The
+loop is alive while the collector runs, unless it is itself part of the cycle: a loop that dies frees more than the
+collector does.
+"""
+
+import weakref
+
+import pytest
+
+import ferrio
+
+
+class Witness:
+    """Part of a cycle, and weakly referenced from outside of it."""
+
+    def __call__(self, *args):
+        """Lets it be a callback."""
+
+
+@pytest.fixture
+def loop():
+    loop = ferrio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def make_witness(*held) -> Witness:
+    """A witness that holds the objects."""
+    witness = Witness()
+    witness.held = list(held)
+    return witness
+
+
+def future_result(loop, witness):
+    future = loop.create_future()
+    future.set_result(witness)
+    witness.held.append(future)
+
+
+def future_exception(loop, witness):
+    future = loop.create_future()
+    error = ValueError("in a cycle")
+    error.witness = witness
+    future.set_exception(error)
+    future.exception()  # retrieved, so that it is not reported
+    witness.held.append(future)
+
+
+def future_callback(loop, witness):
+    future = loop.create_future()
+    future.add_done_callback(witness)
+    witness.held.append(future)
+
+
+def future_many_callbacks(loop, witness):
+    future = loop.create_future()
+    for _ in range(4):
+        future.add_done_callback(witness)
+    witness.held.append(future)
+
+
+def future_attribute(loop, witness):
+    class Subclass(ferrio.Future):
+        pass
+
+    future = Subclass(loop=loop)
+    future.witness = witness
+    witness.held.append(future)
+
+
+def future_cancel_message(loop, witness):
+    future = loop.create_future()
+    future.cancel(witness)
+    witness.held.append(future)
+
+
+def task_result(loop, witness):
+    async def give_back():
+        return witness
+
+    task = loop.create_task(give_back())
+    loop.run_until_complete(task)
+    witness.held.append(task)
+
+
+def task_coroutine(loop, witness):
+    """A task that waited for a future which its own coroutine holds."""
+
+    async def wait_for_it(future):
+        future.witness_of_frame = witness
+        await future
+
+    class Subclass(ferrio.Future):
+        pass
+
+    future = Subclass(loop=loop)
+    task = loop.create_task(wait_for_it(future))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    witness.held.append(task)
+    future.set_result(None)
+    loop.run_until_complete(task)
+
+
+def task_failed(loop, witness):
+    async def fail():
+        held = witness  # in the frame, which the traceback holds
+        raise ValueError(str(held is None))
+
+    task = loop.create_task(fail())
+    with pytest.raises(ValueError, match="False"):
+        loop.run_until_complete(task)
+    witness.held.append(task)
+
+
+def task_attribute(loop, witness):
+    class Subclass(ferrio.Task):
+        pass
+
+    async def at_once():
+        pass
+
+    task = Subclass(at_once(), loop=loop)
+    task.witness = witness
+    loop.run_until_complete(task)
+    witness.held.append(task)
+
+
+def handle(loop, witness):
+    ran = loop.call_soon(witness)
+    witness.held.append(ran)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def cancelled_handle(loop, witness):
+    ran = loop.call_soon(print, witness)
+    ran.cancel()
+    witness.held.append(ran)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def cancelled_timer(loop, witness):
+    timer = loop.call_later(3600, print, witness)
+    timer.cancel()
+    witness.held.append(timer)
+
+
+def elapsed_timer(loop, witness):
+    timer = loop.call_later(0, witness)
+    witness.held.append(timer)
+    loop.run_until_complete(ferrio.sleep(0.001))
+
+
+def queue_item(loop, witness):
+    queue = ferrio.Queue()
+    queue.put_nowait(witness)
+    witness.held.append(queue)
+
+
+def priority_queue_item(loop, witness):
+    queue = ferrio.PriorityQueue()
+    queue.put_nowait((1, id(witness), witness))
+    witness.held.append(queue)
+
+
+def lifo_queue_item(loop, witness):
+    queue = ferrio.LifoQueue()
+    queue.put_nowait(witness)
+    witness.held.append(queue)
+
+
+def finished_gather(loop, witness):
+    async def give_back():
+        return witness
+
+    async def main():
+        gathered = ferrio.gather(give_back(), give_back())
+        await gathered
+        witness.held.append(gathered)
+
+    loop.run_until_complete(main())
+
+
+def shield(loop, witness):
+    async def main():
+        inner = loop.create_future()
+        outer = ferrio.shield(inner)
+        outer.add_done_callback(witness)
+        witness.held += [inner, outer]
+
+    loop.run_until_complete(main())
+
+
+def task_group(loop, witness):
+    async def main():
+        async with ferrio.TaskGroup() as group:
+            task = group.create_task(ferrio.sleep(0, witness))
+        witness.held += [group, task]
+
+    loop.run_until_complete(main())
+
+
+def waiting_lock(loop, witness):
+    async def main():
+        lock = ferrio.Lock()
+        await lock.acquire()
+        waiter = ferrio.create_task(lock.acquire())
+        await ferrio.sleep(0)
+        waiter.cancel(witness)
+        await ferrio.wait([waiter])
+        witness.held += [lock, waiter]
+
+    loop.run_until_complete(main())
+
+
+def event_and_condition(loop, witness):
+    async def main():
+        event, condition = ferrio.Event(), ferrio.Condition()
+        waiter = ferrio.create_task(event.wait())
+        await ferrio.sleep(0)
+        event.set()
+        await waiter
+        waiter.add_done_callback(witness)
+        witness.held += [event, condition, waiter]
+
+    loop.run_until_complete(main())
+
+
+def unstarted_operation(loop, witness):
+    operation = ferrio.sleep(0, witness)
+    loop.run_until_complete(operation)
+    witness.held.append(operation)
+
+
+def runner(loop, witness):
+    made = ferrio.Runner(loop_factory=lambda: (witness, ferrio.new_event_loop())[1])
+    made.get_loop()
+    made.close()
+    witness.held.append(made)
+
+
+CYCLES = [
+    future_result,
+    future_exception,
+    future_callback,
+    future_many_callbacks,
+    future_attribute,
+    future_cancel_message,
+    task_result,
+    task_coroutine,
+    task_failed,
+    task_attribute,
+    handle,
+    cancelled_handle,
+    cancelled_timer,
+    elapsed_timer,
+    queue_item,
+    priority_queue_item,
+    lifo_queue_item,
+    finished_gather,
+    shield,
+    task_group,
+    waiting_lock,
+    event_and_condition,
+    unstarted_operation,
+    runner,
+]
+
+
+@pytest.mark.parametrize("build", CYCLES, ids=lambda build: build.__name__)
+def test_cycle_is_collected(build, loop, collected):
+    witness = make_witness()
+    build(loop, witness)
+    gone = weakref.ref(witness)
+    del witness
+    collected()
+    assert gone() is None
+
+
+def cycle_through_a_loop(where: str) -> list[weakref.ref]:
+    """Builds a cycle of a witness and a loop that holds it somewhere, closes the loop. Returns references to both."""
+    loop = ferrio.new_event_loop()
+    witness = make_witness(loop)
+    if where == "exception handler":
+        loop.set_exception_handler(lambda loop, context: witness)
+    elif where == "task factory":
+        loop.set_task_factory(lambda loop, coro, **kwargs: witness)
+    elif where == "executor":
+        loop.run_until_complete(loop.run_in_executor(None, lambda: witness))
+    elif where == "attribute":
+        loop.close()
+        loop = type("Loop", (type(loop),), {})()
+        loop.witness = witness
+        witness.held[:] = [loop]
+    else:
+        loop.call_soon(witness)
+    loop.close()
+    return [weakref.ref(witness), weakref.ref(loop)]
+
+
+@pytest.mark.parametrize("where", ["exception handler", "task factory", "executor", "attribute", "callback"])
+def test_cycle_through_the_loop_is_collected(where, collected):
+    gone = cycle_through_a_loop(where)
+    collected()
+    assert [reference() for reference in gone] == [None, None]
+
+
+def test_a_loop_that_is_not_closed_is_collected(collected):
+    loop = ferrio.new_event_loop()
+    witness = make_witness(loop)
+    loop.call_soon(witness)
+    loop.call_later(3600, witness)
+    gone = weakref.ref(witness)
+    del witness
+    with pytest.warns(ResourceWarning, match="unclosed event loop"):
+        del loop
+        collected()
+    assert gone() is None
+
+
+def test_a_pending_task_lives_as_long_as_its_loop(loop, collected):
+    async def wait_for_nothing_that_others_hold(witness):
+        await loop.create_future()
+
+    witness = make_witness()
+    gone = weakref.ref(witness)
+    loop.create_task(wait_for_nothing_that_others_hold(witness))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    del witness
+    collected()
+    assert gone() is not None, "asyncio would have lost this task; ferrio's loop keeps it"
+    for task in ferrio.all_tasks(loop):
+        task.cancel()
+    del task
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    collected()
+    assert gone() is None

@@ -1,0 +1,47 @@
+"""Finds the repository's own files for the checks of this directory. Decides nothing about them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Directories that hold what people wrote. What is built or downloaded lies elsewhere or is skipped by name.
+_DIRECTORIES = (".ci", "benches", "crates", "docs", "examples", "fuzz", "python", "tests", "tools")
+_SKIPPED_PARTS = {"__pycache__", "target", ".hypothesis"}
+
+
+def own_files(*suffixes: str) -> Iterator[Path]:
+    """Yields the files that belong to the repository, those with one of the suffixes if any are given."""
+    for path in _everything():
+        if not suffixes or path.suffix in suffixes:
+            yield path
+
+
+def _everything() -> Iterator[Path]:
+    for path in sorted(ROOT.iterdir()):
+        # Hidden files at the top are tools' settings and what tools made.
+        if path.is_file() and path.suffix not in (".data", ".json", ".old", ".so") and not path.name.startswith("."):
+            yield path
+    for name in _DIRECTORIES:
+        for path in sorted((ROOT / name).rglob("*")):
+            if path.is_file() and path.suffix not in (".so", ".pyc") and not _SKIPPED_PARTS & set(path.parts):
+                yield path
+
+
+def name(path: Path) -> str:
+    """The path as the repository's people write it: from its top."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def rust_code(path: Path) -> list[tuple[int, str]]:
+    """The lines of a Rust file that are code, with their numbers: without comments and without the tests at its end."""
+    lines = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.strip().startswith("#[cfg(test)]"):
+            break  # tests come last in a file
+        # Good enough for a line: a `//` inside a string ends it early, and nothing is looked for behind one.
+        code = re.sub(r"//.*", "", line)
+        if code.strip():
+            lines.append((number, code))
+    return lines

@@ -1,0 +1,92 @@
+"""What each layer may know: the engine no Python, the binding no kernel interface, the package no work per callback.
+
+The rules are absences, so they are checked by looking for words in the code (comments may name anything).
+"""
+
+import ast
+import re
+from pathlib import Path
+
+from .sources import ROOT, name, own_files, rust_code
+
+ENGINE = "crates/ferrio-engine/"
+BINDING = "crates/ferrio-python/"
+PACKAGE = "python/ferrio/"
+
+# Classes and coroutines of the package: what runs once a program, a loop or a prompt, and never per callback or task.
+PYTHON_CLASSES = {
+    "_loop.EventLoop": "the native loop with AbstractEventLoop as its base; adds no method",
+    "_policy.EventLoopPolicy": "asked once a loop",
+    "_standard._TasksOfAllLoops": "what asyncio.all_tasks() of the standard library looks into",
+    "cli.options.Options": "the command line",
+    "cli.repl.Prompt": "the prompt",
+    "graph.FrameCallGraphEntry": "what a call graph is made of, built when one asks for it",
+    "graph.FutureCallGraph": "what a call graph is made of, built when one asks for it",
+    "runners.Runner": "once a program",
+}
+PYTHON_COROUTINES = {
+    "_standard.await_it": "the coroutine that CPython's ensure_future makes of an awaitable",
+    "_standard.close_asyncgens": "once a loop, at its end",
+    "cli.repl._finish": "once a line of the prompt",
+    "runners._wait_for_it": "once a program, for run() of an awaitable",
+}
+
+
+def _code_with(pattern: str, layer: str) -> list[str]:
+    return [
+        f"{name(path)}:{number}: {code.strip()}"
+        for path in own_files(".rs")
+        if name(path).startswith(layer + "src/")
+        for number, code in rust_code(path)
+        if re.search(pattern, code)
+    ]
+
+
+def test_the_engine_never_names_python():
+    found = _code_with(r"(?i)pyo3|\bpython\b|\bPy(?:Object|Any|Err|Result|_\w+)\b|\bgil\b", ENGINE)
+    assert not found, found
+    assert "pyo3" not in (ROOT / ENGINE / "Cargo.toml").read_text()
+
+
+def test_only_the_engines_sys_calls_libc():
+    # Its constants and types are what the calls of sys/ take, so they may be named by who calls those.
+    found = [
+        line
+        for line in _code_with(r"\blibc::[a-z]\w*\s*\(|\buse libc\b", ENGINE)
+        if not line.startswith(ENGINE + "src/sys/")
+    ]
+    assert not found, found
+
+
+def test_the_binding_never_names_the_kernels_interface():
+    found = _code_with(r"(?i)\blibc\b|epoll|eventfd|timerfd|io_uring", BINDING)
+    assert not found, found
+    manifest = (ROOT / BINDING / "Cargo.toml").read_text()
+    assert not re.search(r"^(libc|rustix|nix|mio|socket2)\b", manifest, re.MULTILINE)
+
+
+def test_raw_cpython_lives_in_ffi():
+    # A pointer to an object may be passed around; what can be done with it is in ffi/.
+    found = [
+        line for line in _code_with(r"\bffi::(?!PyObject\b)_?Py", BINDING) if not line.startswith(BINDING + "src/ffi/")
+    ]
+    assert not found, found
+
+
+def _definitions(kind: tuple[type, ...]) -> set[str]:
+    found = set()
+    for path in own_files(".py"):
+        if name(path).startswith(PACKAGE):
+            module = ".".join(Path(name(path)[len(PACKAGE) :]).with_suffix("").parts)
+            tree = ast.parse(path.read_text())
+            found |= {f"{module}.{node.name}" for node in ast.walk(tree) if isinstance(node, kind)}
+    return found
+
+
+def test_the_packages_classes_are_the_listed_ones():
+    assert _definitions((ast.ClassDef,)) == set(PYTHON_CLASSES)
+
+
+def test_the_packages_coroutines_are_the_listed_ones():
+    # A coroutine in Python is a frame per call: tasks, sleeps, queues and locks must not go through one.
+    assert _definitions((ast.AsyncFunctionDef,)) == set(PYTHON_COROUTINES)

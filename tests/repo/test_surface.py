@@ -1,0 +1,113 @@
+"""The public names: everything of the newest asyncio that works within one process, with its parameters.
+
+What a name does is the business of tests/unit and tests/conformance. Where the running Python's asyncio is older
+than the newest, the lists here say what the newest has.
+"""
+
+import asyncio
+import inspect
+
+import pytest
+
+import ferrio
+
+# asyncio's public names in CPython 3.15 on Unix, by the module that defines them.
+IN_PROCESS = {
+    "base_events": "BaseEventLoop",
+    "coroutines": "iscoroutinefunction iscoroutine",
+    "events": """AbstractEventLoop AbstractServer Handle TimerHandle get_event_loop_policy set_event_loop_policy
+        get_event_loop set_event_loop new_event_loop get_running_loop _set_running_loop _get_running_loop""",
+    "exceptions": """BrokenBarrierError CancelledError InvalidStateError TimeoutError IncompleteReadError
+        LimitOverrunError SendfileNotAvailableError""",
+    "futures": "Future wrap_future isfuture future_add_to_awaited_by future_discard_from_awaited_by",
+    "graph": "capture_call_graph format_call_graph print_call_graph FrameCallGraphEntry FutureCallGraph",
+    "locks": "Lock Event Condition Semaphore BoundedSemaphore Barrier",
+    "protocols": "BaseProtocol Protocol DatagramProtocol SubprocessProtocol BufferedProtocol",
+    "queues": "Queue PriorityQueue LifoQueue QueueFull QueueEmpty QueueShutDown",
+    "runners": "Runner run",
+    "taskgroups": "TaskGroup",
+    "tasks": """Task create_task FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED wait wait_for as_completed sleep gather
+        shield ensure_future run_coroutine_threadsafe current_task all_tasks create_eager_task_factory
+        eager_task_factory _register_task _unregister_task _enter_task _leave_task""",
+    "threads": "to_thread",
+    "timeouts": "Timeout timeout timeout_at",
+    "transports": "BaseTransport ReadTransport WriteTransport Transport DatagramTransport SubprocessTransport",
+    "unix_events": "SelectorEventLoop EventLoop",
+}
+
+# Come with sockets, streams and children.
+NETWORK_AND_CHILDREN = {
+    "Server",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
+    "create_subprocess_exec",
+    "create_subprocess_shell",
+    "open_connection",
+    "open_unix_connection",
+    "start_server",
+    "start_unix_server",
+}
+
+# Offered, but given only when asked for: the standard library warns about them on the newest Pythons.
+UNLISTED = ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy")
+
+NAMES = [(module, name) for module, names in IN_PROCESS.items() for name in names.split()]
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES)
+def test_name_is_offered(module, name):
+    assert hasattr(ferrio, name)
+    assert name in ferrio.__all__
+
+
+@pytest.mark.parametrize("name", UNLISTED)
+def test_unlisted_name_is_offered(name):
+    assert hasattr(ferrio, name)
+
+
+def test_all_has_no_name_twice_and_none_that_is_missing():
+    assert len(ferrio.__all__) == len(set(ferrio.__all__))
+    assert [name for name in ferrio.__all__ if not hasattr(ferrio, name)] == []
+
+
+def test_the_lists_here_leave_nothing_of_asyncio_out():
+    known = {name for _, name in NAMES} | NETWORK_AND_CHILDREN | set(UNLISTED)
+    # Policies' and child watchers' names of Pythons before 3.14.
+    outdated = {name for name in asyncio.__all__ if name.endswith(("ChildWatcher", "child_watcher"))}
+    assert set(asyncio.__all__) - known - outdated == set()
+
+
+@pytest.mark.parametrize("name", [name for _, name in NAMES if not name.startswith("_")])
+def test_public_name_is_documented(name):
+    value = getattr(ferrio, name)
+    if isinstance(value, str):
+        return  # FIRST_COMPLETED and its like
+    assert inspect.getdoc(value)
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module, name in NAMES if hasattr(asyncio, name)])
+def test_function_takes_asyncios_parameters(module, name):
+    ours, theirs = getattr(ferrio, name), getattr(asyncio, name)
+    if inspect.isclass(theirs) or not callable(theirs) or name.startswith("_"):
+        return
+    expected = _parameters(theirs)
+    if expected is None:
+        return  # a C function of this Python that does not tell
+    offered = _parameters(ours) or set()
+    # Keyword arguments handed on to the loop's method count as any.
+    assert expected <= offered or "kwargs" in offered
+
+
+@pytest.mark.parametrize(
+    "name", ["CancelledError", "TimeoutError", "InvalidStateError", "AbstractEventLoop", "Transport"]
+)
+def test_what_passes_between_worlds_is_the_standard_librarys_object(name):
+    assert getattr(ferrio, name) is getattr(asyncio, name)
+
+
+def _parameters(function) -> set[str] | None:
+    try:
+        return set(inspect.signature(function).parameters)
+    except ValueError:
+        return None
