@@ -16,6 +16,15 @@ mod wait_for;
 
 use pyo3::prelude::*;
 
+ffi::recycle::recycled!(
+    future::Future,
+    future::FutureIter,
+    handle::Handle,
+    handle::TimerHandle,
+    operation::Operation,
+    task::Task,
+);
+
 #[pymodule]
 mod _ferrio {
     use pyo3::prelude::*;
@@ -61,6 +70,12 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::task::Task>(py);
         crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
+        crate::ffi::recycle::install::<crate::future::Future>(py);
+        crate::ffi::recycle::install::<crate::future::FutureIter>(py);
+        crate::ffi::recycle::install::<crate::handle::Handle>(py);
+        crate::ffi::recycle::install::<crate::handle::TimerHandle>(py);
+        crate::ffi::recycle::install::<crate::operation::Operation>(py);
+        crate::ffi::recycle::install::<crate::task::Task>(py);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

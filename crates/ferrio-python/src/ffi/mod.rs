@@ -10,5 +10,6 @@ pub(crate) mod coroutine;
 pub(crate) mod finalize;
 pub(crate) mod interpreter;
 pub(crate) mod raise;
+pub(crate) mod recycle;
 
 pub(crate) use cell::Guarded;

@@ -1,0 +1,101 @@
+//! Memory of the classes that come and go by the million is kept and used again.
+//!
+//! `install::<T>()` sets `tp_alloc` and `tp_free` of a class: blocks of dead direct instances wait in a short list, which
+//! the interpreter lock guards. Python subclasses have slots of their own and are not concerned. A block that went
+//! through a finalizer of the collector is not kept: CPython's mark "finalized" would stick to the next object in it.
+
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::{PyClass, PyTypeInfo};
+
+/// How many blocks a class keeps.
+const KEPT: usize = 512;
+
+/// The blocks that one class keeps.
+pub(crate) struct Blocks {
+    /// The class, once `install` has run: a class made from it in Rust inherits its slots, but not its size.
+    class: AtomicPtr<ffi::PyTypeObject>,
+    list: UnsafeCell<Vec<*mut ffi::PyObject>>,
+}
+
+// SAFETY: only reached by `tp_alloc` and `tp_free`, which CPython calls with the interpreter lock held; both are
+// straight-line code that can't be interrupted by another look.
+unsafe impl Sync for Blocks {}
+
+impl Blocks {
+    /// No blocks yet.
+    pub(crate) const fn new() -> Self {
+        Self { class: AtomicPtr::new(ptr::null_mut()), list: UnsafeCell::new(Vec::new()) }
+    }
+}
+
+/// A class whose memory is used again.
+pub(crate) trait Recycle: PyClass {
+    /// Where its blocks wait.
+    fn blocks() -> &'static Blocks;
+}
+
+unsafe extern "C" fn tp_alloc<T: Recycle>(
+    class: *mut ffi::PyTypeObject,
+    items: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: attached (CPython's call); the list is ours alone for the length of `pop`. A block in it was an instance
+    // of exactly this class (see `tp_free`), so its size is right; PyObject_Init gives it a type and one reference as
+    // PyType_GenericAlloc would, and PyO3 writes every field before anything can look at it.
+    unsafe {
+        let blocks = T::blocks();
+        if class == blocks.class.load(Ordering::Relaxed)
+            && let Some(block) = (*blocks.list.get()).pop()
+        {
+            ffi::PyObject_Init(block, class);
+            ffi::PyObject_GC_Track(block.cast());
+            return block;
+        }
+        ffi::PyType_GenericAlloc(class, items)
+    }
+}
+
+unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
+    // SAFETY: attached; the object is dead and untracked, its type field is still valid.
+    unsafe {
+        let blocks = T::blocks();
+        let list = &mut *blocks.list.get();
+        if ffi::Py_TYPE(block.cast()) == blocks.class.load(Ordering::Relaxed)
+            && list.len() < KEPT
+            && ffi::PyObject_GC_IsFinalized(block.cast()) == 0
+        {
+            list.push(block.cast());
+        } else {
+            ffi::PyObject_GC_Del(block);
+        }
+    }
+}
+
+/// Sets the slots of `T`; called once, while the module is made.
+pub(crate) fn install<T: Recycle + PyTypeInfo>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T, and no instance exists yet.
+    unsafe {
+        T::blocks().class.store(class, Ordering::Relaxed);
+        (*class).tp_alloc = Some(tp_alloc::<T>);
+        (*class).tp_free = Some(tp_free::<T>);
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// Gives a class its list of blocks.
+macro_rules! recycled {
+    ($($class:ty),* $(,)?) => {
+        $(impl $crate::ffi::recycle::Recycle for $class {
+            fn blocks() -> &'static $crate::ffi::recycle::Blocks {
+                static BLOCKS: $crate::ffi::recycle::Blocks = $crate::ffi::recycle::Blocks::new();
+                &BLOCKS
+            }
+        })*
+    };
+}
+pub(crate) use recycled;
