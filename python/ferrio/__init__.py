@@ -1,6 +1,5 @@
 """ferrio: Python's asyncio, whole, in Rust. Use it as `import ferrio as asyncio`."""
 
-import asyncio as _asyncio
 import os
 
 from ferrio import (
@@ -56,27 +55,5 @@ __all__ = (
 # A forked child has one thread, and no loop runs in it.
 os.register_at_fork(after_in_child=_ferrio._forget_running_loop)
 
-
-# What only some Pythons have, or only with a warning: the standard library's own, when asked for.
-_VERSION_BOUND = frozenset(
-    {
-        "AbstractChildWatcher",
-        "AbstractEventLoopPolicy",
-        "FastChildWatcher",
-        "MultiLoopChildWatcher",
-        "PidfdChildWatcher",
-        "SafeChildWatcher",
-        "ThreadedChildWatcher",
-        "get_child_watcher",
-        "set_child_watcher",
-    }
-)
-
-
-def __getattr__(name):
-    """Gives the policy and child watcher names that the standard library has on this Python."""
-    if name == "DefaultEventLoopPolicy":
-        return events.EventLoopPolicy
-    if name in _VERSION_BOUND:
-        return getattr(_asyncio, name)
-    raise AttributeError(f"module 'ferrio' has no attribute {name!r}")
+# No `__getattr__` here: it would keep the interpreter from specializing `ferrio.sleep` and every other look-up.
+globals().update(events.version_bound_names())

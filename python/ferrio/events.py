@@ -41,10 +41,30 @@ __all__ = (
 )
 
 
-def __getattr__(name):
-    """Gives the deprecated and version-bound names (`AbstractEventLoopPolicy`...) as this Python has them."""
-    if name == "DefaultEventLoopPolicy":
-        return EventLoopPolicy
-    if name == "AbstractEventLoopPolicy":
-        return getattr(_standard, name)
-    raise AttributeError(f"module 'ferrio.events' has no attribute {name!r}")
+# What only some Pythons have, or only under another name or with a warning: the standard library's own objects.
+_CHILD_WATCHERS = (
+    "AbstractChildWatcher",
+    "FastChildWatcher",
+    "MultiLoopChildWatcher",
+    "PidfdChildWatcher",
+    "SafeChildWatcher",
+    "ThreadedChildWatcher",
+)
+
+
+def version_bound_names():
+    """Return a dict of the policy and child watcher names that this Python's asyncio has, and their objects."""
+    import asyncio.unix_events
+
+    names = {
+        name: vars(asyncio.unix_events)[name] for name in _CHILD_WATCHERS if name in vars(asyncio.unix_events)
+    }
+    for name in ("get_child_watcher", "set_child_watcher", "AbstractEventLoopPolicy"):
+        known = vars(_standard).get(name, vars(_standard).get(f"_{name}"))
+        if known is not None:
+            names[name] = known
+    names["DefaultEventLoopPolicy"] = EventLoopPolicy
+    return names
+
+
+globals().update(version_bound_names())

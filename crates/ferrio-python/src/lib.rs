@@ -70,6 +70,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::task::Task>(py);
         crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
+        crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::recycle::install::<crate::future::Future>(py);
         crate::ffi::recycle::install::<crate::future::FutureIter>(py);
         crate::ffi::recycle::install::<crate::handle::Handle>(py);

@@ -26,7 +26,9 @@ impl Loop {
     ) -> PyResult<Py<Handle>> {
         let py = slf.py();
         let handle = make_handle(slf, callback, args, context, "call_soon")?;
-        slf.get().push(py, Item::Handle(handle.clone_ref(py)))?;
+        // Not thread-safe by its contract, so no look at which thread this is.
+        let item = Item::Handle(handle.clone_ref(py));
+        slf.get().engine.with(py, |engine| engine.ready.push(item));
         Ok(handle)
     }
 

@@ -57,3 +57,46 @@ impl<T> Guarded<T> {
         look(unsafe { &*self.value.get() })
     }
 }
+
+/// A value that one caller at a time works on, Python code included.
+///
+/// Where `Guarded` is for short looks, this is for a state machine that calls out while it runs: a second entry is
+/// refused instead of a panic.
+pub(crate) struct Exclusive<T> {
+    busy: Cell<bool>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: as for `Guarded`; `busy` stays set while the closure runs, whichever thread gets the interpreter meanwhile.
+unsafe impl<T: Send> Sync for Exclusive<T> {}
+
+impl<T> Exclusive<T> {
+    /// A cell that holds `value`.
+    pub(crate) const fn new(value: T) -> Self {
+        Self { busy: Cell::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// Runs `work` on the value, or returns `None` if somebody works on it already.
+    #[inline]
+    pub(crate) fn enter<R>(&self, _py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        if self.busy.replace(true) {
+            return None;
+        }
+        let _release = Release(&self.busy);
+        // SAFETY: `busy` was false, so no other reference to the value is alive.
+        Some(work(unsafe { &mut *self.value.get() }))
+    }
+
+    /// Shows the value to the garbage collector; one that is worked on is skipped, which only delays collection.
+    pub(crate) fn visit(
+        &self,
+        _visit: &PyVisit<'_>,
+        look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
+    ) -> Result<(), PyTraverseError> {
+        if self.busy.get() {
+            return Ok(());
+        }
+        // SAFETY: the collector runs attached and alone; `busy` is false, so nothing holds a reference.
+        look(unsafe { &*self.value.get() })
+    }
+}

@@ -48,13 +48,11 @@ pub(crate) fn throw<'py>(coroutine: &Bound<'py, PyAny>, exception: &Bound<'py, P
     }
 }
 
-/// The error that makes `__next__` return `value` to an `await`: `StopIteration(value)`, built without a detour over
-/// Rust's lazy errors. A tuple or an exception as value needs the wrapping that `StopIteration(value)` gives it.
+/// Sets the error that makes `__next__` return `value` to an `await`: `StopIteration(value)`, built without a detour
+/// over Rust's lazy errors. A tuple or an exception as value needs the wrapping that a call gives it.
 #[inline]
-pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
-    let py = value.py();
-    // SAFETY: attached; PyErr_SetObject and PyObject_CallOneArg borrow their arguments, PyErr::fetch takes the
-    // indicator that they set.
+pub(crate) fn set_stop_iteration(value: &Bound<'_, PyAny>) {
+    // SAFETY: attached; PyErr_SetObject and PyObject_CallOneArg borrow their arguments.
     unsafe {
         let wrap =
             ffi::PyTuple_Check(value.as_ptr()) != 0 || ffi::PyExceptionInstance_Check(value.as_ptr()) != 0;
@@ -68,7 +66,12 @@ pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
             ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr());
         }
     }
-    PyErr::fetch(py)
+}
+
+/// `StopIteration(value)` as an error to return.
+pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
+    set_stop_iteration(&value);
+    PyErr::fetch(value.py())
 }
 
 /// The error that a call `throw(typ[, val[, tb]])` asks for, as a generator's `throw` reads its arguments.

@@ -11,5 +11,6 @@ pub(crate) mod finalize;
 pub(crate) mod interpreter;
 pub(crate) mod raise;
 pub(crate) mod recycle;
+pub(crate) mod slots;
 
-pub(crate) use cell::Guarded;
+pub(crate) use cell::{Exclusive, Guarded};

@@ -50,6 +50,18 @@ enum Args {
     None,
 }
 
+impl Call {
+    /// Lets go of both while attached, which spares each a look at the thread's state.
+    fn drop_ref(self, py: Python<'_>) {
+        self.callback.drop_ref(py);
+        match self.args {
+            Args::Tuple(args) => args.drop_ref(py),
+            Args::One(argument) => argument.drop_ref(py),
+            Args::None => {}
+        }
+    }
+}
+
 /// What debug mode adds.
 #[derive(Default)]
 struct Debug {
@@ -287,6 +299,9 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
         None,
     }
     let py = handle.py();
+    if handle.get_refcnt() == 1 {
+        return run_unobserved(handle);
+    }
     let taken = handle.get().state.with(py, |state| {
         let call = state.call.as_ref()?;
         let arguments = match &call.args {
@@ -302,21 +317,65 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
         Arguments::One(argument) => callback.call1((argument,)).map(drop),
         Arguments::Tuple(args) => callback.call1(args).map(drop),
     };
-    let outcome = if context::is_context(&context) {
-        context::run(&context, |_| invoke(&callback))
-    } else {
-        // A stand-in for a context has its own way to run things.
-        let arguments = handle.get().arguments(py)?;
-        let mut all = vec![callback.clone()];
-        if let Some(arguments) = arguments {
-            all.extend(arguments.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?);
-        }
-        context.call_method1(intern!(py, "run"), PyTuple::new(py, all)?).map(drop)
-    };
+    if !context::is_context(&context) {
+        return run_in_stand_in(handle, &context);
+    }
+    let outcome = context::run(&context, |_| invoke(&callback));
     match outcome {
         Ok(()) => Ok(()),
         Err(failure) if error::ends_program(py, &failure) => Err(failure),
         Err(failure) => report(handle, &callback, failure),
+    }
+}
+
+/// As `run`, for a handle that nobody but the loop holds: its parts are moved instead of shared.
+#[inline]
+fn run_unobserved(handle: &Bound<'_, Handle>) -> PyResult<()> {
+    let py = handle.py();
+    let taken = handle.get().state.with(py, |state| {
+        let context = state.context.bind(py).clone();
+        state.call.take().map(|call| (call, context))
+    });
+    let Some((call, context)) = taken else { return Ok(()) };
+    let callback = call.callback.bind(py);
+    let invoke = || match &call.args {
+        Args::None => callback.call0().map(drop),
+        Args::One(argument) => callback.call1((argument,)).map(drop),
+        Args::Tuple(args) => callback.call1(args.bind(py)).map(drop),
+    };
+    let outcome = if context::is_context(&context) {
+        context::run(&context, |_| invoke())
+    } else {
+        handle.get().state.with(py, |state| state.call = Some(call));
+        return run_in_stand_in(handle, &context);
+    };
+    match outcome {
+        Ok(()) => {
+            call.drop_ref(py);
+            Ok(())
+        }
+        Err(failure) if error::ends_program(py, &failure) => Err(failure),
+        Err(failure) => {
+            let callback = callback.clone();
+            handle.get().state.with(py, |state| state.call = Some(call));
+            report(handle, &callback, failure)
+        }
+    }
+}
+
+/// Runs the callback by the `run` of something that only stands in for a context.
+#[cold]
+fn run_in_stand_in(handle: &Bound<'_, Handle>, context: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = handle.py();
+    let Some(callback) = handle.get()._callback(py) else { return Ok(()) };
+    let mut all = vec![callback.bind(py).clone()];
+    if let Some(arguments) = handle.get().arguments(py)? {
+        all.extend(arguments.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?);
+    }
+    match context.call_method1(intern!(py, "run"), PyTuple::new(py, all)?) {
+        Ok(_) => Ok(()),
+        Err(failure) if error::ends_program(py, &failure) => Err(failure),
+        Err(failure) => report(handle, callback.bind(py), failure),
     }
 }
 

@@ -13,7 +13,7 @@ static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 impl Finalize for Operation {
     #[inline]
     fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| state.phase == Phase::Fresh && state.kind.is_some())
+        slf.get().state.with(slf.py(), |state| state.phase == Phase::Fresh)
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -21,8 +21,9 @@ use self::foreign::ForeignWaiters;
 use self::kind::{Kind, Progress, Resume};
 use crate::error;
 use crate::event_loop::{self, Item};
-use crate::ffi::Guarded;
 use crate::ffi::coroutine::{self, Sent};
+use crate::ffi::slots::Awaitable;
+use crate::ffi::{Exclusive, Guarded};
 use crate::task::Task;
 
 /// Where an operation is in its life.
@@ -47,8 +48,6 @@ pub(crate) enum Phase {
 /// All that an operation holds; only touched by the thread that is attached.
 pub(crate) struct State {
     pub(crate) phase: Phase,
-    /// Taken out while it runs, gone when it has ended.
-    kind: Option<Kind>,
     /// The ferrio task that waits, once it took the operation as what it waits for.
     pub(crate) task: Option<Py<Task>>,
     /// What only other drivers and rare cases need.
@@ -69,13 +68,18 @@ struct Extra {
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct Operation {
     pub(crate) state: Guarded<State>,
+    /// The state machine; `None` once it has ended.
+    kind: Exclusive<Option<Kind>>,
 }
 
 impl Operation {
     /// An operation that nobody awaits yet.
     #[inline]
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { state: Guarded::new(State { phase: Phase::Fresh, kind: Some(kind), task: None, extra: None }) }
+        Self {
+            state: Guarded::new(State { phase: Phase::Fresh, task: None, extra: None }),
+            kind: Exclusive::new(Some(kind)),
+        }
     }
 
     /// An operation of a boxed kind.
@@ -187,23 +191,22 @@ pub(crate) fn take_cancellation<'py>(
 /// Resumes the operation: the one way in for `await`, `send`, `throw` and a task whose coroutine it is.
 pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>) -> Sent<'py> {
     let py = operation.py();
-    let taken = operation.get().state.with(py, |state| {
+    let entered = operation.get().state.with(py, |state| {
         if matches!(state.phase, Phase::Running | Phase::Finished) {
             return Err(state.phase);
         }
         let cancelled = state.phase == Phase::Cancelled;
         state.phase = Phase::Running;
-        Ok((state.kind.take(), cancelled, state.task.take()))
+        Ok((cancelled, state.task.take()))
     });
-    let (kind, cancelled, stale) = match taken {
-        Ok(taken) => taken,
+    let (cancelled, stale) = match entered {
+        Ok(entered) => entered,
         Err(Phase::Running) => return Sent::Raised(PyValueError::new_err("coroutine already executing")),
         Err(_) => return Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
     };
-    drop(stale);
-    let Some(mut kind) = kind else {
-        return Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
-    };
+    if let Some(stale) = stale {
+        stale.drop_ref(py);
+    }
     // A driver that resumes a cancelled operation by `send` gets the cancellation all the same.
     let resume = match resume {
         Resume::Send if cancelled => match error::cancelled(py, None) {
@@ -212,22 +215,25 @@ pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>
         },
         resume => resume,
     };
-    let progress = kind.as_run().resume(operation, resume);
+    let (progress, ended) = operation
+        .get()
+        .kind
+        .enter(py, |kind| match kind {
+            Some(running) => {
+                let progress = running.as_run().resume(operation, resume);
+                let ended = matches!(progress, Ok(Progress::Ready(_)) | Err(_));
+                (progress, if ended { kind.take() } else { None })
+            }
+            None => (Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")), None),
+        })
+        .unwrap_or_else(|| (Err(PyValueError::new_err("coroutine already executing")), None));
+    drop(ended);
     let phase = match &progress {
         Ok(Progress::Ready(_)) | Err(_) => Phase::Finished,
         Ok(Progress::Park) => Phase::Parked,
         Ok(Progress::Yield | Progress::Forward(_)) => Phase::Between,
     };
-    let ended = operation.get().state.with(py, |state| {
-        state.phase = phase;
-        if phase == Phase::Finished {
-            Some(kind)
-        } else {
-            state.kind = Some(kind);
-            None
-        }
-    });
-    drop(ended);
+    operation.get().state.with(py, |state| state.phase = phase);
     match progress {
         Ok(Progress::Ready(value)) => Sent::Returned(value),
         Ok(Progress::Park) => Sent::Yielded(operation.as_any().clone()),
@@ -276,11 +282,8 @@ pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
 #[pymethods]
 impl Operation {
     fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        match slf.get().phase(slf.py()) {
-            Phase::Fresh => Ok(slf),
-            Phase::Finished => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
-            _ => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
-        }
+        Self::begin(&slf)?;
+        Ok(slf)
     }
 
     /// `yield from operation.__await__()` asks for the iterator's iterator.
@@ -376,13 +379,14 @@ impl Operation {
     /// The name of the function that made it, with its class.
     #[getter]
     pub(crate) fn __qualname__(&self, py: Python<'_>) -> &'static str {
-        self.state.with(py, |state| state.kind.as_ref().map_or("operation", |kind| kind.as_run_ref().name()))
+        let name = self.kind.enter(py, |kind| kind.as_ref().map(|kind| kind.as_run_ref().name()));
+        name.flatten().unwrap_or("operation")
     }
 
     /// What it awaits, as a coroutine's `cr_await`.
     #[getter]
     fn cr_await<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| state.kind.as_ref().and_then(|kind| kind.as_run_ref().awaits(py)))
+        self.kind.enter(py, |kind| kind.as_ref().and_then(|kind| kind.as_run_ref().awaits(py))).flatten()
     }
 
     /// Whether it runs right now, as a coroutine's `cr_running`.
@@ -406,9 +410,6 @@ impl Operation {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.state.visit(&visit, |state| {
             visit.call(&state.task)?;
-            if let Some(kind) = &state.kind {
-                kind.as_run_ref().traverse(&visit)?;
-            }
             match &state.extra {
                 Some(extra) => {
                     visit.call(&extra.cancel_message)?;
@@ -416,12 +417,16 @@ impl Operation {
                 }
                 None => Ok(()),
             }
-        })
+        })?;
+        self.kind
+            .visit(&visit, |kind| kind.as_ref().map_or(Ok(()), |kind| kind.as_run_ref().traverse(&visit)))
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| (state.task.take(), state.kind.take(), state.extra.take()));
+        let cleared = self.state.with(py, |state| (state.task.take(), state.extra.take()));
         drop(cleared);
+        let kind = self.kind.enter(py, Option::take);
+        drop(kind);
     }
 
     // The future that other drivers see in what was yielded: see foreign.rs.
@@ -489,9 +494,22 @@ impl Operation {
 
 /// Ends an operation that never ran.
 fn finish(operation: &Bound<'_, Operation>) {
-    let ended = operation.get().state.with(operation.py(), |state| {
-        state.phase = Phase::Finished;
-        state.kind.take()
-    });
+    let py = operation.py();
+    operation.get().state.with(py, |state| state.phase = Phase::Finished);
+    let ended = operation.get().kind.enter(py, Option::take);
     drop(ended);
+}
+
+impl Awaitable for Operation {
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().phase(slf.py()) {
+            Phase::Fresh => Ok(()),
+            Phase::Finished => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+            _ => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
+        }
+    }
+
+    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
+        send(slf)
+    }
 }

@@ -1,0 +1,102 @@
+//! The slots of the await protocol, set directly: `am_await`, `tp_iternext`, and `am_send`, which PyO3 does not offer.
+//!
+//! They do what the class's `__await__`, `__next__` and `send` do, without PyO3's way in and without a `StopIteration`
+//! object where CPython needs none. A panic becomes an exception.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+use pyo3::{PyClass, PyTypeInfo};
+
+use super::coroutine::{Sent, set_stop_iteration};
+
+/// A class that is its own iterator under `await`.
+pub(crate) trait Awaitable: PyClass {
+    /// Whether it may be awaited now; raises if not.
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()>;
+
+    /// Goes on.
+    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py>;
+}
+
+fn guarded<'py>(py: Python<'py>, body: impl FnOnce() -> Sent<'py>) -> Sent<'py> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map_or("panic in an operation", |text| text).to_owned();
+        let _ = py;
+        Sent::Raised(PanicException::new_err(text))
+    })
+}
+
+unsafe extern "C" fn am_await<T: Awaitable>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls the slot attached, with a live instance of T; `object` is borrowed.
+    unsafe {
+        let py = Python::assume_attached();
+        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        match T::begin(&slf) {
+            Ok(()) => slf.into_ptr(),
+            Err(failure) => {
+                failure.restore(py);
+                ptr::null_mut()
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn tp_iternext<T: Awaitable>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls the slot attached, with a live instance of T, and keeps it alive for the call.
+    unsafe {
+        let py = Python::assume_attached();
+        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        match guarded(py, || T::advance(&slf)) {
+            Sent::Yielded(yielded) => yielded.into_ptr(),
+            // Null without an exception is an iterator's end, and an await's `None`.
+            Sent::Returned(value) if value.is_none() => ptr::null_mut(),
+            Sent::Returned(value) => {
+                set_stop_iteration(&value);
+                ptr::null_mut()
+            }
+            Sent::Raised(failure) => {
+                failure.restore(py);
+                ptr::null_mut()
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn am_send<T: Awaitable>(
+    object: *mut ffi::PyObject,
+    _value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: as for `tp_iternext`; `result` is CPython's, for a new reference.
+    unsafe {
+        let py = Python::assume_attached();
+        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        let (object, outcome) = match guarded(py, || T::advance(&slf)) {
+            Sent::Yielded(yielded) => (yielded.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
+            Sent::Returned(value) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
+            Sent::Raised(failure) => {
+                failure.restore(py);
+                (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
+            }
+        };
+        *result = object;
+        outcome
+    }
+}
+
+/// Sets the slots of `T`, whose `__await__` and `__next__` exist already; called once, while the module is made.
+pub(crate) fn install<T: Awaitable + PyTypeInfo>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T; it has `tp_as_async`, because it has `__await__`.
+    unsafe {
+        let asynchronous = (*class).tp_as_async;
+        (*asynchronous).am_await = Some(am_await::<T>);
+        (*asynchronous).am_send = Some(am_send::<T>);
+        (*class).tp_iternext = Some(tp_iternext::<T>);
+        ffi::PyType_Modified(class);
+    }
+}
