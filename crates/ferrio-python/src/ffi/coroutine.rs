@@ -2,11 +2,11 @@
 
 use std::ptr;
 
-use pyo3::exceptions::{PyBaseException, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyDeprecationWarning, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyTraceback, PyTuple, PyType};
 
 /// What a coroutine did when it was resumed.
 pub(crate) enum Sent<'py> {
@@ -82,6 +82,18 @@ pub(crate) fn thrown<'py>(
     tb: Option<Bound<'py, PyAny>>,
 ) -> PyResult<PyErr> {
     let py = typ.py();
+    if (val.is_some() || tb.is_some()) && py.version_info() >= (3, 12) {
+        // As a generator's `throw` does since 3.12.
+        let message =
+            c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+        PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
+    }
+    if let Some(tb) = &tb
+        && !tb.is_none()
+        && !tb.is_instance_of::<PyTraceback>()
+    {
+        return Err(PyTypeError::new_err("throw() third argument must be a traceback object"));
+    }
     let val = val.filter(|val| !val.is_none());
     let exception = if typ.is_instance_of::<PyBaseException>() {
         if val.is_some() {

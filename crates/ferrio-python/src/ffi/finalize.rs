@@ -104,6 +104,8 @@ pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
         assert!(outcome == 0, "a heap type takes attributes");
         (*class).tp_dealloc = Some(tp_dealloc::<T>);
         (*class).tp_finalize = Some(tp_finalize::<T>);
+        // Without the flag a Python subclass does not inherit the slot.
+        (*class).tp_flags |= ffi::Py_TPFLAGS_HAVE_FINALIZE;
         ffi::PyType_Modified(class);
     }
 }

@@ -89,7 +89,7 @@ impl Operation {
 
     /// A look at the state machine of an operation that waits; `None` while it runs and after its end.
     pub(crate) fn with_kind<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Kind) -> R) -> Option<R> {
-        self.state.with(py, |state| state.kind.as_mut().map(look))
+        self.kind.enter(py, |kind| kind.as_mut().map(look)).flatten()
     }
 
     /// The phase at the moment.
