@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 
-from .measure import open_descriptors, resident_bytes
+from tests.leaks.measure import open_descriptors, resident_bytes
 
 # What allocators and interned objects take at first is no leak.
 WARM_UP = 200

@@ -7,7 +7,7 @@ import gc
 import importlib
 import sys
 
-from .measure import resident_bytes
+from tests.leaks.measure import resident_bytes
 
 TASKS = 50_000
 

@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import pytest
-
-from ..repo.sources import ROOT
+from tests.repo.sources import ROOT
 
 
 @pytest.fixture(scope="module")

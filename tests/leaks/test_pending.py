@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from ..repo.sources import ROOT
+from tests.repo.sources import ROOT
 
 # RSS counts pages and tables grow by doubling: two runs of one program differ by about a percent.
 NOISE = 1.03

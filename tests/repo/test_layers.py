@@ -7,7 +7,7 @@ import ast
 import re
 from pathlib import Path
 
-from .sources import ROOT, name, own_files, rust_code
+from tests.repo.sources import ROOT, name, own_files, rust_code
 
 ENGINE = "crates/ferrio-engine/"
 BINDING = "crates/ferrio-python/"

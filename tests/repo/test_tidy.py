@@ -6,8 +6,7 @@ What a linter knows already (clippy, ruff) is not repeated here. Each list of ex
 import re
 
 import pytest
-
-from .sources import ROOT, name, own_files, rust_code
+from tests.repo.sources import ROOT, name, own_files, rust_code
 
 CEILING = 600
 # Tests and benchmarks may be longer: they are lists of cases.

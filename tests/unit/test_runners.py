@@ -39,7 +39,7 @@ def test_run_raises_what_main_raises(aio):
         aio.run(main())
 
 
-@pytest.mark.parametrize("thing", [1, None, lambda: None, "main"], ids=repr)
+@pytest.mark.parametrize("thing", [1, None, lambda: None, "main"], ids=lambda thing: type(thing).__name__)
 def test_what_is_not_awaitable(aio, thing):
     with pytest.raises(NOT_AWAITABLE):
         aio.run(thing)

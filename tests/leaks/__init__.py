@@ -1,1 +1,0 @@
-"""Nothing grows, every cycle is collected, a pending task is no bigger than asyncio's."""
