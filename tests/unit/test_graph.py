@@ -45,9 +45,10 @@ def test_async_generator_in_the_stack():
 
     async def main():
         ferrio.current_task().set_name("main")
-        return [graph async for graph in numbers()]
+        async for graph in numbers():
+            return graph
 
-    assert ferrio.run(main()) == [("main", ["numbers", "main"], [])]
+    assert ferrio.run(main()) == ("main", ["numbers", "main"], [])
 
 
 def test_waiters():
@@ -161,10 +162,9 @@ def test_limit():
 
 def test_limit_of_the_running_task():
     async def inner():
-        return [
-            [entry.frame.f_code.co_name for entry in ferrio.capture_call_graph(limit=limit).call_stack]
-            for limit in (None, 1, -1, 0)
-        ]
+        capture = ferrio.capture_call_graph
+        graphs = capture(), capture(limit=1), capture(limit=-1), capture(limit=0)
+        return [names(graph)[1] for graph in graphs]
 
     async def main():
         return await inner()

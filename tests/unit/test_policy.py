@@ -155,7 +155,8 @@ def test_nothing_warns_unless_policies_are_asked_for():
         warnings.simplefilter("error")
         ferrio.run(running_loop())
         ferrio.new_event_loop().close()
-        asyncio.run(running_loop(), loop_factory=ferrio.new_event_loop)
+        with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+            runner.run(running_loop())
 
 
 def test_deprecated_names():
