@@ -8,6 +8,8 @@ BIN = .venv-$(TAG)/bin
 DEVELOP = $(PYTHON) tools/develop.py
 # Loom explores the interleavings of threads; two preemptions find what there is to find, in seconds.
 LOOM = RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_TARGET_DIR=target/loom
+# Further arguments: make bench BENCH="--only queue", make conformance CONFORMANCE="--only Gather -v"
+BENCH =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
@@ -47,8 +49,8 @@ test-python: python
 	@$(BIN)/python -m pytest -n 2
 
 bench: python ## the comparison with the peers
-	@$(DEVELOP)
-	@$(BIN)/python benches/run.py
+	@$(DEVELOP) --environment bench --with bench
+	@.venv-bench-$(TAG)/bin/python benches/run.py $(BENCH)
 
 lint: python ## what CI checks before it tests
 	@$(DEVELOP) --with test --with lint

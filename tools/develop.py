@@ -1,6 +1,6 @@
 """Makes the virtual environment of one Python and builds ferrio into it, doing only what is out of date.
 
-    PYTHON tools/develop.py [--with test] [--with lint] [--no-build]
+    PYTHON tools/develop.py [--with test] [--with lint] [--environment bench --with bench]
 
 Run by the Python to build for, from anywhere. Each version of Python has its own environment (`.venv-3.13`) and its own
 cargo directory (`target/py3.13`): PyO3 is compiled for one version, and a shared directory would be rebuilt at each
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {
     "build": ROOT / "tools" / "requirements-build.txt",
     "test": ROOT / "tests" / "requirements.txt",
+    "bench": ROOT / "benches" / "requirements.txt",
     "lint": ROOT / "tools" / "requirements-lint.txt",
 }
 # What the module is made of. The Python files of the package are used in place and need no build.
@@ -133,18 +134,21 @@ def main():
         dest="groups",
         action="append",
         default=[],
-        choices=["test", "lint"],
+        choices=["test", "lint", "bench"],
         help="also install what this needs; may be given twice",
     )
-    parser.add_argument("--no-build", action="store_true", help="only the environment, without ferrio")
+    parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        help="an environment of its own, .venv-NAME-3.13, for what must not meet the rest (the peers of a benchmark)",
+    )
     options = parser.parse_args()
     check_tools()
-    venv = ROOT / (".venv-" + version_tag())
+    venv = ROOT / "-".join(filter(None, [".venv", options.environment, version_tag()]))
     python = ensure_environment(venv)
-    for group in ["build"] * (not options.no_build) + options.groups:
+    for group in ["build", *options.groups]:
         ensure_requirements(venv, python, group)
-    if not options.no_build:
-        ensure_module(venv, python)
+    ensure_module(venv, python)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,7 @@ def version_bound_names():
     """Return a dict of the policy and child watcher names that this Python's asyncio has, and their objects."""
     import asyncio.unix_events
 
-    names = {
-        name: vars(asyncio.unix_events)[name] for name in _CHILD_WATCHERS if name in vars(asyncio.unix_events)
-    }
+    names = {name: vars(asyncio.unix_events)[name] for name in _CHILD_WATCHERS if name in vars(asyncio.unix_events)}
     for name in ("get_child_watcher", "set_child_watcher", "AbstractEventLoopPolicy"):
         known = vars(_standard).get(name, vars(_standard).get(f"_{name}"))
         if known is not None:
