@@ -513,7 +513,7 @@ impl Leave {
             )
         });
         if let Some(base_error) = base_error {
-            return Err(raise_object(base_error.into_bound(py)));
+            return Err(raise(base_error.into_bound(py)));
         }
         if let (true, Some(parent)) = (requested, &parent) {
             if uncancel_any(parent)? == 0 {
@@ -525,7 +525,7 @@ impl Leave {
         }
         let mut errors = group.get().state.with(py, |state| std::mem::take(&mut state.errors));
         if let (Some(propagate), true) = (self.propagate.take(), errors.is_empty()) {
-            return Err(raise_object(propagate.into_bound(py)));
+            return Err(raise(propagate.into_bound(py)));
         }
         let exception = self.exception.take().map(|exception| exception.into_bound(py));
         let mut only_generator_exit = None;
@@ -548,21 +548,13 @@ impl Leave {
             cancel_waiter(parent, None)?;
         }
         if let Some(exit) = only_generator_exit {
-            return Err(raise_object(exit));
+            return Err(raise(exit));
         }
         let message = "unhandled errors in a TaskGroup";
         let errors = PyList::new(py, errors)?;
         let grouped = imports::BASE_EXCEPTION_GROUP.get(py)?.call1((message, errors))?;
-        let failure = raise_object(grouped);
+        let failure = raise(grouped);
         failure.value(py).setattr(intern!(py, "__cause__"), py.None())?;
         Err(failure)
-    }
-}
-
-/// What `raise exception` raises.
-fn raise_object(exception: Bound<'_, PyAny>) -> PyErr {
-    match exception.cast_into() {
-        Ok(exception) => raise(&exception),
-        Err(failure) => failure.into(),
     }
 }

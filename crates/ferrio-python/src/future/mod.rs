@@ -19,6 +19,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 pub(crate) use self::iter::FutureIter;
 use self::state::{Outcome, State};
 use crate::event_loop::{self, LoopRef};
+use crate::ffi::raise::raise;
 use crate::ffi::{Guarded, context, interpreter};
 use crate::task::combinators::awaited_by::waiters;
 use crate::{error, imports};
@@ -377,7 +378,7 @@ pub(crate) fn future_discard_from_awaited_by(
 /// Raises what a cancelled future raises.
 pub(crate) fn cancelled_error_of(future: &Bound<'_, Future>) -> PyErr {
     match native::make_cancelled_error(future) {
-        Ok(exception) => PyErr::from_value(exception),
+        Ok(exception) => raise(exception),
         Err(error) => error,
     }
 }

@@ -11,6 +11,7 @@ use super::callbacks::Callback;
 use super::state::Outcome;
 use super::{Future, cancelled_error_of, default_loop, invalid_state};
 use crate::event_loop::LoopRef;
+use crate::ffi::raise::raise;
 use crate::{error, imports};
 
 /// `Future.__init__`: binds the loop. Raises `RuntimeError` when called twice.
@@ -101,7 +102,7 @@ pub(crate) fn result(future: &Bound<'_, Future>) -> PyResult<Py<PyAny>> {
             let exception = exception.into_bound(py).into_any();
             // Each retrieval starts from the traceback as it was set, or it would grow with each.
             exception.setattr(intern!(py, "__traceback__"), traceback)?;
-            Err(PyErr::from_value(exception))
+            Err(raise(exception))
         }
         Found::Cancelled => Err(cancelled_error_of(future)),
         Found::Pending => Err(invalid_state(py, not_done(future, "Result is not ready."))),
