@@ -10,7 +10,10 @@ from ferrio import (
     exceptions,
     futures,
     graph,
+    locks,
+    mixins,
     protocols,
+    queues,
     runners,
     taskgroups,
     tasks,
@@ -25,7 +28,9 @@ from ferrio.events import *
 from ferrio.exceptions import *
 from ferrio.futures import *
 from ferrio.graph import *
+from ferrio.locks import *
 from ferrio.protocols import *
+from ferrio.queues import *
 from ferrio.runners import *
 from ferrio.taskgroups import *
 from ferrio.tasks import *
@@ -41,7 +46,9 @@ __all__ = (
     *exceptions.__all__,
     *futures.__all__,
     *graph.__all__,
+    *locks.__all__,
     *protocols.__all__,
+    *queues.__all__,
     *runners.__all__,
     *taskgroups.__all__,
     *tasks.__all__,

@@ -30,6 +30,11 @@ pub(crate) fn is_cancelled(py: Python<'_>, error: &PyErr) -> bool {
     imports::CANCELLED_ERROR.get(py).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
 }
 
+/// Whether the exception object is an `asyncio.CancelledError`.
+pub(crate) fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+    exception.is_instance(imports::CANCELLED_ERROR.get(exception.py())?)
+}
+
 /// Whether `error` must end the program rather than be reported: `KeyboardInterrupt`, `SystemExit`.
 pub(crate) fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)

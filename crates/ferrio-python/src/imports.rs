@@ -30,6 +30,14 @@ impl Import {
 
 pub(crate) static CANCELLED_ERROR: Import = Import::new("asyncio.exceptions", "CancelledError");
 pub(crate) static INVALID_STATE_ERROR: Import = Import::new("asyncio.exceptions", "InvalidStateError");
+pub(crate) static BROKEN_BARRIER_ERROR: Import = Import::new("asyncio.exceptions", "BrokenBarrierError");
+pub(crate) static QUEUE_EMPTY: Import = Import::new("asyncio.queues", "QueueEmpty");
+pub(crate) static QUEUE_FULL: Import = Import::new("asyncio.queues", "QueueFull");
+/// The standard library's from 3.13 on; the package has one for the Pythons before.
+pub(crate) static QUEUE_SHUT_DOWN: Import = Import::new("ferrio.queues", "QueueShutDown");
+pub(crate) static DEQUE: Import = Import::new("collections", "deque");
+pub(crate) static HEAPPUSH: Import = Import::new("heapq", "heappush");
+pub(crate) static HEAPPOP: Import = Import::new("heapq", "heappop");
 pub(crate) static STANDARD_FUTURE: Import = Import::new("asyncio.futures", "Future");
 pub(crate) static STANDARD_TASK: Import = Import::new("asyncio.tasks", "Task");
 pub(crate) static STANDARD_HANDLE: Import = Import::new("asyncio.events", "Handle");

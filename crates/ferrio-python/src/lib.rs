@@ -8,7 +8,9 @@ mod ffi;
 mod future;
 mod handle;
 mod imports;
+mod locks;
 mod operation;
+mod queues;
 mod task;
 mod taskgroup;
 mod timeout;
@@ -38,7 +40,21 @@ mod _ferrio {
     #[pymodule_export]
     use crate::handle::{Handle, TimerHandle};
     #[pymodule_export]
+    use crate::locks::{
+        barrier::Barrier,
+        bound::LoopBound,
+        condition::Condition,
+        event::Event,
+        lock::Lock,
+        semaphore::{BoundedSemaphore, Semaphore},
+    };
+    #[pymodule_export]
     use crate::operation::{Operation, sleep::sleep};
+    #[pymodule_export]
+    use crate::queues::{
+        Queue,
+        ordered::{LifoQueue, PriorityQueue},
+    };
     #[pymodule_export]
     use crate::task::{
         Task,

@@ -9,6 +9,8 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::Operation;
 use super::sleep::Sleep;
+use crate::locks::{context, event, lock, semaphore};
+use crate::queues::wait as queue;
 use crate::wait_for::WaitFor;
 
 /// Why an operation is resumed.
@@ -54,6 +56,13 @@ pub(crate) trait Run {
 pub(crate) enum Kind {
     Sleep(Sleep),
     WaitFor(Box<WaitFor>),
+    LockAcquire(lock::Acquire),
+    SemaphoreAcquire(semaphore::Acquire),
+    EventWait(event::Wait),
+    Exit(context::Exit),
+    QueueGet(queue::Get),
+    QueuePut(queue::Put),
+    QueueJoin(queue::Join),
     Boxed(Box<dyn Run + Send>),
 }
 
@@ -63,6 +72,13 @@ impl Kind {
         match self {
             Self::Sleep(sleep) => sleep,
             Self::WaitFor(wait_for) => wait_for.as_mut(),
+            Self::LockAcquire(acquire) => acquire,
+            Self::SemaphoreAcquire(acquire) => acquire,
+            Self::EventWait(wait) => wait,
+            Self::Exit(exit) => exit,
+            Self::QueueGet(get) => get,
+            Self::QueuePut(put) => put,
+            Self::QueueJoin(join) => join,
             Self::Boxed(boxed) => boxed.as_mut(),
         }
     }
@@ -71,6 +87,13 @@ impl Kind {
         match self {
             Self::Sleep(sleep) => sleep,
             Self::WaitFor(wait_for) => wait_for.as_ref(),
+            Self::LockAcquire(acquire) => acquire,
+            Self::SemaphoreAcquire(acquire) => acquire,
+            Self::EventWait(wait) => wait,
+            Self::Exit(exit) => exit,
+            Self::QueueGet(get) => get,
+            Self::QueuePut(put) => put,
+            Self::QueueJoin(join) => join,
             Self::Boxed(boxed) => boxed.as_ref(),
         }
     }

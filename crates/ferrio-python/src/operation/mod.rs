@@ -48,6 +48,8 @@ pub(crate) enum Phase {
 /// All that an operation holds; only touched by the thread that is attached.
 pub(crate) struct State {
     pub(crate) phase: Phase,
+    /// The phase from which it was resumed last.
+    resumed_from: Phase,
     /// The ferrio task that waits, once it took the operation as what it waits for.
     pub(crate) task: Option<Py<Task>>,
     /// What only other drivers and rare cases need.
@@ -77,7 +79,12 @@ impl Operation {
     #[inline]
     pub(crate) fn new(kind: Kind) -> Self {
         Self {
-            state: Guarded::new(State { phase: Phase::Fresh, task: None, extra: None }),
+            state: Guarded::new(State {
+                phase: Phase::Fresh,
+                resumed_from: Phase::Fresh,
+                task: None,
+                extra: None,
+            }),
             kind: Exclusive::new(Some(kind)),
         }
     }
@@ -96,6 +103,15 @@ impl Operation {
     #[inline]
     pub(crate) fn phase(&self, py: Python<'_>) -> Phase {
         self.state.with(py, |state| state.phase)
+    }
+
+    /// For the state machine, while it runs: whether it was woken or cancelled when it was resumed.
+    ///
+    /// A task that is cancelled after what it waits for was woken throws into an operation that was `Woken`: what the
+    /// waker handed over has to be passed on.
+    #[inline]
+    pub(crate) fn resumed_from(&self, py: Python<'_>) -> Phase {
+        self.state.with(py, |state| state.resumed_from)
     }
 
     /// Whether it waits to be woken; what `not future.done()` is for asyncio's waiters.
@@ -196,6 +212,7 @@ pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>
             return Err(state.phase);
         }
         let cancelled = state.phase == Phase::Cancelled;
+        state.resumed_from = state.phase;
         state.phase = Phase::Running;
         Ok((cancelled, state.task.take()))
     });

@@ -1,0 +1,118 @@
+//! `async with` on locks: leaving, and the general form for classes that override `acquire` or `release`.
+//!
+//! The classes themselves enter by their own operations; nothing here knows how a lock works.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::lock::{self, Lock};
+use super::semaphore::{self, Semaphore};
+use crate::ffi::coroutine::Sent;
+use crate::operation::kind::{Kind, Progress, Resume, Run};
+use crate::operation::{self, Operation};
+
+/// `__aexit__`: releases, and never suspends.
+pub(crate) enum Exit {
+    Lock(Py<Lock>),
+    Semaphore(Py<Semaphore>),
+    /// Any object with a `release` method.
+    Object(Py<PyAny>),
+    /// There is nothing to release.
+    Nothing,
+}
+
+impl Run for Exit {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if let Resume::Throw(exception) = resume {
+            return Err(PyErr::from_value(exception));
+        }
+        match self {
+            Self::Lock(lock) => lock::release(lock.bind(py))?,
+            Self::Semaphore(semaphore) => semaphore::release(semaphore.bind(py))?,
+            Self::Object(object) => {
+                object.bind(py).call_method0(intern!(py, "release"))?;
+            }
+            Self::Nothing => {}
+        }
+        Ok(Progress::Ready(py.None().into_bound(py)))
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Lock(lock) => visit.call(lock),
+            Self::Semaphore(semaphore) => visit.call(semaphore),
+            Self::Object(object) => visit.call(object),
+            Self::Nothing => Ok(()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Lock(_) => "Lock.__aexit__",
+            Self::Semaphore(_) => "Semaphore.__aexit__",
+            Self::Object(_) | Self::Nothing => "__aexit__",
+        }
+    }
+}
+
+/// `await object.method()`, for an object whose class has that method of its own.
+struct Enter {
+    object: Py<PyAny>,
+    method: &'static str,
+    /// Whether the value of the method is the value of the whole; otherwise that is `None`.
+    keeps_value: bool,
+    /// The iterator of what the method returned.
+    inner: Option<Py<PyAny>>,
+}
+
+impl Run for Enter {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let inner = match &self.inner {
+            Some(inner) => inner.bind(py).clone(),
+            None => {
+                let awaitable = self.object.bind(py).call_method0(self.method)?;
+                let inner = operation::start_awaiting(&awaitable)?;
+                self.inner = Some(inner.clone().unbind());
+                inner
+            }
+        };
+        match operation::forward(&inner, resume) {
+            Sent::Yielded(yielded) => Ok(Progress::Forward(yielded)),
+            Sent::Returned(value) if self.keeps_value => Ok(Progress::Ready(value)),
+            Sent::Returned(_) => Ok(Progress::Ready(py.None().into_bound(py))),
+            Sent::Raised(failure) => Err(failure),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        visit.call(&self.inner)
+    }
+
+    fn name(&self) -> &'static str {
+        "__aenter__"
+    }
+
+    fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.inner.as_ref().map(|inner| inner.bind(py).clone())
+    }
+}
+
+/// The beginning of `async with object`, by its own `acquire` method.
+pub(super) fn enter(object: &Bound<'_, PyAny>) -> Operation {
+    let object = object.clone().unbind();
+    Operation::boxed(Enter { object, method: "acquire", keeps_value: false, inner: None })
+}
+
+/// `await object.method()`, whatever the object makes of it.
+pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> Operation {
+    Operation::boxed(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
+}
+
+/// The end of `async with object`, by its own `release` method.
+pub(super) fn exit(object: &Bound<'_, PyAny>) -> Operation {
+    Operation::new(Kind::Exit(Exit::Object(object.clone().unbind())))
+}

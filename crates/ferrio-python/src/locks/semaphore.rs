@@ -1,0 +1,339 @@
+//! `Semaphore` and `BoundedSemaphore`: so many at a time.
+//!
+//! Invariant: a waiter that was woken has its unit already (the counter went down then); one that can't use it any more
+//! gives it back.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::bound::{self, LoopBound};
+use super::context;
+use super::lock::{acquired, with_waiters};
+use super::waiters::{self, Ticket, WaitList};
+use crate::error;
+use crate::ffi::{Guarded, interpreter};
+use crate::operation::kind::{Kind, Progress, Resume, Run};
+use crate::operation::{self, Operation, Phase};
+
+/// Semaphore(value=1)
+/// --
+///
+/// A counter for tasks: `acquire()` takes one and waits at zero, `release()` gives one back. `async with` does both.
+///
+/// Takes the first `value`, an integer (or `math.inf`). Meaning and methods are those of `asyncio.Semaphore`.
+#[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
+pub(crate) struct Semaphore {
+    state: Guarded<State>,
+}
+
+struct State {
+    value: Count,
+    waiters: WaitList,
+}
+
+/// How many may still come in.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Count {
+    Some(i64),
+    /// `math.inf`: nobody ever waits.
+    Unlimited,
+}
+
+impl Count {
+    fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(float) = value.cast::<PyFloat>() {
+            let float = float.extract::<f64>()?;
+            if float == f64::INFINITY {
+                return Ok(Self::Unlimited);
+            }
+            if float == f64::NEG_INFINITY {
+                return Ok(Self::Some(i64::MIN));
+            }
+        }
+        value.extract::<i64>().map(Self::Some).map_err(|_| {
+            PyTypeError::new_err(format!(
+                "the value of a semaphore must be an integer or math.inf, got {}",
+                value.repr().map_or_else(|_| "something else".to_owned(), |value| value.to_string())
+            ))
+        })
+    }
+
+    fn add(&mut self, units: i64) {
+        if let Self::Some(value) = self {
+            *value = value.saturating_add(units);
+        }
+    }
+
+    fn is_positive(self) -> bool {
+        self > Self::Some(0)
+    }
+
+    fn object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Ok(match self {
+            Self::Some(value) => value.into_pyobject(py)?.into_any(),
+            Self::Unlimited => PyFloat::new(py, f64::INFINITY).into_any(),
+        })
+    }
+}
+
+impl State {
+    /// Whether somebody who comes now has to wait: at zero, or because others came first.
+    #[inline]
+    fn locked(&self, py: Python<'_>) -> bool {
+        self.value == Count::Some(0) || !self.waiters.all_cancelled(py)
+    }
+}
+
+#[pymethods]
+impl Semaphore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        Self::empty()
+    }
+
+    #[pyo3(signature = (value = None))]
+    fn __init__(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.initialize(py, value).map(drop)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let (locked, value, waiting) =
+            slf.get().state.with(py, |state| (state.locked(py), state.value, state.waiters.len()));
+        let word =
+            if locked { "locked".to_owned() } else { format!("unlocked, value:{}", value.object(py)?) };
+        bound::repr_with(slf.as_any(), &with_waiters(&word, waiting))
+    }
+
+    /// Return whether `acquire()` would have to wait.
+    fn locked(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.locked(py))
+    }
+
+    /// Take one, after waiting for it if there is none; return `True`. Does not suspend if there is one.
+    fn acquire(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(Kind::SemaphoreAcquire(Acquire::new(slf, false)))
+    }
+
+    /// Give one back, and let the first of those who wait go on.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        release(slf)
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+        if is_ours(slf) {
+            return Operation::new(Kind::SemaphoreAcquire(Acquire::new(slf, true)));
+        }
+        context::enter(slf.as_any())
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __aexit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> Operation {
+        if interpreter::is_exactly::<Self>(slf.as_any()) {
+            return Operation::new(Kind::Exit(context::Exit::Semaphore(slf.clone().unbind())));
+        }
+        context::exit(slf.as_any())
+    }
+
+    #[getter]
+    fn _value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.value).object(py)
+    }
+
+    #[setter(_value)]
+    fn set_value(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let value = Count::of(value)?;
+        self.state.with(py, |state| state.value = value);
+        Ok(())
+    }
+
+    /// Those who wait, in order: a copy of the list.
+    #[getter]
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| state.waiters.traverse(&visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, |state| std::mem::take(&mut state.waiters));
+        drop(cleared);
+    }
+}
+
+impl Semaphore {
+    fn empty() -> PyClassInitializer<Self> {
+        let state = State { value: Count::Some(1), waiters: WaitList::default() };
+        PyClassInitializer::from(LoopBound::default()).add_subclass(Self { state: Guarded::new(state) })
+    }
+
+    /// Sets the first value, 1 unless given, and returns it. Raises `ValueError` below zero.
+    fn initialize(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Count> {
+        let value = value.map_or(Ok(Count::Some(1)), Count::of)?;
+        if value < Count::Some(0) {
+            return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
+        }
+        self.state.with(py, |state| state.value = value);
+        Ok(value)
+    }
+}
+
+/// Whether the methods of `semaphore` are ours.
+#[inline]
+fn is_ours(semaphore: &Bound<'_, Semaphore>) -> bool {
+    interpreter::is_exactly::<Semaphore>(semaphore.as_any())
+        || interpreter::is_exactly::<BoundedSemaphore>(semaphore.as_any())
+}
+
+/// `semaphore.release()`.
+#[inline]
+pub(super) fn release(semaphore: &Bound<'_, Semaphore>) -> PyResult<()> {
+    let py = semaphore.py();
+    let next = semaphore.get().state.with(py, |state| {
+        state.value.add(1);
+        take_for_next(state, py)
+    });
+    next.map_or(Ok(()), |next| operation::wake(&next).map(drop))
+}
+
+/// The next in line, with a unit taken for it.
+#[inline]
+fn take_for_next<'py>(state: &mut State, py: Python<'py>) -> Option<Bound<'py, Operation>> {
+    let next = state.waiters.next_parked(py)?;
+    state.value.add(-1);
+    Some(next)
+}
+
+/// The wait for a semaphore.
+pub(crate) struct Acquire {
+    semaphore: Py<Semaphore>,
+    ticket: Ticket,
+    /// Whether it is the beginning of an `async with`, whose value is `None`.
+    entering: bool,
+}
+
+impl Acquire {
+    #[inline]
+    fn new(semaphore: &Bound<'_, Semaphore>, entering: bool) -> Self {
+        Self { semaphore: semaphore.clone().unbind(), ticket: Ticket::NONE, entering }
+    }
+
+    /// After the wait, however it ended.
+    fn end<'py>(&self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let semaphore = self.semaphore.bind(py).get();
+        let give_back = match &resume {
+            Resume::Send => false,
+            Resume::Throw(exception) => {
+                error::is_cancellation(exception)? && this.get().resumed_from(py) == Phase::Woken
+            }
+        };
+        let gone = semaphore.state.with(py, |state| {
+            if give_back {
+                state.value.add(1);
+            }
+            state.waiters.remove(self.ticket)
+        });
+        drop(gone);
+        // Others may have come while units were free, and stood in line behind us.
+        while let Some(next) = semaphore
+            .state
+            .with(py, |state| if state.value.is_positive() { take_for_next(state, py) } else { None })
+        {
+            operation::wake(&next)?;
+        }
+        match resume {
+            Resume::Send => Ok(Progress::Ready(acquired(py, self.entering))),
+            Resume::Throw(exception) => Err(PyErr::from_value(exception)),
+        }
+    }
+}
+
+impl Run for Acquire {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if self.ticket != Ticket::NONE {
+            return self.end(this, resume);
+        }
+        let semaphore = self.semaphore.bind(py);
+        let taken = semaphore.get().state.with(py, |state| {
+            let free = !state.locked(py);
+            if free {
+                state.value.add(-1);
+            }
+            free
+        });
+        if taken {
+            return Ok(Progress::Ready(acquired(py, self.entering)));
+        }
+        bound::require_loop(semaphore.as_super())?;
+        let waiter = this.clone().unbind();
+        self.ticket = semaphore.get().state.with(py, |state| state.waiters.push(waiter));
+        Ok(Progress::Park)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.semaphore)
+    }
+
+    fn name(&self) -> &'static str {
+        if self.entering { "Semaphore.__aenter__" } else { "Semaphore.acquire" }
+    }
+}
+
+/// BoundedSemaphore(value=1)
+/// --
+///
+/// A semaphore that nobody can release more often than it was acquired: `release()` raises `ValueError` then.
+///
+/// Takes and does otherwise what `Semaphore` does. Meaning and methods are those of `asyncio.BoundedSemaphore`.
+#[pyclass(extends = Semaphore, subclass, frozen, module = "ferrio")]
+pub(crate) struct BoundedSemaphore {
+    bound: Guarded<Count>,
+}
+
+#[pymethods]
+impl BoundedSemaphore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        Semaphore::empty().add_subclass(Self { bound: Guarded::new(Count::Some(1)) })
+    }
+
+    #[pyo3(signature = (value = None))]
+    fn __init__(slf: &Bound<'_, Self>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let value = slf.as_super().get().initialize(py, value)?;
+        slf.get().bound.with(py, |bound| *bound = value);
+        Ok(())
+    }
+
+    /// Give one back, and let the first of those who wait go on. Raises `ValueError` if nobody can have taken it.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let semaphore = slf.as_super();
+        let bound = slf.get().bound.with(py, |bound| *bound);
+        if semaphore.get().state.with(py, |state| state.value) >= bound {
+            return Err(PyValueError::new_err("BoundedSemaphore released too many times"));
+        }
+        release(semaphore)
+    }
+
+    #[getter]
+    fn _bound_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.bound.with(py, |bound| *bound).object(py)
+    }
+
+    #[setter(_bound_value)]
+    fn set_bound_value(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let value = Count::of(value)?;
+        self.bound.with(py, |bound| *bound = value);
+        Ok(())
+    }
+}

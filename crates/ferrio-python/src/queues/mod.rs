@@ -1,0 +1,606 @@
+//! `Queue` and its relatives (asyncio's page "Queues"): the class, and what it does without waiting.
+//!
+//! `store.rs` keeps the items, `wait.rs` has the operations behind `get`, `put` and `join`, `ordered.rs` the classes
+//! with another order, `overrides.rs` knows which methods a Python subclass replaced, `gate.rs` keeps threads apart
+//! while Python code runs inside a queue.
+//!
+//! Invariants: an item goes in or out, and the counters with it, in one look at the state, or inside the gate; a waker
+//! takes the waiter out of its list; whoever was woken and can't use it wakes the next.
+
+mod gate;
+pub(crate) mod ordered;
+mod overrides;
+mod store;
+pub(crate) mod wait;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use self::gate::Gate;
+use self::overrides::Overrides;
+pub(crate) use self::store::Order;
+use self::store::Store;
+use crate::ffi::Guarded;
+use crate::imports;
+use crate::locks::bound::LoopBound;
+use crate::locks::event::{self, Event};
+use crate::locks::waiters::{self, WaitList};
+use crate::operation::kind::Kind;
+use crate::operation::{self, Operation};
+
+/// Queue(maxsize=0)
+/// --
+///
+/// A queue between tasks, first in, first out. With a `maxsize` above zero, `put()` waits while that many are in it.
+///
+/// Meaning and methods are those of `asyncio.Queue`. Beyond asyncio, `put_nowait`, `get_nowait`, `task_done` and
+/// `shutdown` may be called from any thread: the loop whose tasks wait is woken. A subclass may override `_init`,
+/// `_put` and `_get`, which work on `_queue`.
+#[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
+pub(crate) struct Queue {
+    state: Guarded<State>,
+    overrides: Overrides,
+    order: Order,
+    gate: Gate,
+}
+
+struct State {
+    store: Store,
+    /// How many items are too many; zero or less: none are.
+    limit: i64,
+    /// What `maxsize` shows, if that is no integer.
+    maxsize: Option<Py<PyAny>>,
+    getters: WaitList,
+    putters: WaitList,
+    /// Items put in for which nobody said `task_done()`.
+    unfinished: i64,
+    /// Set while `unfinished` is zero; made when somebody asks for it.
+    finished: Option<Py<Event>>,
+    shut_down: bool,
+}
+
+impl State {
+    #[inline]
+    fn is_full(&self, items: usize) -> bool {
+        self.limit > 0 && i64::try_from(items).is_ok_and(|items| items >= self.limit)
+    }
+
+    /// Counts an item that came in.
+    #[inline]
+    fn count_in(&mut self, py: Python<'_>) {
+        self.unfinished += 1;
+        if let Some(finished) = &self.finished {
+            finished.get().clear(py);
+        }
+    }
+}
+
+#[pymethods]
+impl Queue {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        Self::without_items(class, Order::FirstIn)
+    }
+
+    #[pyo3(signature = (maxsize = None))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let queue = slf.get();
+        let maxsize = match maxsize {
+            Some(maxsize) => {
+                queue.limit_to(&maxsize)?;
+                maxsize
+            }
+            None => 0_i64.into_pyobject(py)?.into_any(),
+        };
+        if queue.overrides.init() {
+            slf.call_method1(intern!(py, "_init"), (maxsize,))?;
+            return Ok(());
+        }
+        store::clear(slf);
+        Ok(())
+    }
+
+    /// The generic alias `Queue[item]`, for annotations (PEP 585).
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::GENERIC_ALIAS.get(class.py())?.call1((class, item))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (name, address) = (slf.get_type().name()?, slf.as_ptr() as usize);
+        let inside = slf.call_method0(intern!(slf.py(), "_format"))?;
+        Ok(format!("<{name} at {address:#x} {inside}>"))
+    }
+
+    fn __str__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let inside = slf.call_method0(intern!(slf.py(), "_format"))?;
+        Ok(format!("<{} {inside}>", slf.get_type().name()?))
+    }
+
+    /// Return how many items are in the queue.
+    fn qsize(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        store::len(slf)
+    }
+
+    /// How many items it takes; zero or less: any number.
+    #[getter]
+    fn maxsize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shown_maxsize(py)
+    }
+
+    /// Return whether there is nothing in the queue.
+    fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        store::is_empty(slf)
+    }
+
+    /// Return whether there are `maxsize` items in the queue.
+    fn full(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        slf.get().is_full(slf)
+    }
+
+    /// Put `item` in, after waiting for a free place. Does not suspend if there is one.
+    ///
+    /// Raises `QueueShutDown` if the queue was shut down.
+    fn put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> Operation {
+        Operation::new(Kind::QueuePut(wait::Put::new(slf, item)))
+    }
+
+    /// Put `item` in at once; from any thread.
+    ///
+    /// Raises `QueueFull` if there is no free place, `QueueShutDown` if the queue was shut down.
+    fn put_nowait(slf: &Bound<'_, Self>, item: Bound<'_, PyAny>) -> PyResult<()> {
+        put_nowait(slf, item)
+    }
+
+    /// Take an item out, after waiting for one, and return it. Does not suspend if there is one.
+    ///
+    /// Raises `QueueShutDown` if the queue was shut down and is empty.
+    fn get(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(Kind::QueueGet(wait::Get::new(slf)))
+    }
+
+    /// Take an item out at once and return it; from any thread.
+    ///
+    /// Raises `QueueEmpty` if there is none, `QueueShutDown` if the queue was shut down besides.
+    fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        get_nowait(slf)
+    }
+
+    /// Say that the work on an item that was taken out is done; from any thread.
+    ///
+    /// Raises `ValueError` when called more often than items were put in.
+    fn task_done(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let finished = slf.get().state.with(py, |state| {
+            if state.unfinished <= 0 {
+                return Err(());
+            }
+            state.unfinished -= 1;
+            Ok(if state.unfinished == 0 {
+                state.finished.as_ref().map(|finished| finished.bind(py).clone())
+            } else {
+                None
+            })
+        });
+        match finished {
+            Ok(None) => Ok(()),
+            Ok(Some(finished)) => event::set(&finished),
+            Err(()) => Err(PyValueError::new_err("task_done() called too many times")),
+        }
+    }
+
+    /// Wait until `task_done()` was called for every item that was put in.
+    fn join(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(Kind::QueueJoin(wait::Join::new(slf)))
+    }
+
+    /// Shut the queue down: `put()` raises `QueueShutDown` from now on, and `get()` does once the queue is empty, which
+    /// it is at once with `immediate`. Those who wait are woken; from any thread.
+    ///
+    /// What `immediate` throws away counts as done for `join()`.
+    #[pyo3(signature = (immediate = None), text_signature = "($self, immediate=False)")]
+    fn shutdown(slf: &Bound<'_, Self>, immediate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let immediate = immediate.map_or(Ok(false), |immediate| immediate.is_truthy())?;
+        shutdown(slf, immediate)
+    }
+
+    /// Makes the empty `_queue`; called once, by `__init__`, in a subclass that overrides it.
+    fn _init(slf: &Bound<'_, Self>, _maxsize: &Bound<'_, PyAny>) {
+        store::clear(slf);
+    }
+
+    /// Takes the next item out of `_queue`.
+    fn _get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        store::take(slf, Order::FirstIn)
+    }
+
+    /// Puts an item into `_queue`.
+    fn _put(slf: &Bound<'_, Self>, item: Bound<'_, PyAny>) -> PyResult<()> {
+        store::add(slf, Order::FirstIn, item)
+    }
+
+    /// What `repr` and `str` show.
+    fn _format(slf: &Bound<'_, Self>) -> PyResult<String> {
+        format(slf)
+    }
+
+    /// The items: a `collections.deque`, or what a subclass's `_init` made of it.
+    #[getter]
+    fn _queue<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        store::shown(slf)
+    }
+
+    #[setter(_queue)]
+    fn set_queue(&self, py: Python<'_>, value: Py<PyAny>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.store, Store::Shown(value)));
+        drop(old);
+    }
+
+    #[getter]
+    fn _maxsize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shown_maxsize(py)
+    }
+
+    #[setter(_maxsize)]
+    fn set_maxsize(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.limit_to(value)
+    }
+
+    /// Those who wait in `get()`, in order: a copy of the list.
+    #[getter]
+    fn _getters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        waiters::shown(py, self.state.with(py, |state| state.getters.duplicate(py)))
+    }
+
+    /// Those who wait in `put()`, in order: a copy of the list.
+    #[getter]
+    fn _putters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        waiters::shown(py, self.state.with(py, |state| state.putters.duplicate(py)))
+    }
+
+    #[getter]
+    fn _unfinished_tasks(&self, py: Python<'_>) -> i64 {
+        self.state.with(py, |state| state.unfinished)
+    }
+
+    #[setter(_unfinished_tasks)]
+    fn set_unfinished_tasks(&self, py: Python<'_>, value: i64) {
+        self.state.with(py, |state| state.unfinished = value);
+    }
+
+    /// The event that `join()` waits for.
+    #[getter]
+    fn _finished<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Event>> {
+        self.finished(py)
+    }
+
+    #[getter]
+    fn _is_shutdown(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.shut_down)
+    }
+
+    #[setter(_is_shutdown)]
+    fn set_is_shutdown(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.shut_down = value);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            state.store.traverse(&visit)?;
+            visit.call(&state.maxsize)?;
+            state.getters.traverse(&visit)?;
+            state.putters.traverse(&visit)?;
+            visit.call(&state.finished)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, |state| {
+            (
+                std::mem::take(&mut state.store),
+                std::mem::take(&mut state.getters),
+                std::mem::take(&mut state.putters),
+                state.finished.take(),
+                state.maxsize.take(),
+            )
+        });
+        drop(cleared);
+    }
+}
+
+impl Queue {
+    /// A queue without items, for `__init__` to fill in; `class` is the one that is being made.
+    fn without_items(class: &Bound<'_, PyType>, order: Order) -> PyResult<PyClassInitializer<Self>> {
+        let state = State {
+            store: Store::default(),
+            limit: 0,
+            maxsize: None,
+            getters: WaitList::default(),
+            putters: WaitList::default(),
+            unfinished: 0,
+            finished: None,
+            shut_down: false,
+        };
+        let queue = Self {
+            state: Guarded::new(state),
+            overrides: Overrides::of_class(class, order)?,
+            order,
+            gate: Gate::default(),
+        };
+        Ok(PyClassInitializer::from(LoopBound::default()).add_subclass(queue))
+    }
+
+    /// Sets the number of items that are too many. Raises `TypeError` for what is no number.
+    fn limit_to(&self, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = maxsize.py();
+        let (limit, shown) = match maxsize.extract::<i64>() {
+            Ok(limit) => (limit, None),
+            Err(_) => {
+                let number = maxsize.cast::<PyFloat>().map_err(|_| {
+                    PyTypeError::new_err(format!(
+                        "maxsize must be an integer (zero for no limit), got {}",
+                        maxsize.repr().map_or_else(|_| "something else".to_owned(), |repr| repr.to_string())
+                    ))
+                })?;
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    reason = "beyond the integers means without a limit that memory would allow"
+                )]
+                let limit = number.extract::<f64>()?.ceil() as i64;
+                (limit, Some(maxsize.clone().unbind()))
+            }
+        };
+        let old = self.state.with(py, |state| {
+            state.limit = limit;
+            std::mem::replace(&mut state.maxsize, shown)
+        });
+        drop(old);
+        Ok(())
+    }
+
+    fn shown_maxsize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (limit, shown) = self
+            .state
+            .with(py, |state| (state.limit, state.maxsize.as_ref().map(|shown| shown.bind(py).clone())));
+        match shown {
+            Some(shown) => Ok(shown),
+            None => Ok(limit.into_pyobject(py)?.into_any()),
+        }
+    }
+
+    /// `full()`, by a subclass's `qsize()` if it has one.
+    fn is_full(&self, slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        if self.state.with(py, |state| state.limit) <= 0 {
+            return Ok(false);
+        }
+        let items = if self.overrides.qsize() {
+            slf.call_method0(intern!(py, "qsize"))?.extract::<usize>()?
+        } else {
+            store::len(slf)?
+        };
+        Ok(self.state.with(py, |state| state.is_full(items)))
+    }
+
+    /// The event that is set while nothing is unfinished.
+    fn finished<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Event>> {
+        let known =
+            self.state.with(py, |state| state.finished.as_ref().map(|finished| finished.bind(py).clone()));
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let nothing = self.state.with(py, |state| state.unfinished <= 0);
+        let made = Bound::new(py, Event::with_value(nothing))?;
+        let kept = made.clone().unbind();
+        let unused = self.state.with(py, |state| match state.finished {
+            None => {
+                state.finished = Some(kept);
+                None
+            }
+            Some(_) => Some(kept),
+        });
+        if unused.is_some() { self.finished(py) } else { Ok(made) }
+    }
+
+    /// Whether Python code may run inside the queue: then threads are kept apart by the gate.
+    #[inline]
+    fn runs_python(&self) -> bool {
+        self.order == Order::Lowest || self.overrides.any()
+    }
+}
+
+/// `queue.put_nowait(item)`, which no subclass replaced.
+#[inline]
+fn put_nowait(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let queue = slf.get();
+    if queue.order != Order::FirstIn || queue.overrides.any() {
+        return put_by_methods(slf, item);
+    }
+    match wait::try_put(slf, item) {
+        Ok(()) => Ok(()),
+        Err((wait::Refusal::ShutDown, _)) => Err(shut_down(py)),
+        Err((wait::Refusal::NotNow, _)) => Err(raise(py, &imports::QUEUE_FULL)),
+        Err((wait::Refusal::Failed(failure), _)) => Err(failure),
+        Err((wait::Refusal::Shown, item)) => put_by_methods(slf, item),
+    }
+}
+
+/// The same, one method after the other.
+fn put_by_methods(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let queue = slf.get();
+    let _inside = queue.runs_python().then(|| queue.gate.enter(py));
+    if queue.state.with(py, |state| state.shut_down) {
+        return Err(shut_down(py));
+    }
+    let full = if queue.overrides.full() {
+        slf.call_method0(intern!(py, "full"))?.is_truthy()?
+    } else {
+        queue.is_full(slf)?
+    };
+    if full {
+        return Err(raise(py, &imports::QUEUE_FULL));
+    }
+    if queue.overrides.put() {
+        slf.call_method1(intern!(py, "_put"), (item,))?;
+    } else {
+        store::add(slf, queue.order, item)?;
+    }
+    queue.state.with(py, |state| state.count_in(py));
+    wake_getter(slf)
+}
+
+/// `queue.get_nowait()`, which no subclass replaced.
+#[inline]
+fn get_nowait<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let queue = slf.get();
+    if queue.order != Order::FirstIn || queue.overrides.any() {
+        return get_by_methods(slf);
+    }
+    match wait::try_get(slf) {
+        Ok(item) => Ok(item),
+        Err(wait::Refusal::ShutDown) => Err(shut_down(py)),
+        Err(wait::Refusal::NotNow) => Err(raise(py, &imports::QUEUE_EMPTY)),
+        Err(wait::Refusal::Failed(failure)) => Err(failure),
+        Err(wait::Refusal::Shown) => get_by_methods(slf),
+    }
+}
+
+/// The same, one method after the other.
+fn get_by_methods<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let queue = slf.get();
+    let _inside = queue.runs_python().then(|| queue.gate.enter(py));
+    if is_empty(slf)? {
+        if queue.state.with(py, |state| state.shut_down) {
+            return Err(shut_down(py));
+        }
+        return Err(raise(py, &imports::QUEUE_EMPTY));
+    }
+    let item = take(slf)?;
+    wake_putter(slf)?;
+    Ok(item)
+}
+
+/// `empty()`, by a subclass's own if it has one.
+fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
+    if slf.get().overrides.empty() {
+        return slf.call_method0(intern!(slf.py(), "empty"))?.is_truthy();
+    }
+    store::is_empty(slf)
+}
+
+/// `_get()`, by a subclass's own if it has one.
+fn take<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+    if slf.get().overrides.get() {
+        return slf.call_method0(intern!(slf.py(), "_get"));
+    }
+    store::take(slf, slf.get().order)
+}
+
+/// Wakes the first of those who wait in `get()`.
+#[inline]
+fn wake_getter(slf: &Bound<'_, Queue>) -> PyResult<()> {
+    let py = slf.py();
+    while let Some(getter) = slf.get().state.with(py, |state| state.getters.pop_front()) {
+        if operation::wake(getter.bind(py))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Wakes the first of those who wait in `put()`.
+#[inline]
+fn wake_putter(slf: &Bound<'_, Queue>) -> PyResult<()> {
+    let py = slf.py();
+    while let Some(putter) = slf.get().state.with(py, |state| state.putters.pop_front()) {
+        if operation::wake(putter.bind(py))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn shutdown(slf: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> {
+    let py = slf.py();
+    let queue = slf.get();
+    let _inside = queue.runs_python().then(|| queue.gate.enter(py));
+    queue.state.with(py, |state| state.shut_down = true);
+    if immediate {
+        while !is_empty(slf)? {
+            drop(take(slf)?);
+            queue.state.with(py, |state| state.unfinished = (state.unfinished - 1).max(0));
+        }
+        let finished = queue.state.with(py, |state| {
+            let nothing = state.unfinished == 0;
+            nothing.then(|| state.finished.as_ref().map(|finished| finished.bind(py).clone())).flatten()
+        });
+        if let Some(finished) = finished {
+            event::set(&finished)?;
+        }
+    }
+    // Everybody looks again, and finds the queue shut down.
+    while let Some(getter) = queue.state.with(py, |state| state.getters.pop_front()) {
+        operation::wake(getter.bind(py))?;
+    }
+    while let Some(putter) = queue.state.with(py, |state| state.putters.pop_front()) {
+        operation::wake(putter.bind(py))?;
+    }
+    Ok(())
+}
+
+fn format(slf: &Bound<'_, Queue>) -> PyResult<String> {
+    let py = slf.py();
+    let queue = slf.get();
+    let mut words = format!("maxsize={}", queue.shown_maxsize(py)?.repr()?);
+    if !store::is_empty(slf)? {
+        let items = PyList::empty(py);
+        items.call_method1(intern!(py, "extend"), (store::shown(slf)?,))?;
+        words.push_str(&format!(" _queue={}", items.repr()?));
+    }
+    let (getters, putters, unfinished, shut_down) = queue
+        .state
+        .with(py, |state| (state.getters.len(), state.putters.len(), state.unfinished, state.shut_down));
+    if getters > 0 {
+        words.push_str(&format!(" _getters[{getters}]"));
+    }
+    if putters > 0 {
+        words.push_str(&format!(" _putters[{putters}]"));
+    }
+    if unfinished != 0 {
+        words.push_str(&format!(" tasks={unfinished}"));
+    }
+    if shut_down {
+        words.push_str(" shutdown");
+    }
+    Ok(words)
+}
+
+/// `QueueShutDown()`.
+#[cold]
+fn shut_down(py: Python<'_>) -> PyErr {
+    raise(py, &imports::QUEUE_SHUT_DOWN)
+}
+
+#[cold]
+fn raise(py: Python<'_>, class: &imports::Import) -> PyErr {
+    match class.get(py).and_then(|class| class.call0()) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(failure) => failure,
+    }
+}

@@ -1,0 +1,295 @@
+//! The operations behind `get`, `put` and `join`, and the quick way in and out that they share with the `_nowait`
+//! methods.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::store::Store;
+use super::{Order, Queue};
+use crate::locks::bound;
+use crate::locks::event;
+use crate::locks::waiters::Ticket;
+use crate::operation::kind::{Progress, Resume, Run};
+use crate::operation::{self, Operation, Phase};
+
+/// Why there is no quick way.
+pub(super) enum Refusal {
+    /// The queue is full, or empty.
+    NotNow,
+    ShutDown,
+    /// The items live in a Python object.
+    Shown,
+    /// The item is in or out, and whom it should have woken can't be: its loop is closed.
+    Failed(PyErr),
+}
+
+/// Puts an item in without a method call, if the queue is a plain one; else gives it back.
+#[inline]
+pub(super) fn try_put<'py>(
+    slf: &Bound<'py, Queue>,
+    item: Bound<'py, PyAny>,
+) -> Result<(), (Refusal, Bound<'py, PyAny>)> {
+    let py = slf.py();
+    let mut item = Some(item.unbind());
+    let outcome = slf.get().state.with(py, |state| {
+        if state.shut_down {
+            return Err(Refusal::ShutDown);
+        }
+        let Store::Native(items) = &mut state.store else { return Err(Refusal::Shown) };
+        if state.limit > 0 && i64::try_from(items.len()).is_ok_and(|items| items >= state.limit) {
+            return Err(Refusal::NotNow);
+        }
+        items.extend(item.take());
+        state.count_in(py);
+        Ok(state.getters.pop_front())
+    });
+    match (outcome, item) {
+        (Err(refusal), Some(item)) => Err((refusal, item.into_bound(py))),
+        (Ok(Some(getter)), _) => {
+            let woken = operation::wake(getter.bind(py))
+                .and_then(|woken| if woken { Ok(()) } else { super::wake_getter(slf) });
+            woken.map_err(|failure| (Refusal::Failed(failure), py.None().into_bound(py)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes an item out without a method call, if the queue is a plain one.
+#[inline]
+pub(super) fn try_get<'py>(slf: &Bound<'py, Queue>) -> Result<Bound<'py, PyAny>, Refusal> {
+    let py = slf.py();
+    let (item, putter) = slf.get().state.with(py, |state| {
+        let Store::Native(items) = &mut state.store else { return Err(Refusal::Shown) };
+        match items.pop_front() {
+            Some(item) => Ok((item, state.putters.pop_front())),
+            None if state.shut_down => Err(Refusal::ShutDown),
+            None => Err(Refusal::NotNow),
+        }
+    })?;
+    if let Some(putter) = putter {
+        let woken = operation::wake(putter.bind(py))
+            .and_then(|woken| if woken { Ok(()) } else { super::wake_putter(slf) });
+        woken.map_err(Refusal::Failed)?;
+    }
+    Ok(item.into_bound(py))
+}
+
+/// `queue.get()`.
+pub(crate) struct Get {
+    queue: Py<Queue>,
+    ticket: Ticket,
+}
+
+impl Get {
+    #[inline]
+    pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
+        Self { queue: queue.clone().unbind(), ticket: Ticket::NONE }
+    }
+
+    /// Leaves the line, and passes on a wake-up that came in vain.
+    #[cold]
+    fn give_up(&self, this: &Bound<'_, Operation>) -> PyResult<()> {
+        let py = this.py();
+        let queue = self.queue.bind(py);
+        let gone = queue.get().state.with(py, |state| state.getters.remove(self.ticket));
+        drop(gone);
+        if this.get().resumed_from(py) == Phase::Woken && !super::is_empty(queue)? {
+            super::wake_getter(queue)?;
+        }
+        Ok(())
+    }
+
+    /// The next item of a queue with methods of its own, or `None` when there is nothing yet.
+    fn by_methods<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = queue.py();
+        let state = queue.get();
+        let _inside = state.runs_python().then(|| state.gate.enter(py));
+        if super::is_empty(queue)? {
+            if state.state.with(py, |state| state.shut_down) {
+                return Err(super::shut_down(py));
+            }
+            return Ok(None);
+        }
+        if state.overrides.get_nowait() {
+            return queue.call_method0(intern!(py, "get_nowait")).map(Some);
+        }
+        super::get_by_methods(queue).map(Some)
+    }
+}
+
+impl Run for Get {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if let Resume::Throw(exception) = resume {
+            self.give_up(this)?;
+            return Err(PyErr::from_value(exception));
+        }
+        let queue = self.queue.bind(py);
+        let plain = queue.get().order == Order::FirstIn && !queue.get().overrides.any();
+        let found = if plain { try_get(queue) } else { Err(Refusal::Shown) };
+        let found = match found {
+            Err(Refusal::Shown) => Self::by_methods(queue)?,
+            Err(Refusal::NotNow) => None,
+            Err(Refusal::ShutDown) => return Err(super::shut_down(py)),
+            Err(Refusal::Failed(failure)) => return Err(failure),
+            Ok(item) => Some(item),
+        };
+        if let Some(item) = found {
+            return Ok(Progress::Ready(item));
+        }
+        bound::require_loop(queue.as_super())?;
+        let waiter = this.clone().unbind();
+        self.ticket = queue.get().state.with(py, |state| state.getters.push(waiter));
+        Ok(Progress::Park)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)
+    }
+
+    fn name(&self) -> &'static str {
+        "Queue.get"
+    }
+}
+
+/// `queue.put(item)`.
+pub(crate) struct Put {
+    queue: Py<Queue>,
+    /// Until it is in.
+    item: Option<Py<PyAny>>,
+    ticket: Ticket,
+}
+
+impl Put {
+    #[inline]
+    pub(super) fn new(queue: &Bound<'_, Queue>, item: Py<PyAny>) -> Self {
+        Self { queue: queue.clone().unbind(), item: Some(item), ticket: Ticket::NONE }
+    }
+
+    /// Leaves the line, and passes on a wake-up that came in vain.
+    #[cold]
+    fn give_up(&self, this: &Bound<'_, Operation>) -> PyResult<()> {
+        let py = this.py();
+        let queue = self.queue.bind(py);
+        let gone = queue.get().state.with(py, |state| state.putters.remove(self.ticket));
+        drop(gone);
+        if this.get().resumed_from(py) == Phase::Woken && !Self::is_full(queue)? {
+            super::wake_putter(queue)?;
+        }
+        Ok(())
+    }
+
+    fn is_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
+        if queue.get().overrides.full() {
+            return queue.call_method0(intern!(queue.py(), "full"))?.is_truthy();
+        }
+        queue.get().is_full(queue)
+    }
+
+    /// Puts the item into a queue with methods of its own; `Err` gives it back when there is no place yet.
+    fn by_methods<'py>(
+        queue: &Bound<'py, Queue>,
+        item: Bound<'py, PyAny>,
+    ) -> PyResult<Result<Bound<'py, PyAny>, Bound<'py, PyAny>>> {
+        let py = queue.py();
+        let state = queue.get();
+        let _inside = state.runs_python().then(|| state.gate.enter(py));
+        if Self::is_full(queue)? {
+            if state.state.with(py, |state| state.shut_down) {
+                return Err(super::shut_down(py));
+            }
+            return Ok(Err(item));
+        }
+        if state.overrides.put_nowait() {
+            return queue.call_method1(intern!(py, "put_nowait"), (item,)).map(Ok);
+        }
+        super::put_by_methods(queue, item)?;
+        Ok(Ok(py.None().into_bound(py)))
+    }
+}
+
+impl Run for Put {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if let Resume::Throw(exception) = resume {
+            self.give_up(this)?;
+            return Err(PyErr::from_value(exception));
+        }
+        let queue = self.queue.bind(py);
+        let Some(item) = self.item.take() else {
+            return Err(PyRuntimeError::new_err(
+                "Queue.put() was resumed after the garbage collector cleared it",
+            ));
+        };
+        let item = item.into_bound(py);
+        let plain = queue.get().order == Order::FirstIn && !queue.get().overrides.any();
+        let refused = if plain { try_put(queue, item) } else { Err((Refusal::Shown, item)) };
+        let item = match refused {
+            Ok(()) => return Ok(Progress::Ready(py.None().into_bound(py))),
+            Err((Refusal::Shown, item)) => match Self::by_methods(queue, item)? {
+                Ok(value) => return Ok(Progress::Ready(value)),
+                Err(item) => item,
+            },
+            Err((Refusal::NotNow, item)) => item,
+            Err((Refusal::ShutDown, _)) => return Err(super::shut_down(py)),
+            Err((Refusal::Failed(failure), _)) => return Err(failure),
+        };
+        self.item = Some(item.unbind());
+        bound::require_loop(queue.as_super())?;
+        let waiter = this.clone().unbind();
+        self.ticket = queue.get().state.with(py, |state| state.putters.push(waiter));
+        Ok(Progress::Park)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)?;
+        visit.call(&self.item)
+    }
+
+    fn name(&self) -> &'static str {
+        "Queue.put"
+    }
+}
+
+/// `queue.join()`.
+pub(crate) struct Join {
+    queue: Py<Queue>,
+    /// The wait for the event, once there is something to wait for.
+    wait: Option<event::Wait>,
+}
+
+impl Join {
+    pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
+        Self { queue: queue.clone().unbind(), wait: None }
+    }
+}
+
+impl Run for Join {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if self.wait.is_none() {
+            let queue = self.queue.bind(py).get();
+            if queue.state.with(py, |state| state.unfinished) <= 0 {
+                return Ok(Progress::Ready(py.None().into_bound(py)));
+            }
+            self.wait = Some(event::Wait::new(&queue.finished(py)?));
+        }
+        let Some(wait) = &mut self.wait else { return Ok(Progress::Ready(py.None().into_bound(py))) };
+        match wait.resume(this, resume)? {
+            Progress::Ready(_) => Ok(Progress::Ready(py.None().into_bound(py))),
+            other => Ok(other),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)?;
+        self.wait.as_ref().map_or(Ok(()), |wait| wait.traverse(visit))
+    }
+
+    fn name(&self) -> &'static str {
+        "Queue.join"
+    }
+}

@@ -1,0 +1,5 @@
+"""The base of what belongs to one loop, under asyncio's module name (`asyncio.mixins`)."""
+
+from ferrio._ferrio import _LoopBoundMixin
+
+__all__ = ("_LoopBoundMixin",)
