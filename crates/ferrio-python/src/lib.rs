@@ -82,6 +82,8 @@ mod _ferrio {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         crate::imports::load(py)?;
+        crate::locks::shorten_names(py);
+        crate::queues::shorten_names(py);
         crate::ffi::finalize::install::<crate::future::Future>(py);
         crate::ffi::finalize::install::<crate::task::Task>(py);
         crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);

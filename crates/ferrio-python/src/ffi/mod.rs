@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod coroutine;
 pub(crate) mod finalize;
 pub(crate) mod interpreter;
+pub(crate) mod names;
 pub(crate) mod raise;
 pub(crate) mod recycle;
 pub(crate) mod slots;

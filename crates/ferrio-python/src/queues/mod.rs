@@ -23,6 +23,7 @@ use self::overrides::Overrides;
 pub(crate) use self::store::Order;
 use self::store::Store;
 use crate::ffi::Guarded;
+use crate::ffi::names::shorten;
 use crate::imports;
 use crate::locks::bound::LoopBound;
 use crate::locks::event::{self, Event};
@@ -44,6 +45,13 @@ pub(crate) struct Queue {
     overrides: Overrides,
     order: Order,
     gate: Gate,
+}
+
+/// Gives the classes the short names in error messages that asyncio's have.
+pub(crate) fn shorten_names(py: Python<'_>) {
+    shorten::<Queue>(py);
+    shorten::<ordered::PriorityQueue>(py);
+    shorten::<ordered::LifoQueue>(py);
 }
 
 struct State {
