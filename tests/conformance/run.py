@@ -37,7 +37,10 @@ class Run:
         self.version = version
         self.kinds: dict[str, tuple[str, str]] = {}
         self.results: dict[str, Result] = {}
+        #: Modules that cannot be imported, with the traceback.
         self.broken: dict[str, str] = {}
+        #: Expectations about tests that this version's suite has not got.
+        self.stale: list[str] = []
         self.seconds = 0.0
 
     def of_kind(self, kind: str) -> dict[str, Result]:
@@ -85,6 +88,11 @@ def run_suite(
     run = Run(orders, ask(orders.python, "'%d.%d' % sys.version_info[:2]"))
     started = time.monotonic()
     by_module, run.broken = list_tests(orders, modules)
+    run.stale = [
+        test
+        for test in expectations.EXPECTED_FAILURES
+        if run.expectation(test) and test not in by_module.get(test.partition(".")[0], [test])
+    ]
     batches: dict[str, list[str]] = {}
     for test in (test for tests in by_module.values() for test in tests):
         kind = classify(test, orders.mode, run.version)
@@ -123,6 +131,8 @@ def print_failures(run: Run, verbose: bool) -> None:
     """Prints the modules that broke, the expected failures in number, and the unexpected ones by name."""
     for module, text in run.broken.items():
         print(f"\n{module} cannot be imported: {text.strip().splitlines()[-1]}")
+    for test in run.stale:
+        print(f"  {test} does not exist: take it out of expectations.py, or name the versions that have it")
     listed = [test for test, result in run.of_kind(BEHAVIOUR).items() if not result.is_good and run.expectation(test)]
     if listed:
         print(f"\n{len(listed)} fail as expectations.py says")
@@ -194,7 +204,7 @@ def main(arguments: list[str]) -> int:
     print(f"\n{passed} of {counted} behaviour tests pass: {share:.2f} %, in {run.seconds:.0f} s")
     if options.output:
         write_json(run, options.output)
-    return 1 if run.unexpected() or run.broken or not counted else 0
+    return 1 if run.unexpected() or run.broken or run.stale or not counted else 0
 
 
 if __name__ == "__main__":
