@@ -121,6 +121,7 @@ class Runner:
             raise RuntimeError("Runner is closed: make a new one, a closed loop can't run again")
         if self._loop is not None:
             return self._loop
+        loop: events.AbstractEventLoop
         if self._loop_factory is None:
             loop = events.new_event_loop()
             events.set_event_loop(loop)

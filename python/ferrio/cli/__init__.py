@@ -21,8 +21,8 @@ __all__ = ("main",)
 def main() -> None:
     """Does what `sys.argv` says; what the program raises comes out as if Python had run it itself."""
     chosen = options.parse(sys.argv[1:])
-    ferrio.install()
     _policy._set_event_loop_policy(_policy.EventLoopPolicy(_loop_factory(chosen)))
+    ferrio.install()
     if chosen.debug:
         # Loops ask the environment when they are made, and so do those of child processes.
         os.environ["PYTHONASYNCIODEBUG"] = "1"
