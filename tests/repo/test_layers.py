@@ -22,6 +22,7 @@ PYTHON_CLASSES = {
     "cli.repl.Prompt": "the prompt",
     "graph.FrameCallGraphEntry": "what a call graph is made of, built when one asks for it",
     "graph.FutureCallGraph": "what a call graph is made of, built when one asks for it",
+    "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
     "runners.Runner": "once a program",
 }
 PYTHON_COROUTINES = {
