@@ -21,6 +21,14 @@ pub(crate) enum Ended<'py> {
     Exception(Bound<'py, PyAny>),
 }
 
+/// What a future ended with in place of a result.
+pub(crate) enum Failure<'py> {
+    /// It was cancelled.
+    Cancelled,
+    /// This exception, which counts as retrieved now.
+    Exception(Bound<'py, PyAny>),
+}
+
 /// `object` as one of ferrio's own futures, if nobody can have replaced its methods.
 #[inline]
 pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
@@ -85,18 +93,18 @@ pub(crate) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
 }
 
-/// How `future` ended, without raising it. Raises `InvalidStateError` if it isn't done.
+/// What `future` ended with instead of a result, without raising it. Raises `InvalidStateError` if it isn't done.
 #[inline]
-pub(crate) fn ended<'py>(future: &Bound<'py, PyAny>) -> PyResult<Ended<'py>> {
+pub(crate) fn failure<'py>(future: &Bound<'py, PyAny>) -> PyResult<Option<Failure<'py>>> {
     let py = future.py();
     if let Some(ours) = plain(future) {
         let found = ours.get().state.with(py, |state| match &state.outcome {
-            Outcome::Result(value) => Some(Ended::Result(value.bind(py).clone())),
+            Outcome::Result(_) => Some(None),
             Outcome::Exception(exception, _) => {
                 state.log_traceback = false;
-                Some(Ended::Exception(exception.bind(py).as_any().clone()))
+                Some(Some(Failure::Exception(exception.bind(py).as_any().clone())))
             }
-            Outcome::Cancelled => Some(Ended::Cancelled),
+            Outcome::Cancelled => Some(Some(Failure::Cancelled)),
             Outcome::Pending => None,
         });
         if let Some(found) = found {
@@ -105,13 +113,37 @@ pub(crate) fn ended<'py>(future: &Bound<'py, PyAny>) -> PyResult<Ended<'py>> {
     }
     // Asked first: `exception()` of a cancelled future raises instead of returning.
     if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        return Ok(Ended::Cancelled);
+        return Ok(Some(Failure::Cancelled));
     }
     let exception = future.call_method0(intern!(py, "exception"))?;
-    if !exception.is_none() {
-        return Ok(Ended::Exception(exception));
+    Ok((!exception.is_none()).then_some(Failure::Exception(exception)))
+}
+
+/// How `future` ended, without raising it. Raises `InvalidStateError` if it isn't done.
+#[inline]
+pub(crate) fn ended<'py>(future: &Bound<'py, PyAny>) -> PyResult<Ended<'py>> {
+    let py = future.py();
+    if let Some(ours) = plain(future) {
+        let value = ours.get().state.with(py, |state| match &state.outcome {
+            Outcome::Result(value) => Some(value.bind(py).clone()),
+            _ => None,
+        });
+        if let Some(value) = value {
+            return Ok(Ended::Result(value));
+        }
     }
-    Ok(Ended::Result(future.call_method0(intern!(py, "result"))?))
+    Ok(match failure(future)? {
+        Some(Failure::Cancelled) => Ended::Cancelled,
+        Some(Failure::Exception(exception)) => Ended::Exception(exception),
+        None => Ended::Result(result(future).map(|value| value.into_bound(py))?),
+    })
+}
+
+fn result(future: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    match plain(future) {
+        Some(ours) => native::result(ours),
+        None => future.call_method0(intern!(future.py(), "result")).map(Bound::unbind),
+    }
 }
 
 /// The `CancelledError` of a cancelled future, with its message and traceback as far as the future knows them.

@@ -15,11 +15,12 @@ use crate::event_loop::{self, LoopRef};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, coroutine};
 use crate::future::callbacks::Callback;
-use crate::future::watch::{self, Ended};
+use crate::future::watch::{self, Ended, Failure};
 use crate::future::{self, Future, native};
 use crate::imports;
 use crate::operation::Operation;
-use crate::task::{Task, cancel, create, current};
+use crate::task::cancel::{self, Asked, Met};
+use crate::task::{Task, create, current};
 
 /// The future that `gather` returns: cancelling it cancels the children.
 #[pyclass(extends = Future, frozen, name = "_GatheringFuture", module = "ferrio.tasks")]
@@ -56,7 +57,7 @@ impl Gathering {
     /// The future itself ends when the children have, with `CancelledError`.
     #[pyo3(signature = (msg = None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
-        cancel_children(slf, msg.as_ref())
+        cancel::cancel_waiter(slf.as_any(), msg.as_ref())
     }
 
     #[getter]
@@ -285,19 +286,18 @@ fn child_done(outer: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<()
     });
     if abandoned || future.get().is_done(py) {
         // Too late to be anybody's business: the exception counts as retrieved.
-        watch::ended(child).map(drop)?;
+        watch::failure(child).map(drop)?;
         if all {
             release(outer);
         }
         return Ok(());
     }
     if !return_exceptions {
-        let failure = match watch::ended(child)? {
-            Ended::Result(_) => None,
-            Ended::Exception(exception) => Some(exception),
-            Ended::Cancelled => Some(watch::cancelled_error(child)?),
-        };
-        if let Some(exception) = failure {
+        if let Some(failure) = watch::failure(child)? {
+            let exception = match failure {
+                Failure::Exception(exception) => exception,
+                Failure::Cancelled => watch::cancelled_error(child)?,
+            };
             let awaiter = outer.get().gathered.with(py, |state| state.awaiter.take());
             drop(awaiter);
             native::set_exception(future, exception)?;
@@ -351,28 +351,27 @@ fn cancel_message<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
     Ok(if message.is_none() { PyString::new(py, "").into_any() } else { message })
 }
 
-/// `cancel()` of the future: whether a child was cancelled by it.
-pub(crate) fn cancel_children(
-    outer: &Bound<'_, Gathering>,
-    message: Option<&Bound<'_, PyAny>>,
-) -> PyResult<bool> {
-    let py = outer.py();
-    if outer.as_super().get().is_done(py) {
-        return Ok(false);
+impl Gathering {
+    /// Asks child number `index` to cancel, or says what came of asking all; `reached`: whether one was pending so far.
+    ///
+    /// One by one: a child's own `cancel()` may run any code.
+    pub(crate) fn ask<'py>(outer: &Bound<'py, Self>, index: usize, reached: bool) -> Met<'py> {
+        let py = outer.py();
+        if index == 0 && outer.as_super().get().is_done(py) {
+            return Met::Answer(false);
+        }
+        let child = outer.get().gathered.with(py, |state| {
+            let child = state.children.get(index).map(|child| child.bind(py).clone());
+            if child.is_none() && reached {
+                state.cancel_requested = true;
+            }
+            child
+        });
+        match child {
+            Some(child) => Met::Passed(Asked::Gathering(outer.clone(), index, reached), child),
+            None => Met::Answer(reached),
+        }
     }
-    let mut reached = false;
-    let mut index = 0;
-    // One by one: a child's own cancel() may run any code.
-    while let Some(child) =
-        outer.get().gathered.with(py, |state| state.children.get(index).map(|child| child.bind(py).clone()))
-    {
-        reached |= cancel::cancel_waiter(&child, message)?;
-        index += 1;
-    }
-    if reached {
-        outer.get().gathered.with(py, |state| state.cancel_requested = true);
-    }
-    Ok(reached)
 }
 
 /// The task that called `gather`, while its future is pending.

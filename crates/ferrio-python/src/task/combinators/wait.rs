@@ -9,7 +9,7 @@ use super::deadline::Deadline;
 use crate::event_loop::{self, Item, LoopRef};
 use crate::ffi::Guarded;
 use crate::future::isfuture;
-use crate::future::watch::{self, Ended};
+use crate::future::watch::{self, Failure};
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
 use crate::task::Task;
@@ -203,8 +203,8 @@ fn future_done(countdown: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyRes
         count.left = count.left.saturating_sub(1);
         (count.left == 0 || count.until == Until::First, count.until)
     });
-    let enough =
-        enough || until == Until::FirstException && matches!(watch::ended(future)?, Ended::Exception(_));
+    let enough = enough
+        || until == Until::FirstException && matches!(watch::failure(future)?, Some(Failure::Exception(_)));
     if !enough {
         return Ok(());
     }

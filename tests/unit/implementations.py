@@ -1,0 +1,52 @@
+"""Which implementations a test body runs on, and small tools for bodies that watch the order of things."""
+
+import asyncio
+import sys
+
+import pytest
+
+import ferrio
+
+
+def since(*version):
+    """Runs a test on ferrio, and on the standard asyncio only where that has the behaviour of Python `version`."""
+    both = sys.version_info >= version
+    implementations = [asyncio, ferrio] if both else [ferrio]
+    return pytest.mark.parametrize("aio", implementations, ids=["asyncio", "ferrio"][-len(implementations) :])
+
+
+class Turns:
+    """Counts the turns of the running loop from its making on."""
+
+    def __init__(self, loop):
+        self.count = 0
+        self._loop = loop
+        self._handle = loop.call_soon(self._turn)
+
+    def _turn(self):
+        self.count += 1
+        self._handle = self._loop.call_soon(self._turn)
+
+    def stop(self):
+        """Ends the counting; returns how many turns there were."""
+        self._handle.cancel()
+        return self.count
+
+
+async def value_of(aio, value, turns=0):
+    """Returns `value` after so many bare yields."""
+    for _ in range(turns):
+        await aio.sleep(0)
+    return value
+
+
+async def failure(aio, exception, turns=0):
+    """Raises `exception` after so many bare yields."""
+    for _ in range(turns):
+        await aio.sleep(0)
+    raise exception
+
+
+async def forever(aio):
+    """Waits for nothing."""
+    await aio.Future()
