@@ -74,9 +74,6 @@ impl Chain {
     }
 }
 
-/// _chain_future(source, destination)
-/// --
-///
 /// Let `destination` end as `source` does, and cancel `source` when `destination` is cancelled.
 ///
 /// Takes futures of asyncio's kind and of `concurrent.futures`. Raises `TypeError` for anything else.
@@ -178,9 +175,6 @@ fn copy_in_loop(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult
     }
 }
 
-/// _copy_future_state(source, dest)
-/// --
-///
 /// End the asyncio future `dest` as `source`, which is done, has ended; a cancelled `dest` stays as it is.
 ///
 /// Raises `AssertionError` if `source` isn't done, or if `dest` has a result already.
@@ -248,9 +242,6 @@ fn converted(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     Ok(made)
 }
 
-/// wrap_future(future, *, loop=None)
-/// --
-///
 /// Return a future of `loop` (without it: of the running or current loop) that ends as the `concurrent.futures.Future`
 /// given; an asyncio future is returned as it is.
 ///

@@ -15,9 +15,6 @@ pub(crate) struct EagerTaskFactory {
     constructor: Guarded<Option<Py<PyAny>>>,
 }
 
-/// create_eager_task_factory(custom_task_constructor)
-/// --
-///
 /// Return a task factory for `loop.set_task_factory`, whose tasks run their first step at once.
 ///
 /// Takes what makes the task: a callable with the signature of `Task`, `eager_start` included.

@@ -9,9 +9,6 @@ use super::{Task, current, registry};
 use crate::event_loop::LoopRef;
 use crate::imports;
 
-/// _register_task(task)
-/// --
-///
 /// Show `task`, an object with a task's methods, in `all_tasks()` as long as it lives and is not done.
 #[pyfunction]
 #[pyo3(signature = (task))]
@@ -19,9 +16,6 @@ pub(crate) fn _register_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     imports::REGISTER_TASK.get(task.py())?.call1((task,)).map(drop)
 }
 
-/// _unregister_task(task)
-/// --
-///
 /// Take back `_register_task`.
 #[pyfunction]
 #[pyo3(signature = (task))]
@@ -34,9 +28,6 @@ pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     imports::UNREGISTER_TASK.get(py)?.call1((task,)).map(drop)
 }
 
-/// _enter_task(loop, task)
-/// --
-///
 /// Make `task` the current task of `loop`. Raises `RuntimeError` if there is one.
 #[pyfunction]
 #[pyo3(signature = (r#loop, task))]
@@ -56,9 +47,6 @@ pub(crate) fn _enter_task<'py>(r#loop: Bound<'py, PyAny>, task: Bound<'py, PyAny
     current::swap(py, &home, Some(task)).map(drop)
 }
 
-/// _leave_task(loop, task)
-/// --
-///
 /// End what `_enter_task` began. Raises `RuntimeError` if `task` is not the current task of `loop`.
 #[pyfunction]
 #[pyo3(signature = (r#loop, task))]
@@ -79,9 +67,6 @@ pub(crate) fn _leave_task<'py>(r#loop: Bound<'py, PyAny>, task: Bound<'py, PyAny
     current::swap(py, &home, None).map(drop)
 }
 
-/// _swap_current_task(loop, task)
-/// --
-///
 /// Make `task`, or with `None` none, the current task of `loop`; return the one before, or `None`.
 #[pyfunction]
 #[pyo3(signature = (r#loop, task))]

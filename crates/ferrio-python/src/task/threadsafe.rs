@@ -10,9 +10,6 @@ use crate::ffi::Guarded;
 use crate::future::chain;
 use crate::{error, imports};
 
-/// run_coroutine_threadsafe(coro, loop)
-/// --
-///
 /// Run the coroutine `coro` on `loop`, from another thread than the loop's; return a `concurrent.futures.Future`.
 ///
 /// Cancelling that cancels the task. Raises `TypeError` for what is no coroutine, `RuntimeError` if the loop is closed

@@ -39,9 +39,6 @@ struct State {
     awaiter: Option<Py<PyAny>>,
 }
 
-/// as_completed(fs, *, timeout=None)
-/// --
-///
 /// Run the awaitables `fs` concurrently; return an iterator over them in the order in which they end.
 ///
 /// `async for` yields the futures and tasks that were given, done, and a task for each other awaitable. `for` yields

@@ -104,9 +104,6 @@ impl Finalize for Gathering {
     }
 }
 
-/// gather(*coros_or_futures, return_exceptions=False)
-/// --
-///
 /// Run awaitables concurrently; return a future with the list of their results, in the order of the arguments.
 ///
 /// Coroutines become tasks. With `return_exceptions` an exception stands in the list in place of a result; without it

@@ -7,9 +7,6 @@ use crate::future;
 use crate::future::watch::{self, Ended};
 use crate::task::create;
 
-/// shield(arg)
-/// --
-///
 /// Return a future that ends as the awaitable `arg` does; cancelling it leaves `arg` alone.
 ///
 /// A coroutine becomes a task. What is done already is returned itself. Raises `TypeError` for what can't be awaited

@@ -30,16 +30,13 @@ enum Wait {
     Over,
 }
 
-/// wait(fs, *, timeout=None, return_when=ALL_COMPLETED)
-/// --
-///
 /// Wait for the tasks and futures `fs`; return two sets, of those that are done and of those that are pending.
 ///
 /// Ends when all are done, when the first is (`FIRST_COMPLETED`), when the first failed (`FIRST_EXCEPTION`), or after
 /// `timeout` seconds, without raising. Raises `TypeError` for a coroutine, alone or among `fs`, and `ValueError` for
 /// an empty `fs` or another `return_when` (`asyncio.wait`).
 #[pyfunction]
-#[pyo3(signature = (fs, *, timeout = None, return_when = None), text_signature = "(fs, *, timeout=None, return_when=ALL_COMPLETED)")]
+#[pyo3(signature = (fs, *, timeout = None, return_when = None), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
 pub(crate) fn wait(
     fs: Bound<'_, PyAny>,
     timeout: Option<Py<PyAny>>,
