@@ -25,6 +25,7 @@ ffi::recycle::recycled!(
     handle::TimerHandle,
     operation::Operation,
     task::Task,
+    timeout::Timeout,
 );
 
 #[pymodule]
@@ -89,12 +90,14 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
+        crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
         crate::ffi::recycle::install::<crate::future::Future>(py);
         crate::ffi::recycle::install::<crate::future::FutureIter>(py);
         crate::ffi::recycle::install::<crate::handle::Handle>(py);
         crate::ffi::recycle::install::<crate::handle::TimerHandle>(py);
         crate::ffi::recycle::install::<crate::operation::Operation>(py);
         crate::ffi::recycle::install::<crate::task::Task>(py);
+        crate::ffi::recycle::install::<crate::timeout::Timeout>(py);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

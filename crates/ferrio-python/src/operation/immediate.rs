@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::ffi::{Guarded, coroutine, interpreter};
+use crate::ffi::coroutine::{self, Sent};
+use crate::ffi::slots::Awaitable;
+use crate::ffi::{Guarded, interpreter};
 
 /// The work behind an `await` that never waits: takes the object whose method made it, returns the value.
 pub(crate) type Call = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>;
@@ -63,15 +65,11 @@ impl Immediate {
         slf
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let work = self.work.with(py, |work| match work {
-            Work::Nothing => Work::Nothing,
-            Work::Once(..) | Work::Done => std::mem::replace(work, Work::Done),
-        });
-        match work {
-            Work::Nothing => Ok(None),
-            Work::Once(owner, call) => Err(coroutine::stop_iteration(call(owner.bind(py))?)),
-            Work::Done => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match Self::advance(slf) {
+            Sent::Yielded(value) | Sent::Returned(value) if value.is_none() => Ok(None),
+            Sent::Yielded(value) | Sent::Returned(value) => Err(coroutine::stop_iteration(value)),
+            Sent::Raised(failure) => Err(failure),
         }
     }
 
@@ -88,5 +86,29 @@ impl Immediate {
             Work::Nothing | Work::Done => Work::Done,
         });
         drop(cleared);
+    }
+}
+
+impl Awaitable for Immediate {
+    #[inline]
+    fn begin(_slf: &Bound<'_, Self>) -> PyResult<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
+        let py = slf.py();
+        let work = slf.get().work.with(py, |work| match work {
+            Work::Nothing => Work::Nothing,
+            Work::Once(..) | Work::Done => std::mem::replace(work, Work::Done),
+        });
+        match work {
+            Work::Nothing => Sent::Returned(py.None().into_bound(py)),
+            Work::Once(owner, call) => match call(owner.bind(py)) {
+                Ok(value) => Sent::Returned(value),
+                Err(failure) => Sent::Raised(failure),
+            },
+            Work::Done => Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+        }
     }
 }
