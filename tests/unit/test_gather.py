@@ -98,9 +98,7 @@ def test_return_exceptions(aio, run):
         aio.get_running_loop().call_soon(cancelled.cancel)
         aio.get_running_loop().call_soon(named.cancel, "why")
         error = LookupError("spam")
-        results = await aio.gather(
-            failure(aio, error), cancelled, value_of(aio, 1), named, return_exceptions=True
-        )
+        results = await aio.gather(failure(aio, error), cancelled, value_of(aio, 1), named, return_exceptions=True)
         assert results[0] is error
         assert type(results[1]) is aio.CancelledError and results[1].args == ("",)
         assert results[2] == 1

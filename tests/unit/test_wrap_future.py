@@ -126,7 +126,7 @@ def test_asyncio_future_comes_back_itself(aio, run):
 
 
 def test_what_is_no_future(aio, loop):
-    with pytest.raises(AssertionError, match="concurrent.futures.Future is expected"):
+    with pytest.raises(AssertionError, match=r"concurrent\.futures\.Future is expected"):
         aio.wrap_future(3, loop=loop)
 
 

@@ -289,20 +289,18 @@ fn child_done(outer: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<()
         }
         return Ok(());
     }
-    if !return_exceptions {
-        if let Some(failure) = watch::failure(child)? {
-            let exception = match failure {
-                Failure::Exception(exception) => exception,
-                Failure::Cancelled => watch::cancelled_error(child)?,
-            };
-            let awaiter = outer.get().gathered.with(py, |state| state.awaiter.take());
-            drop(awaiter);
-            native::set_exception(future, exception)?;
-            if all {
-                release(outer);
-            }
-            return Ok(());
+    if !return_exceptions && let Some(failure) = watch::failure(child)? {
+        let exception = match failure {
+            Failure::Exception(exception) => exception,
+            Failure::Cancelled => watch::cancelled_error(child)?,
+        };
+        let awaiter = outer.get().gathered.with(py, |state| state.awaiter.take());
+        drop(awaiter);
+        native::set_exception(future, exception)?;
+        if all {
+            release(outer);
         }
+        return Ok(());
     }
     if all { finish(outer) } else { Ok(()) }
 }

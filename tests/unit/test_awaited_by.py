@@ -1,0 +1,161 @@
+"""`_asyncio_awaited_by`: who awaits a future, as the combinators leave it to call graphs."""
+
+import pytest
+from tests.unit.implementations import failure, forever, since, value_of
+
+from ferrio import _ferrio
+
+
+def waiters(future):
+    """The waiters of a future as a set: none is None or an empty set."""
+    return set(future._asyncio_awaited_by or ())
+
+
+@since(3, 14)
+def test_await(aio, run):
+    async def main():
+        future = aio.Future()
+
+        async def waiting():
+            await future
+
+        tasks = [aio.create_task(waiting()) for _ in range(2)]
+        assert waiters(future) == set()
+        await aio.sleep(0)
+        assert waiters(future) == set(tasks)
+        future.set_result(None)
+        await aio.wait(tasks)
+        assert waiters(future) == set()
+
+    run(main())
+
+
+@since(3, 14)
+def test_gather(aio, run):
+    async def main():
+        children = [aio.Future(), aio.Future()]
+
+        async def waiting():
+            outer.append(aio.gather(*children))
+            await outer[0]
+
+        outer = []
+        task = aio.create_task(waiting())
+        await aio.sleep(0)
+        assert [waiters(child) for child in children] == [{task}, {task}]
+        assert waiters(outer[0]) == {task}
+        children[0].set_result(None)
+        await aio.sleep(0)
+        await aio.sleep(0)
+        assert [waiters(child) for child in children] == [set(), {task}]
+        task.cancel()
+        await aio.wait([task])
+
+    run(main())
+
+
+@since(3, 15)
+def test_children_that_outlive_a_gathering_are_awaited_by_nobody(aio, run):
+    async def main():
+        slow = aio.create_task(forever(aio))
+        with pytest.raises(LookupError):
+            await aio.gather(failure(aio, LookupError()), slow)
+        assert waiters(slow) == set()
+        slow.cancel()
+
+    run(main())
+
+
+@since(3, 14)
+def test_wait(aio, run):
+    async def main():
+        future = aio.Future()
+        task = aio.create_task(aio.wait([future]))
+        await aio.sleep(0)
+        assert waiters(future) == {task}
+        task.cancel()
+        await aio.wait([task])
+        assert waiters(future) == set()
+
+    run(main())
+
+
+@since(3, 15)
+def test_as_completed(aio, run):
+    async def main():
+        future = aio.Future()
+        iterator = aio.as_completed([future])
+        assert waiters(future) == {aio.current_task()}
+        future.set_result(None)
+        assert await anext(iterator) is future
+        assert waiters(future) == set()
+
+    run(main())
+
+
+@since(3, 14)
+def test_shield(aio, run):
+    async def main():
+        inner = aio.Future()
+
+        async def waiting():
+            await aio.shield(inner)
+
+        task = aio.create_task(waiting())
+        await aio.sleep(0)
+        assert waiters(inner) == {task}
+        task.cancel()
+        await aio.wait([task])
+        assert waiters(inner) == set()
+
+    run(main())
+
+
+@since(3, 14)
+def test_python_subclass(aio, run):
+    class Future(aio.Future):
+        def result(self):
+            return super().result()
+
+    async def main():
+        future = Future()
+
+        async def waiting():
+            await aio.gather(future)
+
+        task = aio.create_task(waiting())
+        await aio.sleep(0)
+        assert waiters(future) == {task}
+        future.set_result(None)
+        await task
+
+    run(main())
+
+
+@since(3, 14)
+def test_recorded_by_hand(aio, run):
+    async def main():
+        future, other = aio.Future(), aio.create_task(value_of(aio, 1))
+        aio.future_add_to_awaited_by(future, other)
+        aio.future_add_to_awaited_by(future, aio.current_task())
+        assert waiters(future) == {other, aio.current_task()}
+        aio.future_discard_from_awaited_by(future, other)
+        assert waiters(future) == {aio.current_task()}
+        aio.future_add_to_awaited_by(future, object())
+        aio.future_add_to_awaited_by(object(), other)
+        await other
+
+    run(main())
+
+
+def test_watchers_are_no_waiters_of_their_own():
+    """The objects behind the edges are shown as callbacks, never as waiters."""
+    loop = _ferrio.Loop()
+    future = loop.create_future()
+    future.add_done_callback(print)
+    outer = _ferrio.gather(future)
+    assert future._asyncio_awaited_by is None
+    assert [callback for callback, _context in future._callbacks] == [print, outer]
+    future.remove_done_callback(print)
+    future.cancel()
+    loop.close()
