@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio as standard
 import asyncio.events
+import asyncio.unix_events
 import sys
 import warnings
 from asyncio.events import _get_running_loop
@@ -20,7 +21,9 @@ from typing import Any
 
 from ferrio._loop import EventLoop
 
-_events: Any = asyncio.events  # its private names too, which no stub has
+# Their private names too, which no stub has.
+_events: Any = asyncio.events
+_unix_events: Any = asyncio.unix_events
 
 __all__ = (
     "EventLoopPolicy",
@@ -38,7 +41,7 @@ else:
     # The public names warn there as soon as they are looked up, also for programs that have nothing to do
     # with policies.
     _AbstractEventLoopPolicy = _events._AbstractEventLoopPolicy
-    _DefaultEventLoopPolicy = standard._DefaultEventLoopPolicy
+    _DefaultEventLoopPolicy = _unix_events._DefaultEventLoopPolicy
 
 
 class EventLoopPolicy(_DefaultEventLoopPolicy):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio.base_futures
 import asyncio.coroutines
 import asyncio.tasks
+import gc
 import reprlib
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -74,7 +76,9 @@ class _TasksOfAllLoops(weakref.WeakSet[Any]):
 
 def share_tasks() -> None:
     """Make `asyncio.all_tasks()` see the tasks of ferrio's loops; called when the first loop is made."""
-    for name in ("_scheduled_tasks", "_all_tasks"):
-        tasks = getattr(asyncio.tasks, name, None)
+    known = [getattr(asyncio.tasks, name, None) for name in ("_scheduled_tasks", "_all_tasks")]
+    # From Python 3.14 on the set that counts is the C module's own, which no name leads to.
+    known += gc.get_referents(sys.modules.get("_asyncio"))
+    for tasks in known:
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = _TasksOfAllLoops

@@ -62,7 +62,9 @@ def test_standard_asyncio_with_ferrios_loop_factory():
 
 
 def test_standard_policy_does_not_change_ferrio():
-    standard = asyncio.DefaultEventLoopPolicy if sys.version_info < (3, 14) else asyncio._DefaultEventLoopPolicy
+    standard = (
+        asyncio.DefaultEventLoopPolicy if sys.version_info < (3, 14) else asyncio.unix_events._DefaultEventLoopPolicy
+    )
     set_policy(asyncio, standard())
     assert isinstance(ferrio.run(running_loop()), ferrio.EventLoop)
 
