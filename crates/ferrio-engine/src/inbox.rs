@@ -6,8 +6,11 @@
 //! Invariants: `ITEMS` is set whenever the queue holds an item and the lock is free; whoever sets the first bit beside
 //! `SLEEPING` wakes the loop; no item is dropped under the lock (its drop may run any code, even code that posts).
 
+use std::time::Duration;
+
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, lock};
+use crate::sys;
 
 /// The queue holds items.
 const ITEMS: u32 = 1;
@@ -112,6 +115,19 @@ impl<T> Inbox<T> {
                 false
             }
         }
+    }
+
+    /// Watches for an item or a [`Inbox::wake`] for `time` at most, without sleep; whether one came. For a loop that is
+    /// about to sleep and knows that somebody is about to post: it saves both sides the way through the kernel.
+    pub fn watch(&self, time: Duration) -> bool {
+        let deadline = sys::monotonic_nanos().saturating_add(time.as_nanos() as u64);
+        while self.state.load(Ordering::Acquire) & (ITEMS | WOKEN) == 0 {
+            if sys::monotonic_nanos() >= deadline {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+        true
     }
 
     /// The loop is awake: posts need not wake it.

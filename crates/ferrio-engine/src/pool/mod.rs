@@ -1,9 +1,13 @@
 //! Blocking jobs: a queue, and what its worker threads do.
 //!
 //! The pool makes no threads. [`Pool::submit`] tells the host when one more worker is worth starting, and the host's
-//! thread spends its life in [`Pool::work`], or calls [`Pool::next`] in a loop of its own. Invariants: a job is handed to
-//! exactly one worker or back to the host; no job is dropped or run under the lock; there are never more workers than the
-//! limit allowed when they were asked for.
+//! thread spends its life in [`Pool::work`], or calls [`Pool::next`] in a loop of its own. A host that needs a lock of its
+//! own to run a job (an interpreter's) takes `next` apart: [`Pool::rest`], [`Pool::wait`] without that lock, then
+//! [`Pool::claim`] with it, and [`Pool::more`] for as long as it holds it.
+//!
+//! Invariants: a job is handed to exactly one worker or back to the host; no job is dropped or run under the lock; there
+//! are never more workers than the limit allowed when they were asked for; while a job is queued, some worker is not
+//! parked, or was notified.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -37,12 +41,14 @@ struct State<J> {
     queue: VecDeque<J>,
     /// Workers started, or asked for by `Submit::Spawn`, that did not end.
     workers: usize,
-    /// Workers that wait for a job in [`Pool::next`], spinning or parked.
+    /// Workers that have no job: between [`Pool::rest`] and [`Pool::claim`].
     idle: usize,
+    /// Idle workers that are parked and were not notified. The other idle ones look at the queue before they park.
+    parked: usize,
+    /// Notifications that no parked worker has taken yet.
+    notified: usize,
     /// One of the idle workers spins: it sees a job without being notified.
     spinning: bool,
-    /// Parked workers that were notified and did not come back yet.
-    notified: usize,
     /// How well spinning went: 0 to [`HOPE`].
     hope: u32,
     /// Idle periods since the last one that spun.
@@ -77,8 +83,9 @@ impl<J> Pool<J> {
             queue: VecDeque::new(),
             workers: 0,
             idle: 0,
-            spinning: false,
+            parked: 0,
             notified: 0,
+            spinning: false,
             hope: HOPE,
             unspun: 0,
             limit: limit.max(1),
@@ -107,10 +114,9 @@ impl<J> Pool<J> {
             state.workers += 1;
             return Submit::Spawn;
         }
-        let spinning = usize::from(state.spinning);
-        // Those who spin or were notified look at the queue before they park again.
-        let notify = state.queue.len() > spinning + state.notified && state.idle > spinning + state.notified;
+        let notify = state.parked > 0 && state.queue.len() > state.idle - state.parked;
         if notify {
+            state.parked -= 1;
             state.notified += 1;
         }
         drop(state);
@@ -129,16 +135,34 @@ impl<J> Pool<J> {
 
     /// Waits for a job. `None` ends the worker that asked, which must not ask again.
     pub fn next(&self) -> Option<J> {
+        loop {
+            self.rest();
+            if !self.wait() {
+                return None;
+            }
+            if let Some(job) = self.claim() {
+                return Some(job);
+            }
+        }
+    }
+
+    /// The calling worker has no job and will call [`Pool::wait`]. To be called before the result of its last job can be
+    /// seen: what is submitted in answer then finds the worker idle and needs neither a notification nor another worker.
+    pub fn rest(&self) {
+        lock(&self.state).idle += 1;
+    }
+
+    /// Waits until a job is queued; then the worker must call [`Pool::claim`], soon, and may find that another was quicker.
+    /// `false` ends the worker that asked, which must not ask again.
+    pub fn wait(&self) -> bool {
         let mut state = lock(&self.state);
-        state.idle += 1;
         let mut may_spin = true;
         loop {
             if state.workers > state.limit {
                 break;
             }
-            if let Some(job) = state.queue.pop_front() {
-                state.idle -= 1;
-                return Some(job);
+            if !state.queue.is_empty() {
+                return true;
             }
             if state.closed {
                 break;
@@ -153,13 +177,31 @@ impl<J> Pool<J> {
                 state = lock(&self.state);
                 state.end_spin(seen);
             } else {
-                state = self.job.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.notified = state.notified.saturating_sub(1);
+                state.parked += 1;
+                // A wake-up without a notification is the system's, not ours.
+                while state.notified == 0 {
+                    state = self.job.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                state.notified -= 1;
             }
         }
         state.idle -= 1;
         self.end_worker(state);
-        None
+        false
+    }
+
+    /// Takes a job after [`Pool::wait`] has seen one. `None` if there is none any more: rest again.
+    pub fn claim(&self) -> Option<J> {
+        let mut state = lock(&self.state);
+        let job = state.queue.pop_front();
+        state.idle -= 1;
+        job
+    }
+
+    /// Takes one more job, for a worker that has just finished one and did not rest since; never waits.
+    pub fn more(&self) -> Option<J> {
+        let mut state = lock(&self.state);
+        if state.workers > state.limit { None } else { state.queue.pop_front() }
     }
 
     /// Takes back a worker that [`Submit::Spawn`] counted and that could not be started, or that died in a job.
@@ -189,8 +231,9 @@ impl<J> Pool<J> {
 
     /// Changes the greatest number of workers (at least one). Workers in excess end after their present job.
     pub fn set_limit(&self, limit: usize) {
-        lock(&self.state).limit = limit.max(1);
-        self.wake_all();
+        let mut state = lock(&self.state);
+        state.limit = limit.max(1);
+        self.wake_all(state);
     }
 
     /// Closes the pool and hands back the jobs that no worker has taken. Workers end after their present job.
@@ -199,15 +242,15 @@ impl<J> Pool<J> {
         let mut state = lock(&self.state);
         state.closed = true;
         let jobs = std::mem::take(&mut state.queue);
-        drop(state);
-        self.wake_all();
+        self.wake_all(state);
         jobs.into()
     }
 
     /// Closes the pool; the queued jobs still run, then the workers end.
     pub fn close(&self) {
-        lock(&self.state).closed = true;
-        self.wake_all();
+        let mut state = lock(&self.state);
+        state.closed = true;
+        self.wake_all(state);
     }
 
     /// Waits until no job is queued and no worker is busy (in a closed pool: until all workers ended), at most for
@@ -234,8 +277,10 @@ impl<J> Pool<J> {
         }
     }
 
-    fn wake_all(&self) {
+    fn wake_all(&self, mut state: MutexGuard<'_, State<J>>) {
+        state.notified += std::mem::take(&mut state.parked);
         self.signal.fetch_add(1, Ordering::Release);
+        drop(state);
         self.job.notify_all();
     }
 

@@ -33,6 +33,11 @@ impl Events {
         Self { buffer: Vec::with_capacity(capacity.max(1)) }
     }
 
+    /// Forgets the events of the last wait, for a host that leaves a wait out.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+    }
+
     /// How many events the last wait brought.
     #[inline]
     pub fn len(&self) -> usize {
