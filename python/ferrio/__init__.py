@@ -17,6 +17,7 @@ from ferrio import (
     runners,
     taskgroups,
     tasks,
+    threads,
     timeouts,
     transports,
 )
@@ -34,6 +35,7 @@ from ferrio.queues import *
 from ferrio.runners import *
 from ferrio.taskgroups import *
 from ferrio.tasks import *
+from ferrio.threads import *
 from ferrio.timeouts import *
 from ferrio.transports import *
 
@@ -52,6 +54,7 @@ __all__ = (
     *runners.__all__,
     *taskgroups.__all__,
     *tasks.__all__,
+    *threads.__all__,
     *timeouts.__all__,
     *transports.__all__,
     "Operation",

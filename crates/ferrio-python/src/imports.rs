@@ -83,6 +83,14 @@ pub(crate) static LEAVE_TASK: Import = Import::new("asyncio.tasks", "_leave_task
 pub(crate) static STANDARD_ALL_TASKS: Import = Import::new("asyncio.tasks", "all_tasks");
 pub(crate) static STANDARD_CURRENT_TASK: Import = Import::new("asyncio.tasks", "current_task");
 
+pub(crate) static PARTIAL: Import = Import::new("functools", "partial");
+pub(crate) static THREAD: Import = Import::new("threading", "Thread");
+pub(crate) static THREAD_POOL: Import = Import::new("ferrio.executor", "ThreadPool");
+/// The `async def` function behind `loop.shutdown_default_executor()`.
+pub(crate) static SHUT_DOWN_EXECUTORS: Import = Import::new("ferrio.executor", "shut_down");
+pub(crate) static THREAD_POOL_EXECUTOR: Import = Import::new("concurrent.futures", "ThreadPoolExecutor");
+pub(crate) static PROCESS_POOL_EXECUTOR: Import = Import::new("concurrent.futures", "ProcessPoolExecutor");
+
 /// Fetches what `ferrio.install()` may replace.
 pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
     for import in [

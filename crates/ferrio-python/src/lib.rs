@@ -4,6 +4,7 @@
 
 mod error;
 mod event_loop;
+mod executor;
 mod ffi;
 mod future;
 mod handle;
@@ -34,6 +35,8 @@ mod _ferrio {
 
     #[pymodule_export]
     use crate::event_loop::{_forget_running_loop, Loop};
+    #[pymodule_export]
+    use crate::executor::{_abandon_threads, _refuse_jobs, ThreadPool, to_thread::to_thread};
     #[pymodule_export]
     use crate::future::chain::{chain, copy, wrap};
     #[pymodule_export]

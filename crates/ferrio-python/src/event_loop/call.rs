@@ -189,6 +189,13 @@ fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, method: &str) ->
             "Non-thread-safe operation invoked on an event loop other than the current one",
         ));
     }
+    check_callback(callback, method)
+}
+
+/// Debug mode's check of what is to be called.
+#[cold]
+pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    let py = callback.py();
     let coroutine = imports::IS_COROUTINE.get(py)?.call1((callback,))?.is_truthy()?
         || imports::IS_COROUTINE_FUNCTION.get(py)?.call1((callback,))?.is_truthy()?;
     if coroutine {

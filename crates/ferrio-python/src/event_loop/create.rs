@@ -110,9 +110,4 @@ impl Loop {
     pub(crate) fn makes_plain_tasks(&self, py: Python<'_>) -> bool {
         !self.overrides.create_task() && self.settings.with(py, |settings| settings.task_factory.is_none())
     }
-
-    /// Whether something outside the loop's own queues is at work for it, so that a virtual clock must not jump.
-    pub(super) fn external_work(&self, _py: Python<'_>) -> bool {
-        false
-    }
 }

@@ -1,13 +1,14 @@
 //! `Loop`: the event loop class, in one file a family of methods.
 //!
 //! `run.rs` turns the loop, `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports,
-//! `asyncgens.rs` looks after asynchronous generators. The Python package adds `asyncio.AbstractEventLoop` as a base
+//! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads. The Python package adds `asyncio.AbstractEventLoop` as a base
 //! (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
 
 mod asyncgens;
 mod call;
 mod create;
 mod debug;
+pub(crate) mod executor;
 mod item;
 mod overrides;
 mod reference;
@@ -27,6 +28,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+pub(crate) use self::executor::job_came_back;
 pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
@@ -59,6 +61,9 @@ pub(crate) struct Loop {
     pub(crate) current: Guarded<Current>,
     pub(crate) tasks: Guarded<Registry>,
     settings: Guarded<Settings>,
+    executors: Guarded<executor::Executors>,
+    /// What threads and processes do for the loop.
+    away: executor::Away,
 }
 
 /// What is set rarely and read rarely.
@@ -119,6 +124,8 @@ impl Loop {
                 saved: run::Saved::default(),
                 current_handle: None,
             }),
+            executors: Guarded::new(executor::Executors::default()),
+            away: executor::Away::default(),
         })
     }
 
@@ -164,6 +171,7 @@ impl Loop {
         })?;
         self.current.visit(&visit, |current| visit.call(&current.task))?;
         self.tasks.visit(&visit, |tasks| tasks.traverse(&visit))?;
+        self.executors.visit(&visit, |executors| executors.traverse(&visit))?;
         self.settings.visit(&visit, |settings| {
             visit.call(&settings.exception_handler)?;
             visit.call(&settings.task_factory)?;
@@ -180,6 +188,8 @@ impl Loop {
         drop(tasks);
         let current = self.current.with(py, std::mem::take);
         drop(current);
+        let executors = self.executors.with(py, std::mem::take);
+        drop(executors);
         let settings = self.settings.with(py, |settings| {
             (settings.exception_handler.take(), settings.task_factory.take(), settings.asyncgens.take())
         });
@@ -198,6 +208,11 @@ impl Loop {
     #[inline]
     pub(crate) fn debug(&self) -> bool {
         self.debug.load(Ordering::Relaxed)
+    }
+
+    /// Where other threads post.
+    pub(crate) fn inbox(&self) -> Arc<Inbox<Item>> {
+        self.inbox.clone()
     }
 
     /// Whether `close()` was called.

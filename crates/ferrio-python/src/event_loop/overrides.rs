@@ -14,14 +14,16 @@ const CALL_SOON: u8 = 1;
 const TIMERS: u8 = 2;
 const CREATE_TASK: u8 = 4;
 const CALL_SOON_THREADSAFE: u8 = 8;
+const RUN_IN_EXECUTOR: u8 = 16;
 
-const NAMES: [(&str, u8); 6] = [
+const NAMES: [(&str, u8); 7] = [
     ("call_soon", CALL_SOON),
     ("call_later", TIMERS),
     ("call_at", TIMERS),
     ("time", TIMERS),
     ("create_task", CREATE_TASK),
     ("call_soon_threadsafe", CALL_SOON_THREADSAFE),
+    ("run_in_executor", RUN_IN_EXECUTOR),
 ];
 
 /// One bit a family of methods.
@@ -56,6 +58,12 @@ impl Overrides {
     #[inline]
     pub(crate) fn call_soon_threadsafe(&self) -> bool {
         self.0.load(Ordering::Relaxed) & CALL_SOON_THREADSAFE != 0
+    }
+
+    /// Whether `run_in_executor` is not ours.
+    #[inline]
+    pub(crate) fn run_in_executor(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & RUN_IN_EXECUTOR != 0
     }
 
     /// Notes an attribute set on the instance.

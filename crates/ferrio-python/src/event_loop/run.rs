@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{Loop, debug, running, set_running};
+use super::{Loop, debug, executor, running, set_running};
 use crate::ffi::interpreter;
 use crate::future::callbacks::Callback;
 use crate::future::{self, Future, native};
@@ -181,7 +181,7 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<
             current::retire(native)?;
             py.check_signals()?;
         }
-        let external = state.external_work(py);
+        let external = state.external_work();
         state.engine.with(py, |engine| engine.plan(external))
     };
     let outcome = match plan {
@@ -192,8 +192,7 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<
             if timeout == Wait::Now {
                 state.reactor.wait(events, timeout)
             } else {
-                let reactor = &state.reactor;
-                py.detach(|| reactor.wait(events, timeout))
+                state.sleep(py, events, timeout)
             }
         }
     };
@@ -298,5 +297,5 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let queued = state.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
     let posted = state.inbox.close();
     drop((queued, posted));
-    Ok(())
+    executor::close(native)
 }

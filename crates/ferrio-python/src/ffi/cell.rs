@@ -44,6 +44,11 @@ impl<T> Guarded<T> {
         look(unsafe { &mut *self.value.get() })
     }
 
+    /// The state, for its only owner.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
     /// Shows the state to the garbage collector; a cell in use is skipped, which only delays collection.
     pub(crate) fn visit(
         &self,

@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::Operation;
 use super::sleep::Sleep;
+use crate::executor::to_thread::ToThread;
 use crate::locks::{context, event, lock, semaphore};
 use crate::queues::wait as queue;
 use crate::wait_for::WaitFor;
@@ -63,6 +64,7 @@ pub(crate) enum Kind {
     QueueGet(queue::Get),
     QueuePut(queue::Put),
     QueueJoin(queue::Join),
+    ToThread(ToThread),
     Boxed(Box<dyn Run + Send>),
 }
 
@@ -79,6 +81,7 @@ impl Kind {
             Self::QueueGet(get) => get,
             Self::QueuePut(put) => put,
             Self::QueueJoin(join) => join,
+            Self::ToThread(to_thread) => to_thread,
             Self::Boxed(boxed) => boxed.as_mut(),
         }
     }
@@ -94,6 +97,7 @@ impl Kind {
             Self::QueueGet(get) => get,
             Self::QueuePut(put) => put,
             Self::QueueJoin(join) => join,
+            Self::ToThread(to_thread) => to_thread,
             Self::Boxed(boxed) => boxed.as_ref(),
         }
     }

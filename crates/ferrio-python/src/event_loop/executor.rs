@@ -1,0 +1,397 @@
+//! Blocking calls: `run_in_executor`, the default executor, and how the loop sleeps while calls are out.
+//!
+//! Which executor a call goes to is decided here; what a thread does with it is in `crate::executor`. Invariant: `Away`
+//! counts the calls that are out and will wake the loop, each counted down in the loop's own thread.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ferrio_engine::reactor::{Events, Wait};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Loop, LoopRef, call, running};
+use crate::executor::job::{Call, Job, Target};
+use crate::executor::{self, Shared, ThreadPool};
+use crate::future::{self, chain, watch};
+use crate::imports;
+
+/// For how long a loop watches for a result before it sleeps in the kernel: about what waking it would cost.
+const WATCH: Duration = Duration::from_micros(30);
+
+/// How many vain watches in a row end the watching.
+const HOPE: u32 = 4;
+
+/// When watching has ended, one sleep in so many tries again.
+const UNWATCHED: u32 = 32;
+
+/// The executors of one loop.
+#[derive(Default)]
+pub(crate) struct Executors {
+    /// `_default_executor`.
+    default: Option<Py<PyAny>>,
+    /// The same, if it is a `ferrio.executor.ThreadPool` that nobody overrode.
+    own: Option<Py<ThreadPool>>,
+    /// Who may wait for this thread to let the interpreter go.
+    shared: Option<Arc<Shared>>,
+    /// The `ProcessPoolExecutor` behind `run_in_executor("process", ...)`.
+    process: Option<Py<PyAny>>,
+    /// `shutdown_default_executor()` or `close()` was called.
+    shut_down: bool,
+}
+
+impl Executors {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.default)?;
+        visit.call(&self.own)?;
+        visit.call(&self.process)
+    }
+}
+
+/// What is out of the loop's hands and will come back through the inbox.
+#[derive(Default)]
+pub(crate) struct Away {
+    /// Calls that are out.
+    calls: AtomicUsize,
+    /// Vain watches in a row.
+    vain: AtomicU32,
+    /// Sleeps since the last watch.
+    unwatched: AtomicU32,
+}
+
+#[pymethods]
+impl Loop {
+    /// Call `func(*args)` in an executor; return a future of its result.
+    ///
+    /// Takes any `concurrent.futures.Executor`; `None` or "thread" is the default executor, threads of the loop's own
+    /// unless `set_default_executor` was called; "process" a process pool that is kept for the loop. Raises
+    /// `RuntimeError` on a closed loop and after `shutdown_default_executor`.
+    #[pyo3(signature = (executor, func, *args))]
+    fn run_in_executor<'py>(
+        slf: &Bound<'py, Self>,
+        executor: Option<Bound<'py, PyAny>>,
+        func: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().require_open()?;
+        if slf.get().debug() {
+            call::check_callback(&func, "run_in_executor")?;
+        }
+        let executor = match executor {
+            None => default_executor(slf)?,
+            Some(given) => match given.cast::<PyString>() {
+                Ok(name) => named_executor(slf, name)?,
+                Err(_) => given,
+            },
+        };
+        if let Some(pool) = own_of(slf, &executor) {
+            let py = slf.py();
+            let future = future::create(py, LoopRef::Native(slf.clone().unbind()))?;
+            let call =
+                Call { function: func.unbind(), arguments: args.unbind(), keywords: None, context: None };
+            let target = Target::Future(future.clone().unbind(), slf.get().inbox());
+            submit(slf, &pool, Job::new(call), target)?;
+            return Ok(future.into_any());
+        }
+        run_elsewhere(slf, &executor, func, &args)
+    }
+
+    /// Set the executor of `run_in_executor(None, ...)` and `to_thread`.
+    ///
+    /// Takes a `concurrent.futures.ThreadPoolExecutor` or a `ferrio.executor.ThreadPool`. Raises `TypeError` for
+    /// anything else.
+    #[pyo3(signature = (executor, /))]
+    fn set_default_executor(&self, executor: Bound<'_, PyAny>) -> PyResult<()> {
+        if !executor.is_instance_of::<ThreadPool>()
+            && !executor.is_instance(imports::THREAD_POOL_EXECUTOR.get(executor.py())?)?
+        {
+            return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));
+        }
+        set_default(self, executor.py(), Some(&executor))
+    }
+
+    /// Shut the default executor down and wait for its threads, at most `timeout` seconds (`None`: without limit).
+    ///
+    /// Warns (`RuntimeWarning`) if they need longer. `run_in_executor(None, ...)` raises `RuntimeError` afterwards.
+    #[pyo3(signature = (timeout = None))]
+    fn shutdown_default_executor<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::SHUT_DOWN_EXECUTORS.get(slf.py())?.call1((slf, timeout))
+    }
+
+    /// The default executor, `None` until one is set or needed.
+    #[getter]
+    fn _default_executor(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.executors.with(py, |executors| executors.default.as_ref().map(|executor| executor.clone_ref(py)))
+    }
+
+    #[setter(_default_executor)]
+    fn replace_default_executor(&self, py: Python<'_>, executor: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        set_default(self, py, executor.as_ref())
+    }
+
+    /// Whether the default executor takes no more calls.
+    #[getter]
+    fn _executor_shutdown_called(&self, py: Python<'_>) -> bool {
+        self.executors.with(py, |executors| executors.shut_down)
+    }
+
+    #[setter(_executor_shutdown_called)]
+    fn note_executor_shutdown(&self, py: Python<'_>, called: bool) {
+        self.executors.with(py, |executors| executors.shut_down = called);
+    }
+
+    /// The executors that `shutdown_default_executor()` has to wait for.
+    fn _executors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let (default, process) = self.executors.with(py, |executors| {
+            let other =
+                |executor: &Option<Py<PyAny>>| executor.as_ref().map(|executor| executor.clone_ref(py));
+            (other(&executors.default), other(&executors.process))
+        });
+        PyTuple::new(py, default.into_iter().chain(process).collect::<Vec<_>>())
+    }
+
+    /// A call is out that will wake the loop: a virtual clock stands still until `_work_came_back()`.
+    fn _work_is_out(&self) {
+        self.away.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The call is back.
+    fn _work_came_back(&self) {
+        self.count_down();
+    }
+}
+
+impl Loop {
+    /// Whether something outside the loop's own queues is at work for it, so that a virtual clock must not jump.
+    pub(super) fn external_work(&self) -> bool {
+        self.away.calls.load(Ordering::Relaxed) > 0
+    }
+
+    fn count_down(&self) {
+        let count = self.away.calls.load(Ordering::Relaxed);
+        // A forked child may have forgotten its parent's calls.
+        self.away.calls.store(count.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// Waits for events without the interpreter. While calls are out it first watches for a result, if that has paid
+    /// lately: a short call is back before the kernel has put the thread to sleep and woken it again.
+    pub(super) fn sleep(&self, py: Python<'_>, events: &mut Events, timeout: Wait) -> io::Result<()> {
+        let reactor = &self.reactor;
+        if !self.external_work() {
+            return py.detach(|| reactor.wait(events, timeout));
+        }
+        let shared = self.executors.with(py, |executors| executors.shared.clone());
+        py.detach(|| {
+            if let Some(shared) = &shared {
+                shared.let_go();
+            }
+            if self.watch(timeout) {
+                events.clear();
+                return Ok(());
+            }
+            reactor.wait(events, timeout)
+        })
+    }
+
+    /// Watches the inbox; whether something is there, or the loop should not sleep for another reason.
+    fn watch(&self, timeout: Wait) -> bool {
+        let away = &self.away;
+        if away.vain.load(Ordering::Relaxed) >= HOPE {
+            let unwatched = away.unwatched.load(Ordering::Relaxed) + 1;
+            away.unwatched.store(unwatched % UNWATCHED, Ordering::Relaxed);
+            if unwatched < UNWATCHED {
+                return false;
+            }
+        }
+        let time = match timeout {
+            Wait::Now => return false,
+            Wait::Until(time) => time.min(watch_time()),
+            Wait::Forever => watch_time(),
+        };
+        if time.is_zero() {
+            return false;
+        }
+        // Awake as far as others are concerned: who posts now need not write to the wake fd.
+        self.inbox.finish_sleep();
+        if self.inbox.watch(time) {
+            away.vain.store(0, Ordering::Relaxed);
+            return true;
+        }
+        let vain = away.vain.load(Ordering::Relaxed);
+        away.vain.store((vain + 1).min(HOPE), Ordering::Relaxed);
+        !self.inbox.prepare_sleep()
+    }
+}
+
+/// `WATCH`, or zero where there is one CPU only: who watches there keeps the other from working.
+fn watch_time() -> Duration {
+    static TIME: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
+    *TIME.get_or_init(|| {
+        let alone = thread::available_parallelism().is_ok_and(|count| count.get() == 1);
+        if alone { Duration::ZERO } else { WATCH }
+    })
+}
+
+/// Called in the loop's thread, by what a finished call has posted.
+#[inline]
+pub(crate) fn job_came_back(py: Python<'_>) {
+    if let Some(native) = running(py) {
+        native.get().count_down();
+    }
+}
+
+/// The pool that `to_thread` may use without a Python call; `None` if the default executor is another one.
+///
+/// Raises `RuntimeError` on a closed loop and after `shutdown_default_executor`.
+pub(crate) fn own_pool<'py>(native: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py, ThreadPool>>> {
+    if native.get().overrides().run_in_executor() {
+        return Ok(None);
+    }
+    native.get().require_open()?;
+    let executor = default_executor(native)?;
+    Ok(own_of(native, &executor))
+}
+
+/// Gives a job to a pool of ours on behalf of the loop.
+pub(crate) fn submit(
+    native: &Bound<'_, Loop>,
+    pool: &Bound<'_, ThreadPool>,
+    job: Arc<Job>,
+    target: Target,
+) -> PyResult<()> {
+    executor::submit(pool, executor::job::Entry { job, target }, native.get().runs_here())?;
+    native.get()._work_is_out();
+    Ok(())
+}
+
+/// `close()`: the executors take no more calls; nobody waits for them.
+pub(super) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let (default, process) = native.get().executors.with(py, |executors| {
+        executors.shut_down = true;
+        (std::mem::take(&mut executors.default), std::mem::take(&mut executors.process))
+    });
+    let (own, shared) =
+        native.get().executors.with(py, |executors| (executors.own.take(), executors.shared.take()));
+    drop((own, shared));
+    for executor in default.into_iter().chain(process) {
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "wait"), false)?;
+        executor.bind(py).call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
+    }
+    Ok(())
+}
+
+/// The default executor, made now if there is none. Raises `RuntimeError` after its shutdown.
+fn default_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    let (shut_down, default) = native.get().executors.with(py, |executors| {
+        (executors.shut_down, executors.default.as_ref().map(|executor| executor.bind(py).clone()))
+    });
+    if shut_down {
+        return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+    }
+    if let Some(default) = default {
+        return Ok(default);
+    }
+    let made = imports::THREAD_POOL.get(py)?.call0()?;
+    set_default(native.get(), py, Some(&made))?;
+    Ok(made)
+}
+
+fn set_default(native: &Loop, py: Python<'_>, executor: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    // A subclass may have a `submit` of its own.
+    let own = match executor {
+        Some(executor) if executor.is_instance_of::<ThreadPool>() => {
+            let plain = executor.get_type().is(imports::THREAD_POOL.get(py)?);
+            if plain { Some(executor.cast::<ThreadPool>()?) } else { None }
+        }
+        _ => None,
+    };
+    let shared = own.map(|own| own.get().usable(py));
+    let own = own.map(|own| own.clone().unbind());
+    let default = executor.map(|executor| executor.clone().unbind());
+    let old = native.executors.with(py, |executors| {
+        (
+            std::mem::replace(&mut executors.default, default),
+            std::mem::replace(&mut executors.own, own),
+            std::mem::replace(&mut executors.shared, shared),
+        )
+    });
+    drop(old);
+    Ok(())
+}
+
+/// `executor` as the loop's own pool, if it is that.
+fn own_of<'py>(native: &Bound<'py, Loop>, executor: &Bound<'py, PyAny>) -> Option<Bound<'py, ThreadPool>> {
+    let py = native.py();
+    native.get().executors.with(py, |executors| match &executors.own {
+        Some(own) if own.as_ptr() == executor.as_ptr() => Some(own.bind(py).clone()),
+        _ => None,
+    })
+}
+
+fn named_executor<'py>(
+    native: &Bound<'py, Loop>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match &*name.to_string_lossy() {
+        "thread" => default_executor(native),
+        "process" => process_executor(native),
+        _ => Err(PyValueError::new_err(format!(
+            "there is no executor named {}: use \"thread\", \"process\", None for the default executor, or a \
+             concurrent.futures.Executor",
+            name.repr()?
+        ))),
+    }
+}
+
+fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    let (shut_down, known) = native.get().executors.with(py, |executors| {
+        (executors.shut_down, executors.process.as_ref().map(|executor| executor.bind(py).clone()))
+    });
+    if shut_down {
+        return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+    }
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let made = imports::PROCESS_POOL_EXECUTOR.get(py)?.call0()?;
+    let entry = made.clone().unbind();
+    native.get().executors.with(py, |executors| executors.process = Some(entry));
+    Ok(made)
+}
+
+/// An executor of another make: `wrap_future(executor.submit(func, *args), loop=self)`.
+fn run_elsewhere<'py>(
+    native: &Bound<'py, Loop>,
+    executor: &Bound<'py, PyAny>,
+    function: Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    let mut all = vec![function];
+    all.extend(arguments.iter());
+    let submitted = executor.call_method1(intern!(py, "submit"), PyTuple::new(py, all)?)?;
+    let wrapped = chain::wrap(&submitted, Some(native.as_any()))?;
+    if future::isfuture(&wrapped)? {
+        native.get()._work_is_out();
+        watch::watch(&wrapped, native.as_any(), elsewhere_done)?;
+    }
+    Ok(wrapped)
+}
+
+fn elsewhere_done(native: &Bound<'_, PyAny>, _done: &Bound<'_, PyAny>) -> PyResult<()> {
+    native.cast::<Loop>()?.get().count_down();
+    Ok(())
+}

@@ -1,0 +1,132 @@
+"""`ThreadPool`: the threads of a ferrio loop, as a `concurrent.futures.Executor`.
+
+The pool itself is native; what it needs of Python is here: the executor's methods, which run when a program calls them
+(`loop.run_in_executor` and `to_thread` go past them), and what happens at a fork and at exit.
+
+Invariant: no thread of a pool outlives the interpreter. Idle threads end when it begins to exit, busy ones after what
+they do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any, Self
+
+from ferrio import _ferrio
+
+__all__ = ("ThreadPool",)
+
+_pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
+
+
+class ThreadPool(_ferrio.ThreadPool, Executor):
+    """Threads that call functions, started when they are needed; the default executor of a ferrio loop.
+
+    `max_workers`: the greatest number of threads, without it `min(32, CPUs + 4)`; the attribute can be set later, too.
+    `thread_name_prefix`: what the threads' names begin with. `queued` tells how many calls wait for a thread, `running`
+    which functions run right now. Meaning and methods are those of `concurrent.futures.ThreadPoolExecutor`.
+    """
+
+    def __new__(cls, max_workers: int | None = None, thread_name_prefix: str = "asyncio") -> Self:
+        if max_workers is None:
+            count = getattr(os, "process_cpu_count", os.cpu_count)
+            max_workers = min(32, (count() or 1) + 4)
+        return super().__new__(cls, max_workers, thread_name_prefix)
+
+    def __init__(self, max_workers: int | None = None, thread_name_prefix: str = "asyncio") -> None:
+        _pools.add(self)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Queues the call `fn(*args, **kwargs)` and returns a `concurrent.futures.Future` of its result.
+
+        Raises `RuntimeError` after the shutdown.
+        """
+        future: Future[Any] = Future()
+        self._submit(future, fn, args, kwargs)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more calls. Those that are queued still run, unless `cancel_futures` cancels them.
+
+        With `wait` it returns when all threads have ended.
+        """
+        self._close(cancel_futures)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+
+async def shut_down(loop: Any, timeout: float | None) -> None:
+    """Shuts the executors of `loop` down and waits for them; the body of `loop.shutdown_default_executor()`."""
+    loop._executor_shutdown_called = True
+    executors = loop._executors()
+    if not executors:
+        return
+    finished = loop.create_future()
+    loop._work_is_out()
+    thread = threading.Thread(target=_join, args=(loop, executors, finished))
+    thread.start()
+    timer = None if timeout is None else loop.call_later(timeout, _end, finished, False)
+    try:
+        in_time = await finished
+    finally:
+        if timer is not None:
+            timer.cancel()
+    if in_time:
+        thread.join()
+        return
+    busy = [function for executor in executors for function in getattr(executor, "running", ())]
+    still = f" Still running: {', '.join(map(repr, busy))}." if busy else ""
+    warnings.warn(
+        f"The executor did not finishing joining its threads within {timeout} seconds.{still}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    for executor in executors:
+        executor.shutdown(wait=False)
+
+
+def _join(loop: Any, executors: tuple[Executor, ...], finished: Any) -> None:
+    """Waits for the executors, in a thread of its own, and tells the loop."""
+    failure = None
+    try:
+        for executor in executors:
+            executor.shutdown(wait=True)
+    except Exception as error:
+        failure = error
+    try:
+        loop.call_soon_threadsafe(_joined, loop, finished, failure)
+    except RuntimeError:
+        # The loop was closed: nobody waits any more.
+        if not loop.is_closed():
+            raise
+
+
+def _joined(loop: Any, finished: Any, failure: Exception | None) -> None:
+    loop._work_came_back()
+    if failure is None:
+        _end(finished, True)
+    elif not finished.done():
+        finished.set_exception(failure)
+
+
+def _end(finished: Any, in_time: bool) -> None:
+    if not finished.done():
+        finished.set_result(in_time)
+
+
+def _end_all() -> None:
+    """Lets the threads of all pools end; the interpreter joins them after this."""
+    _ferrio._refuse_jobs()
+    for pool in list(_pools):
+        pool.shutdown(wait=False)
+
+
+# Called before the interpreter joins its threads, as it has to be: `atexit` comes after that.
+threading._register_atexit(_end_all)  # type: ignore[attr-defined]
+os.register_at_fork(after_in_child=_ferrio._abandon_threads)

@@ -1,0 +1,208 @@
+"""`call_soon_threadsafe` from other threads: order, wake-ups, the ends of the loop; on asyncio and on ferrio."""
+
+import asyncio
+import contextvars
+import threading
+
+import pytest
+
+import ferrio
+
+variable = contextvars.ContextVar("variable", default="unset")
+
+
+@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
+def aio(request):
+    """The implementation under test."""
+    return request.param
+
+
+def in_thread(function):
+    """Runs a function in a thread to its end, and raises what it raised."""
+    failures = []
+
+    def call():
+        try:
+            function()
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    for failure in failures:
+        raise failure
+
+
+def test_wakes_a_loop_that_sleeps(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        future = loop.create_future()
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(future.set_result, 42))
+        thread.start()
+        result = await future
+        thread.join()
+        return result
+
+    assert aio.run(main()) == 42
+
+
+def test_each_of_many_wake_ups_arrives(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        done, ping, ran = loop.create_future(), threading.Semaphore(0), []
+
+        def ping_pong():
+            for number in range(500):
+                loop.call_soon_threadsafe(lambda number=number: (ran.append(number), ping.release()))
+                # The loop is asleep again, or about to be, when the next one comes.
+                ping.acquire()
+            loop.call_soon_threadsafe(done.set_result, None)
+
+        thread = threading.Thread(target=ping_pong)
+        thread.start()
+        await done
+        thread.join()
+        return ran
+
+    assert aio.run(main()) == list(range(500))
+
+
+def test_bursts_of_several_threads_keep_each_thread_s_order(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        ran, done = {}, loop.create_future()
+
+        def finish(left):
+            left.pop()
+            if not left:
+                done.set_result(None)
+
+        left = [1, 2, 3]
+
+        def post(name):
+            for number in range(2_000):
+                loop.call_soon_threadsafe(ran.setdefault(name, []).append, number)
+            loop.call_soon_threadsafe(finish, left)
+
+        threads = [threading.Thread(target=post, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        await done
+        for thread in threads:
+            thread.join()
+        return ran
+
+    assert aio.run(main()) == {name: list(range(2_000)) for name in "abc"}
+
+
+def test_before_the_loop_runs(aio):
+    loop = aio.new_event_loop()
+    ran = []
+    in_thread(lambda: loop.call_soon_threadsafe(ran.append, 1))
+    loop.call_soon(ran.append, 2)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert ran == [1, 2]
+
+
+def test_stop_from_a_thread(aio):
+    loop = aio.new_event_loop()
+    thread = threading.Thread(target=loop.call_soon_threadsafe, args=(loop.stop,))
+    loop.call_soon(thread.start)
+    loop.run_forever()
+    thread.join()
+    loop.close()
+
+
+def test_closed_loop(aio):
+    loop = aio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        in_thread(lambda: loop.call_soon_threadsafe(print))
+
+
+def test_handle_can_be_cancelled(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        ran = []
+        handle = loop.call_soon_threadsafe(ran.append, 1)
+        handle.cancel()
+        await aio.sleep(0)
+        await aio.sleep(0)
+        return ran
+
+    assert aio.run(main()) == []
+
+
+def test_context(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        seen, done = [], loop.create_future()
+        given = contextvars.copy_context()
+        given.run(variable.set, "given")
+
+        def post():
+            variable.set("the thread's")
+            loop.call_soon_threadsafe(lambda: seen.append(variable.get()))
+            loop.call_soon_threadsafe(lambda: seen.append(variable.get()), context=given)
+            loop.call_soon_threadsafe(done.set_result, None)
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        await done
+        thread.join()
+        return seen
+
+    assert aio.run(main()) == ["the thread's", "given"]
+
+
+def test_callback_that_fails_is_reported_and_the_loop_goes_on(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        reports, done = [], loop.create_future()
+        loop.set_exception_handler(lambda loop, context: reports.append(context["exception"]))
+
+        def post():
+            loop.call_soon_threadsafe(divmod, 1, 0)
+            loop.call_soon_threadsafe(done.set_result, None)
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        await done
+        thread.join()
+        return reports
+
+    assert [type(report) for report in aio.run(main())] == [ZeroDivisionError]
+
+
+def test_debug_mode_checks_the_callback(aio):
+    async def main():
+        with pytest.raises(TypeError, match=r"a callable object was expected by call_soon_threadsafe\(\), got 42"):
+            aio.get_running_loop().call_soon_threadsafe(42)
+
+    aio.run(main(), debug=True)
+
+
+def test_loop_closed_while_threads_post(aio):
+    for _ in range(20):
+        loop = aio.new_event_loop()
+        started, closed = threading.Event(), []
+
+        def post(loop=loop, started=started, closed=closed):
+            try:
+                while True:
+                    loop.call_soon_threadsafe(int)
+                    started.set()
+            except RuntimeError as error:
+                closed.append(str(error))
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        started.wait()
+        loop.call_soon_threadsafe(loop.stop)
+        loop.run_forever()
+        loop.close()
+        thread.join()
+        assert closed == ["Event loop is closed"]
