@@ -27,7 +27,8 @@ help: ## what there is
 	@echo "and python3 on PATH is taken."
 
 python:
-	@test -n "$(PYTHON)" || exit 1
+	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
+	"$$python" -c '' || { echo "PYTHON=$$python does not run; say the path of a CPython >= 3.11" >&2; exit 1; }
 
 run: python ## the main job
 	@$(DEVELOP)
