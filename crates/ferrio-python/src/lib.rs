@@ -94,6 +94,12 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
+        crate::ffi::slots::install::<crate::future::Future>(py);
+        crate::ffi::slots::install::<crate::task::Task>(py);
+        crate::ffi::fastcall::install::<crate::event_loop::call::CallSoon>(py)?;
+        crate::ffi::fastcall::install::<crate::event_loop::call::CallSoonThreadsafe>(py)?;
+        crate::ffi::fastcall::install::<crate::event_loop::call::CallLater>(py)?;
+        crate::ffi::fastcall::install::<crate::event_loop::call::CallAt>(py)?;
         crate::ffi::recycle::install::<crate::future::Future>(py);
         crate::ffi::recycle::install::<crate::future::FutureIter>(py);
         crate::ffi::recycle::install::<crate::handle::Handle>(py);

@@ -4,12 +4,15 @@ use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
+use std::ffi::CStr;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyFloatMethods, PyTuple};
 
 use super::{Item, Loop, LoopRef};
+use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::{context, interpreter};
-use crate::handle::{Handle, TimerHandle, timer};
+use crate::handle::{Args, Handle, TimerHandle, timer};
 use crate::imports;
 
 #[pymethods]
@@ -23,12 +26,10 @@ impl Loop {
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Py<Handle>> {
+    ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
-        let handle = make_handle(slf, callback, args, context, "call_soon")?;
-        // Not thread-safe by its contract, so no look at which thread this is.
-        let item = Item::Handle(handle.clone_ref(py));
-        slf.get().engine.with(py, |engine| engine.ready.push(item));
+        let handle = make_handle(slf, callback, Args::from_tuple(args), context, "call_soon")?;
+        slf.get().push(py, Item::Handle(handle.clone().unbind()))?;
         Ok(handle)
     }
 
@@ -41,10 +42,10 @@ impl Loop {
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Py<Handle>> {
+    ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
-        let handle = make_handle(slf, callback, args, context, "call_soon_threadsafe")?;
-        slf.get().push(py, Item::Handle(handle.clone_ref(py)))?;
+        let handle = make_handle(slf, callback, Args::from_tuple(args), context, "call_soon_threadsafe")?;
+        slf.get().push(py, Item::Handle(handle.clone().unbind()))?;
         Ok(handle)
     }
 
@@ -60,20 +61,7 @@ impl Loop {
         args: Bound<'py, PyTuple>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let delay = seconds(&delay, "delay must not be None", "delay")?;
-        let native = slf.get();
-        if !native.overrides.timers() {
-            native.require_open()?;
-            let deadline = native.deadline_after(py, delay);
-            let when = seconds_from_nanos(deadline);
-            return schedule(slf, (when, None), deadline, callback, args, context).map(Bound::into_any);
-        }
-        let now: f64 = slf.call_method0(intern!(py, "time"))?.extract()?;
-        let mut all = vec![(now + delay).into_pyobject(py)?.into_any(), callback];
-        all.extend(args.iter());
-        let keywords = crate::task::given(py, &[("context", context.as_ref())])?;
-        slf.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&keywords))
+        call_after(slf, &delay, callback, Args::from_tuple(args), context)
     }
 
     /// Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.
@@ -87,16 +75,154 @@ impl Loop {
         args: Bound<'py, PyTuple>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, TimerHandle>> {
-        let time = seconds(&when, "when cannot be None", "when")?;
-        slf.get().require_open()?;
-        let deadline = nanos_from_seconds(time).ok_or_else(|| not_a_number("when"))?;
-        schedule(slf, (time, timer::given(&when)), deadline, callback, args, context)
+        call_at_time(slf, &when, callback, Args::from_tuple(args), context)
     }
 
     /// Return the time of the loop's clock in seconds, `time.monotonic()`'s unless the clock is virtual.
     fn time(&self, py: Python<'_>) -> f64 {
         seconds_from_nanos(self.now(py))
     }
+}
+
+/// `call_soon`, by the quick way in.
+pub(crate) struct CallSoon;
+
+impl FastMethod for CallSoon {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_soon";
+    const DOC: &'static CStr = c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
+Call `callback(*args)` in the next turn, in `context` or a copy of the current one; return a `Handle`.\n\n\
+Raises `RuntimeError` on a closed loop; in debug mode also when called from another thread.";
+
+    #[inline]
+    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (callback, args, context) = callback_of(arguments, 0, "call_soon", "")?;
+        let handle = make_handle(slf, callback, args, context, "call_soon")?;
+        // Not thread-safe by its contract, so no look at which thread this is.
+        let item = Item::Handle(handle.clone().unbind());
+        slf.get().engine.with(slf.py(), |engine| engine.ready.push(item));
+        Ok(handle.into_any())
+    }
+}
+
+/// `call_later`, by the quick way in.
+pub(crate) struct CallLater;
+
+impl FastMethod for CallLater {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_later";
+    const DOC: &'static CStr = c"call_later($self, delay, callback, /, *args, context=None)\n--\n\n\
+Call `callback(*args)` after `delay` seconds, never earlier; return a `TimerHandle`.\n\n\
+A negative delay means as soon as possible. Raises `TypeError` for what is no number, `ValueError` for a NaN,\n\
+`RuntimeError` on a closed loop.";
+
+    #[inline]
+    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (callback, args, context) = callback_of(arguments, 1, "call_later", "delay")?;
+        call_after(slf, &arguments.get(0), callback, args, context)
+    }
+}
+
+/// `call_at`, by the quick way in.
+pub(crate) struct CallAt;
+
+impl FastMethod for CallAt {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_at";
+    const DOC: &'static CStr = c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.\n\n\
+Raises `TypeError` for what is no number, `ValueError` for a NaN, `RuntimeError` on a closed loop.";
+
+    #[inline]
+    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (callback, args, context) = callback_of(arguments, 1, "call_at", "when")?;
+        call_at_time(slf, &arguments.get(0), callback, args, context).map(Bound::into_any)
+    }
+}
+
+/// `call_soon_threadsafe`, by the quick way in.
+pub(crate) struct CallSoonThreadsafe;
+
+impl FastMethod for CallSoonThreadsafe {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_soon_threadsafe";
+    const DOC: &'static CStr = c"call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n\
+As `call_soon`, from any thread; wakes the loop if it sleeps.\n\nRaises `RuntimeError` on a closed loop.";
+
+    #[inline]
+    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (callback, args, context) = callback_of(arguments, 0, "call_soon_threadsafe", "")?;
+        let handle = make_handle(slf, callback, args, context, "call_soon_threadsafe")?;
+        slf.get().push(slf.py(), Item::Handle(handle.clone().unbind()))?;
+        Ok(handle.into_any())
+    }
+}
+
+/// Callback, arguments and context of a call `method([first, ]callback, *args, context=None)`; `place` is the callback's.
+#[inline]
+fn callback_of<'py>(
+    arguments: &Arguments<'_, 'py>,
+    place: usize,
+    method: &str,
+    first: &str,
+) -> PyResult<(Bound<'py, PyAny>, Args, Option<Bound<'py, PyAny>>)> {
+    let given = arguments.positional();
+    if given <= place {
+        let missing =
+            if given < place { format!("'{first}' and 'callback'") } else { "'callback'".to_owned() };
+        return Err(PyTypeError::new_err(format!(
+            "{method}() missing required positional argument: {missing}"
+        )));
+    }
+    let args = match given - place {
+        1 => Args::None,
+        2 => Args::One(arguments.get(place + 1).unbind()),
+        _ => Args::Tuple(arguments.tuple_from(place + 1)?.unbind()),
+    };
+    Ok((arguments.get(place), args, arguments.only_keyword(method, "context")?))
+}
+
+/// `call_later`: by `call_at` where a subclass has its own clock.
+#[inline]
+fn call_after<'py>(
+    native: &Bound<'py, Loop>,
+    delay: &Bound<'py, PyAny>,
+    callback: Bound<'py, PyAny>,
+    args: Args,
+    context: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    let delay = seconds(delay, "delay must not be None", "delay")?;
+    let state = native.get();
+    if !state.overrides.timers() {
+        state.require_open()?;
+        let deadline = state.deadline_after(py, delay);
+        let when = seconds_from_nanos(deadline);
+        return schedule(native, (when, None), deadline, callback, args, context).map(Bound::into_any);
+    }
+    let now: f64 = native.call_method0(intern!(py, "time"))?.extract()?;
+    let mut all = vec![(now + delay).into_pyobject(py)?.into_any(), callback];
+    match args {
+        Args::None => {}
+        Args::One(argument) => all.push(argument.into_bound(py)),
+        Args::Tuple(args) => all.extend(args.bind(py).iter()),
+    }
+    let keywords = crate::task::given(py, &[("context", context.as_ref())])?;
+    native.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&keywords))
+}
+
+#[inline]
+fn call_at_time<'py>(
+    native: &Bound<'py, Loop>,
+    when: &Bound<'py, PyAny>,
+    callback: Bound<'py, PyAny>,
+    args: Args,
+    context: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, TimerHandle>> {
+    let time = seconds(when, "when cannot be None", "when")?;
+    native.get().require_open()?;
+    let deadline = nanos_from_seconds(time).ok_or_else(|| not_a_number("when"))?;
+    schedule(native, (time, timer::given(when)), deadline, callback, args, context)
 }
 
 impl Loop {
@@ -136,10 +262,10 @@ impl Loop {
 fn make_handle<'py>(
     native: &Bound<'py, Loop>,
     callback: Bound<'py, PyAny>,
-    args: Bound<'py, PyTuple>,
+    args: Args,
     given: Option<Bound<'py, PyAny>>,
     method: &'static str,
-) -> PyResult<Py<Handle>> {
+) -> PyResult<Bound<'py, Handle>> {
     let py = native.py();
     let state = native.get();
     state.require_open()?;
@@ -149,7 +275,7 @@ fn make_handle<'py>(
     }
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
-    Py::new(py, Handle::build(py, home, callback, args, context, debug)?)
+    Bound::new(py, Handle::build(py, home, callback, args, context, debug)?)
 }
 
 #[inline]
@@ -158,7 +284,7 @@ fn schedule<'py>(
     when: (f64, Option<Py<PyAny>>),
     deadline: Nanos,
     callback: Bound<'py, PyAny>,
-    args: Bound<'py, PyTuple>,
+    args: Args,
     given: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, TimerHandle>> {
     let py = native.py();

@@ -5,7 +5,7 @@
 //! (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
 
 mod asyncgens;
-mod call;
+pub(crate) mod call;
 mod create;
 mod debug;
 pub(crate) mod executor;

@@ -42,6 +42,15 @@ impl LoopRef {
         }
     }
 
+    /// Lets go of it while attached, which spares a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        match self {
+            Self::Native(native) => native.drop_ref(py),
+            Self::Foreign(foreign) => foreign.drop_ref(py),
+        }
+    }
+
     /// Whether `other` is the same loop.
     #[inline]
     pub(crate) fn is(&self, other: &LoopRef) -> bool {

@@ -35,3 +35,10 @@ pub(crate) fn set_attribute(
     let outcome = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) };
     if outcome == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
 }
+
+/// Whether the caller's reference to `object` is the only one.
+#[inline]
+pub(crate) fn is_unshared(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: attached, `object` is a live reference.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}

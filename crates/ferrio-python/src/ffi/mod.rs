@@ -7,6 +7,7 @@
 pub(crate) mod cell;
 pub(crate) mod context;
 pub(crate) mod coroutine;
+pub(crate) mod fastcall;
 pub(crate) mod finalize;
 pub(crate) mod interpreter;
 pub(crate) mod names;

@@ -5,7 +5,10 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Future, native};
+use crate::ffi::coroutine::Sent;
+use crate::ffi::slots::Awaitable;
 use crate::ffi::{Guarded, coroutine};
+use crate::task::Task;
 
 /// The iterator behind `Future.__await__`. `None` once it has ended.
 #[pyclass(frozen, module = "ferrio._ferrio")]
@@ -94,5 +97,44 @@ impl FutureIter {
 
     fn __clear__(&self, py: Python<'_>) {
         self.close(py);
+    }
+}
+
+/// The interpreter's own `await` needs no iterator beside the future: the future is asked again when it is resumed.
+///
+/// `Future.__await__()` called by name, and `iter(future)`, give a `FutureIter` as ever.
+impl Awaitable for Future {
+    #[inline]
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let known = slf.get().state.with(slf.py(), |state| state.event_loop.is_some());
+        if known { Ok(()) } else { Err(super::not_initialized("Future")) }
+    }
+
+    #[inline]
+    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
+        let py = slf.py();
+        let pending = slf.get().state.with(py, |state| {
+            state.blocking = matches!(state.outcome, super::Outcome::Pending);
+            state.blocking
+        });
+        if pending {
+            return Sent::Yielded(slf.as_any().clone());
+        }
+        match native::result(slf) {
+            Ok(value) => Sent::Returned(value.into_bound(py)),
+            Err(failure) => Sent::Raised(failure),
+        }
+    }
+}
+
+impl Awaitable for Task {
+    #[inline]
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Future::begin(slf.as_super())
+    }
+
+    #[inline]
+    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
+        Future::advance(slf.as_super())
     }
 }

@@ -159,13 +159,15 @@ pub(crate) fn finish(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<(
     match finished {
         Ok(callbacks) => {
             use super::callbacks::Callbacks;
-            match callbacks {
+            let scheduled = match callbacks {
                 Callbacks::None => Ok(()),
                 Callbacks::One(callback) => callback.schedule(py, &event_loop, future),
                 Callbacks::Many(all) => {
                     all.into_iter().try_for_each(|callback| callback.schedule(py, &event_loop, future))
                 }
-            }
+            };
+            event_loop.release(py);
+            scheduled
         }
         Err(_refused) => {
             let word = future.get().state.with(py, |state| state.outcome.word());

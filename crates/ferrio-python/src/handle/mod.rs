@@ -44,10 +44,18 @@ struct Call {
 }
 
 /// The arguments; the one of an internal call needs no tuple until somebody looks.
-enum Args {
+pub(crate) enum Args {
     Tuple(Py<PyTuple>),
     One(Py<PyAny>),
     None,
+}
+
+impl Args {
+    /// The arguments in `tuple`.
+    #[inline]
+    pub(crate) fn from_tuple(tuple: Bound<'_, PyTuple>) -> Self {
+        if tuple.is_empty() { Self::None } else { Self::Tuple(tuple.unbind()) }
+    }
 }
 
 impl Call {
@@ -86,7 +94,7 @@ impl Handle {
         let context = context::given_or_copy(py, context)?;
         let event_loop = LoopRef::new(&r#loop);
         let debug = event_loop.debug(py)?;
-        Self::build(py, event_loop, callback, args, context, debug)
+        Self::build(py, event_loop, callback, Args::from_tuple(args), context, debug)
     }
 
     /// Return the `contextvars.Context` that the callback runs in.
@@ -204,7 +212,7 @@ impl Handle {
         py: Python<'_>,
         event_loop: LoopRef,
         callback: Bound<'_, PyAny>,
-        args: Bound<'_, PyTuple>,
+        args: Args,
         context: Bound<'_, PyAny>,
         debug: bool,
     ) -> PyResult<Self> {
@@ -214,7 +222,6 @@ impl Handle {
         } else {
             None
         };
-        let args = if args.is_empty() { Args::None } else { Args::Tuple(args.unbind()) };
         let call = Some(Call { callback: callback.unbind(), args });
         let state = State { event_loop, context: context.unbind(), call, cancelled: false, debug };
         Ok(Self { state: Guarded::new(state) })
@@ -299,7 +306,7 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
         None,
     }
     let py = handle.py();
-    if handle.get_refcnt() == 1 {
+    if interpreter::is_unshared(handle.as_any()) {
         return run_unobserved(handle);
     }
     let taken = handle.get().state.with(py, |state| {

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::{Handle, cancel, repr_info};
+use super::{Args, Handle, cancel, repr_info};
 use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::{Guarded, context, interpreter};
 use crate::imports;
@@ -42,7 +42,7 @@ impl TimerHandle {
         let context = context::given_or_copy(py, context)?;
         let event_loop = LoopRef::new(&r#loop);
         let debug = event_loop.debug(py)?;
-        let base = Handle::build(py, event_loop, callback, args, context, debug)?;
+        let base = Handle::build(py, event_loop, callback, Args::from_tuple(args), context, debug)?;
         let this = Self { when: when.extract()?, given: given(&when), key: Guarded::new(None) };
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }
@@ -144,7 +144,7 @@ impl TimerHandle {
         when: f64,
         given: Option<Py<PyAny>>,
         callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
+        args: Args,
         context: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let debug = event_loop.get().debug();

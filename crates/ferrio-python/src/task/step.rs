@@ -35,7 +35,9 @@ pub(crate) fn step_in_current_context(task: &Bound<'_, Task>) -> PyResult<()> {
     current::enter(py, &event_loop, task)?;
     let sent = resume(task, thrown);
     current::leave(py, &event_loop, task)?;
-    settle(task, &event_loop, sent)
+    let settled = settle(task, &event_loop, sent);
+    event_loop.release(py);
+    settled
 }
 
 /// The first step of an eager task: inside the running step of another, whose place it takes meanwhile.
