@@ -221,6 +221,12 @@ def test_pipe():
     assert from_pipe("for number in range(2):\n    number") == (0, "0\n1\n", "")
 
 
+def test_closed_input():
+    command = f'exec "{sys.executable}" -m ferrio <&-'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_pipe_goes_on_after_an_error():
     status, out, err = from_pipe("1 / 0\nprint('still here')\n")
     assert (status, out) == (0, "still here\n")

@@ -37,6 +37,8 @@ _Outcome = concurrent.futures.Future[BaseException | None]
 
 def interact() -> Any:
     """Runs the prompt on standard input until its end or `exit()`. Returns the exit status."""
+    if sys.stdin is None:  # closed: an input that is at its end
+        return 0
     main = types.ModuleType("__main__")
     main.__dict__.update(asyncio=ferrio, ferrio=ferrio, __builtins__=__builtins__)
     before = sys.modules["__main__"]
