@@ -20,6 +20,7 @@ PYTHON_CLASSES = {
     "_standard._TasksOfAllLoops": "what asyncio.all_tasks() of the standard library looks into",
     "cli.options.Options": "the command line",
     "cli.repl.Prompt": "the prompt",
+    "executor.ThreadPool": "the executor's methods; the loop's own calls go past them",
     "graph.FrameCallGraphEntry": "what a call graph is made of, built when one asks for it",
     "graph.FutureCallGraph": "what a call graph is made of, built when one asks for it",
     "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
@@ -29,6 +30,7 @@ PYTHON_COROUTINES = {
     "_standard.await_it": "the coroutine that CPython's ensure_future makes of an awaitable",
     "_standard.close_asyncgens": "once a loop, at its end",
     "cli.repl._finish": "once a line of the prompt",
+    "executor.shut_down": "once a loop, at its end",
     "runners._wait_for_it": "once a program, for run() of an awaitable",
 }
 
