@@ -21,6 +21,11 @@ RATIO_WIDTH = 14
 PEER_WIDTH = 14
 
 
+def new_row(name: str, judged: str | None, n: int, names: list[str]) -> dict:
+    """Return a row without figures."""
+    return {"name": name, "judged": judged, "n": n, "results": {each: {"wall": [], "cpu": []} for each in names}}
+
+
 def best(row: dict, name: str, clock: str) -> float | None:
     """Return the best round of an implementation in nanoseconds an operation; None if it has none."""
     figures = row["results"].get(name, {}).get(clock)

@@ -3,8 +3,9 @@
 This file holds the command: which scenarios, how many rounds, in which order.  The scenarios live in
 `scenarios/`, the processes in `worker.py` and `workers.py`, ratios and tables in `report.py`.
 
-Invariant: a round runs every implementation of a scenario before the next round begins (A B C, A B C, ...),
-so that what else the machine does hits all of them alike.
+Invariant: the implementations of a scenario run one right after the other (A B C, and again A B C in the next
+round), so that what else the machine does hits all of them alike.  Each round has new processes: where memory
+happens to lie makes a process faster or slower for as long as it lives.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import os
 import platform
 import re
 import sys
+import time
 from pathlib import Path
 
 import report
@@ -68,17 +70,18 @@ def main() -> int:
         parser.error(f"--rounds: {rounds} rounds measure nothing; give 1 or more")
     version = workers.python_version(options.python)
     names = workers.chosen_names(parser, options.impls, version)
-    pool = workers.start_workers(options.python, names, options.cpus)
     workers.leave_cpus(options.cpus)
-    facts = describe(options, version, rounds, pool)
-    print(preface(facts))
+    share = SHARE_QUICK if options.quick else 1.0
+    rows = [report.new_row(each.name, each.judged, each.count(share), names) for each in chosen]
     try:
-        rows = run_all(chosen, pool, rounds, SHARE_QUICK if options.quick else 1.0, version)
+        for turn in range(1, rounds + 1):
+            pool = workers.start_workers(options.python, names, options.cpus)
+            if turn == 1:
+                facts = describe(options, version, rounds, pool)
+                print(preface(facts), flush=True)
+            run_round(f"round {turn} of {rounds}", chosen, rows, pool, share)
     except KeyboardInterrupt:
         return 130
-    finally:
-        for worker in pool.values():
-            worker.stop()
     conclude(rows, names, version)
     if options.json:
         save(options.json, json.dumps(facts | summary(rows, names, version), indent=1) + "\n")
@@ -100,41 +103,35 @@ def choose(parser, pattern: str) -> list[scenarios.Scenario]:
     return chosen
 
 
-def run_all(chosen, pool, rounds: int, share: float, version: tuple[int, int]) -> list[dict]:
-    """Measure every scenario; prints each row of wall time when it is done, and returns the rows."""
-    print("\nWall time, ns an operation, best/median")
-    print(report.heading(list(pool)), flush=True)
-    rows = []
-    for number, scenario in enumerate(chosen, 1):
-        row = measure(scenario, pool, rounds, share, f"[{number}/{len(chosen)}]")
-        rows.append(row)
-        print(report.line(row, list(pool), "wall", version), flush=True)
-    return rows
+def run_round(title: str, chosen: list[scenarios.Scenario], rows: list[dict], pool, share: float) -> None:
+    """Measure every scenario once on each worker of `pool`, add the figures to `rows`, and stop the workers."""
+    started = time.monotonic()
+    try:
+        for number, (scenario, row) in enumerate(zip(chosen, rows, strict=True), 1):
+            for name, worker in pool.items():
+                if "error" not in row["results"][name]:
+                    progress(f"{title}: {number}/{len(chosen)} {scenario.name}, {name}")
+                    measure(scenario, row, name, worker, scenario.count(share * SHARE_WARM))
+    finally:
+        progress("")
+        for worker in pool.values():
+            worker.stop()
+    print(f"{title}: {time.monotonic() - started:.0f} s", flush=True)
 
 
-def measure(scenario: scenarios.Scenario, pool, rounds: int, share: float, place: str) -> dict:
-    """Return the row of one scenario: a short run to warm each implementation, then the rounds."""
-    row = {"name": scenario.name, "judged": scenario.judged, "n": scenario.count(share), "results": {}}
-    results = row["results"]
-    for turn in range(rounds + 1):
-        for name, worker in pool.items():
-            result = results.setdefault(name, {"wall": [], "cpu": []})
-            if "error" in result:
-                continue
-            progress(f"{place} {scenario.name}: {f'round {turn} of {rounds}' if turn else 'warming'}, {name}")
-            n = row["n"] if turn else scenario.count(share * SHARE_WARM)
-            try:
-                reply = worker.ask({"measure": "scenario", "scenario": scenario.name, "n": n}, LIMIT)
-            except workers.MeasureFailed as error:
-                results[name] = {"error": str(error)}
-                continue
-            if reply["operations"] != n:
-                results[name] = {"error": f"{name}: {reply['operations']} operations where {n} were asked for"}
-            elif turn:
-                result["wall"].append(reply["wall_ns"] / n)
-                result["cpu"].append(reply["cpu_ns"] / n)
-    progress("")
-    return row
+def measure(scenario: scenarios.Scenario, row: dict, name: str, worker: workers.Worker, warm: int) -> None:
+    """Run a scenario on a worker, first with count `warm`, which isn't counted; adds the figures to `row`."""
+    for n in (warm, row["n"]):
+        try:
+            reply = worker.ask({"measure": "scenario", "scenario": scenario.name, "n": n}, LIMIT)
+        except workers.MeasureFailed as error:
+            row["results"][name] = {"error": str(error)}
+            return
+        if reply["operations"] != n:
+            row["results"][name] = {"error": f"{name}: did {reply['operations']} operations, not {n}"}
+            return
+    row["results"][name]["wall"].append(reply["wall_ns"] / n)
+    row["results"][name]["cpu"].append(reply["cpu_ns"] / n)
 
 
 def progress(text: str) -> None:
@@ -144,13 +141,14 @@ def progress(text: str) -> None:
 
 
 def conclude(rows: list[dict], names: list[str], version: tuple[int, int]) -> None:
-    """Print the table of CPU time, the means, what failed, and what misses its target."""
+    """Print the tables of wall and CPU time, the means, what failed, and what misses its target."""
+    for title, clock in (("Wall time", "wall"), ("CPU time of the whole process, threads included", "cpu")):
+        print(f"\n{title}, ns an operation, best/median")
+        print(report.heading(names))
+        for row in rows:
+            print(report.line(row, names, clock, version))
     if report.ours(names):
         print(report.means_line(rows, names))
-    print("\nCPU time of the whole process, threads included, ns an operation, best/median")
-    print(report.heading(names))
-    for row in rows:
-        print(report.line(row, names, "cpu", version))
     failed = report.failures(rows)
     if failed:
         print("\nFailed (--json has the whole errors):\n  " + "\n  ".join(failed))
