@@ -29,6 +29,7 @@ class Adapter:
         utils.run_briefly = run_briefly
         utils.TestCase.close_loop = staticmethod(self._close_loop)
         _patch_loggers_by_name()
+        _detach_child_watchers(implementation.standard)
 
     def module(self, module: types.ModuleType) -> None:
         """Adapts the classes of one imported test module."""
@@ -114,6 +115,17 @@ def run_briefly(loop):
         loop.run_until_complete(task)
     finally:
         coroutine.close()
+
+
+def _detach_child_watchers(standard):
+    """Lets child watchers be set without a signal handler of the loop: some tests that have no child set one.
+
+    asyncio dropped them in 3.14. A loop that waits for its children itself never asks them.
+    """
+    for name in ("SafeChildWatcher", "FastChildWatcher"):
+        watcher = getattr(standard, name, None) if sys.version_info < (3, 14) else None
+        if watcher is not None:
+            watcher.attach_loop = lambda self, loop: None
 
 
 def _patch_loggers_by_name():

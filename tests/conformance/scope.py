@@ -1,4 +1,4 @@
-"""Which tests run within one process: no descriptor, socket, signal or child of the program's own.
+"""Which tests run within one process: no descriptor, socket, stream, signal or child of the program's own.
 
 `run.py --scope in-process` chooses these. A list of modules, less what is named here; it decides nothing about what a
 test says (classify.py) or whether it may fail (expectations.py).
@@ -29,6 +29,7 @@ _OUTSIDE = re.compile(
     r"add_fds|add_signal|bidirectional|connect_|create_|datagram|read_|reader|remove_fds|server|signal|ssl|subprocess|"
     r"unclosed_pipe|write_|writer).*"
     r"|test_events\.TestServer\..*"
+    r"|test_pep492\.StreamReaderTests\..*"
 )
 
 
