@@ -81,6 +81,15 @@ pub struct Engine<T> {
     unclocked: usize,
     /// With a virtual clock: the last look at the descriptors brought no work, so time may jump.
     looked: bool,
+    /// With a virtual clock: since when (by the system's clock) jobs that are out keep it at the time it shows.
+    held: Option<Held>,
+}
+
+/// A virtual clock that stands still for jobs.
+#[derive(Copy, Clone, Debug)]
+struct Held {
+    at: Nanos,
+    since: Nanos,
 }
 
 impl<T> Engine<T> {
@@ -104,6 +113,7 @@ impl<T> Engine<T> {
             skipping_since: 0,
             unclocked: 0,
             looked: false,
+            held: None,
         })
     }
 
@@ -154,7 +164,8 @@ impl<T> Engine<T> {
     /// Says how the turn ends. After it, wait as it says, then call [`Engine::finish_wait`].
     ///
     /// `external_work`: jobs are out that will post to the inbox (threads, child processes). A virtual clock stands still
-    /// while they are.
+    /// while they are, but not for longer than the system's clock takes to the next deadline: a job may itself wait for
+    /// what a timer does.
     #[inline]
     pub fn plan(&mut self, external_work: bool) -> Plan {
         self.finish_wait(); // in case that an exception kept the host from it
@@ -212,12 +223,10 @@ impl<T> Engine<T> {
 
     fn plan_idle(&mut self, external_work: bool) -> Plan {
         let wait = match self.timers.next_deadline() {
-            Some(deadline) if self.clock.is_virtual() => {
-                if !external_work {
-                    return self.plan_jump(deadline);
-                }
-                Wait::Forever
-            }
+            Some(deadline) if self.clock.is_virtual() => match self.left_for_jobs(deadline, external_work) {
+                0 => return self.plan_jump(deadline),
+                left => Wait::Until(Duration::from_nanos(left)),
+            },
             Some(deadline) => match deadline.saturating_sub(self.clock.now()) {
                 0 => return self.plan_busy(),
                 left => Wait::Until(Duration::from_nanos(left)),
@@ -229,6 +238,21 @@ impl<T> Engine<T> {
         }
         self.planned = Planned::Sleep;
         Plan::Sleep(wait)
+    }
+
+    /// With a virtual clock: for how long it still stands still before it jumps to `deadline`.
+    fn left_for_jobs(&mut self, deadline: Nanos, external_work: bool) -> Nanos {
+        if !external_work {
+            self.held = None;
+            return 0;
+        }
+        let (at, now) = (self.clock.now(), Clock::monotonic().now());
+        let since = match self.held {
+            Some(held) if held.at == at => held.since,
+            _ => now,
+        };
+        self.held = Some(Held { at, since });
+        deadline.saturating_sub(at).saturating_sub(now.saturating_sub(since))
     }
 
     /// With a virtual clock and all quiet: looks at the descriptors once, then moves the clock to the next deadline.

@@ -173,7 +173,9 @@ fn virtual_time_waits_for_jobs_and_descriptors() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
     engine.timers.insert(5_000, 1);
     assert_eq!(batch(&mut engine), []);
-    assert_eq!(engine.plan(true), Plan::Sleep(Wait::Forever), "a job is out");
+    let Plan::Sleep(Wait::Until(left)) = engine.plan(true) else { panic!("a job is out") };
+    assert!(left.as_nanos() <= 4_000);
+    assert_eq!(engine.clock.now(), 1_000);
     engine.finish_wait();
 
     let (ours, mut theirs) = UnixStream::pair()?;
@@ -189,6 +191,24 @@ fn virtual_time_waits_for_jobs_and_descriptors() -> io::Result<()> {
     assert_eq!(engine.plan(false), Plan::Skip);
     assert_eq!(engine.clock.now(), 5_000);
     assert_eq!(batch(&mut engine), [1]);
+    Ok(())
+}
+
+#[test]
+fn virtual_time_does_not_wait_for_jobs_longer_than_real_time_would() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    engine.timers.insert(2_001_000, 1);
+    engine.timers.insert(4_001_000, 2);
+    for deadline in [2_001_000, 4_001_000] {
+        let begun = Clock::monotonic().now();
+        // Woken again and again, as by jobs that come back: what has passed counts.
+        while let Plan::Sleep(Wait::Until(_)) = engine.plan(true) {
+            engine.finish_wait();
+        }
+        assert_eq!(engine.clock.now(), deadline);
+        assert!(Clock::monotonic().now() - begun >= 2_000_000);
+        assert_eq!(batch(&mut engine).len(), 1);
+    }
     Ok(())
 }
 

@@ -159,7 +159,7 @@ impl Loop {
         PyTuple::new(py, default.into_iter().chain(process).collect::<Vec<_>>())
     }
 
-    /// A call is out that will wake the loop: a virtual clock stands still until `_work_came_back()`.
+    /// A call is out that will wake the loop: a virtual clock doesn't jump until `_work_came_back()`.
     fn _work_is_out(&self) {
         self.away.calls.fetch_add(1, Ordering::Relaxed);
     }
