@@ -5,7 +5,7 @@ import gc
 import weakref
 
 import pytest
-from tests.unit.implementations import Turns, failure, forever, value_of
+from tests.unit.implementations import Turns, failure, forever, since, value_of
 
 import ferrio
 
@@ -15,8 +15,15 @@ def test_all_completed(aio, run):
         tasks = [aio.create_task(value_of(aio, number, number)) for number in range(4)]
         done, pending = await aio.wait(tasks)
         assert (done, pending) == (set(tasks), set())
-        done, pending = await aio.wait(task for task in tasks)
-        assert (done, pending) == (set(tasks), set())
+
+    run(main())
+
+
+@since(3, 12)
+def test_generator_of_futures(aio, run):
+    async def main():
+        tasks = [aio.create_task(value_of(aio, number, number)) for number in range(4)]
+        assert await aio.wait(task for task in tasks) == (set(tasks), set())
 
     run(main())
 

@@ -9,38 +9,51 @@ use std::cell::{Cell, UnsafeCell};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+/// What goes on in a cell.
+///
+/// The first is what zeroed memory says: CPython 3.11 may run the collector when an object is allocated and tracked but
+/// not yet written (it makes the instance's dictionary in between), and then there is nothing to look at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Use {
+    Unwritten = 0,
+    Idle,
+    Busy,
+}
+
 /// A value guarded by the interpreter lock.
 pub(crate) struct Guarded<T> {
-    busy: Cell<bool>,
+    usage: Cell<Use>,
     value: UnsafeCell<T>,
 }
 
 // SAFETY: `with` needs a `Python` token and `visit` a `PyVisit`, so with a GIL only one thread at a time reaches
-// `busy` and `value`; should the closure let the GIL go, `busy` turns the other thread's look into a panic. The module
+// `usage` and `value`; should the closure let the GIL go, `usage` turns the other thread's look into a panic. The module
 // declares that it uses the GIL, so a free-threaded build keeps it on while ferrio is loaded.
 unsafe impl<T: Send> Sync for Guarded<T> {}
 
-struct Release<'a>(&'a Cell<bool>);
+struct Release<'a>(&'a Cell<Use>);
 
 impl Drop for Release<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.set(Use::Idle);
     }
 }
 
 impl<T> Guarded<T> {
     /// A cell that holds `value`.
     pub(crate) const fn new(value: T) -> Self {
-        Self { busy: Cell::new(false), value: UnsafeCell::new(value) }
+        Self { usage: Cell::new(Use::Idle), value: UnsafeCell::new(value) }
     }
 
     /// Runs `look` on the state and returns what it returns. Panics if a look is under way already.
     #[inline]
     pub(crate) fn with<R>(&self, _py: Python<'_>, look: impl FnOnce(&mut T) -> R) -> R {
-        assert!(!self.busy.replace(true), "a ferrio object was entered again while its state was in use");
-        let _release = Release(&self.busy);
-        // SAFETY: `busy` was false, so no other reference to the value is alive (see the impl of Sync).
+        let before = self.usage.replace(Use::Busy);
+        assert!(before == Use::Idle, "a ferrio object was entered again while its state was in use");
+        let _release = Release(&self.usage);
+        // SAFETY: the cell was idle, so no other reference to the value is alive (see the impl of Sync).
         look(unsafe { &mut *self.value.get() })
     }
 
@@ -55,10 +68,10 @@ impl<T> Guarded<T> {
         _visit: &PyVisit<'_>,
         look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
     ) -> Result<(), PyTraverseError> {
-        if self.busy.get() {
+        if self.usage.get() != Use::Idle {
             return Ok(());
         }
-        // SAFETY: the collector runs attached and alone; `busy` is false, so nothing holds a reference.
+        // SAFETY: the collector runs attached and alone; the cell is idle, so it was written and nothing holds a reference.
         look(unsafe { &*self.value.get() })
     }
 }
@@ -68,27 +81,27 @@ impl<T> Guarded<T> {
 /// Where `Guarded` is for short looks, this is for a state machine that calls out while it runs: a second entry is
 /// refused instead of a panic.
 pub(crate) struct Exclusive<T> {
-    busy: Cell<bool>,
+    usage: Cell<Use>,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: as for `Guarded`; `busy` stays set while the closure runs, whichever thread gets the interpreter meanwhile.
+// SAFETY: as for `Guarded`; `usage` stays busy while the closure runs, whichever thread gets the interpreter meanwhile.
 unsafe impl<T: Send> Sync for Exclusive<T> {}
 
 impl<T> Exclusive<T> {
     /// A cell that holds `value`.
     pub(crate) const fn new(value: T) -> Self {
-        Self { busy: Cell::new(false), value: UnsafeCell::new(value) }
+        Self { usage: Cell::new(Use::Idle), value: UnsafeCell::new(value) }
     }
 
     /// Runs `work` on the value, or returns `None` if somebody works on it already.
     #[inline]
     pub(crate) fn enter<R>(&self, _py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if self.busy.replace(true) {
+        if self.usage.replace(Use::Busy) != Use::Idle {
             return None;
         }
-        let _release = Release(&self.busy);
-        // SAFETY: `busy` was false, so no other reference to the value is alive.
+        let _release = Release(&self.usage);
+        // SAFETY: the cell was idle, so no other reference to the value is alive.
         Some(work(unsafe { &mut *self.value.get() }))
     }
 
@@ -98,10 +111,10 @@ impl<T> Exclusive<T> {
         _visit: &PyVisit<'_>,
         look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
     ) -> Result<(), PyTraverseError> {
-        if self.busy.get() {
+        if self.usage.get() != Use::Idle {
             return Ok(());
         }
-        // SAFETY: the collector runs attached and alone; `busy` is false, so nothing holds a reference.
+        // SAFETY: the collector runs attached and alone; the cell is idle, so it was written and nothing holds a reference.
         look(unsafe { &*self.value.get() })
     }
 }

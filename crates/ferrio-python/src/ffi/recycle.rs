@@ -45,12 +45,19 @@ unsafe extern "C" fn tp_alloc<T: Recycle>(
 ) -> *mut ffi::PyObject {
     // SAFETY: attached (CPython's call); the list is ours alone for the length of `pop`. A block in it was an instance
     // of exactly this class (see `tp_free`), so its size is right; PyObject_Init gives it a type and one reference as
-    // PyType_GenericAlloc would, and PyO3 writes every field before anything can look at it.
+    // PyType_GenericAlloc would, and PyO3 writes every field before anything can look at it. On 3.11 the collector can
+    // (see `cell::Use`), and finds zeroes there, `tp_basicsize` bytes long, as in new memory.
     unsafe {
         let blocks = T::blocks();
         if class == blocks.class.load(Ordering::Relaxed)
             && let Some(block) = (*blocks.list.get()).pop()
         {
+            #[cfg(not(Py_3_12))]
+            {
+                let head = size_of::<ffi::PyObject>();
+                let size = usize::try_from((*class).tp_basicsize).expect("a class has a size");
+                ptr::write_bytes(block.cast::<u8>().add(head), 0, size - head);
+            }
             ffi::PyObject_Init(block, class);
             ffi::PyObject_GC_Track(block.cast());
             return block;

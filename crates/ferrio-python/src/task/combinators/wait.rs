@@ -10,6 +10,7 @@ use crate::event_loop::{self, Item, LoopRef};
 use crate::ffi::Guarded;
 use crate::future::isfuture;
 use crate::future::watch::{self, Failure};
+use crate::imports;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
 use crate::task::Task;
@@ -93,7 +94,9 @@ impl Run for Wait {
 
 /// Checks the arguments, in asyncio's order.
 fn until(return_when: &Bound<'_, PyAny>, fs: &Bound<'_, PyAny>) -> PyResult<Until> {
-    if isfuture(fs)? || is_coroutine(fs)? {
+    // Python 3.11 takes a generator for a coroutine; here it is what yields the futures.
+    let generator = fs.is_instance(imports::GENERATOR_TYPE.get(fs.py())?)?;
+    if isfuture(fs)? || !generator && is_coroutine(fs)? {
         return Err(PyTypeError::new_err(format!("expect a list of futures, not {}", fs.get_type().name()?)));
     }
     if !fs.is_truthy()? {
