@@ -7,7 +7,7 @@ use pyo3::intern;
 use std::ffi::CStr;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyFloatMethods, PyTuple};
+use pyo3::types::{PyFloat, PyFloatMethods, PyInt, PyTuple};
 
 use super::{Item, Loop, LoopRef};
 use crate::ffi::fastcall::{Arguments, FastMethod};
@@ -248,8 +248,9 @@ impl Loop {
     /// Takes a timer back; one that has fired or gone is nothing.
     #[inline]
     pub(crate) fn forget_timer(&self, py: Python<'_>, key: TimerKey) {
-        let item = self.engine.with(py, |engine| engine.timers.cancel(key));
-        drop(item);
+        if let Some(item) = self.engine.with(py, |engine| engine.timers.cancel(key)) {
+            item.release(py);
+        }
     }
 
     /// Whether the timer still waits.
@@ -297,10 +298,6 @@ fn schedule<'py>(
     let item = Item::Handle(timer.as_super().clone().unbind());
     let key = state.engine.with(py, |engine| engine.timers.insert(deadline, item));
     timer.get().scheduled(py, key);
-    if !state.runs_here() && state.is_running() {
-        // Another thread's loop may sleep past this deadline.
-        state.inbox.wake();
-    }
     Ok(timer)
 }
 
@@ -342,6 +339,11 @@ fn seconds(given: &Bound<'_, PyAny>, if_none: &'static str, name: &str) -> PyRes
     let seconds = match given.cast_exact::<PyFloat>() {
         Ok(seconds) => seconds.value(),
         Err(_) if given.is_none() => return Err(PyTypeError::new_err(if_none)),
+        // A whole number, without the float object that a conversion would make.
+        Err(_) if given.is_exact_instance_of::<PyInt>() => match given.extract::<i32>() {
+            Ok(seconds) => f64::from(seconds),
+            Err(_) => given.extract::<f64>()?,
+        },
         Err(_) => given.extract::<f64>().map_err(|_| {
             let class = given.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
             PyTypeError::new_err(format!("{name} must be a number of seconds, not {class}"))

@@ -292,8 +292,10 @@ pub(crate) fn cancel(handle: &Bound<'_, Handle>) -> PyResult<()> {
         let look = handle.repr()?.to_string();
         handle.get().state.with(py, |state| state.debug.get_or_insert_default().repr = Some(look));
     }
-    let call = handle.get().state.with(py, |state| state.call.take());
-    drop(call);
+    event_loop.release(py);
+    if let Some(call) = handle.get().state.with(py, |state| state.call.take()) {
+        call.drop_ref(py);
+    }
     Ok(())
 }
 

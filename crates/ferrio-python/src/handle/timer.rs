@@ -60,9 +60,11 @@ impl TimerHandle {
         let py = slf.py();
         let base = slf.as_super();
         if let Some(key) = slf.get().key.with(py, Option::take) {
-            if let LoopRef::Native(native) = base.get().event_loop(py) {
+            let home = base.get().event_loop(py);
+            if let LoopRef::Native(native) = &home {
                 native.get().forget_timer(py, key);
             }
+            home.release(py);
         } else if !base.get().cancelled(py) {
             if let LoopRef::Foreign(foreign) = base.get().event_loop(py) {
                 foreign.bind(py).call_method1(intern!(py, "_timer_handle_cancelled"), (slf,))?;
