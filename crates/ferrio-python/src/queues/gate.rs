@@ -19,6 +19,8 @@ pub(super) struct Gate {
     owner: AtomicU64,
     /// How often the owner has entered.
     depth: AtomicU64,
+    /// How many threads wait outside; written with the interpreter attached.
+    waiting: AtomicU64,
     mutex: Mutex<()>,
     left: Condvar,
 }
@@ -39,11 +41,13 @@ impl Gate {
                 self.depth.fetch_add(1, Ordering::Relaxed);
                 return Inside { gate: self };
             }
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             py.detach(|| {
                 let guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
                 let still = |(): &mut ()| self.owner.load(Ordering::Acquire) != 0;
                 drop(self.left.wait_while(guard, still).unwrap_or_else(PoisonError::into_inner));
             });
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -53,9 +57,11 @@ impl Drop for Inside<'_> {
         if self.gate.depth.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;
         }
-        let guard = self.gate.mutex.lock().unwrap_or_else(PoisonError::into_inner);
         self.gate.owner.store(0, Ordering::Release);
-        drop(guard);
-        self.gate.left.notify_one();
+        if self.gate.waiting.load(Ordering::Relaxed) > 0 {
+            // With the mutex, so that nobody is between the look at the owner and the wait.
+            drop(self.gate.mutex.lock().unwrap_or_else(PoisonError::into_inner));
+            self.gate.left.notify_one();
+        }
     }
 }

@@ -1,13 +1,14 @@
-//! `Queue` and its relatives (asyncio's page "Queues"): the class, and what it does without waiting.
+//! `Queue` and its relatives (asyncio's page "Queues"): the class.
 //!
-//! `store.rs` keeps the items, `wait.rs` has the operations behind `get`, `put` and `join`, `ordered.rs` the classes
-//! with another order, `overrides.rs` knows which methods a Python subclass replaced, `gate.rs` keeps threads apart
+//! `store.rs` keeps the items, `nowait.rs` has what goes without waiting, `wait.rs` the operations behind `get`, `put`
+//! and `join`, `ordered.rs` the classes with another order, `overrides.rs` knows which methods a Python subclass replaced, `gate.rs` keeps threads apart
 //! while Python code runs inside a queue.
 //!
 //! Invariants: an item goes in or out, and the counters with it, in one look at the state, or inside the gate; a waker
 //! takes the waiter out of its list; whoever was woken and can't use it wakes the next.
 
 mod gate;
+mod nowait;
 pub(crate) mod ordered;
 mod overrides;
 mod store;
@@ -28,8 +29,8 @@ use crate::imports;
 use crate::locks::bound::LoopBound;
 use crate::locks::event::{self, Event};
 use crate::locks::waiters::{self, WaitList};
+use crate::operation::Operation;
 use crate::operation::kind::Kind;
-use crate::operation::{self, Operation};
 
 /// Queue(maxsize=0)
 /// --
@@ -169,7 +170,7 @@ impl Queue {
     ///
     /// Raises `QueueFull` if there is no free place, `QueueShutDown` if the queue was shut down.
     fn put_nowait(slf: &Bound<'_, Self>, item: Bound<'_, PyAny>) -> PyResult<()> {
-        put_nowait(slf, item)
+        nowait::put_nowait(slf, item)
     }
 
     /// Take an item out, after waiting for one, and return it. Does not suspend if there is one.
@@ -183,7 +184,7 @@ impl Queue {
     ///
     /// Raises `QueueEmpty` if there is none, `QueueShutDown` if the queue was shut down besides.
     fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        get_nowait(slf)
+        nowait::get_nowait(slf)
     }
 
     /// Say that the work on an item that was taken out is done; from any thread.
@@ -221,7 +222,7 @@ impl Queue {
     #[pyo3(signature = (immediate = None), text_signature = "($self, immediate=False)")]
     fn shutdown(slf: &Bound<'_, Self>, immediate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let immediate = immediate.map_or(Ok(false), |immediate| immediate.is_truthy())?;
-        shutdown(slf, immediate)
+        nowait::shutdown(slf, immediate)
     }
 
     /// Makes the empty `_queue`; called once, by `__init__`, in a subclass that overrides it.
@@ -422,154 +423,11 @@ impl Queue {
         if unused.is_some() { self.finished(py) } else { Ok(made) }
     }
 
-    /// Whether Python code may run inside the queue: then threads are kept apart by the gate.
+    /// Whether it is first in, first out, by methods that are all ours.
     #[inline]
-    fn runs_python(&self) -> bool {
-        self.order == Order::Lowest || self.overrides.any()
+    fn is_plain(&self) -> bool {
+        self.order == Order::FirstIn && !self.overrides.any()
     }
-}
-
-/// `queue.put_nowait(item)`, which no subclass replaced.
-#[inline]
-fn put_nowait(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> PyResult<()> {
-    let py = slf.py();
-    let queue = slf.get();
-    if queue.order != Order::FirstIn || queue.overrides.any() {
-        return put_by_methods(slf, item);
-    }
-    match wait::try_put(slf, item) {
-        Ok(()) => Ok(()),
-        Err((wait::Refusal::ShutDown, _)) => Err(shut_down(py)),
-        Err((wait::Refusal::NotNow, _)) => Err(raise(py, &imports::QUEUE_FULL)),
-        Err((wait::Refusal::Failed(failure), _)) => Err(failure),
-        Err((wait::Refusal::Shown, item)) => put_by_methods(slf, item),
-    }
-}
-
-/// The same, one method after the other.
-fn put_by_methods(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> PyResult<()> {
-    let py = slf.py();
-    let queue = slf.get();
-    let _inside = queue.runs_python().then(|| queue.gate.enter(py));
-    if queue.state.with(py, |state| state.shut_down) {
-        return Err(shut_down(py));
-    }
-    let full = if queue.overrides.full() {
-        slf.call_method0(intern!(py, "full"))?.is_truthy()?
-    } else {
-        queue.is_full(slf)?
-    };
-    if full {
-        return Err(raise(py, &imports::QUEUE_FULL));
-    }
-    if queue.overrides.put() {
-        slf.call_method1(intern!(py, "_put"), (item,))?;
-    } else {
-        store::add(slf, queue.order, item)?;
-    }
-    queue.state.with(py, |state| state.count_in(py));
-    wake_getter(slf)
-}
-
-/// `queue.get_nowait()`, which no subclass replaced.
-#[inline]
-fn get_nowait<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let queue = slf.get();
-    if queue.order != Order::FirstIn || queue.overrides.any() {
-        return get_by_methods(slf);
-    }
-    match wait::try_get(slf) {
-        Ok(item) => Ok(item),
-        Err(wait::Refusal::ShutDown) => Err(shut_down(py)),
-        Err(wait::Refusal::NotNow) => Err(raise(py, &imports::QUEUE_EMPTY)),
-        Err(wait::Refusal::Failed(failure)) => Err(failure),
-        Err(wait::Refusal::Shown) => get_by_methods(slf),
-    }
-}
-
-/// The same, one method after the other.
-fn get_by_methods<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let queue = slf.get();
-    let _inside = queue.runs_python().then(|| queue.gate.enter(py));
-    if is_empty(slf)? {
-        if queue.state.with(py, |state| state.shut_down) {
-            return Err(shut_down(py));
-        }
-        return Err(raise(py, &imports::QUEUE_EMPTY));
-    }
-    let item = take(slf)?;
-    wake_putter(slf)?;
-    Ok(item)
-}
-
-/// `empty()`, by a subclass's own if it has one.
-fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
-    if slf.get().overrides.empty() {
-        return slf.call_method0(intern!(slf.py(), "empty"))?.is_truthy();
-    }
-    store::is_empty(slf)
-}
-
-/// `_get()`, by a subclass's own if it has one.
-fn take<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
-    if slf.get().overrides.get() {
-        return slf.call_method0(intern!(slf.py(), "_get"));
-    }
-    store::take(slf, slf.get().order)
-}
-
-/// Wakes the first of those who wait in `get()`.
-#[inline]
-fn wake_getter(slf: &Bound<'_, Queue>) -> PyResult<()> {
-    let py = slf.py();
-    while let Some(getter) = slf.get().state.with(py, |state| state.getters.pop_front()) {
-        if operation::wake(getter.bind(py))? {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Wakes the first of those who wait in `put()`.
-#[inline]
-fn wake_putter(slf: &Bound<'_, Queue>) -> PyResult<()> {
-    let py = slf.py();
-    while let Some(putter) = slf.get().state.with(py, |state| state.putters.pop_front()) {
-        if operation::wake(putter.bind(py))? {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn shutdown(slf: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> {
-    let py = slf.py();
-    let queue = slf.get();
-    let _inside = queue.runs_python().then(|| queue.gate.enter(py));
-    queue.state.with(py, |state| state.shut_down = true);
-    if immediate {
-        while !is_empty(slf)? {
-            drop(take(slf)?);
-            queue.state.with(py, |state| state.unfinished = (state.unfinished - 1).max(0));
-        }
-        let finished = queue.state.with(py, |state| {
-            let nothing = state.unfinished == 0;
-            nothing.then(|| state.finished.as_ref().map(|finished| finished.bind(py).clone())).flatten()
-        });
-        if let Some(finished) = finished {
-            event::set(&finished)?;
-        }
-    }
-    // Everybody looks again, and finds the queue shut down.
-    while let Some(getter) = queue.state.with(py, |state| state.getters.pop_front()) {
-        operation::wake(getter.bind(py))?;
-    }
-    while let Some(putter) = queue.state.with(py, |state| state.putters.pop_front()) {
-        operation::wake(putter.bind(py))?;
-    }
-    Ok(())
 }
 
 fn format(slf: &Bound<'_, Queue>) -> PyResult<String> {
@@ -597,18 +455,4 @@ fn format(slf: &Bound<'_, Queue>) -> PyResult<String> {
         words.push_str(" shutdown");
     }
     Ok(words)
-}
-
-/// `QueueShutDown()`.
-#[cold]
-fn shut_down(py: Python<'_>) -> PyErr {
-    raise(py, &imports::QUEUE_SHUT_DOWN)
-}
-
-#[cold]
-fn raise(py: Python<'_>, class: &imports::Import) -> PyErr {
-    match class.get(py).and_then(|class| class.call0()) {
-        Ok(exception) => PyErr::from_value(exception),
-        Err(failure) => failure,
-    }
 }

@@ -1,79 +1,16 @@
-//! The operations behind `get`, `put` and `join`, and the quick way in and out that they share with the `_nowait`
-//! methods.
+//! The operations behind `get`, `put` and `join`.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::store::Store;
-use super::{Order, Queue};
+use super::Queue;
+use super::nowait::{self, Refusal, try_get, try_put};
 use crate::locks::bound;
 use crate::locks::event;
 use crate::locks::waiters::Ticket;
 use crate::operation::kind::{Progress, Resume, Run};
-use crate::operation::{self, Operation, Phase};
-
-/// Why there is no quick way.
-pub(super) enum Refusal {
-    /// The queue is full, or empty.
-    NotNow,
-    ShutDown,
-    /// The items live in a Python object.
-    Shown,
-    /// The item is in or out, and whom it should have woken can't be: its loop is closed.
-    Failed(PyErr),
-}
-
-/// Puts an item in without a method call, if the queue is a plain one; else gives it back.
-#[inline]
-pub(super) fn try_put<'py>(
-    slf: &Bound<'py, Queue>,
-    item: Bound<'py, PyAny>,
-) -> Result<(), (Refusal, Bound<'py, PyAny>)> {
-    let py = slf.py();
-    let mut item = Some(item.unbind());
-    let outcome = slf.get().state.with(py, |state| {
-        if state.shut_down {
-            return Err(Refusal::ShutDown);
-        }
-        let Store::Native(items) = &mut state.store else { return Err(Refusal::Shown) };
-        if state.limit > 0 && i64::try_from(items.len()).is_ok_and(|items| items >= state.limit) {
-            return Err(Refusal::NotNow);
-        }
-        items.extend(item.take());
-        state.count_in(py);
-        Ok(state.getters.pop_front())
-    });
-    match (outcome, item) {
-        (Err(refusal), Some(item)) => Err((refusal, item.into_bound(py))),
-        (Ok(Some(getter)), _) => {
-            let woken = operation::wake(getter.bind(py))
-                .and_then(|woken| if woken { Ok(()) } else { super::wake_getter(slf) });
-            woken.map_err(|failure| (Refusal::Failed(failure), py.None().into_bound(py)))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Takes an item out without a method call, if the queue is a plain one.
-#[inline]
-pub(super) fn try_get<'py>(slf: &Bound<'py, Queue>) -> Result<Bound<'py, PyAny>, Refusal> {
-    let py = slf.py();
-    let (item, putter) = slf.get().state.with(py, |state| {
-        let Store::Native(items) = &mut state.store else { return Err(Refusal::Shown) };
-        match items.pop_front() {
-            Some(item) => Ok((item, state.putters.pop_front())),
-            None if state.shut_down => Err(Refusal::ShutDown),
-            None => Err(Refusal::NotNow),
-        }
-    })?;
-    if let Some(putter) = putter {
-        let woken = operation::wake(putter.bind(py))
-            .and_then(|woken| if woken { Ok(()) } else { super::wake_putter(slf) });
-        woken.map_err(Refusal::Failed)?;
-    }
-    Ok(item.into_bound(py))
-}
+use crate::operation::{Operation, Phase};
 
 /// `queue.get()`.
 pub(crate) struct Get {
@@ -94,8 +31,8 @@ impl Get {
         let queue = self.queue.bind(py);
         let gone = queue.get().state.with(py, |state| state.getters.remove(self.ticket));
         drop(gone);
-        if this.get().resumed_from(py) == Phase::Woken && !super::is_empty(queue)? {
-            super::wake_getter(queue)?;
+        if this.get().resumed_from(py) == Phase::Woken && !nowait::is_empty(queue)? {
+            nowait::wake_getter(queue)?;
         }
         Ok(())
     }
@@ -104,17 +41,17 @@ impl Get {
     fn by_methods<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = queue.py();
         let state = queue.get();
-        let _inside = state.runs_python().then(|| state.gate.enter(py));
-        if super::is_empty(queue)? {
+        let _inside = state.gate.enter(py);
+        if nowait::is_empty(queue)? {
             if state.state.with(py, |state| state.shut_down) {
-                return Err(super::shut_down(py));
+                return Err(nowait::shut_down(py));
             }
             return Ok(None);
         }
         if state.overrides.get_nowait() {
             return queue.call_method0(intern!(py, "get_nowait")).map(Some);
         }
-        super::get_by_methods(queue).map(Some)
+        nowait::get_by_methods(queue).map(Some)
     }
 }
 
@@ -127,12 +64,11 @@ impl Run for Get {
             return Err(PyErr::from_value(exception));
         }
         let queue = self.queue.bind(py);
-        let plain = queue.get().order == Order::FirstIn && !queue.get().overrides.any();
-        let found = if plain { try_get(queue) } else { Err(Refusal::Shown) };
+        let found = if queue.get().is_plain() { try_get(queue) } else { Err(Refusal::Shown) };
         let found = match found {
             Err(Refusal::Shown) => Self::by_methods(queue)?,
             Err(Refusal::NotNow) => None,
-            Err(Refusal::ShutDown) => return Err(super::shut_down(py)),
+            Err(Refusal::ShutDown) => return Err(nowait::shut_down(py)),
             Err(Refusal::Failed(failure)) => return Err(failure),
             Ok(item) => Some(item),
         };
@@ -176,7 +112,7 @@ impl Put {
         let gone = queue.get().state.with(py, |state| state.putters.remove(self.ticket));
         drop(gone);
         if this.get().resumed_from(py) == Phase::Woken && !Self::is_full(queue)? {
-            super::wake_putter(queue)?;
+            nowait::wake_putter(queue)?;
         }
         Ok(())
     }
@@ -195,17 +131,17 @@ impl Put {
     ) -> PyResult<Result<Bound<'py, PyAny>, Bound<'py, PyAny>>> {
         let py = queue.py();
         let state = queue.get();
-        let _inside = state.runs_python().then(|| state.gate.enter(py));
+        let _inside = state.gate.enter(py);
         if Self::is_full(queue)? {
             if state.state.with(py, |state| state.shut_down) {
-                return Err(super::shut_down(py));
+                return Err(nowait::shut_down(py));
             }
             return Ok(Err(item));
         }
         if state.overrides.put_nowait() {
             return queue.call_method1(intern!(py, "put_nowait"), (item,)).map(Ok);
         }
-        super::put_by_methods(queue, item)?;
+        nowait::put_by_methods(queue, item)?;
         Ok(Ok(py.None().into_bound(py)))
     }
 }
@@ -225,8 +161,7 @@ impl Run for Put {
             ));
         };
         let item = item.into_bound(py);
-        let plain = queue.get().order == Order::FirstIn && !queue.get().overrides.any();
-        let refused = if plain { try_put(queue, item) } else { Err((Refusal::Shown, item)) };
+        let refused = if queue.get().is_plain() { try_put(queue, item) } else { Err((Refusal::Shown, item)) };
         let item = match refused {
             Ok(()) => return Ok(Progress::Ready(py.None().into_bound(py))),
             Err((Refusal::Shown, item)) => match Self::by_methods(queue, item)? {
@@ -234,7 +169,7 @@ impl Run for Put {
                 Err(item) => item,
             },
             Err((Refusal::NotNow, item)) => item,
-            Err((Refusal::ShutDown, _)) => return Err(super::shut_down(py)),
+            Err((Refusal::ShutDown, _)) => return Err(nowait::shut_down(py)),
             Err((Refusal::Failed(failure), _)) => return Err(failure),
         };
         self.item = Some(item.unbind());
