@@ -15,7 +15,8 @@ use super::context;
 use super::lock::{self, Lock};
 use crate::ffi::{Guarded, interpreter};
 use crate::operation::Operation;
-use crate::operation::kind::{Kind, Progress, Resume, Run};
+use crate::operation::immediate::{self, Immediate};
+use crate::operation::kind::{Progress, Resume, Run};
 use crate::{future, imports};
 
 /// Barrier(parties)
@@ -103,9 +104,12 @@ impl Barrier {
         context::await_method(slf.as_any(), "wait")
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __aexit__(_slf: &Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> Operation {
-        Operation::new(Kind::Exit(context::Exit::Nothing))
+    #[pyo3(signature = (*_args))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        _args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, Immediate>> {
+        immediate::none(slf.py())
     }
 
     /// Wait until all parties do; return a number of its own to each, from 0 on.

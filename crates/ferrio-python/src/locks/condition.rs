@@ -15,6 +15,7 @@ use super::waiters::{self, Ticket, WaitList};
 use crate::error;
 use crate::ffi::coroutine::Sent;
 use crate::ffi::{Guarded, interpreter};
+use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
@@ -136,14 +137,19 @@ impl Condition {
         }
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __aexit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> PyResult<Operation> {
+    #[pyo3(signature = (_exc_type, _exc, _tb, /))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        _exc_type: &Bound<'py, PyAny>,
+        _exc: &Bound<'py, PyAny>,
+        _tb: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Immediate>> {
         let py = slf.py();
         match slf.get().lock(py)? {
             AnyLock::Native(native) if interpreter::is_exactly::<Self>(slf.as_any()) => {
-                Ok(Operation::new(Kind::Exit(context::Exit::Lock(native))))
+                context::exit(native.bind(py).as_any())
             }
-            _ => Ok(context::exit(slf.as_any())),
+            _ => context::exit(slf.as_any()),
         }
     }
 

@@ -8,54 +8,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::lock::{self, Lock};
 use super::semaphore::{self, Semaphore};
 use crate::ffi::coroutine::Sent;
-use crate::operation::kind::{Kind, Progress, Resume, Run};
+use crate::operation::immediate::{self, Immediate};
+use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
-
-/// `__aexit__`: releases, and never suspends.
-pub(crate) enum Exit {
-    Lock(Py<Lock>),
-    Semaphore(Py<Semaphore>),
-    /// Any object with a `release` method.
-    Object(Py<PyAny>),
-    /// There is nothing to release.
-    Nothing,
-}
-
-impl Run for Exit {
-    #[inline]
-    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
-        let py = this.py();
-        if let Resume::Throw(exception) = resume {
-            return Err(PyErr::from_value(exception));
-        }
-        match self {
-            Self::Lock(lock) => lock::release(lock.bind(py))?,
-            Self::Semaphore(semaphore) => semaphore::release(semaphore.bind(py))?,
-            Self::Object(object) => {
-                object.bind(py).call_method0(intern!(py, "release"))?;
-            }
-            Self::Nothing => {}
-        }
-        Ok(Progress::Ready(py.None().into_bound(py)))
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Lock(lock) => visit.call(lock),
-            Self::Semaphore(semaphore) => visit.call(semaphore),
-            Self::Object(object) => visit.call(object),
-            Self::Nothing => Ok(()),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Lock(_) => "Lock.__aexit__",
-            Self::Semaphore(_) => "Semaphore.__aexit__",
-            Self::Object(_) | Self::Nothing => "__aexit__",
-        }
-    }
-}
 
 /// `await object.method()`, for an object whose class has that method of its own.
 struct Enter {
@@ -112,7 +67,20 @@ pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> O
     Operation::boxed(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
 }
 
-/// The end of `async with object`, by its own `release` method.
-pub(super) fn exit(object: &Bound<'_, PyAny>) -> Operation {
-    Operation::new(Kind::Exit(Exit::Object(object.clone().unbind())))
+/// The end of `async with object`: releases it when it is awaited, and never suspends.
+#[inline]
+pub(super) fn exit<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Immediate>> {
+    immediate::call(object, release)
+}
+
+fn release<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    if let Ok(lock) = object.cast_exact::<Lock>() {
+        lock::release(lock)?;
+    } else if let Ok(semaphore) = object.cast_exact::<Semaphore>() {
+        semaphore::release(semaphore)?;
+    } else {
+        object.call_method0(intern!(py, "release"))?;
+    }
+    Ok(py.None().into_bound(py))
 }

@@ -12,6 +12,7 @@ use super::context;
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
 use crate::ffi::{Guarded, interpreter};
+use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
@@ -71,11 +72,13 @@ impl Lock {
         context::enter(slf.as_any())
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __aexit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> Operation {
-        if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return Operation::new(Kind::Exit(context::Exit::Lock(slf.clone().unbind())));
-        }
+    #[pyo3(signature = (_exc_type, _exc, _tb, /))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        _exc_type: &Bound<'py, PyAny>,
+        _exc: &Bound<'py, PyAny>,
+        _tb: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Immediate>> {
         context::exit(slf.as_any())
     }
 

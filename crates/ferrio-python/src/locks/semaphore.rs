@@ -14,6 +14,7 @@ use super::lock::{acquired, with_waiters};
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
 use crate::ffi::{Guarded, interpreter};
+use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
 
@@ -130,11 +131,13 @@ impl Semaphore {
         context::enter(slf.as_any())
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __aexit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> Operation {
-        if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return Operation::new(Kind::Exit(context::Exit::Semaphore(slf.clone().unbind())));
-        }
+    #[pyo3(signature = (_exc_type, _exc, _tb, /))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        _exc_type: &Bound<'py, PyAny>,
+        _exc: &Bound<'py, PyAny>,
+        _tb: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Immediate>> {
         context::exit(slf.as_any())
     }
 

@@ -10,7 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::Operation;
 use super::sleep::Sleep;
 use crate::executor::to_thread::ToThread;
-use crate::locks::{context, event, lock, semaphore};
+use crate::locks::{event, lock, semaphore};
 use crate::queues::wait as queue;
 use crate::wait_for::WaitFor;
 
@@ -60,7 +60,6 @@ pub(crate) enum Kind {
     LockAcquire(lock::Acquire),
     SemaphoreAcquire(semaphore::Acquire),
     EventWait(event::Wait),
-    Exit(context::Exit),
     QueueGet(queue::Get),
     QueuePut(queue::Put),
     QueueJoin(queue::Join),
@@ -77,7 +76,6 @@ impl Kind {
             Self::LockAcquire(acquire) => acquire,
             Self::SemaphoreAcquire(acquire) => acquire,
             Self::EventWait(wait) => wait,
-            Self::Exit(exit) => exit,
             Self::QueueGet(get) => get,
             Self::QueuePut(put) => put,
             Self::QueueJoin(join) => join,
@@ -93,7 +91,6 @@ impl Kind {
             Self::LockAcquire(acquire) => acquire,
             Self::SemaphoreAcquire(acquire) => acquire,
             Self::EventWait(wait) => wait,
-            Self::Exit(exit) => exit,
             Self::QueueGet(get) => get,
             Self::QueuePut(put) => put,
             Self::QueueJoin(join) => join,
