@@ -58,6 +58,7 @@ compile_error!("ferrio runs on Linux only: its reactor is epoll, its wake-ups ar
 
 pub mod clock;
 pub mod inbox;
+pub mod net;
 pub mod pool;
 pub mod reactor;
 pub mod ready;

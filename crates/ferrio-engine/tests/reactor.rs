@@ -49,6 +49,51 @@ fn edge_is_reported_once_until_modified_or_repeated() -> io::Result<()> {
 }
 
 #[test]
+fn interest_for_one_event_ends_with_it_a_hangup_included() -> io::Result<()> {
+    let (reactor, (ours, mut theirs)) = (Reactor::new()?, UnixStream::pair()?);
+    let fd = ours.as_raw_fd();
+    reactor.register(fd, 1, Interest::READABLE.only_once())?;
+    theirs.write_all(b"x")?;
+    assert_eq!(wait(&reactor, Wait::Forever)?.len(), 1);
+    assert_eq!(wait(&reactor, Wait::Now)?, []);
+    drop(theirs);
+    assert_eq!(wait(&reactor, Wait::Now)?, []);
+    reactor.rearm(fd, 2, Interest::READABLE.only_once())?;
+    assert_eq!(wait(&reactor, Wait::Now)?, [Event { token: 2, readable: true, hangup: true, ..QUIET }]);
+    Ok(())
+}
+
+#[test]
+fn rearming_a_number_that_was_closed_and_used_again_registers_it_anew() -> io::Result<()> {
+    let (reactor, (ours, theirs)) = (Reactor::new()?, UnixStream::pair()?);
+    let fd = ours.as_raw_fd();
+    reactor.register(fd, 1, Interest::WRITABLE.only_once())?;
+    assert_eq!(wait(&reactor, Wait::Now)?.len(), 1);
+    // What closing does, of which nobody tells the reactor.
+    reactor.deregister(fd)?;
+    reactor.count(true);
+    reactor.register(theirs.as_raw_fd(), 3, Interest::READABLE)?;
+    reactor.rearm(fd, 2, Interest::WRITABLE.only_once())?;
+    assert_eq!(wait(&reactor, Wait::Now)?, [Event { token: 2, writable: true, ..QUIET }]);
+    reactor.forget(fd);
+    reactor.forget(theirs.as_raw_fd());
+    assert_eq!(reactor.watched(), 0);
+    Ok(())
+}
+
+#[test]
+fn uncounted_descriptor_ends_a_wait_but_is_not_watched() -> io::Result<()> {
+    let (reactor, (ours, mut theirs)) = (Reactor::new()?, UnixStream::pair()?);
+    reactor.register_uncounted(ours.as_raw_fd(), 5)?;
+    assert_eq!(reactor.watched(), 0);
+    theirs.write_all(b"x")?;
+    assert_eq!(wait(&reactor, Wait::Forever)?, [Event { token: 5, readable: true, ..QUIET }]);
+    reactor.count(true);
+    assert_eq!(reactor.watched(), 1);
+    Ok(())
+}
+
+#[test]
 fn interest_can_be_changed_and_ended() -> io::Result<()> {
     let (reactor, (ours, mut theirs)) = (Reactor::new()?, UnixStream::pair()?);
     let fd = ours.as_raw_fd();
@@ -97,7 +142,7 @@ fn end_of_input_hangup_and_error_are_told_apart() -> io::Result<()> {
     let (reader, writer) = io::pipe()?;
     let reactor = Reactor::new()?;
     // Not even asked for: errors and hang-ups are always told.
-    reactor.register(writer.as_raw_fd(), 2, Interest { readable: false, writable: false, edge: false })?;
+    reactor.register(writer.as_raw_fd(), 2, Interest { readable: false, ..Interest::READABLE })?;
     assert_eq!(wait(&reactor, Wait::Now)?, []);
     drop(reader);
     assert_eq!(wait(&reactor, Wait::Now)?, [Event { token: 2, error: true, ..QUIET }]);

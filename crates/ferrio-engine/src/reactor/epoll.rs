@@ -147,6 +147,52 @@ impl Reactor {
         sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_MOD, fd, flags(interest), token)
     }
 
+    /// As [`Reactor::modify`], for a descriptor that may have been closed, and its number used again, without a word to us: then
+    /// it is registered anew. The kernel takes a descriptor out of the set by itself when its last duplicate is closed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reactor::register`]; after one, the descriptor is not registered any more.
+    pub fn rearm(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        let outcome = match self.modify(fd, token, interest) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_ADD, fd, flags(interest), token)
+            }
+            outcome => outcome,
+        };
+        if outcome.is_err() {
+            self.watched.fetch_sub(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// As [`Reactor::deregister`], for a registered descriptor that may have been closed meanwhile, which is no error.
+    pub fn forget(&self, fd: RawFd) {
+        // ENOENT and EBADF say that the kernel has forgotten it already; DEL knows no other failure.
+        let _ = sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_DEL, fd, 0, 0);
+        self.watched.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Watches a descriptor that gives the loop no work, but ends its waits. It isn't among the [`Reactor::watched`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reactor::register`].
+    pub fn register_uncounted(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        self.register(fd, token, Interest::READABLE)?;
+        self.watched.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts a descriptor that was registered uncounted, or (`false`) leaves it out of the count again.
+    pub fn count(&self, counted: bool) {
+        if counted {
+            self.watched.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.watched.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Watches `fd` no longer.
     ///
     /// # Errors
@@ -261,6 +307,9 @@ fn flags(interest: Interest) -> u32 {
     }
     if interest.edge {
         flags |= libc::EPOLLET;
+    }
+    if interest.once {
+        flags |= libc::EPOLLONESHOT;
     }
     flags as u32
 }

@@ -4,7 +4,7 @@
 //!
 //! * `register`, `modify` and `deregister` may be called from the loop's thread while no wait runs, and take effect at the
 //!   next wait. A descriptor is registered at most once (`AlreadyExists`), and must be deregistered before it is closed.
-//! * Readiness is level-triggered unless [`Interest::edge`] is set.
+//! * Readiness is level-triggered unless [`Interest::edge`] is set; with [`Interest::once`] the first event is the last one.
 //! * `wait` blocks for no longer than it was told, give or take the kernel's timer slack. It may return early and without
 //!   events; whoever waits for a deadline looks at the clock.
 //! * `wait` never changes the set of descriptors and takes `&self`: it runs while the host's interpreter is released.
@@ -29,20 +29,28 @@ pub struct Interest {
     pub writable: bool,
     /// Report changes only, not states.
     pub edge: bool,
+    /// Report one event, then nothing, an error or a hang-up included, until `modify`.
+    pub once: bool,
 }
 
 impl Interest {
     /// Input, level-triggered.
-    pub const READABLE: Interest = Interest { readable: true, writable: false, edge: false };
+    pub const READABLE: Interest = Interest { readable: true, writable: false, edge: false, once: false };
     /// Room to write, level-triggered.
-    pub const WRITABLE: Interest = Interest { readable: false, writable: true, edge: false };
+    pub const WRITABLE: Interest = Interest { readable: false, writable: true, edge: false, once: false };
     /// Both, level-triggered.
-    pub const BOTH: Interest = Interest { readable: true, writable: true, edge: false };
+    pub const BOTH: Interest = Interest { readable: true, writable: true, edge: false, once: false };
 
     /// This interest, edge-triggered.
     #[must_use]
     pub const fn edge_triggered(self) -> Interest {
         Interest { edge: true, ..self }
+    }
+
+    /// This interest, for one event.
+    #[must_use]
+    pub const fn only_once(self) -> Interest {
+        Interest { once: true, ..self }
     }
 }
 

@@ -1,0 +1,63 @@
+//! Sockets without an owner: calls that never block, on descriptors that somebody else opened and will close.
+//!
+//! What comes out is an [`Attempt`]: done, or "wait for the descriptor". Who waits, and how, is the host's affair.
+
+mod signal_pipe;
+
+use std::io;
+use std::os::fd::RawFd;
+
+pub use self::signal_pipe::SignalPipe;
+use crate::sys;
+
+/// What became of a call on a descriptor.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Attempt {
+    /// So many bytes went through; none received means the end of input.
+    Done(usize),
+    /// Nothing can be done now: wait until the descriptor is ready.
+    WouldBlock,
+}
+
+/// Receives into `buffer`, also from a socket that is in blocking mode.
+///
+/// # Errors
+///
+/// The kernel's.
+#[inline]
+pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Attempt> {
+    attempt(|| sys::socket::receive(fd, buffer))
+}
+
+/// Sends as much of `data` as fits, also over a socket that is in blocking mode.
+///
+/// # Errors
+///
+/// The kernel's; `BrokenPipe` comes without a signal.
+#[inline]
+pub fn send(fd: RawFd, data: &[u8]) -> io::Result<Attempt> {
+    attempt(|| sys::socket::send(fd, data))
+}
+
+/// Sends up to `count` bytes of the file `from`, beginning at `offset`, over the socket `to`. The file's own position stays.
+/// Blocks while the file is read from its disk; so call it with the host's interpreter released.
+///
+/// # Errors
+///
+/// The kernel's; `InvalidInput` for a file that can't be sent this way.
+pub fn sendfile(to: RawFd, from: RawFd, offset: u64, count: usize) -> io::Result<Attempt> {
+    attempt(|| sys::socket::sendfile(to, from, offset, count))
+}
+
+#[inline]
+fn attempt(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Attempt> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Attempt::Done(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Attempt::WouldBlock),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Raw calls on sockets, pipes and files that are sent over sockets. None of them blocks, but for a file that must be read
+//! from its disk first.
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+use super::{check, owned};
+
+/// Receives into `buffer`, whether or not the socket is non-blocking.
+#[inline]
+pub(crate) fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes into memory that is borrowed for the call; a bad `fd` yields an error.
+    let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+    checked_size(count)
+}
+
+/// Sends what fits of `data`, whether or not the socket is non-blocking, and without SIGPIPE.
+#[inline]
+pub(crate) fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads at most `len` bytes from memory that is borrowed for the call; a bad `fd` yields an error.
+    let count = unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), flags) };
+    checked_size(count)
+}
+
+/// Sends up to `count` bytes of the file `from`, beginning at `offset`, over `to`.
+pub(crate) fn sendfile(to: RawFd, from: RawFd, offset: u64, count: usize) -> io::Result<usize> {
+    let mut offset =
+        libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
+    // SAFETY: the kernel updates `offset`, which outlives the call; bad descriptors yield an error.
+    checked_size(unsafe { libc::sendfile(to, from, &mut offset, count) })
+}
+
+/// A pipe, both ends non-blocking and closed on exec: the end to read, the end to write.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: the kernel writes two descriptors into `ends`.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    Ok((owned(ends[0])?, owned(ends[1])?))
+}
+
+/// Reads into `buffer`.
+pub(crate) fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes into memory that is borrowed for the call; a bad `fd` yields an error.
+    checked_size(unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) })
+}
+
+#[inline]
+fn checked_size(size: isize) -> io::Result<usize> {
+    usize::try_from(size).map_err(|_| io::Error::last_os_error())
+}
