@@ -84,7 +84,8 @@ fn rearming_a_number_that_was_closed_and_used_again_registers_it_anew() -> io::R
 #[test]
 fn uncounted_descriptor_ends_a_wait_but_is_not_watched() -> io::Result<()> {
     let (reactor, (ours, mut theirs)) = (Reactor::new()?, UnixStream::pair()?);
-    reactor.register_uncounted(ours.as_raw_fd(), 5)?;
+    reactor.register(ours.as_raw_fd(), 5, Interest::READABLE)?;
+    reactor.count(false);
     assert_eq!(reactor.watched(), 0);
     theirs.write_all(b"x")?;
     assert_eq!(wait(&reactor, Wait::Forever)?, [Event { token: 5, readable: true, ..QUIET }]);

@@ -1,6 +1,8 @@
 //! asyncio's exceptions, raised from Rust, and small tests on exceptions.
 
-use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit};
+use std::io;
+
+use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PyOSError, PySystemExit};
 use pyo3::prelude::*;
 
 use crate::imports;
@@ -43,4 +45,14 @@ pub(crate) fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
 /// The exception object of `error`.
 pub(crate) fn into_object(py: Python<'_>, error: PyErr) -> Bound<'_, PyBaseException> {
     error.into_value(py).into_bound(py)
+}
+
+/// The `OSError` (or the subclass for its number) of a system call that failed, with `errno` and text as Python's own have.
+#[cold]
+pub(crate) fn from_system(py: Python<'_>, failure: &io::Error) -> PyErr {
+    let Some(number) = failure.raw_os_error() else { return PyOSError::new_err(failure.to_string()) };
+    match imports::STRERROR.get(py).and_then(|strerror| strerror.call1((number,))) {
+        Ok(text) => PyOSError::new_err((number, text.unbind())),
+        Err(error) => error,
+    }
 }

@@ -173,18 +173,8 @@ impl Reactor {
         self.watched.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Watches a descriptor that gives the loop no work, but ends its waits. It isn't among the [`Reactor::watched`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Reactor::register`].
-    pub fn register_uncounted(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        self.register(fd, token, Interest::READABLE)?;
-        self.watched.fetch_sub(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Counts a descriptor that was registered uncounted, or (`false`) leaves it out of the count again.
+    /// Leaves (`false`) a registered descriptor out of the [`Reactor::watched`], because it gives the loop no work and merely
+    /// ends its waits; or counts it again.
     pub fn count(&self, counted: bool) {
         if counted {
             self.watched.fetch_add(1, Ordering::Relaxed);

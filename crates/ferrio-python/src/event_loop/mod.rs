@@ -1,7 +1,9 @@
 //! `Loop`: the event loop class, in one file a family of methods.
 //!
 //! `run.rs` turns the loop, `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports,
-//! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads. The Python package adds `asyncio.AbstractEventLoop` as a base
+//! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads. `descriptors.rs`
+//! knows who waits for a file descriptor; `readers.rs`, `sock*.rs`, `sendfile.rs` and `signals.rs` are who may wait there,
+//! `resolve.rs` turns names into addresses. The Python package adds `asyncio.AbstractEventLoop` as a base
 //! (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
 
 mod asyncgens;
@@ -9,10 +11,16 @@ pub(crate) mod call;
 mod create;
 mod debug;
 pub(crate) mod executor;
+pub(crate) mod descriptors;
 mod item;
 mod overrides;
+mod readers;
 mod reference;
+mod resolve;
 mod run;
+mod signals;
+mod sock;
+mod sock_connect;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -29,9 +37,11 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 pub(crate) use self::executor::job_came_back;
+use self::descriptors::Descriptors;
 pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
+use self::signals::Signals;
 use crate::ffi::{Guarded, interpreter};
 use crate::imports;
 use crate::task::current::Current;
@@ -51,6 +61,11 @@ pub(crate) struct Loop {
     inbox: Arc<Inbox<Item>>,
     /// Waited on without the interpreter.
     reactor: Arc<Reactor>,
+    /// Who waits for which file descriptor.
+    descriptors: Guarded<Descriptors>,
+    signals: Guarded<Signals>,
+    /// Where `sock_recv` receives; empty until the first one.
+    received: Guarded<Vec<u8>>,
     /// Which methods a subclass or an attribute replaced.
     overrides: Overrides,
     /// The thread that runs the loop, 0 when none does.
@@ -108,6 +123,9 @@ impl Loop {
             engine: Guarded::new(engine),
             inbox,
             reactor,
+            descriptors: Guarded::new(Descriptors::default()),
+            signals: Guarded::new(Signals::default()),
+            received: Guarded::new(Vec::new()),
             overrides: Overrides::of_class(class)?,
             thread: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -169,6 +187,8 @@ impl Loop {
             engine.ready.iter().try_for_each(|item| item.traverse(&visit))?;
             engine.timers.iter().try_for_each(|item| item.traverse(&visit))
         })?;
+        self.descriptors.visit(&visit, |table| table.traverse(&visit))?;
+        self.signals.visit(&visit, |signals| signals.traverse(&visit))?;
         self.current.visit(&visit, |current| visit.call(&current.task))?;
         self.tasks.visit(&visit, |tasks| tasks.traverse(&visit))?;
         self.executors.visit(&visit, |executors| executors.traverse(&visit))?;
@@ -184,6 +204,10 @@ impl Loop {
     fn __clear__(&self, py: Python<'_>) {
         let queued = self.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
         drop(queued);
+        let table = self.descriptors.with(py, std::mem::take);
+        drop(table);
+        let signals = self.signals.with(py, std::mem::take);
+        drop(signals);
         let tasks = self.tasks.with(py, std::mem::take);
         drop(tasks);
         let current = self.current.with(py, std::mem::take);
@@ -281,10 +305,11 @@ fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()>
 ///
 /// Called in the child after a fork: its only thread runs no loop.
 #[pyfunction]
-pub(crate) fn _forget_running_loop() {
+pub(crate) fn _forget_running_loop(py: Python<'_>) -> PyResult<()> {
     let old = RUNNING.take();
     RUNNING_ADDRESS.set(std::ptr::null());
     drop(old);
+    signals::forget_after_fork(py)
 }
 
 /// The running loop, ours or not. Raises `RuntimeError` if there is none.

@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Loop, debug, executor, running, set_running};
+use super::{Loop, debug, descriptors, running, set_running, signals};
 use crate::ffi::interpreter;
 use crate::future::callbacks::Callback;
 use crate::future::{self, Future, native};
@@ -98,6 +99,7 @@ impl Loop {
 fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     require_idle(native)?;
+    signals::begin(native)?;
     let state = native.get();
     state.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
     let hooks = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?;
@@ -120,6 +122,7 @@ fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     state.thread.store(0, Ordering::Relaxed);
     let retired = current::retire(native);
     set_running(py, None)?;
+    signals::end(native)?;
     debug::track_origins(native, false)?;
     let hooks = state.settings.with(py, |settings| settings.saved.asyncgen_hooks.take());
     if let Some(hooks) = hooks {
@@ -198,7 +201,7 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<
     };
     state.engine.with(py, |engine| engine.finish_wait());
     match outcome {
-        Ok(()) => {}
+        Ok(()) => descriptors::dispatch(native, events)?,
         Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => {
             current::retire(native)?;
             py.check_signals()?;
@@ -294,8 +297,12 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     if state.debug() {
         imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), ("Close %r", native))?;
     }
+    signals::close(native)?;
     let queued = state.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
     let posted = state.inbox.close();
     drop((queued, posted));
     executor::close(native)
+    let watched = state.descriptors.with(py, std::mem::take);
+    drop((queued, posted, watched));
+    Ok(())
 }

@@ -1,0 +1,365 @@
+//! Which file descriptors the loop watches, and what an event on one of them does.
+//!
+//! A descriptor has a side for reading and one for writing. On each may wait the handle that `add_reader` or `add_writer`
+//! made, and native operations (`sock_recv`...); or the whole descriptor belongs to a native watcher, whose function is
+//! called at once.
+//!
+//! Handles are level-triggered: the callback comes again while its condition lasts. Operations want one event: so where
+//! nobody else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. A
+//! descriptor may be closed without a word, and its number used again: whatever the table believes to be registered is
+//! registered anew where the kernel knows better.
+
+use std::io;
+
+use ferrio_engine::reactor::{Event, Events, Interest, Reactor};
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Item, Loop};
+use crate::handle::Handle;
+use crate::operation::{self, Operation};
+use crate::task::current;
+
+/// What to wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    /// Input, or the end of it.
+    Reading,
+    /// Room to write, or the end of a connection attempt.
+    Writing,
+}
+
+/// What a native watcher does with an event; called in the middle of the loop's look at the descriptors.
+pub(crate) type EventCall = for<'py> fn(&Bound<'py, Loop>, &Bound<'py, PyAny>, Event) -> PyResult<()>;
+
+/// Every descriptor that was ever watched, by its number.
+#[derive(Default)]
+pub(crate) struct Descriptors {
+    entries: Vec<Option<Box<Entry>>>,
+}
+
+/// One descriptor.
+#[derive(Default)]
+struct Entry {
+    /// Part of the token, changed with every registration: what an event of an earlier one says is of no meaning.
+    generation: u32,
+    kernel: Kernel,
+    reading: Waiting,
+    writing: Waiting,
+    native: Option<Native>,
+}
+
+/// What the kernel was told about a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Kernel {
+    #[default]
+    Absent,
+    /// Registered; its one event has come.
+    Dormant,
+    Armed(Interest),
+}
+
+/// Who waits on one side.
+#[derive(Default)]
+struct Waiting {
+    handle: Option<Registered>,
+    parked: Vec<Py<Operation>>,
+}
+
+/// A handle, and the object by which it was registered if that was no number: a closed socket has lost its number.
+struct Registered {
+    handle: Py<Handle>,
+    given: Option<Py<PyAny>>,
+}
+
+struct Native {
+    owner: Py<PyAny>,
+    call: EventCall,
+    interest: Interest,
+}
+
+/// What an event sets off.
+#[derive(Default)]
+struct Fired {
+    handles: [Option<Py<Handle>>; 2],
+    first: Option<Py<Operation>>,
+    others: Vec<Py<Operation>>,
+    native: Option<(Py<PyAny>, EventCall)>,
+}
+
+impl Waiting {
+    fn wanted(&self) -> bool {
+        self.handle.is_some() || !self.parked.is_empty()
+    }
+
+    /// Moves who waits here to what an event sets off.
+    fn fire(&mut self, py: Python<'_>, fired: &mut Fired, side: Side) {
+        if let Some(registered) = &self.handle {
+            fired.handles[side as usize] = Some(registered.handle.clone_ref(py));
+        }
+        if fired.first.is_none() && self.parked.len() == 1 {
+            fired.first = self.parked.pop();
+        } else {
+            fired.others.append(&mut self.parked);
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(registered) = &self.handle {
+            visit.call(&registered.handle)?;
+            visit.call(&registered.given)?;
+        }
+        self.parked.iter().try_for_each(|operation| visit.call(operation))
+    }
+}
+
+impl Entry {
+    fn side(&mut self, side: Side) -> &mut Waiting {
+        match side {
+            Side::Reading => &mut self.reading,
+            Side::Writing => &mut self.writing,
+        }
+    }
+
+    /// What the kernel should watch for; `None` if nobody waits.
+    fn wanted(&self) -> Option<Interest> {
+        if let Some(native) = &self.native {
+            return Some(native.interest);
+        }
+        let interest = match (self.reading.wanted(), self.writing.wanted()) {
+            (false, false) => return None,
+            (true, false) => Interest::READABLE,
+            (false, true) => Interest::WRITABLE,
+            (true, true) => Interest::BOTH,
+        };
+        let handles = self.reading.handle.is_some() || self.writing.handle.is_some();
+        Some(if handles { interest } else { interest.only_once() })
+    }
+
+    /// Tells the kernel what has changed.
+    fn settle(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
+        let Some(wanted) = self.wanted() else {
+            // What will bring no event may stay: the next operation on the descriptor finds it registered.
+            if matches!(self.kernel, Kernel::Armed(_)) {
+                reactor.forget(fd);
+                self.kernel = Kernel::Absent;
+            }
+            return Ok(());
+        };
+        let outcome = match self.kernel {
+            Kernel::Armed(present) if present == wanted && !wanted.once => return Ok(()),
+            Kernel::Armed(_) | Kernel::Dormant => reactor.rearm(fd, self.token(fd), wanted),
+            Kernel::Absent => {
+                self.generation = self.generation.wrapping_add(1);
+                reactor.register(fd, self.token(fd), wanted)
+            }
+        };
+        self.kernel = if outcome.is_ok() { Kernel::Armed(wanted) } else { Kernel::Absent };
+        outcome
+    }
+
+    fn token(&self, fd: i32) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(fd.unsigned_abs())
+    }
+
+    fn fire(&mut self, py: Python<'_>, fd: i32, event: Event, reactor: &Reactor) -> Fired {
+        let mut fired = Fired::default();
+        if let Some(native) = &self.native {
+            fired.native = Some((native.owner.clone_ref(py), native.call));
+            return fired;
+        }
+        if matches!(self.kernel, Kernel::Armed(interest) if interest.once) {
+            self.kernel = Kernel::Dormant;
+        }
+        // An error or a hang-up concerns both sides: whoever tries its call learns of it.
+        let broken = event.error || event.hangup;
+        if event.readable || broken {
+            self.reading.fire(py, &mut fired, Side::Reading);
+        }
+        if event.writable || broken {
+            self.writing.fire(py, &mut fired, Side::Writing);
+        }
+        if self.settle(fd, reactor).is_err() {
+            // Closed meanwhile: who still waits will see it.
+            self.reading.fire(py, &mut fired, Side::Reading);
+            self.writing.fire(py, &mut fired, Side::Writing);
+        }
+        fired
+    }
+}
+
+impl Descriptors {
+    fn entry(&mut self, fd: i32) -> &mut Entry {
+        let index = fd.unsigned_abs() as usize;
+        if index >= self.entries.len() {
+            self.entries.resize_with(index + 1, || None);
+        }
+        self.entries[index].get_or_insert_default()
+    }
+
+    fn known(&mut self, fd: i32) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(fd).ok()?)?.as_deref_mut()
+    }
+
+    /// The descriptor by which `object` was registered on `side`.
+    fn find(&self, object: &Bound<'_, PyAny>, side: Side) -> Option<i32> {
+        self.entries.iter().enumerate().find_map(|(fd, entry)| {
+            let entry = entry.as_ref()?;
+            let waiting = if side == Side::Reading { &entry.reading } else { &entry.writing };
+            let given = waiting.handle.as_ref()?.given.as_ref()?;
+            given.is(object).then(|| i32::try_from(fd).ok())?
+        })
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.entries.iter().flatten().try_for_each(|entry| {
+            entry.reading.traverse(visit)?;
+            entry.writing.traverse(visit)?;
+            entry.native.as_ref().map_or(Ok(()), |native| visit.call(&native.owner))
+        })
+    }
+}
+
+impl Loop {
+    /// Lets `handle` run whenever `fd` is ready; returns the handle that it replaces. `given`: see `Registered`.
+    ///
+    /// Raises the `OSError` of a descriptor that is closed or can't be watched.
+    pub(super) fn watch(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        side: Side,
+        handle: Py<Handle>,
+        given: Option<Py<PyAny>>,
+    ) -> io::Result<Option<Py<Handle>>> {
+        let (outcome, old) = self.descriptors.with(py, |table| {
+            let entry = table.entry(fd);
+            let old = entry.side(side).handle.replace(Registered { handle, given });
+            match entry.settle(fd, &self.reactor) {
+                Ok(()) => (Ok(()), old),
+                Err(failure) => {
+                    let refused = std::mem::replace(&mut entry.side(side).handle, old);
+                    (Err(failure), refused)
+                }
+            }
+        });
+        outcome.map(|()| old.map(|old| old.handle))
+    }
+
+    /// Takes the handle of `fd` away, and returns it.
+    pub(super) fn unwatch(&self, py: Python<'_>, fd: i32, side: Side) -> Option<Py<Handle>> {
+        let old = self.descriptors.with(py, |table| {
+            let entry = table.known(fd)?;
+            let old = entry.side(side).handle.take()?;
+            // A closed descriptor needs no settling.
+            let _ = entry.settle(fd, &self.reactor);
+            Some(old)
+        });
+        old.map(|old| old.handle)
+    }
+
+    /// The descriptor by which a closed object was registered.
+    pub(super) fn find_watched(&self, object: &Bound<'_, PyAny>, side: Side) -> Option<i32> {
+        self.descriptors.with(object.py(), |table| table.find(object, side))
+    }
+
+    /// Leaves a native operation to be woken by the next event on `fd`; it then parks.
+    pub(crate) fn park(&self, fd: i32, side: Side, operation: &Bound<'_, Operation>) -> io::Result<()> {
+        let (waiter, py) = (operation.clone().unbind(), operation.py());
+        let (outcome, refused) = self.descriptors.with(py, |table| {
+            let entry = table.entry(fd);
+            entry.side(side).parked.push(waiter);
+            match entry.settle(fd, &self.reactor) {
+                Ok(()) => (Ok(()), None),
+                Err(failure) => (Err(failure), entry.side(side).parked.pop()),
+            }
+        });
+        drop(refused);
+        outcome
+    }
+
+    /// Takes back an operation that was left on `fd`, if it is there still.
+    pub(crate) fn unpark(&self, fd: i32, side: Side, operation: &Bound<'_, Operation>) {
+        let found = self.descriptors.with(operation.py(), |table| {
+            let entry = table.known(fd)?;
+            let parked = &mut entry.side(side).parked;
+            let found = parked.iter().position(|parked| parked.is(operation)).map(|at| parked.remove(at));
+            if found.is_some() {
+                let _ = entry.settle(fd, &self.reactor);
+            }
+            found
+        });
+        drop(found);
+    }
+
+    /// Gives `fd` to a native watcher: `call(loop, owner, event)` at each event. `owner` is a transport, or `None`.
+    pub(crate) fn watch_natively(
+        &self,
+        fd: i32,
+        owner: &Bound<'_, PyAny>,
+        call: EventCall,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let (py, native) = (owner.py(), Native { owner: owner.clone().unbind(), call, interest });
+        let (outcome, old) = self.descriptors.with(py, |table| {
+            let entry = table.entry(fd);
+            let old = entry.native.replace(native);
+            match entry.settle(fd, &self.reactor) {
+                Ok(()) => (Ok(()), old),
+                Err(failure) => (Err(failure), std::mem::replace(&mut entry.native, old)),
+            }
+        });
+        drop(old);
+        outcome
+    }
+
+    /// The owner of a natively watched descriptor.
+    pub(super) fn native_owner<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
+        self.descriptors
+            .with(py, |table| table.known(fd)?.native.as_ref().map(|native| native.owner.bind(py).clone()))
+    }
+}
+
+/// Does what the events of one look ask for: handles join the ready queue, operations are woken, native watchers called.
+///
+/// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
+#[inline]
+pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {
+    let mut outcome = Ok(());
+    for event in events.iter() {
+        if let Err(failure) = act(native, event) {
+            outcome = outcome.and(Err(failure));
+        }
+    }
+    outcome
+}
+
+#[inline]
+fn act(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    let (fd, generation) = ((event.token & u64::from(u32::MAX)) as i32, (event.token >> 32) as u32);
+    let fired = state.descriptors.with(py, |table| {
+        let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
+        Some(entry.fire(py, fd, event, &state.reactor))
+    });
+    let Some(fired) = fired else { return Ok(()) };
+    for (handle, side) in fired.handles.into_iter().zip([Side::Reading, Side::Writing]) {
+        let Some(handle) = handle else { continue };
+        if handle.get().cancelled(py) {
+            // Whoever cancels a handle by itself wants no more of its events.
+            drop(state.unwatch(py, fd, side));
+        } else {
+            state.engine.with(py, |engine| engine.ready.push(Item::Handle(handle)));
+        }
+    }
+    let mut outcome = Ok(());
+    for operation in fired.first.into_iter().chain(fired.others) {
+        outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));
+        operation.drop_ref(py);
+    }
+    if let Some((owner, call)) = fired.native {
+        current::retire(native)?;
+        call(native, owner.bind(py), event)?;
+    }
+    outcome
+}

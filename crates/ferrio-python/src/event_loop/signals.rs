@@ -1,0 +1,342 @@
+//! `add_signal_handler`, `remove_signal_handler`, and the pipe by which a signal ends the loop's wait.
+//!
+//! The interpreter notes a signal and runs its Python handler when the main thread gets to it. A loop that is about to wait
+//! would not get to it: so while a loop runs in the main thread, the interpreter also writes the signal's number to the
+//! loop's pipe (`signal.set_wakeup_fd`), and the wait ends. A wake-up descriptor that the program has set is left in its
+//! place, unless the loop has signal handlers of its own; what was there before is put back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use ferrio_engine::net::SignalPipe;
+use ferrio_engine::reactor::{Event, Interest};
+use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCFunction, PyDict, PyInt, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::{Item, Loop, LoopRef};
+use crate::ffi::{context, interpreter};
+use crate::handle::Handle;
+use crate::{error, imports};
+
+/// No wake-up descriptor, as `signal.set_wakeup_fd` says it.
+const NONE: i32 = -1;
+
+/// The descriptor of ours that the interpreter writes to, for the child of a fork: it must not wake its parent's loop.
+static INSTALLED: AtomicI32 = AtomicI32::new(NONE);
+
+/// What a loop has to do with signals.
+#[derive(Default)]
+pub(crate) struct Signals {
+    pipe: Option<SignalPipe>,
+    handlers: BTreeMap<i32, Py<Handle>>,
+    /// What was in the place that our pipe has taken.
+    displaced: Option<i32>,
+}
+
+impl Signals {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.handlers.values().try_for_each(|handle| visit.call(handle))
+    }
+}
+
+impl Drop for Signals {
+    /// The loop is gone without `close()`: whatever gets the pipe's number next must not be written to.
+    fn drop(&mut self) {
+        if let (Some(pipe), Some(displaced)) = (&self.pipe, self.displaced) {
+            let ours = pipe.writer();
+            Python::try_attach(|py| put_back(py, ours, displaced).unwrap_or(()));
+        }
+    }
+}
+
+#[pymethods]
+impl Loop {
+    /// Call `callback(*args)` in the loop whenever the signal `sig` comes, in place of the handler that it has.
+    ///
+    /// Only in the main thread. Raises `TypeError` for a coroutine or what is no number, `ValueError` for what is no
+    /// signal, `RuntimeError` for a signal that can't be caught, in another thread, or on a closed loop.
+    #[pyo3(signature = (sig, callback, *args))]
+    fn add_signal_handler<'py>(
+        slf: &Bound<'py, Self>,
+        sig: Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        add(slf, &sig, callback, args)
+    }
+
+    /// Give the signal `sig` its default handler back; return whether the loop had one for it.
+    ///
+    /// Raises as `add_signal_handler`.
+    #[pyo3(signature = (sig))]
+    fn remove_signal_handler(slf: &Bound<'_, Self>, sig: Bound<'_, PyAny>) -> PyResult<bool> {
+        remove(slf, number(&sig)?, &sig)
+    }
+}
+
+fn add<'py>(
+    native: &Bound<'py, Loop>,
+    signal: &Bound<'py, PyAny>,
+    callback: Bound<'py, PyAny>,
+    args: Bound<'py, PyTuple>,
+) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    if imports::IS_COROUTINE.get(py)?.call1((&callback,))?.is_truthy()?
+        || imports::IS_COROUTINE_FUNCTION.get(py)?.call1((&callback,))?.is_truthy()?
+    {
+        return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
+    }
+    let number = number(signal)?;
+    state.require_open()?;
+    // Raises ValueError outside the main thread.
+    install(native).map_err(|failure| refused(py, failure))?;
+    let context = context::copy_current(py)?;
+    let home = LoopRef::Native(native.clone().unbind());
+    let handle = Py::new(py, Handle::build(py, home, callback, args, context, state.debug())?)?;
+    let (replaced, first) = state.signals.with(py, |signals| {
+        let replaced = signals.handlers.insert(number, handle);
+        let first = replaced.is_none() && signals.handlers.len() == 1;
+        (replaced, first)
+    });
+    drop(replaced);
+    if first {
+        // From now on the pipe brings work: a busy loop must look at it.
+        state.reactor.count(true);
+    }
+    let module = py.import(intern!(py, "signal"))?;
+    let caught = module
+        .call_method1(intern!(py, "signal"), (signal, noop(py)?))
+        // The system's own calls go on where the signal interrupted them.
+        .and_then(|_| module.call_method1(intern!(py, "siginterrupt"), (signal, false)));
+    if let Err(failure) = caught {
+        forget(native, number)?;
+        return Err(uncatchable(py, failure, signal));
+    }
+    Ok(())
+}
+
+fn remove(native: &Bound<'_, Loop>, number: i32, signal: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = native.py();
+    let known = native.get().signals.with(py, |signals| signals.handlers.contains_key(&number));
+    if !known {
+        return Ok(false);
+    }
+    let module = py.import(intern!(py, "signal"))?;
+    let interrupt: i32 = module.getattr(intern!(py, "SIGINT"))?.extract()?;
+    let default = if number == interrupt {
+        module.getattr(intern!(py, "default_int_handler"))?
+    } else {
+        module.getattr(intern!(py, "SIG_DFL"))?
+    };
+    let outcome = module.call_method1(intern!(py, "signal"), (signal, default));
+    forget(native, number)?;
+    outcome.map(|_| true).map_err(|failure| uncatchable(py, failure, signal))
+}
+
+/// Takes the handler of a signal out of the loop's care; with the last one, the pipe out of a loop that doesn't run.
+fn forget(native: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    let (old, last) = state.signals.with(py, |signals| {
+        let old = signals.handlers.remove(&number);
+        let last = old.is_some() && signals.handlers.is_empty();
+        (old, last)
+    });
+    drop(old);
+    if last {
+        state.reactor.count(false);
+        if !state.runs_here() {
+            uninstall(native)?;
+        }
+    }
+    Ok(())
+}
+
+/// When the loop begins to run: in the main thread, signals shall end its waits.
+pub(super) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let main = imports::MAIN_THREAD.get(py)?.call0()?.getattr(intern!(py, "ident"))?;
+    if main.extract::<u64>().ok() != Some(interpreter::thread_id(py)) {
+        return Ok(());
+    }
+    match install(native) {
+        // A subinterpreter's main thread gets no signals.
+        Err(failure) if failure.is_instance_of::<PyValueError>(py) => Ok(()),
+        outcome => outcome,
+    }?;
+    let program_has_its_own = native.get().signals.with(py, |signals| {
+        signals.handlers.is_empty() && signals.displaced.is_some_and(|displaced| displaced != NONE)
+    });
+    if program_has_its_own { uninstall(native) } else { Ok(()) }
+}
+
+/// When the loop ends to run: the pipe stays in place only for the sake of signal handlers.
+pub(super) fn end(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let idle = native.get().signals.with(native.py(), |signals| signals.handlers.is_empty());
+    if idle { uninstall(native) } else { Ok(()) }
+}
+
+/// When the loop is closed: every signal that it handled gets its default handler back.
+pub(super) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    let numbers: Vec<i32> =
+        state.signals.with(py, |signals| signals.handlers.keys().copied().collect::<Vec<_>>());
+    if !numbers.is_empty() && imports::IS_FINALIZING.get(py)?.call0()?.is_truthy()? {
+        let message = format!(
+            "Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal",
+            native.repr()?
+        );
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "source"), native)?;
+        let category = py.get_type::<PyResourceWarning>();
+        imports::WARN.get(py)?.call((message, category), Some(&keywords))?;
+        let handlers = state.signals.with(py, |signals| std::mem::take(&mut signals.handlers));
+        drop(handlers);
+    } else {
+        for number in numbers {
+            remove(native, number, &PyInt::new(py, number))?;
+        }
+    }
+    uninstall(native)?;
+    let pipe = state.signals.with(py, |signals| signals.pipe.take());
+    drop(pipe);
+    Ok(())
+}
+
+/// In the child of a fork: its signals are not its parent's loop's affair.
+pub(super) fn forget_after_fork(py: Python<'_>) -> PyResult<()> {
+    match INSTALLED.swap(NONE, Ordering::Relaxed) {
+        NONE => Ok(()),
+        ours => put_back(py, ours, NONE),
+    }
+}
+
+/// Makes the interpreter write to the loop's pipe. Raises `ValueError` outside the main thread.
+fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    let ours = match state.signals.with(py, |signals| signals.pipe.as_ref().map(SignalPipe::writer)) {
+        Some(ours) => ours,
+        None => {
+            let pipe = SignalPipe::new().map_err(|failure| error::from_system(py, &failure))?;
+            let (reader, writer) = (pipe.reader(), pipe.writer());
+            state
+                .watch_natively(reader, &py.None().into_bound(py), take_signals, Interest::READABLE)
+                .map_err(|failure| error::from_system(py, &failure))?;
+            state.reactor.count(false);
+            state.signals.with(py, |signals| signals.pipe = Some(pipe));
+            writer
+        }
+    };
+    let displaced = set_wakeup_fd(py, ours)?;
+    INSTALLED.store(ours, Ordering::Relaxed);
+    if displaced != ours {
+        state.signals.with(py, |signals| signals.displaced = Some(displaced));
+    }
+    Ok(())
+}
+
+/// Puts back what was in place before the loop's pipe.
+fn uninstall(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let found = native
+        .get()
+        .signals
+        .with(py, |signals| signals.displaced.take().zip(signals.pipe.as_ref().map(SignalPipe::writer)));
+    match found {
+        Some((displaced, ours)) => {
+            INSTALLED.store(NONE, Ordering::Relaxed);
+            put_back(py, ours, displaced)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Puts `displaced` in the place of `ours`; whatever the program has put there since stays.
+fn put_back(py: Python<'_>, ours: i32, displaced: i32) -> PyResult<()> {
+    let found = match set_wakeup_fd(py, displaced) {
+        // The old one has been closed meanwhile.
+        Err(failure) if failure.is_instance_of::<PyOSError>(py) => set_wakeup_fd(py, NONE)?,
+        // Not in the main thread, in which alone it could have been set.
+        Err(failure) if failure.is_instance_of::<PyValueError>(py) => return Ok(()),
+        found => found?,
+    };
+    if found != ours && found != displaced {
+        set_wakeup_fd(py, found)?;
+    }
+    Ok(())
+}
+
+fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<i32> {
+    let keywords = PyDict::new(py);
+    // A full pipe has woken the loop already.
+    keywords.set_item(intern!(py, "warn_on_full_buffer"), false)?;
+    imports::SET_WAKEUP_FD.get(py)?.call((fd,), Some(&keywords))?.extract()
+}
+
+/// The event of the pipe: queues the handlers of the signals whose numbers are in it.
+fn take_signals(native: &Bound<'_, Loop>, _owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    let (outcome, handles) = state.signals.with(py, |signals| {
+        let mut handles = Vec::new();
+        let handlers = &signals.handlers;
+        let outcome = signals.pipe.as_ref().map_or(Ok(()), |pipe| {
+            pipe.drain(|number| {
+                let number = i32::from(number);
+                handles.extend(handlers.get(&number).map(|handle| (number, handle.clone_ref(py))));
+            })
+        });
+        (outcome, handles)
+    });
+    for (number, handle) in handles {
+        if handle.get().cancelled(py) {
+            remove(native, number, &PyInt::new(py, number))?;
+        } else {
+            state.engine.with(py, |engine| engine.ready.push(Item::Handle(handle)));
+        }
+    }
+    outcome.map_err(|failure| error::from_system(py, &failure))
+}
+
+/// The number of a signal. Raises `TypeError` for what is no number, `ValueError` for what is no signal.
+fn number(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let py = signal.py();
+    if !signal.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err(format!("sig must be an int, not {}", signal.repr()?)));
+    }
+    let valid = py.import(intern!(py, "signal"))?.call_method0(intern!(py, "valid_signals"))?;
+    if !valid.contains(signal)? {
+        return Err(PyValueError::new_err(format!("invalid signal number {signal}")));
+    }
+    signal.extract()
+}
+
+/// The system's handler of a signal that the loop takes care of: does nothing, but its being there makes the interpreter
+/// write to the pipe.
+fn noop(py: Python<'_>) -> PyResult<&Bound<'_, PyCFunction>> {
+    static NOOP: PyOnceLock<Py<PyCFunction>> = PyOnceLock::new();
+    let noop = NOOP.get_or_try_init(py, || {
+        PyCFunction::new_closure(py, Some(c"_noop"), None, |_, _| ()).map(Bound::unbind)
+    })?;
+    Ok(noop.bind(py))
+}
+
+/// asyncio's `RuntimeError` for what `signal.set_wakeup_fd` refuses.
+fn refused(py: Python<'_>, failure: PyErr) -> PyErr {
+    if failure.is_instance_of::<PyValueError>(py) || failure.is_instance_of::<PyOSError>(py) {
+        return PyRuntimeError::new_err(failure.value(py).to_string());
+    }
+    failure
+}
+
+/// asyncio's `RuntimeError` for a signal such as SIGKILL.
+fn uncatchable(py: Python<'_>, failure: PyErr, signal: &Bound<'_, PyAny>) -> PyErr {
+    let invalid = failure.is_instance_of::<PyOSError>(py)
+        && failure
+            .value(py)
+            .getattr(intern!(py, "errno"))
+            .and_then(|number| number.eq(imports::EINVAL.get(py)?))
+            .unwrap_or(false);
+    if invalid { PyRuntimeError::new_err(format!("sig {signal} cannot be caught")) } else { failure }
+}

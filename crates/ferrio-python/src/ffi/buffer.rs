@@ -1,0 +1,73 @@
+//! The bytes of any object that offers them (`bytes`, `bytearray`, `memoryview`, `array`...), held across turns of the loop.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// A C-contiguous view of an object's memory. While it lives the object can't be resized.
+///
+/// The collector does not see the reference inside; a cycle through it lives until the view is dropped.
+pub(crate) struct Buffer {
+    // Boxed: an exporter may point into the view itself.
+    view: Box<ffi::Py_buffer>,
+}
+
+// SAFETY: the view is only read and released while attached to the interpreter (`Python` token, `try_attach`).
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    /// The bytes of `object`, to be read. Raises `TypeError` for what has none.
+    pub(crate) fn to_read(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::get(object, ffi::PyBUF_SIMPLE)
+    }
+
+    /// The bytes of `object`, to be written. Raises `TypeError` for what has none, or is immutable.
+    pub(crate) fn to_write(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::get(object, ffi::PyBUF_WRITABLE)
+    }
+
+    fn get(object: &Bound<'_, PyAny>, flags: std::ffi::c_int) -> PyResult<Self> {
+        let mut view = Box::new(ffi::Py_buffer::new());
+        // SAFETY: attached, `object` is alive, and `view` is memory of the right type that stays where it is.
+        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, flags) } != 0 {
+            return Err(PyErr::fetch(object.py()));
+        }
+        Ok(Self { view })
+    }
+
+    /// The number of bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        usize::try_from(self.view.len).unwrap_or(0)
+    }
+
+    /// Lets `look` read the bytes; it must not run Python code, which could change them.
+    #[inline]
+    pub(crate) fn read<R>(&self, _py: Python<'_>, look: impl FnOnce(&[u8]) -> R) -> R {
+        if self.len() == 0 {
+            return look(&[]);
+        }
+        // SAFETY: the exporter keeps `len` bytes at `buf` until the release; no Python code runs meanwhile, so nobody
+        // writes to them.
+        look(unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), self.len()) })
+    }
+
+    /// Lets `fill` write the bytes; it must not run Python code. A view that is not writable shows none.
+    #[inline]
+    pub(crate) fn write<R>(&mut self, _py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        if self.len() == 0 || self.view.readonly != 0 {
+            return fill(&mut []);
+        }
+        // SAFETY: as for `read`, and the exporter granted a writable view.
+        fill(unsafe { std::slice::from_raw_parts_mut(self.view.buf.cast::<u8>(), self.len()) })
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // Without an interpreter there is nobody to give it back to.
+        Python::try_attach(|_py| {
+            // SAFETY: attached; the view was filled by PyObject_GetBuffer and is released once.
+            unsafe { ffi::PyBuffer_Release(&mut *self.view) };
+        });
+    }
+}
