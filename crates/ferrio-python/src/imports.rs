@@ -74,6 +74,11 @@ pub(crate) static CONCURRENT_CANCELLED_ERROR: Import = Import::new("concurrent.f
 pub(crate) static CONCURRENT_INVALID_STATE_ERROR: Import =
     Import::new("concurrent.futures", "InvalidStateError");
 pub(crate) static STRERROR: Import = Import::new("os", "strerror");
+pub(crate) static SENDFILE_NOT_AVAILABLE: Import =
+    Import::new("asyncio.exceptions", "SendfileNotAvailableError");
+pub(crate) static UNSUPPORTED_OPERATION: Import = Import::new("io", "UnsupportedOperation");
+pub(crate) static FSTAT: Import = Import::new("os", "fstat");
+pub(crate) static LSEEK: Import = Import::new("os", "lseek");
 pub(crate) static MODULES: Import = Import::new("sys", "modules");
 pub(crate) static SOCKET: Import = Import::new("socket", "socket");
 pub(crate) static AF_INET: Import = Import::new("socket", "AF_INET");

@@ -138,6 +138,14 @@ impl Entry {
 
     /// Tells the kernel what has changed.
     fn settle(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
+        if matches!(self.kernel, Kernel::Armed(present) if !present.once && self.wanted() == Some(present)) {
+            return Ok(());
+        }
+        self.tell(fd, reactor)
+    }
+
+    /// Tells the kernel what is wanted, though it may know: for a newcomer, who may have a new file under an old number.
+    fn tell(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
         let Some(wanted) = self.wanted() else {
             // What will bring no event may stay: the next operation on the descriptor finds it registered.
             if matches!(self.kernel, Kernel::Armed(_)) {
@@ -147,7 +155,6 @@ impl Entry {
             return Ok(());
         };
         let outcome = match self.kernel {
-            Kernel::Armed(present) if present == wanted && !wanted.once => return Ok(()),
             Kernel::Armed(_) | Kernel::Dormant => reactor.rearm(fd, self.token(fd), wanted),
             Kernel::Absent => {
                 self.generation = self.generation.wrapping_add(1);
@@ -235,7 +242,7 @@ impl Loop {
         let (outcome, old) = self.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             let old = entry.side(side).handle.replace(Registered { handle, given });
-            match entry.settle(fd, &self.reactor) {
+            match entry.tell(fd, &self.reactor) {
                 Ok(()) => (Ok(()), old),
                 Err(failure) => {
                     let refused = std::mem::replace(&mut entry.side(side).handle, old);
@@ -269,7 +276,7 @@ impl Loop {
         let (outcome, refused) = self.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             entry.side(side).parked.push(waiter);
-            match entry.settle(fd, &self.reactor) {
+            match entry.tell(fd, &self.reactor) {
                 Ok(()) => (Ok(()), None),
                 Err(failure) => (Err(failure), entry.side(side).parked.pop()),
             }
@@ -304,7 +311,7 @@ impl Loop {
         let (outcome, old) = self.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             let old = entry.native.replace(native);
-            match entry.settle(fd, &self.reactor) {
+            match entry.tell(fd, &self.reactor) {
                 Ok(()) => (Ok(()), old),
                 Err(failure) => (Err(failure), std::mem::replace(&mut entry.native, old)),
             }

@@ -18,6 +18,7 @@ mod readers;
 mod reference;
 mod resolve;
 mod run;
+mod sendfile;
 mod signals;
 mod sock;
 mod sock_connect;
