@@ -231,7 +231,7 @@ impl Loop {
     /// Lets `handle` run whenever `fd` is ready; returns the handle that it replaces. `given`: see `Registered`.
     ///
     /// Raises the `OSError` of a descriptor that is closed or can't be watched.
-    pub(super) fn watch(
+    pub(super) fn watch_descriptor(
         &self,
         py: Python<'_>,
         fd: i32,
@@ -254,7 +254,7 @@ impl Loop {
     }
 
     /// Takes the handle of `fd` away, and returns it.
-    pub(super) fn unwatch(&self, py: Python<'_>, fd: i32, side: Side) -> Option<Py<Handle>> {
+    pub(super) fn unwatch_descriptor(&self, py: Python<'_>, fd: i32, side: Side) -> Option<Py<Handle>> {
         let old = self.descriptors.with(py, |table| {
             let entry = table.known(fd)?;
             let old = entry.side(side).handle.take()?;
@@ -354,7 +354,7 @@ fn act(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
         let Some(handle) = handle else { continue };
         if handle.get().cancelled(py) {
             // Whoever cancels a handle by itself wants no more of its events.
-            drop(state.unwatch(py, fd, side));
+            drop(state.unwatch_descriptor(py, fd, side));
         } else {
             state.engine.with(py, |engine| engine.ready.push(Item::Handle(handle)));
         }

@@ -109,7 +109,7 @@ fn add<'py>(
     let handle = Py::new(py, Handle::build(py, home, callback, args, context, state.debug())?)?;
     let object = (!object.is_instance_of::<PyInt>()).then(|| object.unbind());
     let replaced = state
-        .watch(py, fd, side, handle.clone_ref(py), object)
+        .watch_descriptor(py, fd, side, handle.clone_ref(py), object)
         .map_err(|failure| error::from_system(py, &failure))?;
     if let Some(replaced) = replaced {
         handle::cancel(replaced.bind(py))?;
@@ -129,7 +129,7 @@ fn remove(native: &Bound<'_, Loop>, side: Side, object: &Bound<'_, PyAny>) -> Py
         Some(fd) => fd,
         None => require_valid(fd)?,
     };
-    match state.unwatch(py, fd, side) {
+    match state.unwatch_descriptor(py, fd, side) {
         Some(handle) => handle::cancel(handle.bind(py)).map(|()| true),
         None => Ok(false),
     }

@@ -9,8 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{Loop, debug, executor, running, set_running};
-use super::{Loop, debug, descriptors, running, set_running, signals};
+use super::{Loop, debug, descriptors, executor, running, set_running, signals};
 use crate::ffi::interpreter;
 use crate::future::callbacks::Callback;
 use crate::future::{self, Future, native};
@@ -300,9 +299,7 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     signals::close(native)?;
     let queued = state.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
     let posted = state.inbox.close();
-    drop((queued, posted));
-    executor::close(native)
     let watched = state.descriptors.with(py, std::mem::take);
     drop((queued, posted, watched));
-    Ok(())
+    executor::close(native)
 }
