@@ -165,7 +165,5 @@ def test_what_is_not_there_yet():
             await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
         with pytest.raises(NotImplementedError):
             await loop.subprocess_exec(asyncio.SubprocessProtocol, "true")
-        with pytest.raises(NotImplementedError):
-            loop.add_signal_handler(1, int)
 
     ferrio.run(main())

@@ -9,7 +9,7 @@ use super::descriptors::Side;
 use super::{Loop, LoopRef};
 use crate::error;
 use crate::ffi::context;
-use crate::handle::{self, Handle};
+use crate::handle::{self, Args, Handle};
 
 #[pymethods]
 impl Loop {
@@ -106,7 +106,8 @@ fn add<'py>(
     let fd = require_valid(number(&object)?)?;
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
-    let handle = Py::new(py, Handle::build(py, home, callback, args, context, state.debug())?)?;
+    let handle =
+        Py::new(py, Handle::build(py, home, callback, Args::from_tuple(args), context, state.debug())?)?;
     let object = (!object.is_instance_of::<PyInt>()).then(|| object.unbind());
     let replaced = state
         .watch_descriptor(py, fd, side, handle.clone_ref(py), object)

@@ -18,7 +18,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Item, Loop, LoopRef};
 use crate::ffi::{context, interpreter};
-use crate::handle::Handle;
+use crate::handle::{Args, Handle};
 use crate::{error, imports};
 
 /// No wake-up descriptor, as `signal.set_wakeup_fd` says it.
@@ -95,7 +95,8 @@ fn add<'py>(
     install(native).map_err(|failure| refused(py, failure))?;
     let context = context::copy_current(py)?;
     let home = LoopRef::Native(native.clone().unbind());
-    let handle = Py::new(py, Handle::build(py, home, callback, args, context, state.debug())?)?;
+    let handle =
+        Py::new(py, Handle::build(py, home, callback, Args::from_tuple(args), context, state.debug())?)?;
     let (replaced, first) = state.signals.with(py, |signals| {
         let replaced = signals.handlers.insert(number, handle);
         let first = replaced.is_none() && signals.handlers.len() == 1;
