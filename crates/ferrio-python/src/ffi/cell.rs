@@ -16,6 +16,7 @@ use pyo3::{PyTraverseError, PyVisit};
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Use {
+    #[expect(dead_code, reason = "never written by name: it is what zeroed memory reads as")]
     Unwritten = 0,
     Idle,
     Busy,

@@ -157,16 +157,6 @@ impl Callbacks {
         removed
     }
 
-    /// Takes out the wake-up of `task`, for the caller to drop.
-    pub(crate) fn remove_wake(&mut self, task: &Bound<'_, Task>) -> Vec<Callback> {
-        let remove: Vec<bool> = self
-            .as_slice()
-            .iter()
-            .map(|callback| matches!(callback, Callback::Wake(waiting) if waiting.is(task)))
-            .collect();
-        self.remove(&remove)
-    }
-
     /// Takes out the native watcher `object`, for the caller to drop.
     pub(crate) fn remove_watcher(&mut self, object: &Bound<'_, PyAny>) -> Vec<Callback> {
         let remove: Vec<bool> = self

@@ -65,10 +65,10 @@ impl TimerHandle {
                 native.get().forget_timer(py, key);
             }
             home.release(py);
-        } else if !base.get().cancelled(py) {
-            if let LoopRef::Foreign(foreign) = base.get().event_loop(py) {
-                foreign.bind(py).call_method1(intern!(py, "_timer_handle_cancelled"), (slf,))?;
-            }
+        } else if !base.get().cancelled(py)
+            && let LoopRef::Foreign(foreign) = base.get().event_loop(py)
+        {
+            foreign.bind(py).call_method1(intern!(py, "_timer_handle_cancelled"), (slf,))?;
         }
         cancel(base)
     }

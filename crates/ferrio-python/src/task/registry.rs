@@ -16,7 +16,6 @@ pub(crate) struct Registry {
     slots: Vec<Slot>,
     /// The first free slot, if any.
     free: Option<u32>,
-    len: usize,
 }
 
 enum Slot {
@@ -27,7 +26,6 @@ enum Slot {
 
 impl Registry {
     fn insert(&mut self, task: Py<Task>) -> u32 {
-        self.len += 1;
         match self.free {
             Some(place) => {
                 let slot = std::mem::replace(&mut self.slots[place as usize], Slot::Taken(task));
@@ -50,16 +48,10 @@ impl Registry {
         }
         let slot = std::mem::replace(slot, Slot::Free(self.free));
         self.free = Some(place);
-        self.len -= 1;
         match slot {
             Slot::Taken(task) => Some(task),
             Slot::Free(_) => None,
         }
-    }
-
-    /// The number of pending tasks.
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 
     /// The pending tasks.
