@@ -30,7 +30,7 @@ def task_repr(task: Any) -> str:
         info[0] = "cancelling"
     details = [f"name={task.get_name()!r}"]
     if task._coro is not None:
-        details.append(f"coro=<{asyncio.coroutines._format_coroutine(task._coro)}>")
+        details.append(f"coro=<{asyncio.coroutines._format_coroutine(task._coro)}>")  # type: ignore[attr-defined]
     if task._fut_waiter is not None:
         details.append(f"wait_for={task._fut_waiter!r}")
     info[1:1] = details

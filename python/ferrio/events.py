@@ -8,6 +8,7 @@ from asyncio.events import (
     _set_running_loop,
     get_running_loop,
 )
+from typing import Any
 
 from ferrio._ferrio import Handle, TimerHandle
 from ferrio._loop import EventLoop
@@ -52,7 +53,7 @@ _CHILD_WATCHERS = (
 )
 
 
-def version_bound_names():
+def version_bound_names() -> dict[str, Any]:
     """Return a dict of the policy and child watcher names that this Python's asyncio has, and their objects."""
     import asyncio.unix_events
 

@@ -80,7 +80,8 @@ def capture_call_graph(
     if future is not current:
         return _graph_of(future, limit)
     stack = [] if limit == 0 else _running_stack(sys._getframe(depth))
-    return FutureCallGraph(future, _truncate(stack, limit), _waiters_of(future, limit))
+    # `future` is the current task here, and there is one.
+    return FutureCallGraph(future, _truncate(stack, limit), _waiters_of(future, limit))  # type: ignore[arg-type]
 
 
 def format_call_graph(future: futures.Future[Any] | None = None, /, *, depth: int = 1, limit: int | None = None) -> str:

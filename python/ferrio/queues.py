@@ -6,7 +6,7 @@ from asyncio.queues import QueueEmpty, QueueFull
 from ferrio._ferrio import LifoQueue, PriorityQueue, Queue
 
 try:
-    QueueShutDown = asyncio.queues.QueueShutDown
+    QueueShutDown = asyncio.queues.QueueShutDown  # type: ignore[attr-defined] # types are checked for 3.11
 except AttributeError:
 
     class QueueShutDown(Exception):  # type: ignore[no-redef]

@@ -10,6 +10,7 @@ Invariant: whatever happened, after `close()` the loop is closed and SIGINT is h
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import inspect
@@ -133,7 +134,7 @@ class Runner:
         self._loop = loop
         return loop
 
-    def _catch_interrupts(self, task: tasks.Task[Any]) -> Callable[[int, FrameType | None], None] | None:
+    def _catch_interrupts(self, task: asyncio.Task[Any]) -> Callable[[int, FrameType | None], None] | None:
         """Makes Ctrl-C cancel `task`; returns the handler set, or `None` where it isn't ours to handle."""
         if threading.current_thread() is not threading.main_thread():
             return None
@@ -147,7 +148,7 @@ class Runner:
         return handler
 
     def _interrupt(
-        self, task: tasks.Task[Any], loop: events.AbstractEventLoop, signal_number: int, frame: FrameType | None
+        self, task: asyncio.Task[Any], loop: events.AbstractEventLoop, signal_number: int, frame: FrameType | None
     ) -> None:
         self._interrupts += 1
         if self._interrupts > 1 or task.done():
