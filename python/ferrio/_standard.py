@@ -37,6 +37,26 @@ def task_repr(task: Any) -> str:
     return f"<{type(task).__name__} {' '.join(info)}>"
 
 
+def hint(candidate: Any, function: str | None = None) -> str:
+    """Return what a caller may have meant who passed `candidate` (to `function`) for a coroutine; maybe nothing."""
+    import inspect  # for an error only
+
+    name = getattr(candidate, "__name__", None)
+    if inspect.isasyncgenfunction(candidate) or inspect.isasyncgen(candidate):
+        return ": an async generator is read with `async for`, inside a coroutine"
+    if inspect.iscoroutinefunction(candidate):
+        if function:
+            return f": {function}() takes a coroutine, did you mean {function}({name}())?"
+        return f": did you mean {name}()?"
+    if inspect.isgenerator(candidate):
+        return ": a generator is no coroutine, is `async` missing before its `def`?"
+    if candidate is None:
+        return ": is the function that was called here missing its `async`?"
+    if inspect.isfunction(candidate):
+        return f": {name} is a plain function, is `async` missing before its `def`?"
+    return ""
+
+
 async def await_it(awaitable: Any) -> Any:
     """Await `awaitable`: the coroutine that makes a task of something that is only awaitable."""
     return await awaitable

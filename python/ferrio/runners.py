@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
-from ferrio import coroutines, events, exceptions, tasks
+from ferrio import _standard, coroutines, events, exceptions, tasks
 
 __all__ = ("Runner", "run")
 
@@ -177,31 +177,14 @@ def _as_coroutine(awaitable: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
         return awaitable
     if inspect.isawaitable(awaitable):
         return _wait_for_it(awaitable)
+    got = f"got {awaitable!r}{_standard.hint(awaitable, 'run')}"
     if sys.version_info >= (3, 14):
-        raise TypeError(
-            f"a coroutine, an asyncio.Future or an awaitable is required, got {awaitable!r}{_hint(awaitable)}"
-        )
-    raise ValueError(f"a coroutine was expected, got {awaitable!r}{_hint(awaitable)}")
+        raise TypeError(f"a coroutine, an asyncio.Future or an awaitable is required, {got}")
+    raise ValueError(f"a coroutine was expected, {got}")
 
 
 async def _wait_for_it(awaitable: Awaitable[_T]) -> _T:
     return await awaitable
-
-
-def _hint(candidate: object) -> str:
-    """What the caller of `run(candidate)` may have meant."""
-    name = getattr(candidate, "__name__", None)
-    if inspect.isasyncgenfunction(candidate) or inspect.isasyncgen(candidate):
-        return ": an async generator is read with `async for`, inside a coroutine"
-    if inspect.iscoroutinefunction(candidate):
-        return f": run() takes a coroutine, did you mean run({name}())?"
-    if inspect.isgenerator(candidate):
-        return ": a generator is no coroutine, is `async` missing before its `def`?"
-    if candidate is None:
-        return ": is the function that was called here missing its `async`?"
-    if inspect.isfunction(candidate):
-        return f": {name} is a plain function, is `async` missing before its `def`?"
-    return ""
 
 
 def _already_running(what: str, main: object) -> str:

@@ -3,25 +3,16 @@
 import asyncio
 import contextvars
 import gc
-import sys
 import weakref
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 
-SINCE_3_13 = sys.version_info >= (3, 13)
-SINCE_3_15 = sys.version_info >= (3, 15)
-
-
-@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
-def aio(request):
-    """The implementation under test."""
-    return request.param
-
 
 @pytest.fixture
-def run():
+def virtually():
     """Runs a coroutine on a ferrio loop whose clock is virtual."""
     loop = ferrio.EventLoop(virtual_time=True)
     yield loop.run_until_complete
@@ -89,7 +80,7 @@ def test_keywords_of_create_task(aio):
     assert aio.run(main()) == ("looker", "inside", "outside")
 
 
-def test_eager_start_as_a_keyword(run):
+def test_eager_start_as_a_keyword(virtually):
     async def main():
         async with ferrio.TaskGroup() as group:
             done = group.create_task(at_once(1), eager_start=True)
@@ -101,10 +92,10 @@ def test_eager_start_as_a_keyword(run):
             coroutine.close()
         return done.result(), later.result()
 
-    assert run(main()) == (1, 2)
+    assert virtually(main()) == (1, 2)
 
 
-def test_eager_child_that_fails_lets_the_block_go_on(run):
+def test_eager_child_that_fails_lets_the_block_go_on(virtually):
     async def main():
         seen = []
         with pytest.raises(ExceptionGroup):
@@ -115,7 +106,7 @@ def test_eager_child_that_fails_lets_the_block_go_on(run):
                 seen.append("not here")
         return seen
 
-    assert run(main()) == ["went on"]
+    assert virtually(main()) == ["went on"]
 
 
 def test_a_child_fails(aio):
@@ -237,10 +228,9 @@ def test_cancelled_from_outside_while_children_end(aio):
     assert ended == [True]
 
 
+@since(3, 13)
 def test_a_failure_and_a_cancellation_from_outside(aio):
     """The group raises; the request stays, and the parent learns of it at its next await."""
-    if aio is asyncio and not SINCE_3_13:
-        pytest.skip("asyncio has it since 3.13")
 
     async def main():
         async def work():
@@ -313,10 +303,8 @@ def test_misuse(aio):
     ]
 
 
+@since(3, 13)
 def test_a_refused_coroutine_is_closed(aio):
-    if aio is asyncio and not SINCE_3_13:
-        pytest.skip("asyncio does it since 3.13")
-
     async def main():
         coroutine = at_once(1)
         with pytest.raises(RuntimeError):
@@ -344,7 +332,7 @@ def test_outside_a_task(aio):
     assert seen == ["TaskGroup <TaskGroup> cannot determine the parent task"]
 
 
-def test_only_generator_exit_is_raised_as_it_is(run):
+def test_only_generator_exit_is_raised_as_it_is(virtually):
     """An asynchronous generator that is closed inside of a group ends quietly."""
 
     async def numbers():
@@ -358,17 +346,12 @@ def test_only_generator_exit_is_raised_as_it_is(run):
         await generator.aclose()
         return ferrio.current_task().cancelling()
 
-    assert run(main()) == 0
+    assert virtually(main()) == 0
 
 
+@since(3, 15)
 class TestCancel:
     """`TaskGroup.cancel()`, new in 3.15."""
-
-    @pytest.fixture
-    def aio(self, aio):
-        if aio is asyncio and not SINCE_3_15:
-            pytest.skip("asyncio has it since 3.15")
-        return aio
 
     def test_from_the_block(self, aio):
         async def main():
@@ -513,7 +496,7 @@ def test_subclass_with_its_own_methods():
     assert ferrio.run(main()) == [LookupError]
 
 
-def test_who_awaits_a_child(run):
+def test_who_awaits_a_child(virtually):
     async def main():
         async with ferrio.TaskGroup() as group:
             task = group.create_task(ferrio.sleep(1))
@@ -521,7 +504,7 @@ def test_who_awaits_a_child(run):
             awaited_by = task._asyncio_awaited_by
         return awaited_by == {ferrio.current_task()}, task._asyncio_awaited_by
 
-    assert run(main()) == (True, None)
+    assert virtually(main()) == (True, None)
 
 
 def test_a_failed_group_keeps_nothing():

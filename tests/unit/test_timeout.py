@@ -2,24 +2,16 @@
 
 import asyncio
 import gc
-import sys
 import weakref
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 
-SINCE_3_14 = sys.version_info >= (3, 14)
-
-
-@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
-def aio(request):
-    """The implementation under test."""
-    return request.param
-
 
 @pytest.fixture
-def run():
+def virtually():
     """Runs a coroutine on a ferrio loop whose clock is virtual."""
     loop = ferrio.EventLoop(virtual_time=True)
     yield loop.run_until_complete
@@ -99,16 +91,16 @@ def test_no_time_but_no_suspension(aio):
     assert aio.run(main()) == (False, 0)
 
 
-def test_infinite_delay(run):
+def test_infinite_delay(virtually):
     async def main():
         async with ferrio.timeout(float("inf")) as scope:
             await ferrio.sleep(10**6)
             return scope.when()
 
-    assert run(main()) == float("inf")
+    assert virtually(main()) == float("inf")
 
 
-def test_reschedule(run):
+def test_reschedule(virtually):
     async def main():
         loop = ferrio.get_running_loop()
         start = loop.time()
@@ -123,10 +115,10 @@ def test_reschedule(run):
                 await ferrio.sleep(100)
         return loop.time() - start
 
-    assert run(main()) == pytest.approx(20)
+    assert virtually(main()) == pytest.approx(20)
 
 
-def test_reschedule_to_the_past_and_back(run):
+def test_reschedule_to_the_past_and_back(virtually):
     """A callback that is ready already is cancelled too."""
 
     async def main():
@@ -138,10 +130,10 @@ def test_reschedule_to_the_past_and_back(run):
             await ferrio.sleep(0.5)
         return scope.expired()
 
-    assert run(main()) is False
+    assert virtually(main()) is False
 
 
-def test_reschedule_after_the_timer_came_due(run):
+def test_reschedule_after_the_timer_came_due(virtually):
     """A timer that is due in the same turn as the callback that moves it has nothing to say any more."""
 
     async def main():
@@ -153,7 +145,7 @@ def test_reschedule_after_the_timer_came_due(run):
             await ferrio.sleep(2)
         return scope.expired()
 
-    assert run(main()) is False
+    assert virtually(main()) is False
 
 
 def test_misuse(aio):
@@ -206,12 +198,12 @@ def test_outside_a_task(aio):
 @pytest.mark.parametrize("bad", ["1", object(), [1]])
 def test_what_is_no_number(bad):
     async def main():
-        with pytest.raises(TypeError, match=r"timeout\(\) takes a number of seconds or None"):
+        with pytest.raises(TypeError, match="must be a number of seconds"):
             ferrio.timeout(bad)
-        with pytest.raises(TypeError, match=r"timeout_at\(\) takes a number of seconds or None"):
+        with pytest.raises(TypeError, match="must be a number of seconds"):
             ferrio.timeout_at(bad)
         async with ferrio.timeout(1) as scope:
-            with pytest.raises(TypeError, match=r"reschedule\(\) takes a number of seconds or None"):
+            with pytest.raises(TypeError, match="must be a number of seconds"):
                 scope.reschedule(bad)
 
     ferrio.run(main())
@@ -253,7 +245,7 @@ def test_nested_outer_expires(aio):
     assert aio.run(main()) == (True, 0)
 
 
-def test_nested_both_expire(run):
+def test_nested_both_expire(virtually):
     async def main():
         with pytest.raises(TimeoutError):
             async with ferrio.timeout(1) as outer:
@@ -261,7 +253,7 @@ def test_nested_both_expire(run):
                     await ferrio.sleep(5)
         return outer.expired(), inner.expired(), ferrio.current_task().cancelling()
 
-    assert run(main()) == (True, True, 0)
+    assert virtually(main()) == (True, True, 0)
 
 
 def test_cancelled_from_outside(aio):
@@ -282,7 +274,7 @@ def test_cancelled_from_outside(aio):
     assert aio.run(main()) == (False, 1)
 
 
-def test_cancelled_from_outside_while_it_expires(run):
+def test_cancelled_from_outside_while_it_expires(virtually):
     """The foreign cancellation wins: there is no TimeoutError."""
 
     async def main():
@@ -297,7 +289,7 @@ def test_cancelled_from_outside_while_it_expires(run):
         await ferrio.sleep(2)
         return task.cancelled(), task.cancelling()
 
-    assert run(main()) == (True, 1)
+    assert virtually(main()) == (True, 1)
 
 
 def test_another_exception_passes(aio):
@@ -313,10 +305,9 @@ def test_another_exception_passes(aio):
     assert aio.run(main()) == (True, 0)
 
 
+@since(3, 14)
 def test_timeout_error_in_the_chain_of_another_exception(aio):
     """`raise X` during the cancellation: X's context says that there was a timeout (since 3.14)."""
-    if aio is asyncio and not SINCE_3_14:
-        pytest.skip("asyncio has it since 3.14")
 
     async def main():
         with pytest.raises(LookupError) as caught:
@@ -333,10 +324,8 @@ def test_timeout_error_in_the_chain_of_another_exception(aio):
     assert error.__context__.__context__ is error.__context__.__cause__
 
 
+@since(3, 14)
 def test_timeout_error_in_the_chains_of_a_group(aio):
-    if aio is asyncio and not SINCE_3_14:
-        pytest.skip("asyncio has it since 3.14")
-
     async def fail():
         try:
             await aio.sleep(5)

@@ -1,23 +1,15 @@
 """`wait_for`: the same bodies on asyncio and on ferrio, then mixtures of both."""
 
 import asyncio
-import sys
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 
-SINCE_3_12 = sys.version_info >= (3, 12)
-
-
-@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
-def aio(request):
-    """The implementation under test."""
-    return request.param
-
 
 @pytest.fixture
-def run():
+def virtually():
     """Runs a coroutine on a ferrio loop whose clock is virtual."""
     loop = ferrio.EventLoop(virtual_time=True)
     yield loop.run_until_complete
@@ -80,7 +72,7 @@ def test_too_late(aio, kind):
     assert aio.run(main()) == 0
 
 
-def test_the_time_when_it_ends(run):
+def test_the_time_when_it_ends(virtually):
     async def main():
         loop = ferrio.get_running_loop()
         start = loop.time()
@@ -88,7 +80,7 @@ def test_the_time_when_it_ends(run):
             await ferrio.wait_for(ferrio.sleep(100), 2.5)
         return loop.time() - start
 
-    assert run(main()) == pytest.approx(2.5)
+    assert virtually(main()) == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("limit", [0, -1, -0.5])
@@ -209,10 +201,8 @@ def test_an_exception_during_the_cancellation(aio):
     assert aio.run(main()) == 0
 
 
+@since(3, 12)
 def test_a_value_in_spite_of_the_cancellation(aio):
-    if aio is asyncio and not SINCE_3_12:
-        pytest.skip("asyncio has it since 3.12")
-
     async def work():
         try:
             await aio.sleep(10)
@@ -225,10 +215,9 @@ def test_a_value_in_spite_of_the_cancellation(aio):
     assert aio.run(main()) == ("resisted", 0)
 
 
+@since(3, 12)
 def test_runs_in_the_waiting_task(aio):
     """Since 3.12 no task is made for the coroutine: it sees the waiter's task, context and name."""
-    if aio is asyncio and not SINCE_3_12:
-        pytest.skip("asyncio has it since 3.12")
 
     async def who():
         return aio.current_task()
@@ -239,7 +228,7 @@ def test_runs_in_the_waiting_task(aio):
     assert aio.run(main())
 
 
-def test_what_cannot_be_awaited(run):
+def test_what_cannot_be_awaited(virtually):
     async def main():
         loop = ferrio.get_running_loop()
         for limit in (None, 1, 0):
@@ -249,7 +238,7 @@ def test_what_cannot_be_awaited(run):
         await ferrio.sleep(5)
         return loop.time() - before, ferrio.current_task().cancelling()
 
-    assert run(main()) == (5, 0)
+    assert virtually(main()) == (5, 0)
 
 
 @pytest.mark.parametrize(("bad", "error"), [("1", TypeError), ([], TypeError), (float("nan"), ValueError)])
@@ -300,7 +289,7 @@ def test_closing_closes_what_is_awaited():
     assert closed == [True]
 
 
-def test_who_awaits_the_cancelled_task(run):
+def test_who_awaits_the_cancelled_task(virtually):
     async def resist():
         try:
             await ferrio.sleep(10)
@@ -316,7 +305,7 @@ def test_who_awaits_the_cancelled_task(run):
         await waiting
         return task._asyncio_awaited_by
 
-    assert not run(main())
+    assert not virtually(main())
 
 
 @pytest.mark.parametrize("loop_of", [asyncio, ferrio], ids=["asyncio loop", "ferrio loop"])

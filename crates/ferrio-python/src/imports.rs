@@ -47,6 +47,8 @@ pub(crate) static STANDARD_RUNNING_LOOP: Import = Import::new("asyncio.events", 
 pub(crate) static GET_EVENT_LOOP: Import = Import::new("asyncio.events", "get_event_loop");
 /// The `async def` function that awaits its argument: the coroutine for an awaitable that is none.
 pub(crate) static AWAIT_IT: Import = Import::new("ferrio._standard", "await_it");
+/// What the caller of a function that takes a coroutine may have meant.
+pub(crate) static HINT: Import = Import::new("ferrio._standard", "hint");
 /// The `async def` function behind `loop.shutdown_asyncgens()`.
 pub(crate) static CLOSE_ASYNCGENS: Import = Import::new("ferrio._standard", "close_asyncgens");
 pub(crate) static GENERATOR_TYPE: Import = Import::new("types", "GeneratorType");
@@ -133,6 +135,11 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &STANDARD_CURRENT_TASK,
         &STANDARD_ALL_TASKS,
         &IS_COROUTINE,
+        // Needed for reports while the interpreter ends, when no import works any more.
+        &LOGGER,
+        &FORMAT_LIST,
+        &FUTURE_REPR,
+        &TASK_REPR,
     ] {
         import.get(py)?;
     }

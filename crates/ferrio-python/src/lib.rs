@@ -12,6 +12,7 @@ mod imports;
 mod locks;
 mod operation;
 mod queues;
+mod seconds;
 mod task;
 mod taskgroup;
 mod timeout;
@@ -92,6 +93,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::task::Task>(py);
         crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
+        crate::ffi::finalize::install::<crate::event_loop::Loop>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
         crate::ffi::slots::install::<crate::future::Future>(py);

@@ -13,9 +13,10 @@ use crate::future::native;
 use crate::future::watch;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
+use crate::seconds::seconds_or_none;
 use crate::task::cancel::cancel_waiter;
 use crate::task::create::ensure_future;
-use crate::timeout::scope::{self, Phase, Scope, When, convert, entering_task, start_timer, timeout_error};
+use crate::timeout::scope::{Phase, Scope, When, convert, entering_task, start_timer, timeout_error};
 
 /// The state of one `wait_for`.
 pub(crate) struct WaitFor {
@@ -43,7 +44,7 @@ enum Stage {
 #[pyfunction]
 #[pyo3(signature = (fut, timeout))]
 pub(crate) fn wait_for(fut: Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    let limit = if timeout.is_none() { None } else { Some(scope::seconds(timeout, "wait_for()")?) };
+    let limit = seconds_or_none(timeout, "timeout")?;
     Ok(Operation::new(Kind::WaitFor(Box::new(WaitFor { stage: Stage::Fresh(fut.unbind(), limit) }))))
 }
 

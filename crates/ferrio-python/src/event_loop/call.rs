@@ -2,18 +2,19 @@
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use std::ffi::CStr;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyFloatMethods, PyInt, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::{Item, Loop, LoopRef};
 use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::{context, interpreter};
 use crate::handle::{Args, Handle, TimerHandle, timer};
 use crate::imports;
+use crate::seconds::{not_a_number, seconds};
 
 #[pymethods]
 impl Loop {
@@ -192,10 +193,11 @@ fn call_after<'py>(
     context: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
-    let delay = seconds(delay, "delay must not be None", "delay")?;
+    let delay = seconds(delay, "delay")?;
     let state = native.get();
     if !state.overrides.timers() {
         state.require_open()?;
+        require_callable(&callback, "call_later")?;
         let deadline = state.deadline_after(py, delay);
         let when = seconds_from_nanos(deadline);
         return schedule(native, (when, None), deadline, callback, args, context).map(Bound::into_any);
@@ -219,8 +221,9 @@ fn call_at_time<'py>(
     args: Args,
     context: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, TimerHandle>> {
-    let time = seconds(when, "when cannot be None", "when")?;
+    let time = seconds(when, "when")?;
     native.get().require_open()?;
+    require_callable(&callback, "call_at")?;
     let deadline = nanos_from_seconds(time).ok_or_else(|| not_a_number("when"))?;
     schedule(native, (time, timer::given(when)), deadline, callback, args, context)
 }
@@ -274,6 +277,7 @@ fn make_handle<'py>(
     if debug {
         check(native, &callback, method)?;
     }
+    require_callable(&callback, method)?;
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
     Bound::new(py, Handle::build(py, home, callback, args, context, debug)?)
@@ -301,7 +305,7 @@ fn schedule<'py>(
     Ok(timer)
 }
 
-/// Debug mode's checks: the right thread, and something to call.
+/// Debug mode's checks: the right thread, and no coroutine.
 #[cold]
 fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     let py = native.py();
@@ -324,34 +328,19 @@ pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyRes
     if coroutine {
         return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
     }
-    if !callback.is_callable() {
-        return Err(PyTypeError::new_err(format!(
-            "a callable object was expected by {method}(), got {}",
-            callback.repr()?
-        )));
-    }
     Ok(())
 }
 
-/// A number of seconds from what the caller gave.
+/// Raises `TypeError` at the call; asyncio says it in debug mode only, and else when the callback is to run.
 #[inline]
-fn seconds(given: &Bound<'_, PyAny>, if_none: &'static str, name: &str) -> PyResult<f64> {
-    let seconds = match given.cast_exact::<PyFloat>() {
-        Ok(seconds) => seconds.value(),
-        Err(_) if given.is_none() => return Err(PyTypeError::new_err(if_none)),
-        // A whole number, without the float object that a conversion would make.
-        Err(_) if given.is_exact_instance_of::<PyInt>() => match given.extract::<i32>() {
-            Ok(seconds) => f64::from(seconds),
-            Err(_) => given.extract::<f64>()?,
-        },
-        Err(_) => given.extract::<f64>().map_err(|_| {
-            let class = given.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
-            PyTypeError::new_err(format!("{name} must be a number of seconds, not {class}"))
-        })?,
-    };
-    if seconds.is_nan() { Err(not_a_number(name)) } else { Ok(seconds) }
+pub(super) fn require_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    if callback.is_callable() { Ok(()) } else { Err(not_callable(callback, method)) }
 }
 
-fn not_a_number(name: &str) -> PyErr {
-    PyValueError::new_err(format!("Invalid {name}: NaN (not a number)"))
+#[cold]
+fn not_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyErr {
+    match callback.repr() {
+        Ok(look) => PyTypeError::new_err(format!("a callable object was expected by {method}(), got {look}")),
+        Err(failure) => failure,
+    }
 }

@@ -1,6 +1,6 @@
 //! Reports: the exception handlers, and debug mode with its slow callbacks.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -97,6 +97,15 @@ pub(super) fn wanted_by_environment(py: Python<'_>) -> PyResult<bool> {
     py.import("asyncio.coroutines")?.getattr("_is_debug_mode")?.call0()?.is_truthy()
 }
 
+/// How many loops run in debug mode, in the whole process: while there is none, nothing asks for origins.
+static TRACKING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether some loop runs in debug mode, maybe in another thread.
+#[inline]
+pub(crate) fn origins_may_be_tracked() -> bool {
+    TRACKING.load(Ordering::Relaxed) != 0
+}
+
 /// Raises or restores the depth to which coroutines remember where they were made.
 pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult<()> {
     let py = native.py();
@@ -107,11 +116,13 @@ pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult
             imports::SET_ORIGIN_DEPTH.get(py)?.call1((10,))?;
             let depth = depth.unbind();
             native.get().settings.with(py, |settings| settings.saved.origin_depth = Some(depth));
+            TRACKING.fetch_add(1, Ordering::Relaxed);
         }
         (true, Some(saved)) => {
             native.get().settings.with(py, |settings| settings.saved.origin_depth = Some(saved));
         }
         (false, Some(saved)) => {
+            TRACKING.fetch_sub(1, Ordering::Relaxed);
             imports::SET_ORIGIN_DEPTH.get(py)?.call1((saved,))?;
         }
         (false, None) => {}

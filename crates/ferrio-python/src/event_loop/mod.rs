@@ -9,9 +9,10 @@
 mod asyncgens;
 pub(crate) mod call;
 mod create;
-mod debug;
+pub(crate) mod debug;
 pub(crate) mod descriptors;
 pub(crate) mod executor;
+mod finalize;
 mod item;
 mod overrides;
 mod readers;

@@ -13,7 +13,7 @@ use super::{Loop, debug, descriptors, executor, running, set_running, signals};
 use crate::ffi::interpreter;
 use crate::future::callbacks::Callback;
 use crate::future::{self, Future, native};
-use crate::task::{Task, create, current};
+use crate::task::{Task, create, current, finalize};
 use crate::{error, imports};
 
 /// How many events one look at the descriptors takes.
@@ -300,6 +300,9 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let queued = state.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
     let posted = state.inbox.close();
     let watched = state.descriptors.with(py, std::mem::take);
-    drop((queued, posted, watched));
-    executor::close(native)
+    let pending = state.tasks.with(py, std::mem::take);
+    let reported = finalize::report_at_close(py, &pending);
+    drop((queued, posted, watched, pending));
+    let ended = executor::close(native);
+    reported.and(ended)
 }

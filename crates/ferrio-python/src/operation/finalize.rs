@@ -1,11 +1,12 @@
 //! "coroutine 'sleep' was never awaited": what an operation says when it dies unused.
 
+use std::ffi::CString;
 use std::sync::atomic::AtomicPtr;
 
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 
-use super::{Operation, Phase};
+use super::{Operation, Phase, origin};
 use crate::ffi::finalize::Finalize;
 
 static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
@@ -19,9 +20,10 @@ impl Finalize for Operation {
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let name = slf.get().__qualname__(py);
-        let message = format!("coroutine '{name}' was never awaited\0");
-        let message = std::ffi::CStr::from_bytes_with_nul(message.as_bytes()).unwrap_or(c"never awaited");
-        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), message, 1)
+        let origin = slf.get().cr_origin(py).map(|origin| origin.into_bound(py));
+        let message = format!("coroutine '{name}' was never awaited{}", origin::lines(origin)?);
+        let message = CString::new(message).unwrap_or_else(|_| c"an operation was never awaited".to_owned());
+        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1)
     }
 
     fn original_dealloc() -> &'static AtomicPtr<()> {

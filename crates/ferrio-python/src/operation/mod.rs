@@ -11,15 +11,18 @@ pub(crate) mod finalize;
 pub(crate) mod foreign;
 pub(crate) mod immediate;
 pub(crate) mod kind;
+mod origin;
 pub(crate) mod sleep;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use self::foreign::ForeignWaiters;
 use self::kind::{Kind, Progress, Resume};
 use crate::error;
+use crate::event_loop::debug::origins_may_be_tracked;
 use crate::event_loop::{self, Item};
 use crate::ffi::coroutine::{self, Sent};
 use crate::ffi::slots::Awaitable;
@@ -60,8 +63,8 @@ pub(crate) struct State {
 struct Extra {
     cancel_message: Option<Py<PyAny>>,
     foreign: ForeignWaiters,
-    /// Where the operation was made, in debug mode.
-    origin: Option<String>,
+    /// Where the operation was made, in debug mode: as a coroutine's `cr_origin`.
+    origin: Option<Py<PyTuple>>,
 }
 
 /// A native awaitable; what `ferrio.sleep()`, `Queue.get()` and the like return.
@@ -78,13 +81,9 @@ impl Operation {
     /// An operation that nobody awaits yet.
     #[inline]
     pub(crate) fn new(kind: Kind) -> Self {
+        let extra = if origins_may_be_tracked() { origin::note() } else { None };
         Self {
-            state: Guarded::new(State {
-                phase: Phase::Fresh,
-                resumed_from: Phase::Fresh,
-                task: None,
-                extra: None,
-            }),
+            state: Guarded::new(State { phase: Phase::Fresh, resumed_from: Phase::Fresh, task: None, extra }),
             kind: Exclusive::new(Some(kind)),
         }
     }
@@ -412,6 +411,14 @@ impl Operation {
         self.phase(py) == Phase::Running
     }
 
+    /// Where it was made, in debug mode, as a coroutine's `cr_origin`.
+    #[getter]
+    pub(crate) fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
+        self.state.with(py, |state| {
+            state.extra.as_ref().and_then(|extra| extra.origin.as_ref().map(|origin| origin.clone_ref(py)))
+        })
+    }
+
     /// Always `None`: there is no Python frame.
     #[getter]
     fn cr_frame(&self) -> Option<Py<PyAny>> {
@@ -430,6 +437,7 @@ impl Operation {
             match &state.extra {
                 Some(extra) => {
                     visit.call(&extra.cancel_message)?;
+                    visit.call(&extra.origin)?;
                     extra.foreign.traverse(&visit)
                 }
                 None => Ok(()),

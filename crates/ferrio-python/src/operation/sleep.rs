@@ -1,13 +1,13 @@
 //! `sleep`: let time pass, or just a turn.
 
 use ferrio_engine::timer::TimerKey;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Operation;
 use super::kind::{Kind, Progress, Resume, Run};
 use crate::event_loop::{self, Item, Loop, LoopRef};
+use crate::seconds::seconds;
 
 /// The state of one `sleep`.
 pub(crate) struct Sleep {
@@ -35,13 +35,7 @@ enum Timer {
 #[pyfunction]
 #[pyo3(signature = (delay, result = None))]
 pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> PyResult<Operation> {
-    let delay = match delay.cast_exact::<pyo3::types::PyFloat>() {
-        Ok(delay) => pyo3::types::PyFloatMethods::value(delay),
-        Err(_) => delay.extract::<f64>()?,
-    };
-    if delay.is_nan() {
-        return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
-    }
+    let delay = seconds(delay, "delay")?;
     Ok(Operation::new(Kind::Sleep(Sleep { delay, result, timer: Timer::NotStarted })))
 }
 

@@ -30,7 +30,14 @@ fn require_coroutine(object: &Bound<'_, PyAny>) -> PyResult<()> {
     if is_coroutine(object)? {
         return Ok(());
     }
-    Err(PyTypeError::new_err(format!("a coroutine was expected, got {}", object.repr()?)))
+    let hint = hint(object)?;
+    Err(PyTypeError::new_err(format!("a coroutine was expected, got {}{hint}", object.repr()?)))
+}
+
+/// What may have been meant by passing `object`.
+#[cold]
+fn hint(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    imports::HINT.get(object.py())?.call1((object,))?.extract()
 }
 
 fn context_for<'py>(py: Python<'py>, given: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
@@ -192,8 +199,9 @@ pub(crate) fn ensure_future<'py>(
         imports::AWAIT_IT.get(py)?.call1((awaitable,))?
     } else {
         return Err(PyTypeError::new_err(format!(
-            "An asyncio.Future, a coroutine or an awaitable is required, not {}",
-            awaitable.repr()?
+            "An asyncio.Future, a coroutine or an awaitable is required, not {}{}",
+            awaitable.repr()?,
+            hint(awaitable)?
         )));
     };
     let home = match given {

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Task;
+use super::registry::Registry;
 use crate::ffi::finalize::Finalize;
 use crate::future::finalize::report_unretrieved;
 use crate::future::state::Outcome;
@@ -26,7 +27,7 @@ impl Finalize for Task {
         let future = slf.as_super();
         let started = slf.get().task.with(py, |task| task.context.is_some() && task.log_destroy_pending);
         if started && !future.get().is_done(py) {
-            report_pending(slf)?;
+            report_pending(slf, "Task was destroyed but it is pending!")?;
         }
         report_unretrieved(future)
     }
@@ -36,7 +37,19 @@ impl Finalize for Task {
     }
 }
 
-fn report_pending(task: &Bound<'_, Task>) -> PyResult<()> {
+/// Reports the tasks that a loop leaves unfinished when it is closed; what is reported here is not once more when the
+/// task dies, which may be much later.
+pub(crate) fn report_at_close(py: Python<'_>, pending: &Registry) -> PyResult<()> {
+    for task in pending.iter() {
+        let wanted = task.get().task.with(py, |task| std::mem::take(&mut task.log_destroy_pending));
+        if wanted {
+            report_pending(task.bind(py), "Task was still pending when its loop was closed")?;
+        }
+    }
+    Ok(())
+}
+
+fn report_pending(task: &Bound<'_, Task>, message: &str) -> PyResult<()> {
     let py = task.py();
     let (source, event_loop) = task.as_super().get().state.with(py, |state| {
         let source = state.extra.as_ref().and_then(|extra| extra.source_traceback.as_ref());
@@ -46,7 +59,7 @@ fn report_pending(task: &Bound<'_, Task>) -> PyResult<()> {
     let Some(event_loop) = event_loop else { return Ok(()) };
     let context = PyDict::new(py);
     context.set_item(intern!(py, "task"), task)?;
-    context.set_item(intern!(py, "message"), "Task was destroyed but it is pending!")?;
+    context.set_item(intern!(py, "message"), message)?;
     if let Some(source) = source {
         context.set_item(intern!(py, "source_traceback"), source)?;
     }

@@ -8,7 +8,7 @@ pub(crate) mod combinators;
 pub(crate) mod create;
 pub(crate) mod current;
 pub(crate) mod eager;
-mod finalize;
+pub(crate) mod finalize;
 pub(crate) mod hooks;
 pub(crate) mod registry;
 pub(crate) mod step;

@@ -14,6 +14,7 @@ use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::Guarded;
 use crate::operation::immediate::{self, Immediate};
+use crate::seconds::seconds_or_none;
 use crate::task::cancel::cancel_waiter;
 
 /// Timeout(when)
@@ -42,11 +43,10 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
         Some(native) => LoopRef::Native(native),
         None => LoopRef::new(&event_loop::get_running_loop(py)?),
     };
-    if delay.is_none() {
-        return Ok(Timeout::due(When::Never));
+    match seconds_or_none(delay, "delay")? {
+        None => Ok(Timeout::due(When::Never)),
+        Some(delay) => Ok(Timeout::due(When::after(py, &home, delay)?)),
     }
-    let delay = scope::seconds(delay, "timeout()")?;
-    Ok(Timeout::due(When::after(py, &home, delay)?))
 }
 
 /// timeout_at(when)
@@ -56,16 +56,15 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
 #[pyfunction]
 #[pyo3(signature = (when))]
 pub(crate) fn timeout_at(when: &Bound<'_, PyAny>) -> PyResult<Timeout> {
-    given(when, "timeout_at()").map(Timeout::due)
+    given(when).map(Timeout::due)
 }
 
 /// The deadline that a caller gave: a number of seconds or `None`.
-fn given(when: &Bound<'_, PyAny>, function: &str) -> PyResult<When> {
-    if when.is_none() {
-        return Ok(When::Never);
+fn given(when: &Bound<'_, PyAny>) -> PyResult<When> {
+    match seconds_or_none(when, "when")? {
+        None => Ok(When::Never),
+        Some(_) => Ok(When::Given(when.clone().unbind())),
     }
-    scope::seconds(when, function)?;
-    Ok(When::Given(when.clone().unbind()))
 }
 
 #[pymethods]
@@ -78,7 +77,7 @@ impl Timeout {
 
     #[pyo3(signature = (when))]
     fn __init__(&self, py: Python<'_>, when: &Bound<'_, PyAny>) -> PyResult<()> {
-        let fresh = Scope::new(given(when, "Timeout()")?);
+        let fresh = Scope::new(given(when)?);
         let old = self.scope.with(py, |scope| std::mem::replace(scope, fresh));
         drop(old);
         Ok(())
@@ -103,7 +102,7 @@ impl Timeout {
                 return Err(PyRuntimeError::new_err(format!("Cannot change state of {word} Timeout")));
             }
         }
-        let when = given(when, "reschedule()")?;
+        let when = given(when)?;
         let copy = when.duplicate(py);
         let (old, timer) =
             slf.get().scope.with(py, |scope| (std::mem::replace(&mut scope.when, copy), scope.timer.take()));

@@ -7,13 +7,14 @@
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
-use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyFloatMethods};
+use pyo3::types::PyFloat;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::event_loop::{self, Item, Loop, LoopRef};
 use crate::future::callbacks::WatcherCall;
+use crate::seconds::not_a_number;
 use crate::task::cancel::{cancelling_of, uncancel_any};
 use crate::task::current::current_task;
 use crate::task::wakeup::Watcher;
@@ -180,7 +181,9 @@ pub(crate) fn start_timer<'py>(
     {
         let deadline = match (when, seconds) {
             (When::At(deadline), _) => *deadline,
-            (_, Some(seconds)) => nanos_from_seconds(seconds.extract()?).ok_or_else(not_a_number)?,
+            (_, Some(seconds)) => {
+                nanos_from_seconds(seconds.extract()?).ok_or_else(|| not_a_number("when"))?
+            }
             (_, None) => Nanos::MAX,
         };
         if deadline > native.get().now(py) {
@@ -257,26 +260,4 @@ fn insert_timeout_error(exception: &Bound<'_, PyAny>) -> PyResult<()> {
         }
         exception = context;
     }
-}
-
-/// Seconds from what the caller gave. Raises `TypeError` for what is no number, `ValueError` for a NaN.
-pub(crate) fn seconds(given: &Bound<'_, PyAny>, function: &str) -> PyResult<f64> {
-    let seconds = match given.cast_exact::<PyFloat>() {
-        Ok(seconds) => seconds.value(),
-        Err(_) => match given.extract::<f64>() {
-            Ok(seconds) => seconds,
-            Err(failure) if failure.is_instance_of::<PyTypeError>(given.py()) => {
-                return Err(PyTypeError::new_err(format!(
-                    "{function} takes a number of seconds or None, got {}",
-                    given.repr()?
-                )));
-            }
-            Err(failure) => return Err(failure),
-        },
-    };
-    if seconds.is_nan() { Err(not_a_number()) } else { Ok(seconds) }
-}
-
-fn not_a_number() -> PyErr {
-    PyValueError::new_err("Invalid timeout: NaN (not a number)")
 }

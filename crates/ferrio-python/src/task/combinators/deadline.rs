@@ -1,11 +1,11 @@
 //! The timeout of a combinator: a native timer on a ferrio loop, a handle where the loop has a `call_later` of its own.
 
 use ferrio_engine::timer::TimerKey;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::event_loop::{Item, Loop, LoopRef};
+use crate::seconds::seconds;
 
 /// A timer that may be running.
 #[derive(Default)]
@@ -28,11 +28,7 @@ impl Deadline {
         if let LoopRef::Native(native) = home
             && !native.get().overrides().timers()
         {
-            let seconds: f64 = timeout.extract()?;
-            if seconds.is_nan() {
-                return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
-            }
-            let deadline = native.get().deadline_after(py, seconds);
+            let deadline = native.get().deadline_after(py, seconds(timeout, "timeout")?);
             let key = native.get().insert_timer(py, deadline, item)?;
             return Ok(Self::Native(native.clone_ref(py), key));
         }

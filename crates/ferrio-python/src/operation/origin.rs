@@ -1,0 +1,56 @@
+//! Where an operation was made: remembered in debug mode, told when nobody awaits it.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use super::Extra;
+use crate::imports;
+
+/// The stack that makes an operation, as deep as coroutines of this thread remember theirs.
+#[cold]
+pub(super) fn note() -> Option<Box<Extra>> {
+    Python::attach(|py| {
+        // Without it a warning says less; that is no reason to fail here.
+        let origin = stack(py).ok()??;
+        Some(Box::new(Extra { origin: Some(origin.unbind()), ..Extra::default() }))
+    })
+}
+
+/// `((file, line, function), ...)`, innermost first; `None` if this thread doesn't track origins.
+fn stack(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>> {
+    let depth: usize = imports::GET_ORIGIN_DEPTH.get(py)?.call0()?.extract()?;
+    if depth == 0 {
+        return Ok(None);
+    }
+    let mut frames = Vec::with_capacity(depth);
+    let mut frame = imports::GETFRAME.get(py)?.call1((0,))?;
+    while frames.len() < depth && !frame.is_none() {
+        let code = frame.getattr(intern!(py, "f_code"))?;
+        let entry = (
+            code.getattr(intern!(py, "co_filename"))?,
+            frame.getattr(intern!(py, "f_lineno"))?,
+            code.getattr(intern!(py, "co_name"))?,
+        );
+        frames.push(entry.into_pyobject(py)?);
+        frame = frame.getattr(intern!(py, "f_back"))?;
+    }
+    PyTuple::new(py, frames).map(Some)
+}
+
+/// The lines that say where, outermost frame first; empty without an origin.
+pub(super) fn lines(origin: Option<Bound<'_, PyTuple>>) -> PyResult<String> {
+    let Some(origin) = origin else { return Ok(String::new()) };
+    let py = origin.py();
+    let mut frames = Vec::with_capacity(origin.len());
+    for frame in origin.iter() {
+        let (file, line, function) =
+            frame.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        // The text of the line is looked up by whoever formats.
+        frames.push((file, line, function, py.None()).into_pyobject(py)?);
+    }
+    frames.reverse();
+    let formatted = imports::FORMAT_LIST.get(py)?.call1((frames,))?;
+    let text: String = PyString::new(py, "").call_method1(intern!(py, "join"), (formatted,))?.extract()?;
+    Ok(format!("\nCoroutine created at (most recent call last)\n{}", text.trim_end()))
+}

@@ -1,0 +1,565 @@
+"""What bad input gets: asyncio's exceptions with words that help, at the call that was wrong; the loop goes on."""
+
+import asyncio
+import gc
+import logging
+import re
+import warnings
+
+import pytest
+
+import ferrio
+
+NAN = float("nan")
+
+
+async def answer():
+    return 42
+
+
+@pytest.fixture
+def reports(caplog):
+    """What the loop logs."""
+    caplog.set_level(logging.ERROR, logger="asyncio")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+def goes_on(aio):
+    """Runs a coroutine function, which is expected to raise inside; then sees that its loop still works."""
+
+    def run(main):
+        async def whole():
+            result = await main(aio)
+            assert await aio.wait_for(aio.create_task(answer()), 10) == 42
+            return result
+
+        return aio.run(whole())
+
+    return run
+
+
+# What is not a coroutine.
+
+
+def test_run_of_the_function_itself():
+    with pytest.raises((TypeError, ValueError), match=r"did you mean run\(answer\(\)\)\?"):
+        ferrio.run(answer)
+
+
+@pytest.mark.parametrize("wrong", [answer, 1, None, "spam", [1]], ids=["function", "1", "None", "str", "list"])
+def test_create_task_of_no_coroutine(goes_on, wrong):
+    async def main(aio):
+        with pytest.raises(TypeError, match="a coroutine was expected, got"):
+            aio.create_task(wrong)
+
+    goes_on(main)
+
+
+@pytest.mark.parametrize("function", ["ensure_future", "gather", "shield"])
+@pytest.mark.parametrize("wrong", [answer, 1, None, "spam"], ids=["function", "1", "None", "str"])
+def test_future_of_nothing_awaitable(goes_on, function, wrong):
+    async def main(aio):
+        with pytest.raises(TypeError, match=r"An asyncio\.Future, a coroutine or an awaitable is required"):
+            getattr(aio, function)(wrong)
+
+    goes_on(main)
+
+
+def test_the_function_itself_gets_a_hint():
+    async def main():
+        for function in (ferrio.create_task, ferrio.ensure_future, ferrio.gather):
+            with pytest.raises(TypeError, match=r"did you mean answer\(\)\?"):
+                function(answer)
+
+    ferrio.run(main())
+
+
+@pytest.mark.parametrize("wrong", [1, None, object()], ids=["1", "None", "object"])
+def test_awaiting_what_cannot_be_awaited(goes_on, wrong):
+    async def main(aio):
+        with pytest.raises(TypeError):
+            await wrong
+        with pytest.raises(TypeError):
+            await aio.wait_for(wrong, 1)
+
+    goes_on(main)
+
+
+def test_wait_takes_no_coroutines(goes_on):
+    async def main(aio):
+        coroutine = answer()
+        with pytest.raises(TypeError, match="Passing coroutines is forbidden"):
+            await aio.wait([coroutine])
+        with pytest.raises(TypeError, match="expect a list of futures"):
+            await aio.wait(coroutine)
+        coroutine.close()
+        with pytest.raises(ValueError, match="empty"):
+            await aio.wait([])
+
+    goes_on(main)
+
+
+# A task that yields nonsense.
+
+
+class Yielding:
+    """An awaitable that yields an object of the caller's choice to its task."""
+
+    def __init__(self, thing):
+        self.thing = thing
+
+    def __await__(self):
+        yield self.thing
+
+
+@pytest.mark.parametrize(
+    ("thing", "words"),
+    [
+        (1, "Task got bad yield: 1"),
+        ("spam", "Task got bad yield: 'spam'"),
+        ((x for x in ()), "yield was used instead of yield from for generator"),
+    ],
+    ids=["int", "str", "generator"],
+)
+def test_bad_yield(goes_on, thing, words):
+    async def main(aio):
+        with pytest.raises(RuntimeError, match=words):
+            await Yielding(thing)
+
+    goes_on(main)
+
+
+def test_yield_of_a_future_that_is_not_awaited(goes_on):
+    async def main(aio):
+        with pytest.raises(RuntimeError, match="yield was used instead of yield from"):
+            await Yielding(aio.get_running_loop().create_future())
+
+    goes_on(main)
+
+
+def test_future_of_another_loop(goes_on):
+    async def main(aio):
+        other = aio.new_event_loop()
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            await other.create_future()
+        other.close()
+
+    goes_on(main)
+
+
+def test_a_task_that_awaits_itself(goes_on):
+    async def main(aio):
+        with pytest.raises(RuntimeError, match="Task cannot await on itself"):
+            await aio.current_task()
+
+    goes_on(main)
+
+
+# Running where something runs, or nothing can.
+
+
+def test_run_inside_a_running_loop(goes_on):
+    async def main(aio):
+        coroutine = answer()
+        with pytest.raises(RuntimeError, match="cannot be called from a running event loop"):
+            aio.run(coroutine)
+        coroutine.close()
+        loop = aio.get_running_loop()
+        with pytest.raises(RuntimeError, match="This event loop is already running"):
+            loop.run_until_complete(loop.create_future())
+        other = aio.new_event_loop()
+        with pytest.raises(RuntimeError, match="Cannot run the event loop while another loop is running"):
+            other.run_until_complete(other.create_future())
+        other.close()
+        with pytest.raises(RuntimeError, match="Cannot close a running event loop"):
+            loop.close()
+
+    goes_on(main)
+
+
+def test_run_forever_inside_a_running_loop():
+    """asyncio forgets here which loop runs."""
+
+    async def main():
+        loop, other = ferrio.get_running_loop(), ferrio.new_event_loop()
+        for wrong in (loop, other):
+            with pytest.raises(RuntimeError, match="running"):
+                wrong.run_forever()
+        other.close()
+        assert ferrio.get_running_loop() is loop
+        return await ferrio.sleep(0.001, "on")
+
+    assert ferrio.run(main()) == "on"
+
+
+def test_run_inside_a_running_loop_names_the_way_out():
+    async def main():
+        coroutine = answer()
+        with pytest.raises(RuntimeError, match=r"`await answer\(\)` here instead, or .*to_thread"):
+            ferrio.run(coroutine)
+        coroutine.close()
+
+    ferrio.run(main())
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda loop: loop.call_soon(print),
+        lambda loop: loop.call_later(1, print),
+        lambda loop: loop.call_at(1, print),
+        lambda loop: loop.call_soon_threadsafe(print),
+        lambda loop: loop.run_forever(),
+        lambda loop: loop.run_until_complete(loop.create_future()),
+        lambda loop: loop.run_in_executor(None, print),
+    ],
+    ids=[
+        "call_soon",
+        "call_later",
+        "call_at",
+        "call_soon_threadsafe",
+        "run_forever",
+        "run_until_complete",
+        "run_in_executor",
+    ],
+)
+def test_closed_loop(aio, work):
+    loop = aio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        work(loop)
+    loop.close()
+    assert loop.is_closed()
+
+
+def test_task_on_a_closed_loop(aio):
+    loop = aio.new_event_loop()
+    loop.close()
+    coroutine = answer()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.create_task(coroutine)
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.run_until_complete(coroutine)
+    coroutine.close()
+
+
+def test_no_loop_runs(aio):
+    coroutine = answer()
+    for call in (aio.get_running_loop, aio.current_task, aio.all_tasks, lambda: aio.create_task(coroutine)):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            call()
+    coroutine.close()
+
+
+# Futures.
+
+
+def test_results_set_twice(goes_on):
+    async def main(aio):
+        for end in (lambda f: f.set_result(1), lambda f: f.set_exception(OSError()), lambda f: f.cancel()):
+            future = aio.get_running_loop().create_future()
+            end(future)
+            with pytest.raises(aio.InvalidStateError):
+                future.set_result(2)
+            with pytest.raises(aio.InvalidStateError):
+                future.set_exception(LookupError())
+            assert not future.cancel()
+            if not future.cancelled():
+                future.exception()
+
+    goes_on(main)
+
+
+def test_the_error_shows_the_future():
+    async def main():
+        future = ferrio.get_running_loop().create_future()
+        future.set_result("first")
+        with pytest.raises(ferrio.InvalidStateError, match="<Future finished result='first'>"):
+            future.set_result("second")
+        return future.result()
+
+    assert ferrio.run(main()) == "first"
+
+
+def test_pending_future(goes_on):
+    async def main(aio):
+        future = aio.get_running_loop().create_future()
+        with pytest.raises(aio.InvalidStateError):
+            future.result()
+        with pytest.raises(aio.InvalidStateError):
+            future.exception()
+
+    goes_on(main)
+
+
+@pytest.mark.parametrize("wrong", [1, "spam", object, int], ids=repr)
+def test_what_is_no_exception(goes_on, wrong):
+    async def main(aio):
+        future = aio.get_running_loop().create_future()
+        with pytest.raises(TypeError):
+            future.set_exception(wrong)
+        assert not future.done()
+
+    goes_on(main)
+
+
+def test_a_task_sets_its_own_outcome(goes_on):
+    async def main(aio):
+        task = aio.create_task(answer())
+        with pytest.raises(RuntimeError, match="does not support set_result"):
+            task.set_result(1)
+        with pytest.raises(RuntimeError, match="does not support set_exception"):
+            task.set_exception(OSError())
+        assert await task == 42
+
+    goes_on(main)
+
+
+# Numbers.
+
+
+@pytest.mark.parametrize("delay", [-1, -0.001, float("-inf")])
+def test_negative_delays_are_none(goes_on, delay):
+    async def main(aio):
+        loop = aio.get_running_loop()
+        called = loop.create_future()
+        loop.call_later(delay, called.set_result, "called")
+        assert await aio.sleep(delay, "slept") == "slept"
+        assert await called == "called"
+        with pytest.raises(TimeoutError):
+            await aio.wait_for(aio.sleep(10), delay)
+
+    goes_on(main)
+
+
+NUMBERS = {
+    "sleep": lambda value: ferrio.sleep(value),
+    "call_later": lambda value: ferrio.get_running_loop().call_later(value, print),
+    "call_at": lambda value: ferrio.get_running_loop().call_at(value, print),
+    "timeout": lambda value: ferrio.timeout(value),
+    "timeout_at": lambda value: ferrio.timeout_at(value),
+}
+
+
+@pytest.mark.parametrize("function", NUMBERS)
+def test_times_that_are_none(function):
+    """asyncio takes a NaN for a time that never comes, or has come; here it is an error, at the call."""
+
+    async def main():
+        with pytest.raises(ValueError, match=r"NaN \(not a number\)"):
+            NUMBERS[function](NAN)
+        for wrong in ("1", [], object()):
+            with pytest.raises(TypeError, match=f"must be a number of seconds, not {re.escape(repr(wrong))}"):
+                NUMBERS[function](wrong)
+        return await ferrio.sleep(0, "on")
+
+    assert ferrio.run(main()) == "on"
+
+
+@pytest.mark.parametrize("function", ["wait_for", "wait", "as_completed"])
+def test_timeouts_that_are_none(function):
+    calls = {
+        "wait_for": lambda task, value: ferrio.wait_for(task, value),
+        "wait": lambda task, value: ferrio.wait([task], timeout=value),
+        "as_completed": lambda task, value: next(iter(ferrio.as_completed([task], timeout=value))),
+    }
+
+    async def main():
+        task = ferrio.create_task(ferrio.sleep(0, "done"))
+        with pytest.raises(ValueError, match=r"NaN \(not a number\)"):
+            await calls[function](task, NAN)
+        with pytest.raises(TypeError, match="must be a number of seconds, not 'soon'"):
+            await calls[function](task, "soon")
+        return await task
+
+    assert ferrio.run(main()) == "done"
+
+
+# Callbacks, contexts, handlers.
+
+
+@pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe", "call_later", "call_at", "run_in_executor"])
+@pytest.mark.parametrize("wrong", [None, 1, "print"], ids=repr)
+def test_what_cannot_be_called(method, wrong):
+    """asyncio finds out when it calls; here the call that was wrong raises."""
+    first = {"call_later": (0,), "call_at": (0,), "run_in_executor": (None,)}.get(method, ())
+
+    async def main():
+        loop = ferrio.get_running_loop()
+        with pytest.raises(TypeError, match=rf"a callable object was expected by {method}\(\), got {wrong!r}"):
+            getattr(loop, method)(*first, wrong)
+        return await ferrio.sleep(0.001, "on")
+
+    assert ferrio.run(main()) == "on"
+
+
+def test_coroutines_are_no_callbacks_in_debug_mode(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        coroutine = answer()
+        for wrong in (coroutine, answer):
+            with pytest.raises(TypeError, match="coroutines cannot be used with call_soon"):
+                loop.call_soon(wrong)
+        coroutine.close()
+
+    aio.run(main(), debug=True)
+
+
+def test_context_of_the_wrong_type():
+    async def main():
+        loop = ferrio.get_running_loop()
+        coroutine = answer()
+        with pytest.raises(TypeError, match=r"a contextvars\.Context was expected, got int"):
+            loop.create_task(coroutine, context=1)
+        coroutine.close()
+        return await ferrio.sleep(0, "on")
+
+    assert ferrio.run(main()) == "on"
+
+
+def test_unknown_keywords(goes_on):
+    async def main(aio):
+        coroutine = answer()
+        with pytest.raises(TypeError, match="unexpected keyword argument 'spam'"):
+            aio.get_running_loop().create_task(coroutine, spam=1)
+        coroutine.close()
+
+    goes_on(main)
+
+
+def test_handlers_that_are_not_callable(goes_on):
+    async def main(aio):
+        loop = aio.get_running_loop()
+        with pytest.raises(TypeError):
+            loop.set_exception_handler(1)
+        with pytest.raises(TypeError):
+            loop.set_task_factory(1)
+
+    goes_on(main)
+
+
+# What was forgotten: told once, in debug mode with the line that made it.
+
+
+def made_here(text):
+    """Whether a report names this file."""
+    return "test_bad_input.py" in text
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
+@pytest.mark.parametrize(
+    "forget", [answer, lambda: ferrio.sleep(1), lambda: ferrio.wait_for(None, 1)], ids=["answer", "sleep", "wait_for"]
+)
+def test_never_awaited(forget, debug):
+    async def main():
+        forget()  # the line
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ferrio.run(main(), debug=debug)
+        gc.collect()
+    (warning,) = (str(warning.message) for warning in caught if warning.category is RuntimeWarning)
+    assert re.match(r"coroutine '(answer|sleep|wait_for)' was never awaited", warning)
+    assert ("forget()  # the line" in warning) is debug
+    assert ("Coroutine created at (most recent call last)" in warning) is debug
+
+
+def test_origin_of_an_operation():
+    async def main():
+        operation = ferrio.sleep(0)
+        origin = operation.cr_origin
+        await operation
+        return origin
+
+    assert ferrio.run(main()) is None
+    file, line, function = ferrio.run(main(), debug=True)[0]
+    assert file == __file__
+    assert line == main.__code__.co_firstlineno + 1
+    assert function == "main"
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
+def test_exception_never_retrieved(aio, reports, debug):
+    async def fail():
+        raise LookupError("spam")
+
+    async def main():
+        aio.create_task(fail())  # the line
+        await aio.sleep(0)
+        await aio.sleep(0)
+        gc.collect()
+
+    aio.run(main(), debug=debug)
+    (report,) = reports()
+    assert "Task exception was never retrieved" in report
+    assert ("aio.create_task(fail())  # the line" in report) is debug
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
+def test_task_pending_at_close(reports, debug):
+    async def forever():
+        await loop.create_future()
+
+    async def main():
+        kept.append(ferrio.create_task(forever()))  # the line
+        await ferrio.sleep(0)
+
+    kept = []
+    loop = ferrio.new_event_loop()
+    loop.set_debug(debug)
+    loop.run_until_complete(main())
+    loop.close()
+    (report,) = reports()
+    assert "Task was still pending when its loop was closed" in report
+    assert "forever()" in report
+    assert ("kept.append(ferrio.create_task(forever()))  # the line" in report) is debug
+    # Not told again when the task dies.
+    kept.clear()
+    gc.collect()
+    assert len(reports()) == 1
+
+
+def test_task_pending_at_close_goes_to_the_handler():
+    async def forever():
+        await loop.create_future()
+
+    seen = []
+    loop = ferrio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: seen.append(context))
+    task = loop.create_task(forever(), name="spam")
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    (context,) = seen
+    assert context["task"] is task
+    assert not context["task"].done()
+
+
+def test_tasks_that_are_done_are_not_reported(reports):
+    loop = ferrio.new_event_loop()
+    loop.run_until_complete(loop.create_task(answer()))
+    loop.close()
+    assert reports() == []
+
+
+def test_a_loop_never_closed(aio):
+    loop = aio.new_event_loop()
+    look = repr(loop)
+    with pytest.warns(ResourceWarning, match=re.escape(f"unclosed event loop {look}")):
+        del loop
+        gc.collect()
+
+
+def test_the_standard_library_takes_the_same_care():
+    """asyncio's names on ferrio's loop: the errors come from the loop, so they are the same."""
+
+    async def main():
+        with pytest.raises(TypeError, match="a coroutine was expected"):
+            asyncio.create_task(1)
+        with pytest.raises(RuntimeError, match="This event loop is already running"):
+            asyncio.get_running_loop().run_until_complete(asyncio.get_running_loop().create_future())
+        return await asyncio.sleep(0, "on")
+
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        assert runner.run(main()) == "on"
