@@ -97,8 +97,10 @@ class _TasksOfAllLoops(weakref.WeakSet[Any]):
 def share_tasks() -> None:
     """Make `asyncio.all_tasks()` see the tasks of ferrio's loops; called when the first loop is made."""
     known = [getattr(asyncio.tasks, name, None) for name in ("_scheduled_tasks", "_all_tasks")]
-    # From Python 3.14 on the set that counts is the C module's own, which no name leads to.
-    known += gc.get_referents(sys.modules.get("_asyncio"))
+    if sys.version_info >= (3, 14):
+        # There the set that counts is the C module's own, which no name leads to. Not before: up to 3.13 the module
+        # also shows its free list, whose dead objects would be freed a second time.
+        known += gc.get_referents(sys.modules.get("_asyncio"))
     for tasks in known:
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = _TasksOfAllLoops
