@@ -1,6 +1,7 @@
 """Policies: ferrio's own beside the standard library's, and ferrio's as the standard library's."""
 
 import asyncio
+import subprocess
 import sys
 import threading
 import warnings
@@ -159,6 +160,31 @@ def test_nothing_warns_unless_policies_are_asked_for():
         ferrio.new_event_loop().close()
         with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
             runner.run(running_loop())
+
+
+def test_making_a_loop_leaves_asyncio_sound():
+    # asyncio's C module keeps dead objects to use them again; making ferrio's first loop once freed them twice.
+    program = """
+import asyncio, ferrio
+
+async def main():
+    futures = [asyncio.get_running_loop().create_future() for _ in range(300)]
+
+    async def wait(future):
+        return await future
+
+    tasks = [asyncio.create_task(wait(future)) for future in futures]
+    await asyncio.sleep(0)
+    for future in futures:
+        future.set_result(1)
+    return sum(await asyncio.gather(*tasks))
+
+first = asyncio.run(main())
+ferrio.new_event_loop().close()
+print(first, asyncio.run(main()), asyncio.run(main()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("300 300 300\n", "")
 
 
 def test_deprecated_names():
