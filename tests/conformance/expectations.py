@@ -41,10 +41,15 @@ _RUN_FUTURE = Expectation(
     ("3.11", "3.12", "3.13"),
     ("module",),
 )
+_WAITS_INLINE = Expectation(
+    "since Python 3.12 wait_for() awaits in the task that calls it; the test looks at the second task that there was",
+    ("3.11",),
+)
 
 EXPECTED_FAILURES: dict[str, Expectation] = {
     "test_futures.CFutureTests.test_exception": _STOP_ITERATION,
     "test_futures.CSubFutureTests.test_exception": _STOP_ITERATION,
+    "test_futures2.FutureReprTests.test_recursive_repr_for_pending_tasks": _WAITS_INLINE,
     "test_runners.RunnerTests.test_run_future": _RUN_FUTURE,
     "test_tasks.CTask_CFuture_SubclassTests.test_as_completed_coroutine_without_loop": _AS_COMPLETED,
     "test_tasks.CTask_CFuture_SubclassTests.test_as_completed_invalid_args": _AS_COMPLETED,

@@ -25,6 +25,7 @@ PYTHON_CLASSES = {
     "graph.FutureCallGraph": "what a call graph is made of, built when one asks for it",
     "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
     "runners.Runner": "once a program",
+    "staggered._Race": "a few tasks a race",
 }
 PYTHON_COROUTINES = {
     "_standard.await_it": "the coroutine that CPython's ensure_future makes of an awaitable",
@@ -32,6 +33,10 @@ PYTHON_COROUTINES = {
     "cli.repl._finish": "once a line of the prompt",
     "executor.shut_down": "once a loop, at its end",
     "runners._wait_for_it": "once a program, for run() of an awaitable",
+    "staggered._attempt": "an attempt of a race",
+    "staggered.end": "once a race",
+    "staggered.wait_for": "once an attempt",
+    "staggered.staggered_race": "once a race",
 }
 
 
