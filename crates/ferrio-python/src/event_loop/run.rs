@@ -173,16 +173,15 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
 fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<()> {
     let py = native.py();
     let state = native.get();
-    let stopping = state.stopping.load(Ordering::Relaxed);
-    let plan = if stopping {
+    if state.engine.with(py, |engine| engine.is_idle()) {
+        // A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. Its
+        // handler may queue something, or stop the loop, so it runs before the plan is made.
+        current::retire(native)?;
+        py.check_signals()?;
+    }
+    let plan = if state.stopping.load(Ordering::Relaxed) {
         Plan::Poll
     } else {
-        if state.engine.with(py, |engine| engine.is_idle()) {
-            // A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. Its
-            // handler may queue something, so it runs before the plan is made.
-            current::retire(native)?;
-            py.check_signals()?;
-        }
         let external = state.external_work();
         state.engine.with(py, |engine| engine.plan(external))
     };

@@ -235,6 +235,10 @@ impl Action for Receive {
         let py = native.py();
         let size = usize::try_from(self.size)
             .map_err(|_| PyValueError::new_err(format!("negative buffersize in recv: {}", self.size)))?;
+        if size == 0 {
+            // As `sock.recv` has it, without asking the system, which would have us wait.
+            return Ok(Some(PyBytes::new(py, &[]).into_any()));
+        }
         let received = native.get().received.with(py, |buffer| {
             if buffer.is_empty() {
                 buffer.resize(LARGEST_RECEIVED, 0);
@@ -273,7 +277,12 @@ impl Action for ReceiveInto {
             Some(buffer) => buffer,
             None => self.buffer.insert(Buffer::to_write(self.object.bind(py))?),
         };
-        match buffer.write(py, |bytes| net::receive(fd, bytes)) {
+        let received = if buffer.len() == 0 {
+            Ok(Attempt::Done(0))
+        } else {
+            buffer.write(py, |bytes| net::receive(fd, bytes))
+        };
+        match received {
             Ok(Attempt::Done(count)) => Ok(Some(count.into_pyobject(py)?.into_any())),
             Ok(Attempt::WouldBlock) => Ok(None),
             Err(failure) => Err(error::from_system(py, &failure)),

@@ -1,5 +1,6 @@
 //! The bytes of any object that offers them (`bytes`, `bytearray`, `memoryview`, `array`...), held across turns of the loop.
 
+use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -22,7 +23,13 @@ impl Buffer {
 
     /// The bytes of `object`, to be written. Raises `TypeError` for what has none, or is immutable.
     pub(crate) fn to_write(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::get(object, ffi::PyBUF_WRITABLE)
+        Self::get(object, ffi::PyBUF_WRITABLE).map_err(|failure| {
+            if !failure.is_instance_of::<PyBufferError>(object.py()) {
+                return failure;
+            }
+            let class = object.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+            PyTypeError::new_err(format!("a read-write bytes-like object is required, not '{class}'"))
+        })
     }
 
     fn get(object: &Bound<'_, PyAny>, flags: std::ffi::c_int) -> PyResult<Self> {
