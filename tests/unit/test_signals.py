@@ -8,6 +8,7 @@ import threading
 import warnings
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 
@@ -191,6 +192,7 @@ def test_callback_that_raises_is_reported(loop):
     assert [type(problem) for problem in problems] == [ValueError]
 
 
+@since(3, 12)
 def test_child_of_a_fork_does_not_wake_its_parents_loop(loop, run):
     seen = []
 
