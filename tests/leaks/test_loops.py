@@ -25,8 +25,8 @@ def left_behind():
     return json.loads(output)
 
 
-# One module-wide run; the timeout is its.
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("loops")]
+# The fixture does all the work, within the time of the first test that asks for it.
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_memory_does_not_grow(left_behind):
