@@ -12,6 +12,7 @@ import threading
 import weakref
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 from ferrio.executor import ThreadPool
@@ -310,6 +311,7 @@ def test_shutdown_without_executor(aio):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio's function has no timeout before 3.12")
+@since(3, 13)  # before, it waited for the threads after all
 def test_shutdown_gives_up_after_the_timeout(aio):
     check_shutdown_timeout(aio)
 
