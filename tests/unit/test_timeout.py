@@ -175,6 +175,19 @@ def test_misuse(aio):
     aio.run(main())
 
 
+def test_left_without_being_entered():
+    async def main():
+        scope = ferrio.timeout(1)
+        with pytest.raises(RuntimeError, match="Timeout has not been entered"):
+            await scope.__aexit__(None, None, None)
+        async with scope:
+            pass
+        with pytest.raises(RuntimeError, match="Timeout has already been left"):
+            await scope.__aexit__(None, None, None)
+
+    ferrio.run(main())
+
+
 def test_outside_a_task(aio):
     loop = aio.new_event_loop()
     seen = []
