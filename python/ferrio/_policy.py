@@ -14,6 +14,7 @@ import asyncio as standard
 import asyncio.events
 import asyncio.unix_events
 import sys
+import threading
 import warnings
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
@@ -61,6 +62,30 @@ class EventLoopPolicy(_DefaultEventLoopPolicy):
 
     def _loop_factory(self) -> standard.AbstractEventLoop:
         return self._ferrio_loop_factory()
+
+    if (3, 12) <= sys.version_info < (3, 14):
+
+        def get_event_loop(self) -> standard.AbstractEventLoop:
+            """Returns the current loop of this thread; makes one in the main thread, with a warning, if none was set.
+
+            Raises `RuntimeError` where there is none to return or make.
+            """
+            state: Any = self._local  # type: ignore[attr-defined]
+            if state._loop is None and not state._set_called and threading.current_thread() is threading.main_thread():
+                # The base class would name ferrio as the place: it looks for a caller outside of asyncio's modules.
+                warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=_frames_of_loop_code())
+                self.set_event_loop(self.new_event_loop())
+            return super().get_event_loop()
+
+
+def _frames_of_loop_code() -> int:
+    """The `stacklevel` with which the function that calls this one warns about the program's line."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("asyncio", "ferrio"):
+        frame = frame.f_back
+        level += 1
+    return level
 
 
 _policy: Any = None
