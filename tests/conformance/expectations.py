@@ -17,10 +17,6 @@ class Expectation(NamedTuple):
     modes: tuple[str, ...] = ()
 
 
-_AS_COMPLETED = Expectation(
-    "since Python 3.13 as_completed() looks at its arguments and for a loop at once, not at the first next()",
-    ("3.11", "3.12"),
-)
 _STOP_ITERATION = Expectation(
     "since Python 3.12.2 set_exception(StopIteration) wraps it in a RuntimeError instead of raising TypeError",
     ("3.11", "3.12"),
@@ -51,10 +47,6 @@ EXPECTED_FAILURES: dict[str, Expectation] = {
     "test_futures.CSubFutureTests.test_exception": _STOP_ITERATION,
     "test_futures2.FutureReprTests.test_recursive_repr_for_pending_tasks": _WAITS_INLINE,
     "test_runners.RunnerTests.test_run_future": _RUN_FUTURE,
-    "test_tasks.CTask_CFuture_SubclassTests.test_as_completed_coroutine_without_loop": _AS_COMPLETED,
-    "test_tasks.CTask_CFuture_SubclassTests.test_as_completed_invalid_args": _AS_COMPLETED,
-    "test_tasks.CTask_CFuture_Tests.test_as_completed_coroutine_without_loop": _AS_COMPLETED,
-    "test_tasks.CTask_CFuture_Tests.test_as_completed_invalid_args": _AS_COMPLETED,
     "test_taskgroups.TestTaskGroup.test_taskgroup_finished": _CLOSED,
     "test_taskgroups.TestTaskGroup.test_taskgroup_no_create_task_after_failure": _CLOSED,
     "test_taskgroups.TestTaskGroup.test_taskgroup_not_entered": _CLOSED,

@@ -37,6 +37,8 @@ struct State {
     deadline: Deadline,
     /// The task that called `as_completed` (call graphs).
     awaiter: Option<Py<PyAny>>,
+    /// The arguments, while the iteration has not begun (before Python 3.13 it begins with the first step).
+    given: Option<(Py<PyAny>, Option<Py<PyAny>>)>,
 }
 
 /// Run the awaitables `fs` concurrently; return an iterator over them in the order in which they end.
@@ -44,6 +46,9 @@ struct State {
 /// `async for` yields the futures and tasks that were given, done, and a task for each other awaitable. `for` yields
 /// awaitables: each returns the result, or raises the exception, of the next one to end. After `timeout` seconds both
 /// raise `TimeoutError`. Raises `TypeError` if `fs` is an awaitable itself (`asyncio.as_completed`).
+///
+/// Before Python 3.13 the awaitables start, and the arguments are looked at, with the first step of the iteration, as
+/// that Python's own does it: its programs may make the iterator before a loop runs.
 #[pyfunction]
 #[pyo3(signature = (fs, *, timeout = None))]
 pub(crate) fn as_completed<'py>(
@@ -51,6 +56,29 @@ pub(crate) fn as_completed<'py>(
     timeout: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, AsCompleted>> {
     let py = fs.py();
+    let state = State {
+        todo: ByAddress::default(),
+        left: 0,
+        done: VecDeque::new(),
+        waiting: VecDeque::new(),
+        deadline: Deadline::None,
+        awaiter: None,
+        given: Some((fs.clone().unbind(), timeout.map(|timeout| timeout.clone().unbind()))),
+    };
+    let iterator = Bound::new(py, AsCompleted { state: Guarded::new(state) })?;
+    if py.version_info() >= (3, 13) {
+        begin(&iterator)?;
+    }
+    Ok(iterator)
+}
+
+/// Starts the awaitables, if that was not done yet. Raises what `as_completed` raises.
+fn begin(iterator: &Bound<'_, AsCompleted>) -> PyResult<()> {
+    let py = iterator.py();
+    let Some((fs, timeout)) = iterator.get().state.with(py, |state| state.given.take()) else {
+        return Ok(());
+    };
+    let fs = fs.bind(py);
     if future::isfuture(fs)? || imports::IS_AWAITABLE.get(py)?.call1((fs,))?.is_truthy()? {
         return Err(PyTypeError::new_err(format!(
             "expects an iterable of awaitables, not {}",
@@ -60,19 +88,8 @@ pub(crate) fn as_completed<'py>(
     let home = future::default_loop(py)?;
     let awaiter =
         if event_loop::get_running_loop(py).is_ok() { current::current_task(py, None)? } else { None };
-    let iterator = Bound::new(
-        py,
-        AsCompleted {
-            state: Guarded::new(State {
-                todo: ByAddress::default(),
-                left: 0,
-                done: VecDeque::new(),
-                waiting: VecDeque::new(),
-                deadline: Deadline::None,
-                awaiter: awaiter.map(Bound::unbind),
-            }),
-        },
-    )?;
+    let awaiter = awaiter.map(Bound::unbind);
+    iterator.get().state.with(py, |state| state.awaiter = awaiter);
     let object = home.object(py);
     let (given, distinct) = (PySet::empty(py)?, PySet::empty(py)?);
     given.call_method1(intern!(py, "update"), (fs,))?;
@@ -93,10 +110,10 @@ pub(crate) fn as_completed<'py>(
         && !futures.is_empty()
     {
         let item = Item::Watch(iterator.clone().into_any().unbind(), py.None(), timed_out);
-        let deadline = Deadline::start(&home, timeout, item)?;
+        let deadline = Deadline::start(&home, timeout.bind(py), item)?;
         iterator.get().state.with(py, |state| state.deadline = deadline);
     }
-    Ok(iterator)
+    Ok(())
 }
 
 /// A future has ended: it is the next one to be handed out.
@@ -164,17 +181,20 @@ impl AsCompleted {
         slf
     }
 
-    fn __anext__(slf: Bound<'_, Self>) -> Operation {
-        Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: false, counted: false })
+    fn __anext__(slf: Bound<'_, Self>) -> PyResult<Operation> {
+        begin(&slf)?;
+        Ok(Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: false, counted: false }))
     }
 
-    fn __next__(slf: Bound<'_, Self>) -> Option<Operation> {
+    fn __next__(slf: Bound<'_, Self>) -> PyResult<Option<Operation>> {
+        begin(&slf)?;
         let more = slf.get().state.with(slf.py(), |state| {
             let more = state.left > 0;
             state.left = state.left.saturating_sub(1);
             more
         });
-        more.then(|| Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: true, counted: true }))
+        Ok(more
+            .then(|| Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: true, counted: true })))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -183,6 +203,10 @@ impl AsCompleted {
             state.done.iter().try_for_each(|future| visit.call(future))?;
             state.waiting.iter().try_for_each(|operation| visit.call(operation))?;
             state.deadline.traverse(&visit)?;
+            if let Some((fs, timeout)) = &state.given {
+                visit.call(fs)?;
+                visit.call(timeout)?;
+            }
             visit.call(&state.awaiter)
         })
     }
@@ -194,6 +218,7 @@ impl AsCompleted {
                 std::mem::take(&mut state.done),
                 std::mem::take(&mut state.waiting),
                 state.awaiter.take(),
+                state.given.take(),
             )
         });
         drop(cleared);
