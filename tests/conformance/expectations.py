@@ -17,14 +17,9 @@ class Expectation(NamedTuple):
     modes: tuple[str, ...] = ()
 
 
-_STOP_ITERATION = Expectation(
-    "since Python 3.12.2 set_exception(StopIteration) wraps it in a RuntimeError instead of raising TypeError",
-    ("3.11", "3.12"),
-)
 _CLOSED = Expectation(
-    "since Python 3.13 a task group closes a coroutine that its create_task() refuses; the test awaits it afterwards",
+    "since Python 3.13 a TaskGroup that refuses a coroutine closes it; the test awaits it afterwards",
     ("3.11", "3.12"),
-    ("module",),
 )
 _WAITS_ITSELF = Expectation(
     "since Python 3.12 wait_for() awaits in the waiting task itself, so a second cancellation goes to what is awaited;"
@@ -43,14 +38,9 @@ _WAITS_INLINE = Expectation(
 )
 
 EXPECTED_FAILURES: dict[str, Expectation] = {
-    "test_futures.CFutureTests.test_exception": _STOP_ITERATION,
-    "test_futures.CSubFutureTests.test_exception": _STOP_ITERATION,
     "test_futures2.FutureReprTests.test_recursive_repr_for_pending_tasks": _WAITS_INLINE,
     "test_runners.RunnerTests.test_run_future": _RUN_FUTURE,
-    "test_taskgroups.TestTaskGroup.test_taskgroup_finished": _CLOSED,
     "test_taskgroups.TestTaskGroup.test_taskgroup_no_create_task_after_failure": _CLOSED,
-    "test_taskgroups.TestTaskGroup.test_taskgroup_not_entered": _CLOSED,
-    "test_taskgroups.TestTaskGroup.test_taskgroup_without_parent_task": _CLOSED,
     "test_waitfor.AsyncioWaitForTest.test_wait_for_self_cancellation": _WAITS_ITSELF,
 }
 

@@ -227,7 +227,10 @@ fn create_task<'py>(
     let home = match home {
         Ok(home) => home,
         Err(problem) => {
-            if let Ok(close) = coro.getattr(intern!(py, "close")) {
+            // The refusal says it all: no second report of a coroutine that was never awaited.
+            if let Ok(operation) = coro.cast_exact::<Operation>() {
+                operation.get().forgive(py);
+            } else if let Ok(close) = coro.getattr(intern!(py, "close")) {
                 close.call0()?;
             }
             return Err(PyRuntimeError::new_err(format!("TaskGroup {} {problem}", group.repr()?)));

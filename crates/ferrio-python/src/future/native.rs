@@ -181,6 +181,9 @@ pub(crate) fn set_result(future: &Bound<'_, Future>, result: Bound<'_, PyAny>) -
     finish(future, Outcome::Result(result.unbind()))
 }
 
+const STOP_ITERATION_REFUSED: &str =
+    "StopIteration interacts badly with generators and cannot be raised into a Future";
+
 /// `Future.set_exception`: an instance or a class; `StopIteration` can't pass through an `await` and is wrapped.
 pub(crate) fn set_exception(future: &Bound<'_, Future>, exception: Bound<'_, PyAny>) -> PyResult<()> {
     let py = future.py();
@@ -198,11 +201,11 @@ pub(crate) fn set_exception(future: &Bound<'_, Future>, exception: Bound<'_, PyA
         ));
     };
     if exception.is_instance_of::<PyStopIteration>() {
-        let wrapped = PyRuntimeError::new_err(
-            "StopIteration interacts badly with generators and cannot be raised into a Future",
-        )
-        .into_value(py)
-        .into_bound(py);
+        if py.version_info() < (3, 12, 2) {
+            // These Pythons refuse it outright (gh-112182).
+            return Err(PyTypeError::new_err(STOP_ITERATION_REFUSED));
+        }
+        let wrapped = PyRuntimeError::new_err(STOP_ITERATION_REFUSED).into_value(py).into_bound(py);
         wrapped.setattr(intern!(py, "__cause__"), &exception)?;
         wrapped.setattr(intern!(py, "__context__"), &exception)?;
         return finish_with_exception(future, wrapped);

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicPtr;
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 
-use super::{Operation, Phase, origin};
+use super::{Operation, origin};
 use crate::ffi::finalize::Finalize;
 
 static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
@@ -14,7 +14,7 @@ static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 impl Finalize for Operation {
     #[inline]
     fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| state.phase == Phase::Fresh)
+        slf.get().is_forgotten(slf.py())
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {

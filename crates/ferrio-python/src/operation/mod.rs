@@ -51,6 +51,8 @@ pub(crate) enum Phase {
 /// All that an operation holds; only touched by the thread that is attached.
 pub(crate) struct State {
     pub(crate) phase: Phase,
+    /// Whether nobody is to hear that it was never awaited.
+    forgiven: bool,
     /// The phase from which it was resumed last.
     resumed_from: Phase,
     /// The ferrio task that waits, once it took the operation as what it waits for.
@@ -83,7 +85,13 @@ impl Operation {
     pub(crate) fn new(kind: Kind) -> Self {
         let extra = if origins_may_be_tracked() { origin::note() } else { None };
         Self {
-            state: Guarded::new(State { phase: Phase::Fresh, resumed_from: Phase::Fresh, task: None, extra }),
+            state: Guarded::new(State {
+                phase: Phase::Fresh,
+                resumed_from: Phase::Fresh,
+                forgiven: false,
+                task: None,
+                extra,
+            }),
             kind: Exclusive::new(Some(kind)),
         }
     }
@@ -96,6 +104,17 @@ impl Operation {
     /// A look at the state machine of an operation that waits; `None` while it runs and after its end.
     pub(crate) fn with_kind<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Kind) -> R) -> Option<R> {
         self.kind.enter(py, |kind| kind.as_mut().map(look)).flatten()
+    }
+
+    /// Whoever made it was refused and told so: no second report that it was never awaited. It can still be awaited.
+    pub(crate) fn forgive(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.forgiven = true);
+    }
+
+    /// Whether it was made in vain, and somebody should know.
+    #[inline]
+    fn is_forgotten(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.phase == Phase::Fresh && !state.forgiven)
     }
 
     /// The phase at the moment.
