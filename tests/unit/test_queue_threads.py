@@ -209,11 +209,10 @@ def test_items_compared_by_python_code():
             return mine < theirs
 
     async def main():
-        queue, threads, got = ferrio.PriorityQueue(), Threads(), []
+        queue, threads = ferrio.PriorityQueue(), Threads()
         for first in range(4):
             threads.start(put_all, queue, [Job(number) for number in range(first, 4_000, 4)])
-        for _ in range(4_000):
-            got.append((await queue.get()).priority)
+        got = [(await queue.get()).priority for _ in range(4_000)]
         await threads.join()
         return got
 
@@ -295,7 +294,7 @@ def test_getters_are_cancelled_while_threads_put():
             getters = [ferrio.create_task(queue.get()) for _ in range(3)]
             await ferrio.sleep(0)
             getters[0].cancel()
-            done, pending = await ferrio.wait(getters, return_when=ferrio.FIRST_COMPLETED)
+            _, pending = await ferrio.wait(getters, return_when=ferrio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
             if pending:

@@ -5,6 +5,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Item, Loop};
 use crate::handle::Handle;
+use crate::imports;
 
 /// A loop, ours or not.
 pub(crate) enum LoopRef {
@@ -130,12 +131,27 @@ impl LoopRef {
             keywords.set_item(intern!(py, "context"), context)?;
         }
         let object = self.object(py);
-        let method = intern!(py, "call_soon");
+        let method = if self.runs_in_another_thread(py)? {
+            intern!(py, "call_soon_threadsafe")
+        } else {
+            intern!(py, "call_soon")
+        };
         match argument {
             Some(argument) => object.call_method(method, (callback, argument), Some(&keywords))?,
             None => object.call_method(method, (callback,), Some(&keywords))?,
         };
         Ok(())
+    }
+
+    /// Whether it is a foreign loop that another thread runs, whose `call_soon` is not for us. Our own finds out itself.
+    fn runs_in_another_thread(&self, py: Python<'_>) -> PyResult<bool> {
+        let Self::Foreign(foreign) = self else { return Ok(false) };
+        if imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?.is(foreign) {
+            return Ok(false);
+        }
+        // A test's stand-in for a loop answers with anything, or not at all.
+        let running = foreign.bind(py).call_method0(intern!(py, "is_running"));
+        Ok(running.is_ok_and(|running| running.is(pyo3::types::PyBool::new(py, true))))
     }
 
     /// Reports a problem that nobody can catch: `loop.call_exception_handler(context)`.
