@@ -1,4 +1,4 @@
-"""`Queue`, `PriorityQueue`, `LifoQueue`: order, limits, shutdown, subclasses; and what only ferrio's promise: threads."""
+"""`Queue`, `PriorityQueue`, `LifoQueue`: order, limits, shutdown, subclasses; and ferrio's own promise: threads."""
 
 import gc
 import threading
