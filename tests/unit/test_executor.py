@@ -594,11 +594,12 @@ def test_exit_with_idle_threads():
 def test_exit_waits_for_what_is_queued():
     output = run_program(
         """
-        import time, ferrio
+        import threading
         from ferrio.executor import ThreadPool
         pool = ThreadPool(1)
+        pool.submit(threading.main_thread().join)
         for number in range(3):
-            pool.submit(lambda number=number: (time.sleep(0.01), print(number, flush=True)))
+            pool.submit(print, number, flush=True)
         print("end of main", flush=True)
         """
     )
@@ -613,10 +614,11 @@ def test_submit_at_exit_is_refused():
         pool = ThreadPool(1)
 
         def late():
-            # The main thread is in its last step when it no longer is among the running ones.
             threading.main_thread().join()
             try:
-                pool.submit(print, "ran")
+                # The pool learns of the end a moment after who joins the main thread.
+                while True:
+                    pool.submit(int).result()
             except RuntimeError as error:
                 print(error)
 

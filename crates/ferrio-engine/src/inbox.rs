@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::clock::Nanos;
+use crate::cpu::CpuMark;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::sys;
@@ -21,6 +23,9 @@ const SLEEPING: u32 = 4;
 
 /// A queue that grew larger than this in a burst gives its memory back.
 const KEEP_CAPACITY: usize = 4096;
+
+/// Between two posts of one burst passes less, in nanoseconds.
+const MOMENT: Nanos = 1_500;
 
 /// Ends the loop's sleep, from any thread. Called at most once a sleep.
 pub trait Wake: Send + Sync + 'static {
@@ -41,6 +46,8 @@ pub struct Inbox<T> {
     queue: Mutex<Queue<T>>,
     /// Touched by the loop only: the list that the next [`Inbox::take`] swaps in, so that steady traffic allocates nothing.
     spare: Mutex<Vec<T>>,
+    /// Where the thread ran that posted to the empty queue last.
+    poster: CpuMark,
     wake: Box<dyn Wake>,
 }
 
@@ -51,6 +58,7 @@ impl<T> Inbox<T> {
             state: AtomicU32::new(0),
             queue: Mutex::new(Queue { items: Vec::new(), closed: false }),
             spare: Mutex::new(Vec::new()),
+            poster: CpuMark::new(),
             wake: Box::new(wake),
         }
     }
@@ -72,6 +80,9 @@ impl<T> Inbox<T> {
         // announcement would else hide the items that others posted after it.
         let before = if first { self.state.fetch_or(ITEMS, Ordering::AcqRel) } else { ITEMS };
         drop(queue);
+        if first {
+            self.poster.set();
+        }
         if before == SLEEPING {
             self.wake.wake();
         }
@@ -128,6 +139,32 @@ impl<T> Inbox<T> {
             std::hint::spin_loop();
         }
         true
+    }
+
+    /// Waits until nothing more is posted for a moment, `time` at most: a burst is best taken whole.
+    pub fn settle(&self, time: Duration) {
+        let mut now = sys::monotonic_nanos();
+        let deadline = now.saturating_add(time.as_nanos() as u64);
+        let mut seen = lock(&self.queue).items.len();
+        while now < deadline {
+            // Looking all the time would slow down those who post.
+            let next = now + MOMENT;
+            while now < next {
+                std::hint::spin_loop();
+                now = sys::monotonic_nanos();
+            }
+            let length = lock(&self.queue).items.len();
+            if length == seen {
+                return;
+            }
+            seen = length;
+        }
+    }
+
+    /// Whether the calling thread is on the CPU of who posted last: then to watch or to settle would only keep that
+    /// thread from running.
+    pub fn poster_is_here(&self) -> bool {
+        self.poster.is_here()
     }
 
     /// The loop is awake: posts need not wake it.

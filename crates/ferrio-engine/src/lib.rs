@@ -57,6 +57,7 @@
 compile_error!("ferrio runs on Linux only: its reactor is epoll, its wake-ups are eventfds");
 
 pub mod clock;
+pub mod cpu;
 pub mod inbox;
 pub mod net;
 pub mod pool;
@@ -68,6 +69,7 @@ pub mod timer;
 pub mod turn;
 
 pub use clock::{Clock, Nanos, nanos_from_seconds, seconds_from_nanos};
+pub use cpu::CpuMark;
 pub use inbox::{Inbox, Wake};
 pub use pool::{Pool, Submit};
 pub use reactor::{Event, Events, Interest, Reactor, Wait, Waker};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use ferrio_engine::{Events, Inbox, Reactor, Wait, Wake};
 
@@ -148,4 +149,39 @@ fn nothing_is_lost_between_threads_and_a_sleeping_loop() -> std::io::Result<()> 
         assert!(poster.join().is_ok());
     }
     Ok(())
+}
+
+#[test]
+fn watch_sees_items_and_wakes_and_ends_by_itself() {
+    let inbox = Arc::new(inbox().0);
+    assert!(!inbox.watch(Duration::ZERO));
+    assert_eq!(inbox.post(1), Ok(()));
+    assert!(inbox.watch(Duration::from_secs(100)));
+    let mut taken = Vec::new();
+    inbox.take(&mut taken);
+    assert!(!inbox.watch(Duration::from_micros(1)));
+    inbox.wake();
+    assert!(inbox.watch(Duration::from_secs(100)));
+    let poster = thread::spawn({
+        let inbox = inbox.clone();
+        move || inbox.post(2)
+    });
+    inbox.finish_sleep();
+    assert!(inbox.watch(Duration::from_secs(100)));
+    assert_eq!(poster.join().ok(), Some(Ok(())));
+}
+
+#[test]
+fn settle_ends_when_nobody_posts() {
+    let (inbox, _) = inbox();
+    assert_eq!(inbox.post(1), Ok(()));
+    inbox.settle(Duration::from_secs(100));
+    inbox.settle(Duration::ZERO);
+    assert!(inbox.has_items());
+}
+
+#[test]
+fn poster_leaves_its_mark() {
+    let (inbox, _) = inbox::<()>();
+    assert!(!inbox.poster_is_here(), "nobody has posted yet");
 }

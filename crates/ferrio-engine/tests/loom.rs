@@ -184,3 +184,40 @@ fn pool_wakes_a_parked_worker_for_each_job() {
         worker.join().unwrap();
     });
 }
+
+#[test]
+fn pool_wakes_a_worker_while_another_is_on_its_way_to_a_job() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let pool = Arc::new(Pool::new(2));
+        let (results, finished) = loom::sync::mpsc::channel();
+        let mut workers = Vec::new();
+        for job in 0..2 {
+            if let Submit::Spawn = pool.submit(job) {
+                let (pool, results) = (pool.clone(), results.clone());
+                workers.push(thread::spawn(move || {
+                    loop {
+                        pool.rest();
+                        if !pool.wait(false) {
+                            return;
+                        }
+                        // Here the host waits for its lock.
+                        thread::yield_now();
+                        if let Some(job) = pool.claim() {
+                            results.send(job).unwrap();
+                        }
+                    }
+                }));
+            }
+        }
+        let mut ran = [finished.recv().unwrap(), finished.recv().unwrap()];
+        ran.sort_unstable();
+        assert_eq!(ran, [0, 1]);
+        pool.close();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert_eq!((pool.workers(), pool.idle(), pool.queued()), (0, 0, 0));
+    });
+}

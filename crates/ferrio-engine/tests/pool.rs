@@ -174,3 +174,61 @@ fn limit_is_at_least_one_and_can_change() {
     assert_eq!(pool.next(), Some(1));
     assert_eq!(pool.workers(), 1);
 }
+
+#[test]
+fn host_takes_its_own_lock_between_waiting_and_claiming() {
+    let pool = Arc::new(Pool::new(2));
+    let lock = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let worker = |pool: Arc<Pool<u32>>, lock: Arc<std::sync::Mutex<Vec<u32>>>| {
+        thread::spawn(move || {
+            loop {
+                pool.rest();
+                if !pool.wait(false) {
+                    return;
+                }
+                let Ok(mut ran) = lock.lock() else { return };
+                let mut job = pool.claim();
+                while let Some(number) = job {
+                    ran.push(number);
+                    job = pool.more();
+                }
+            }
+        })
+    };
+    let mut threads = Vec::new();
+    for number in 0..1_000 {
+        match pool.submit(number) {
+            Submit::Queued => {}
+            Submit::Spawn => threads.push(worker(pool.clone(), lock.clone())),
+            Submit::Closed(_) => panic!("the pool is open"),
+        }
+    }
+    assert!(pool.wait_idle(None));
+    // Who has the lock runs what is queued, in order; none is left, none runs twice.
+    assert_eq!(lock.lock().map(|ran| ran.clone()).unwrap_or_default(), (0..1_000).collect::<Vec<_>>());
+    pool.close();
+    join(threads);
+}
+
+#[test]
+fn worker_that_rests_is_idle_before_it_waits() {
+    let pool = Pool::new(2);
+    assert_eq!(pool.submit('a'), Submit::Spawn);
+    pool.rest();
+    assert!(pool.wait(true));
+    assert_eq!(pool.claim(), Some('a'));
+    pool.rest();
+    assert_eq!(pool.idle(), 1);
+    assert_eq!(pool.submit('b'), Submit::Queued, "the worker that rests will take it");
+    assert_eq!(pool.submit('c'), Submit::Spawn, "there is no other one for the second job");
+    assert!(pool.wait(true));
+    assert_eq!(pool.claim(), Some('b'));
+    assert_eq!(pool.more(), Some('c'));
+    assert_eq!(pool.more(), None);
+    pool.rest();
+    assert_eq!(pool.submit('d'), Submit::Queued);
+    assert!(pool.wait(true));
+    assert_eq!(pool.more(), Some('d'), "another worker is quicker");
+    assert_eq!(pool.claim(), None);
+    assert_eq!(pool.idle(), 0);
+}

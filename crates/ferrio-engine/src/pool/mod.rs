@@ -137,7 +137,7 @@ impl<J> Pool<J> {
     pub fn next(&self) -> Option<J> {
         loop {
             self.rest();
-            if !self.wait() {
+            if !self.wait(true) {
                 return None;
             }
             if let Some(job) = self.claim() {
@@ -154,9 +154,10 @@ impl<J> Pool<J> {
 
     /// Waits until a job is queued; then the worker must call [`Pool::claim`], soon, and may find that another was quicker.
     /// `false` ends the worker that asked, which must not ask again.
-    pub fn wait(&self) -> bool {
+    ///
+    /// Without `may_spin` an idle worker parks at once, as it should where it would keep the submitter from running.
+    pub fn wait(&self, mut may_spin: bool) -> bool {
         let mut state = lock(&self.state);
-        let mut may_spin = true;
         loop {
             if state.workers > state.limit {
                 break;

@@ -144,6 +144,13 @@ pub(crate) fn is_niced() -> bool {
     unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) > 0 }
 }
 
+/// The number of the CPU that runs the calling thread.
+#[inline]
+pub(crate) fn current_cpu() -> u32 {
+    // SAFETY: takes no pointers. Linux has had the call since 2.6.19; -1 would be the number of no CPU.
+    unsafe { libc::sched_getcpu() as u32 }
+}
+
 fn timespec(duration: Duration) -> libc::timespec {
     // The kernel refuses more seconds than it can count; nobody lives to see the difference.
     libc::timespec {

@@ -5,9 +5,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use ferrio_engine::reactor::{Events, Wait};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -23,7 +22,7 @@ use crate::future::{self, chain, watch};
 use crate::imports;
 
 /// For how long a loop watches for a result before it sleeps in the kernel: about what waking it would cost.
-const WATCH: Duration = Duration::from_micros(30);
+const WATCH: Duration = Duration::from_micros(50);
 
 /// How many vain watches in a row end the watching.
 const HOPE: u32 = 4;
@@ -63,6 +62,8 @@ pub(crate) struct Away {
     vain: AtomicU32,
     /// Sleeps since the last watch.
     unwatched: AtomicU32,
+    /// The last sleep in the kernel was ended by a post.
+    posted: AtomicBool,
 }
 
 #[pymethods]
@@ -183,63 +184,74 @@ impl Loop {
         self.away.calls.store(count.saturating_sub(1), Ordering::Relaxed);
     }
 
-    /// Waits for events without the interpreter. While calls are out it first watches for a result, if that has paid
-    /// lately: a short call is back before the kernel has put the thread to sleep and woken it again.
+    /// Waits for events without the interpreter. If other threads answered quickly of late it first watches for what they
+    /// post: that is there before the kernel has put this thread to sleep and woken it again.
     pub(super) fn sleep(&self, py: Python<'_>, events: &mut Events, timeout: Wait) -> io::Result<()> {
-        let reactor = &self.reactor;
-        if !self.external_work() {
-            return py.detach(|| reactor.wait(events, timeout));
-        }
-        let shared = self.executors.with(py, |executors| executors.shared.clone());
+        let calls = self.external_work();
+        let shared = if calls { self.executors.with(py, |executors| executors.shared.clone()) } else { None };
         py.detach(|| {
             if let Some(shared) = &shared {
                 shared.let_go();
             }
-            if self.watch(timeout) {
+            if self.away.worth_watching(calls) && !self.inbox.poster_is_here() && self.watch(timeout) {
                 events.clear();
-                return Ok(());
+            } else {
+                self.sleep_in_kernel(events, timeout)?;
             }
-            reactor.wait(events, timeout)
+            if !calls && self.inbox.has_items() && !self.inbox.poster_is_here() {
+                // Who posts holds the interpreter. To ask for it in the midst of a burst would stop both threads.
+                self.inbox.settle(WATCH);
+            }
+            Ok(())
         })
+    }
+
+    /// Waits in the reactor, and notes whether watching would have been better.
+    fn sleep_in_kernel(&self, events: &mut Events, timeout: Wait) -> io::Result<()> {
+        let away = &self.away;
+        let began = away.posted.load(Ordering::Relaxed).then(Instant::now);
+        let outcome = self.reactor.wait(events, timeout);
+        let posted = self.inbox.has_items();
+        if posted && began.is_some_and(|began| began.elapsed() < 2 * WATCH) {
+            away.vain.store(0, Ordering::Relaxed);
+        }
+        away.posted.store(posted, Ordering::Relaxed);
+        outcome
     }
 
     /// Watches the inbox; whether something is there, or the loop should not sleep for another reason.
     fn watch(&self, timeout: Wait) -> bool {
-        let away = &self.away;
-        if away.vain.load(Ordering::Relaxed) >= HOPE {
-            let unwatched = away.unwatched.load(Ordering::Relaxed) + 1;
-            away.unwatched.store(unwatched % UNWATCHED, Ordering::Relaxed);
-            if unwatched < UNWATCHED {
-                return false;
-            }
-        }
         let time = match timeout {
             Wait::Now => return false,
-            Wait::Until(time) => time.min(watch_time()),
-            Wait::Forever => watch_time(),
+            Wait::Until(time) => time.min(WATCH),
+            Wait::Forever => WATCH,
         };
-        if time.is_zero() {
-            return false;
-        }
         // Awake as far as others are concerned: who posts now need not write to the wake fd.
         self.inbox.finish_sleep();
-        if self.inbox.watch(time) {
-            away.vain.store(0, Ordering::Relaxed);
-            return true;
-        }
-        let vain = away.vain.load(Ordering::Relaxed);
-        away.vain.store((vain + 1).min(HOPE), Ordering::Relaxed);
-        !self.inbox.prepare_sleep()
+        let posted = self.inbox.watch(time);
+        self.away.watched(posted);
+        posted || !self.inbox.prepare_sleep()
     }
 }
 
-/// `WATCH`, or zero where there is one CPU only: who watches there keeps the other from working.
-fn watch_time() -> Duration {
-    static TIME: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
-    *TIME.get_or_init(|| {
-        let alone = thread::available_parallelism().is_ok_and(|count| count.get() == 1);
-        if alone { Duration::ZERO } else { WATCH }
-    })
+impl Away {
+    /// Whether to watch before the next sleep: if that has paid lately, and now and then while `calls` are out.
+    fn worth_watching(&self, calls: bool) -> bool {
+        if self.vain.load(Ordering::Relaxed) < HOPE {
+            return true;
+        }
+        if !calls {
+            return false;
+        }
+        let unwatched = self.unwatched.load(Ordering::Relaxed) + 1;
+        self.unwatched.store(unwatched % UNWATCHED, Ordering::Relaxed);
+        unwatched == UNWATCHED
+    }
+
+    fn watched(&self, posted: bool) {
+        let vain = if posted { 0 } else { (self.vain.load(Ordering::Relaxed) + 1).min(HOPE) };
+        self.vain.store(vain, Ordering::Relaxed);
+    }
 }
 
 /// Called in the loop's thread, by what a finished call has posted.
@@ -269,9 +281,13 @@ pub(crate) fn submit(
     job: Arc<Job>,
     target: Target,
 ) -> PyResult<()> {
-    executor::submit(pool, executor::job::Entry { job, target }, native.get().runs_here())?;
+    // Counted before: called from another thread, the result could be back before this function is.
     native.get()._work_is_out();
-    Ok(())
+    let submitted = executor::submit(pool, executor::job::Entry { job, target }, native.get().runs_here());
+    if submitted.is_err() {
+        native.get().count_down();
+    }
+    submitted
 }
 
 /// `close()`: the executors take no more calls; nobody waits for them.

@@ -13,6 +13,7 @@ mod worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use ferrio_engine::cpu::CpuMark;
 use ferrio_engine::pool::{Pool, Submit};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -58,13 +59,20 @@ pub(crate) struct Shared {
     pool: Pool<Entry>,
     /// A loop's thread has just submitted and holds the interpreter; it clears this when it lets go. A hint only.
     held: AtomicBool,
+    /// Where the loop's thread submitted last.
+    submitter: CpuMark,
     /// The `FORKS` of the process that the workers live in.
     forks: u64,
 }
 
 impl Shared {
     fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { pool: Pool::new(limit), held: AtomicBool::new(false), forks: fork_count() })
+        Arc::new(Self {
+            pool: Pool::new(limit),
+            held: AtomicBool::new(false),
+            submitter: CpuMark::new(),
+            forks: fork_count(),
+        })
     }
 
     /// The loop's thread has let the interpreter go.
@@ -237,20 +245,24 @@ fn limit(max_workers: isize) -> PyResult<usize> {
 /// Queues a job, and starts one more worker if that is worth it. `held`: the caller is a loop's thread, which will let
 /// the interpreter go when it sleeps.
 ///
-/// Raises `RuntimeError` after the shutdown, or if there is no thread and none can be started.
+/// Raises `RuntimeError` after the shutdown, when the interpreter exits, or if there is no thread and none can be
+/// started.
 pub(crate) fn submit(pool: &Bound<'_, ThreadPool>, entry: Entry, held: bool) -> PyResult<()> {
     let py = pool.py();
+    if EXITING.load(Ordering::Relaxed) {
+        return Err(PyRuntimeError::new_err("cannot schedule new futures after interpreter shutdown"));
+    }
     let shared = pool.get().usable(py);
     if held {
         shared.held.store(true, Ordering::Release);
+        shared.submitter.set();
     }
     match shared.pool.submit(entry) {
         Submit::Queued => Ok(()),
         Submit::Spawn => spawn(pool, &shared),
         Submit::Closed(entry) => {
             drop(entry);
-            let after = if EXITING.load(Ordering::Relaxed) { "interpreter shutdown" } else { "shutdown" };
-            Err(PyRuntimeError::new_err(format!("cannot schedule new futures after {after}")))
+            Err(PyRuntimeError::new_err("cannot schedule new futures after shutdown"))
         }
     }
 }
