@@ -3,6 +3,7 @@
 import pytest
 from tests.unit.implementations import failure, forever, since, value_of
 
+import ferrio
 from ferrio import _ferrio
 
 
@@ -109,6 +110,27 @@ def test_shield(aio, run):
         assert waiters(inner) == set()
 
     run(main())
+
+
+def test_shielded_future_is_awaited_by_whoever_awaits_the_shield():
+    loop = ferrio.new_event_loop()
+
+    async def main():
+        inner = ferrio.Future()
+        outer = ferrio.shield(inner)
+        assert waiters(inner) == set()
+
+        async def waiting():
+            await outer
+
+        task = ferrio.create_task(waiting())
+        await ferrio.sleep(0)
+        assert waiters(inner) == {task}
+        task.cancel()
+        await ferrio.wait([task])
+
+    loop.run_until_complete(main())
+    loop.close()
 
 
 @since(3, 14)

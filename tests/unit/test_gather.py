@@ -339,19 +339,23 @@ def test_standard_tasks_among_ours():
     loop.close()
 
 
-def test_deeply_nested_gathers_are_cancelled_or_refused():
+def test_cancellation_reaches_the_end_of_any_chain():
     loop = ferrio.new_event_loop()
 
+    async def waiting(future):
+        return await future
+
     async def main():
-        outer = leaf = loop.create_future()
-        for _ in range(50_000):
-            outer = ferrio.gather(outer)
-        try:
-            outer.cancel()
-        except RecursionError:
-            leaf.cancel()
+        leaf = future = loop.create_future()
+        for _ in range(5_000):
+            future = ferrio.gather(loop.create_task(waiting(future)))
+        # Every task begins, the innermost ones first.
+        await ferrio.sleep(0)
+        await ferrio.sleep(0)
+        assert future.cancel() is True
+        assert leaf.cancelled()
         with pytest.raises(ferrio.CancelledError):
-            await outer
+            await future
 
     loop.run_until_complete(main())
     loop.close()
