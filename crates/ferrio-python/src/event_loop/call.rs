@@ -7,6 +7,7 @@ use pyo3::intern;
 use std::ffi::CStr;
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::{Item, Loop, LoopRef};
@@ -90,15 +91,21 @@ pub(crate) struct CallSoon;
 
 impl FastMethod for CallSoon {
     type Class = Loop;
+    const NEEDS: usize = 1;
     const NAME: &'static CStr = c"call_soon";
-    const DOC: &'static CStr = c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
+    const DOC: &'static CStr = c"call_soon($self, callback, *args, context=None)\n--\n\n\
 Call `callback(*args)` in the next turn, in `context` or a copy of the current one; return a `Handle`.\n\n\
 Raises `RuntimeError` on a closed loop; in debug mode also when called from another thread.";
 
+    fn original() -> &'static PyOnceLock<Py<PyAny>> {
+        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        &ORIGINAL
+    }
+
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args, context) = callback_of(arguments, 0, "call_soon", "")?;
-        let handle = make_handle(slf, callback, args, context, "call_soon")?;
+        let (callback, args) = callback_of(arguments, 0)?;
+        let handle = make_handle(slf, callback, args, None, "call_soon")?;
         // Not thread-safe by its contract, so no look at which thread this is.
         let item = Item::Handle(handle.clone().unbind());
         slf.get().engine.with(slf.py(), |engine| engine.ready.push(item));
@@ -111,16 +118,22 @@ pub(crate) struct CallLater;
 
 impl FastMethod for CallLater {
     type Class = Loop;
+    const NEEDS: usize = 2;
     const NAME: &'static CStr = c"call_later";
-    const DOC: &'static CStr = c"call_later($self, delay, callback, /, *args, context=None)\n--\n\n\
+    const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
 Call `callback(*args)` after `delay` seconds, never earlier; return a `TimerHandle`.\n\n\
 A negative delay means as soon as possible. Raises `TypeError` for what is no number, `ValueError` for a NaN,\n\
 `RuntimeError` on a closed loop.";
 
+    fn original() -> &'static PyOnceLock<Py<PyAny>> {
+        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        &ORIGINAL
+    }
+
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args, context) = callback_of(arguments, 1, "call_later", "delay")?;
-        call_after(slf, &arguments.get(0), callback, args, context)
+        let (callback, args) = callback_of(arguments, 1)?;
+        call_after(slf, &arguments.get(0), callback, args, None)
     }
 }
 
@@ -129,15 +142,21 @@ pub(crate) struct CallAt;
 
 impl FastMethod for CallAt {
     type Class = Loop;
+    const NEEDS: usize = 2;
     const NAME: &'static CStr = c"call_at";
-    const DOC: &'static CStr = c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+    const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\
 Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.\n\n\
 Raises `TypeError` for what is no number, `ValueError` for a NaN, `RuntimeError` on a closed loop.";
 
+    fn original() -> &'static PyOnceLock<Py<PyAny>> {
+        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        &ORIGINAL
+    }
+
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args, context) = callback_of(arguments, 1, "call_at", "when")?;
-        call_at_time(slf, &arguments.get(0), callback, args, context).map(Bound::into_any)
+        let (callback, args) = callback_of(arguments, 1)?;
+        call_at_time(slf, &arguments.get(0), callback, args, None).map(Bound::into_any)
     }
 }
 
@@ -146,41 +165,34 @@ pub(crate) struct CallSoonThreadsafe;
 
 impl FastMethod for CallSoonThreadsafe {
     type Class = Loop;
+    const NEEDS: usize = 1;
     const NAME: &'static CStr = c"call_soon_threadsafe";
-    const DOC: &'static CStr = c"call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n\
+    const DOC: &'static CStr = c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n\
 As `call_soon`, from any thread; wakes the loop if it sleeps.\n\nRaises `RuntimeError` on a closed loop.";
+
+    fn original() -> &'static PyOnceLock<Py<PyAny>> {
+        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        &ORIGINAL
+    }
 
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args, context) = callback_of(arguments, 0, "call_soon_threadsafe", "")?;
-        let handle = make_handle(slf, callback, args, context, "call_soon_threadsafe")?;
+        let (callback, args) = callback_of(arguments, 0)?;
+        let handle = make_handle(slf, callback, args, None, "call_soon_threadsafe")?;
         slf.get().push(slf.py(), Item::Handle(handle.clone().unbind()))?;
         Ok(handle.into_any())
     }
 }
 
-/// Callback, arguments and context of a call `method([first, ]callback, *args, context=None)`; `place` is the callback's.
+/// Callback and arguments of a call `method([first, ]callback, *args)`; `place` is the callback's.
 #[inline]
-fn callback_of<'py>(
-    arguments: &Arguments<'_, 'py>,
-    place: usize,
-    method: &str,
-    first: &str,
-) -> PyResult<(Bound<'py, PyAny>, Args, Option<Bound<'py, PyAny>>)> {
-    let given = arguments.positional();
-    if given <= place {
-        let missing =
-            if given < place { format!("'{first}' and 'callback'") } else { "'callback'".to_owned() };
-        return Err(PyTypeError::new_err(format!(
-            "{method}() missing required positional argument: {missing}"
-        )));
-    }
-    let args = match given - place {
+fn callback_of<'py>(arguments: &Arguments<'_, 'py>, place: usize) -> PyResult<(Bound<'py, PyAny>, Args)> {
+    let args = match arguments.positional() - place {
         1 => Args::None,
         2 => Args::One(arguments.get(place + 1).unbind()),
         _ => Args::Tuple(arguments.tuple_from(place + 1)?.unbind()),
     };
-    Ok((arguments.get(place), args, arguments.only_keyword(method, "context")?))
+    Ok((arguments.get(place), args))
 }
 
 /// `call_later`: by `call_at` where a subclass has its own clock.

@@ -12,7 +12,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyClass, PyTypeInfo};
 
 /// The arguments of one call.
@@ -45,28 +46,21 @@ impl<'py> Arguments<'_, 'py> {
         PyTuple::new(self.py, (start..self.positional).map(|index| self.get(index)).collect::<Vec<_>>())
     }
 
-    /// The only keyword that the method knows, if it was given. Raises `TypeError` for any other.
-    #[inline]
-    pub(crate) fn only_keyword(&self, method: &str, known: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.names.is_null() { Ok(None) } else { self.find_keyword(method, known) }
-    }
-
-    fn find_keyword(&self, method: &str, known: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    /// The keyword arguments, as a dict.
+    fn keywords(&self) -> PyResult<Bound<'py, PyDict>> {
+        let keywords = PyDict::new(self.py);
+        if self.names.is_null() {
+            return Ok(keywords);
+        }
         // SAFETY: not null, so a tuple of strings, alive for the length of the call; as many values follow.
         let names = unsafe { Bound::from_borrowed_ptr(self.py, self.names).cast_into_unchecked::<PyTuple>() };
-        let mut found = None;
         for (index, name) in names.iter().enumerate() {
-            if name.cast::<PyString>()?.to_str()? != known {
-                let name = name.repr()?;
-                return Err(PyTypeError::new_err(format!(
-                    "{method}() got an unexpected keyword argument {name}"
-                )));
-            }
             // SAFETY: see above.
-            found =
-                Some(unsafe { Bound::from_borrowed_ptr(self.py, *self.values.add(self.positional + index)) });
+            let value =
+                unsafe { Bound::from_borrowed_ptr(self.py, *self.values.add(self.positional + index)) };
+            keywords.set_item(name, value)?;
         }
-        Ok(found)
+        Ok(keywords)
     }
 }
 
@@ -79,7 +73,13 @@ pub(crate) trait FastMethod {
     /// Its signature and documentation, in CPython's form.
     const DOC: &'static CStr;
 
-    /// Runs it.
+    /// How many positional arguments the quick way needs; calls with fewer, or with keywords, take PyO3's way.
+    const NEEDS: usize;
+
+    /// Where the method that PyO3 made is kept.
+    fn original() -> &'static PyOnceLock<Py<PyAny>>;
+
+    /// Runs it, with positional arguments only.
     fn call<'py>(
         slf: &Bound<'py, Self::Class>,
         arguments: &Arguments<'_, 'py>,
@@ -99,7 +99,9 @@ unsafe extern "C" fn enter<M: FastMethod>(
         let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<M::Class>();
         let positional = usize::try_from(positional).unwrap_or(0);
         let arguments = Arguments { values, positional, names, py, call: PhantomData };
-        let outcome = catch_unwind(AssertUnwindSafe(|| M::call(&slf, &arguments)))
+        let quick = names.is_null() && positional >= M::NEEDS;
+        let body = || if quick { M::call(&slf, &arguments) } else { call_original::<M>(&slf, &arguments) };
+        let outcome = catch_unwind(AssertUnwindSafe(body))
             .unwrap_or_else(|_| Err(PanicException::new_err("a ferrio method panicked")));
         match outcome {
             Ok(value) => value.into_ptr(),
@@ -109,6 +111,19 @@ unsafe extern "C" fn enter<M: FastMethod>(
             }
         }
     }
+}
+
+/// The way of PyO3's own method: it knows every keyword, and what to say when an argument is missing.
+#[cold]
+fn call_original<'py, M: FastMethod>(
+    slf: &Bound<'py, M::Class>,
+    arguments: &Arguments<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let original = M::original().get(py).expect("install has kept the method that it replaced");
+    let mut positional = vec![slf.as_any().clone()];
+    positional.extend((0..arguments.positional()).map(|index| arguments.get(index)));
+    original.bind(py).call(PyTuple::new(py, positional)?, Some(&arguments.keywords()?))
 }
 
 /// Puts the method into its class; called once, while the module is made.
@@ -127,5 +142,11 @@ where
     // SAFETY: attached; class and definition outlive the descriptor.
     let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class, definition))? };
     let name = M::NAME.to_str().map_err(|failure| PyTypeError::new_err(failure.to_string()))?;
-    M::Class::type_object(py).setattr(name, descriptor)
+    let class = M::Class::type_object(py);
+    let original = class.getattr(name)?.unbind();
+    if M::original().set(py, original).is_err() {
+        // The module was made twice in this process; the class has the quick method already.
+        return Ok(());
+    }
+    class.setattr(name, descriptor)
 }
