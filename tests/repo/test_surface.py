@@ -6,6 +6,7 @@ than the newest, the lists here say what the newest has.
 
 import asyncio
 import inspect
+import sys
 
 import pytest
 
@@ -94,7 +95,9 @@ def test_function_takes_asyncios_parameters(module, name):
     expected = _parameters(theirs)
     if expected is None:
         return  # a C function of this Python that does not tell
-    offered = _parameters(ours) or set()
+    offered = _parameters(ours)
+    if offered is None and sys.version_info < (3, 13):
+        return  # an object whose __call__ these Pythons do not see
     # Keyword arguments handed on to the loop's method count as any.
     assert expected <= offered or "kwargs" in offered
 
