@@ -230,7 +230,7 @@ fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
             writer
         }
     };
-    let displaced = set_wakeup_fd(py, ours)?;
+    let displaced = take_place(py, ours)?;
     INSTALLED.store(ours, Ordering::Relaxed);
     if displaced != ours {
         state.signals.with(py, |signals| signals.displaced = Some(displaced));
@@ -256,20 +256,23 @@ fn uninstall(native: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// Puts `displaced` in the place of `ours`; whatever the program has put there since stays.
 fn put_back(py: Python<'_>, ours: i32, displaced: i32) -> PyResult<()> {
-    let found = match set_wakeup_fd(py, displaced) {
+    let set = imports::SET_WAKEUP_FD.get(py)?;
+    let found = match set.call1((displaced,)) {
         // The old one has been closed meanwhile.
-        Err(failure) if failure.is_instance_of::<PyOSError>(py) => set_wakeup_fd(py, NONE)?,
+        Err(failure) if failure.is_instance_of::<PyOSError>(py) => set.call1((NONE,))?,
         // Not in the main thread, in which alone it could have been set.
         Err(failure) if failure.is_instance_of::<PyValueError>(py) => return Ok(()),
         found => found?,
     };
+    let found: i32 = found.extract()?;
     if found != ours && found != displaced {
-        set_wakeup_fd(py, found)?;
+        set.call1((found,))?;
     }
     Ok(())
 }
 
-fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<i32> {
+/// Puts our own descriptor in place, and returns what was there.
+fn take_place(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let keywords = PyDict::new(py);
     // A full pipe has woken the loop already.
     keywords.set_item(intern!(py, "warn_on_full_buffer"), false)?;
