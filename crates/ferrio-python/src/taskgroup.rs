@@ -20,7 +20,7 @@ use crate::operation::{self, Operation};
 use crate::task::cancel::{cancel_waiter, cancelling_of, uncancel_any};
 use crate::task::combinators::by_address::ByAddress;
 use crate::task::create::new_task;
-use crate::task::current::current_task;
+use crate::task::current::current_on;
 use crate::{error, imports};
 
 /// The pending children by address, numbered in the order of their creation.
@@ -381,9 +381,8 @@ impl Run for Enter {
                 group.repr()?
             )));
         }
-        let running = event_loop::get_running_loop(py)?;
-        let parent = current_task(py, Some(running.clone()))?.map(Bound::unbind);
-        let home = LoopRef::new(&running);
+        let home = event_loop::running_loop(py)?;
+        let parent = current_on(py, &home)?.map(Bound::unbind);
         let Some(parent) = parent else {
             return Err(PyRuntimeError::new_err(format!(
                 "TaskGroup {} cannot determine the parent task",

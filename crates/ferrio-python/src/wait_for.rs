@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::error;
-use crate::event_loop::{self, LoopRef};
+use crate::event_loop;
 use crate::ffi::coroutine::Sent;
 use crate::future::native;
 use crate::future::watch;
@@ -102,22 +102,17 @@ impl WaitFor {
         limit: Option<f64>,
     ) -> PyResult<Progress<'py>> {
         let py = this.py();
+        let home = event_loop::running_loop(py)?;
         let when = match limit {
             None => When::Never,
-            Some(limit) => {
-                let home = match event_loop::running(py) {
-                    Some(native) => LoopRef::Native(native),
-                    None => LoopRef::new(&event_loop::get_running_loop(py)?),
-                };
-                When::after(py, &home, limit)?
-            }
+            Some(limit) => When::after(py, &home, limit)?,
         };
-        let (task, cancelling) = entering_task(py)?;
+        let (task, cancelling) = entering_task(py, &home)?;
         let mut scope = Scope::new(when);
         scope.phase = Phase::Entered;
         scope.task = Some(task.unbind());
         scope.cancelling = cancelling;
-        scope.timer = start_timer(this.as_any(), &scope.when, expire)?;
+        scope.timer = start_timer(this.as_any(), &home, &scope.when, expire)?;
         match operation::start_awaiting(awaitable) {
             Ok(inner) => self.proceed(inner, scope, Resume::Send),
             Err(failure) => Err(fail(py, scope, failure)),

@@ -314,6 +314,15 @@ pub(crate) fn _forget_running_loop(py: Python<'_>) -> PyResult<()> {
     signals::forget_after_fork(py)
 }
 
+/// The running loop, ours or not, as native code uses it. Raises `RuntimeError` if there is none.
+#[inline]
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<LoopRef> {
+    match running(py) {
+        Some(native) => Ok(LoopRef::Native(native)),
+        None => Ok(LoopRef::new(&get_running_loop(py)?)),
+    }
+}
+
 /// The running loop, ours or not. Raises `RuntimeError` if there is none.
 pub(crate) fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     if let Some(running) = running(py) {

@@ -146,12 +146,15 @@ pub(crate) fn current_task<'py>(
     let given = r#loop.filter(|given| !given.is_none());
     let home = match given {
         Some(given) => LoopRef::new(&given),
-        None => match event_loop::running(py) {
-            Some(running) => LoopRef::Native(running),
-            None => LoopRef::new(&event_loop::get_running_loop(py)?),
-        },
+        None => event_loop::running_loop(py)?,
     };
-    if let LoopRef::Native(native) = &home {
+    current_on(py, &home)
+}
+
+/// The task that runs now on `home`.
+#[inline]
+pub(crate) fn current_on<'py>(py: Python<'py>, home: &LoopRef) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let LoopRef::Native(native) = home {
         let (task, stale) = native
             .get()
             .current

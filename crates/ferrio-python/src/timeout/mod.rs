@@ -39,10 +39,7 @@ pub(crate) struct Timeout {
 #[pyo3(signature = (delay))]
 pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
     let py = delay.py();
-    let home = match event_loop::running(py) {
-        Some(native) => LoopRef::Native(native),
-        None => LoopRef::new(&event_loop::get_running_loop(py)?),
-    };
+    let home = event_loop::running_loop(py)?;
     match seconds_or_none(delay, "delay")? {
         None => Ok(Timeout::due(When::Never)),
         Some(delay) => Ok(Timeout::due(When::after(py, &home, delay)?)),
@@ -110,7 +107,7 @@ impl Timeout {
         if let Some(timer) = timer {
             timer.stop(py)?;
         }
-        arm(slf, &when)
+        arm(slf, &event_loop::running_loop(py)?, &when)
     }
 
     /// Return whether the deadline passed while the block ran.
@@ -204,7 +201,8 @@ fn enter<'py>(timeout: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if timeout.get().phase(py) != Phase::Created {
         return Err(PyRuntimeError::new_err("Timeout has already been entered"));
     }
-    let (task, cancelling) = entering_task(py)?;
+    let home = event_loop::running_loop(py)?;
+    let (task, cancelling) = entering_task(py, &home)?;
     let task = task.unbind();
     let when = scope.with(py, |scope| {
         scope.phase = Phase::Entered;
@@ -212,13 +210,13 @@ fn enter<'py>(timeout: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         scope.cancelling = cancelling;
         scope.when.duplicate(py)
     });
-    arm(timeout, &when)?;
+    arm(timeout, &home, &when)?;
     Ok(timeout.as_any().clone())
 }
 
 /// Starts the timer of an entered timeout.
-fn arm(timeout: &Bound<'_, Timeout>, when: &When) -> PyResult<()> {
-    let timer = start_timer(timeout.as_any(), when, expire)?;
+fn arm(timeout: &Bound<'_, Timeout>, home: &LoopRef, when: &When) -> PyResult<()> {
+    let timer = start_timer(timeout.as_any(), home, when, expire)?;
     let old = timeout.get().scope.with(timeout.py(), |scope| std::mem::replace(&mut scope.timer, timer));
     drop(old);
     Ok(())

@@ -12,11 +12,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::event_loop::{self, Item, Loop, LoopRef};
+use crate::event_loop::{Item, Loop, LoopRef};
 use crate::future::callbacks::WatcherCall;
 use crate::seconds::not_a_number;
 use crate::task::cancel::{cancelling_of, uncancel_any};
-use crate::task::current::current_task;
+use crate::task::current::current_on;
 use crate::task::wakeup::Watcher;
 use crate::{error, imports};
 
@@ -153,16 +153,17 @@ impl Scope {
 }
 
 /// The task that enters a scope, and its cancellation requests so far. Raises `RuntimeError` outside a task.
-pub(crate) fn entering_task(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, i64)> {
-    let task = current_task(py, None)?
+pub(crate) fn entering_task<'py>(py: Python<'py>, home: &LoopRef) -> PyResult<(Bound<'py, PyAny>, i64)> {
+    let task = current_on(py, home)?
         .ok_or_else(|| PyRuntimeError::new_err("Timeout should be used inside a task"))?;
     let cancelling = cancelling_of(&task)?;
     Ok((task, cancelling))
 }
 
-/// Arranges for `call(owner, None)` at the time `when` of the running loop; at once if that is past.
+/// Arranges for `call(owner, None)` at the time `when` of the loop `home`; at once if that is past.
 pub(crate) fn start_timer<'py>(
     owner: &Bound<'py, PyAny>,
+    home: &LoopRef,
     when: &When,
     call: WatcherCall,
 ) -> PyResult<Option<Timer>> {
@@ -172,11 +173,7 @@ pub(crate) fn start_timer<'py>(
         When::At(_) => None,
         When::Given(given) => Some(given.bind(py)),
     };
-    let home = match event_loop::running(py) {
-        Some(native) => LoopRef::Native(native),
-        None => LoopRef::new(&event_loop::get_running_loop(py)?),
-    };
-    if let LoopRef::Native(native) = &home
+    if let LoopRef::Native(native) = home
         && !native.get().overrides().timers()
     {
         let deadline = match (when, seconds) {
@@ -191,12 +188,12 @@ pub(crate) fn start_timer<'py>(
             let key = native.get().insert_timer(py, deadline, item)?;
             return Ok(Some(Timer::Native(native.clone_ref(py), key, deadline)));
         }
-        return call_soon(&home, owner, call);
+        return call_soon(home, owner, call);
     }
     let when = when.object(py).unwrap_or_else(|| py.None().into_bound(py));
     let now = home.object(py).call_method0(intern!(py, "time"))?;
     if when.le(now)? {
-        return call_soon(&home, owner, call);
+        return call_soon(home, owner, call);
     }
     let watcher = Watcher::new(owner.clone().unbind(), call);
     let handle = home.object(py).call_method1(intern!(py, "call_at"), (when, watcher, py.None()))?;
