@@ -11,8 +11,7 @@ use pyo3::prelude::*;
 
 use super::{Loop, debug, descriptors, executor, running, set_running, signals};
 use crate::ffi::interpreter;
-use crate::future::callbacks::Callback;
-use crate::future::{self, Future, native};
+use crate::future::{self, Future, watch};
 use crate::task::{Task, create, current, finalize};
 use crate::{error, imports};
 
@@ -221,34 +220,12 @@ fn run_until_complete<'py>(
         // If the loop stops early, an exception says so: no second report is needed.
         task.get().task.with(py, |state| state.log_destroy_pending = false);
     }
-    let ours = awaited.cast::<Future>().ok().filter(|_| future::is_plain(&awaited)).cloned();
-    let stopper = crate::task::wakeup::Watcher::new(native.clone().into_any().unbind(), stop_when_done);
-    let stopper = Bound::new(py, stopper)?;
-    match &ours {
-        Some(future) => {
-            native::add_callback(
-                future,
-                Callback::Native(native.clone().into_any().unbind(), stop_when_done),
-            )?;
-        }
-        None => {
-            awaited.call_method1(intern!(py, "add_done_callback"), (&stopper,))?;
-        }
-    }
+    watch::watch(&awaited, native.as_any(), stop_when_done)?;
     let outcome = native.call_method0(intern!(py, "run_forever"));
-    match &ours {
-        Some(future) => {
-            let removed =
-                future.get().state.with(py, |state| state.callbacks.remove_watcher(native.as_any()));
-            drop(removed);
-        }
-        None => {
-            awaited.call_method1(intern!(py, "remove_done_callback"), (&stopper,))?;
-        }
-    }
-    let done = awaited.call_method0(intern!(py, "done"))?.is_truthy()?;
+    watch::unwatch(&awaited, native.as_any(), stop_when_done)?;
+    let done = watch::is_done(&awaited)?;
     if let Err(failure) = outcome {
-        if made_here && done && !awaited.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        if made_here && done && !watch::is_cancelled(&awaited)? {
             // The coroutine raised what ends the loop: nobody else will ask the task for it.
             awaited.call_method0(intern!(py, "exception"))?;
         }
