@@ -5,6 +5,7 @@ loop is alive while the collector runs, unless it is itself part of the cycle: a
 collector does.
 """
 
+import socket
 import weakref
 
 import pytest
@@ -37,6 +38,19 @@ def future_result(loop, witness):
     future = loop.create_future()
     future.set_result(witness)
     witness.held.append(future)
+
+
+def socket_transport(loop, witness):
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    witness.connection_made = print
+    transport = loop._make_socket_transport(ours, witness)
+    witness.held.append(transport)
+    theirs.close()
+    transport.abort()
+    witness.connection_lost = print
+    loop.run_until_complete(ferrio.sleep(0))
+    transport.set_protocol(witness)  # `connection_lost` has let go of it
 
 
 def future_exception(loop, witness):
@@ -245,6 +259,7 @@ def runner(loop, witness):
 
 CYCLES = [
     future_result,
+    socket_transport,
     future_exception,
     future_callback,
     future_many_callbacks,

@@ -56,6 +56,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ferrio runs on Linux only: its reactor is epoll, its wake-ups are eventfds");
 
+pub mod buffer;
 pub mod clock;
 pub mod cpu;
 pub mod inbox;

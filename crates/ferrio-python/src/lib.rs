@@ -16,6 +16,7 @@ mod seconds;
 mod task;
 mod taskgroup;
 mod timeout;
+mod transport;
 mod wait_for;
 
 use pyo3::prelude::*;
@@ -81,6 +82,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::timeout::{Timeout, timeout, timeout_at};
     #[pymodule_export]
+    use crate::transport::socket::SocketTransport;
+    #[pymodule_export]
     use crate::wait_for::wait_for;
 
     #[pymodule_init]
@@ -94,6 +97,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
         crate::ffi::finalize::install::<crate::event_loop::Loop>(py);
+        crate::ffi::finalize::install::<crate::transport::socket::SocketTransport>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
         crate::ffi::slots::install::<crate::future::Future>(py);

@@ -4,7 +4,7 @@
 
 mod signal_pipe;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
 
 pub use self::signal_pipe::SignalPipe;
@@ -38,6 +38,28 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Attempt> {
 #[inline]
 pub fn send(fd: RawFd, data: &[u8]) -> io::Result<Attempt> {
     attempt(|| sys::socket::send(fd, data))
+}
+
+/// The most parts that one [`send_parts`] takes: the kernel's `IOV_MAX`.
+pub const MOST_PARTS: usize = 1024;
+
+/// Sends as much of `parts` as fits, in order and in one system call; otherwise as [`send`].
+///
+/// # Errors
+///
+/// The kernel's; `InvalidInput` (`EMSGSIZE`) for more than [`MOST_PARTS`].
+#[inline]
+pub fn send_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<Attempt> {
+    attempt(|| sys::socket::send_parts(fd, parts))
+}
+
+/// Tells the peer of a connection that nothing more will be sent.
+///
+/// # Errors
+///
+/// The kernel's: `NotConnected` if the peer has gone already.
+pub fn shut_down_sending(fd: RawFd) -> io::Result<()> {
+    sys::socket::shut_down_sending(fd)
 }
 
 /// Sends up to `count` bytes of the file `from`, beginning at `offset`, over the socket `to`. The file's own position stays.

@@ -1,7 +1,7 @@
 //! Raw calls on sockets, pipes and files that are sent over sockets. None of them blocks, but for a file that must be read
 //! from its disk first.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{OwnedFd, RawFd};
 
 use super::{check, owned};
@@ -21,6 +21,25 @@ pub(crate) fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads at most `len` bytes from memory that is borrowed for the call; a bad `fd` yields an error.
     let count = unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), flags) };
     checked_size(count)
+}
+
+/// Sends what fits of `parts`, in order, as [`send`] does.
+#[inline]
+pub(crate) fn send_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: a message of zeroes is one without address, control data and parts.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // `IoSlice` has the layout of `iovec` by its documentation; the kernel only reads them.
+    message.msg_iov = parts.as_ptr().cast_mut().cast();
+    message.msg_iovlen = parts.len();
+    // SAFETY: message and parts are borrowed for the call; a bad `fd` yields an error.
+    checked_size(unsafe { libc::sendmsg(fd, &message, flags) })
+}
+
+/// Closes the sending direction.
+pub(crate) fn shut_down_sending(fd: RawFd) -> io::Result<()> {
+    // SAFETY: takes numbers only; a bad `fd` yields an error.
+    check(unsafe { libc::shutdown(fd, libc::SHUT_WR) }).map(drop)
 }
 
 /// Sends up to `count` bytes of the file `from`, beginning at `offset`, over `to`.

@@ -75,7 +75,8 @@ struct Registered {
 struct Native {
     owner: Py<PyAny>,
     call: EventCall,
-    interest: Interest,
+    /// `None` while it wants no events; the descriptor is its own all the same.
+    interest: Option<Interest>,
 }
 
 /// What an event sets off.
@@ -84,7 +85,6 @@ struct Fired {
     handles: [Option<Py<Handle>>; 2],
     first: Option<Py<Operation>>,
     others: Vec<Py<Operation>>,
-    native: Option<(Py<PyAny>, EventCall)>,
 }
 
 impl Waiting {
@@ -124,7 +124,7 @@ impl Entry {
     /// What the kernel should watch for; `None` if nobody waits.
     fn wanted(&self) -> Option<Interest> {
         if let Some(native) = &self.native {
-            return Some(native.interest);
+            return native.interest;
         }
         let interest = match (self.reading.wanted(), self.writing.wanted()) {
             (false, false) => return None,
@@ -171,10 +171,6 @@ impl Entry {
 
     fn fire(&mut self, py: Python<'_>, fd: i32, event: Event, reactor: &Reactor) -> Fired {
         let mut fired = Fired::default();
-        if let Some(native) = &self.native {
-            fired.native = Some((native.owner.clone_ref(py), native.call));
-            return fired;
-        }
         if matches!(self.kernel, Kernel::Armed(interest) if interest.once) {
             self.kernel = Kernel::Dormant;
         }
@@ -299,13 +295,14 @@ impl Loop {
         drop(found);
     }
 
-    /// Gives `fd` to a native watcher: `call(loop, owner, event)` at each event. `owner` is a transport, or `None`.
+    /// Gives `fd` to a native watcher: `call(loop, owner, event)` at each event. `owner` is a transport, or `None`. Without
+    /// an interest the descriptor is merely taken.
     pub(crate) fn watch_natively(
         &self,
         fd: i32,
         owner: &Bound<'_, PyAny>,
         call: EventCall,
-        interest: Interest,
+        interest: Option<Interest>,
     ) -> io::Result<()> {
         let (py, native) = (owner.py(), Native { owner: owner.clone().unbind(), call, interest });
         let (outcome, old) = self.descriptors.with(py, |table| {
@@ -318,6 +315,33 @@ impl Loop {
         });
         drop(old);
         outcome
+    }
+
+    /// Changes what the native watcher of `fd` waits for; nothing happens where there is none.
+    pub(crate) fn change_interest(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        interest: Option<Interest>,
+    ) -> io::Result<()> {
+        self.descriptors.with(py, |table| {
+            let Some(entry) = table.known(fd) else { return Ok(()) };
+            let Some(native) = &mut entry.native else { return Ok(()) };
+            native.interest = interest;
+            entry.settle(fd, &self.reactor)
+        })
+    }
+
+    /// Takes `fd` back from its native watcher; to be called before the descriptor is closed.
+    pub(crate) fn unwatch_natively(&self, py: Python<'_>, fd: i32) {
+        let old = self.descriptors.with(py, |table| {
+            let entry = table.known(fd)?;
+            let old = entry.native.take();
+            // A closed descriptor needs no settling.
+            let _ = entry.settle(fd, &self.reactor);
+            old
+        });
+        drop(old);
     }
 
     /// The owner of a natively watched descriptor.
@@ -347,9 +371,32 @@ fn act(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
     let (fd, generation) = ((event.token & u64::from(u32::MAX)) as i32, (event.token >> 32) as u32);
     let fired = state.descriptors.with(py, |table| {
         let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
-        Some(entry.fire(py, fd, event, &state.reactor))
+        Some(match &entry.native {
+            Some(native) => Target::Native(native.owner.clone_ref(py), native.call),
+            None => Target::Waiting(entry.fire(py, fd, event, &state.reactor)),
+        })
     });
-    let Some(fired) = fired else { return Ok(()) };
+    match fired {
+        Some(Target::Native(owner, call)) => {
+            current::retire(native)?;
+            let outcome = call(native, owner.bind(py), event);
+            owner.drop_ref(py);
+            outcome
+        }
+        Some(Target::Waiting(fired)) => release(native, fd, fired),
+        None => Ok(()),
+    }
+}
+
+/// Whom an event concerns.
+enum Target {
+    Native(Py<PyAny>, EventCall),
+    Waiting(Fired),
+}
+
+/// Lets go on who waited for an event of `fd`.
+fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
     for (handle, side) in fired.handles.into_iter().zip([Side::Reading, Side::Writing]) {
         let Some(handle) = handle else { continue };
         if handle.get().cancelled(py) {
@@ -363,10 +410,6 @@ fn act(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
     for operation in fired.first.into_iter().chain(fired.others) {
         outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));
         operation.drop_ref(py);
-    }
-    if let Some((owner, call)) = fired.native {
-        current::retire(native)?;
-        call(native, owner.bind(py), event)?;
     }
     outcome
 }

@@ -3,6 +3,7 @@
 //! `run.rs` turns the loop, `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports,
 //! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads. `descriptors.rs`
 //! knows who waits for a file descriptor; `readers.rs`, `sock*.rs`, `sendfile.rs` and `signals.rs` are who may wait there,
+//! `transports.rs` makes transports, `flush.rs` lets them send at the end of a turn, `received.rs` is where they receive.
 //! `resolve.rs` turns names into addresses. The Python package adds `asyncio.AbstractEventLoop` as a base
 //! (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
 
@@ -13,9 +14,11 @@ pub(crate) mod debug;
 pub(crate) mod descriptors;
 pub(crate) mod executor;
 mod finalize;
+mod flush;
 mod item;
 mod overrides;
 mod readers;
+mod received;
 mod reference;
 mod resolve;
 mod run;
@@ -23,6 +26,7 @@ mod sendfile;
 mod signals;
 mod sock;
 mod sock_connect;
+mod transports;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -40,6 +44,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::descriptors::Descriptors;
 pub(crate) use self::executor::job_came_back;
+use self::flush::Flushes;
 pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
@@ -66,8 +71,10 @@ pub(crate) struct Loop {
     /// Who waits for which file descriptor.
     descriptors: Guarded<Descriptors>,
     signals: Guarded<Signals>,
-    /// Where `sock_recv` receives; empty until the first one.
+    /// Where sockets receive; empty until the first one does.
     received: Guarded<Vec<u8>>,
+    /// Who has something to send at the end of the turn.
+    flushes: Guarded<Flushes>,
     /// Which methods a subclass or an attribute replaced.
     overrides: Overrides,
     /// The thread that runs the loop, 0 when none does.
@@ -128,6 +135,7 @@ impl Loop {
             descriptors: Guarded::new(Descriptors::default()),
             signals: Guarded::new(Signals::default()),
             received: Guarded::new(Vec::new()),
+            flushes: Guarded::new(Flushes::default()),
             overrides: Overrides::of_class(class)?,
             thread: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -191,6 +199,7 @@ impl Loop {
         })?;
         self.descriptors.visit(&visit, |table| table.traverse(&visit))?;
         self.signals.visit(&visit, |signals| signals.traverse(&visit))?;
+        self.flushes.visit(&visit, |flushes| flushes.traverse(&visit))?;
         self.current.visit(&visit, |current| visit.call(&current.task))?;
         self.tasks.visit(&visit, |tasks| tasks.traverse(&visit))?;
         self.executors.visit(&visit, |executors| executors.traverse(&visit))?;
@@ -210,6 +219,8 @@ impl Loop {
         drop(table);
         let signals = self.signals.with(py, std::mem::take);
         drop(signals);
+        let flushes = self.flushes.with(py, std::mem::take);
+        drop(flushes);
         let tasks = self.tasks.with(py, std::mem::take);
         drop(tasks);
         let current = self.current.with(py, std::mem::take);

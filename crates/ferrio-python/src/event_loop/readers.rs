@@ -148,7 +148,9 @@ pub(super) fn require_no_transport(
     object: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let Some(owner) = native.get().native_owner(native.py(), fd) else { return Ok(()) };
-    if owner.is_none() || owner.call_method0(intern!(native.py(), "is_closing"))?.is_truthy()? {
+    // A listening server is no transport, nor is the loop's own pipe.
+    let Some(is_closing) = owner.getattr_opt(intern!(native.py(), "is_closing"))? else { return Ok(()) };
+    if is_closing.call0()?.is_truthy()? {
         return Ok(());
     }
     let (object, owner) = (object.repr()?, owner.repr()?);

@@ -9,6 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::flush::flush;
 use super::{Loop, debug, descriptors, executor, running, set_running, signals};
 use crate::ffi::interpreter;
 use crate::future::{self, Future, watch};
@@ -35,8 +36,10 @@ impl Loop {
         let py = slf.py();
         begin(slf)?;
         let outcome = turns(slf);
+        // What was written in the last turn is not left behind, whatever ended it.
+        let flushed = flush(slf);
         let ended = end(py, slf);
-        outcome.and(ended)
+        outcome.and(flushed).and(ended)
     }
 
     /// Run until `future`, a future or a coroutine, is done; return its result or raise its exception.
@@ -150,6 +153,7 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     let mut events = Events::with_capacity(EVENTS);
     let mut first = true;
     loop {
+        flush(native)?;
         wait(native, &mut events, first)?;
         first = false;
         let batch = state.engine.with(py, |engine| engine.begin_turn());

@@ -223,7 +223,7 @@ fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
             let pipe = SignalPipe::new().map_err(|failure| error::from_system(py, &failure))?;
             let (reader, writer) = (pipe.reader(), pipe.writer());
             state
-                .watch_natively(reader, &py.None().into_bound(py), take_signals, Interest::READABLE)
+                .watch_natively(reader, &py.None().into_bound(py), take_signals, Some(Interest::READABLE))
                 .map_err(|failure| error::from_system(py, &failure))?;
             state.reactor.count(false);
             state.signals.with(py, |signals| signals.pipe = Some(pipe));

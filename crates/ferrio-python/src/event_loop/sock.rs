@@ -17,9 +17,6 @@ use crate::operation::Operation;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::{error, imports};
 
-/// The most that one `sock_recv` returns, in bytes: what the loop's own buffer holds.
-const LARGEST_RECEIVED: usize = 256 * 1024;
-
 #[pymethods]
 impl Loop {
     /// Receive up to `n` bytes from the non-blocking socket `sock`; `b""` at the end of input.
@@ -239,17 +236,9 @@ impl Action for Receive {
             // As `sock.recv` has it, without asking the system, which would have us wait.
             return Ok(Some(PyBytes::new(py, &[]).into_any()));
         }
-        let received = native.get().received.with(py, |buffer| {
-            if buffer.is_empty() {
-                buffer.resize(LARGEST_RECEIVED, 0);
-            }
-            let buffer = &mut buffer[..size.min(LARGEST_RECEIVED)];
-            net::receive(fd, buffer).map(|attempt| match attempt {
-                Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count]).into_any()),
-                Attempt::WouldBlock => None,
-            })
-        });
-        received.map_err(|failure| error::from_system(py, &failure))
+        let received =
+            native.get().receive(py, fd, size).map_err(|failure| error::from_system(py, &failure))?;
+        Ok(received.map(Bound::into_any))
     }
 
     fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -153,3 +153,26 @@ pub(crate) fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound
         None => future.call_method0(intern!(future.py(), "_make_cancelled_error")),
     }
 }
+
+/// Gives `future`, of any kind, its result, unless it is done already: cancelled by who waited.
+pub(crate) fn set_result_unless_done<'py>(
+    future: &Bound<'py, PyAny>,
+    value: Bound<'py, PyAny>,
+) -> PyResult<()> {
+    if is_done(future)? {
+        return Ok(());
+    }
+    match plain(future) {
+        Some(ours) => native::set_result(ours, value),
+        None => future.call_method1(intern!(future.py(), "set_result"), (value,)).map(drop),
+    }
+}
+
+/// Gives `future`, of any kind, its exception, unless it is done already.
+pub(crate) fn set_exception_unless_done(future: &Bound<'_, PyAny>, failure: &PyErr) -> PyResult<()> {
+    if is_done(future)? {
+        return Ok(());
+    }
+    let py = future.py();
+    future.call_method1(intern!(py, "set_exception"), (failure.value(py),)).map(drop)
+}

@@ -1,0 +1,168 @@
+//! Bytes that wait to be sent, in the pieces in which they were written.
+//!
+//! `bytes` objects are kept as they are; what the program may change after `write` returned is copied. Dropping a piece
+//! runs no Python code, so all of this may happen while a transport's state is borrowed.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use ferrio_engine::net::{self, Attempt};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+use crate::ffi::buffer::Buffer;
+
+/// How many pieces leave in one system call.
+const PIECES: usize = 64;
+
+/// One piece, never empty.
+pub(crate) enum Piece {
+    Bytes(Py<PyBytes>),
+    Copied(Box<[u8]>),
+}
+
+impl Piece {
+    /// A piece of what `write` was given; `None` if that is empty.
+    ///
+    /// Raises `TypeError` for what is neither `bytes` nor `bytearray` nor `memoryview`.
+    #[inline]
+    pub(crate) fn new(data: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+            return Ok((!bytes.as_bytes().is_empty()).then(|| Self::Bytes(bytes.clone().unbind())));
+        }
+        let accepted = data.is_instance_of::<PyBytes>()
+            || data.is_instance_of::<PyByteArray>()
+            || data.is_instance_of::<PyMemoryView>();
+        if !accepted {
+            return Err(PyTypeError::new_err(format!(
+                "data argument must be a bytes, bytearray, or memoryview object, not '{}'",
+                data.get_type().name()?
+            )));
+        }
+        Self::copy_of(data)
+    }
+
+    /// A copy of any buffer.
+    pub(crate) fn copy_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if let Ok(view) = data.cast::<PyMemoryView>()
+            && !view.getattr(pyo3::intern!(data.py(), "c_contiguous"))?.is_truthy()?
+        {
+            let bytes = view.call_method0(pyo3::intern!(data.py(), "tobytes"))?;
+            return Self::new(&bytes);
+        }
+        let copy = Buffer::to_read(data)?.read(data.py(), |bytes| Box::<[u8]>::from(bytes));
+        Ok((!copy.is_empty()).then_some(Self::Copied(copy)))
+    }
+
+    #[inline]
+    fn as_slice<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.as_bytes(py),
+            Self::Copied(copy) => copy,
+        }
+    }
+
+    /// The number of bytes.
+    #[inline]
+    pub(crate) fn len(&self, py: Python<'_>) -> usize {
+        self.as_slice(py).len()
+    }
+
+    #[inline]
+    fn release(self, py: Python<'_>) {
+        if let Self::Bytes(bytes) = self {
+            bytes.drop_ref(py);
+        }
+    }
+}
+
+/// The queue.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    pieces: VecDeque<Piece>,
+    /// How much of the first piece has been sent.
+    sent: usize,
+    /// All that is left, in bytes.
+    size: usize,
+}
+
+impl Outgoing {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// How many bytes are left.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Appends a piece.
+    #[inline]
+    pub(crate) fn push(&mut self, py: Python<'_>, piece: Piece) {
+        self.size += piece.len(py);
+        self.pieces.push_back(piece);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.pieces = VecDeque::new();
+        (self.sent, self.size) = (0, 0);
+    }
+
+    /// Sends until nothing is left (`true`) or the socket takes no more.
+    #[inline]
+    pub(crate) fn send(&mut self, py: Python<'_>, fd: i32) -> io::Result<bool> {
+        while let Some(first) = self.pieces.front() {
+            let rest = &first.as_slice(py)[self.sent..];
+            let (offered, attempt) = if self.pieces.len() == 1 {
+                (rest.len(), net::send(fd, rest)?)
+            } else {
+                self.send_several(py, fd)?
+            };
+            match attempt {
+                Attempt::Done(count) => {
+                    self.advance(py, count);
+                    if count < offered {
+                        // The next call would only be told that the socket is full.
+                        return Ok(false);
+                    }
+                }
+                Attempt::WouldBlock => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn send_several(&self, py: Python<'_>, fd: i32) -> io::Result<(usize, Attempt)> {
+        let mut parts = [IoSlice::new(&[]); PIECES];
+        let (mut offered, mut skip) = (0, self.sent);
+        let count = self.pieces.len().min(PIECES);
+        for (part, piece) in parts.iter_mut().zip(&self.pieces) {
+            let bytes = &piece.as_slice(py)[skip..];
+            offered += bytes.len();
+            *part = IoSlice::new(bytes);
+            skip = 0;
+        }
+        Ok((offered, net::send_parts(fd, &parts[..count])?))
+    }
+
+    fn advance(&mut self, py: Python<'_>, mut count: usize) {
+        self.size -= count;
+        while count > 0 {
+            let Some(first) = self.pieces.front() else { return };
+            let left = first.len(py) - self.sent;
+            if count < left {
+                self.sent += count;
+                return;
+            }
+            count -= left;
+            self.sent = 0;
+            if let Some(piece) = self.pieces.pop_front() {
+                piece.release(py);
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Writing: pieces gather until the end of the turn, then leave in one system call.
+//!
+//! What exceeds the high-water mark is tried at once, so that a protocol is told to pause only if the socket is full. Nobody
+//! can tell the difference from sending at once but by looking at the other end within the turn.
+
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
+use pyo3::prelude::*;
+
+use super::outgoing::Piece;
+use super::socket::SocketTransport;
+use super::{lifetime, report};
+use crate::error;
+use crate::event_loop::Loop;
+use crate::ffi::context;
+use crate::future::watch;
+
+/// What became of a piece.
+enum Pushed {
+    /// It waits for the end of the turn, which `flush` must be told of if the flag is set.
+    Waiting {
+        tell: bool,
+    },
+    /// It is more than should wait.
+    Much,
+    /// The socket is full; how much waits there must be looked at.
+    Blocked,
+    /// The connection is lost; so many writes since.
+    Lost(u32),
+    Refused(&'static str),
+}
+
+/// `transport.write(data)`.
+#[inline]
+pub(crate) fn write(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    let piece = Piece::new(data)?;
+    let refused = "unable to write; sendfile is in progress";
+    push(transport, piece.into_iter(), "Cannot call write() after write_eof()", refused)
+}
+
+/// `transport.writelines(pieces)`.
+pub(super) fn write_several(transport: &Bound<'_, SocketTransport>, pieces: Vec<Piece>) -> PyResult<()> {
+    let refused = "unable to writelines; sendfile is in progress";
+    push(transport, pieces.into_iter(), "Cannot call writelines() after write_eof()", refused)
+}
+
+#[inline]
+fn push(
+    transport: &Bound<'_, SocketTransport>,
+    mut pieces: impl ExactSizeIterator<Item = Piece>,
+    ended: &'static str,
+    occupied: &'static str,
+) -> PyResult<()> {
+    let py = transport.py();
+    let pushed = transport.get().state.with(py, |state| {
+        if state.output_ended {
+            return Pushed::Refused(ended);
+        }
+        if state.empty_waiter.is_some() {
+            return Pushed::Refused(occupied);
+        }
+        if pieces.len() == 0 {
+            return Pushed::Waiting { tell: false };
+        }
+        if state.lost > 0 {
+            state.lost = state.lost.saturating_add(1);
+            return Pushed::Lost(state.lost - 1);
+        }
+        for piece in pieces.by_ref() {
+            state.outgoing.push(py, piece);
+        }
+        if state.blocked {
+            Pushed::Blocked
+        } else if state.outgoing.size() > state.marks.high() {
+            Pushed::Much
+        } else {
+            Pushed::Waiting { tell: !std::mem::replace(&mut state.queued, true) }
+        }
+    });
+    drop(pieces);
+    match pushed {
+        Pushed::Waiting { tell: false } => Ok(()),
+        Pushed::Waiting { tell: true } => {
+            let native = transport.get().home.bind(py);
+            if native.get().flush_later(transport.as_any(), flush) {
+                return Ok(());
+            }
+            transport.get().state.with(py, |state| state.queued = false);
+            send_within(native, transport)
+        }
+        Pushed::Much => send_within(transport.get().home.bind(py), transport),
+        Pushed::Blocked => pause_if_full(transport.get().home.bind(py), transport),
+        Pushed::Lost(count) => report::lost_write(py, count),
+        Pushed::Refused(why) => Err(PyRuntimeError::new_err(why)),
+    }
+}
+
+/// The loop's call at the end of the turn.
+fn flush(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let transport = owner.cast::<SocketTransport>()?;
+    let py = transport.py();
+    transport.get().state.with(py, |state| state.queued = false);
+    send(transport.get().home.bind(py), transport)
+}
+
+/// Sends what has gathered, if the socket was not full when it was last tried: for who is about to close.
+pub(super) fn send_gathered(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+) -> PyResult<()> {
+    let gathered = transport
+        .get()
+        .state
+        .with(native.py(), |state| !state.blocked && !state.outgoing.is_empty() && state.lost == 0);
+    if gathered { send_within(native, transport) } else { Ok(()) }
+}
+
+/// Sends as much as the socket takes, called by the loop.
+#[inline]
+pub(super) fn send(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let after = attempt(native, transport)?;
+    if after.resume {
+        context::run(transport.get().context.bind(native.py()), |_| resume(native, transport))?;
+    }
+    settle(native, transport, after)
+}
+
+/// As `send`, inside a call of the program's: it may be in the transport's context already.
+fn send_within(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let after = attempt(native, transport)?;
+    if after.resume {
+        resume(native, transport)?;
+    }
+    settle(native, transport, after)?;
+    pause_if_full(native, transport)
+}
+
+/// What is to be done after an attempt.
+#[derive(Clone, Copy, Default)]
+struct After {
+    /// Tell the protocol to go on.
+    resume: bool,
+    /// Everything is sent.
+    empty: bool,
+    /// Tell the loop what to watch for.
+    watch: bool,
+}
+
+#[inline]
+fn attempt(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<After> {
+    let py = native.py();
+    let fd = transport.get().fd;
+    let outcome = transport.get().state.with(py, |state| {
+        if state.lost > 0 || state.outgoing.is_empty() {
+            return Ok(After::default());
+        }
+        let empty = state.outgoing.send(py, fd)?;
+        let watch = state.blocked == empty;
+        state.blocked = !empty;
+        Ok(After { resume: state.marks.may_resume(state.outgoing.size()), empty, watch })
+    });
+    match outcome {
+        Ok(after) => Ok(after),
+        Err(failure) => {
+            let failure: std::io::Error = failure;
+            let error = error::from_system(py, &failure);
+            let waiter = transport.get().state.with(py, |state| {
+                state.outgoing.clear();
+                state.blocked = false;
+                state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+            });
+            if let Some(waiter) = waiter {
+                watch::set_exception_unless_done(waiter.bind(py), &error)?;
+            }
+            lifetime::fatal(native, transport, error, "Fatal write error on socket transport")?;
+            Ok(After::default())
+        }
+    }
+}
+
+#[inline]
+fn settle(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>, after: After) -> PyResult<()> {
+    if after.empty {
+        emptied(native, transport)?;
+    }
+    if after.watch { lifetime::settle_interest(native, transport) } else { Ok(()) }
+}
+
+/// Does what waited for the last byte to be sent.
+#[inline]
+fn emptied(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = native.py();
+    let (waiter, loses, ends) = transport.get().state.with(py, |state| {
+        // `resume_writing` may have written again.
+        if !state.outgoing.is_empty() {
+            return (None, false, false);
+        }
+        let waiter = state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py));
+        let loses = state.lose_if_sent();
+        (waiter, loses, state.output_ended && !loses)
+    });
+    if let Some(waiter) = waiter {
+        watch::set_result_unless_done(waiter.bind(py), py.None().into_bound(py))?;
+    }
+    if loses {
+        lifetime::schedule_loss(native, transport, None)?;
+    }
+    if ends {
+        lifetime::shut_down_sending(transport)?;
+    }
+    Ok(())
+}
+
+/// Tells the protocol to stop writing if too much waits.
+pub(super) fn pause_if_full(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+) -> PyResult<()> {
+    let py = native.py();
+    let full = transport.get().state.with(py, |state| state.marks.must_pause(state.outgoing.size()));
+    if full { tell(native, transport, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
+}
+
+fn resume(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    tell(native, transport, "resume_writing", "protocol.resume_writing() failed")
+}
+
+fn tell(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+    method: &str,
+    message: &str,
+) -> PyResult<()> {
+    let py = native.py();
+    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
+    match protocol.call_method0(method) {
+        Ok(_) => Ok(()),
+        Err(failure) => report::problem(native, transport.as_any(), Some(&protocol), &failure, message),
+    }
+}
+
+/// The failure of who waits for an empty buffer when the connection goes.
+pub(super) fn lost_while_sending() -> PyErr {
+    PyConnectionError::new_err("Connection is closed by peer")
+}
