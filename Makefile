@@ -13,12 +13,13 @@ BENCH =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python bench lint conformance clean python
+.PHONY: help run test test-rust test-python bench bench-net lint conformance clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
+	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
 	@echo "make clean        remove what the others made"
@@ -52,6 +53,10 @@ test-python: python
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/run.py $(BENCH)
+
+bench-net: python ## servers under load: CPU time of the server per message
+	@$(DEVELOP) --environment bench --with bench
+	@.venv-bench-$(TAG)/bin/python benches/net/run.py $(BENCH)
 
 lint: python ## what CI checks before it tests
 	@$(DEVELOP) --with test --with lint

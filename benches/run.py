@@ -11,13 +11,12 @@ happens to lie makes a process faster or slower for as long as it lives.
 import dataclasses
 import datetime
 import json
-import os
-import platform
 import re
 import sys
 import time
 from pathlib import Path
 
+import console
 import report
 import scenarios
 import workers
@@ -78,15 +77,15 @@ def main() -> int:
             pool = workers.start_workers(options.python, names, options.cpus)
             if turn == 1:
                 facts = describe(options, version, rounds, pool)
-                print(preface(facts), flush=True)
+                print(console.preface(facts), flush=True)
             run_round(f"round {turn} of {rounds}", chosen, rows, pool, share)
     except KeyboardInterrupt:
         return 130
     conclude(rows, names, version)
     if options.json:
-        save(options.json, json.dumps(facts | summary(rows, names, version), indent=1) + "\n")
+        console.save(options.json, json.dumps(facts | summary(rows, names, version), indent=1) + "\n")
     if options.markdown:
-        save(options.markdown, report.markdown(rows, names))
+        console.save(options.markdown, report.markdown(rows, names))
     missed = report.shortfalls(rows, names, version) or report.failures(rows)
     return 1 if options.check and missed else 0
 
@@ -110,10 +109,10 @@ def run_round(title: str, chosen: list[scenarios.Scenario], rows: list[dict], po
         for number, (scenario, row) in enumerate(zip(chosen, rows, strict=True), 1):
             for name, worker in pool.items():
                 if "error" not in row["results"][name]:
-                    progress(f"{title}: {number}/{len(chosen)} {scenario.name}, {name}")
+                    console.progress(f"{title}: {number}/{len(chosen)} {scenario.name}, {name}")
                     measure(scenario, row, name, worker, scenario.count(share * SHARE_WARM))
     finally:
-        progress("")
+        console.progress("")
         for worker in pool.values():
             worker.stop()
     print(f"{title}: {time.monotonic() - started:.0f} s", flush=True)
@@ -132,12 +131,6 @@ def measure(scenario: scenarios.Scenario, row: dict, name: str, worker: workers.
             return
     row["results"][name]["wall"].append(reply["wall_ns"] / n)
     row["results"][name]["cpu"].append(reply["cpu_ns"] / n)
-
-
-def progress(text: str) -> None:
-    """Show what runs now on the terminal's last line; "" clears it.  Silent where there is no terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def conclude(rows: list[dict], names: list[str], version: tuple[int, int]) -> None:
@@ -164,42 +157,13 @@ def describe(options, version: tuple[int, int], rounds: int, pool) -> dict:
     return {
         "python": ".".join(map(str, version)),
         "implementations": {name: worker.version for name, worker in pool.items()},
-        "machine": {
-            "processor": processor(),
-            "processors": os.cpu_count(),
-            "kernel": platform.release(),
-            "load": round(os.getloadavg()[0], 2),
-        },
+        "machine": console.machine(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "rounds": rounds,
         "quick": options.quick,
         "judged by": options.by,
         "pinned to CPUs": options.cpus,
     }
-
-
-def processor() -> str:
-    """Return the name of the processor, as the kernel tells it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.machine()
-    found = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
-    return found[1] if found else platform.machine()
-
-
-def preface(facts: dict) -> str:
-    """Return the lines above the tables."""
-    machine = facts["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["implementations"].items())
-    settings = [f"{facts['rounds']} rounds"]
-    settings += ["quick"] if facts["quick"] else []
-    settings.append(f"pinned to CPUs {facts['pinned to CPUs']}" if facts["pinned to CPUs"] else "not pinned")
-    hardware = f"{machine['processors']} x {machine['processor']}, Linux {machine['kernel']}"
-    lines = [f"Python {facts['python']}: {versions}", f"{hardware}; {', '.join(settings)}"]
-    if machine["load"] > 0.5:
-        lines.append(f"The machine is busy (load {machine['load']}): the best figures tell more than medians.")
-    return "\n".join(lines)
 
 
 def summary(rows: list[dict], names: list[str], version: tuple[int, int]) -> dict:
@@ -214,15 +178,6 @@ def summary(rows: list[dict], names: list[str], version: tuple[int, int]) -> dic
         "geometric_means": {name: report.geometric_mean(rows, name) for name in ours},
         "below_target": report.shortfalls(rows, names, version),
     }
-
-
-def save(path: Path, text: str) -> None:
-    """Write a result file; one that can't be written ends the program."""
-    try:
-        path.write_text(text)
-    except OSError as error:
-        sys.exit(f"Can't write {path}: {error}")
-    print(f"Wrote {path}")
 
 
 if __name__ == "__main__":
