@@ -1,11 +1,14 @@
-"""`EventLoop`: the extension module's loop as an `asyncio.AbstractEventLoop`."""
+"""`EventLoop`: the extension module's loop as an `asyncio.AbstractEventLoop`, with what is Python of its methods."""
 
 from asyncio.events import AbstractEventLoop
 
+from ferrio._connect import Connecting
+from ferrio._datagram import Datagrams
 from ferrio._ferrio import Loop
+from ferrio._serve import Serving
 
 
-class EventLoop(Loop, AbstractEventLoop):
+class EventLoop(Connecting, Serving, Datagrams, Loop, AbstractEventLoop):  # type: ignore[misc]  # newer arguments
     """ferrio's event loop.
 
     With `virtual_time=True` its clock jumps to the next deadline whenever nothing else is to be done: for tests.

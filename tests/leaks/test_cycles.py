@@ -257,6 +257,19 @@ def runner(loop, witness):
     witness.held.append(made)
 
 
+def server_protocol_factory(loop, witness):
+    witness.held.append(ferrio.Server(loop, [], witness, None, 100, None))
+
+
+def server_waiter(loop, witness):
+    server = ferrio.Server(loop, [], Witness, None, 100, None)
+    witness.held.append(server)
+    waiting = server.wait_closed()
+    waiting.send(None)
+    server._waiters[0].add_done_callback(witness)
+    witness.held.append(waiting)
+
+
 CYCLES = [
     future_result,
     socket_transport,
@@ -283,6 +296,8 @@ CYCLES = [
     event_and_condition,
     unstarted_operation,
     runner,
+    server_protocol_factory,
+    server_waiter,
 ]
 
 

@@ -14,7 +14,7 @@ import ferrio
 
 # asyncio's public names in CPython 3.15 on Unix, by the module that defines them.
 IN_PROCESS = {
-    "base_events": "BaseEventLoop",
+    "base_events": "BaseEventLoop Server",
     "coroutines": "iscoroutinefunction iscoroutine",
     "events": """AbstractEventLoop AbstractServer Handle TimerHandle get_event_loop_policy set_event_loop_policy
         get_event_loop set_event_loop new_event_loop get_running_loop _set_running_loop _get_running_loop""",
@@ -38,7 +38,6 @@ IN_PROCESS = {
 
 # Come with sockets, streams and children.
 NETWORK_AND_CHILDREN = {
-    "Server",
     "StreamReader",
     "StreamReaderProtocol",
     "StreamWriter",

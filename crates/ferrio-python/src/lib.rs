@@ -13,6 +13,7 @@ mod locks;
 mod operation;
 mod queues;
 mod seconds;
+mod server;
 mod task;
 mod taskgroup;
 mod timeout;
@@ -61,6 +62,8 @@ mod _ferrio {
         Queue,
         ordered::{LifoQueue, PriorityQueue},
     };
+    #[pymodule_export]
+    use crate::server::Server;
     #[pymodule_export]
     use crate::task::{
         Task,

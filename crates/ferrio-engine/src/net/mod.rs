@@ -2,11 +2,13 @@
 //!
 //! What comes out is an [`Attempt`]: done, or "wait for the descriptor". Who waits, and how, is the host's affair.
 
+mod accept;
 mod signal_pipe;
 
 use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
 
+pub use self::accept::{Accepted, accept};
 pub use self::signal_pipe::SignalPipe;
 use crate::sys;
 

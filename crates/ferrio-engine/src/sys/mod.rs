@@ -4,6 +4,7 @@
 //! No policy lives here: a function makes one system call and turns -1 into an `io::Error`.
 #![allow(unsafe_code, reason = "system calls have no safe form; every block states what makes it sound")]
 
+pub(crate) mod accept;
 pub(crate) mod socket;
 
 use std::io;

@@ -351,6 +351,12 @@ impl Loop {
     }
 }
 
+/// The descriptor on which `event` happened.
+#[inline]
+pub(crate) fn descriptor_of(event: &Event) -> i32 {
+    (event.token & u64::from(u32::MAX)) as i32
+}
+
 /// Does what the events of one look ask for: handles join the ready queue, operations are woken, native watchers called.
 ///
 /// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
@@ -368,7 +374,7 @@ pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()
 #[inline]
 fn act(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
-    let (fd, generation) = ((event.token & u64::from(u32::MAX)) as i32, (event.token >> 32) as u32);
+    let (fd, generation) = (descriptor_of(&event), (event.token >> 32) as u32);
     let fired = state.descriptors.with(py, |table| {
         let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
         Some(match &entry.native {

@@ -37,6 +37,19 @@ impl Loop {
         Ok(lookup(slf, "getaddrinfo", arguments, at_once))
     }
 
+    /// The address, as one of `getaddrinfo`'s list has it, if `address` is in numbers already; else `None`.
+    #[pyo3(signature = (address, family, kind, proto))]
+    fn _known_address<'py>(
+        &self,
+        address: Bound<'py, PyAny>,
+        family: Bound<'py, PyAny>,
+        kind: Bound<'py, PyAny>,
+        proto: Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let (host, port) = (address.get_item(0)?, address.get_item(1)?);
+        known(&address, &host, &port, &family, &kind, &proto)
+    }
+
     /// Look up the host and service names of `sockaddr`; the pair that `socket.getnameinfo` gives.
     ///
     /// Return an awaitable. Asks a thread of the default executor unless the `flags` want numbers. Raises what

@@ -11,6 +11,14 @@ pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
 }
 
+/// A copy of `context`, made in constant time. Raises `TypeError` for what is not a `contextvars.Context`.
+#[inline]
+pub(crate) fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: attached, `context` is a live reference whose type the call checks; it returns a new reference or null with an
+    // exception set.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+}
+
 /// Whether `object` is exactly a `contextvars.Context` (the class can't be subclassed).
 #[inline]
 pub(crate) fn is_context(object: &Bound<'_, PyAny>) -> bool {

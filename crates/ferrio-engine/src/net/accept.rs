@@ -1,0 +1,55 @@
+//! Accepting connections from a listening socket.
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+use crate::sys;
+
+/// What a listening socket had to give.
+#[derive(Debug)]
+#[must_use]
+pub enum Accepted {
+    /// A connection, non-blocking and closed on exec.
+    Connection(OwnedFd),
+    /// One that had failed before it could be accepted; there may be others.
+    Lost,
+    /// Nothing: wait until the socket is ready.
+    WouldBlock,
+    /// Nothing, because descriptors or memory are short; the socket stays ready meanwhile.
+    Short(io::Error),
+}
+
+/// Takes the first connection that waits in the socket `fd`, which should be in non-blocking mode.
+///
+/// # Errors
+///
+/// The kernel's, of a socket that will never give a connection.
+pub fn accept(fd: RawFd) -> io::Result<Accepted> {
+    loop {
+        let failure = match sys::accept::accept(fd) {
+            Ok(connection) => return Ok(Accepted::Connection(connection)),
+            Err(failure) => failure,
+        };
+        match failure.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN) => return Ok(Accepted::WouldBlock),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                return Ok(Accepted::Short(failure));
+            }
+            // Linux hands up what has gone wrong on the new connection; a firewall says EPERM (accept(2)).
+            Some(
+                libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENONET
+                | libc::ETIMEDOUT
+                | libc::EPERM,
+            ) => return Ok(Accepted::Lost),
+            _ => return Err(failure),
+        }
+    }
+}

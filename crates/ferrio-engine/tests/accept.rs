@@ -1,0 +1,37 @@
+//! `net::accept`: connections, their absence, and what is no listening socket.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+use ferrio_engine::net::{self, Accepted, Attempt};
+
+#[test]
+fn accept_gives_a_connection_that_does_not_block() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    assert!(matches!(net::accept(listener.as_raw_fd())?, Accepted::WouldBlock));
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let Accepted::Connection(connection) = net::accept(listener.as_raw_fd())? else {
+        panic!("a connection waits");
+    };
+    assert!(matches!(net::accept(listener.as_raw_fd())?, Accepted::WouldBlock));
+    let mut connection = TcpStream::from(connection);
+    let mut buffer = [0; 4];
+    assert_eq!(connection.read(&mut buffer).expect_err("nothing is there").kind(), ErrorKind::WouldBlock);
+    client.write_all(b"abcd")?;
+    while net::receive(connection.as_raw_fd(), &mut buffer)? == Attempt::WouldBlock {
+        std::thread::yield_now();
+    }
+    assert_eq!(&buffer, b"abcd");
+    Ok(())
+}
+
+#[test]
+fn accept_refuses_what_does_not_listen() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    assert_eq!(net::accept(client.as_raw_fd()).expect_err("not listening").kind(), ErrorKind::InvalidInput);
+    assert!(net::accept(-1).is_err());
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! Accepting: what happens when connections wait in a listening socket.
+//!
+//! Each costs at most itself: a protocol that can't be made, a peer that is gone already, a failed handshake. Only where
+//! descriptors or memory are short does the socket rest for a while, since it would be reported ready for ever.
+
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+
+use ferrio_engine::net::{self, Accepted};
+use ferrio_engine::reactor::Event;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::{Listener, Server, rest};
+use crate::event_loop::descriptors::descriptor_of;
+use crate::event_loop::{Loop, LoopRef};
+use crate::ffi::context;
+use crate::future::watch::{self, Failure};
+use crate::{error, future, imports};
+
+/// Seconds for which a socket rests when descriptors or memory are short, as in asyncio.
+const REST: u32 = 1;
+
+const SHORT: &str = "socket.accept() out of system resource";
+const NEVER_AGAIN: &str =
+    "socket.accept() failed, so the server accepts no more connections from this socket";
+const NOT_MADE: &str = "Error on transport creation for incoming connection";
+
+/// Accepts the connections that wait in a listening socket of `owner`, a server: as many as its backlog holds, and one.
+pub(super) fn connections_wait(
+    native: &Bound<'_, Loop>,
+    owner: &Bound<'_, PyAny>,
+    event: Event,
+) -> PyResult<()> {
+    let (py, server, fd) = (native.py(), owner.cast::<Server>()?, descriptor_of(&event));
+    let backlog = server.get().of_setup(py, |setup| setup.backlog)?;
+    for _ in 0..=backlog.max(0) {
+        // Asked each time: a protocol factory may close the server, and the descriptor's number be used again.
+        let Some((socket, kind)) = with_listener(server, fd, |listener| {
+            (listener.socket.clone_ref(py), listener.kind.clone_ref(py))
+        }) else {
+            break;
+        };
+        let socket = socket.bind(py);
+        match net::accept(fd) {
+            Ok(Accepted::Connection(connection)) => {
+                let connection = adopt(connection, kind.bind(py))?;
+                welcome(native, server, &connection)?;
+            }
+            Ok(Accepted::Lost) => {}
+            Ok(Accepted::WouldBlock) => {
+                with_listener(server, fd, |listener| listener.short = false);
+                break;
+            }
+            Ok(Accepted::Short(failure)) => return rest_for_a_while(native, server, socket, fd, &failure),
+            Err(failure) => {
+                rest(server, fd);
+                let problem = problem(py, NEVER_AGAIN, error::from_system(py, &failure))?;
+                problem
+                    .set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+                return tell(native, &problem);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut Listener) -> R) -> Option<R> {
+    server.get().state.with(server.py(), |state| {
+        state.listeners.iter_mut().flatten().find(|listener| listener.fd == fd).map(look)
+    })
+}
+
+/// The Python socket of a new connection. `kind` has the family, type and protocol of the one that it came by.
+fn adopt<'py>(connection: OwnedFd, kind: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    let py = kind.py();
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "fileno"), connection.as_raw_fd())?;
+    let socket = imports::SOCKET.get(py)?.call(kind, Some(&keywords))?;
+    // From here on the object closes it.
+    let _ = connection.into_raw_fd();
+    socket.call_method1(intern!(py, "setblocking"), (false,))?;
+    Ok(socket)
+}
+
+/// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
+fn welcome<'py>(
+    native: &Bound<'py, Loop>,
+    server: &Bound<'py, Server>,
+    connection: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    let py = native.py();
+    if native.get().debug() {
+        let address =
+            connection.call_method0(intern!(py, "getpeername")).unwrap_or_else(|_| py.None().into_bound(py));
+        imports::LOGGER.get(py)?.call_method1(
+            intern!(py, "debug"),
+            ("%r got a new connection from %r: %r", server, address, connection),
+        )?;
+    }
+    let mut protocol = None;
+    let Err(failure) = connect(native, server, connection, &mut protocol) else { return Ok(()) };
+    connection.call_method0(intern!(py, "close"))?;
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    let problem = problem(py, NOT_MADE, failure)?;
+    if let Some(protocol) = protocol {
+        problem.set_item(intern!(py, "protocol"), protocol)?;
+    }
+    tell(native, &problem)
+}
+
+/// Calls the protocol factory and puts a transport on the connection, both in a context of its own.
+fn connect<'py>(
+    native: &Bound<'py, Loop>,
+    server: &Bound<'py, Server>,
+    connection: &Bound<'py, PyAny>,
+    made: &mut Option<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let py = native.py();
+    let (factory, ssl_context, timeouts, shared) = server.get().of_setup(py, |setup| {
+        let timeouts = [setup.handshake_timeout.clone_ref(py), setup.shutdown_timeout.clone_ref(py)];
+        (
+            setup.protocol_factory.clone_ref(py),
+            setup.ssl_context.clone_ref(py),
+            timeouts,
+            setup.context.clone_ref(py),
+        )
+    })?;
+    let own = context::copy(shared.bind(py))?;
+    context::run(&own, |py| {
+        let protocol = factory.bind(py).call0()?;
+        *made = Some(protocol.clone());
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "server"), server)?;
+        if !ssl_context.bind(py).is_truthy()? {
+            keywords.set_item(intern!(py, "context"), &own)?;
+            let make = intern!(py, "_make_socket_transport");
+            return native.call_method(make, (connection, protocol), Some(&keywords)).map(drop);
+        }
+        let [handshake, shutdown] = timeouts;
+        keywords.set_item(intern!(py, "server_side"), true)?;
+        keywords.set_item(intern!(py, "ssl_handshake_timeout"), handshake)?;
+        keywords.set_item(intern!(py, "ssl_shutdown_timeout"), shutdown)?;
+        let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
+        let arguments = (connection, &protocol, ssl_context, &waiter);
+        let transport = native.call_method(intern!(py, "_make_ssl_transport"), arguments, Some(&keywords))?;
+        let made = (native, transport, protocol).into_pyobject(py)?;
+        watch::watch(waiter.as_any(), made.as_any(), handshake_over)
+    })
+}
+
+/// `made` is the loop, the transport and the protocol of a connection whose handshake is over.
+fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = made.py();
+    let failure = match watch::failure(waiter)? {
+        None => return Ok(()),
+        Some(Failure::Cancelled) => watch::cancelled_error(waiter)?,
+        Some(Failure::Exception(exception)) => exception,
+    };
+    let (native, transport, protocol): (Bound<'_, Loop>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
+        made.extract()?;
+    transport.call_method0(intern!(py, "close"))?;
+    let failure = PyErr::from_value(failure);
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    // What peers send instead of a handshake is not worth a word otherwise.
+    if !native.get().debug() {
+        return Ok(());
+    }
+    let problem = problem(py, NOT_MADE, failure)?;
+    problem.set_item(intern!(py, "protocol"), protocol)?;
+    problem.set_item(intern!(py, "transport"), transport)?;
+    tell(&native, &problem)
+}
+
+/// Accepts nothing for a while. A shortage is reported once, until all that waited could be accepted again.
+fn rest_for_a_while(
+    native: &Bound<'_, Loop>,
+    server: &Bound<'_, Server>,
+    socket: &Bound<'_, PyAny>,
+    fd: i32,
+    failure: &io::Error,
+) -> PyResult<()> {
+    let py = native.py();
+    let known = with_listener(server, fd, |listener| std::mem::replace(&mut listener.short, true));
+    rest(server, fd);
+    let again = server.getattr(intern!(py, "_accept_again"))?;
+    native.call_method1(intern!(py, "call_later"), (REST, again, socket))?;
+    if known == Some(true) {
+        return Ok(());
+    }
+    let problem = problem(py, SHORT, error::from_system(py, failure))?;
+    problem.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+    tell(native, &problem)
+}
+
+/// What the loop's exception handler is told.
+fn problem<'py>(py: Python<'py>, message: &str, failure: PyErr) -> PyResult<Bound<'py, PyDict>> {
+    let problem = PyDict::new(py);
+    problem.set_item(intern!(py, "message"), message)?;
+    problem.set_item(intern!(py, "exception"), error::into_object(py, failure))?;
+    Ok(problem)
+}
+
+fn tell(native: &Bound<'_, Loop>, problem: &Bound<'_, PyDict>) -> PyResult<()> {
+    native.call_method1(intern!(native.py(), "call_exception_handler"), (problem,)).map(drop)
+}

@@ -1,0 +1,127 @@
+"""What making connections, servers and datagram endpoints have in common: addresses, checks, options of sockets.
+
+Nothing here waits but `resolved` for a name, and nothing runs but once a connection or server that is made on request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from typing import Any
+
+#: As `socket.getaddrinfo` gives it: family, type, protocol, canonical name, address.
+AddressInfo = tuple[Any, Any, int, str, Any]
+
+logger = logging.getLogger("asyncio")
+
+
+async def resolved(
+    loop: Any, address: Any, *, family: int = 0, kind: int = socket.SOCK_STREAM, proto: int = 0, flags: int = 0
+) -> list[AddressInfo]:
+    """Return what the pair `address` of host and port stands for, at least one; at once if it is an address in numbers.
+
+    An address of four parts keeps its flow information and scope. Raises `OSError` where nothing was found.
+    """
+    known = loop._known_address(address, family, kind, proto)
+    if known is not None:
+        return [known]
+    host, port = address[:2]
+    infos: list[AddressInfo] = await loop.getaddrinfo(host, port, family=family, type=kind, proto=proto, flags=flags)
+    if not infos:
+        raise OSError("getaddrinfo() returned empty list")
+    return infos
+
+
+def interleaved(infos: list[AddressInfo], first_family_count: int) -> list[AddressInfo]:
+    """Return addresses with the families taking turns, after `first_family_count` of the first one (RFC 8305, 4)."""
+    families: dict[Any, list[AddressInfo]] = {}
+    for info in infos:
+        families.setdefault(info[0], []).append(info)
+    first, *others = families.values()
+    ahead = max(first_family_count - 1, 0)
+    turns = itertools.zip_longest(first[ahead:], *others)
+    return first[:ahead] + [info for turn in turns for info in turn if info is not None]
+
+
+def refuse_ssl_socket(sock: Any) -> None:
+    """Raise `TypeError` for an `ssl.SSLSocket`: the loop does TLS itself."""
+    ssl = sys.modules.get("ssl")  # without the module there is no such socket
+    if ssl is not None and isinstance(sock, ssl.SSLSocket):
+        raise TypeError("Socket cannot be of type SSLSocket")
+
+
+def require_stream(sock: Any) -> None:
+    """Raise `ValueError` unless `sock` is a stream socket, of whatever family."""
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+
+
+def require_unix_stream(sock: Any) -> None:
+    """Raise `ValueError` unless `sock` is a stream socket of the Unix family."""
+    if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+
+
+def refuse_timeouts_without_ssl(ssl: Any, handshake: float | None, shutdown: float | None) -> None:
+    """Raise `ValueError` for time limits of TLS where there is no TLS."""
+    if ssl:
+        return
+    if handshake is not None:
+        raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
+    if shutdown is not None:
+        raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let several sockets be bound to one port. Raises `ValueError` where the system can't."""
+    option = getattr(socket, "SO_REUSEPORT", None)
+    if option is None:
+        raise ValueError("reuse_port not supported by socket module")
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, option, 1)
+    except OSError:
+        raise ValueError(
+            "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented."
+        ) from None
+
+
+def has_file(path: str | bytes) -> bool:
+    """Return whether the Unix socket address `path` is a file's name: not abstract, not empty."""
+    return bool(path) and path[0] not in (0, "\x00")
+
+
+def remove_stale(path: str | bytes) -> None:
+    """Remove the socket file that an earlier server left at `path`; what can't be removed is logged."""
+    if not has_file(path):
+        return
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.remove(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        # A directory may allow to make sockets and nothing else.
+        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, error)
+
+
+async def opened(loop: Any, protocol_factory: Callable[[], Any], make: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+    """Make a protocol and, by `make(protocol, waiter)`, its transport; wait until that is connected, return both.
+
+    A failure or cancellation meanwhile closes the transport.
+    """
+    protocol = protocol_factory()
+    waiter = loop.create_future()
+    transport = make(protocol, waiter)
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        # The exception's traceback holds this frame, and the waiter the exception.
+        waiter = None
+        raise
+    return transport, protocol
