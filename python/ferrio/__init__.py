@@ -15,6 +15,7 @@ from ferrio import (
     protocols,
     queues,
     runners,
+    streams,
     taskgroups,
     tasks,
     threads,
@@ -33,6 +34,7 @@ from ferrio.locks import *
 from ferrio.protocols import *
 from ferrio.queues import *
 from ferrio.runners import *
+from ferrio.streams import *
 from ferrio.taskgroups import *
 from ferrio.tasks import *
 from ferrio.threads import *
@@ -52,6 +54,7 @@ __all__ = (
     *protocols.__all__,
     *queues.__all__,
     *runners.__all__,
+    *streams.__all__,
     *taskgroups.__all__,
     *tasks.__all__,
     *threads.__all__,

@@ -250,6 +250,28 @@ def unstarted_operation(loop, witness):
     witness.held.append(operation)
 
 
+def stream_reader(loop, witness):
+    class Subclass(ferrio.StreamReader):
+        pass
+
+    for made in (ferrio.StreamReader(loop=loop), Subclass(loop=loop)):
+        made.set_transport(witness)
+        made.set_exception(ValueError(witness))
+        made.witness = witness
+        made._buffer[:] = b"the subclass's own, shared from now on"
+        waiter = loop.create_future()
+        waiter.add_done_callback(witness)
+        made._waiter = waiter
+        witness.held.append(made)
+
+
+def waiting_read(loop, witness):
+    reader = ferrio.StreamReader(loop=loop)
+    reader.readline().send(None)  # parks in the reader
+    reader.witness = witness
+    witness.held.append(reader)
+
+
 def runner(loop, witness):
     made = ferrio.Runner(loop_factory=lambda: (witness, ferrio.new_event_loop())[1])
     made.get_loop()
@@ -295,6 +317,8 @@ CYCLES = [
     waiting_lock,
     event_and_condition,
     unstarted_operation,
+    stream_reader,
+    waiting_read,
     runner,
     server_protocol_factory,
     server_waiter,

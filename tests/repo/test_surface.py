@@ -26,6 +26,7 @@ IN_PROCESS = {
     "protocols": "BaseProtocol Protocol DatagramProtocol SubprocessProtocol BufferedProtocol",
     "queues": "Queue PriorityQueue LifoQueue QueueFull QueueEmpty QueueShutDown",
     "runners": "Runner run",
+    "streams": "StreamReader",
     "taskgroups": "TaskGroup",
     "tasks": """Task create_task FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED wait wait_for as_completed sleep gather
         shield ensure_future run_coroutine_threadsafe current_task all_tasks create_eager_task_factory
@@ -38,7 +39,6 @@ IN_PROCESS = {
 
 # Come with sockets, streams and children.
 NETWORK_AND_CHILDREN = {
-    "StreamReader",
     "StreamReaderProtocol",
     "StreamWriter",
     "create_subprocess_exec",

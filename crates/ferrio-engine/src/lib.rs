@@ -69,6 +69,7 @@ mod sys;
 pub mod timer;
 pub mod turn;
 
+pub use buffer::ByteBuffer;
 pub use clock::{Clock, Nanos, nanos_from_seconds, seconds_from_nanos};
 pub use cpu::CpuMark;
 pub use inbox::{Inbox, Wake};

@@ -31,6 +31,9 @@ impl Import {
 pub(crate) static CANCELLED_ERROR: Import = Import::new("asyncio.exceptions", "CancelledError");
 pub(crate) static INVALID_STATE_ERROR: Import = Import::new("asyncio.exceptions", "InvalidStateError");
 pub(crate) static BROKEN_BARRIER_ERROR: Import = Import::new("asyncio.exceptions", "BrokenBarrierError");
+pub(crate) static INCOMPLETE_READ_ERROR: Import = Import::new("asyncio.exceptions", "IncompleteReadError");
+pub(crate) static LIMIT_OVERRUN_ERROR: Import = Import::new("asyncio.exceptions", "LimitOverrunError");
+pub(crate) static STANDARD_STREAM_READER: Import = Import::new("asyncio.streams", "StreamReader");
 pub(crate) static QUEUE_EMPTY: Import = Import::new("asyncio.queues", "QueueEmpty");
 pub(crate) static QUEUE_FULL: Import = Import::new("asyncio.queues", "QueueFull");
 /// The standard library's from 3.13 on; the package has one for the Pythons before.
@@ -140,6 +143,7 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &STANDARD_CURRENT_TASK,
         &STANDARD_ALL_TASKS,
         &IS_COROUTINE,
+        &STANDARD_STREAM_READER,
         // Needed for reports while the interpreter ends, when no import works any more.
         &LOGGER,
         &FORMAT_LIST,

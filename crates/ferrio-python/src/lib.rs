@@ -14,6 +14,7 @@ mod operation;
 mod queues;
 mod seconds;
 mod server;
+mod streams;
 mod task;
 mod taskgroup;
 mod timeout;
@@ -64,6 +65,7 @@ mod _ferrio {
     };
     #[pymodule_export]
     use crate::server::Server;
+    use crate::streams::reader::StreamReader;
     #[pymodule_export]
     use crate::task::{
         Task,

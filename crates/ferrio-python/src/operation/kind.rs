@@ -12,6 +12,7 @@ use super::sleep::Sleep;
 use crate::executor::to_thread::ToThread;
 use crate::locks::{event, lock, semaphore};
 use crate::queues::wait as queue;
+use crate::streams::read as stream;
 use crate::wait_for::WaitFor;
 
 /// Why an operation is resumed.
@@ -64,6 +65,7 @@ pub(crate) enum Kind {
     QueuePut(queue::Put),
     QueueJoin(queue::Join),
     ToThread(ToThread),
+    StreamRead(stream::Read),
     Boxed(Box<dyn Run + Send>),
 }
 
@@ -80,6 +82,7 @@ impl Kind {
             Self::QueuePut(put) => put,
             Self::QueueJoin(join) => join,
             Self::ToThread(to_thread) => to_thread,
+            Self::StreamRead(read) => read,
             Self::Boxed(boxed) => boxed.as_mut(),
         }
     }
@@ -95,6 +98,7 @@ impl Kind {
             Self::QueuePut(put) => put,
             Self::QueueJoin(join) => join,
             Self::ToThread(to_thread) => to_thread,
+            Self::StreamRead(read) => read,
             Self::Boxed(boxed) => boxed.as_ref(),
         }
     }

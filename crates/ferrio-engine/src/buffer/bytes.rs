@@ -1,0 +1,123 @@
+//! A queue of bytes: appended at the end, consumed at the front.
+//!
+//! Invariants: what is unread lies in one piece; a byte is moved within the buffer at most as often as one was consumed, so
+//! that many small reads of a full buffer cost no more than one; a buffer without content keeps at most [`KEPT`] bytes of
+//! memory, because most connections of a busy server are idle.
+
+/// How much memory an empty buffer keeps, in bytes.
+pub const KEPT: usize = 1024;
+
+/// Unread bytes in order of arrival.
+#[derive(Debug, Default)]
+pub struct ByteBuffer {
+    /// Bytes `start..end` are the content; those behind `end` are spare, whatever they are.
+    storage: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl ByteBuffer {
+    /// An empty buffer, without memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { storage: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// How many bytes are unread.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is unread.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The unread bytes.
+    #[must_use]
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.storage[self.start..self.end]
+    }
+
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.storage.capacity()
+    }
+
+    /// Appends `data`.
+    #[inline]
+    pub fn extend(&mut self, data: &[u8]) {
+        self.make_room(data.len());
+        let reused = (self.storage.len() - self.end).min(data.len());
+        let (inside, beyond) = data.split_at(reused);
+        self.storage[self.end..self.end + reused].copy_from_slice(inside);
+        self.storage.extend_from_slice(beyond);
+        self.end += data.len();
+    }
+
+    /// At least `size` bytes behind the content, to be written to; [`ByteBuffer::commit`] says how many were.
+    pub fn spare(&mut self, size: usize) -> &mut [u8] {
+        self.make_room(size);
+        let needed = self.end + size;
+        if self.storage.len() < needed {
+            self.storage.resize(needed, 0);
+        }
+        &mut self.storage[self.end..]
+    }
+
+    /// Appends the first `size` bytes of what [`ByteBuffer::spare`] gave out last.
+    ///
+    /// # Panics
+    /// If `size` is more than that.
+    pub fn commit(&mut self, size: usize) {
+        assert!(
+            self.end + size <= self.storage.len(),
+            "{size} bytes committed, which is more than were spare"
+        );
+        self.end += size;
+        if self.is_empty() {
+            self.rewind();
+        }
+    }
+
+    /// Drops the first `size` bytes, or all if there are fewer.
+    #[inline]
+    pub fn consume(&mut self, size: usize) {
+        if size >= self.len() {
+            self.rewind();
+        } else {
+            self.start += size;
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.rewind();
+    }
+
+    /// Empty again: the memory is given back unless it is small.
+    #[inline]
+    fn rewind(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if self.storage.capacity() > KEPT {
+            self.storage = Vec::new();
+        }
+    }
+
+    /// Moves the content to the front if `size` more bytes then fit and there is at least as much consumed as there is to
+    /// be moved. (Otherwise the vector grows, twice as large each time.)
+    #[inline]
+    fn make_room(&mut self, size: usize) {
+        if self.end + size > self.storage.capacity() && self.start >= self.len() && self.start > 0 {
+            self.storage.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+}

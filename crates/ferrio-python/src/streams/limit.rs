@@ -1,0 +1,68 @@
+//! The `limit` of a reader: any positive number, as asyncio takes it.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+/// asyncio's default, in bytes.
+const DEFAULT: usize = 1 << 16;
+
+/// How long a line may be, in bytes; half of what the buffer may hold before the transport is paused.
+pub(super) struct Limit {
+    pub(super) bytes: usize,
+    /// What the program gave, if that is not the number above.
+    shown: Option<Py<PyAny>>,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { bytes: DEFAULT, shown: None }
+    }
+}
+
+impl Limit {
+    /// The limit that `given` asks for; any number, a negative one counts as zero. Raises `TypeError` for what is none.
+    pub(super) fn new(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = given.extract::<usize>() {
+            return Ok(Self { bytes, shown: None });
+        }
+        // Sizes are whole, so they exceed 2.5 when they exceed 2; beyond all sizes there is no limit.
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast goes to the nearest size that there is, which is what is meant"
+        )]
+        let bytes = given.extract::<f64>()?.floor() as usize;
+        Ok(Self { bytes, shown: Some(given.clone().unbind()) })
+    }
+
+    /// As `new`. Raises `ValueError` unless it is above zero.
+    pub(super) fn positive(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if given.le(0)? {
+            return Err(PyValueError::new_err("Limit cannot be <= 0"));
+        }
+        Self::new(given)
+    }
+
+    /// How much is too much for the buffer.
+    #[inline]
+    pub(super) fn high(&self) -> usize {
+        self.bytes.saturating_mul(2)
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        self.bytes == DEFAULT && self.shown.is_none()
+    }
+
+    /// What `_limit` shows.
+    pub(super) fn shown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.shown {
+            Some(shown) => Ok(shown.bind(py).clone()),
+            None => Ok(self.bytes.into_pyobject(py)?.into_any()),
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.shown)
+    }
+}

@@ -1,0 +1,5 @@
+"""Streams, under asyncio's module name (`asyncio.streams`)."""
+
+from ferrio._ferrio import StreamReader
+
+__all__ = ("StreamReader",)
