@@ -65,6 +65,7 @@ mod _ferrio {
     };
     #[pymodule_export]
     use crate::server::Server;
+    #[pymodule_export]
     use crate::streams::reader::StreamReader;
     #[pymodule_export]
     use crate::task::{
