@@ -112,6 +112,7 @@ mod _ferrio {
         crate::ffi::fastcall::install::<crate::event_loop::call::CallSoonThreadsafe>(py)?;
         crate::ffi::fastcall::install::<crate::event_loop::call::CallLater>(py)?;
         crate::ffi::fastcall::install::<crate::event_loop::call::CallAt>(py)?;
+        crate::ffi::fastcall::install::<crate::transport::write::Write>(py)?;
         crate::ffi::recycle::install::<crate::future::Future>(py);
         crate::ffi::recycle::install::<crate::future::FutureIter>(py);
         crate::ffi::recycle::install::<crate::handle::Handle>(py);

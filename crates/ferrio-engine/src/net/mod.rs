@@ -6,6 +6,7 @@ mod accept;
 mod signal_pipe;
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 pub use self::accept::{Accepted, accept};
@@ -30,6 +31,16 @@ pub enum Attempt {
 #[inline]
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Attempt> {
     attempt(|| sys::socket::receive(fd, buffer))
+}
+
+/// As [`receive`], into memory that nobody has written yet: so many of its first bytes are written then.
+///
+/// # Errors
+///
+/// The kernel's.
+#[inline]
+pub fn receive_into(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<Attempt> {
+    attempt(|| sys::socket::receive_into(fd, room))
 }
 
 /// Sends as much of `data` as fits, also over a socket that is in blocking mode.

@@ -2,6 +2,7 @@
 //! from its disk first.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{OwnedFd, RawFd};
 
 use super::{check, owned};
@@ -12,6 +13,13 @@ pub(crate) fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `len` bytes into memory that is borrowed for the call; a bad `fd` yields an error.
     let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
     checked_size(count)
+}
+
+/// As [`receive`], into memory that nobody has written yet.
+#[inline]
+pub(crate) fn receive_into(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes into memory that is borrowed for the call; a bad `fd` yields an error.
+    checked_size(unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) })
 }
 
 /// Sends what fits of `data`, whether or not the socket is non-blocking, and without SIGPIPE.

@@ -18,7 +18,7 @@ mod flush;
 mod item;
 mod overrides;
 mod readers;
-mod received;
+pub(crate) mod received;
 mod reference;
 mod resolve;
 mod run;

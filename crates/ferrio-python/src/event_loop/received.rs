@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::Loop;
+use crate::ffi::bytes;
 
 /// The most that one look at a socket takes, in bytes.
 pub(crate) const LARGEST_RECEIVED: usize = 256 * 1024;
@@ -46,6 +47,64 @@ impl Loop {
         };
         self.received.with(py, |place| *place = buffer);
         outcome
+    }
+}
+
+/// From how many bytes on it is worth while to let the kernel write into a new object.
+const DIRECT: usize = 4096;
+
+/// By how much such an object is larger than what is expected, in bytes, and a multiple of what its size is.
+const GRAIN: usize = 4096;
+
+/// How much a connection brought lately: whoever expects much receives without a copy.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Expected(u32);
+
+impl Expected {
+    /// What is expected after `count` bytes came: as much, or a bit less than before.
+    #[inline]
+    fn after(self, count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Self(count.max(self.0 - self.0 / 8))
+    }
+
+    #[inline]
+    fn room(self) -> usize {
+        (self.0 as usize / GRAIN + 1).saturating_mul(GRAIN).min(LARGEST_RECEIVED)
+    }
+}
+
+impl Loop {
+    /// As `receive`, as much as there is; `expected` is brought up to date.
+    ///
+    /// The outer error is a `MemoryError`.
+    #[inline]
+    pub(crate) fn receive_expecting<'py>(
+        &self,
+        py: Python<'py>,
+        fd: i32,
+        expected: &mut Expected,
+    ) -> PyResult<io::Result<Option<Bound<'py, PyBytes>>>> {
+        let room = expected.room();
+        let outcome = if room <= DIRECT {
+            Ok(self.receive(py, fd, LARGEST_RECEIVED))
+        } else {
+            bytes::receive(py, fd, room)
+        };
+        if let Ok(Ok(Some(bytes))) = &outcome {
+            let count = bytes.as_bytes().len();
+            // A full object tells that there is more, not how much.
+            *expected = expected.after(if count == room { count.saturating_mul(2) } else { count });
+        }
+        outcome
+    }
+}
+
+impl Loop {
+    /// Lends the memory in which the loop receives, `LARGEST_RECEIVED` bytes, to `work`, which runs no Python code.
+    #[inline]
+    pub(crate) fn with_scratch<R>(&self, py: Python<'_>, work: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.received.with(py, |buffer| work(whole(buffer)))
     }
 }
 

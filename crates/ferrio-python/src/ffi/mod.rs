@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "this folder is where raw CPython lives; the rest of the crate denies it")]
 
 pub(crate) mod buffer;
+pub(crate) mod bytes;
 pub(crate) mod cell;
 pub(crate) mod context;
 pub(crate) mod coroutine;

@@ -13,7 +13,7 @@ pub(crate) mod receiver;
 pub(crate) mod report;
 pub(crate) mod socket;
 mod state;
-mod write;
+pub(crate) mod write;
 
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -17,12 +17,15 @@ pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event
     // An error or a hang-up concerns both directions: whoever tries its call learns of it.
     let broken = event.error || event.hangup;
     if event.readable || broken {
-        let receiver =
-            transport.get().state.with(py, |state| state.wants_input().then(|| state.receiver.clone_ref(py)));
-        if let Some(receiver) = receiver {
+        let reads = transport
+            .get()
+            .state
+            .with(py, |state| state.wants_input().then(|| (state.receiver.clone_ref(py), state.expected)));
+        if let Some((receiver, mut expected)) = reads {
             let scope = transport.get().context.bind(py);
-            let outcome = receiver.receive(native, transport.get().fd, scope);
+            let outcome = receiver.receive(native, transport.get().fd, scope, &mut expected);
             receiver.release(py);
+            transport.get().state.with(py, |state| state.expected = expected);
             match outcome {
                 Ok(Received::Something | Received::Nothing) => {}
                 Ok(Received::End) => end_of_input(native, transport)?,

@@ -11,6 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::error;
 use crate::event_loop::Loop;
+use crate::event_loop::received::Expected;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
 use crate::imports;
@@ -103,24 +104,32 @@ impl Receiver {
         visit.call(self.protocol())
     }
 
-    /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code.
+    /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code. `expected` is what
+    /// the connection is known to bring.
     #[inline]
     pub(crate) fn receive(
         &self,
         native: &Bound<'_, Loop>,
         fd: i32,
         scope: &Bound<'_, PyAny>,
+        expected: &mut Expected,
     ) -> Result<Received, Failed> {
         let (py, home) = (native.py(), native.get());
         let broken =
             |failure: std::io::Error| Failed { message: READ, error: error::from_system(py, &failure) };
         match self {
             Self::Nobody => Ok(Received::Nothing),
-            Self::Streaming(protocol) => match home.receive(py, fd, usize::MAX).map_err(broken)? {
-                None => Ok(Received::Nothing),
-                Some(bytes) if bytes.as_bytes().is_empty() => Ok(Received::End),
-                Some(bytes) => data_received(protocol.bind(py), scope, bytes),
-            },
+            Self::Streaming(protocol) => {
+                let received = home
+                    .receive_expecting(py, fd, expected)
+                    .map_err(|error| Failed { message: READ, error })?
+                    .map_err(broken)?;
+                match received {
+                    None => Ok(Received::Nothing),
+                    Some(bytes) if bytes.as_bytes().is_empty() => Ok(Received::End),
+                    Some(bytes) => data_received(protocol.bind(py), scope, bytes),
+                }
+            }
             Self::Native(protocol, take) => {
                 let taken = home.receive_for(py, fd, |bytes| {
                     if bytes.is_empty() {

@@ -7,6 +7,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::outgoing::Outgoing;
 use super::receiver::Receiver;
+use crate::event_loop::received::Expected;
 
 /// All that changes in a transport's life.
 pub(super) struct State {
@@ -19,6 +20,8 @@ pub(super) struct State {
     pub(super) empty_waiter: Option<Py<PyAny>>,
     pub(super) outgoing: Outgoing,
     pub(super) marks: Watermarks,
+    /// What the peer is known to send.
+    pub(super) expected: Expected,
     /// What the loop watches for.
     interest: Option<Interest>,
     /// `connection_made` has been called: from now on it reads.
@@ -48,6 +51,7 @@ impl State {
             empty_waiter: None,
             outgoing: Outgoing::default(),
             marks: Watermarks::default(),
+            expected: Expected::default(),
             interest: None,
             started: false,
             paused: false,

@@ -3,8 +3,11 @@
 //! What exceeds the high-water mark is tried at once, so that a protocol is told to pause only if the socket is full. Nobody
 //! can tell the difference from sending at once but by looking at the other end within the turn.
 
-use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
+use std::ffi::CStr;
+
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use super::outgoing::Piece;
 use super::socket::SocketTransport;
@@ -12,6 +15,7 @@ use super::{lifetime, report};
 use crate::error;
 use crate::event_loop::Loop;
 use crate::ffi::context;
+use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::future::watch;
 
 /// What became of a piece.
@@ -35,6 +39,37 @@ pub(crate) fn write(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyA
     let piece = Piece::new(data)?;
     let refused = "unable to write; sendfile is in progress";
     push(transport, piece.into_iter(), "Cannot call write() after write_eof()", refused)
+}
+
+/// `transport.write`, by the quick way in.
+pub(crate) struct Write;
+
+impl FastMethod for Write {
+    type Class = SocketTransport;
+    const NEEDS: usize = 1;
+    const NAME: &'static CStr = c"write";
+    const DOC: &'static CStr = c"write($self, data)\n--\n\n\
+Send `data` (`bytes`, `bytearray` or `memoryview`), at the end of the loop's turn or when the socket has room; never\n\
+blocks. After the end of the connection `data` is dropped.\n\n\
+Raises `TypeError` for anything else, `RuntimeError` after `write_eof()` and while `loop.sendfile()` runs.";
+
+    fn original() -> &'static PyOnceLock<Py<PyAny>> {
+        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        &ORIGINAL
+    }
+
+    #[inline]
+    fn call<'py>(
+        slf: &Bound<'py, SocketTransport>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if arguments.positional() > 1 {
+            let count = arguments.positional();
+            return Err(PyTypeError::new_err(format!("write() takes one argument, {count} were given")));
+        }
+        write(slf, &arguments.get(0))?;
+        Ok(slf.py().None().into_bound(slf.py()))
+    }
 }
 
 /// `transport.writelines(pieces)`.
@@ -153,7 +188,7 @@ fn attempt(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> 
         if state.lost > 0 || state.outgoing.is_empty() {
             return Ok(After::default());
         }
-        let empty = state.outgoing.send(py, fd)?;
+        let empty = state.outgoing.send(native, fd)?;
         let watch = state.blocked == empty;
         state.blocked = !empty;
         Ok(After { resume: state.marks.may_resume(state.outgoing.size()), empty, watch })
