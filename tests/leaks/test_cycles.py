@@ -5,6 +5,7 @@ loop is alive while the collector runs, unless it is itself part of the cycle: a
 collector does.
 """
 
+import os
 import socket
 import weakref
 
@@ -51,6 +52,29 @@ def socket_transport(loop, witness):
     witness.connection_lost = print
     loop.run_until_complete(ferrio.sleep(0))
     transport.set_protocol(witness)  # `connection_lost` has let go of it
+
+
+def datagram_transport(loop, witness):
+    ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    witness.connection_made = witness.connection_lost = print
+    transport = loop._make_datagram_transport(ours, witness)
+    witness.held.append(transport)
+    transport.abort()
+    loop.run_until_complete(ferrio.sleep(0))
+    transport.set_protocol(witness)  # `connection_lost` has let go of it
+
+
+def pipe_transports(loop, witness):
+    ends = [os.fdopen(fd, mode, 0) for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True)]
+    witness.connection_made = witness.connection_lost = print
+    for make, end in zip((loop._make_read_pipe_transport, loop._make_write_pipe_transport), ends, strict=True):
+        transport = make(end, witness)
+        witness.held.append(transport)
+        transport.abort()
+    loop.run_until_complete(ferrio.sleep(0))
+    for transport in witness.held:
+        transport.set_protocol(witness)  # `connection_lost` has let go of it
 
 
 def future_exception(loop, witness):
@@ -295,6 +319,8 @@ def server_waiter(loop, witness):
 CYCLES = [
     future_result,
     socket_transport,
+    datagram_transport,
+    pipe_transports,
     future_exception,
     future_callback,
     future_many_callbacks,

@@ -88,7 +88,10 @@ mod _ferrio {
     #[pymodule_export]
     use crate::timeout::{Timeout, timeout, timeout_at};
     #[pymodule_export]
-    use crate::transport::socket::SocketTransport;
+    use crate::transport::{
+        datagram::DatagramTransport, read_pipe::ReadPipeTransport, socket::SocketTransport,
+        write_pipe::WritePipeTransport,
+    };
     #[pymodule_export]
     use crate::wait_for::wait_for;
 
@@ -104,6 +107,9 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
         crate::ffi::finalize::install::<crate::event_loop::Loop>(py);
         crate::ffi::finalize::install::<crate::transport::socket::SocketTransport>(py);
+        crate::ffi::finalize::install::<crate::transport::datagram::DatagramTransport>(py);
+        crate::ffi::finalize::install::<crate::transport::read_pipe::ReadPipeTransport>(py);
+        crate::ffi::finalize::install::<crate::transport::write_pipe::WritePipeTransport>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
         crate::ffi::slots::install::<crate::future::Future>(py);

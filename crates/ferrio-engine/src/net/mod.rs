@@ -3,6 +3,9 @@
 //! What comes out is an [`Attempt`]: done, or "wait for the descriptor". Who waits, and how, is the host's affair.
 
 mod accept;
+mod address;
+mod datagram;
+mod pipe;
 mod signal_pipe;
 
 use std::io::{self, IoSlice};
@@ -10,6 +13,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 pub use self::accept::{Accepted, accept};
+pub use self::address::{Address, Parts};
+pub use self::datagram::{receive_from, send_to};
+pub use self::pipe::{FileKind, file_kind, read, set_nonblocking, write, write_parts};
 pub use self::signal_pipe::SignalPipe;
 use crate::sys;
 

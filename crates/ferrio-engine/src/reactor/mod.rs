@@ -34,6 +34,8 @@ pub struct Interest {
 }
 
 impl Interest {
+    /// Errors and hang-ups only, which are always reported.
+    pub const BREAKAGE: Interest = Interest { readable: false, writable: false, edge: false, once: false };
     /// Input, level-triggered.
     pub const READABLE: Interest = Interest { readable: true, writable: false, edge: false, once: false };
     /// Room to write, level-triggered.

@@ -44,6 +44,42 @@ pub(crate) fn send_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> 
     checked_size(unsafe { libc::sendmsg(fd, &message, flags) })
 }
 
+/// Writes what fits of `data`.
+#[inline]
+pub(crate) fn write(fd: RawFd, data: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads at most `len` bytes from memory that is borrowed for the call; a bad `fd` yields an error.
+    checked_size(unsafe { libc::write(fd, data.as_ptr().cast(), data.len()) })
+}
+
+/// Writes what fits of `parts`, in order.
+#[inline]
+pub(crate) fn write_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let count = libc::c_int::try_from(parts.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `IoSlice` has the layout of `iovec` by its documentation, and the kernel only reads the parts, which are borrowed
+    // for the call; a bad `fd` or too many parts yield an error.
+    checked_size(unsafe { libc::writev(fd, parts.as_ptr().cast(), count) })
+}
+
+/// The bits of a file's mode that say what kind of file it is.
+pub(crate) fn file_type(fd: RawFd) -> io::Result<u32> {
+    // SAFETY: zeroes are a valid `stat`.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel fills in `status`, which outlives the call; a bad `fd` yields an error.
+    check(unsafe { libc::fstat(fd, &mut status) })?;
+    Ok(status.st_mode & libc::S_IFMT)
+}
+
+/// Puts the open file into non-blocking mode.
+pub(crate) fn set_nonblocking(fd: RawFd) -> io::Result<()> {
+    // SAFETY: takes numbers only; a bad `fd` yields an error.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    if flags & libc::O_NONBLOCK == 0 {
+        // SAFETY: as before.
+        check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    }
+    Ok(())
+}
+
 /// Closes the sending direction.
 pub(crate) fn shut_down_sending(fd: RawFd) -> io::Result<()> {
     // SAFETY: takes numbers only; a bad `fd` yields an error.
@@ -73,6 +109,6 @@ pub(crate) fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 #[inline]
-fn checked_size(size: isize) -> io::Result<usize> {
+pub(super) fn checked_size(size: isize) -> io::Result<usize> {
     usize::try_from(size).map_err(|_| io::Error::last_os_error())
 }

@@ -49,6 +49,7 @@ pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
 use self::signals::Signals;
+pub(crate) use self::sock::unless_blocked;
 use crate::ffi::{Guarded, interpreter};
 use crate::imports;
 use crate::task::current::Current;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ferrio_engine::net::{self, Attempt};
+use ferrio_engine::net::{self, Address, Attempt};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -30,6 +30,23 @@ impl Loop {
         })
     }
 
+    /// Receives one datagram and puts its sender's address into `sender`; `None` if none is there.
+    #[inline]
+    pub(crate) fn receive_from<'py>(
+        &self,
+        py: Python<'py>,
+        fd: i32,
+        sender: &mut Address,
+    ) -> io::Result<Option<Bound<'py, PyBytes>>> {
+        self.received.with(py, |buffer| {
+            let buffer = whole(buffer);
+            Ok(match net::receive_from(fd, buffer, sender)? {
+                Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count])),
+                Attempt::WouldBlock => None,
+            })
+        })
+    }
+
     /// Receives what is there and shows it to `take`, which may run Python code; `None` if nothing is there.
     #[inline]
     pub(crate) fn receive_for<R>(
@@ -38,9 +55,30 @@ impl Loop {
         fd: i32,
         take: impl FnOnce(&[u8]) -> R,
     ) -> io::Result<Option<R>> {
+        self.fetch_for(py, |buffer| net::receive(fd, buffer), take)
+    }
+
+    /// As `receive_for`, from what is not a socket.
+    #[inline]
+    pub(crate) fn read_for<R>(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<Option<R>> {
+        self.fetch_for(py, |buffer| net::read(fd, buffer), take)
+    }
+
+    #[inline]
+    fn fetch_for<R>(
+        &self,
+        py: Python<'_>,
+        fetch: impl FnOnce(&mut [u8]) -> io::Result<Attempt>,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<Option<R>> {
         // Out of the cell while it is shown: what runs then may receive for somebody else.
         let mut buffer = self.received.with(py, std::mem::take);
-        let outcome = match net::receive(fd, whole(&mut buffer)) {
+        let outcome = match fetch(whole(&mut buffer)) {
             Ok(Attempt::Done(count)) => Ok(Some(take(&buffer[..count]))),
             Ok(Attempt::WouldBlock) => Ok(None),
             Err(failure) => Err(failure),

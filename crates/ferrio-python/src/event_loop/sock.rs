@@ -126,7 +126,7 @@ pub(super) fn park(
 }
 
 /// `None` if the socket's method said that it would block.
-pub(super) fn unless_blocked<'py>(
+pub(crate) fn unless_blocked<'py>(
     py: Python<'py>,
     outcome: PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {

@@ -4,7 +4,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Loop;
+use crate::transport::datagram::DatagramTransport;
+use crate::transport::read_pipe::ReadPipeTransport;
 use crate::transport::socket::SocketTransport;
+use crate::transport::write_pipe::WritePipeTransport;
 
 #[pymethods]
 impl Loop {
@@ -24,5 +27,48 @@ impl Loop {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, SocketTransport>> {
         SocketTransport::create(slf, sock, protocol, waiter, extra, server, context)
+    }
+
+    /// Return the transport of the non-blocking datagram socket `sock`.
+    ///
+    /// As `_make_socket_transport` otherwise. `address`, if there is one, is where everything is sent.
+    #[pyo3(signature = (sock, protocol, address = None, waiter = None, extra = None))]
+    fn _make_datagram_transport<'py>(
+        slf: &Bound<'py, Self>,
+        sock: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        address: Option<&Bound<'py, PyAny>>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, DatagramTransport>> {
+        DatagramTransport::create(slf, sock, protocol, address, waiter, extra)
+    }
+
+    /// Return the transport that reads from the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
+    ///
+    /// As `_make_socket_transport` otherwise. Raises `ValueError` for another kind of file.
+    #[pyo3(signature = (pipe, protocol, waiter = None, extra = None))]
+    fn _make_read_pipe_transport<'py>(
+        slf: &Bound<'py, Self>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, ReadPipeTransport>> {
+        ReadPipeTransport::create(slf, pipe, protocol, waiter, extra)
+    }
+
+    /// Return the transport that writes to the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
+    ///
+    /// As `_make_socket_transport` otherwise. Raises `ValueError` for another kind of file.
+    #[pyo3(signature = (pipe, protocol, waiter = None, extra = None))]
+    fn _make_write_pipe_transport<'py>(
+        slf: &Bound<'py, Self>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, WritePipeTransport>> {
+        WritePipeTransport::create(slf, pipe, protocol, waiter, extra)
     }
 }

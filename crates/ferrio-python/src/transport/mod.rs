@@ -4,16 +4,26 @@
 //! `write.rs` what an event does, `lifetime.rs` beginning and end. `outgoing.rs` holds bytes that wait to be sent,
 //! `receiver.rs` knows how bytes reach a protocol, `report.rs` tells of failures.
 //!
+//! `read_pipe.rs` and `write_pipe.rs` are the classes for the two ends of a pipe, `pipe.rs` what they share.
+//! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket; `address.rs` turns the
+//! kernel's addresses into Python's and back.
+//!
 //! A transport never runs Python code while its state is borrowed: a protocol may do anything to its transport.
 
+pub(crate) mod address;
+pub(crate) mod datagram;
+mod datagram_io;
 mod lifetime;
 mod outgoing;
+mod pipe;
 mod read;
+pub(crate) mod read_pipe;
 pub(crate) mod receiver;
 pub(crate) mod report;
 pub(crate) mod socket;
 mod state;
 pub(crate) mod write;
+pub(crate) mod write_pipe;
 
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -119,13 +119,28 @@ impl Outgoing {
     /// Sends until nothing is left (`true`) or the socket takes no more.
     #[inline]
     pub(crate) fn send(&mut self, native: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
+        self.drain(native, |rest| net::send(fd, rest), |parts| net::send_parts(fd, parts))
+    }
+
+    /// As `send`, to what is not a socket.
+    pub(crate) fn write(&mut self, native: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
+        self.drain(native, |rest| net::write(fd, rest), |parts| net::write_parts(fd, parts))
+    }
+
+    #[inline]
+    fn drain(
+        &mut self,
+        native: &Bound<'_, Loop>,
+        one: impl Fn(&[u8]) -> io::Result<Attempt>,
+        several: impl Fn(&[IoSlice<'_>]) -> io::Result<Attempt>,
+    ) -> io::Result<bool> {
         let py = native.py();
         while let Some(first) = self.pieces.front() {
             let rest = &first.as_slice(py)[self.sent..];
             let (offered, attempt) = if self.pieces.len() == 1 {
-                (rest.len(), net::send(fd, rest)?)
+                (rest.len(), one(rest)?)
             } else {
-                self.send_several(native, fd)?
+                self.offer_several(native, &one, &several)?
             };
             match attempt {
                 Attempt::Done(count) => {
@@ -142,7 +157,12 @@ impl Outgoing {
     }
 
     /// Offers the first pieces in one system call; returns how many bytes these have, and what became of it.
-    fn send_several(&self, native: &Bound<'_, Loop>, fd: i32) -> io::Result<(usize, Attempt)> {
+    fn offer_several(
+        &self,
+        native: &Bound<'_, Loop>,
+        one: impl Fn(&[u8]) -> io::Result<Attempt>,
+        several: impl Fn(&[IoSlice<'_>]) -> io::Result<Attempt>,
+    ) -> io::Result<(usize, Attempt)> {
         let py = native.py();
         if self.size <= JOINED {
             return native.get().with_scratch(py, |scratch| {
@@ -153,7 +173,7 @@ impl Outgoing {
                     end += bytes.len();
                     skip = 0;
                 }
-                Ok((end, net::send(fd, &scratch[..end])?))
+                Ok((end, one(&scratch[..end])?))
             });
         }
         let mut parts = [IoSlice::new(&[]); PIECES];
@@ -165,7 +185,7 @@ impl Outgoing {
             *part = IoSlice::new(bytes);
             skip = 0;
         }
-        Ok((offered, net::send_parts(fd, &parts[..count])?))
+        Ok((offered, several(&parts[..count])?))
     }
 
     fn advance(&mut self, py: Python<'_>, mut count: usize) {

@@ -94,7 +94,7 @@ impl SocketTransport {
 }
 
 /// Fills in what `get_extra_info` is asked for most.
-fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
     extra.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
     extra.set_item(intern!(py, "sockname"), socket.call_method0(intern!(py, "getsockname")).ok())?;
@@ -392,7 +392,7 @@ impl SocketTransport {
 }
 
 /// The marks that the two arguments mean, in bytes. Raises `ValueError` for a negative one.
-pub(crate) fn limits(high: Option<isize>, low: Option<isize>) -> PyResult<(usize, usize)> {
+pub(super) fn limits(high: Option<isize>, low: Option<isize>) -> PyResult<(usize, usize)> {
     let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
     let low = low.unwrap_or(high / 4);
     match (usize::try_from(high), usize::try_from(low)) {

@@ -1,0 +1,58 @@
+//! Raw calls on datagram sockets, with addresses as the bytes of the kernel's own `sockaddr`.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use super::socket::checked_size;
+
+/// The size of `sockaddr_storage`, which holds an address of any family.
+pub(crate) const LARGEST_ADDRESS: usize = size_of::<libc::sockaddr_storage>();
+
+/// Memory for an address, aligned as every `sockaddr` wants it.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(crate) struct AddressBytes(pub(crate) [u8; LARGEST_ADDRESS]);
+
+/// Receives one datagram into `buffer`, cut where it does not fit, and its sender's address into `sender`; whether or not the
+/// socket is non-blocking. Returns the length of both.
+#[inline]
+pub(crate) fn receive_from(
+    fd: RawFd,
+    buffer: &mut [u8],
+    sender: &mut AddressBytes,
+) -> io::Result<(usize, usize)> {
+    let mut length = LARGEST_ADDRESS as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes of data and at most `length` bytes of address into memory that is borrowed
+    // for the call and aligned for any address; a bad `fd` yields an error.
+    let count = unsafe {
+        libc::recvfrom(
+            fd,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+            sender.0.as_mut_ptr().cast(),
+            &mut length,
+        )
+    };
+    Ok((checked_size(count)?, (length as usize).min(LARGEST_ADDRESS)))
+}
+
+/// Sends `data` as one datagram to the first `length` bytes of `target` (none: to where the socket is connected), whether or
+/// not the socket is non-blocking, and without SIGPIPE.
+#[inline]
+pub(crate) fn send_to(fd: RawFd, data: &[u8], target: &AddressBytes, length: usize) -> io::Result<usize> {
+    let address = if length == 0 { std::ptr::null() } else { target.0.as_ptr().cast() };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads `len` bytes of data and `length` bytes of address, clamped to what there is, from memory that is
+    // borrowed for the call; a bad `fd` yields an error.
+    checked_size(unsafe {
+        libc::sendto(
+            fd,
+            data.as_ptr().cast(),
+            data.len(),
+            flags,
+            address,
+            length.min(LARGEST_ADDRESS) as libc::socklen_t,
+        )
+    })
+}

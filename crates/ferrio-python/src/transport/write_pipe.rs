@@ -1,0 +1,520 @@
+//! `WritePipeTransport`: the transport of the writing end of a pipe, or of a FIFO, a socket, a terminal.
+//!
+//! The kernel tells of a reader that went away without being asked: a pipe by an error, a socket by input, which nobody is
+//! to send here. A terminal says nothing until it is written to.
+
+use std::sync::atomic::AtomicPtr;
+
+use ferrio_engine::Event;
+use ferrio_engine::buffer::Watermarks;
+use ferrio_engine::net::FileKind;
+use ferrio_engine::reactor::Interest;
+use pyo3::exceptions::PyBrokenPipeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::outgoing::{Outgoing, Piece};
+use super::{pipe, report, socket};
+use crate::event_loop::{Item, Loop};
+use crate::ffi::finalize::Finalize;
+use crate::ffi::{Guarded, context};
+use crate::future::watch;
+use crate::{error, imports};
+
+/// From how many writes after the end on a program is told that they go nowhere.
+const WRITES_BEFORE_WARNING: u32 = 5;
+
+/// The transport that writes to a pipe: an `asyncio.WriteTransport`.
+///
+/// Made by the loop's `connect_write_pipe`, and for a subprocess's input.
+#[pyclass(frozen, weakref, dict, module = "ferrio._ferrio")]
+pub(crate) struct WritePipeTransport {
+    home: Py<Loop>,
+    fd: i32,
+    kind: FileKind,
+    /// The protocol's methods run in it when the loop calls them.
+    context: Py<PyAny>,
+    state: Guarded<State>,
+    /// What `get_extra_info` knows.
+    extra: Py<PyDict>,
+}
+
+/// All that changes in a transport's life.
+struct State {
+    /// `None` once the connection is lost.
+    protocol: Option<Py<PyAny>>,
+    /// The file object; `None` once it is closed.
+    pipe: Option<Py<PyAny>>,
+    outgoing: Outgoing,
+    marks: Watermarks,
+    /// What the loop watches for.
+    interest: Option<Interest>,
+    /// `connection_made` has been called.
+    started: bool,
+    /// `close` or `write_eof` was called, or the connection failed.
+    closing: bool,
+    /// `connection_lost` is on its way.
+    ended: bool,
+    /// How often somebody wrote in vain.
+    lost: u32,
+}
+
+impl State {
+    /// What the loop has to be told to watch for; `None` if it knows.
+    fn changed_interest(&mut self, kind: FileKind) -> Option<Option<Interest>> {
+        let pending = !self.outgoing.is_empty();
+        let wanted = match kind {
+            _ if self.ended => None,
+            FileKind::Socket if self.started && pending => Some(Interest::BOTH),
+            FileKind::Socket if self.started => Some(Interest::READABLE),
+            _ if pending => Some(Interest::WRITABLE),
+            FileKind::Pipe if self.started => Some(Interest::BREAKAGE),
+            _ => None,
+        };
+        (wanted != self.interest).then(|| {
+            self.interest = wanted;
+            wanted
+        })
+    }
+}
+
+/// What became of data that was written.
+enum Written {
+    All,
+    /// Some waits.
+    Part,
+    /// There is no connection; so many writes came before.
+    Lost(u32),
+    Failed(std::io::Error),
+}
+
+impl WritePipeTransport {
+    /// The transport of the file object `pipe`, which it puts into non-blocking mode. In the next turn it tells the protocol
+    /// and sets the result of `waiter`.
+    ///
+    /// Raises `ValueError` for a file that can't be waited for, `OSError` for a closed one.
+    pub(crate) fn create<'py>(
+        native: &Bound<'py, Loop>,
+        file: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = native.py();
+        native.get().require_open()?;
+        let (fd, kind) = pipe::open(file, "Pipe transport is only for pipes, sockets and character devices")?;
+        let extra = match extra {
+            Some(extra) => extra.copy()?,
+            None => PyDict::new(py),
+        };
+        extra.set_item(intern!(py, "pipe"), file)?;
+        let state = State {
+            protocol: Some(protocol.clone().unbind()),
+            pipe: Some(file.clone().unbind()),
+            outgoing: Outgoing::default(),
+            marks: Watermarks::default(),
+            interest: None,
+            started: false,
+            closing: false,
+            ended: false,
+            lost: 0,
+        };
+        let transport = Bound::new(
+            py,
+            Self {
+                home: native.clone().unbind(),
+                fd,
+                kind,
+                context: context::copy_current(py)?.unbind(),
+                state: Guarded::new(state),
+                extra: extra.unbind(),
+            },
+        )?;
+        native
+            .get()
+            .watch_natively(fd, transport.as_any(), on_event, None)
+            .map_err(|failure| error::from_system(py, &failure))?;
+        let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());
+        native.get().push(py, Item::Watch(transport.clone().into_any().unbind(), waiter, start))?;
+        Ok(transport)
+    }
+
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+    }
+
+    /// Tells the loop what to watch the descriptor for, if that has changed.
+    fn settle_interest(&self, py: Python<'_>) -> PyResult<()> {
+        let changed = self.state.with(py, |state| state.changed_interest(self.kind));
+        let Some(interest) = changed else { return Ok(()) };
+        let outcome = self.home.get().change_interest(py, self.fd, interest);
+        outcome.map_err(|failure| error::from_system(py, &failure))
+    }
+}
+
+#[pymethods]
+impl WritePipeTransport {
+    /// Return what is known as `name`: "pipe"; `default` for anything else.
+    #[pyo3(signature = (name, default = None))]
+    fn get_extra_info<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.extra.bind(py).get_item(name)?.or(default))
+    }
+
+    /// Write `data` (`bytes`, `bytearray` or `memoryview`), at once or when the pipe has room; never blocks. After the end of
+    /// the connection `data` is dropped.
+    ///
+    /// Raises `TypeError` for anything else.
+    #[pyo3(signature = (data))]
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        match Piece::new(data)? {
+            Some(piece) => write(slf, piece),
+            None => Ok(()),
+        }
+    }
+
+    /// Write every item of the iterable `list_of_data`, joined.
+    #[pyo3(signature = (list_of_data))]
+    fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (list_of_data,))?;
+        slf.call_method1(intern!(py, "write"), (joined,)).map(drop)
+    }
+
+    /// Close once everything is written, which is the reader's end of input.
+    fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        close(slf)
+    }
+
+    /// Return `True`.
+    fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Close: what waits is written, then the protocol's `connection_lost(None)` is called.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        close(slf)
+    }
+
+    /// Close at once: what waits is dropped.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        end(slf, slf.py().None())
+    }
+
+    /// Return whether the transport is closing or closed.
+    fn is_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.closing)
+    }
+
+    /// Set how many bytes may wait to be written: above `high` the protocol's `pause_writing()` is called, at `low` or below
+    /// its `resume_writing()`. Without arguments 64 KiB and a quarter of `high`.
+    ///
+    /// Raises `ValueError` unless `high >= low >= 0`.
+    #[pyo3(signature = (high = None, low = None))]
+    fn set_write_buffer_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<isize>,
+        low: Option<isize>,
+    ) -> PyResult<()> {
+        let (high, low) = socket::limits(high, low)?;
+        // `limits` has checked them.
+        let _ = slf.get().state.with(slf.py(), |state| state.marks.set(high, low));
+        pause_if_full(slf)
+    }
+
+    /// Return the marks as `(low, high)`, in bytes.
+    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
+        self.state.with(py, |state| (state.marks.low(), state.marks.high()))
+    }
+
+    /// Return how many bytes wait to be written.
+    fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.outgoing.size())
+    }
+
+    /// Let `protocol` be called from now on.
+    #[pyo3(signature = (protocol))]
+    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
+        let held = protocol.clone().unbind();
+        let old = self.state.with(protocol.py(), |state| state.protocol.replace(held));
+        drop(old);
+    }
+
+    /// Return the protocol, `None` once the connection is lost.
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    /// The file object, `None` once it is closed. Set to `None` it is the program's again, whatever becomes of the transport.
+    #[getter]
+    fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+    }
+
+    #[setter(_pipe)]
+    fn set_pipe(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.pipe, value));
+        drop(old);
+    }
+
+    #[getter]
+    fn _fileno(&self) -> i32 {
+        self.fd
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        let open = self.state.with(py, |state| state.pipe.is_some());
+        open.then(|| self.home.bind(py).clone())
+    }
+
+    #[getter]
+    fn _protocol_paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.marks.is_paused())
+    }
+
+    /// `asyncio.WriteTransport`, so that `isinstance(transport, asyncio.WriteTransport)` holds.
+    #[getter]
+    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Ok(imports::STANDARD_WRITE_TRANSPORT.get(slf.py())?.clone().unbind())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let (closed, closing, size) =
+            self.state.with(py, |state| (state.pipe.is_none(), state.closing, state.outgoing.size()));
+        let word = match (closed, closing) {
+            (true, _) => "closed",
+            (false, true) => "closing",
+            (false, false) => "open",
+        };
+        let write = if size > 0 { "polling" } else { "idle" };
+        format!("<WritePipeTransport {word} fd={} write=<{write}, bufsize={size}>>", self.fd)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.home)?;
+        visit.call(&self.context)?;
+        visit.call(&self.extra)?;
+        self.state.visit(&visit, |state| {
+            visit.call(&state.protocol)?;
+            visit.call(&state.pipe)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let held = self.state.with(py, |state| state.protocol.take());
+        drop(held);
+        self.extra.bind(py).clear();
+    }
+}
+
+/// What the loop runs first: `connection_made`; then it looks out for the reader's end, then `waiter` is told (`None` if
+/// nobody waits).
+fn start(owner: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let transport = owner.cast::<WritePipeTransport>()?;
+    let py = owner.py();
+    let mut made = Ok(());
+    if let Some(protocol) = transport.get().protocol(py) {
+        made = context::run(transport.get().context.bind(py), |py| {
+            protocol.call_method1(intern!(py, "connection_made"), (transport,)).map(drop)
+        });
+    }
+    transport.get().state.with(py, |state| state.started = true);
+    let watched = transport.get().settle_interest(py);
+    if !waiter.is_none() {
+        watch::set_result_unless_done(waiter, py.None().into_bound(py))?;
+    }
+    made.and(watched)
+}
+
+/// The loop's call at each event.
+fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
+    let transport = owner.cast::<WritePipeTransport>()?;
+    let this = transport.get();
+    let py = native.py();
+    let gone = match this.kind {
+        FileKind::Pipe => event.error || event.hangup,
+        FileKind::Socket => event.readable || event.error || event.hangup,
+        // Learns of it by writing.
+        FileKind::Character | FileKind::Other => false,
+    };
+    if !gone {
+        return context::run(this.context.bind(py), |_| flush(transport));
+    }
+    report::debug(native, "%r was closed by peer", owner)?;
+    let unsent = this.state.with(py, |state| !state.outgoing.is_empty());
+    let failure = if unsent { PyBrokenPipeError::new_err(()).into_value(py).into_any() } else { py.None() };
+    end(transport, failure)
+}
+
+fn write(transport: &Bound<'_, WritePipeTransport>, piece: Piece) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let written = this.state.with(py, |state| {
+        if state.lost > 0 || state.closing {
+            state.lost = state.lost.saturating_add(1);
+            return Written::Lost(state.lost - 1);
+        }
+        let waits = !state.outgoing.is_empty();
+        state.outgoing.push(py, piece);
+        if waits {
+            return Written::Part;
+        }
+        match state.outgoing.write(this.home.bind(py), this.fd) {
+            Ok(true) => Written::All,
+            Ok(false) => Written::Part,
+            Err(failure) => Written::Failed(failure),
+        }
+    });
+    match written {
+        Written::All => Ok(()),
+        Written::Part => {
+            this.settle_interest(py)?;
+            pause_if_full(transport)
+        }
+        Written::Lost(before) if before < WRITES_BEFORE_WARNING => Ok(()),
+        Written::Lost(_) => {
+            let text = "pipe closed by peer or os.write(pipe, data) raised exception.";
+            imports::LOGGER.get(py)?.call_method1(intern!(py, "warning"), (text,)).map(drop)
+        }
+        Written::Failed(failure) => broken(transport, &failure),
+    }
+}
+
+/// Writes what waits, as far as the pipe takes it.
+fn flush(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let outcome = this.state.with(py, |state| {
+        if state.ended || state.outgoing.is_empty() {
+            return Ok(false);
+        }
+        state.outgoing.write(this.home.bind(py), this.fd)?;
+        Ok(state.marks.may_resume(state.outgoing.size()))
+    });
+    match outcome {
+        Ok(resumes) => {
+            if resumes {
+                tell_flow(transport, "resume_writing", "protocol.resume_writing() failed")?;
+            }
+            this.settle_interest(py)?;
+            finish_if_written(transport)
+        }
+        Err(failure) => broken(transport, &failure),
+    }
+}
+
+/// Ends the connection with what a write failed with.
+#[cold]
+fn broken(transport: &Bound<'_, WritePipeTransport>, failure: &std::io::Error) -> PyResult<()> {
+    let py = transport.py();
+    let failure = error::from_system(py, failure);
+    transport.get().state.with(py, |state| state.lost += 1);
+    let (native, protocol) = (transport.get().home.bind(py), transport.get().protocol(py));
+    let message = "Fatal write error on pipe transport";
+    report::fatal(native, transport.as_any(), protocol.as_ref(), &failure, message)?;
+    end(transport, failure.value(py).clone().into_any().unbind())
+}
+
+fn close(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
+    let py = transport.py();
+    if transport.get().state.with(py, |state| std::mem::replace(&mut state.closing, true)) {
+        return Ok(());
+    }
+    finish_if_written(transport)
+}
+
+/// Ends a closing transport that has nothing left to write.
+fn finish_if_written(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let done = transport.get().state.with(py, |state| state.closing && state.outgoing.is_empty());
+    if done { end(transport, py.None()) } else { Ok(()) }
+}
+
+/// Writes no more, and leaves `connection_lost(failure)` to the next turn. Does nothing the second time.
+///
+/// Raises `RuntimeError` on a closed loop.
+fn end(transport: &Bound<'_, WritePipeTransport>, failure: Py<PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    let again = transport.get().state.with(py, |state| {
+        state.closing = true;
+        state.outgoing.clear();
+        std::mem::replace(&mut state.ended, true)
+    });
+    if again {
+        return Ok(());
+    }
+    transport.get().settle_interest(py)?;
+    let owner = transport.clone().into_any().unbind();
+    transport.get().home.get().push(py, Item::Watch(owner, failure, lose))
+}
+
+/// Tells the protocol that the connection is lost, and closes the pipe whatever the protocol does.
+fn lose(owner: &Bound<'_, PyAny>, failure: &Bound<'_, PyAny>) -> PyResult<()> {
+    let transport = owner.cast::<WritePipeTransport>()?;
+    let py = owner.py();
+    let told = match transport.get().protocol(py) {
+        Some(protocol) => context::run(transport.get().context.bind(py), |py| {
+            protocol.call_method1(intern!(py, "connection_lost"), (failure,)).map(drop)
+        }),
+        None => Ok(()),
+    };
+    let closed = release(transport);
+    told.and(closed)
+}
+
+/// Closes the pipe and lets go of everything. Does nothing the second time.
+fn release(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let taken = transport.get().state.with(py, |state| {
+        (state.closing, state.ended) = (true, true);
+        state.outgoing.clear();
+        Some((state.pipe.take()?, state.protocol.take()))
+    });
+    let Some((file, protocol)) = taken else { return Ok(()) };
+    transport.get().home.get().unwatch_natively(py, transport.get().fd);
+    drop(protocol);
+    pipe::close(file.bind(py))
+}
+
+/// Tells the protocol to stop writing if too much waits.
+fn pause_if_full(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
+    let full =
+        transport.get().state.with(transport.py(), |state| state.marks.must_pause(state.outgoing.size()));
+    if full { tell_flow(transport, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
+}
+
+fn tell_flow(transport: &Bound<'_, WritePipeTransport>, method: &str, message: &str) -> PyResult<()> {
+    let py = transport.py();
+    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
+    match protocol.call_method0(method) {
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            let native = transport.get().home.bind(py);
+            report::problem(native, transport.as_any(), Some(&protocol), &failure, message)
+        }
+    }
+}
+
+static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Finalize for WritePipeTransport {
+    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.pipe.is_some())
+    }
+
+    fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let warned = report::unclosed(slf.as_any());
+        let released = release(slf);
+        warned.and(released)
+    }
+
+    fn original_dealloc() -> &'static AtomicPtr<()> {
+        &DEALLOC
+    }
+}
