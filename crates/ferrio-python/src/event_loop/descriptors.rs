@@ -5,14 +5,16 @@
 //! called at once.
 //!
 //! Handles are level-triggered: the callback comes again while its condition lasts. Operations want one event: so where
-//! nobody else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. A
-//! descriptor may be closed without a word, and its number used again: whatever the table believes to be registered is
-//! registered anew where the kernel knows better.
+//! nobody else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. Who reads
+//! from one socket again and again, though, finds it registered still: the kernel is told to stop only by an event that nobody
+//! waits for. A descriptor may be closed without a word, and its number used again: whatever the table believes to be
+//! registered is registered anew where the kernel knows better, unless the very socket object is known.
 
 use std::io;
 
 use ferrio_engine::reactor::{Event, Events, Interest, Reactor};
 use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Item, Loop};
@@ -47,6 +49,11 @@ struct Entry {
     reading: Waiting,
     writing: Waiting,
     native: Option<Native>,
+    /// A weak reference to the socket object that an operation was last parked for. An object keeps its descriptor until it is
+    /// closed, so while it comes again, the registration is its own.
+    known: Option<Py<PyWeakrefReference>>,
+    /// Its last read took all that was there, and no event has come since.
+    drained: bool,
 }
 
 /// What the kernel was told about a descriptor.
@@ -85,6 +92,8 @@ struct Fired {
     handles: [Option<Py<Handle>>; 2],
     first: Option<Py<Operation>>,
     others: Vec<Py<Operation>>,
+    /// One of them reads, and may soon do so again.
+    reads_again: bool,
 }
 
 impl Waiting {
@@ -97,6 +106,7 @@ impl Waiting {
         if let Some(registered) = &self.handle {
             fired.handles[side as usize] = Some(registered.handle.clone_ref(py));
         }
+        fired.reads_again |= side == Side::Reading && !self.parked.is_empty();
         if fired.first.is_none() && self.parked.len() == 1 {
             fired.first = self.parked.pop();
         } else {
@@ -133,7 +143,14 @@ impl Entry {
             (true, true) => Interest::BOTH,
         };
         let handles = self.reading.handle.is_some() || self.writing.handle.is_some();
-        Some(if handles { interest } else { interest.only_once() })
+        // Room to write lasts, so that waiting on would bring events that nobody wants.
+        let lasts = self.known.is_some() && interest == Interest::READABLE;
+        Some(if handles || lasts { interest } else { interest.only_once() })
+    }
+
+    /// Whether the socket behind the weak reference is the one that was parked for last. Two references to one object are one.
+    fn knows(&self, reference: Option<&Py<PyWeakrefReference>>) -> bool {
+        matches!((&self.known, reference), (Some(known), Some(reference)) if known.is(reference))
     }
 
     /// Tells the kernel what has changed.
@@ -177,10 +194,14 @@ impl Entry {
         // An error or a hang-up concerns both sides: whoever tries its call learns of it.
         let broken = event.error || event.hangup;
         if event.readable || broken {
+            self.drained = false;
             self.reading.fire(py, &mut fired, Side::Reading);
         }
         if event.writable || broken {
             self.writing.fire(py, &mut fired, Side::Writing);
+        }
+        if fired.reads_again && self.known.is_some() && self.wanted().is_none() {
+            return fired;
         }
         if self.settle(fd, reactor).is_err() {
             // Closed meanwhile: who still waits will see it.
@@ -218,6 +239,7 @@ impl Descriptors {
         self.entries.iter().flatten().try_for_each(|entry| {
             entry.reading.traverse(visit)?;
             entry.writing.traverse(visit)?;
+            visit.call(&entry.known)?;
             entry.native.as_ref().map_or(Ok(()), |native| visit.call(&native.owner))
         })
     }
@@ -266,19 +288,60 @@ impl Loop {
         self.descriptors.with(object.py(), |table| table.find(object, side))
     }
 
-    /// Leaves a native operation to be woken by the next event on `fd`; it then parks.
-    pub(crate) fn park(&self, fd: i32, side: Side, operation: &Bound<'_, Operation>) -> io::Result<()> {
+    /// Leaves a native operation on `socket`, whose descriptor is `fd`, to be woken by the next event there; it then parks.
+    pub(crate) fn park(
+        &self,
+        fd: i32,
+        side: Side,
+        operation: &Bound<'_, Operation>,
+        socket: &Bound<'_, PyAny>,
+    ) -> io::Result<()> {
         let (waiter, py) = (operation.clone().unbind(), operation.py());
-        let (outcome, refused) = self.descriptors.with(py, |table| {
+        let reference = PyWeakrefReference::new(socket).ok().map(Bound::unbind);
+        let (outcome, dropped) = self.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             entry.side(side).parked.push(waiter);
-            match entry.tell(fd, &self.reactor) {
-                Ok(()) => (Ok(()), None),
-                Err(failure) => (Err(failure), entry.side(side).parked.pop()),
+            let same = entry.knows(reference.as_ref());
+            let replaced = if same { reference } else { std::mem::replace(&mut entry.known, reference) };
+            match if same { entry.settle(fd, &self.reactor) } else { entry.tell(fd, &self.reactor) } {
+                Ok(()) => (Ok(()), (replaced, None)),
+                Err(failure) => (Err(failure), (replaced, entry.side(side).parked.pop())),
             }
         });
-        drop(refused);
+        drop(dropped);
         outcome
+    }
+
+    /// Notes that a read from `socket` took all that was there.
+    pub(crate) fn drained(&self, fd: i32, socket: &Bound<'_, PyAny>) {
+        let Ok(reference) = PyWeakrefReference::new(socket) else { return };
+        let reference = reference.unbind();
+        self.descriptors.with(socket.py(), |table| {
+            if let Some(entry) = table.known(fd).filter(|entry| entry.knows(Some(&reference))) {
+                entry.drained = true;
+            }
+        });
+        reference.drop_ref(socket.py());
+    }
+
+    /// Whether nothing can have come for `socket` since a read took all: the kernel watches, and has told of nothing.
+    pub(crate) fn is_drained(&self, fd: i32, socket: &Bound<'_, PyAny>) -> bool {
+        let py = socket.py();
+        let told = self.descriptors.with(py, |table| {
+            table
+                .known(fd)
+                .is_some_and(|entry| entry.drained && entry.kernel == Kernel::Armed(Interest::READABLE))
+        });
+        if !told {
+            return false;
+        }
+        let Ok(reference) = PyWeakrefReference::new(socket) else { return false };
+        let reference = reference.unbind();
+        let same = self
+            .descriptors
+            .with(py, |table| table.known(fd).is_some_and(|entry| entry.knows(Some(&reference))));
+        reference.drop_ref(py);
+        same
     }
 
     /// Takes back an operation that was left on `fd`, if it is there still.
