@@ -1,13 +1,14 @@
-"""Which tests run within one process: no descriptor, socket, stream, signal or child of the program's own.
+"""Which tests are of what ferrio has: everything but children of the program's own, and other systems' loops.
 
-`run.py --scope in-process` chooses these. A list of modules, less what is named here; it decides nothing about what a
+`run.py --scope no-children` chooses these. A list of modules, less what is named here; it decides nothing about what a
 test says (classify.py) or whether it may fail (expectations.py).
 """
 
 import re
 
-IN_PROCESS_MODULES = (
+MODULES_IN_SCOPE = (
     "test_base_events",
+    "test_buffered_proto",
     "test_context",
     "test_eager_task_factory",
     "test_events",
@@ -15,24 +16,34 @@ IN_PROCESS_MODULES = (
     "test_futures2",
     "test_locks",
     "test_pep492",
+    "test_protocols",
     "test_queues",
     "test_runners",
+    "test_sendfile",
+    "test_server",
+    "test_sock_lowlevel",
+    "test_ssl",
+    "test_sslproto",
+    "test_staggered",
+    "test_streams",
     "test_taskgroups",
     "test_tasks",
     "test_threads",
     "test_timeouts",
+    "test_transports",
+    "test_unix_events",
     "test_waitfor",
 )
 
+# Children, and how their ends are noticed.
 _OUTSIDE = re.compile(
-    r"test_events\.EPollEventLoopTests\.test_("
-    r"add_fds|add_signal|bidirectional|connect_|create_|datagram|read_|reader|remove_fds|server|signal|ssl|subprocess|"
-    r"unclosed_pipe|write_|writer).*"
-    r"|test_events\.TestServer\..*"
-    r"|test_pep492\.StreamReaderTests\..*"
+    r"test_events\.\w+\.test_subprocess.*"
+    r"|test_unix_events\.(\w*ChildWatcher\w*|\w*Subprocess\w*)\..*"
+    r"|test_unix_events\.TestFork\.test_fork_asyncio_subprocess"
+    r"|test_streams\.StreamTests\.test_read_all_from_pipe_reader"
 )
 
 
-def is_in_process(test: str) -> bool:
-    """Whether the test "test_module.Class.test_name" runs within one process."""
-    return test.partition(".")[0] in IN_PROCESS_MODULES and not _OUTSIDE.fullmatch(test)
+def is_in_scope(test: str) -> bool:
+    """Whether the test "test_module.Class.test_name" is of what ferrio has."""
+    return test.partition(".")[0] in MODULES_IN_SCOPE and not _OUTSIDE.fullmatch(test)
