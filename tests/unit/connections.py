@@ -1,0 +1,94 @@
+"""What the tests of connections and servers share: protocols that note what happens, addresses, open sockets."""
+
+import asyncio
+import contextlib
+import os
+import socket
+
+
+class Noting(asyncio.Protocol):
+    """Notes what it is told; each of its futures is done when the thing has happened."""
+
+    def __init__(self):
+        loop = asyncio.get_running_loop()
+        self.made, self.lost, self.ended = loop.create_future(), loop.create_future(), loop.create_future()
+        self.transport = None
+        self.received = bytearray()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.made.set_result(transport)
+
+    def data_received(self, data):
+        self.received += data
+
+    def eof_received(self):
+        self.ended.set_result(bytes(self.received))
+
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+
+class Echo(asyncio.Protocol):
+    """Sends back what it gets."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+async def echoed(transport, protocol, data=b"some words"):
+    """What a peer sends back of `data` up to the end of the connection; the peer closes when it has seen ours."""
+    transport.write(data)
+    transport.write_eof()
+    return await protocol.ended
+
+
+def open_sockets():
+    """The sockets of this process that are open, as the system names them."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            found.add(os.readlink(f"/proc/self/fd/{name}"))
+    return {name for name in found if name.startswith("socket:")}
+
+
+@contextlib.contextmanager
+def listening(family=socket.AF_INET, host="127.0.0.1", backlog=100):
+    """A socket that listens and accepts nothing."""
+    with socket.socket(family) as listener:
+        listener.bind((host, 0))
+        listener.listen(backlog)
+        yield listener
+
+
+@contextlib.contextmanager
+def deaf():
+    """The address of a socket whose queue is full: a connection attempt waits for ever."""
+    with listening(backlog=0) as listener, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+def refusing_address(family=socket.AF_INET, host="127.0.0.1"):
+    """An address at which nobody listens."""
+    with socket.socket(family) as sock:
+        sock.bind((host, 0))
+        return sock.getsockname()
+
+
+def infos_of(*addresses):
+    """A stand-in for a loop's `getaddrinfo` that finds these addresses."""
+
+    async def getaddrinfo(host, port, **_):
+        return [
+            (socket.AF_INET if len(address) == 2 else socket.AF_INET6, socket.SOCK_STREAM, 6, "", address)
+            for address in addresses
+        ]
+
+    return getaddrinfo
