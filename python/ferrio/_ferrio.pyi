@@ -6,6 +6,7 @@
 
 import asyncio
 import concurrent.futures
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
 from types import CodeType, FrameType, GenericAlias, TracebackType
@@ -474,6 +475,19 @@ class WritePipeTransport(asyncio.WriteTransport):
 # ---- streams
 
 class StreamReader(asyncio.StreamReader): ...
+class FlowControlMixin(asyncio.streams.FlowControlMixin): ...
+class StreamReaderProtocol(FlowControlMixin, asyncio.StreamReaderProtocol): ...
+
+class StreamWriter(asyncio.StreamWriter):
+    def start_tls(
+        self,
+        /,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
 
 # ---- what the package and other loops' tasks call
 

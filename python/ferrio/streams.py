@@ -1,5 +1,114 @@
-"""Streams, under asyncio's module name (`asyncio.streams`)."""
+"""Streams, under asyncio's module name (`asyncio.streams`): the classes, and the functions that make connections.
 
-from ferrio._ferrio import StreamReader
+The functions run once a connection or a server; what runs per read and write is native.
+"""
 
-__all__ = ("StreamReader",)
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ferrio import events
+from ferrio._ferrio import FlowControlMixin as FlowControlMixin  # for the protocols of child processes
+from ferrio._ferrio import StreamReader, StreamReaderProtocol, StreamWriter
+
+__all__ = (
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
+    "open_connection",
+    "open_unix_connection",
+    "start_server",
+    "start_unix_server",
+)
+
+_DEFAULT_LIMIT = 2**16
+
+
+async def open_connection(
+    host: Any = None, port: Any = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
+) -> tuple[StreamReader, StreamWriter]:
+    """Connect to `host` and `port`; return the pair of reader and writer.
+
+    `limit` is the reader's, in bytes; further keywords are those of `loop.create_connection()`. Raises `OSError` if
+    there is no connection to be had.
+    """
+    loop = events.get_running_loop()
+    reader, protocol = _make_pair(limit, None, loop)
+    transport, _ = await loop.create_connection(lambda: protocol, host, port, **kwds)
+    return reader, StreamWriter(transport, protocol, reader, loop)
+
+
+async def start_server(
+    client_connected_cb: Callable[[StreamReader, StreamWriter], Any],
+    host: Any = None,
+    port: Any = None,
+    *,
+    limit: int = _DEFAULT_LIMIT,
+    **kwds: Any,
+) -> Any:
+    """Listen on `host` and `port`, and call `client_connected_cb(reader, writer)` for each connection; return the
+    `Server`.
+
+    A coroutine function runs as a task. `limit` is the readers', in bytes; further keywords are those of
+    `loop.create_server()`. Raises `OSError` if the address can't be used.
+    """
+    loop = events.get_running_loop()
+
+    def factory() -> StreamReaderProtocol:
+        return _make_pair(limit, client_connected_cb, loop)[1]
+
+    return await loop.create_server(factory, host, port, **kwds)
+
+
+async def open_unix_connection(
+    path: Any = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
+) -> tuple[StreamReader, StreamWriter]:
+    """Connect to the Unix socket `path`; return the pair of reader and writer.
+
+    `limit` is the reader's, in bytes; further keywords are those of `loop.create_unix_connection()`. Raises `OSError`
+    if there is no connection to be had.
+    """
+    loop = events.get_running_loop()
+    reader, protocol = _make_pair(limit, None, loop)
+    transport, _ = await loop.create_unix_connection(lambda: protocol, path, **kwds)
+    return reader, StreamWriter(transport, protocol, reader, loop)
+
+
+async def start_unix_server(
+    client_connected_cb: Callable[[StreamReader, StreamWriter], Any],
+    path: Any = None,
+    *,
+    limit: int = _DEFAULT_LIMIT,
+    **kwds: Any,
+) -> Any:
+    """Listen on the Unix socket `path`, and call `client_connected_cb(reader, writer)` for each connection; return the
+    `Server`.
+
+    A coroutine function runs as a task. `limit` is the readers', in bytes; further keywords are those of
+    `loop.create_unix_server()`. Raises `OSError` if the path can't be used.
+    """
+    loop = events.get_running_loop()
+
+    def factory() -> StreamReaderProtocol:
+        return _make_pair(limit, client_connected_cb, loop)[1]
+
+    return await loop.create_unix_server(factory, path, **kwds)
+
+
+def _make_pair(limit: int, client_connected_cb: Any, loop: Any) -> tuple[StreamReader, StreamReaderProtocol]:
+    """Return a reader and its protocol."""
+    reader = StreamReader(limit=limit, loop=loop)
+    return reader, StreamReaderProtocol(reader, client_connected_cb, loop=loop)
+
+
+async def _start_tls(writer: Any, sslcontext: Any, options: dict[str, Any]) -> None:
+    """Put TLS over the connection of `writer`; the body of `StreamWriter.start_tls()`."""
+    protocol = writer._protocol
+    server_side = protocol._client_connected_cb is not None
+    await writer.drain()
+    transport = await writer._loop.start_tls(
+        writer._transport, protocol, sslcontext, server_side=server_side, **options
+    )
+    writer._transport = transport
+    protocol._replace_transport(transport)

@@ -5,6 +5,7 @@ loop is alive while the collector runs, unless it is itself part of the cycle: a
 collector does.
 """
 
+import asyncio
 import os
 import socket
 import weakref
@@ -296,6 +297,29 @@ def waiting_read(loop, witness):
     witness.held.append(reader)
 
 
+def connected_stream(loop, witness):
+    class Closed(asyncio.Transport):
+        def is_closing(self):
+            return True
+
+    transport = Closed()
+    reader = ferrio.StreamReader(loop=loop)
+    protocol = ferrio.StreamReaderProtocol(reader, lambda reader, writer: witness.held.append(writer), loop=loop)
+    transport.everything = [witness, reader, protocol]
+    protocol.connection_made(transport)
+    protocol.witness = witness
+    protocol._closed.add_done_callback(witness)
+    witness.held.append(transport)
+
+
+def waiting_drain(loop, witness):
+    protocol = ferrio.StreamReaderProtocol(None, loop=loop)
+    protocol.pause_writing()
+    protocol._drain_helper().send(None)  # parks in the protocol
+    protocol.witness = witness
+    witness.held.append(protocol)
+
+
 def runner(loop, witness):
     made = ferrio.Runner(loop_factory=lambda: (witness, ferrio.new_event_loop())[1])
     made.get_loop()
@@ -345,6 +369,8 @@ CYCLES = [
     unstarted_operation,
     stream_reader,
     waiting_read,
+    connected_stream,
+    waiting_drain,
     runner,
     server_protocol_factory,
     server_waiter,

@@ -32,6 +32,11 @@ PYTHON_CLASSES = {
     "staggered._Race": "a few tasks a race",
 }
 PYTHON_COROUTINES = {
+    "streams._start_tls": "once a connection",
+    "streams.open_connection": "once a connection",
+    "streams.open_unix_connection": "once a connection",
+    "streams.start_server": "once a server",
+    "streams.start_unix_server": "once a server",
     "_connect._on_socket": "once a connection that the program asks for",
     "_connect._connect_to_any": "once a connection that the program asks for",
     "_connect._connect_to": "once a connection that the program asks for",

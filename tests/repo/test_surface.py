@@ -26,7 +26,8 @@ IN_PROCESS = {
     "protocols": "BaseProtocol Protocol DatagramProtocol SubprocessProtocol BufferedProtocol",
     "queues": "Queue PriorityQueue LifoQueue QueueFull QueueEmpty QueueShutDown",
     "runners": "Runner run",
-    "streams": "StreamReader",
+    "streams": """StreamReader StreamReaderProtocol StreamWriter open_connection start_server open_unix_connection
+        start_unix_server""",
     "taskgroups": "TaskGroup",
     "tasks": """Task create_task FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED wait wait_for as_completed sleep gather
         shield ensure_future run_coroutine_threadsafe current_task all_tasks create_eager_task_factory
@@ -39,14 +40,8 @@ IN_PROCESS = {
 
 # Come with sockets, streams and children.
 NETWORK_AND_CHILDREN = {
-    "StreamReaderProtocol",
-    "StreamWriter",
     "create_subprocess_exec",
     "create_subprocess_shell",
-    "open_connection",
-    "open_unix_connection",
-    "start_server",
-    "start_unix_server",
 }
 
 # Offered, but given only when asked for: the standard library warns about them on the newest Pythons.

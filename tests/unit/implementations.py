@@ -33,6 +33,11 @@ class Turns:
         return self.count
 
 
+def in_the_second_turn(loop, callback, *arguments):
+    """Calls back after what is started right afterwards had a turn to begin to wait."""
+    loop.call_soon(loop.call_soon, callback, *arguments)
+
+
 async def value_of(aio, value, turns=0):
     """Returns `value` after so many bare yields."""
     for _ in range(turns):

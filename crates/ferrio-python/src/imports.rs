@@ -34,6 +34,11 @@ pub(crate) static BROKEN_BARRIER_ERROR: Import = Import::new("asyncio.exceptions
 pub(crate) static INCOMPLETE_READ_ERROR: Import = Import::new("asyncio.exceptions", "IncompleteReadError");
 pub(crate) static LIMIT_OVERRUN_ERROR: Import = Import::new("asyncio.exceptions", "LimitOverrunError");
 pub(crate) static STANDARD_STREAM_READER: Import = Import::new("asyncio.streams", "StreamReader");
+pub(crate) static STANDARD_FLOW_CONTROL: Import = Import::new("asyncio.streams", "FlowControlMixin");
+pub(crate) static STANDARD_STREAM_PROTOCOL: Import = Import::new("asyncio.streams", "StreamReaderProtocol");
+pub(crate) static STANDARD_STREAM_WRITER: Import = Import::new("asyncio.streams", "StreamWriter");
+/// The `async def` function behind `StreamWriter.start_tls()`.
+pub(crate) static START_TLS_OF_STREAM: Import = Import::new("ferrio.streams", "_start_tls");
 pub(crate) static QUEUE_EMPTY: Import = Import::new("asyncio.queues", "QueueEmpty");
 pub(crate) static QUEUE_FULL: Import = Import::new("asyncio.queues", "QueueFull");
 /// The standard library's from 3.13 on; the package has one for the Pythons before.
@@ -149,7 +154,10 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &STANDARD_CURRENT_TASK,
         &STANDARD_ALL_TASKS,
         &IS_COROUTINE,
+        &STANDARD_FLOW_CONTROL,
+        &STANDARD_STREAM_PROTOCOL,
         &STANDARD_STREAM_READER,
+        &STANDARD_STREAM_WRITER,
         // Needed for reports while the interpreter ends, when no import works any more.
         &LOGGER,
         &FORMAT_LIST,

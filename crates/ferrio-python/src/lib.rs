@@ -66,7 +66,9 @@ mod _ferrio {
     #[pymodule_export]
     use crate::server::Server;
     #[pymodule_export]
-    use crate::streams::reader::StreamReader;
+    use crate::streams::{
+        flow::FlowControlMixin, protocol::StreamReaderProtocol, reader::StreamReader, writer::StreamWriter,
+    };
     #[pymodule_export]
     use crate::task::{
         Task,
@@ -110,6 +112,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::transport::datagram::DatagramTransport>(py);
         crate::ffi::finalize::install::<crate::transport::read_pipe::ReadPipeTransport>(py);
         crate::ffi::finalize::install::<crate::transport::write_pipe::WritePipeTransport>(py);
+        crate::ffi::finalize::install::<crate::streams::writer::StreamWriter>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
         crate::ffi::slots::install::<crate::future::Future>(py);
@@ -119,6 +122,7 @@ mod _ferrio {
         crate::ffi::fastcall::install::<crate::event_loop::call::CallLater>(py)?;
         crate::ffi::fastcall::install::<crate::event_loop::call::CallAt>(py)?;
         crate::ffi::fastcall::install::<crate::transport::write::Write>(py)?;
+        crate::ffi::fastcall::install::<crate::streams::writer::Write>(py)?;
         crate::ffi::recycle::install::<crate::future::Future>(py);
         crate::ffi::recycle::install::<crate::future::FutureIter>(py);
         crate::ffi::recycle::install::<crate::handle::Handle>(py);

@@ -12,7 +12,7 @@ use super::sleep::Sleep;
 use crate::executor::to_thread::ToThread;
 use crate::locks::{event, lock, semaphore};
 use crate::queues::wait as queue;
-use crate::streams::read as stream;
+use crate::streams::{drain, read};
 use crate::wait_for::WaitFor;
 
 /// Why an operation is resumed.
@@ -65,7 +65,8 @@ pub(crate) enum Kind {
     QueuePut(queue::Put),
     QueueJoin(queue::Join),
     ToThread(ToThread),
-    StreamRead(stream::Read),
+    StreamRead(read::Read),
+    StreamDrain(drain::Drain),
     Boxed(Box<dyn Run + Send>),
 }
 
@@ -83,6 +84,7 @@ impl Kind {
             Self::QueueJoin(join) => join,
             Self::ToThread(to_thread) => to_thread,
             Self::StreamRead(read) => read,
+            Self::StreamDrain(drain) => drain,
             Self::Boxed(boxed) => boxed.as_mut(),
         }
     }
@@ -99,6 +101,7 @@ impl Kind {
             Self::QueueJoin(join) => join,
             Self::ToThread(to_thread) => to_thread,
             Self::StreamRead(read) => read,
+            Self::StreamDrain(drain) => drain,
             Self::Boxed(boxed) => boxed.as_ref(),
         }
     }

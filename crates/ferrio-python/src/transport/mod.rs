@@ -42,3 +42,15 @@ pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Py
     }
     transport.call_method1(intern!(transport.py(), "write"), (data,)).map(drop)
 }
+
+/// `transport.is_closing()` of any transport; of one of ours without a Python call.
+#[inline]
+pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if interpreter::is_exactly::<SocketTransport>(transport) {
+        let socket = transport.cast::<SocketTransport>()?;
+        if !socket.get().is_altered() {
+            return Ok(socket.get().is_closing(transport.py()));
+        }
+    }
+    transport.call_method0(intern!(transport.py(), "is_closing"))?.is_truthy()
+}

@@ -23,7 +23,7 @@ pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
 type Takes = fn(&Bound<'_, PyAny>) -> Option<Take>;
 
 /// One for each of our own protocols.
-const NATIVE: [Takes; 0] = [];
+const NATIVE: [Takes; 1] = [crate::streams::protocol::takes];
 
 /// A protocol, by how it gets its bytes.
 #[derive(Default)]

@@ -172,7 +172,7 @@ impl SocketTransport {
     }
 
     /// Return whether the transport is closing or closed.
-    fn is_closing(&self, py: Python<'_>) -> bool {
+    pub(super) fn is_closing(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.closing)
     }
 
