@@ -515,6 +515,27 @@ def test_writes_of_one_turn_leave_together():
     loop.close()
 
 
+def test_much_leaves_before_the_turn_ends(connect, run):
+    pairs = [connect() for _ in range(4)]
+    arrived = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for transport, _protocol, _peer in pairs:
+            loop.call_soon(transport.write, bytes(30_000))
+        done = loop.create_future()
+        loop.call_soon(look, done)
+        await done
+
+    def look(done):
+        pairs[0][2].setblocking(False)
+        arrived.append(len(pairs[0][2].recv(65536)))
+        done.set_result(None)
+
+    run(main())
+    assert arrived == [30_000]
+
+
 def test_protocol_runs_in_the_context_of_its_making(connect, run, loop):
     import contextvars
 

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::flush::flush_if_much;
 use super::{Item, Loop};
 use crate::handle::Handle;
 use crate::operation::{self, Operation};
@@ -450,7 +451,7 @@ fn act(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
             current::retire(native)?;
             let outcome = call(native, owner.bind(py), event);
             owner.drop_ref(py);
-            outcome
+            outcome.and_then(|()| flush_if_much(native))
         }
         Some(Target::Waiting(fired)) => release(native, fd, fired),
         None => Ok(()),

@@ -12,10 +12,16 @@ use crate::task::current;
 /// Sends what an object has gathered.
 pub(crate) type FlushCall = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<()>;
 
+/// So many bytes gathered are sent before the next callback runs: more would have left the processor's caches by the end
+/// of the turn, and come back dearly.
+const ENOUGH: usize = 64 * 1024;
+
 /// Who wants to be called at the end of the turn, in the order in which they asked.
 #[derive(Default)]
 pub(super) struct Flushes {
     waiting: Vec<(Py<PyAny>, FlushCall)>,
+    /// How many bytes they have, as far as they said.
+    bytes: usize,
 }
 
 impl Flushes {
@@ -29,13 +35,26 @@ impl Loop {
     /// running loop: then whoever writes sends at once.
     #[inline]
     #[must_use]
-    pub(crate) fn flush_later(&self, owner: &Bound<'_, PyAny>, call: FlushCall) -> bool {
+    pub(crate) fn flush_later(&self, owner: &Bound<'_, PyAny>, call: FlushCall, bytes: usize) -> bool {
         if !self.runs_here() {
             return false;
         }
         let waiting = owner.clone().unbind();
-        self.flushes.with(owner.py(), |flushes| flushes.waiting.push((waiting, call)));
+        self.flushes.with(owner.py(), |flushes| {
+            flushes.waiting.push((waiting, call));
+            flushes.bytes += bytes;
+        });
         true
+    }
+}
+
+/// Calls everybody who waits if they have gathered much: for between two callbacks.
+#[inline]
+pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
+    if native.get().flushes.with(native.py(), |flushes| flushes.bytes < ENOUGH) {
+        Ok(())
+    } else {
+        flush(native)
     }
 }
 
@@ -45,7 +64,10 @@ pub(super) fn flush(native: &Bound<'_, Loop>) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     let mut outcome = Ok(());
     loop {
-        let mut waiting = state.flushes.with(py, |flushes| std::mem::take(&mut flushes.waiting));
+        let mut waiting = state.flushes.with(py, |flushes| {
+            flushes.bytes = 0;
+            std::mem::take(&mut flushes.waiting)
+        });
         if waiting.is_empty() {
             return outcome;
         }

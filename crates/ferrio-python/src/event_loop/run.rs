@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::flush::flush;
+use super::flush::{flush, flush_if_much};
 use super::{Loop, debug, descriptors, executor, running, set_running, signals};
 use crate::ffi::interpreter;
 use crate::future::{self, Future, watch};
@@ -163,6 +163,7 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
             for _ in 0..batch {
                 let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
                 item.run(native)?;
+                flush_if_much(native)?;
             }
         }
         if state.stopping.load(Ordering::Relaxed) {

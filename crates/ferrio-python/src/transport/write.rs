@@ -20,9 +20,9 @@ use crate::future::watch;
 
 /// What became of a piece.
 enum Pushed {
-    /// It waits for the end of the turn, which `flush` must be told of if the flag is set.
+    /// It waits for the end of the turn; the loop must be told so, with how many bytes, unless it knows.
     Waiting {
-        tell: bool,
+        tell: Option<usize>,
     },
     /// It is more than should wait.
     Much,
@@ -94,7 +94,7 @@ fn push(
             return Pushed::Refused(occupied);
         }
         if pieces.len() == 0 {
-            return Pushed::Waiting { tell: false };
+            return Pushed::Waiting { tell: None };
         }
         if state.lost > 0 {
             state.lost = state.lost.saturating_add(1);
@@ -108,15 +108,16 @@ fn push(
         } else if state.outgoing.size() > state.marks.high() {
             Pushed::Much
         } else {
-            Pushed::Waiting { tell: !std::mem::replace(&mut state.queued, true) }
+            let known = std::mem::replace(&mut state.queued, true);
+            Pushed::Waiting { tell: (!known).then(|| state.outgoing.size()) }
         }
     });
     drop(pieces);
     match pushed {
-        Pushed::Waiting { tell: false } => Ok(()),
-        Pushed::Waiting { tell: true } => {
+        Pushed::Waiting { tell: None } => Ok(()),
+        Pushed::Waiting { tell: Some(bytes) } => {
             let native = transport.get().home.bind(py);
-            if native.get().flush_later(transport.as_any(), flush) {
+            if native.get().flush_later(transport.as_any(), flush, bytes) {
                 return Ok(());
             }
             transport.get().state.with(py, |state| state.queued = false);
