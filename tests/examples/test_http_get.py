@@ -1,0 +1,15 @@
+"""http_get.py: head and body of each page, the one that isn't there included."""
+
+OUTPUT = """\
+/: HTTP/1.1 200 OK, 9 bytes of text/plain
+  ['Welcome!']
+/poem: HTTP/1.1 200 OK, 33 bytes of text/plain
+  ['Roses are red,', 'violets are blue.']
+/lost: HTTP/1.1 404 Not Found, 23 bytes of text/plain
+  ['There is no such page.']
+7 lines in all
+"""
+
+
+def test_output(run_example):
+    assert run_example("http_get.py") == OUTPUT
