@@ -5,10 +5,11 @@ from asyncio.events import AbstractEventLoop
 from ferrio._connect import Connecting
 from ferrio._datagram import Datagrams
 from ferrio._ferrio import Loop
+from ferrio._sendfile import Sending
 from ferrio._serve import Serving
 
 
-class EventLoop(Connecting, Serving, Datagrams, Loop, AbstractEventLoop):  # type: ignore[misc]  # newer arguments
+class EventLoop(Connecting, Serving, Datagrams, Sending, Loop, AbstractEventLoop):  # type: ignore[misc]  # newer arguments
     """ferrio's event loop.
 
     With `virtual_time=True` its clock jumps to the next deadline whenever nothing else is to be done: for tests.

@@ -30,6 +30,8 @@ PYTHON_CLASSES = {
     "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
     "runners.Runner": "once a program",
     "staggered._Race": "a few tasks a race",
+    "_sendfile.Sending": "a method of the loop that runs once a file",
+    "_sendfile._Turnstile": "a file that is sent in pieces",
 }
 PYTHON_COROUTINES = {
     "streams._start_tls": "once a connection",
@@ -59,6 +61,10 @@ PYTHON_COROUTINES = {
     "base_events.start_serving": "once a server",
     "base_events.serve_forever": "once a server",
     "base_events.wait_closed": "once a server",
+    "_sendfile._sendfile_native": "once a file",
+    "_sendfile._send_pieces": "once a file that the system can't send; a thread reads each piece of it",
+    "_sendfile.passage": "once a piece of such a file",
+    "_sendfile.sendfile": "once a file",
     "_standard.await_it": "the coroutine that CPython's ensure_future makes of an awaitable",
     "_standard.close_asyncgens": "once a loop, at its end",
     "cli.repl._finish": "once a line of the prompt",

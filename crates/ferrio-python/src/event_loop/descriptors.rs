@@ -408,6 +408,18 @@ impl Loop {
         drop(old);
     }
 
+    /// Wakes the operations that wait for `fd`, which is about to be closed: their next attempt tells them.
+    pub(crate) fn wake_parked(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
+        let parked = self.descriptors.with(py, |table| {
+            let entry = table.known(fd)?;
+            let mut parked = std::mem::take(&mut entry.reading.parked);
+            parked.append(&mut entry.writing.parked);
+            let _ = entry.settle(fd, &self.reactor);
+            Some(parked)
+        });
+        parked.into_iter().flatten().try_for_each(|operation| operation::wake(operation.bind(py)).map(drop))
+    }
+
     /// The owner of a natively watched descriptor.
     pub(super) fn native_owner<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
         self.descriptors

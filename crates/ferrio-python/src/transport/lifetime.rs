@@ -129,7 +129,8 @@ pub(super) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     });
     let Some((socket, receiver, server, waiter)) = taken else { return Ok(()) };
     transport.get().home.get().unwatch_natively(py, transport.get().fd);
-    let mut outcome = socket.bind(py).call_method0(intern!(py, "close")).map(drop);
+    let woken = transport.get().home.get().wake_parked(py, transport.get().fd);
+    let mut outcome = woken.and(socket.bind(py).call_method0(intern!(py, "close")).map(drop));
     drop(receiver);
     if let Some(server) = server {
         outcome = outcome.and(server.bind(py).call_method1(intern!(py, "_detach"), (transport,)).map(drop));

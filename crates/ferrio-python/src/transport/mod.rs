@@ -1,7 +1,7 @@
 //! Transports: what stands between a protocol and a descriptor.
 //!
 //! `socket.rs` is the class for stream sockets (TCP, Unix); `state.rs` has its state and the transitions, `read.rs` and
-//! `write.rs` what an event does, `lifetime.rs` beginning and end. `outgoing.rs` holds bytes that wait to be sent,
+//! `write.rs` what an event does, `lifetime.rs` beginning and end, `lend.rs` what `sendfile` needs. `outgoing.rs` holds bytes that wait to be sent,
 //! `receiver.rs` knows how bytes reach a protocol, `report.rs` tells of failures.
 //!
 //! `read_pipe.rs` and `write_pipe.rs` are the classes for the two ends of a pipe, `pipe.rs` what they share.
@@ -13,6 +13,7 @@
 pub(crate) mod address;
 pub(crate) mod datagram;
 mod datagram_io;
+mod lend;
 mod lifetime;
 mod outgoing;
 mod pipe;

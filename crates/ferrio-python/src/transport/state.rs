@@ -93,6 +93,11 @@ impl State {
         Some(wanted)
     }
 
+    /// The loop watches for nothing any more.
+    pub(super) fn forget_interest(&mut self) {
+        self.interest = None;
+    }
+
     /// Begins to close; whether `connection_lost` is to be scheduled now.
     #[must_use]
     pub(super) fn close(&mut self) -> bool {
