@@ -15,6 +15,7 @@ from ferrio import (
     protocols,
     queues,
     runners,
+    sslproto,
     streams,
     taskgroups,
     tasks,

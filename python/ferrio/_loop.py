@@ -7,9 +7,12 @@ from ferrio._datagram import Datagrams
 from ferrio._ferrio import Loop
 from ferrio._sendfile import Sending
 from ferrio._serve import Serving
+from ferrio._tls import Upgrading
 
 
-class EventLoop(Connecting, Serving, Datagrams, Sending, Loop, AbstractEventLoop):  # type: ignore[misc]  # newer arguments
+class EventLoop(  # type: ignore[misc]  # newer arguments
+    Connecting, Serving, Datagrams, Upgrading, Sending, Loop, AbstractEventLoop
+):
     """ferrio's event loop.
 
     With `virtual_time=True` its clock jumps to the next deadline whenever nothing else is to be done: for tests.

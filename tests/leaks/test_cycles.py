@@ -8,6 +8,7 @@ collector does.
 import asyncio
 import os
 import socket
+import ssl
 import weakref
 
 import pytest
@@ -331,6 +332,18 @@ def server_protocol_factory(loop, witness):
     witness.held.append(ferrio.Server(loop, [], witness, None, 100, None))
 
 
+def tls_protocol(loop, witness):
+    protocol = ferrio.sslproto.SSLProtocol(loop, ferrio.Protocol(), ssl.create_default_context(), witness)
+    protocol._app_transport.abort()  # or it complains that it is open
+    witness.held.append(protocol)
+
+
+def tls_transport(loop, witness):
+    transport = ferrio.sslproto.SSLProtocol(loop, witness, ssl.create_default_context(), None)._app_transport
+    transport.abort()
+    witness.held.append(transport)
+
+
 def server_waiter(loop, witness):
     server = ferrio.Server(loop, [], Witness, None, 100, None)
     witness.held.append(server)
@@ -374,6 +387,8 @@ CYCLES = [
     runner,
     server_protocol_factory,
     server_waiter,
+    tls_protocol,
+    tls_transport,
 ]
 
 

@@ -67,6 +67,7 @@ pub mod ready;
 mod sync;
 mod sys;
 pub mod timer;
+pub mod tls_record;
 pub mod turn;
 
 pub use buffer::ByteBuffer;

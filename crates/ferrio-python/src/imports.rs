@@ -96,6 +96,17 @@ pub(crate) static STANDARD_DATAGRAM_TRANSPORT: Import =
 pub(crate) static STANDARD_READ_TRANSPORT: Import = Import::new("asyncio.transports", "ReadTransport");
 pub(crate) static STANDARD_WRITE_TRANSPORT: Import = Import::new("asyncio.transports", "WriteTransport");
 pub(crate) static STANDARD_TRANSPORT: Import = Import::new("asyncio.transports", "Transport");
+pub(crate) static STANDARD_SSL_TRANSPORT: Import = Import::new("asyncio.sslproto", "_SSLProtocolTransport");
+pub(crate) static STANDARD_SSL_PROTOCOL: Import = Import::new("asyncio.sslproto", "SSLProtocol");
+pub(crate) static CREATE_DEFAULT_CONTEXT: Import = Import::new("ssl", "create_default_context");
+pub(crate) static SSL_OBJECT: Import = Import::new("ssl", "SSLObject");
+/// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.
+pub(crate) static SSL_SOCKET_TYPE: Import = Import::new("_ssl", "_SSLSocket");
+pub(crate) static MEMORY_BIO: Import = Import::new("ssl", "MemoryBIO");
+pub(crate) static SSL_WANT_READ: Import = Import::new("ssl", "SSLWantReadError");
+pub(crate) static SSL_SYSCALL_ERROR: Import = Import::new("ssl", "SSLSyscallError");
+pub(crate) static SSL_CERTIFICATE_ERROR: Import = Import::new("ssl", "CertificateError");
+pub(crate) static BYTES: Import = Import::new("builtins", "bytes");
 pub(crate) static BUFFERED_PROTOCOL: Import = Import::new("asyncio.protocols", "BufferedProtocol");
 pub(crate) static SET_NODELAY: Import = Import::new("asyncio.base_events", "_set_nodelay");
 pub(crate) static SENDFILE_MODE: Import = Import::new("asyncio.constants", "_SendfileMode");

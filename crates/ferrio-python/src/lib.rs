@@ -18,6 +18,7 @@ mod streams;
 mod task;
 mod taskgroup;
 mod timeout;
+mod tls;
 mod transport;
 mod wait_for;
 
@@ -90,6 +91,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::timeout::{Timeout, timeout, timeout_at};
     #[pymodule_export]
+    use crate::tls::{protocol::SSLProtocol, transport::SSLTransport};
+    #[pymodule_export]
     use crate::transport::{
         datagram::DatagramTransport, read_pipe::ReadPipeTransport, socket::SocketTransport,
         write_pipe::WritePipeTransport,
@@ -113,6 +116,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::transport::read_pipe::ReadPipeTransport>(py);
         crate::ffi::finalize::install::<crate::transport::write_pipe::WritePipeTransport>(py);
         crate::ffi::finalize::install::<crate::streams::writer::StreamWriter>(py);
+        crate::ffi::finalize::install::<crate::tls::transport::SSLTransport>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
         crate::ffi::slots::install::<crate::future::Future>(py);
@@ -123,6 +127,7 @@ mod _ferrio {
         crate::ffi::fastcall::install::<crate::event_loop::call::CallAt>(py)?;
         crate::ffi::fastcall::install::<crate::transport::write::Write>(py)?;
         crate::ffi::fastcall::install::<crate::streams::writer::Write>(py)?;
+        crate::ffi::fastcall::install::<crate::tls::transport::Write>(py)?;
         crate::ffi::recycle::install::<crate::future::Future>(py);
         crate::ffi::recycle::install::<crate::future::FutureIter>(py);
         crate::ffi::recycle::install::<crate::handle::Handle>(py);

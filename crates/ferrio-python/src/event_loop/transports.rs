@@ -4,6 +4,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Loop;
+use crate::tls;
+use crate::tls::protocol::Settings;
+use crate::tls::transport::SSLTransport;
 use crate::transport::datagram::DatagramTransport;
 use crate::transport::read_pipe::ReadPipeTransport;
 use crate::transport::socket::SocketTransport;
@@ -70,5 +73,41 @@ impl Loop {
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, WritePipeTransport>> {
         WritePipeTransport::create(slf, pipe, protocol, waiter, extra)
+    }
+
+    /// Return the transport of TLS over the connected, non-blocking stream socket `sock`.
+    ///
+    /// In the next turn the handshake begins; when it is over `protocol.connection_made(transport)` is called, then the future
+    /// `waiter` gets its result. `sslcontext` is an `ssl.SSLContext` or, for a client, `None`; the timeouts are in seconds.
+    #[allow(clippy::too_many_arguments, reason = "asyncio's signature")]
+    #[pyo3(signature = (
+        rawsock, protocol, sslcontext, waiter = None, *, server_side = false, server_hostname = None, extra = None,
+        server = None, ssl_handshake_timeout = None, ssl_shutdown_timeout = None, call_connection_made = true,
+        context = None
+    ))]
+    fn _make_ssl_transport<'py>(
+        slf: &Bound<'py, Self>,
+        rawsock: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        sslcontext: Option<Bound<'py, PyAny>>,
+        waiter: Option<Bound<'py, PyAny>>,
+        server_side: bool,
+        server_hostname: Option<Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+        server: Option<&Bound<'py, PyAny>>,
+        ssl_handshake_timeout: Option<Bound<'py, PyAny>>,
+        ssl_shutdown_timeout: Option<Bound<'py, PyAny>>,
+        call_connection_made: bool,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, SSLTransport>> {
+        let settings = Settings {
+            context: sslcontext,
+            server_side,
+            server_hostname,
+            call_connection_made,
+            handshake_timeout: ssl_handshake_timeout,
+            shutdown_timeout: ssl_shutdown_timeout,
+        };
+        tls::over_socket(slf, rawsock, protocol, waiter, settings, extra, server, context)
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod coroutine;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;
 pub(crate) mod interpreter;
+pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod raise;
 pub(crate) mod recycle;

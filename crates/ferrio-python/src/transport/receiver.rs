@@ -14,7 +14,7 @@ use crate::event_loop::Loop;
 use crate::event_loop::received::Expected;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
-use crate::imports;
+use crate::{imports, streams, tls};
 
 /// Takes bytes that have arrived, from a slice that is good for the call only.
 pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
@@ -23,7 +23,7 @@ pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
 type Takes = fn(&Bound<'_, PyAny>) -> Option<Take>;
 
 /// One for each of our own protocols.
-const NATIVE: [Takes; 1] = [crate::streams::protocol::takes];
+const NATIVE: [Takes; 2] = [streams::protocol::takes, tls::read::native_take];
 
 /// A protocol, by how it gets its bytes.
 #[derive(Default)]

@@ -81,6 +81,11 @@ impl SocketTransport {
         Ok(transport)
     }
 
+    /// The context in which its protocol's methods run.
+    pub(crate) fn scope(&self, py: Python<'_>) -> Py<PyAny> {
+        self.context.clone_ref(py)
+    }
+
     /// Whether an attribute was set on the instance, so that its methods may not be ours.
     #[inline]
     pub(crate) fn is_altered(&self) -> bool {

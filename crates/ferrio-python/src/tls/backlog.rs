@@ -1,0 +1,104 @@
+//! What the program has written and TLS has not encrypted yet.
+//!
+//! Small pieces are joined, so that they leave in one record; what was offered to the TLS object once is offered in the
+//! same cut again, as OpenSSL demands. Nothing here runs Python code.
+
+use std::collections::VecDeque;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// The most that one record holds, in bytes.
+pub(super) const RECORD: usize = 1 << 14;
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Backlog {
+    /// None of them is empty.
+    pieces: VecDeque<Py<PyBytes>>,
+    /// How much of the first piece is encrypted.
+    start: usize,
+    /// All that is left, in bytes.
+    size: usize,
+    /// The first piece was offered and refused: it must stay as it is.
+    offered: bool,
+}
+
+/// What to encrypt next: `bytes[start..end]`, not empty and no more than fits into a record.
+pub(super) struct Next<'py> {
+    pub(super) bytes: Bound<'py, PyBytes>,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Backlog {
+    /// How many bytes wait.
+    #[inline]
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// Appends `bytes`, which are `length` many and not none.
+    #[inline]
+    pub(super) fn push(&mut self, bytes: Py<PyBytes>, length: usize) {
+        self.size += length;
+        self.pieces.push_back(bytes);
+    }
+
+    /// Takes everything out, to be dropped.
+    pub(super) fn clear(&mut self) -> VecDeque<Py<PyBytes>> {
+        (self.start, self.size, self.offered) = (0, 0, false);
+        std::mem::take(&mut self.pieces)
+    }
+
+    /// The pieces to join into one, taken out; empty if nothing is to be joined.
+    #[inline]
+    pub(super) fn joinable(&mut self, py: Python<'_>) -> Vec<Py<PyBytes>> {
+        if self.pieces.len() < 2 || self.offered || self.start > 0 {
+            return Vec::new();
+        }
+        let (mut count, mut size) = (0, 0);
+        for piece in &self.pieces {
+            let length = piece.as_bytes(py).len();
+            if size + length > RECORD {
+                break;
+            }
+            (count, size) = (count + 1, size + length);
+        }
+        if count < 2 { Vec::new() } else { self.pieces.drain(..count).collect() }
+    }
+
+    /// Puts joined pieces back to the front.
+    pub(super) fn put_back(&mut self, joined: Py<PyBytes>) {
+        self.pieces.push_front(joined);
+    }
+
+    /// What to encrypt next.
+    #[inline]
+    pub(super) fn next<'py>(&mut self, py: Python<'py>) -> Option<Next<'py>> {
+        let bytes = self.pieces.front()?.bind(py).clone();
+        self.offered = true;
+        let end = bytes.as_bytes().len().min(self.start + RECORD);
+        Some(Next { bytes, start: self.start, end })
+    }
+
+    /// Moves on by the `count` bytes that were taken; the piece that is used up by it, to be dropped.
+    #[inline]
+    #[must_use]
+    pub(super) fn advance(&mut self, py: Python<'_>, count: usize) -> Option<Py<PyBytes>> {
+        let length = self.pieces.front()?.as_bytes(py).len();
+        self.start += count;
+        self.size -= count;
+        self.offered = false;
+        if self.start < length {
+            return None;
+        }
+        self.start = 0;
+        self.pieces.pop_front()
+    }
+}

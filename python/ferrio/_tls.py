@@ -1,0 +1,87 @@
+"""`loop.start_tls()`: a connection that begins in the clear goes on with TLS.
+
+The protocol that encrypts is `ferrio.sslproto.SSLProtocol`. Invariant: no byte that the peer sent before the switch is
+lost.
+"""
+
+from __future__ import annotations
+
+import asyncio.streams
+import sys
+from typing import Any
+
+from ferrio._ferrio import SSLProtocol, SSLTransport
+
+
+class Upgrading:
+    """The method of an event loop that puts TLS on a connection."""
+
+    __slots__ = ()
+
+    async def start_tls(
+        self: Any,
+        transport: Any,
+        protocol: Any,
+        sslcontext: Any,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> SSLTransport:
+        """Put TLS between `transport` and `protocol`; return the transport that `protocol` uses from then on.
+
+        `sslcontext` is an `ssl.SSLContext`; the time limits are in seconds. Raises `TypeError` for what is no context,
+        and for a transport that can't be taken over; `ssl.SSLError` or `OSError` if the handshake fails.
+        """
+        import ssl
+
+        if not isinstance(sslcontext, ssl.SSLContext):
+            raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        waiter = self.create_future()
+        tls = SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            call_connection_made=False,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        # Nothing may arrive between the switch and the beginning of the handshake.
+        transport.pause_reading()
+        if server_side:
+            tls._feed(_take_received(protocol))
+        transport.set_protocol(tls)
+        begin = self.call_soon(tls.connection_made, transport)
+        resume = self.call_soon(transport.resume_reading)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            begin.cancel()
+            resume.cancel()
+            # The exception's traceback holds this frame, and the waiter the exception.
+            waiter = None
+            raise
+        made = tls._app_transport
+        if made is None:
+            raise ConnectionAbortedError("the connection was closed during the TLS handshake")
+        return made
+
+
+def _take_received(protocol: Any) -> bytes:
+    """Return what a stream's reader has received and nobody read: the peer did not wait (gh-142352). Empties it."""
+    modules = (asyncio.streams, sys.modules.get("ferrio.streams"))
+    kinds = tuple(getattr(module, "StreamReaderProtocol", ()) for module in modules)
+    reader = getattr(protocol, "_stream_reader", None) if isinstance(protocol, kinds) else None
+    if reader is None:
+        return b""
+    received = bytes(reader._buffer)
+    if received:
+        reader._buffer = bytearray()
+    return received

@@ -1,0 +1,7 @@
+"""TLS between a transport and a protocol, under asyncio's module name (`asyncio.sslproto`)."""
+
+from ferrio._ferrio import SSLProtocol, SSLTransport
+
+_SSLProtocolTransport = SSLTransport
+
+__all__ = ("SSLProtocol", "SSLTransport")
