@@ -4,6 +4,7 @@ import os
 
 from ferrio import (
     _ferrio,
+    _policy,
     base_events,
     coroutines,
     events,
@@ -66,8 +67,9 @@ __all__ = (
     "uninstall",
 )
 
-# A forked child has one thread, and no loop runs in it.
+# A forked child has one thread, and no loop runs in it, nor is one current.
 os.register_at_fork(after_in_child=_ferrio._forget_running_loop)
+os.register_at_fork(after_in_child=_policy.forget_after_fork)
 
 # No `__getattr__` here: it would keep the interpreter from specializing `ferrio.sleep` and every other look-up.
 globals().update(events.version_bound_names())

@@ -155,6 +155,16 @@ def _set_event_loop_policy(policy: Any) -> None:
     _policy = policy
 
 
+def forget_after_fork() -> None:
+    """Lets a forked child have no current loop: the parent's would share its descriptors.
+
+    The standard library does so for its own policy, since Python 3.12.
+    """
+    if isinstance(_policy, _DefaultEventLoopPolicy):
+        policy: Any = _policy
+        policy._local = policy._Local()
+
+
 def _warn_deprecated(name: str) -> None:
     if sys.version_info >= (3, 14):
         warnings.warn(

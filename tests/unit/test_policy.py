@@ -1,12 +1,14 @@
 """Policies: ferrio's own beside the standard library's, and ferrio's as the standard library's."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
 import warnings
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 from ferrio import events
@@ -192,3 +194,23 @@ def test_deprecated_names():
         warnings.simplefilter("ignore", DeprecationWarning)
         assert events.DefaultEventLoopPolicy is ferrio.EventLoopPolicy
         assert ferrio.AbstractEventLoopPolicy is asyncio.AbstractEventLoopPolicy
+
+
+@since(3, 12)
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")
+def test_forked_child_has_no_current_loop(aio):
+    loop = aio.new_event_loop()
+    aio.set_event_loop(loop)
+    child = os.fork()
+    if child == 0:
+        # No exception may leave the child, it would run the parent's tests.
+        try:
+            os._exit(3 if aio.get_event_loop() is loop else 0)
+        except RuntimeError:
+            os._exit(0)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    aio.set_event_loop(None)
+    loop.close()
