@@ -61,31 +61,6 @@ impl ByteBuffer {
         self.end += data.len();
     }
 
-    /// At least `size` bytes behind the content, to be written to; [`ByteBuffer::commit`] says how many were.
-    pub fn spare(&mut self, size: usize) -> &mut [u8] {
-        self.make_room(size);
-        let needed = self.end + size;
-        if self.storage.len() < needed {
-            self.storage.resize(needed, 0);
-        }
-        &mut self.storage[self.end..]
-    }
-
-    /// Appends the first `size` bytes of what [`ByteBuffer::spare`] gave out last.
-    ///
-    /// # Panics
-    /// If `size` is more than that.
-    pub fn commit(&mut self, size: usize) {
-        assert!(
-            self.end + size <= self.storage.len(),
-            "{size} bytes committed, which is more than were spare"
-        );
-        self.end += size;
-        if self.is_empty() {
-            self.rewind();
-        }
-    }
-
     /// Drops the first `size` bytes, or all if there are fewer.
     #[inline]
     pub fn consume(&mut self, size: usize) {

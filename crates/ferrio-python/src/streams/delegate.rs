@@ -87,10 +87,10 @@ impl Delegate {
         let reader = self.reader.bind(py);
         shown::absorb(reader);
         reader.get().state.with(py, |state| {
-            if state.buffer.as_slice().get(consumed) == Some(&b'\n') {
-                state.buffer.consume(consumed + 1);
+            if state.unread.as_slice(py).get(consumed) == Some(&b'\n') {
+                state.unread.consume(py, consumed + 1);
             } else {
-                state.buffer.clear();
+                state.unread.clear(py);
             }
         });
         shown::reflect(reader)?;

@@ -4,11 +4,13 @@
 //!
 //! Invariant: a waiter is taken out of the reader before it is woken, so it is woken once.
 
-use ferrio_engine::buffer::{ByteBuffer, Found, Scan, Separators};
+use ferrio_engine::buffer::{Found, Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use super::content::Content;
 use super::reader::{State, StreamReader};
 use super::shown;
 use crate::operation::kind::Kind;
@@ -34,13 +36,11 @@ pub(super) enum Need {
 
 impl Need {
     #[inline]
-    fn is_met(&mut self, buffer: &ByteBuffer, limit: usize) -> bool {
+    fn is_met(&mut self, unread: &[u8], limit: usize) -> bool {
         match self {
             Self::Any => true,
-            Self::Bytes(count) => buffer.len() >= *count,
-            Self::Line(scan) => {
-                scan.look(buffer.as_slice(), &Separators::Byte(b'\n'), limit) != Found::Nothing
-            }
+            Self::Bytes(count) => unread.len() >= *count,
+            Self::Line(scan) => scan.look(unread, &Separators::Byte(b'\n'), limit) != Found::Nothing,
         }
     }
 }
@@ -105,61 +105,60 @@ impl State {
     #[inline]
     fn fed(&mut self, py: Python<'_>) -> (Waiter, Option<Py<PyAny>>) {
         let enough = match &mut self.waiter {
-            Waiter::Operation(_, need) => need.is_met(&self.buffer, self.limit.bytes),
+            Waiter::Operation(_, need) => need.is_met(self.unread.as_slice(py), self.limit.bytes),
             Waiter::Nobody | Waiter::Future(_) => true,
         };
         if !enough {
             // It would resume the transport at once.
             return (Waiter::Nobody, None);
         }
-        let too_much = !self.paused && self.buffer.len() > self.limit.high();
+        let too_much = !self.paused && self.unread.len(py) > self.limit.high();
         let transport =
             if too_much { self.transport.as_ref().map(|known| known.clone_ref(py)) } else { None };
         (std::mem::take(&mut self.waiter), transport)
     }
 }
 
-/// `reader.feed_data(data)` of a plain reader, for native transports.
+/// `reader.feed_data(data)` of a plain reader, for native transports: `data` is copied.
 ///
 /// Raises `AssertionError` after the end of input.
 #[inline]
 pub(crate) fn feed(reader: &Bound<'_, StreamReader>, data: &[u8]) -> PyResult<()> {
-    if data.is_empty() {
-        return require_open(reader);
-    }
-    receive_into(reader, 0, |buffer| buffer.extend(data))
+    add(reader, |unread, py| unread.extend(py, data))
 }
 
-/// Lets `receive` append to the reader's buffer, and does what `feed_data` does with it. `receive` must not run Python code.
-///
-/// At least `room` bytes are spare for it (`ByteBuffer::spare`, `ByteBuffer::commit`). Raises `AssertionError` after the
-/// end of input.
-pub(crate) fn receive_into<R>(
-    reader: &Bound<'_, StreamReader>,
-    room: usize,
-    receive: impl FnOnce(&mut ByteBuffer) -> R,
-) -> PyResult<R> {
+/// As `feed`, of a whole object, of exactly the class `bytes`, which may be handed on to whoever reads.
+#[inline]
+pub(crate) fn put(reader: &Bound<'_, StreamReader>, data: Bound<'_, PyBytes>) -> PyResult<()> {
+    add(reader, |unread, _| unread.put(data))
+}
+
+/// Lets `append` add to what is unread, and does what `feed_data` does with it. `append` must not run Python code.
+#[inline]
+pub(super) fn add<'py>(
+    reader: &Bound<'py, StreamReader>,
+    append: impl FnOnce(&mut Content, Python<'py>),
+) -> PyResult<()> {
     let py = reader.py();
-    require_open(reader)?;
     shown::absorb(reader);
-    let (result, waiter, pause) = reader.get().state.with(py, |state| {
-        let before = state.buffer.len();
-        if room > 0 {
-            state.buffer.spare(room);
+    let fed = reader.get().state.with(py, |state| {
+        if state.eof {
+            return None;
         }
-        let result = receive(&mut state.buffer);
-        if state.buffer.len() == before {
-            return (result, Waiter::Nobody, None);
-        }
-        let (waiter, pause) = state.fed(py);
-        (result, waiter, pause)
+        let before = state.unread.len(py);
+        append(&mut state.unread, py);
+        let anything = state.unread.len(py) > before;
+        Some(if anything { state.fed(py) } else { (Waiter::Nobody, None) })
     });
+    let Some((waiter, pause)) = fed else {
+        return Err(PyAssertionError::new_err("feed_data after feed_eof"));
+    };
     shown::reflect(reader)?;
     waiter.wake(py, None)?;
-    if let Some(transport) = pause {
-        pause_reading(reader, transport.bind(py))?;
+    match pause {
+        Some(transport) => pause_reading(reader, transport.bind(py)),
+        None => Ok(()),
     }
-    Ok(result)
 }
 
 /// `reader.feed_eof()` of a plain reader, for native transports.
@@ -192,7 +191,7 @@ pub(crate) fn set_exception(reader: &Bound<'_, StreamReader>, exception: &Bound<
 pub(super) fn maybe_resume(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
     let py = reader.py();
     let transport = reader.get().state.with(py, |state| {
-        if !state.paused || state.buffer.len() > state.limit.bytes {
+        if !state.paused || state.unread.len(py) > state.limit.bytes {
             return None;
         }
         state.paused = false;
@@ -225,12 +224,4 @@ fn pause_reading(reader: &Bound<'_, StreamReader>, transport: &Bound<'_, PyAny>)
         }
         Err(failure) => Err(failure),
     }
-}
-
-#[inline]
-fn require_open(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
-    if reader.get().state.with(reader.py(), |state| state.eof) {
-        return Err(PyAssertionError::new_err("feed_data after feed_eof"));
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Streams (asyncio's page "Streams"): a reader and a writer over any transport.
 //!
-//! `reader.rs` has the class `StreamReader`, `feed.rs` what fills it, `read.rs` the operations that empty it; `shown.rs`
+//! `reader.rs` has the class `StreamReader`, `content.rs` what it holds, `feed.rs` what fills it, `read.rs` the operations that empty it; `shown.rs`
 //! lets a Python subclass work on `_buffer`, `delegate.rs` calls the methods that it replaced. The search for separators is
 //! the engine's (`buffer`). `protocol.rs` stands between a transport and a reader, `accept.rs` is the beginning of a server's
 //! connection; `flow.rs` makes writers wait, by the operations of `drain.rs`. `writer.rs` has the class `StreamWriter`.
@@ -9,6 +9,7 @@
 //! in the buffer when a wait is cancelled stays there.
 
 mod accept;
+mod content;
 mod delegate;
 pub(crate) mod drain;
 pub(crate) mod feed;

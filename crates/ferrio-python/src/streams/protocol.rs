@@ -1,10 +1,10 @@
 //! `StreamReaderProtocol`: the protocol between a transport and a `StreamReader`.
 //!
-//! Native transports hand bytes to the reader by `takes`, past `data_received`. Beginning and end of a connection are here;
+//! Native transports hand bytes to the reader by `receive`, past `data_received`. Beginning and end of a connection are here;
 //! on a server the beginning calls the program's `client_connected_cb`, see `accept.rs`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::accept;
@@ -16,7 +16,6 @@ use crate::ffi::Guarded;
 use crate::ffi::interpreter::is_exactly;
 use crate::future;
 use crate::imports;
-use crate::transport::receiver::Take;
 
 /// StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)
 /// --
@@ -406,16 +405,29 @@ fn settle(future: &Bound<'_, PyAny>, exception: Option<&Bound<'_, PyAny>>) -> Py
     Ok(())
 }
 
-/// How a transport hands over bytes to `protocol`, if that is a plain one: past its `data_received`.
-pub(crate) fn takes(protocol: &Bound<'_, PyAny>) -> Option<Take> {
-    if is_exactly::<StreamReaderProtocol>(protocol) { Some(take) } else { None }
+/// Whether `protocol` is a plain one, whose reader native transports feed past its `data_received`.
+pub(crate) fn is_plain(protocol: &Bound<'_, PyAny>) -> bool {
+    is_exactly::<StreamReaderProtocol>(protocol)
 }
 
-fn take(protocol: &Bound<'_, PyAny>, bytes: &[u8]) -> PyResult<()> {
+/// Hands a whole object of exactly the class `bytes` to the reader of a plain protocol; whoever reads may get it as it is.
+#[inline]
+pub(crate) fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()> {
     let py = protocol.py();
     let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
     match reader.cast_exact::<StreamReader>() {
-        Ok(reader) => feed::feed(reader, bytes),
-        Err(_) => reader.call_method1(intern!(py, "feed_data"), (bytes,)).map(drop),
+        Ok(reader) => feed::put(reader, data),
+        Err(_) => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
+    }
+}
+
+/// As `receive`, of bytes that are good for the call only.
+#[inline]
+pub(crate) fn receive_copy(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
+    let py = protocol.py();
+    let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
+    match reader.cast_exact::<StreamReader>() {
+        Ok(reader) => feed::feed(reader, data),
+        Err(_) => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
     }
 }

@@ -110,24 +110,26 @@ impl Read {
                 state.with(py, |state| state.until(py, separators, scan))
             }
             What::Some(most) => state.with(py, |state| {
-                if state.buffer.is_empty() && !state.eof {
+                if state.unread.is_empty() && !state.eof {
                     return Outcome::NotYet;
                 }
-                Outcome::Taken(state.take(py, (*most).min(state.buffer.len())))
+                let available = state.unread.len(py);
+                Outcome::Taken(state.unread.take(py, (*most).min(available)))
             }),
             What::Exactly(count) => state.with(py, |state| {
-                if state.buffer.len() >= *count {
-                    Outcome::Taken(state.take(py, *count))
+                let available = state.unread.len(py);
+                if available >= *count {
+                    Outcome::Taken(state.unread.take(py, *count))
                 } else if state.eof {
-                    Outcome::Incomplete(state.take(py, state.buffer.len()))
+                    Outcome::Incomplete(state.unread.take(py, available))
                 } else {
                     Outcome::NotYet
                 }
             }),
             What::All(taken) => {
                 let at_end = state.with(py, |state| {
-                    taken.extend_from_slice(state.buffer.as_slice());
-                    state.buffer.clear();
+                    taken.extend_from_slice(state.unread.as_slice(py));
+                    state.unread.clear(py);
                     state.eof
                 });
                 shown::reflect(reader)?;
@@ -196,8 +198,8 @@ impl Read {
             return Err(PyErr::from_value(imports::LIMIT_OVERRUN_ERROR.get(py)?.call1((message, consumed))?));
         }
         reader.get().state.with(py, |state| match dropped {
-            Some(end) => state.buffer.consume(end),
-            None => state.buffer.clear(),
+            Some(end) => state.unread.consume(py, end),
+            None => state.unread.clear(py),
         });
         shown::reflect(reader)?;
         feed::maybe_resume(reader)?;
@@ -338,22 +340,14 @@ impl Run for Read {
 }
 
 impl State {
-    /// Takes the first `count` bytes, which must be there.
-    #[inline]
-    fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
-        let data = PyBytes::new(py, &self.buffer.as_slice()[..count]);
-        self.buffer.consume(count);
-        data
-    }
-
     /// Takes a message that ends with a separator, if it is there.
     #[inline]
     fn until<'py>(&mut self, py: Python<'py>, separators: &Separators, scan: &mut Scan) -> Outcome<'py> {
-        match scan.look(self.buffer.as_slice(), separators, self.limit.bytes) {
-            Found::Message(found) => Outcome::Taken(self.take(py, found.end)),
+        match scan.look(self.unread.as_slice(py), separators, self.limit.bytes) {
+            Found::Message(found) => Outcome::Taken(self.unread.take(py, found.end)),
             Found::LongMessage(found) => Outcome::TooLong(found),
             Found::TooMuch(consumed) => Outcome::TooMuch(consumed),
-            Found::Nothing if self.eof => Outcome::Incomplete(self.take(py, self.buffer.len())),
+            Found::Nothing if self.eof => Outcome::Incomplete(self.unread.take(py, self.unread.len(py))),
             Found::Nothing => Outcome::NotYet,
         }
     }

@@ -3,12 +3,13 @@
 //! Holds what arrived and was not read. `feed.rs` and `read.rs` do the work; here are the names, and what libraries look at
 //! from outside (`_buffer`, `_transport`, `_paused`...).
 
-use ferrio_engine::buffer::{ByteBuffer, Scan, Separators};
+use ferrio_engine::buffer::{Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use super::content::Content;
 use super::delegate::{Delegate, Role};
 use super::feed::{self, Waiter};
 use super::limit::Limit;
@@ -40,8 +41,8 @@ pub(crate) struct StreamReader {
 /// All that a reader holds.
 #[derive(Default)]
 pub(super) struct State {
-    /// Unread; `feed.rs` adds, `read.rs` takes.
-    pub(super) buffer: ByteBuffer,
+    /// `feed.rs` adds, `read.rs` takes.
+    pub(super) unread: Content,
     pub(super) limit: Limit,
     /// Whether the end of input was fed.
     pub(super) eof: bool,
@@ -117,7 +118,7 @@ impl StreamReader {
                 ("exception", state.exception.as_ref().map(|exception| exception.clone_ref(py))),
                 ("transport", state.transport.as_ref().map(|transport| transport.clone_ref(py))),
             ];
-            (state.buffer.len(), state.eof, state.paused, limit, objects)
+            (state.unread.len(py), state.eof, state.paused, limit, objects)
         });
         let mut text = "<StreamReader".to_owned();
         if unread > 0 {
@@ -204,7 +205,7 @@ impl StreamReader {
     /// Return whether the end of input was fed and everything before it was read.
     fn at_eof(slf: &Bound<'_, Self>) -> bool {
         shown::absorb(slf);
-        slf.get().state.with(slf.py(), |state| state.eof && state.buffer.is_empty())
+        slf.get().state.with(slf.py(), |state| state.eof && state.unread.is_empty())
     }
 
     /// Append `data`, a bytes-like object, to what is to be read. For the protocol.
@@ -212,13 +213,11 @@ impl StreamReader {
     /// Raises `AssertionError` after `feed_eof()`.
     #[pyo3(signature = (data))]
     fn feed_data(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        match data.cast::<PyBytes>() {
-            Ok(bytes) => feed::feed(slf, bytes.as_bytes()),
-            Err(_) => {
-                let bytes = Buffer::to_read(data)?;
-                feed::receive_into(slf, 0, |buffer| bytes.read(slf.py(), |bytes| buffer.extend(bytes)))
-            }
+        if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+            return feed::put(slf, bytes.clone());
         }
+        let bytes = Buffer::to_read(data)?;
+        feed::add(slf, |unread, py| bytes.read(py, |bytes| unread.extend(py, bytes)))
     }
 
     /// Say that nothing more will come. For the protocol.

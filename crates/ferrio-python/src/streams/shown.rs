@@ -17,7 +17,7 @@ pub(super) fn buffer<'py>(reader: &Bound<'py, StreamReader>) -> Bound<'py, PyByt
     if let Some(shown) = known(reader) {
         return shown;
     }
-    let copy = reader.get().state.with(py, |state| PyByteArray::new(py, state.buffer.as_slice()));
+    let copy = reader.get().state.with(py, |state| PyByteArray::new(py, state.unread.as_slice(py)));
     if !is_exactly::<StreamReader>(reader.as_any()) {
         let kept = copy.clone().unbind();
         reader.get().state.with(py, |state| state.shown = Some(kept));
@@ -34,8 +34,8 @@ pub(super) fn set_buffer(reader: &Bound<'_, StreamReader>, value: &Bound<'_, PyA
         _ => None,
     };
     let old = reader.get().state.with(py, |state| {
-        state.buffer.clear();
-        bytes.read(py, |bytes| state.buffer.extend(bytes));
+        state.unread.clear(py);
+        bytes.read(py, |bytes| state.unread.extend(py, bytes));
         std::mem::replace(&mut state.shown, shared)
     });
     drop(old);
@@ -52,10 +52,10 @@ pub(super) fn absorb(reader: &Bound<'_, StreamReader>) {
 
 #[cold]
 fn absorb_from(reader: &Bound<'_, StreamReader>, shown: &Bound<'_, PyByteArray>) {
-    let content = shown.to_vec();
-    reader.get().state.with(reader.py(), |state| {
-        state.buffer.clear();
-        state.buffer.extend(&content);
+    let (py, content) = (reader.py(), shown.to_vec());
+    reader.get().state.with(py, |state| {
+        state.unread.clear(py);
+        state.unread.extend(py, &content);
     });
 }
 
@@ -71,7 +71,7 @@ pub(super) fn reflect(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
 #[cold]
 fn reflect_to(reader: &Bound<'_, StreamReader>, shown: &Bound<'_, PyByteArray>) -> PyResult<()> {
     let py = reader.py();
-    let content = reader.get().state.with(py, |state| PyBytes::new(py, state.buffer.as_slice()));
+    let content = reader.get().state.with(py, |state| PyBytes::new(py, state.unread.as_slice(py)));
     shown.set_item(PySlice::full(py), content)
 }
 

@@ -14,7 +14,8 @@ use crate::event_loop::Loop;
 use crate::event_loop::received::Expected;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
-use crate::{imports, streams, tls};
+use crate::streams::protocol as streams;
+use crate::{imports, tls};
 
 /// Takes bytes that have arrived, from a slice that is good for the call only.
 pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
@@ -23,7 +24,7 @@ pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
 type Takes = fn(&Bound<'_, PyAny>) -> Option<Take>;
 
 /// One for each of our own protocols.
-const NATIVE: [Takes; 2] = [streams::protocol::takes, tls::read::native_take];
+const NATIVE: [Takes; 1] = [tls::read::native_take];
 
 /// A protocol, by how it gets its bytes.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub(crate) enum Receiver {
     Nobody,
     Streaming(Py<PyAny>),
     Buffered(Py<PyAny>),
+    /// A plain `StreamReaderProtocol`: objects go to its reader, past `data_received`.
+    Reader(Py<PyAny>),
     Native(Py<PyAny>, Take),
 }
 
@@ -63,6 +66,9 @@ impl Receiver {
         if let Some(take) = NATIVE.iter().find_map(|takes| takes(protocol)) {
             return Ok(Self::Native(held, take));
         }
+        if streams::is_plain(protocol) {
+            return Ok(Self::Reader(held));
+        }
         if protocol.is_instance(imports::BUFFERED_PROTOCOL.get(protocol.py())?)? {
             return Ok(Self::Buffered(held));
         }
@@ -73,9 +79,10 @@ impl Receiver {
     pub(crate) fn protocol(&self) -> Option<&Py<PyAny>> {
         match self {
             Self::Nobody => None,
-            Self::Streaming(protocol) | Self::Buffered(protocol) | Self::Native(protocol, _) => {
-                Some(protocol)
-            }
+            Self::Streaming(protocol)
+            | Self::Buffered(protocol)
+            | Self::Reader(protocol)
+            | Self::Native(protocol, _) => Some(protocol),
         }
     }
 
@@ -85,6 +92,7 @@ impl Receiver {
             Self::Nobody => Self::Nobody,
             Self::Streaming(protocol) => Self::Streaming(protocol.clone_ref(py)),
             Self::Buffered(protocol) => Self::Buffered(protocol.clone_ref(py)),
+            Self::Reader(protocol) => Self::Reader(protocol.clone_ref(py)),
             Self::Native(protocol, take) => Self::Native(protocol.clone_ref(py), *take),
         }
     }
@@ -94,9 +102,10 @@ impl Receiver {
     pub(crate) fn release(self, py: Python<'_>) {
         match self {
             Self::Nobody => {}
-            Self::Streaming(protocol) | Self::Buffered(protocol) | Self::Native(protocol, _) => {
-                protocol.drop_ref(py);
-            }
+            Self::Streaming(protocol)
+            | Self::Buffered(protocol)
+            | Self::Reader(protocol)
+            | Self::Native(protocol, _) => protocol.drop_ref(py),
         }
     }
 
@@ -119,7 +128,7 @@ impl Receiver {
             |failure: std::io::Error| Failed { message: READ, error: error::from_system(py, &failure) };
         match self {
             Self::Nobody => Ok(Received::Nothing),
-            Self::Streaming(protocol) => {
+            Self::Streaming(protocol) | Self::Reader(protocol) => {
                 let received = home
                     .receive_expecting(py, fd, expected)
                     .map_err(|error| Failed { message: READ, error })?
@@ -127,6 +136,11 @@ impl Receiver {
                 match received {
                     None => Ok(Received::Nothing),
                     Some(bytes) if bytes.as_bytes().is_empty() => Ok(Received::End),
+                    Some(bytes) if matches!(self, Self::Reader(_)) => {
+                        streams::receive(protocol.bind(py), bytes)
+                            .map(|()| Received::Something)
+                            .map_err(|error| Failed { message: DATA_RECEIVED, error })
+                    }
                     Some(bytes) => data_received(protocol.bind(py), scope, bytes),
                 }
             }
@@ -170,6 +184,8 @@ impl Receiver {
             Self::Streaming(protocol) => {
                 data_received(protocol.bind(py), scope, PyBytes::new(py, bytes)).map(drop)
             }
+            Self::Reader(protocol) => streams::receive_copy(protocol.bind(py), bytes)
+                .map_err(|error| Failed { message: DATA_RECEIVED, error }),
             Self::Native(protocol, take) => {
                 take(protocol.bind(py), bytes).map_err(|error| Failed { message: DATA_RECEIVED, error })
             }

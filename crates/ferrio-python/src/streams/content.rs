@@ -1,0 +1,115 @@
+//! What a reader has not given out yet.
+//!
+//! One whole `bytes` object as it was received, from which reads take pieces, or which they take as it is, without a copy;
+//! what comes on top of an object is joined with its rest in a buffer.
+//!
+//! Invariant: while there is an object the buffer is empty, and the object has unread bytes.
+
+use ferrio_engine::buffer::ByteBuffer;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// Unread bytes in order of arrival. Dropping it runs no Python code: `bytes` refer to nothing.
+#[derive(Default)]
+pub(super) struct Content {
+    whole: Option<Whole>,
+    buffer: ByteBuffer,
+}
+
+struct Whole {
+    /// Of exactly this class.
+    bytes: Py<PyBytes>,
+    /// How many bytes of it were read.
+    read: usize,
+}
+
+impl Content {
+    /// The unread bytes.
+    #[inline]
+    pub(super) fn as_slice(&self, py: Python<'_>) -> &[u8] {
+        match &self.whole {
+            Some(whole) => &whole.bytes.as_bytes(py)[whole.read..],
+            None => self.buffer.as_slice(),
+        }
+    }
+
+    /// How many bytes are unread.
+    #[inline]
+    pub(super) fn len(&self, py: Python<'_>) -> usize {
+        match &self.whole {
+            Some(whole) => whole.bytes.as_bytes(py).len() - whole.read,
+            None => self.buffer.len(),
+        }
+    }
+
+    /// Whether nothing is unread.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.whole.is_none() && self.buffer.is_empty()
+    }
+
+    /// Appends a copy of `data`.
+    pub(super) fn extend(&mut self, py: Python<'_>, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        self.join(py);
+        self.buffer.extend(data);
+    }
+
+    /// Appends `bytes`, of exactly that class: the object itself if nothing else is unread.
+    #[inline]
+    pub(super) fn put(&mut self, bytes: Bound<'_, PyBytes>) {
+        let py = bytes.py();
+        if bytes.as_bytes().is_empty() {
+            bytes.unbind().drop_ref(py);
+        } else if self.is_empty() {
+            self.whole = Some(Whole { bytes: bytes.unbind(), read: 0 });
+        } else {
+            self.extend(py, bytes.as_bytes());
+            bytes.unbind().drop_ref(py);
+        }
+    }
+
+    /// Takes the first `count` bytes, which must be there.
+    #[inline]
+    pub(super) fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
+        if let Some(whole) = &self.whole
+            && whole.read == 0
+            && whole.bytes.as_bytes(py).len() == count
+            && let Some(Whole { bytes, .. }) = self.whole.take()
+        {
+            return bytes.into_bound(py);
+        }
+        let taken = PyBytes::new(py, &self.as_slice(py)[..count]);
+        self.consume(py, count);
+        taken
+    }
+
+    /// Drops the first `count` bytes, or all if there are fewer.
+    #[inline]
+    pub(super) fn consume(&mut self, py: Python<'_>, count: usize) {
+        match &mut self.whole {
+            None => self.buffer.consume(count),
+            Some(whole) if count < whole.bytes.as_bytes(py).len() - whole.read => whole.read += count,
+            Some(_) => self.clear(py),
+        }
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self, py: Python<'_>) {
+        if let Some(whole) = self.whole.take() {
+            whole.bytes.drop_ref(py);
+        }
+        self.buffer.clear();
+    }
+
+    /// Moves what is unread of an object into the buffer.
+    #[inline]
+    fn join(&mut self, py: Python<'_>) {
+        if let Some(whole) = self.whole.take() {
+            self.buffer.extend(&whole.bytes.as_bytes(py)[whole.read..]);
+            whole.bytes.drop_ref(py);
+        }
+    }
+}
