@@ -15,11 +15,11 @@ use super::protocol::{SSLProtocol, in_scope};
 use super::session::{Answer, Session};
 use super::state::Stage;
 use super::{handshake, shutdown, write};
-use crate::error;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::interpreter;
 use crate::ffi::memory::BytesBuilder;
 use crate::transport::receiver::{Receiver, Take};
+use crate::{error, streams};
 
 /// How much is given to the TLS object at once where there is more, in bytes: its buffers stay small.
 const PORTION: usize = 32 << 10;
@@ -141,6 +141,7 @@ fn hand_over(
     };
     if let Some(bytes) = bytes {
         match receiver {
+            Receiver::Reader(program) => streams::protocol::receive(program.bind(py), bytes)?,
             Receiver::Native(program, take) => take(program.bind(py), bytes.as_bytes())?,
             Receiver::Streaming(program) => {
                 program.bind(py).call_method1(intern!(py, "data_received"), (bytes,))?;
