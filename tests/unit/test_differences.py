@@ -162,8 +162,6 @@ def test_what_is_not_there_yet():
     async def main():
         loop = ferrio.get_running_loop()
         with pytest.raises(NotImplementedError):
-            await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
-        with pytest.raises(NotImplementedError):
             await loop.subprocess_exec(asyncio.SubprocessProtocol, "true")
 
     ferrio.run(main())

@@ -92,9 +92,11 @@ pub(crate) static FSTAT: Import = Import::new("os", "fstat");
 pub(crate) static LSEEK: Import = Import::new("os", "lseek");
 pub(crate) static MODULES: Import = Import::new("sys", "modules");
 pub(crate) static STANDARD_DATAGRAM_TRANSPORT: Import =
-    Import::new("asyncio.transports", "DatagramTransport");
-pub(crate) static STANDARD_READ_TRANSPORT: Import = Import::new("asyncio.transports", "ReadTransport");
-pub(crate) static STANDARD_WRITE_TRANSPORT: Import = Import::new("asyncio.transports", "WriteTransport");
+    Import::new("asyncio.selector_events", "_SelectorDatagramTransport");
+pub(crate) static STANDARD_READ_TRANSPORT: Import =
+    Import::new("asyncio.unix_events", "_UnixReadPipeTransport");
+pub(crate) static STANDARD_WRITE_TRANSPORT: Import =
+    Import::new("asyncio.unix_events", "_UnixWritePipeTransport");
 pub(crate) static STANDARD_TRANSPORT: Import = Import::new("asyncio.transports", "Transport");
 pub(crate) static STANDARD_SSL_TRANSPORT: Import = Import::new("asyncio.sslproto", "_SSLProtocolTransport");
 pub(crate) static STANDARD_SSL_PROTOCOL: Import = Import::new("asyncio.sslproto", "SSLProtocol");

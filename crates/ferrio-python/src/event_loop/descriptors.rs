@@ -87,6 +87,16 @@ struct Native {
     interest: Option<Interest>,
 }
 
+/// Whose events a dispatch sees to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Concerned {
+    Everybody,
+    /// Handles and operations only, which merely join the ready queue.
+    Waiting,
+    /// Native watchers only, who act at once.
+    Natives,
+}
+
 /// What an event sets off.
 #[derive(Default)]
 struct Fired {
@@ -437,10 +447,10 @@ pub(crate) fn descriptor_of(event: &Event) -> i32 {
 ///
 /// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
 #[inline]
-pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {
+pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events, concerned: Concerned) -> PyResult<()> {
     let mut outcome = Ok(());
     for event in events.iter() {
-        if let Err(failure) = act(native, event) {
+        if let Err(failure) = act(native, event, concerned) {
             outcome = outcome.and(Err(failure));
         }
     }
@@ -448,11 +458,15 @@ pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()
 }
 
 #[inline]
-fn act(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
+fn act(native: &Bound<'_, Loop>, event: Event, concerned: Concerned) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     let (fd, generation) = (descriptor_of(&event), (event.token >> 32) as u32);
     let fired = state.descriptors.with(py, |table| {
         let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
+        let passed_over = if entry.native.is_some() { Concerned::Waiting } else { Concerned::Natives };
+        if concerned == passed_over {
+            return None;
+        }
         Some(match &entry.native {
             Some(native) => Target::Native(native.owner.clone_ref(py), native.call),
             None => Target::Waiting(entry.fire(py, fd, event, &state.reactor)),

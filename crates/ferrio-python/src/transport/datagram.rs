@@ -296,7 +296,7 @@ impl DatagramTransport {
         self.state.with(py, |state| state.socket.as_ref().map(|socket| socket.clone_ref(py)))
     }
 
-    /// `asyncio.DatagramTransport`, so that `isinstance(transport, asyncio.DatagramTransport)` holds.
+    /// asyncio's own class, an `asyncio.DatagramTransport` and an `asyncio.Transport`, so that `isinstance` says so.
     #[getter]
     fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Ok(imports::STANDARD_DATAGRAM_TRANSPORT.get(slf.py())?.clone().unbind())

@@ -214,7 +214,7 @@ impl ReadPipeTransport {
         open.then(|| self.home.bind(py).clone())
     }
 
-    /// `asyncio.ReadTransport`, so that `isinstance(transport, asyncio.ReadTransport)` holds.
+    /// asyncio's own class, an `asyncio.ReadTransport`, so that `isinstance` says so.
     #[getter]
     fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Ok(imports::STANDARD_READ_TRANSPORT.get(slf.py())?.clone().unbind())

@@ -278,7 +278,7 @@ impl WritePipeTransport {
         self.state.with(py, |state| state.marks.is_paused())
     }
 
-    /// `asyncio.WriteTransport`, so that `isinstance(transport, asyncio.WriteTransport)` holds.
+    /// asyncio's own class, an `asyncio.WriteTransport` and an `asyncio.Transport`, so that `isinstance` says so.
     #[getter]
     fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Ok(imports::STANDARD_WRITE_TRANSPORT.get(slf.py())?.clone().unbind())
