@@ -1,10 +1,10 @@
 //! `net::accept`: connections, their absence, and what is no listening socket.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
-use ferrio_engine::net::{self, Accepted, Attempt};
+use ferrio_engine::net::{self, Accepted, Attempt, Parts};
 
 #[test]
 fn accept_gives_a_connection_that_does_not_block() -> io::Result<()> {
@@ -12,10 +12,16 @@ fn accept_gives_a_connection_that_does_not_block() -> io::Result<()> {
     listener.set_nonblocking(true)?;
     assert!(matches!(net::accept(listener.as_raw_fd())?, Accepted::WouldBlock));
     let mut client = TcpStream::connect(listener.local_addr()?)?;
-    let Accepted::Connection(connection) = net::accept(listener.as_raw_fd())? else {
+    let Accepted::Connection(connection, peer) = net::accept(listener.as_raw_fd())? else {
         panic!("a connection waits");
     };
     assert!(matches!(net::accept(listener.as_raw_fd())?, Accepted::WouldBlock));
+    let parts = |address| match address {
+        SocketAddr::V4(address) => Parts::V4(*address.ip(), address.port()),
+        SocketAddr::V6(_) => Parts::Other,
+    };
+    assert_eq!(peer.parts(), parts(client.local_addr()?));
+    assert_eq!(net::local_address(connection.as_raw_fd())?.parts(), parts(client.peer_addr()?));
     let mut connection = TcpStream::from(connection);
     let mut buffer = [0; 4];
     assert_eq!(connection.read(&mut buffer).expect_err("nothing is there").kind(), ErrorKind::WouldBlock);
@@ -33,5 +39,6 @@ fn accept_refuses_what_does_not_listen() -> io::Result<()> {
     let client = TcpStream::connect(listener.local_addr()?)?;
     assert_eq!(net::accept(client.as_raw_fd()).expect_err("not listening").kind(), ErrorKind::InvalidInput);
     assert!(net::accept(-1).is_err());
+    assert!(net::local_address(-1).is_err());
     Ok(())
 }

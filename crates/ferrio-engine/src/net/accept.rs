@@ -3,14 +3,15 @@
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
+use super::Address;
 use crate::sys;
 
 /// What a listening socket had to give.
 #[derive(Debug)]
 #[must_use]
 pub enum Accepted {
-    /// A connection, non-blocking and closed on exec.
-    Connection(OwnedFd),
+    /// A connection, non-blocking and closed on exec, and the address that it comes from.
+    Connection(OwnedFd, Address),
     /// One that had failed before it could be accepted; there may be others.
     Lost,
     /// Nothing: wait until the socket is ready.
@@ -26,8 +27,12 @@ pub enum Accepted {
 /// The kernel's, of a socket that will never give a connection.
 pub fn accept(fd: RawFd) -> io::Result<Accepted> {
     loop {
-        let failure = match sys::accept::accept(fd) {
-            Ok(connection) => return Ok(Accepted::Connection(connection)),
+        let mut peer = Address::default();
+        let failure = match sys::accept::accept(fd, &mut peer.bytes) {
+            Ok((connection, length)) => {
+                peer.length = length;
+                return Ok(Accepted::Connection(connection, peer));
+            }
             Err(failure) => failure,
         };
         match failure.raw_os_error() {
@@ -52,4 +57,15 @@ pub fn accept(fd: RawFd) -> io::Result<Accepted> {
             _ => return Err(failure),
         }
     }
+}
+
+/// The address of the socket `fd` itself.
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn local_address(fd: RawFd) -> io::Result<Address> {
+    let mut own = Address::default();
+    own.length = sys::accept::local_address(fd, &mut own.bytes)?;
+    Ok(own)
 }

@@ -1,13 +1,26 @@
-//! The raw call that accepts a connection.
+//! The raw calls that accept a connection and tell of its addresses.
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
-use super::owned;
+use super::datagram::{AddressBytes, LARGEST_ADDRESS};
+use super::{check, owned};
 
-/// Accepts a connection, non-blocking and closed on exec.
-pub(crate) fn accept(fd: RawFd) -> io::Result<OwnedFd> {
+/// Accepts a connection, non-blocking and closed on exec; its peer's address goes into `peer`. Returns the address's length
+/// too.
+pub(crate) fn accept(fd: RawFd, peer: &mut AddressBytes) -> io::Result<(OwnedFd, usize)> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: the kernel writes no address where it is given null pointers; a bad `fd` yields an error.
-    owned(unsafe { libc::accept4(fd, std::ptr::null_mut(), std::ptr::null_mut(), flags) })
+    let mut length = LARGEST_ADDRESS as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into memory that is borrowed for the call and aligned for any address;
+    // a bad `fd` yields an error.
+    let connection = owned(unsafe { libc::accept4(fd, peer.0.as_mut_ptr().cast(), &mut length, flags) })?;
+    Ok((connection, (length as usize).min(LARGEST_ADDRESS)))
+}
+
+/// The address of the socket itself, into `own`; returns its length.
+pub(crate) fn local_address(fd: RawFd, own: &mut AddressBytes) -> io::Result<usize> {
+    let mut length = LARGEST_ADDRESS as libc::socklen_t;
+    // SAFETY: as in `accept`.
+    check(unsafe { libc::getsockname(fd, own.0.as_mut_ptr().cast(), &mut length) })?;
+    Ok((length as usize).min(LARGEST_ADDRESS))
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
-use ferrio_engine::net::{self, Accepted};
+use ferrio_engine::net::{self, Accepted, Address};
 use ferrio_engine::reactor::Event;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -17,6 +17,8 @@ use crate::event_loop::descriptors::descriptor_of;
 use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::context;
 use crate::future::watch::{self, Failure};
+use crate::transport::address;
+use crate::transport::socket::SocketTransport;
 use crate::{error, future, imports};
 
 /// Seconds for which a socket rests when descriptors or memory are short, as in asyncio.
@@ -44,9 +46,9 @@ pub(super) fn connections_wait(
         };
         let socket = socket.bind(py);
         match net::accept(fd) {
-            Ok(Accepted::Connection(connection)) => {
-                let connection = adopt(connection, kind.bind(py))?;
-                welcome(native, server, &connection)?;
+            Ok(Accepted::Connection(connection, peer)) => {
+                let guest = Guest { connection, peer, kind: kind.bind(py) };
+                welcome(native, server, guest)?;
             }
             Ok(Accepted::Lost) => {}
             Ok(Accepted::WouldBlock) => {
@@ -72,7 +74,14 @@ fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut 
     })
 }
 
-/// The Python socket of a new connection. `kind` has the family, type and protocol of the one that it came by.
+/// A new connection; `kind` has the family, type and protocol of the socket that it came by.
+struct Guest<'a, 'py> {
+    connection: OwnedFd,
+    peer: Address,
+    kind: &'a Bound<'py, PyTuple>,
+}
+
+/// The Python socket of a new connection.
 fn adopt<'py>(connection: OwnedFd, kind: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     let py = kind.py();
     let keywords = PyDict::new(py);
@@ -88,20 +97,18 @@ fn adopt<'py>(connection: OwnedFd, kind: &Bound<'py, PyTuple>) -> PyResult<Bound
 fn welcome<'py>(
     native: &Bound<'py, Loop>,
     server: &Bound<'py, Server>,
-    connection: &Bound<'py, PyAny>,
+    guest: Guest<'_, 'py>,
 ) -> PyResult<()> {
     let py = native.py();
     if native.get().debug() {
-        let address =
-            connection.call_method0(intern!(py, "getpeername")).unwrap_or_else(|_| py.None().into_bound(py));
+        let (peer, fd) = (address::to_python(py, &guest.peer)?, guest.connection.as_raw_fd());
         imports::LOGGER.get(py)?.call_method1(
             intern!(py, "debug"),
-            ("%r got a new connection from %r: %r", server, address, connection),
+            ("%r got a new connection from %r: descriptor %d", server, peer, fd),
         )?;
     }
     let mut protocol = None;
-    let Err(failure) = connect(native, server, connection, &mut protocol) else { return Ok(()) };
-    connection.call_method0(intern!(py, "close"))?;
+    let Err(failure) = connect(native, server, guest, &mut protocol) else { return Ok(()) };
     if error::ends_program(py, &failure) {
         return Err(failure);
     }
@@ -116,7 +123,7 @@ fn welcome<'py>(
 fn connect<'py>(
     native: &Bound<'py, Loop>,
     server: &Bound<'py, Server>,
-    connection: &Bound<'py, PyAny>,
+    guest: Guest<'_, 'py>,
     made: &mut Option<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     let py = native.py();
@@ -133,20 +140,29 @@ fn connect<'py>(
     context::run(&own, |py| {
         let protocol = factory.bind(py).call0()?;
         *made = Some(protocol.clone());
+        if !ssl_context.bind(py).is_truthy()? {
+            let Guest { connection, peer, kind } = guest;
+            let (server, own) = (server.as_any(), own.clone());
+            return SocketTransport::accepted(native, connection, kind, &peer, &protocol, server, own)
+                .map(drop);
+        }
+        let connection = adopt(guest.connection, guest.kind)?;
         let keywords = PyDict::new(py);
         keywords.set_item(intern!(py, "server"), server)?;
-        if !ssl_context.bind(py).is_truthy()? {
-            keywords.set_item(intern!(py, "context"), &own)?;
-            let make = intern!(py, "_make_socket_transport");
-            return native.call_method(make, (connection, protocol), Some(&keywords)).map(drop);
-        }
         let [handshake, shutdown] = timeouts;
         keywords.set_item(intern!(py, "server_side"), true)?;
         keywords.set_item(intern!(py, "ssl_handshake_timeout"), handshake)?;
         keywords.set_item(intern!(py, "ssl_shutdown_timeout"), shutdown)?;
         let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
-        let arguments = (connection, &protocol, ssl_context, &waiter);
-        let transport = native.call_method(intern!(py, "_make_ssl_transport"), arguments, Some(&keywords))?;
+        let arguments = (&connection, &protocol, ssl_context, &waiter);
+        let made = native.call_method(intern!(py, "_make_ssl_transport"), arguments, Some(&keywords));
+        let transport = match made {
+            Ok(transport) => transport,
+            Err(failure) => {
+                connection.call_method0(intern!(py, "close"))?;
+                return Err(failure);
+            }
+        };
         let made = (native, transport, protocol).into_pyobject(py)?;
         watch::watch(waiter.as_any(), made.as_any(), handshake_over)
     })

@@ -398,6 +398,8 @@ fn listen(server: &Bound<'_, Server>, socket: &Bound<'_, PyAny>) -> PyResult<()>
     let kind = ["family", "type", "proto"].map(|name| socket.getattr(name)?.extract::<i32>());
     let [family, kind, protocol] = kind;
     let kind = (family?, kind?, protocol?).into_pyobject(py)?.unbind();
+    // What is accepted inherits it.
+    imports::SET_NODELAY.get(py)?.call1((socket,))?;
     home.get()
         .watch_natively(fd, server.as_any(), accept::connections_wait, Some(Interest::READABLE))
         .map_err(|failure| error::from_system(py, &failure))?;

@@ -15,7 +15,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::address::Family;
 use super::datagram_io::{self, Appetite};
-use super::{report, socket};
+use super::{channel, report, socket};
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context};
@@ -123,7 +123,7 @@ impl DatagramTransport {
             Some(extra) => extra.copy()?,
             None => PyDict::new(py),
         };
-        socket::describe(&extra, socket)?;
+        channel::describe(&extra, socket)?;
         let connected = match extra.get_item(intern!(py, "peername"))? {
             Some(peer) => peer.is_truthy()?,
             None => false,

@@ -13,7 +13,7 @@ use crate::error;
 impl SocketTransport {
     /// Let operations wait for the socket, which the transport takes no events of until `_take_back()`.
     fn _lend(&self, py: Python<'_>) {
-        if self.state.with(py, |state| state.socket.is_some()) {
+        if !self.state.with(py, |state| state.channel.is_closed()) {
             self.home.get().unwatch_natively(py, self.fd);
         }
     }
@@ -23,7 +23,7 @@ impl SocketTransport {
         let (py, this) = (slf.py(), slf.get());
         let open = this.state.with(py, |state| {
             state.forget_interest();
-            state.socket.is_some()
+            !state.channel.is_closed()
         });
         if !open {
             return Ok(());

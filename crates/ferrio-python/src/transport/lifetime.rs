@@ -7,11 +7,13 @@ use ferrio_engine::net;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::channel::Channel;
 use super::socket::SocketTransport;
 use super::{report, write};
 use crate::event_loop::{Item, Loop};
 use crate::ffi::context;
 use crate::future::watch;
+use crate::server::{self, Server};
 use crate::{error, imports};
 
 /// What the loop runs first: `connection_made`; then it reads, then `waiter` is told (`None` if nobody waits).
@@ -120,20 +122,31 @@ fn lose<'py>(owner: &Bound<'py, PyAny>, failure: &Bound<'py, PyAny>) -> PyResult
 pub(super) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let taken = transport.get().state.with(py, |state| {
-        let socket = state.socket.take()?;
+        if state.channel.is_closed() {
+            return None;
+        }
+        if let Some(names) = &mut state.names {
+            names.learn(transport.get().fd);
+        }
+        let channel = std::mem::replace(&mut state.channel, Channel::Closed);
         state.closing = true;
         state.lost = state.lost.max(1);
         state.outgoing.clear();
         state.blocked = false;
-        Some((socket, std::mem::take(&mut state.receiver), state.server.take(), state.empty_waiter.take()))
+        Some((channel, std::mem::take(&mut state.receiver), state.server.take(), state.empty_waiter.take()))
     });
-    let Some((socket, receiver, server, waiter)) = taken else { return Ok(()) };
+    let Some((channel, receiver, server, waiter)) = taken else { return Ok(()) };
     transport.get().home.get().unwatch_natively(py, transport.get().fd);
     let woken = transport.get().home.get().wake_parked(py, transport.get().fd);
-    let mut outcome = woken.and(socket.bind(py).call_method0(intern!(py, "close")).map(drop));
+    let mut outcome = woken.and(channel.close(py));
     drop(receiver);
     if let Some(server) = server {
-        outcome = outcome.and(server.bind(py).call_method1(intern!(py, "_detach"), (transport,)).map(drop));
+        let server = server.bind(py);
+        let detached = match server.cast::<Server>() {
+            Ok(ours) => server::detach(ours, transport.as_any()),
+            Err(_) => server.call_method1(intern!(py, "_detach"), (transport,)).map(drop),
+        };
+        outcome = outcome.and(detached);
     }
     if let Some(waiter) = waiter {
         watch::set_exception_unless_done(waiter.bind(py), &write::lost_while_sending())?;

@@ -1,12 +1,15 @@
 //! `SocketTransport`: the transport of a stream socket, TCP or Unix.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use ferrio_engine::net::Address;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use super::channel::{self, Channel, Names};
 use super::outgoing::Piece;
 use super::receiver::Receiver;
 use super::state::State;
@@ -14,6 +17,7 @@ use super::{lifetime, read, report, write};
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context, interpreter};
+use crate::server::{self, Server};
 use crate::{error, imports};
 
 /// The transport of a connection over a stream socket: an `asyncio.Transport`.
@@ -54,16 +58,52 @@ impl SocketTransport {
             Some(extra) => extra.copy()?,
             None => PyDict::new(py),
         };
-        describe(&extra, socket)?;
+        channel::describe(&extra, socket)?;
         lifetime::set_nodelay(socket)?;
+        let channel = Channel::Socket(socket.clone().unbind());
+        let scope = context::given_or_copy(py, scope)?;
+        Self::make(native, fd, channel, None, extra, protocol, waiter, server, scope)
+    }
+
+    /// The transport of a connection that `server` accepted from `peer`. `kind` has the family, type and protocol of its
+    /// socket, the protocol's methods run in `scope`; the rest as in `create`.
+    pub(crate) fn accepted<'py>(
+        native: &Bound<'py, Loop>,
+        connection: OwnedFd,
+        kind: &Bound<'py, PyTuple>,
+        peer: &Address,
+        protocol: &Bound<'py, PyAny>,
+        server: &Bound<'py, PyAny>,
+        scope: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let fd = connection.as_raw_fd();
+        let channel = Channel::Descriptor(connection, kind.clone().unbind());
+        let names = Some(Box::new(Names::new(peer)));
+        let extra = PyDict::new(native.py());
+        Self::make(native, fd, channel, names, extra, protocol, None, Some(server), scope)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a transport, put together in one place")]
+    fn make<'py>(
+        native: &Bound<'py, Loop>,
+        fd: i32,
+        channel: Channel,
+        names: Option<Box<Names>>,
+        extra: Bound<'py, PyDict>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        server: Option<&Bound<'py, PyAny>>,
+        scope: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = native.py();
         let held = server.map(|server| server.clone().unbind());
-        let state = State::new(Receiver::of(protocol)?, socket.clone().unbind(), held);
+        let state = State::new(Receiver::of(protocol)?, channel, names, held);
         let transport = Bound::new(
             py,
             Self {
                 home: native.clone().unbind(),
                 fd,
-                context: context::given_or_copy(py, scope)?.unbind(),
+                context: scope.unbind(),
                 state: Guarded::new(state),
                 extra: extra.unbind(),
                 altered: AtomicBool::new(false),
@@ -74,7 +114,10 @@ impl SocketTransport {
             .watch_natively(fd, transport.as_any(), read::on_event, None)
             .map_err(|failure| error::from_system(py, &failure))?;
         if let Some(server) = server {
-            server.call_method1(intern!(py, "_attach"), (&transport,))?;
+            match server.cast::<Server>() {
+                Ok(ours) => server::attach(ours, transport.as_any())?,
+                Err(_) => drop(server.call_method1(intern!(py, "_attach"), (&transport,))?),
+            }
         }
         let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());
         native.get().push(py, Item::Watch(transport.clone().into_any().unbind(), waiter, lifetime::start))?;
@@ -98,28 +141,20 @@ impl SocketTransport {
     }
 }
 
-/// Fills in what `get_extra_info` is asked for most.
-pub(super) fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = socket.py();
-    extra.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
-    extra.set_item(intern!(py, "sockname"), socket.call_method0(intern!(py, "getsockname")).ok())?;
-    if !extra.contains(intern!(py, "peername"))? {
-        extra.set_item(intern!(py, "peername"), socket.call_method0(intern!(py, "getpeername")).ok())?;
-    }
-    Ok(())
-}
-
 #[pymethods]
 impl SocketTransport {
     /// Return what is known as `name`: "socket", "sockname", "peername"; `default` for anything else.
     #[pyo3(signature = (name, default = None))]
     fn get_extra_info<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.extra.bind(py).get_item(name)?.or(default))
+        let extra = slf.get().extra.bind(slf.py());
+        match extra.get_item(name)? {
+            Some(known) => Ok(Some(known)),
+            None => Ok(channel::look_up(slf, extra, name)?.or(default)),
+        }
     }
 
     /// Send `data` (`bytes`, `bytearray` or `memoryview`), at the end of the loop's turn or when the socket has room; never
@@ -298,8 +333,8 @@ impl SocketTransport {
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        let open = self.state.with(py, |state| state.socket.is_some());
-        open.then(|| self.home.bind(py).clone())
+        let closed = self.state.with(py, |state| state.channel.is_closed());
+        (!closed).then(|| self.home.bind(py).clone())
     }
 
     #[getter]
@@ -308,8 +343,11 @@ impl SocketTransport {
     }
 
     #[getter]
-    fn _sock(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.socket.as_ref().map(|socket| socket.clone_ref(py)))
+    fn _sock<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if slf.get().state.with(slf.py(), |state| state.channel.is_closed()) {
+            return Ok(None);
+        }
+        channel::socket(slf).map(Some)
     }
 
     #[getter]
@@ -323,8 +361,15 @@ impl SocketTransport {
     }
 
     #[getter]
-    fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
-        self.extra.clone_ref(py)
+    fn _extra(slf: &Bound<'_, Self>) -> PyResult<Py<PyDict>> {
+        let extra = slf.get().extra.bind(slf.py());
+        for name in ["socket", "sockname", "peername"] {
+            let name = PyString::new(slf.py(), name);
+            if !extra.contains(&name)? {
+                channel::look_up(slf, extra, name.as_any())?;
+            }
+        }
+        Ok(slf.get().extra.clone_ref(slf.py()))
     }
 
     #[getter]
@@ -366,7 +411,13 @@ impl SocketTransport {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let (closed, closing, reading, blocked, size) = self.state.with(py, |state| {
-            (state.socket.is_none(), state.closing, state.wants_input(), state.blocked, state.outgoing.size())
+            (
+                state.channel.is_closed(),
+                state.closing,
+                state.wants_input(),
+                state.blocked,
+                state.outgoing.size(),
+            )
         });
         let stage = if closed {
             "closed "
@@ -414,7 +465,7 @@ static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Finalize for SocketTransport {
     fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| state.socket.is_some())
+        slf.get().state.with(slf.py(), |state| !state.channel.is_closed())
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {

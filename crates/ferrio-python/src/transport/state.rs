@@ -5,6 +5,7 @@ use ferrio_engine::reactor::Interest;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::channel::{Channel, Names};
 use super::outgoing::Outgoing;
 use super::receiver::Receiver;
 use crate::event_loop::received::Expected;
@@ -12,8 +13,10 @@ use crate::event_loop::received::Expected;
 /// All that changes in a transport's life.
 pub(super) struct State {
     pub(super) receiver: Receiver,
-    /// The Python socket; `None` once it is closed.
-    pub(super) socket: Option<Py<PyAny>>,
+    /// The owner of the descriptor.
+    pub(super) channel: Channel,
+    /// The addresses of an accepted connection, as far as nobody asked for them.
+    pub(super) names: Option<Box<Names>>,
     /// Attached to while the transport lives.
     pub(super) server: Option<Py<PyAny>>,
     /// Who waits for an empty write buffer, with writing forbidden meanwhile: `sendfile`.
@@ -43,10 +46,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(receiver: Receiver, socket: Py<PyAny>, server: Option<Py<PyAny>>) -> Self {
+    pub(super) fn new(
+        receiver: Receiver,
+        channel: Channel,
+        names: Option<Box<Names>>,
+        server: Option<Py<PyAny>>,
+    ) -> Self {
         Self {
             receiver,
-            socket: Some(socket),
+            channel,
+            names,
             server,
             empty_waiter: None,
             outgoing: Outgoing::default(),
@@ -132,7 +141,7 @@ impl State {
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.receiver.traverse(visit)?;
-        visit.call(&self.socket)?;
+        self.channel.traverse(visit)?;
         visit.call(&self.server)?;
         visit.call(&self.empty_waiter)
     }
