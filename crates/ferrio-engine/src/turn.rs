@@ -79,7 +79,7 @@ pub struct Engine<T> {
     skipping_since: Nanos,
     /// Items since the last look at the clock, while turns skip the poll.
     unclocked: usize,
-    /// With a virtual clock: the last look at the descriptors brought no work, so time may jump.
+    /// With a virtual clock: the last look at the descriptors brought nothing, so time may jump.
     looked: bool,
     /// With a virtual clock: since when (by the system's clock) jobs that are out keep it at the time it shows.
     held: Option<Held>,
@@ -187,6 +187,13 @@ impl<T> Engine<T> {
         self.planned = Planned::Nothing;
         self.skipped = 0;
         self.looked_at = self.clock.coarse();
+    }
+
+    /// The look brought events. What the host did for them without queueing anything may bring others, an answer from a
+    /// socket of the same process: a virtual clock must not jump before another look.
+    #[inline]
+    pub fn saw_events(&mut self) {
+        self.looked = false;
     }
 
     fn plan_busy(&mut self) -> Plan {

@@ -187,6 +187,10 @@ fn virtual_time_waits_for_jobs_and_descriptors() -> io::Result<()> {
     assert_eq!(batch(&mut engine), [7]);
     assert_eq!(engine.plan(false), Plan::Poll, "there was work, so look again");
     engine.finish_wait();
+    engine.saw_events();
+    assert_eq!(batch(&mut engine), []);
+    assert_eq!(engine.plan(false), Plan::Poll, "there were events, so look again");
+    engine.finish_wait();
     assert_eq!(batch(&mut engine), []);
     assert_eq!(engine.plan(false), Plan::Skip);
     assert_eq!(engine.clock.now(), 5_000);

@@ -208,6 +208,9 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<
     state.engine.with(py, |engine| engine.finish_wait());
     match outcome {
         Ok(()) => {
+            if !events.is_empty() {
+                state.engine.with(py, |engine| engine.saw_events());
+            }
             let concerned = if first { Concerned::Waiting } else { Concerned::Everybody };
             descriptors::dispatch(native, events, concerned)?;
         }
