@@ -274,3 +274,44 @@ def test_accepted_socket_is_checked(loop, run):
                     await loop.connect_accepted_socket(Noting, sock, **{name: 1})
 
     run(main())
+
+
+def test_returns_before_the_first_data(loop, run):
+    async def main():
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.send(b"early")
+            _, protocol = await loop.create_connection(Noting, sock=ours)
+            assert protocol.received == b""
+            while not protocol.received:
+                await asyncio.sleep(0)
+            assert protocol.received == b"early"
+            protocol.transport.abort()
+            await protocol.lost
+
+    for _ in range(20):
+        run(main())
+
+
+def test_what_was_ready_earlier_comes_before_data(loop, run):
+    order = []
+
+    class Protocol(Noting):
+        def data_received(self, data):
+            order.append("data")
+            super().data_received(data)
+
+    async def main():
+        ours, theirs = socket.socketpair()
+        with theirs:
+            _, protocol = await loop.create_connection(Protocol, sock=ours)
+            await asyncio.sleep(0)
+            theirs.send(b"x")
+            loop.call_soon(order.append, "callback")
+            while not protocol.received:
+                await asyncio.sleep(0)
+            protocol.transport.abort()
+            await protocol.lost
+
+    run(main())
+    assert order == ["callback", "data"]

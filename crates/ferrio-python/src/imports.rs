@@ -100,7 +100,6 @@ pub(crate) static STANDARD_WRITE_TRANSPORT: Import =
 pub(crate) static STANDARD_TRANSPORT: Import = Import::new("asyncio.transports", "Transport");
 pub(crate) static STANDARD_SSL_TRANSPORT: Import = Import::new("asyncio.sslproto", "_SSLProtocolTransport");
 pub(crate) static STANDARD_SSL_PROTOCOL: Import = Import::new("asyncio.sslproto", "SSLProtocol");
-pub(crate) static CREATE_DEFAULT_CONTEXT: Import = Import::new("ssl", "create_default_context");
 pub(crate) static SSL_OBJECT: Import = Import::new("ssl", "SSLObject");
 /// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.
 pub(crate) static SSL_SOCKET_TYPE: Import = Import::new("_ssl", "_SSLSocket");
@@ -173,6 +172,7 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &STANDARD_STREAM_WRITER,
         // Needed for reports while the interpreter ends, when no import works any more.
         &LOGGER,
+        &WARN,
         &FORMAT_LIST,
         &FUTURE_REPR,
         &TASK_REPR,

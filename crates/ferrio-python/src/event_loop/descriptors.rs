@@ -87,16 +87,6 @@ struct Native {
     interest: Option<Interest>,
 }
 
-/// Whose events a dispatch sees to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Concerned {
-    Everybody,
-    /// Handles and operations only, which merely join the ready queue.
-    Waiting,
-    /// Native watchers only, who act at once.
-    Natives,
-}
-
 /// What an event sets off.
 #[derive(Default)]
 struct Fired {
@@ -446,28 +436,34 @@ pub(crate) fn descriptor_of(event: &Event) -> i32 {
 /// Does what the events of one look ask for: handles join the ready queue, operations are woken, native watchers called.
 ///
 /// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
+///
+/// Native watchers act at once only if nothing else is to run before: as in asyncio, what a callback or task does that was
+/// ready earlier comes before what arrives now. So a protocol gets no data before `create_connection` has returned it.
 #[inline]
-pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events, concerned: Concerned) -> PyResult<()> {
+pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {
     let mut outcome = Ok(());
+    let late = native.get().engine.with(native.py(), |engine| !engine.ready.is_empty());
     for event in events.iter() {
-        if let Err(failure) = act(native, event, concerned) {
+        if let Err(failure) = act(native, event, late) {
             outcome = outcome.and(Err(failure));
         }
     }
     outcome
 }
 
+/// What `Item::Event` does, if the descriptor has the same watcher still.
+pub(super) fn act_late(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
+    act(native, event, false)
+}
+
 #[inline]
-fn act(native: &Bound<'_, Loop>, event: Event, concerned: Concerned) -> PyResult<()> {
+fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     let (fd, generation) = (descriptor_of(&event), (event.token >> 32) as u32);
     let fired = state.descriptors.with(py, |table| {
         let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
-        let passed_over = if entry.native.is_some() { Concerned::Waiting } else { Concerned::Natives };
-        if concerned == passed_over {
-            return None;
-        }
         Some(match &entry.native {
+            Some(_) if late => Target::Later,
             Some(native) => Target::Native(native.owner.clone_ref(py), native.call),
             None => Target::Waiting(entry.fire(py, fd, event, &state.reactor)),
         })
@@ -480,6 +476,10 @@ fn act(native: &Bound<'_, Loop>, event: Event, concerned: Concerned) -> PyResult
             outcome.and_then(|()| flush_if_much(native))
         }
         Some(Target::Waiting(fired)) => release(native, fd, fired),
+        Some(Target::Later) => {
+            state.engine.with(py, |engine| engine.ready.push(Item::Event(event)));
+            Ok(())
+        }
         None => Ok(()),
     }
 }
@@ -488,6 +488,8 @@ fn act(native: &Bound<'_, Loop>, event: Event, concerned: Concerned) -> PyResult
 enum Target {
     Native(Py<PyAny>, EventCall),
     Waiting(Fired),
+    /// A native watcher, whose turn comes when what was ready before has run.
+    Later,
 }
 
 /// Lets go on who waited for an event of `fd`.

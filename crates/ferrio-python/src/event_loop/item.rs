@@ -1,10 +1,11 @@
 //! What the ready queue and the timers hold: each thing that a turn can run.
 
+use ferrio_engine::reactor::Event;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::Loop;
+use super::{Loop, descriptors};
 use crate::future::callbacks::WatcherCall;
 use crate::handle::{self, Handle};
 use crate::operation::{self, Operation};
@@ -22,6 +23,8 @@ pub(crate) enum Item {
     Wake(Py<Operation>),
     /// Tell the first object that the second, a future, is done.
     Watch(Py<PyAny>, Py<PyAny>, WatcherCall),
+    /// What happened to a descriptor with a native watcher.
+    Event(Event),
 }
 
 impl Item {
@@ -52,6 +55,7 @@ impl Item {
                 Ok(_) => Ok(()),
                 Err(failure) => report(native, failure, operation.bind(py).as_any()),
             },
+            Self::Event(event) => descriptors::act_late(native, event),
             Self::Watch(watcher, done, call) => {
                 current::retire(native)?;
                 match call(watcher.bind(py), done.bind(py)) {
@@ -84,6 +88,7 @@ impl Item {
                 let waker = operation::sleep::Waker { operation };
                 Ok((Bound::new(py, waker)?.into_any(), None, context::copy_current(py)?))
             }
+            Self::Event(_) => unreachable!("the loop that saw an event queues it for itself"),
             Self::Watch(watcher, done, call) => {
                 let watcher = Bound::new(py, Watcher::new(watcher, call))?.into_any();
                 Ok((watcher, Some(done.into_bound(py)), context::copy_current(py)?))
@@ -108,6 +113,7 @@ impl Item {
             Self::Handle(handle) => handle.bind(py).as_any().clone(),
             Self::Wake(operation) => operation.bind(py).as_any().clone(),
             Self::Watch(watcher, ..) => watcher.bind(py).clone(),
+            Self::Event(_) => py.None().into_bound(py),
         }
     }
 
@@ -116,6 +122,7 @@ impl Item {
             Self::Step(task) => visit.call(task),
             Self::Handle(handle) => visit.call(handle),
             Self::Wake(operation) => visit.call(operation),
+            Self::Event(_) => Ok(()),
             Self::Watch(watcher, done, _) => {
                 visit.call(watcher)?;
                 visit.call(done)

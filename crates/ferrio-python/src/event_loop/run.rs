@@ -9,7 +9,6 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::descriptors::Concerned;
 use super::flush::{flush, flush_if_much};
 use super::{Loop, debug, descriptors, executor, running, set_running, signals};
 use crate::ffi::interpreter;
@@ -156,6 +155,7 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     loop {
         flush(native)?;
         wait(native, &mut events, first)?;
+        first = false;
         let batch = state.engine.with(py, |engine| engine.begin_turn());
         if state.debug() {
             debug::run_batch(native, batch)?;
@@ -165,10 +165,6 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
                 item.run(native)?;
                 flush_if_much(native)?;
             }
-        }
-        if std::mem::take(&mut first) {
-            // What was ready before the loop ran has gone first: a task that is to wait for data is there by now.
-            descriptors::dispatch(native, &events, Concerned::Natives)?;
         }
         if state.stopping.load(Ordering::Relaxed) {
             return Ok(());
@@ -211,8 +207,7 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<
             if !events.is_empty() {
                 state.engine.with(py, |engine| engine.saw_events());
             }
-            let concerned = if first { Concerned::Waiting } else { Concerned::Everybody };
-            descriptors::dispatch(native, events, concerned)?;
+            descriptors::dispatch(native, events)?;
         }
         Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => {
             current::retire(native)?;
