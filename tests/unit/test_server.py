@@ -210,6 +210,7 @@ def test_protocol_that_cannot_be_made_costs_its_connection(loop, run, serve, pro
     assert {told["message"] for told in problems} == {"Error on transport creation for incoming connection"}
 
 
+@pytest.mark.parametrize("aio", [ferrio])  # asyncio's task reports it once more when it is collected
 def test_factory_that_ends_the_program(run, loop, serve):
     def factory():
         raise SystemExit(3)
