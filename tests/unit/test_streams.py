@@ -213,6 +213,28 @@ def test_several_callbacks_wait_at_once(aio, run, connections):
     run(main())
 
 
+def test_much_data_on_many_connections_at_once(aio, run, connections):
+    """More than a loop hands to its streams in one turn: the rest comes in the next ones, and the end after it."""
+    start, connect = connections
+    body = b"0123456789" * 20_000
+
+    async def main():
+        server = await start(echo)
+        pairs = [await connect(server) for _ in range(20)]
+        for _, writer in pairs:
+            writer.write(body)
+            writer.write_eof()
+        answers = await aio.gather(*(reader.read() for reader, _ in pairs))
+        for _, writer in pairs:
+            writer.close()
+            await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+        return answers
+
+    assert run(main()) == [body] * 20
+
+
 def test_our_streams_on_a_standard_loop():
     """ferrio's functions make ferrio's streams, whatever loop runs."""
 

@@ -30,7 +30,7 @@ mod transports;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use ferrio_engine::clock::Clock;
 use ferrio_engine::inbox::Inbox;
@@ -74,6 +74,8 @@ pub(crate) struct Loop {
     signals: Guarded<Signals>,
     /// Where sockets receive; empty until the first one does.
     received: Guarded<Vec<u8>>,
+    /// How many bytes streams were given in this turn.
+    handed_out: AtomicUsize,
     /// Who has something to send at the end of the turn.
     flushes: Guarded<Flushes>,
     /// Which methods a subclass or an attribute replaced.
@@ -136,6 +138,7 @@ impl Loop {
             descriptors: Guarded::new(Descriptors::default()),
             signals: Guarded::new(Signals::default()),
             received: Guarded::new(Vec::new()),
+            handed_out: AtomicUsize::new(0),
             flushes: Guarded::new(Flushes::default()),
             overrides: Overrides::of_class(class)?,
             thread: AtomicU64::new(0),

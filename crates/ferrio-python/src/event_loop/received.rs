@@ -1,6 +1,7 @@
 //! Where the loop receives: one buffer for all its connections, so that an idle one needs none.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use ferrio_engine::net::{self, Address, Attempt};
 use pyo3::prelude::*;
@@ -135,6 +136,33 @@ impl Loop {
             *expected = expected.after(if count == room { count.saturating_mul(2) } else { count });
         }
         outcome
+    }
+}
+
+/// How many bytes may wait for tasks that read streams, before other sockets are received from.
+///
+/// Such a task runs after all that came with its data. What a hundred connections bring at once would all be in memory
+/// before the first of them is answered, and out of the processor's caches by then.
+const HANDED_OUT: usize = 256 * 1024;
+
+impl Loop {
+    /// Whether streams were given so much in this turn that their tasks should run before they get more.
+    #[inline]
+    pub(crate) fn handed_out_enough(&self) -> bool {
+        self.handed_out.load(Ordering::Relaxed) >= HANDED_OUT
+    }
+
+    /// Notes that a stream was given `count` bytes.
+    #[inline]
+    pub(crate) fn hand_out(&self, count: usize) {
+        self.handed_out
+            .store(self.handed_out.load(Ordering::Relaxed).saturating_add(count), Ordering::Relaxed);
+    }
+
+    /// The tasks that read streams have run.
+    #[inline]
+    pub(super) fn forget_handed_out(&self) {
+        self.handed_out.store(0, Ordering::Relaxed);
     }
 }
 

@@ -166,6 +166,7 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
                 flush_if_much(native)?;
             }
         }
+        state.forget_handed_out();
         if state.stopping.load(Ordering::Relaxed) {
             return Ok(());
         }

@@ -21,6 +21,8 @@ pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event
             .get()
             .state
             .with(py, |state| state.wants_input().then(|| (state.receiver.clone_ref(py), state.expected)));
+        // One that can wait is reported again.
+        let reads = reads.filter(|(receiver, _)| !receiver.can_wait(native));
         if let Some((receiver, mut expected)) = reads {
             let scope = transport.get().context.bind(py);
             let outcome = receiver.receive(native, transport.get().fd, scope, &mut expected);

@@ -113,6 +113,12 @@ impl Receiver {
         visit.call(self.protocol())
     }
 
+    /// Whether receiving had better wait for the next turn: of a stream, whose task should run before others get their data.
+    #[inline]
+    pub(crate) fn can_wait(&self, native: &Bound<'_, Loop>) -> bool {
+        matches!(self, Self::Reader(_)) && native.get().handed_out_enough()
+    }
+
     /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code. `expected` is what
     /// the connection is known to bring.
     #[inline]
@@ -137,6 +143,7 @@ impl Receiver {
                     None => Ok(Received::Nothing),
                     Some(bytes) if bytes.as_bytes().is_empty() => Ok(Received::End),
                     Some(bytes) if matches!(self, Self::Reader(_)) => {
+                        home.hand_out(bytes.as_bytes().len());
                         streams::receive(protocol.bind(py), bytes)
                             .map(|()| Received::Something)
                             .map_err(|error| Failed { message: DATA_RECEIVED, error })
