@@ -542,6 +542,63 @@ def test_read_never_awaited_warns(reader):
         gc.collect()
 
 
+# ---- where ferrio's differs
+
+
+def test_buffer_of_a_plain_reader_is_shown_as_a_copy():
+    with ferrio.Runner() as runner:
+        reader = fed(ferrio.StreamReader(loop=runner.get_loop()), b"line\n")
+        reader._buffer.clear()
+        assert reader._buffer == b"line\n"
+        assert runner.run(reader.readline()) == b"line\n"
+
+
+def test_exception_reaches_a_waiter_whose_data_came_in_the_same_turn():
+    """asyncio's waits for ever: it was woken by the data, finds too little and doesn't look for an exception."""
+
+    async def main():
+        reader = ferrio.StreamReader()
+        waiting = ferrio.create_task(reader.readexactly(5))
+        await ferrio.sleep(0)
+        reader.feed_data(b"abc")
+        reader.set_exception(ZeroDivisionError("broken"))
+        with pytest.raises(ZeroDivisionError):
+            await waiting
+
+    ferrio.run(main())
+
+
+def test_data_that_another_read_took_is_no_end_of_input():
+    """asyncio's first reader gets b"", which says that the input has ended."""
+
+    async def main():
+        reader = ferrio.StreamReader()
+        first = ferrio.create_task(reader.read(10))
+        await ferrio.sleep(0)
+        reader.feed_data(b"one")
+        assert await reader.read(10) == b"one"
+        await ferrio.sleep(0)
+        reader.feed_data(b"two")
+        assert await first == b"two"
+
+    ferrio.run(main())
+
+
+def test_line_in_pieces_wakes_its_reader_once():
+    async def main():
+        reader = ferrio.StreamReader()
+        waiting = ferrio.create_task(reader.readline())
+        await ferrio.sleep(0)
+        for _ in range(5):
+            reader.feed_data(b"piece ")
+            assert reader._waiter is not None
+        reader.feed_data(b"\n")
+        assert reader._waiter is None
+        assert await waiting == b"piece " * 5 + b"\n"
+
+    ferrio.run(main())
+
+
 # ---- subclasses
 
 
