@@ -273,3 +273,29 @@ def test_keys_change_in_the_middle(loop, run, options, command):
         await server.wait_closed()
 
     run(main())
+
+
+def test_a_method_that_was_replaced_is_called(aio, loop, run):
+    # As tests of web frameworks do it.
+    async def handle(reader, writer):
+        writer.write(await reader.readline())
+        await writer.drain()
+        writer.close()
+
+    async def main():
+        server = await aio.start_server(handle, "127.0.0.1", 0, ssl=tls.server_context())
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await aio.open_connection(
+            "127.0.0.1", port, ssl=tls.client_context(), server_hostname="localhost"
+        )
+        written, original = [], writer.transport.write
+        writer.transport.write = lambda data: (written.append(data), original(data))
+        writer.write(b"seen\n")
+        assert written == [b"seen\n"]
+        assert await reader.read() == b"seen\n"
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    run(main())

@@ -9,6 +9,8 @@ import pytest
 from tests.unit import tls
 from tests.unit.tls import Recorder
 
+import ferrio
+
 
 def test_both_sides_learn_what_was_agreed(loop, run):
     async def main():
@@ -147,6 +149,24 @@ def test_a_server_wants_a_certificate(loop, run):
             await server
 
     run(main())
+
+
+def test_a_peer_learns_why_it_is_refused():
+    # asyncio drops the alert: the other side sees a connection that ends.
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = tls.sockets()
+        server = asyncio.ensure_future(
+            loop.connect_accepted_socket(lambda: Recorder(loop), theirs, ssl=tls.server_context())
+        )
+        with pytest.raises(ssl.CertificateError):
+            await loop.create_connection(
+                lambda: Recorder(loop), sock=ours, ssl=tls.client_context(), server_hostname="elsewhere"
+            )
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert.bad.certificate"):
+            await server
+
+    ferrio.run(main())
 
 
 @pytest.mark.parametrize("nonsense", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(100), b"\x00" * 5000])

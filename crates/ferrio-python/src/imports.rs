@@ -153,6 +153,8 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &STANDARD_FUTURE,
         &STANDARD_TASK,
         &STANDARD_HANDLE,
+        &STANDARD_SSL_TRANSPORT,
+        &STANDARD_SSL_PROTOCOL,
         &STANDARD_TIMER_HANDLE,
         &SET_RUNNING_LOOP,
         &STANDARD_RUNNING_LOOP,

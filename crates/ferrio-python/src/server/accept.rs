@@ -4,7 +4,7 @@
 //! descriptors or memory are short does the socket rest for a while, since it would be reported ready for ever.
 
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use ferrio_engine::net::{self, Accepted, Address};
 use ferrio_engine::reactor::Event;
@@ -17,9 +17,10 @@ use crate::event_loop::descriptors::descriptor_of;
 use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::context;
 use crate::future::watch::{self, Failure};
+use crate::tls::protocol::Settings;
 use crate::transport::address;
 use crate::transport::socket::SocketTransport;
-use crate::{error, future, imports};
+use crate::{error, future, imports, tls};
 
 /// Seconds for which a socket rests when descriptors or memory are short, as in asyncio.
 const REST: u32 = 1;
@@ -81,18 +82,6 @@ struct Guest<'a, 'py> {
     kind: &'a Bound<'py, PyTuple>,
 }
 
-/// The Python socket of a new connection.
-fn adopt<'py>(connection: OwnedFd, kind: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-    let py = kind.py();
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "fileno"), connection.as_raw_fd())?;
-    let socket = imports::SOCKET.get(py)?.call(kind, Some(&keywords))?;
-    // From here on the object closes it.
-    let _ = connection.into_raw_fd();
-    socket.call_method1(intern!(py, "setblocking"), (false,))?;
-    Ok(socket)
-}
-
 /// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
 fn welcome<'py>(
     native: &Bound<'py, Loop>,
@@ -146,23 +135,29 @@ fn connect<'py>(
             return SocketTransport::accepted(native, connection, kind, &peer, &protocol, server, own)
                 .map(drop);
         }
-        let connection = adopt(guest.connection, guest.kind)?;
-        let keywords = PyDict::new(py);
-        keywords.set_item(intern!(py, "server"), server)?;
-        let [handshake, shutdown] = timeouts;
-        keywords.set_item(intern!(py, "server_side"), true)?;
-        keywords.set_item(intern!(py, "ssl_handshake_timeout"), handshake)?;
-        keywords.set_item(intern!(py, "ssl_shutdown_timeout"), shutdown)?;
-        let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
-        let arguments = (&connection, &protocol, ssl_context, &waiter);
-        let made = native.call_method(intern!(py, "_make_ssl_transport"), arguments, Some(&keywords));
-        let transport = match made {
-            Ok(transport) => transport,
-            Err(failure) => {
-                connection.call_method0(intern!(py, "close"))?;
-                return Err(failure);
-            }
+        let [handshake_timeout, shutdown_timeout] =
+            timeouts.map(|seconds| Some(seconds.into_bound(py)).filter(|seconds| !seconds.is_none()));
+        let settings = Settings {
+            context: Some(ssl_context.into_bound(py)),
+            server_side: true,
+            server_hostname: None,
+            call_connection_made: true,
+            handshake_timeout,
+            shutdown_timeout,
         };
+        let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
+        let Guest { connection, peer, kind } = guest;
+        let transport = tls::over_accepted(
+            native,
+            connection,
+            kind,
+            &peer,
+            &protocol,
+            waiter.clone().into_any(),
+            settings,
+            server.as_any(),
+            own.clone(),
+        )?;
         let made = (native, transport, protocol).into_pyobject(py)?;
         watch::watch(waiter.as_any(), made.as_any(), handshake_over)
     })

@@ -17,6 +17,11 @@ impl Lower<'_> {
         transport::write(&self.0, data.as_any())
     }
 
+    /// Lets go of what was written and waits for the end of the turn: for who is about to break off.
+    pub(super) fn send_now(&self) -> PyResult<()> {
+        transport::send_now(&self.0)
+    }
+
     /// Whether the loop hands us what the socket received without a Python call, and so outside of any context.
     pub(super) fn scope(&self) -> Option<Py<PyAny>> {
         if !interpreter::is_exactly::<SocketTransport>(&self.0) {
@@ -35,7 +40,7 @@ impl Lower<'_> {
     }
 
     pub(super) fn is_closing(&self) -> PyResult<bool> {
-        self.0.call_method0(intern!(self.0.py(), "is_closing"))?.is_truthy()
+        transport::is_closing(&self.0)
     }
 
     pub(super) fn close(&self) -> PyResult<()> {

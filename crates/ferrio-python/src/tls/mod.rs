@@ -19,8 +19,11 @@ mod timers;
 pub(crate) mod transport;
 mod write;
 
+use std::os::fd::OwnedFd;
+
+use ferrio_engine::net::Address;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use self::protocol::{SSLProtocol, Settings};
 use self::transport::SSLTransport;
@@ -37,6 +40,36 @@ fn call_soon(
     let py = protocol.py();
     let scope = context::copy_current(py)?;
     protocol.get().home(py)?.call_soon(py, &callback, argument, Some(&scope))
+}
+
+/// As `over_socket`, for a connection that was just accepted and has no Python socket yet.
+#[expect(clippy::too_many_arguments, reason = "what is known of an accepted connection")]
+pub(crate) fn over_accepted<'py>(
+    native: &Bound<'py, Loop>,
+    connection: OwnedFd,
+    kind: &Bound<'py, PyTuple>,
+    peer: &Address,
+    protocol: &Bound<'py, PyAny>,
+    waiter: Bound<'py, PyAny>,
+    settings: Settings<'py>,
+    server: &Bound<'py, PyAny>,
+    scope: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, SSLTransport>> {
+    let home = LoopRef::Native(native.clone().unbind());
+    let (tls, transport) = SSLProtocol::create(home, protocol, Some(waiter), settings)?;
+    let made = SocketTransport::accepted(native, connection, kind, peer, tls.as_any(), server, scope);
+    started(transport, made.map(drop))
+}
+
+fn started<'py>(
+    transport: Bound<'py, SSLTransport>,
+    made: PyResult<()>,
+) -> PyResult<Bound<'py, SSLTransport>> {
+    if made.is_err() {
+        // Never connected, so there is nothing to complain about when it dies.
+        transport.get().mark_closed();
+    }
+    made.map(|()| transport)
 }
 
 /// The transport of TLS over the connected, non-blocking `socket`: the handshake begins in the next turn, and `waiter` gets
@@ -57,12 +90,6 @@ pub(crate) fn over_socket<'py>(
 ) -> PyResult<Bound<'py, SSLTransport>> {
     let home = LoopRef::Native(native.clone().unbind());
     let (tls, transport) = SSLProtocol::create(home, protocol, waiter, settings)?;
-    match SocketTransport::create(native, socket, tls.as_any(), None, extra, server, scope) {
-        Ok(_) => Ok(transport),
-        Err(failure) => {
-            // Never connected, so there is nothing to complain about when it dies.
-            transport.get().mark_closed();
-            Err(failure)
-        }
-    }
+    let made = SocketTransport::create(native, socket, tls.as_any(), None, extra, server, scope);
+    started(transport, made.map(drop))
 }

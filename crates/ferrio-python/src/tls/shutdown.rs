@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::lower::Lower;
 use super::protocol::SSLProtocol;
 use super::session::Answer;
 use super::state::{Close, End, Stage};
@@ -209,6 +210,7 @@ pub(super) fn fatal_object(
     let py = protocol.py();
     let lower = protocol.get().lower(py);
     if let Some(lower) = &lower {
+        say_why(protocol, lower)?;
         lower.force_close(failure)?;
     }
     match failure {
@@ -232,4 +234,15 @@ pub(super) fn fatal_object(
             home.call_exception_handler(py, &context)
         }
     }
+}
+
+/// Sends the alert that OpenSSL has made of a failure, so that the peer learns what was wrong. asyncio drops it.
+fn say_why(protocol: &Bound<'_, SSLProtocol>, lower: &Lower<'_>) -> PyResult<()> {
+    let py = protocol.py();
+    let session = protocol.get().session(py)?;
+    if session.unsent(py)? == 0 || lower.is_closing()? {
+        return Ok(());
+    }
+    lower.write(&session.take_unsent(py)?)?;
+    lower.send_now()
 }

@@ -11,10 +11,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::protocol::{Marks, SSLProtocol};
-use super::{extra, read, shutdown, write};
-use crate::ffi::Guarded;
+use super::write as outgoing;
+use super::{extra, read, shutdown};
 use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::finalize::Finalize;
+use crate::ffi::{Guarded, interpreter};
 use crate::imports;
 use crate::transport::report;
 
@@ -26,12 +27,18 @@ pub(crate) struct SSLTransport {
     protocol: Guarded<Option<Py<SSLProtocol>>>,
     /// The program closed it, or it closed itself: nothing to complain about.
     closed: AtomicBool,
+    /// Somebody set an attribute, a method perhaps: native code goes through Python then.
+    altered: AtomicBool,
 }
 
 impl SSLTransport {
     /// The transport of `protocol`.
     pub(super) fn new(protocol: &Bound<'_, SSLProtocol>) -> Self {
-        Self { protocol: Guarded::new(Some(protocol.clone().unbind())), closed: AtomicBool::new(false) }
+        Self {
+            protocol: Guarded::new(Some(protocol.clone().unbind())),
+            closed: AtomicBool::new(false),
+            altered: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn mark_closed(&self) {
@@ -64,7 +71,7 @@ impl SSLTransport {
     /// Raises `TypeError` for anything else.
     #[pyo3(signature = (data))]
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        write::write(&self.native(data.py())?, write::bytes_of(data)?)
+        outgoing::write(&self.native(data.py())?, outgoing::bytes_of(data)?)
     }
 
     /// Send every item of the iterable `list_of_data`, as `write` would.
@@ -73,9 +80,9 @@ impl SSLTransport {
         let mut pieces = Vec::new();
         for data in list_of_data.try_iter()? {
             let data = data?;
-            pieces.push(write::bytes_of(&data).or_else(|_| write::copied(&data))?);
+            pieces.push(outgoing::bytes_of(&data).or_else(|_| outgoing::copied(&data))?);
         }
-        write::write_several(&self.native(list_of_data.py())?, pieces)
+        outgoing::write_several(&self.native(list_of_data.py())?, pieces)
     }
 
     /// Raise `NotImplementedError`: TLS has no half-closed connections here.
@@ -160,7 +167,7 @@ impl SSLTransport {
         let marks = marks(high, low, 512 << 10)?;
         let protocol = self.native(py)?;
         protocol.get().state.with(py, |state| state.write_marks = marks);
-        write::control_program(&protocol, &*protocol.get().session(py)?)
+        outgoing::control_program(&protocol, &*protocol.get().session(py)?)
     }
 
     /// Return the marks for writing as `(low, high)`, in bytes.
@@ -170,7 +177,7 @@ impl SSLTransport {
 
     /// Return how many bytes wait to be sent and have not been handed to the transport below.
     fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        write::waiting(&self.native(py)?)
+        outgoing::waiting(&self.native(py)?)
     }
 
     /// Set how many received bytes may wait for the protocol: from `high` on the transport below is paused, at `low` or below
@@ -219,7 +226,7 @@ impl SSLTransport {
     /// Leave `data` among what is to be encrypted without doing so: tests of asyncio's fill the queue this way.
     #[pyo3(name = "_test__append_write_backlog", signature = (data))]
     fn _append_to_backlog(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let bytes = write::bytes_of(data)?;
+        let bytes = outgoing::bytes_of(data)?;
         let (length, bytes) = (bytes.as_bytes().len(), bytes.unbind());
         self.native(data.py())?.get().state.with(data.py(), |state| state.backlog.push(bytes, length));
         Ok(())
@@ -243,6 +250,15 @@ impl SSLTransport {
         Ok(imports::STANDARD_SSL_TRANSPORT.get(slf.py())?.clone().unbind())
     }
 
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().altered.store(true, Ordering::Relaxed);
+        interpreter::set_attribute(slf.as_any(), name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        interpreter::set_attribute(slf.as_any(), name, None)
+    }
+
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
         let native = slf.get().native(py)?;
@@ -261,6 +277,26 @@ impl SSLTransport {
         let protocol = self.protocol.with(py, Option::take);
         drop(protocol);
     }
+}
+
+/// `transport.write(data)`, if it is one of ours with its own methods.
+#[inline]
+pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Option<PyResult<()>> {
+    plain(transport).map(|transport| transport.get().write(data))
+}
+
+/// `transport.is_closing()`, if it is one of ours with its own methods.
+#[inline]
+pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> Option<PyResult<bool>> {
+    plain(transport).map(|transport| transport.get().is_closing(transport.py()))
+}
+
+#[inline]
+fn plain<'a, 'py>(transport: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, SSLTransport>> {
+    if !interpreter::is_exactly::<SSLTransport>(transport) {
+        return None;
+    }
+    transport.cast::<SSLTransport>().ok().filter(|transport| !transport.get().altered.load(Ordering::Relaxed))
 }
 
 /// `write`, by the quick way in.

@@ -33,6 +33,7 @@ use pyo3::prelude::*;
 
 use self::socket::SocketTransport;
 use crate::ffi::interpreter;
+use crate::tls;
 
 /// Writes `data` over any transport; over one of ours, whose methods nobody replaced, without a Python call.
 #[inline]
@@ -42,6 +43,8 @@ pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Py
         if !socket.get().is_altered() {
             return write::write(socket, data);
         }
+    } else if let Some(outcome) = tls::transport::write(transport, data) {
+        return outcome;
     }
     transport.call_method1(intern!(transport.py(), "write"), (data,)).map(drop)
 }
@@ -54,6 +57,16 @@ pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
         if !socket.get().is_altered() {
             return Ok(socket.get().is_closing(transport.py()));
         }
+    } else if let Some(outcome) = tls::transport::is_closing(transport) {
+        return outcome;
     }
     transport.call_method0(intern!(transport.py(), "is_closing"))?.is_truthy()
+}
+
+/// Sends what waits for the end of the turn at once, if it is a transport of ours that lets it wait.
+pub(crate) fn send_now(transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    match transport.cast::<SocketTransport>() {
+        Ok(socket) => write::send_gathered(socket.get().home.bind(transport.py()), socket),
+        Err(_) => Ok(()),
+    }
 }
