@@ -9,10 +9,12 @@ from ferrio import (
     coroutines,
     events,
     exceptions,
+    executor,
     futures,
     graph,
     locks,
     mixins,
+    processes,
     protocols,
     queues,
     runners,
@@ -30,9 +32,11 @@ from ferrio.base_events import *
 from ferrio.coroutines import *
 from ferrio.events import *
 from ferrio.exceptions import *
+from ferrio.executor import *
 from ferrio.futures import *
 from ferrio.graph import *
 from ferrio.locks import *
+from ferrio.processes import *
 from ferrio.protocols import *
 from ferrio.queues import *
 from ferrio.runners import *
@@ -50,9 +54,11 @@ __all__ = (
     *coroutines.__all__,
     *events.__all__,
     *exceptions.__all__,
+    *executor.__all__,
     *futures.__all__,
     *graph.__all__,
     *locks.__all__,
+    *processes.__all__,
     *protocols.__all__,
     *queues.__all__,
     *runners.__all__,

@@ -24,7 +24,7 @@ __all__ = ("install", "uninstall")
 _ABSENT = object()
 
 # Public names of ferrio's modules that asyncio has in no version.
-_OURS_ALONE = {"EventLoopPolicy"}
+_OURS_ALONE = {"EventLoopPolicy", "ThreadPool", "to_process"}
 
 # (module, name, what was there before), in the order of replacement; empty while not installed.
 _replaced: list[tuple[ModuleType, str, object]] = []

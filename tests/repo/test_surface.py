@@ -44,6 +44,12 @@ NETWORK_AND_CHILDREN = {
     "create_subprocess_shell",
 }
 
+# Ferrio's own, by the module that defines them; asyncio has them in no version.
+ADDITIONS = {
+    "executor": "ThreadPool",
+    "processes": "to_process",
+}
+
 # Offered, but given only when asked for: the standard library warns about them on the newest Pythons.
 UNLISTED = ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy")
 
@@ -54,6 +60,13 @@ NAMES = [(module, name) for module, names in IN_PROCESS.items() for name in name
 def test_name_is_offered(module, name):
     assert hasattr(ferrio, name)
     assert name in ferrio.__all__
+
+
+@pytest.mark.parametrize("name", [name for names in ADDITIONS.values() for name in names.split()])
+def test_addition_is_offered_and_documented_and_leaves_asyncio_alone(name):
+    assert name in ferrio.__all__
+    assert inspect.getdoc(getattr(ferrio, name))
+    assert not hasattr(asyncio, name)
 
 
 @pytest.mark.parametrize("name", UNLISTED)

@@ -32,6 +32,7 @@ def test_results_keep_their_types() -> None:
         assert_type(second, str)
         assert_type(await asyncio.wait_for(text(), 1), str)
         assert_type(await asyncio.to_thread(len, "four"), int)
+        assert_type(await ferrio.to_process(len, "four"), int)
         assert_type(await asyncio.shield(number()), int)
         return first
 

@@ -145,7 +145,13 @@ pub(crate) static THREAD_POOL: Import = Import::new("ferrio.executor", "ThreadPo
 /// The `async def` function behind `loop.shutdown_default_executor()`.
 pub(crate) static SHUT_DOWN_EXECUTORS: Import = Import::new("ferrio.executor", "shut_down");
 pub(crate) static THREAD_POOL_EXECUTOR: Import = Import::new("concurrent.futures", "ThreadPoolExecutor");
-pub(crate) static PROCESS_POOL_EXECUTOR: Import = Import::new("concurrent.futures", "ProcessPoolExecutor");
+pub(crate) static EXECUTOR: Import = Import::new("concurrent.futures", "Executor");
+pub(crate) static BROKEN_EXECUTOR: Import = Import::new("concurrent.futures", "BrokenExecutor");
+/// Makes the process pool that a loop keeps.
+pub(crate) static NEW_PROCESS_POOL: Import = Import::new("ferrio.processes", "_new_pool");
+pub(crate) static POOL_OF_FOREIGN_LOOP: Import = Import::new("ferrio.processes", "_pool_of_foreign_loop");
+/// The error of a call that may not have reached its process.
+pub(crate) static EXPLAIN_UNSENT: Import = Import::new("ferrio.processes", "_explain_unsent");
 
 /// Fetches what `ferrio.install()` may replace.
 pub(crate) fn load(py: Python<'_>) -> PyResult<()> {

@@ -41,7 +41,9 @@ mod _ferrio {
     #[pymodule_export]
     use crate::event_loop::{_forget_running_loop, Loop};
     #[pymodule_export]
-    use crate::executor::{_abandon_threads, _refuse_jobs, ThreadPool, to_thread::to_thread};
+    use crate::executor::{
+        _abandon_threads, _refuse_jobs, ThreadPool, to_process::to_process, to_thread::to_thread,
+    };
     #[pymodule_export]
     use crate::future::chain::{chain, copy, wrap};
     #[pymodule_export]

@@ -39,7 +39,7 @@ pub(crate) struct Executors {
     own: Option<Py<ThreadPool>>,
     /// Who may wait for this thread to let the interpreter go.
     shared: Option<Arc<Shared>>,
-    /// The `ProcessPoolExecutor` behind `run_in_executor("process", ...)`.
+    /// The executor behind `to_process` and `run_in_executor("process", ...)`.
     process: Option<Py<PyAny>>,
     /// `shutdown_default_executor()` or `close()` was called.
     shut_down: bool,
@@ -88,6 +88,9 @@ impl Loop {
         let executor = match executor {
             None => default_executor(slf)?,
             Some(given) => match given.cast::<PyString>() {
+                Ok(name) if *name == "process" => {
+                    return submit_to_process(slf, &with_arguments(func, &args)?, None);
+                }
                 Ok(name) => named_executor(slf, name)?,
                 Err(_) => given,
             },
@@ -101,7 +104,7 @@ impl Loop {
             submit(slf, &pool, Job::new(call), target)?;
             return Ok(future.into_any());
         }
-        run_elsewhere(slf, &executor, func, &args)
+        submit_elsewhere(slf, &executor, &with_arguments(func, &args)?, None)
     }
 
     /// Set the executor of `run_in_executor(None, ...)` and `to_thread`.
@@ -118,9 +121,29 @@ impl Loop {
         set_default(self, executor.py(), Some(&executor))
     }
 
+    /// Set the executor of `to_process` and `run_in_executor("process", ...)`.
+    ///
+    /// Takes a `concurrent.futures.Executor`, mostly a `ProcessPoolExecutor` with a size or a start method of its own. It
+    /// belongs to the loop then, which shuts it down. Raises `TypeError` for anything else.
+    #[pyo3(signature = (executor, /))]
+    fn set_process_executor(&self, executor: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = executor.py();
+        if !executor.is_instance(imports::EXECUTOR.get(py)?)? {
+            return Err(PyTypeError::new_err(format!(
+                "executor must be a concurrent.futures.Executor, not {}",
+                executor.repr()?
+            )));
+        }
+        let executor = executor.unbind();
+        let old = self.executors.with(py, |executors| executors.process.replace(executor));
+        drop(old);
+        Ok(())
+    }
+
     /// Shut the default executor down and wait for its threads, at most `timeout` seconds (`None`: without limit).
     ///
-    /// Warns (`RuntimeWarning`) if they need longer. `run_in_executor(None, ...)` raises `RuntimeError` afterwards.
+    /// Warns (`RuntimeWarning`) if they need longer, and names the functions that still run. The executor of `to_process`
+    /// is shut down likewise. `run_in_executor(None, ...)` raises `RuntimeError` afterwards.
     #[pyo3(signature = (timeout = None))]
     fn shutdown_default_executor<'py>(
         slf: &Bound<'py, Self>,
@@ -363,7 +386,6 @@ fn named_executor<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     match &*name.to_string_lossy() {
         "thread" => default_executor(native),
-        "process" => process_executor(native),
         _ => Err(PyValueError::new_err(format!(
             "there is no executor named {}: use \"thread\", \"process\", None for the default executor, or a \
              concurrent.futures.Executor",
@@ -383,23 +405,55 @@ fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny
     if let Some(known) = known {
         return Ok(known);
     }
-    let made = imports::PROCESS_POOL_EXECUTOR.get(py)?.call0()?;
+    let made = imports::NEW_PROCESS_POOL.get(py)?.call0()?;
     let entry = made.clone().unbind();
     native.get().executors.with(py, |executors| executors.process = Some(entry));
     Ok(made)
 }
 
-/// An executor of another make: `wrap_future(executor.submit(func, *args), loop=self)`.
-fn run_elsewhere<'py>(
+/// `submit(*arguments, **keywords)` of the loop's process pool, as a future of the loop. A pool that broke because a
+/// process died is replaced.
+///
+/// Raises `RuntimeError` on a closed loop and after `shutdown_default_executor`.
+pub(crate) fn submit_to_process<'py>(
     native: &Bound<'py, Loop>,
-    executor: &Bound<'py, PyAny>,
-    function: Bound<'py, PyAny>,
     arguments: &Bound<'py, PyTuple>,
+    keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
+    native.get().require_open()?;
+    let known = process_executor(native)?;
+    match submit_elsewhere(native, &known, arguments, keywords) {
+        Err(failure) if failure.is_instance(py, imports::BROKEN_EXECUTOR.get(py)?) => {
+            let broken = native.get().executors.with(py, |executors| match &executors.process {
+                Some(process) if process.is(&known) => executors.process.take(),
+                _ => None,
+            });
+            drop(broken);
+            submit_elsewhere(native, &process_executor(native)?, arguments, keywords)
+        }
+        submitted => submitted,
+    }
+}
+
+/// What `submit` of an executor takes.
+pub(crate) fn with_arguments<'py>(
+    function: Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyTuple>> {
     let mut all = vec![function];
     all.extend(arguments.iter());
-    let submitted = executor.call_method1(intern!(py, "submit"), PyTuple::new(py, all)?)?;
+    PyTuple::new(arguments.py(), all)
+}
+
+/// An executor of another make: `wrap_future(executor.submit(*arguments, **keywords), loop=self)`.
+fn submit_elsewhere<'py>(
+    native: &Bound<'py, Loop>,
+    executor: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let submitted = executor.call_method(intern!(native.py(), "submit"), arguments, keywords)?;
     let wrapped = chain::wrap(&submitted, Some(native.as_any()))?;
     if future::isfuture(&wrapped)? {
         native.get()._work_is_out();

@@ -1,0 +1,340 @@
+"""`to_process`: asyncio has nothing of the kind, so ferrio alone is under test; on the standard loop, too."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import gc
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+import ferrio
+
+variable = contextvars.ContextVar("variable", default="unset")
+
+# What the processes run: they import it by name, so it is at the module's top.
+
+
+def arguments_and_process(*args, **kwargs):
+    return args, kwargs, os.getpid()
+
+
+def fail(error):
+    raise error
+
+
+def die():
+    os._exit(1)
+
+
+def append_line(path, line):
+    with open(path, "a") as file:
+        file.write(line)
+
+
+def wait_for_line(path):
+    """Blocks until another process writes to the FIFO."""
+    with open(path) as file:
+        return file.readline()
+
+
+@pytest.fixture(params=["ferrio", "asyncio"])
+def run(request):
+    """Runs a coroutine function on the loop under test."""
+    module = {"ferrio": ferrio, "asyncio": asyncio}[request.param]
+    return lambda main: module.run(main())
+
+
+@pytest.fixture
+def small():
+    """A pool of one process, not forked: the test's own process has threads."""
+    context = multiprocessing.get_context("forkserver")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        yield pool
+
+
+def run_with(pool, main):
+    with ferrio.Runner() as runner:
+        runner.get_loop().set_process_executor(pool)
+        return runner.run(main())
+
+
+def run_program(tmp_path, source, **keywords):
+    """Runs a program of its own from a file, and returns its output."""
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(source))
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        **keywords,
+    )
+
+
+def test_result_of_the_call(run):
+    async def main():
+        return await ferrio.to_process(arguments_and_process, 1, 2, func=3, self=4)
+
+    args, kwargs, process = run(main)
+    assert (args, kwargs) == ((1, 2), {"func": 3, "self": 4})
+    assert process != os.getpid()
+
+
+def test_exception_of_the_call(run):
+    async def main():
+        with pytest.raises(LookupError, match="spam") as caught:
+            await ferrio.to_process(fail, LookupError("spam"))
+        assert "raise error" in str(caught.value.__cause__), "where it was raised over there"
+        # Not taken for one of those that pickling raises.
+        with pytest.raises(AttributeError, match=r"^spam$"):
+            await ferrio.to_process(fail, AttributeError("spam"))
+
+    run(main)
+
+
+def test_many_at_once(run):
+    async def main():
+        return await ferrio.gather(*[ferrio.to_process(divmod, number, 7) for number in range(200)])
+
+    assert run(main) == [divmod(number, 7) for number in range(200)]
+
+
+def test_pool_is_kept_for_the_loop(run):
+    async def main():
+        seen = set()
+        for _ in range(50):
+            seen.add((await ferrio.to_process(arguments_and_process))[2])
+        return seen
+
+    assert len(run(main)) <= (os.cpu_count() or 1)
+
+
+def test_nothing_happens_before_it_is_awaited():
+    async def main():
+        awaitable = ferrio.to_process(os.getpid)
+        assert ferrio.get_running_loop()._executors() == ()
+        awaitable.close()
+
+    ferrio.run(main())
+    with pytest.warns(RuntimeWarning, match="to_process.* was never awaited"):
+        ferrio.to_process(os.getpid)
+        gc.collect()
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        ferrio.to_process(os.getpid).send(None)
+
+
+def test_context_does_not_travel(small):
+    async def main():
+        await ferrio.to_process(os.getpid)
+        variable.set("mine")
+        return await ferrio.to_process(variable_value), variable.get()
+
+    assert run_with(small, main) == ("unset", "mine")
+
+
+def variable_value():
+    return variable.get()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "text"),
+    [
+        (lambda: 1, (), r"to_process could not send the call of <function .*<lambda>.* to another process: .*imported"),
+        (print, (threading.Lock(),), r"call of <built-in function print> .*cannot pickle '_thread.lock' object"),
+    ],
+    ids=["function", "argument"],
+)
+def test_what_can_not_be_sent(run, function, arguments, text):
+    async def main():
+        with pytest.raises(pickle.PicklingError, match=text) as caught:
+            await ferrio.to_process(function, *arguments)
+        assert caught.value.__cause__ is not None
+        return await ferrio.to_process(abs, -1)
+
+    assert run(main) == 1
+
+
+def test_result_that_can_not_be_sent_back(run):
+    async def main():
+        with pytest.raises(TypeError, match="cannot pickle"):
+            await ferrio.to_process(threading.Lock)
+        return await ferrio.to_process(abs, -1)
+
+    assert run(main) == 1
+
+
+def test_process_that_dies_fails_what_is_out_and_the_next_call_gets_a_new_pool(run):
+    async def main():
+        for _ in range(2):
+            with pytest.raises(BrokenProcessPool):
+                await ferrio.to_process(die)
+            assert await ferrio.to_process(abs, -1) == 1
+
+    run(main)
+
+
+def test_executor_by_name_has_the_same_pool_and_gets_a_new_one_too():
+    async def main():
+        loop = ferrio.get_running_loop()
+        with pytest.raises(BrokenProcessPool):
+            await loop.run_in_executor("process", die)
+        assert await loop.run_in_executor("process", abs, -1) == 1
+        before = loop._executors()
+        assert await ferrio.to_process(abs, -1) == 1
+        assert loop._executors() == before
+
+    ferrio.run(main())
+
+
+def test_cancelled_while_it_waits_in_the_pool_it_never_runs(small, tmp_path):
+    pipe, ran = tmp_path / "pipe", tmp_path / "ran"
+    os.mkfifo(pipe)
+
+    async def main():
+        first = ferrio.create_task(ferrio.to_process(wait_for_line, pipe))
+        # The pool hands out one more than it has processes.
+        others = [ferrio.create_task(ferrio.to_process(append_line, ran, f"{number} ")) for number in range(5)]
+        await ferrio.sleep(0)
+        others[-1].cancel("message")
+        with pytest.raises(ferrio.CancelledError, match="message"):
+            await others[-1]
+        await ferrio.to_thread(pipe.write_text, "go\n")
+        assert await first == "go\n"
+        await ferrio.gather(*others[:-1])
+        await ferrio.to_process(append_line, ran, "end")
+
+    run_with(small, main)
+    assert ran.read_text() == "0 1 2 3 end"
+
+
+def test_cancelled_while_it_runs_the_process_goes_on_unheeded(small, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    async def main():
+        task = ferrio.create_task(ferrio.to_process(wait_for_line, pipe))
+        # Opened for writing when the process has opened it for reading: it runs.
+        file = await ferrio.to_thread(open, pipe, "w")
+        task.cancel()
+        with pytest.raises(ferrio.CancelledError):
+            await task
+        with file:
+            file.write("go\n")
+        return await ferrio.to_process(abs, -1)
+
+    assert run_with(small, main) == 1
+
+
+def test_set_process_executor(small):
+    class Counting(concurrent.futures.Executor):
+        calls = 0
+
+        def submit(self, function, /, *args, **kwargs):
+            self.calls += 1
+            return small.submit(function, *args, **kwargs)
+
+    async def main():
+        counting = Counting()
+        loop = ferrio.get_running_loop()
+        loop.set_process_executor(counting)
+        assert await ferrio.to_process(abs, -1) == 1
+        assert await loop.run_in_executor("process", abs, -1) == 1
+        with pytest.raises(TypeError, match=r"executor must be a concurrent\.futures\.Executor, not 42"):
+            loop.set_process_executor(42)
+        return counting.calls
+
+    assert ferrio.run(main()) == 2
+
+
+def test_shutdown_ends_the_processes_and_refuses_more():
+    async def main():
+        loop = ferrio.get_running_loop()
+        await ferrio.to_process(os.getpid)
+        (pool,) = loop._executors()
+        await loop.shutdown_default_executor()
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            pool.submit(os.getpid)
+        with pytest.raises(RuntimeError, match="Executor shutdown has been called"):
+            await ferrio.to_process(os.getpid)
+
+    ferrio.run(main())
+
+
+def test_closing_the_loop_ends_the_pool():
+    loop = ferrio.new_event_loop()
+    loop.run_until_complete(ferrio.to_process(os.getpid))
+    (pool,) = loop._executors()
+    loop.close()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        pool.submit(os.getpid)
+
+
+def test_pool_of_a_foreign_loop_ends_with_it(collected):
+    async def main():
+        await ferrio.to_process(os.getpid)
+        return ferrio.processes._pools[asyncio.get_running_loop()]
+
+    pool = asyncio.run(main())
+    collected()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        pool.submit(os.getpid)
+
+
+def test_cycle_through_a_call_that_nobody_awaits_is_collected(collected):
+    class Thing:
+        pass
+
+    thing = Thing()
+    thing.awaitable = ferrio.to_process(print, thing)
+    reference = weakref.ref(thing)
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        del thing
+        collected()
+    assert reference() is None
+
+
+def test_interrupt_ends_idle_processes_without_a_word(tmp_path):
+    # A terminal sends Ctrl-C to all processes of the program, and so does this.
+    outcome = run_program(
+        tmp_path,
+        """
+        import os, signal, ferrio
+
+        async def main():
+            await ferrio.to_process(os.getpid)
+            os.killpg(0, signal.SIGINT)
+            await ferrio.sleep(3600)
+
+        if __name__ == "__main__":
+            try:
+                ferrio.run(main())
+            except KeyboardInterrupt:
+                print("interrupted")
+        """,
+        start_new_session=True,
+    )
+    assert (outcome.stdout, outcome.returncode) == ("interrupted\n", 0)
+
+
+def test_virtual_time_waits_for_processes(small):
+    async def main():
+        loop = ferrio.get_running_loop()
+        loop.set_process_executor(small)
+        before = loop.time()
+        sleeper = ferrio.create_task(ferrio.sleep(3600))
+        await ferrio.to_process(os.getpid)
+        assert loop.time() == before, "the clock jumped while a process was at work"
+        await sleeper
+
+    with ferrio.Runner(loop_factory=lambda: ferrio.EventLoop(virtual_time=True)) as runner:
+        runner.run(main())
