@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,11 +169,12 @@ static void ready(struct connection *it, unsigned events)
 #ifdef WITH_TLS
     if (it->in_handshake) {
         int result = SSL_accept(it->ssl);
-        if (result == 1)
-            it->in_handshake = false;
-        else if (SSL_get_error(it->ssl, result) != SSL_ERROR_WANT_READ)
-            finish(it);
-        return;
+        if (result != 1) {
+            if (SSL_get_error(it->ssl, result) != SSL_ERROR_WANT_READ)
+                finish(it);
+            return;
+        }
+        it->in_handshake = false; /* and the first message may have been read with the handshake's end */
     }
 #endif
     if (it->rest) {
@@ -242,6 +244,8 @@ static void serve_datagrams(int fd)
 static void load_certificate(const char *certificate, const char *key)
 {
     context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_set_read_ahead(context, 1); /* else each record costs two reads */
+    SSL_CTX_set_default_read_buffer_len(context, BUFFER);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1 ||
         SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
@@ -279,6 +283,7 @@ int main(int count, char **arguments)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
 
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     memset(header, 'x', sizeof header);
     int kind = datagrams ? SOCK_DGRAM : SOCK_STREAM, one = 1;
     int listener = socket(path.sun_path[0] ? AF_UNIX : AF_INET, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -56,14 +56,18 @@ def checks(row: dict, name: str, rows: list[dict]):
 
 
 def shortfalls(rows: list[dict], names: list[str]) -> list[str]:
-    """Return a line for each target that is missed."""
-    return [
-        f"{name:<11} {row['cell'].name}: {value:.2f} times {what}, the target is {most:.2f}"
-        for name in ours(names)
-        for row in rows
-        for what, value, most in checks(row, name, rows)
-        if value > most
-    ]
+    """Return a line for each target that is missed, and what C would make of it where even C misses it."""
+    lines = []
+    for name in ours(names):
+        for row in rows:
+            for what, value, most in checks(row, name, rows):
+                if value > most:
+                    limit = ratio(row, LIMIT_NAME, best(row, what))
+                    remark = f"; C is at {limit:.2f}" if limit and limit > most and what != LIMIT_NAME else ""
+                    lines.append(
+                        f"{name:<11} {row['cell'].name}: {value:.2f} times {what}, the target is {most:.2f}{remark}"
+                    )
+    return lines
 
 
 def failures(rows: list[dict]) -> list[str]:
