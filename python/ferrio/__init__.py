@@ -20,6 +20,7 @@ from ferrio import (
     runners,
     sslproto,
     streams,
+    subprocess,
     taskgroups,
     tasks,
     threads,
@@ -41,6 +42,7 @@ from ferrio.protocols import *
 from ferrio.queues import *
 from ferrio.runners import *
 from ferrio.streams import *
+from ferrio.subprocess import *
 from ferrio.taskgroups import *
 from ferrio.tasks import *
 from ferrio.threads import *
@@ -63,6 +65,7 @@ __all__ = (
     *queues.__all__,
     *runners.__all__,
     *streams.__all__,
+    *subprocess.__all__,
     *taskgroups.__all__,
     *tasks.__all__,
     *threads.__all__,

@@ -5,13 +5,14 @@ from asyncio.events import AbstractEventLoop
 from ferrio._connect import Connecting
 from ferrio._datagram import Datagrams
 from ferrio._ferrio import Loop
+from ferrio._process import Spawning
 from ferrio._sendfile import Sending
 from ferrio._serve import Serving
 from ferrio._tls import Upgrading
 
 
 class EventLoop(  # type: ignore[misc]  # newer arguments
-    Connecting, Serving, Datagrams, Upgrading, Sending, Loop, AbstractEventLoop
+    Connecting, Serving, Datagrams, Upgrading, Sending, Spawning, Loop, AbstractEventLoop
 ):
     """ferrio's event loop.
 

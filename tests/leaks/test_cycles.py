@@ -79,6 +79,20 @@ def pipe_transports(loop, witness):
         transport.set_protocol(witness)  # `connection_lost` has let go of it
 
 
+def subprocess_transport(loop, witness):
+    async def main():
+        transport, _ = await loop.subprocess_exec(ferrio.SubprocessProtocol, "true")
+        await transport._wait()
+        transport.close()
+        return transport
+
+    transport = loop.run_until_complete(main())
+    for _ in range(10):
+        loop.run_until_complete(ferrio.sleep(0))  # until `connection_lost` has let go of the protocol
+    transport.set_protocol(witness)
+    witness.held.append(transport)
+
+
 def future_exception(loop, witness):
     future = loop.create_future()
     error = ValueError("in a cycle")
@@ -358,6 +372,7 @@ CYCLES = [
     socket_transport,
     datagram_transport,
     pipe_transports,
+    subprocess_transport,
     future_exception,
     future_callback,
     future_many_callbacks,

@@ -28,6 +28,7 @@ IN_PROCESS = {
     "runners": "Runner run",
     "streams": """StreamReader StreamReaderProtocol StreamWriter open_connection start_server open_unix_connection
         start_unix_server""",
+    "subprocess": "create_subprocess_exec create_subprocess_shell",
     "taskgroups": "TaskGroup",
     "tasks": """Task create_task FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED wait wait_for as_completed sleep gather
         shield ensure_future run_coroutine_threadsafe current_task all_tasks create_eager_task_factory
@@ -36,12 +37,6 @@ IN_PROCESS = {
     "timeouts": "Timeout timeout timeout_at",
     "transports": "BaseTransport ReadTransport WriteTransport Transport DatagramTransport SubprocessTransport",
     "unix_events": "SelectorEventLoop EventLoop",
-}
-
-# Come with sockets, streams and children.
-NETWORK_AND_CHILDREN = {
-    "create_subprocess_exec",
-    "create_subprocess_shell",
 }
 
 # Ferrio's own, by the module that defines them; asyncio has them in no version.
@@ -80,7 +75,7 @@ def test_all_has_no_name_twice_and_none_that_is_missing():
 
 
 def test_the_lists_here_leave_nothing_of_asyncio_out():
-    known = {name for _, name in NAMES} | NETWORK_AND_CHILDREN | set(UNLISTED)
+    known = {name for _, name in NAMES} | set(UNLISTED)
     # Policies' and child watchers' names of Pythons before 3.14.
     outdated = {name for name in asyncio.__all__ if name.endswith(("ChildWatcher", "child_watcher"))}
     assert set(asyncio.__all__) - known - outdated == set()

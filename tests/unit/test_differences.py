@@ -156,12 +156,3 @@ def test_loop_is_an_abstract_event_loop():
     assert not isinstance(loop, asyncio.BaseEventLoop)
     assert not hasattr(loop, "_selector")
     loop.close()
-
-
-def test_what_is_not_there_yet():
-    async def main():
-        loop = ferrio.get_running_loop()
-        with pytest.raises(NotImplementedError):
-            await loop.subprocess_exec(asyncio.SubprocessProtocol, "true")
-
-    ferrio.run(main())

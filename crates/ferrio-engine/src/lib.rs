@@ -62,6 +62,7 @@ pub mod cpu;
 pub mod inbox;
 pub mod net;
 pub mod pool;
+pub mod process;
 pub mod reactor;
 pub mod ready;
 mod sync;

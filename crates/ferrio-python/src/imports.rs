@@ -93,6 +93,8 @@ pub(crate) static LSEEK: Import = Import::new("os", "lseek");
 pub(crate) static MODULES: Import = Import::new("sys", "modules");
 pub(crate) static STANDARD_DATAGRAM_TRANSPORT: Import =
     Import::new("asyncio.selector_events", "_SelectorDatagramTransport");
+pub(crate) static STANDARD_SUBPROCESS_TRANSPORT: Import =
+    Import::new("asyncio.transports", "SubprocessTransport");
 pub(crate) static STANDARD_READ_TRANSPORT: Import =
     Import::new("asyncio.unix_events", "_UnixReadPipeTransport");
 pub(crate) static STANDARD_WRITE_TRANSPORT: Import =
@@ -126,6 +128,8 @@ pub(crate) static NI_NUMERICSERV: Import = Import::new("socket", "NI_NUMERICSERV
 pub(crate) static EAGAIN: Import = Import::new("errno", "EAGAIN");
 pub(crate) static EIO: Import = Import::new("errno", "EIO");
 pub(crate) static EINVAL: Import = Import::new("errno", "EINVAL");
+pub(crate) static SIGTERM: Import = Import::new("signal", "SIGTERM");
+pub(crate) static SIGKILL: Import = Import::new("signal", "SIGKILL");
 pub(crate) static SET_WAKEUP_FD: Import = Import::new("signal", "set_wakeup_fd");
 pub(crate) static MAIN_THREAD: Import = Import::new("threading", "main_thread");
 pub(crate) static IS_FINALIZING: Import = Import::new("sys", "is_finalizing");

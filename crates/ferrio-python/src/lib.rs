@@ -11,6 +11,7 @@ mod handle;
 mod imports;
 mod locks;
 mod operation;
+mod process;
 mod queues;
 mod seconds;
 mod server;
@@ -61,6 +62,8 @@ mod _ferrio {
     };
     #[pymodule_export]
     use crate::operation::{Operation, sleep::sleep};
+    #[pymodule_export]
+    use crate::process::{pipe::PipeProtocol, transport::SubprocessTransport};
     #[pymodule_export]
     use crate::queues::{
         Queue,
@@ -114,6 +117,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::operation::Operation>(py);
         crate::ffi::finalize::install::<crate::event_loop::Loop>(py);
         crate::ffi::finalize::install::<crate::transport::socket::SocketTransport>(py);
+        crate::ffi::finalize::install::<crate::process::transport::SubprocessTransport>(py);
         crate::ffi::finalize::install::<crate::transport::datagram::DatagramTransport>(py);
         crate::ffi::finalize::install::<crate::transport::read_pipe::ReadPipeTransport>(py);
         crate::ffi::finalize::install::<crate::transport::write_pipe::WritePipeTransport>(py);

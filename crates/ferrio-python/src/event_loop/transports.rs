@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Loop;
+use crate::process::transport::SubprocessTransport;
 use crate::tls;
 use crate::tls::protocol::Settings;
 use crate::tls::transport::SSLTransport;
@@ -109,5 +110,19 @@ impl Loop {
             shutdown_timeout: ssl_shutdown_timeout,
         };
         tls::over_socket(slf, rawsock, protocol, waiter, settings, extra, server, context)
+    }
+
+    /// Return the transport of the child process that `popen`, a `subprocess.Popen` without buffers, has started.
+    ///
+    /// As `_make_socket_transport` otherwise. Raises `OSError` when the process is out of descriptors.
+    #[pyo3(signature = (popen, protocol, waiter = None, extra = None))]
+    fn _attach_subprocess<'py>(
+        slf: &Bound<'py, Self>,
+        popen: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, SubprocessTransport>> {
+        SubprocessTransport::create(slf, popen, protocol, waiter, extra)
     }
 }

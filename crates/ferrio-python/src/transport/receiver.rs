@@ -15,7 +15,7 @@ use crate::event_loop::received::Expected;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
 use crate::streams::protocol as streams;
-use crate::{imports, tls};
+use crate::{imports, process, tls};
 
 /// Takes bytes that have arrived, from a slice that is good for the call only.
 pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
@@ -24,7 +24,7 @@ pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
 type Takes = fn(&Bound<'_, PyAny>) -> Option<Take>;
 
 /// One for each of our own protocols.
-const NATIVE: [Takes; 1] = [tls::read::native_take];
+const NATIVE: [Takes; 2] = [tls::read::native_take, process::pipe::native_take];
 
 /// A protocol, by how it gets its bytes.
 #[derive(Default)]

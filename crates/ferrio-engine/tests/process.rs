@@ -1,0 +1,61 @@
+//! Children that end by themselves, by signals, and behind our back.
+
+use std::io::{self, Read};
+use std::process::{Command, Stdio};
+
+use ferrio_engine::process::{Child, Fate};
+use ferrio_engine::reactor::{Events, Interest, Reactor, Wait};
+
+fn start(script: &str) -> io::Result<std::process::Child> {
+    Command::new("/bin/sh").arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+}
+
+/// Waits for the end, by the descriptor if there is one.
+fn fate(child: &Child, process: &mut std::process::Child) -> io::Result<Fate> {
+    if let Some(descriptor) = child.descriptor() {
+        let reactor = Reactor::new()?;
+        reactor.register(descriptor, 1, Interest::READABLE)?;
+        let mut events = Events::with_capacity(1);
+        while events.is_empty() {
+            reactor.wait(&mut events, Wait::Forever)?;
+        }
+    } else if let Some(output) = &mut process.stdout {
+        // The end of its output comes right before its own.
+        output.read_to_end(&mut Vec::new())?;
+        while !child.has_ended() {
+            std::thread::yield_now();
+        }
+    }
+    child.reap()
+}
+
+#[test]
+fn a_child_ends_with_a_status_or_by_a_signal() -> io::Result<()> {
+    for make in [Child::of, |pid| Ok(Child::without_descriptor(pid))] {
+        let mut process = start("exit 7")?;
+        let child = make(process.id().cast_signed())?;
+        assert_eq!(fate(&child, &mut process)?, Fate::Ended(7));
+        assert!(child.has_ended());
+        child.signal(libc::SIGTERM)?;
+
+        let mut process = start("read line")?;
+        let child = make(process.id().cast_signed())?;
+        assert_eq!(child.reap()?, Fate::Running);
+        assert!(!child.has_ended());
+        child.signal(libc::SIGKILL)?;
+        assert_eq!(fate(&child, &mut process)?, Fate::Ended(-libc::SIGKILL));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_child_that_somebody_else_waited_for() -> io::Result<()> {
+    let mut process = start("exit 3")?;
+    let child = Child::of(process.id().cast_signed())?;
+    assert!(process.wait()?.code() == Some(3));
+    // Linux 6.15 and later know all the same.
+    assert!(matches!(child.reap()?, Fate::Unknown | Fate::Ended(3)));
+    let nobody = Child::without_descriptor(process.id().cast_signed());
+    assert_eq!(nobody.reap()?, Fate::Unknown);
+    Ok(())
+}

@@ -1,0 +1,183 @@
+"""`subprocess_exec` and `subprocess_shell`: start a child, up to the transport that looks after it.
+
+Invariant: whoever fails or is cancelled leaves no child running and no zombie.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ferrio._sockets import logger
+from ferrio.tasks import shield
+
+if TYPE_CHECKING:
+    from asyncio import SubprocessProtocol, SubprocessTransport
+
+    from ferrio._ferrio import SubprocessTransport as NativeTransport
+
+_Protocol = TypeVar("_Protocol", bound="SubprocessProtocol")
+
+#: What asyncio does not take of `Popen`'s arguments, with the only value that it does.
+_FIXED: dict[str, Any] = {
+    "universal_newlines": False,
+    "bufsize": 0,
+    "text": False,
+    "encoding": None,
+    "errors": None,
+}
+
+_waiting_threads = itertools.count()
+
+
+class Spawning:
+    """The methods of an event loop that start child processes."""
+
+    __slots__ = ()
+
+    async def subprocess_shell(
+        self: Any,
+        protocol_factory: Callable[[], _Protocol],
+        cmd: str | bytes,
+        *,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        shell: bool = True,
+        **kwargs: Any,
+    ) -> tuple[SubprocessTransport, _Protocol]:
+        """Run the shell command `cmd` in a child process; return its transport and protocol.
+
+        The keywords are those of `subprocess.Popen`, less what concerns text and buffers. Raises `ValueError` for these
+        and for a command that is no string, `OSError` if the shell can't be started.
+        """
+        if not isinstance(cmd, (bytes, str)):
+            raise ValueError("cmd must be a string")
+        if not shell:
+            raise ValueError("shell must be True")
+        _take_fixed(kwargs)
+        protocol = protocol_factory()
+        # Parameters may hold passwords; the command of a shell is asyncio's exception.
+        what = f"run shell command {cmd!r}"
+        transport = await _start(self, protocol, what, cmd, True, (stdin, stdout, stderr), kwargs)
+        return transport, protocol
+
+    async def subprocess_exec(
+        self: Any,
+        protocol_factory: Callable[[], _Protocol],
+        program: Any,
+        *args: Any,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        shell: bool = False,
+        **kwargs: Any,
+    ) -> tuple[SubprocessTransport, _Protocol]:
+        """Run `program` with the arguments `args` in a child process; return its transport and protocol.
+
+        The keywords are those of `subprocess.Popen`, less what concerns text and buffers. Raises `ValueError` for
+        these, `OSError` if the program can't be started.
+        """
+        if shell:
+            raise ValueError("shell must be False")
+        _take_fixed(kwargs)
+        protocol = protocol_factory()
+        what = f"execute program {program!r}"
+        transport = await _start(self, protocol, what, (program, *args), False, (stdin, stdout, stderr), kwargs)
+        return transport, protocol
+
+    async def _make_subprocess_transport(
+        self: Any,
+        protocol: Any,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> NativeTransport:
+        """Start a child and return its transport once the protocol knows it; asyncio's internal name."""
+        popen = subprocess.Popen(
+            args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs
+        )
+        waiter = self.create_future()
+        try:
+            transport: NativeTransport = self._attach_subprocess(popen, protocol, waiter, extra)
+        except BaseException:
+            await _give_up(self, popen)
+            raise
+        if transport._needs_waiting:
+            _wait_in_thread(self, transport)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            await shield(transport._wait())
+            raise
+        return transport
+
+
+def _take_fixed(keywords: dict[str, Any]) -> None:
+    """Take the arguments out of `keywords` that have one value; raise `ValueError` for another."""
+    for name, value in _FIXED.items():
+        given = keywords.pop(name, value)
+        if given is not None if value is None else given != value and (given or name == "bufsize"):
+            raise ValueError(f"{name} must be {value}")
+
+
+async def _start(
+    loop: Any, protocol: Any, what: str, args: Any, shell: bool, streams: tuple[Any, Any, Any], keywords: dict[str, Any]
+) -> Any:
+    debug = loop.get_debug()
+    if debug:
+        logger.debug("%s%s", what, _streams_told(*streams))
+    transport = await loop._make_subprocess_transport(protocol, args, shell, *streams, 0, **keywords)
+    if debug:
+        logger.info("%s: %r", what, transport)
+    return transport
+
+
+def _streams_told(stdin: Any, stdout: Any, stderr: Any) -> str:
+    """The three streams for the log."""
+    told = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    if stdout is not None and stderr == subprocess.STDOUT:
+        del told["stderr"]
+        told["stdout=stderr"] = told.pop("stdout")
+    words = {subprocess.PIPE: "<pipe>", subprocess.STDOUT: "<stdout>", subprocess.DEVNULL: "<devnull>"}
+    return "".join(
+        f" {name}={words.get(value, value) if isinstance(value, int) else value}"
+        for name, value in told.items()
+        if value is not None
+    )
+
+
+async def _give_up(loop: Any, popen: subprocess.Popen[bytes]) -> None:
+    """End a child that nobody can look after."""
+    for stream in (popen.stdin, popen.stdout, popen.stderr):
+        if stream is not None:
+            stream.close()
+    popen.kill()
+    await shield(loop.run_in_executor(None, popen.wait))
+
+
+def _wait_in_thread(loop: Any, transport: NativeTransport) -> None:
+    """Where the kernel has no descriptors of processes: have a thread wait for the end, and tell the loop."""
+
+    def wait() -> None:
+        try:
+            os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass  # Somebody else waited for it.
+        try:
+            loop.call_soon_threadsafe(transport._ended)
+        except RuntimeError:
+            logger.warning("Loop %r that handles pid %r is closed", loop, transport.get_pid())
+
+    name = f"asyncio-waitpid-{next(_waiting_threads)}"
+    threading.Thread(target=wait, name=name, daemon=True).start()

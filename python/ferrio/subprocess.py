@@ -1,0 +1,239 @@
+"""Subprocesses, under asyncio's module name (`asyncio.subprocess`): children with streams.
+
+What runs per read and write is native; what is here runs once a child or once a call of the program's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Awaitable
+from typing import Any
+
+from ferrio import _ferrio, events, streams
+from ferrio._sockets import logger
+from ferrio.tasks import gather
+
+__all__ = ("create_subprocess_exec", "create_subprocess_shell")
+
+PIPE = subprocess.PIPE
+STDOUT = subprocess.STDOUT
+DEVNULL = subprocess.DEVNULL
+
+
+class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.SubprocessProtocol):
+    """The protocol of a child whose pipes are streams: `stdin`, a writer, `stdout` and `stderr`, readers."""
+
+    _loop: Any
+
+    def __init__(self, limit: int, loop: Any):
+        super().__init__(loop=loop)
+        self._limit = limit
+        self.stdin: streams.StreamWriter | None = None
+        self.stdout: streams.StreamReader | None = None
+        self.stderr: streams.StreamReader | None = None
+        self._transport: Any = None
+        self._process_exited = False
+        self._pipe_fds: list[int] = []
+        self._stdin_closed = loop.create_future()
+
+    def __repr__(self) -> str:
+        parts = [self.__class__.__name__]
+        parts += [f"{name}={stream!r}" for name, stream in self._streams().items() if stream is not None]
+        return f"<{' '.join(parts)}>"
+
+    def _streams(self) -> dict[str, Any]:
+        return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
+
+    def _reader(self, fd: int) -> streams.StreamReader | None:
+        return {1: self.stdout, 2: self.stderr}.get(fd)
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        # A subclass may want to see the data.
+        direct = type(self) is SubprocessStreamProtocol and isinstance(transport, _ferrio.SubprocessTransport)
+        for fd, name in ((1, "stdout"), (2, "stderr")):
+            pipe = transport.get_pipe_transport(fd)
+            if pipe is None:
+                continue
+            reader = streams.StreamReader(limit=self._limit, loop=self._loop)
+            reader.set_transport(pipe)
+            setattr(self, name, reader)
+            self._pipe_fds.append(fd)
+            if direct:
+                transport._feed(fd, reader)
+        pipe = transport.get_pipe_transport(0)
+        if pipe is not None:
+            self.stdin = streams.StreamWriter(pipe, protocol=self, reader=None, loop=self._loop)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        reader = self._reader(fd)
+        if reader is not None:
+            reader.feed_data(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Any) -> None:
+        if fd == 0:
+            self._stdin_lost(exc)
+            return
+        reader = self._reader(fd)
+        if reader is not None:
+            if exc is None:
+                reader.feed_eof()
+            else:
+                reader.set_exception(exc)
+        if fd in self._pipe_fds:
+            self._pipe_fds.remove(fd)
+        self._maybe_close_transport()
+
+    def _stdin_lost(self, exc: Any) -> None:
+        if self.stdin is not None:
+            self.stdin.close()
+        self.connection_lost(exc)
+        if exc is None:
+            self._stdin_closed.set_result(None)
+        else:
+            self._stdin_closed.set_exception(exc)
+            # Nobody has to ask.
+            self._stdin_closed._log_traceback = False
+
+    def process_exited(self) -> None:
+        self._process_exited = True
+        self._maybe_close_transport()
+
+    def _maybe_close_transport(self) -> None:
+        if not self._pipe_fds and self._process_exited and self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def _get_close_waiter(self, stream: Any) -> Any:
+        return self._stdin_closed if stream is self.stdin else None
+
+
+class Process:
+    """A child process, its `pid` and its streams `stdin`, `stdout` and `stderr`, each `None` unless it is a pipe."""
+
+    def __init__(self, transport: Any, protocol: Any, loop: Any):
+        self._transport = transport
+        self._protocol = protocol
+        self._loop = loop
+        self.stdin: Any = protocol.stdin
+        self.stdout: Any = protocol.stdout
+        self.stderr: Any = protocol.stderr
+        self.pid: int = transport.get_pid()
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} {self.pid}>"
+
+    @property
+    def returncode(self) -> int | None:
+        """The status that the child ended with, the negative number of the signal that ended it, or `None`."""
+        code: int | None = self._transport.get_returncode()
+        return code
+
+    def wait(self) -> Awaitable[int]:
+        """Wait until the child has ended; return its `returncode`. Who fills a pipe that nobody reads never ends."""
+        ending: Awaitable[int] = self._transport._wait()
+        return ending
+
+    def send_signal(self, signal: int) -> None:
+        """Send the child a signal; raise `ProcessLookupError` once its end is known and its pipes are closed."""
+        self._transport.send_signal(signal)
+
+    def terminate(self) -> None:
+        """Send the child SIGTERM. As `send_signal` otherwise."""
+        self._transport.terminate()
+
+    def kill(self) -> None:
+        """Send the child SIGKILL. As `send_signal` otherwise."""
+        self._transport.kill()
+
+    async def communicate(self, input: Any = None) -> tuple[bytes | None, bytes | None]:
+        """Write `input` to the child, read all that it writes, wait for its end; return both outputs.
+
+        An output that is no pipe is `None`. That the child does not read its input is no error.
+        """
+        work = [
+            self._feed_stdin(input) if self.stdin is not None else _nothing(),
+            self._read_stream(1) if self.stdout is not None else _nothing(),
+            self._read_stream(2) if self.stderr is not None else _nothing(),
+        ]
+        _, stdout, stderr = await gather(*work)
+        await self.wait()
+        return stdout, stderr
+
+    async def _feed_stdin(self, input: Any) -> None:
+        debug = self._loop.get_debug()
+        try:
+            if input is not None:
+                self.stdin.write(input)
+                if debug:
+                    logger.debug("%r communicate: feed stdin (%s bytes)", self, len(input))
+            await self.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as failure:
+            if debug:
+                logger.debug("%r communicate: stdin got %r", self, failure)
+        if debug:
+            logger.debug("%r communicate: close stdin", self)
+        self.stdin.close()
+
+    async def _read_stream(self, fd: int) -> bytes:
+        debug = self._loop.get_debug()
+        name, stream = ("stdout", self.stdout) if fd == 1 else ("stderr", self.stderr)
+        if debug:
+            logger.debug("%r communicate: read %s", self, name)
+        output: bytes = await stream.read()
+        if debug:
+            logger.debug("%r communicate: close %s", self, name)
+        self._transport.get_pipe_transport(fd).close()
+        return output
+
+
+async def _nothing() -> None:
+    """Stands for a stream that is no pipe."""
+
+
+async def create_subprocess_shell(
+    cmd: str | bytes,
+    stdin: Any = None,
+    stdout: Any = None,
+    stderr: Any = None,
+    limit: int = streams._DEFAULT_LIMIT,
+    **kwds: Any,
+) -> Process:
+    """Run the shell command `cmd` in a child process.
+
+    `limit` is the readers', in bytes; further keywords are those of `loop.subprocess_shell()`. Raises `OSError` if the
+    shell can't be started.
+    """
+    loop = events.get_running_loop()
+    transport, protocol = await loop.subprocess_shell(
+        lambda: SubprocessStreamProtocol(limit=limit, loop=loop), cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds
+    )
+    return Process(transport, protocol, loop)
+
+
+async def create_subprocess_exec(
+    program: Any,
+    *args: Any,
+    stdin: Any = None,
+    stdout: Any = None,
+    stderr: Any = None,
+    limit: int = streams._DEFAULT_LIMIT,
+    **kwds: Any,
+) -> Process:
+    """Run `program` with the arguments `args` in a child process.
+
+    `limit` is the readers', in bytes; further keywords are those of `loop.subprocess_exec()`. Raises `OSError` if the
+    program can't be started.
+    """
+    loop = events.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: SubprocessStreamProtocol(limit=limit, loop=loop),
+        program,
+        *args,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        **kwds,
+    )
+    return Process(transport, protocol, loop)
