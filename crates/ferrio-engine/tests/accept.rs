@@ -42,3 +42,17 @@ fn accept_refuses_what_does_not_listen() -> io::Result<()> {
     assert!(net::local_address(-1).is_err());
     Ok(())
 }
+
+#[test]
+fn the_address_of_accepted_connections_is_known_unless_it_depends_on_them() -> io::Result<()> {
+    for (host, known) in [("127.0.0.1:0", true), ("0.0.0.0:0", false), ("[::1]:0", true), ("[::]:0", false)] {
+        let listener = TcpListener::bind(host)?;
+        let own = net::address_of_accepted(listener.as_raw_fd());
+        assert_eq!(own.is_some(), known, "{host}");
+        if let Some(own) = own {
+            assert_eq!(own, net::local_address(listener.as_raw_fd())?);
+        }
+    }
+    assert_eq!(net::address_of_accepted(-1), None);
+    Ok(())
+}

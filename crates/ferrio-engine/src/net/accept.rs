@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
-use super::Address;
+use super::{Address, Parts};
 use crate::sys;
 
 /// What a listening socket had to give.
@@ -57,6 +57,20 @@ pub fn accept(fd: RawFd) -> io::Result<Accepted> {
             _ => return Err(failure),
         }
     }
+}
+
+/// The address that our end of every connection has which the listening socket `fd` accepts; `None` where it depends on the
+/// connection: the socket listens on all interfaces, or takes connections that are meant for others (`IP_TRANSPARENT`).
+#[must_use]
+pub fn address_of_accepted(fd: RawFd) -> Option<Address> {
+    let own = local_address(fd).ok()?;
+    let everywhere = match own.parts() {
+        Parts::V4(host, _) => host.is_unspecified(),
+        Parts::V6 { host, .. } => host.is_unspecified(),
+        Parts::Path(_) | Parts::Abstract(_) => return Some(own),
+        Parts::Absent | Parts::Other => return None,
+    };
+    (!everywhere && !sys::accept::is_transparent(fd)).then_some(own)
 }
 
 /// The address of the socket `fd` itself.

@@ -12,7 +12,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
-pub use self::accept::{Accepted, accept, local_address};
+pub use self::accept::{Accepted, accept, address_of_accepted, local_address};
 pub use self::address::{Address, Parts};
 pub use self::datagram::{receive_from, send_to};
 pub use self::pipe::{FileKind, file_kind, read, set_nonblocking, write, write_parts};

@@ -24,3 +24,16 @@ pub(crate) fn local_address(fd: RawFd, own: &mut AddressBytes) -> io::Result<usi
     check(unsafe { libc::getsockname(fd, own.0.as_mut_ptr().cast(), &mut length) })?;
     Ok((length as usize).min(LARGEST_ADDRESS))
 }
+
+/// Whether the socket takes connections that are meant for other addresses.
+pub(crate) fn is_transparent(fd: RawFd) -> bool {
+    [(libc::SOL_IP, libc::IP_TRANSPARENT), (libc::SOL_IPV6, libc::IPV6_TRANSPARENT)].into_iter().any(
+        |(level, name)| {
+            let mut on: libc::c_int = 0;
+            let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+            // SAFETY: the kernel writes at most `length` bytes into `on`; a bad `fd`, or one of another family, yields an error.
+            let read = unsafe { libc::getsockopt(fd, level, name, (&raw mut on).cast(), &mut length) };
+            read == 0 && on != 0
+        },
+    )
+}

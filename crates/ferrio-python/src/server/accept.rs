@@ -4,9 +4,9 @@
 //! descriptors or memory are short does the socket rest for a while, since it would be reported ready for ever.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
-use ferrio_engine::net::{self, Accepted, Address};
+use ferrio_engine::net::{self, Accepted};
 use ferrio_engine::reactor::Event;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,7 +19,7 @@ use crate::ffi::context;
 use crate::future::watch::{self, Failure};
 use crate::tls::protocol::Settings;
 use crate::transport::address;
-use crate::transport::socket::SocketTransport;
+use crate::transport::socket::{Guest, SocketTransport};
 use crate::{error, future, imports, tls};
 
 /// Seconds for which a socket rests when descriptors or memory are short, as in asyncio.
@@ -40,15 +40,15 @@ pub(super) fn connections_wait(
     let backlog = server.get().of_setup(py, |setup| setup.backlog)?;
     for _ in 0..=backlog.max(0) {
         // Asked each time: a protocol factory may close the server, and the descriptor's number be used again.
-        let Some((socket, kind)) = with_listener(server, fd, |listener| {
-            (listener.socket.clone_ref(py), listener.kind.clone_ref(py))
+        let Some((socket, kind, own)) = with_listener(server, fd, |listener| {
+            (listener.socket.clone_ref(py), listener.kind.clone_ref(py), listener.own.clone())
         }) else {
             break;
         };
         let socket = socket.bind(py);
         match net::accept(fd) {
             Ok(Accepted::Connection(connection, peer)) => {
-                let guest = Guest { connection, peer, kind: kind.bind(py) };
+                let guest = Guest { connection, peer, own, kind: kind.bind(py) };
                 welcome(native, server, guest)?;
             }
             Ok(Accepted::Lost) => {}
@@ -73,13 +73,6 @@ fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut 
     server.get().state.with(server.py(), |state| {
         state.listeners.iter_mut().flatten().find(|listener| listener.fd == fd).map(look)
     })
-}
-
-/// A new connection; `kind` has the family, type and protocol of the socket that it came by.
-struct Guest<'a, 'py> {
-    connection: OwnedFd,
-    peer: Address,
-    kind: &'a Bound<'py, PyTuple>,
 }
 
 /// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
@@ -130,9 +123,7 @@ fn connect<'py>(
         let protocol = factory.bind(py).call0()?;
         *made = Some(protocol.clone());
         if !ssl_context.bind(py).is_truthy()? {
-            let Guest { connection, peer, kind } = guest;
-            let (server, own) = (server.as_any(), own.clone());
-            return SocketTransport::accepted(native, connection, kind, &peer, &protocol, server, own)
+            return SocketTransport::accepted(native, guest, &protocol, server.as_any(), own.clone())
                 .map(drop);
         }
         let [handshake_timeout, shutdown_timeout] =
@@ -146,18 +137,9 @@ fn connect<'py>(
             shutdown_timeout,
         };
         let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
-        let Guest { connection, peer, kind } = guest;
-        let transport = tls::over_accepted(
-            native,
-            connection,
-            kind,
-            &peer,
-            &protocol,
-            waiter.clone().into_any(),
-            settings,
-            server.as_any(),
-            own.clone(),
-        )?;
+        let over = waiter.clone().into_any();
+        let transport =
+            tls::over_accepted(native, guest, &protocol, over, settings, server.as_any(), own.clone())?;
         let made = (native, transport, protocol).into_pyobject(py)?;
         watch::watch(waiter.as_any(), made.as_any(), handshake_over)
     })

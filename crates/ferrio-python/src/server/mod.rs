@@ -9,7 +9,9 @@
 mod accept;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use ferrio_engine::net::{self, Address};
 use ferrio_engine::reactor::Interest;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -65,6 +67,8 @@ struct Listener {
     fd: i32,
     /// Family, type and protocol of the connections that come by it.
     kind: Py<PyTuple>,
+    /// The address of our end of those connections, if they all have the same.
+    own: Option<Arc<Address>>,
     /// Descriptors or memory were short, this has been reported, and the shortage may last.
     short: bool,
 }
@@ -102,7 +106,8 @@ impl Server {
             context: context::copy_current(py)?.unbind(),
         };
         let nothing = PyTuple::empty(py);
-        let listener = |socket| Listener { socket, fd: -1, kind: nothing.clone().unbind(), short: false };
+        let listener =
+            |socket| Listener { socket, fd: -1, kind: nothing.clone().unbind(), own: None, short: false };
         let listeners = sockets.into_iter().map(listener).collect();
         let fresh = State { setup: Some(setup), listeners: Some(listeners), ..State::default() };
         let old = slf.get().state.with(py, |state| std::mem::replace(state, fresh));
@@ -403,9 +408,11 @@ fn listen(server: &Bound<'_, Server>, socket: &Bound<'_, PyAny>) -> PyResult<()>
     home.get()
         .watch_natively(fd, server.as_any(), accept::connections_wait, Some(Interest::READABLE))
         .map_err(|failure| error::from_system(py, &failure))?;
+    let own = net::address_of_accepted(fd).map(Arc::new);
     let old = server.get().state.with(py, |state| {
         let listener = state.listeners.iter_mut().flatten().find(|listener| listener.socket.is(socket))?;
         listener.fd = fd;
+        listener.own = own;
         Some(std::mem::replace(&mut listener.kind, kind))
     });
     drop(old);

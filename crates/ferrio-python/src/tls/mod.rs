@@ -19,17 +19,14 @@ mod timers;
 pub(crate) mod transport;
 mod write;
 
-use std::os::fd::OwnedFd;
-
-use ferrio_engine::net::Address;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use self::protocol::{SSLProtocol, Settings};
 use self::transport::SSLTransport;
 use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::context;
-use crate::transport::socket::SocketTransport;
+use crate::transport::socket::{Guest, SocketTransport};
 
 /// Calls `callback`, with `argument` if there is one, in the loop's next turn and in a copy of the current context.
 fn call_soon(
@@ -43,12 +40,9 @@ fn call_soon(
 }
 
 /// As `over_socket`, for a connection that was just accepted and has no Python socket yet.
-#[expect(clippy::too_many_arguments, reason = "what is known of an accepted connection")]
 pub(crate) fn over_accepted<'py>(
     native: &Bound<'py, Loop>,
-    connection: OwnedFd,
-    kind: &Bound<'py, PyTuple>,
-    peer: &Address,
+    guest: Guest<'_, 'py>,
     protocol: &Bound<'py, PyAny>,
     waiter: Bound<'py, PyAny>,
     settings: Settings<'py>,
@@ -57,7 +51,7 @@ pub(crate) fn over_accepted<'py>(
 ) -> PyResult<Bound<'py, SSLTransport>> {
     let home = LoopRef::Native(native.clone().unbind());
     let (tls, transport) = SSLProtocol::create(home, protocol, Some(waiter), settings)?;
-    let made = SocketTransport::accepted(native, connection, kind, peer, tls.as_any(), server, scope);
+    let made = SocketTransport::accepted(native, guest, tls.as_any(), server, scope);
     started(transport, made.map(drop))
 }
 

@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
 
 use ferrio_engine::net::{self, Address, Parts};
 use pyo3::prelude::*;
@@ -52,6 +53,7 @@ enum Name {
     Unknown,
     V4(Ipv4Addr, u16),
     Other(Box<Address>),
+    Shared(Arc<Address>),
 }
 
 impl Name {
@@ -67,6 +69,7 @@ impl Name {
             Self::Unknown => Ok(py.None().into_bound(py)),
             Self::V4(host, port) => address::to_python(py, &Address::v4(*host, *port)),
             Self::Other(other) => address::to_python(py, other),
+            Self::Shared(shared) => address::to_python(py, shared),
         }
     }
 }
@@ -79,8 +82,9 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(peer: &Address) -> Self {
-        Self { peer: Name::new(peer), own: Name::Unknown }
+    /// `own` is the address of our end if it is known without asking.
+    pub(super) fn new(peer: &Address, own: Option<Arc<Address>>) -> Self {
+        Self { peer: Name::new(peer), own: own.map_or(Name::Unknown, Name::Shared) }
     }
 
     /// Learns what can't be asked for any more once `fd` is closed.

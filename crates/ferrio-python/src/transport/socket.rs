@@ -1,6 +1,7 @@
 //! `SocketTransport`: the transport of a stream socket, TCP or Unix.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use ferrio_engine::net::Address;
@@ -37,6 +38,16 @@ pub(crate) struct SocketTransport {
     altered: AtomicBool,
 }
 
+/// A new connection, as a server accepts it.
+pub(crate) struct Guest<'a, 'py> {
+    pub(crate) connection: OwnedFd,
+    pub(crate) peer: Address,
+    /// The address at our end, if it is known without asking.
+    pub(crate) own: Option<Arc<Address>>,
+    /// Family, type and protocol of its socket.
+    pub(crate) kind: &'a Bound<'py, PyTuple>,
+}
+
 impl SocketTransport {
     /// The transport of the connected, non-blocking `socket`. In the next turn it tells the protocol, begins to read, and sets
     /// the result of `waiter`.
@@ -65,20 +76,17 @@ impl SocketTransport {
         Self::make(native, fd, channel, None, extra, protocol, waiter, server, scope)
     }
 
-    /// The transport of a connection that `server` accepted from `peer`. `kind` has the family, type and protocol of its
-    /// socket, the protocol's methods run in `scope`; the rest as in `create`.
+    /// The transport of a connection that `server` accepted. The protocol's methods run in `scope`; the rest as in `create`.
     pub(crate) fn accepted<'py>(
         native: &Bound<'py, Loop>,
-        connection: OwnedFd,
-        kind: &Bound<'py, PyTuple>,
-        peer: &Address,
+        guest: Guest<'_, 'py>,
         protocol: &Bound<'py, PyAny>,
         server: &Bound<'py, PyAny>,
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let fd = connection.as_raw_fd();
-        let channel = Channel::Descriptor(connection, kind.clone().unbind());
-        let names = Some(Box::new(Names::new(peer)));
+        let fd = guest.connection.as_raw_fd();
+        let channel = Channel::Descriptor(guest.connection, guest.kind.clone().unbind());
+        let names = Some(Box::new(Names::new(&guest.peer, guest.own)));
         let extra = PyDict::new(native.py());
         Self::make(native, fd, channel, names, extra, protocol, None, Some(server), scope)
     }
