@@ -10,7 +10,7 @@ use ferrio_engine::net::{self, Accepted};
 use ferrio_engine::reactor::Event;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use super::{Listener, Server, rest};
 use crate::event_loop::descriptors::descriptor_of;
