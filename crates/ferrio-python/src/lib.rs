@@ -63,7 +63,7 @@ mod _ferrio {
     #[pymodule_export]
     use crate::operation::{Operation, sleep::sleep};
     #[pymodule_export]
-    use crate::process::{pipe::PipeProtocol, transport::SubprocessTransport};
+    use crate::process::transport::SubprocessTransport;
     #[pymodule_export]
     use crate::queues::{
         Queue,
