@@ -5,12 +5,13 @@ The functions run once a connection or a server; what runs per read and write is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from ferrio import events
 from ferrio._ferrio import FlowControlMixin as FlowControlMixin  # for the protocols of child processes
-from ferrio._ferrio import StreamReader, StreamReaderProtocol, StreamWriter
+from ferrio._ferrio import StreamReader, StreamReaderProtocol, StreamWriter, _stream_protocol
 
 __all__ = (
     "StreamReader",
@@ -34,7 +35,8 @@ async def open_connection(
     there is no connection to be had.
     """
     loop = events.get_running_loop()
-    reader, protocol = _make_pair(limit, None, loop)
+    reader = StreamReader(limit=limit, loop=loop)
+    protocol = StreamReaderProtocol(reader, loop=loop)
     transport, _ = await loop.create_connection(lambda: protocol, host, port, **kwds)
     return reader, StreamWriter(transport, protocol, reader, loop)
 
@@ -54,10 +56,8 @@ async def start_server(
     `loop.create_server()`. Raises `OSError` if the address can't be used.
     """
     loop = events.get_running_loop()
-
-    def factory() -> StreamReaderProtocol:
-        return _make_pair(limit, client_connected_cb, loop)[1]
-
+    # A call in Python for each connection would cost more than what it makes.
+    factory = functools.partial(_stream_protocol, limit, client_connected_cb, loop)
     return await loop.create_server(factory, host, port, **kwds)
 
 
@@ -70,7 +70,8 @@ async def open_unix_connection(
     if there is no connection to be had.
     """
     loop = events.get_running_loop()
-    reader, protocol = _make_pair(limit, None, loop)
+    reader = StreamReader(limit=limit, loop=loop)
+    protocol = StreamReaderProtocol(reader, loop=loop)
     transport, _ = await loop.create_unix_connection(lambda: protocol, path, **kwds)
     return reader, StreamWriter(transport, protocol, reader, loop)
 
@@ -89,17 +90,8 @@ async def start_unix_server(
     `loop.create_unix_server()`. Raises `OSError` if the path can't be used.
     """
     loop = events.get_running_loop()
-
-    def factory() -> StreamReaderProtocol:
-        return _make_pair(limit, client_connected_cb, loop)[1]
-
+    factory = functools.partial(_stream_protocol, limit, client_connected_cb, loop)
     return await loop.create_unix_server(factory, path, **kwds)
-
-
-def _make_pair(limit: int, client_connected_cb: Any, loop: Any) -> tuple[StreamReader, StreamReaderProtocol]:
-    """Return a reader and its protocol."""
-    reader = StreamReader(limit=limit, loop=loop)
-    return reader, StreamReaderProtocol(reader, client_connected_cb, loop=loop)
 
 
 async def _start_tls(writer: Any, sslcontext: Any, options: dict[str, Any]) -> None:

@@ -73,7 +73,10 @@ mod _ferrio {
     use crate::server::Server;
     #[pymodule_export]
     use crate::streams::{
-        flow::FlowControlMixin, protocol::StreamReaderProtocol, reader::StreamReader, writer::StreamWriter,
+        flow::FlowControlMixin,
+        protocol::{_stream_protocol, StreamReaderProtocol},
+        reader::StreamReader,
+        writer::StreamWriter,
     };
     #[pymodule_export]
     use crate::task::{

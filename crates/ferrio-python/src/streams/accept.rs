@@ -9,7 +9,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::protocol::StreamReaderProtocol;
 use super::writer::StreamWriter;
-use crate::event_loop::LoopRef;
+use crate::event_loop::{Loop, LoopRef};
+use crate::ffi::coroutine;
 use crate::future::watch;
 use crate::imports;
 
@@ -33,14 +34,37 @@ pub(super) fn call_back(
         }
         Err(failure) => return Err(failure),
     };
-    if imports::IS_COROUTINE.get(py)?.call1((&result,))?.is_truthy()? {
-        let task = home.object(py).call_method1(intern!(py, "create_task"), (result,))?;
+    if is_coroutine(&result)? {
+        let task = start(&home, result)?;
         protocol.get().set_task(py, Some(task.clone().unbind()));
         let watcher = PyTuple::new(py, [&home.object(py), transport])?;
         watch::watch(&task, watcher.as_any(), task_is_done)?;
     }
     protocol.get().set_strong_reader(py, None);
     Ok(())
+}
+
+/// `asyncio.iscoroutine(result)`, without a call where it is evident.
+#[inline]
+fn is_coroutine(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if coroutine::is_coroutine(result) {
+        return Ok(true);
+    }
+    if result.is_none() {
+        return Ok(false);
+    }
+    imports::IS_COROUTINE.get(result.py())?.call1((result,))?.is_truthy()
+}
+
+/// `loop.create_task(coroutine)`.
+fn start<'py>(home: &LoopRef, coroutine: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = coroutine.py();
+    if let LoopRef::Native(native) = home
+        && native.get().makes_plain_tasks(py)
+    {
+        return Loop::create_task(native.bind(py), coroutine, None, None, None, None);
+    }
+    home.object(py).call_method1(intern!(py, "create_task"), (coroutine,))
 }
 
 /// Closes the transport of a callback's task that failed or was cancelled. `watcher` is the pair of loop and transport.

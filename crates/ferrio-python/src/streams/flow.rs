@@ -48,6 +48,12 @@ impl FlowControlMixin {
         Ok(Self { flow: Guarded::new(Flow::default()), overrides })
     }
 
+    /// The base of a plain protocol of a loop.
+    pub(super) fn on(home: LoopRef) -> Self {
+        let flow = Flow { event_loop: Some(home), ..Flow::default() };
+        Self { flow: Guarded::new(flow), overrides: Overrides::NONE }
+    }
+
     /// Whether a Python subclass has a `_drain_helper` of its own.
     #[inline]
     pub(super) fn drains_itself(&self) -> bool {

@@ -38,6 +38,12 @@ impl Limit {
 
     /// As `new`. Raises `ValueError` unless it is above zero.
     pub(super) fn positive(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        // The usual case, without a comparison of objects.
+        if let Ok(bytes) = given.extract::<usize>()
+            && bytes > 0
+        {
+            return Ok(Self { bytes, shown: None });
+        }
         if given.le(0)? {
             return Err(PyValueError::new_err("Limit cannot be <= 0"));
         }

@@ -16,6 +16,7 @@ use crate::ffi::Guarded;
 use crate::ffi::interpreter::is_exactly;
 use crate::future;
 use crate::imports;
+use crate::transport;
 
 /// StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)
 /// --
@@ -385,10 +386,40 @@ impl StreamReaderProtocol {
 
     fn note_encryption(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = transport.py();
+        if transport::is_plain_socket(transport) {
+            self.state.with(py, |state| state.over_ssl = false);
+            return Ok(());
+        }
         let context = transport.call_method1(intern!(py, "get_extra_info"), (intern!(py, "sslcontext"),))?;
         self.state.with(py, |state| state.over_ssl = !context.is_none());
         Ok(())
     }
+}
+
+/// _stream_protocol(limit, client_connected_cb, loop)
+/// --
+///
+/// Return the protocol of a server's new connection, with its reader: what `StreamReader(limit, loop)` and
+/// `StreamReaderProtocol(reader, client_connected_cb, loop)` make, in one call.
+#[pyfunction]
+#[pyo3(signature = (limit, client_connected_cb, r#loop))]
+pub(crate) fn _stream_protocol<'py>(
+    limit: &Bound<'py, PyAny>,
+    client_connected_cb: Option<Py<PyAny>>,
+    r#loop: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, StreamReaderProtocol>> {
+    let py = limit.py();
+    let home = LoopRef::new(r#loop);
+    let reader = StreamReader::create(limit, home.duplicate(py))?;
+    let state = State {
+        reader: Some(PyWeakrefReference::new(&reader)?.unbind()),
+        source_traceback: reader.get()._source_traceback(py),
+        strong_reader: client_connected_cb.is_some().then(|| reader.into_any().unbind()),
+        client_connected: client_connected_cb,
+        ..State::default()
+    };
+    let protocol = StreamReaderProtocol { state: Guarded::new(state) };
+    Bound::new(py, PyClassInitializer::from(FlowControlMixin::on(home)).add_subclass(protocol))
 }
 
 /// Ends a future with the exception, or with `None`. Nobody needs to ask it for the exception: whoever reads or writes

@@ -92,8 +92,7 @@ impl StreamReader {
             Some(event_loop) if !event_loop.is_none() => LoopRef::new(&event_loop),
             _ => default_loop(py)?,
         };
-        let source_traceback = if event_loop.debug(py)? { Some(current_stack(py)?.unbind()) } else { None };
-        let fresh = State { limit, event_loop: Some(event_loop), source_traceback, ..State::default() };
+        let fresh = State::on(py, limit, event_loop)?;
         let old = self.state.with(py, |state| std::mem::replace(state, fresh));
         drop(old);
         Ok(())
@@ -398,6 +397,23 @@ impl StreamReader {
     fn __clear__(&self, py: Python<'_>) {
         let cleared = self.state.with(py, std::mem::take);
         drop(cleared);
+    }
+}
+
+impl StreamReader {
+    /// A plain reader of a loop. Raises `ValueError` unless `limit` is above zero.
+    pub(super) fn create<'py>(limit: &Bound<'py, PyAny>, home: LoopRef) -> PyResult<Bound<'py, Self>> {
+        let py = limit.py();
+        let state = State::on(py, Limit::positive(limit)?, home)?;
+        Bound::new(py, Self { state: Guarded::new(state), overrides: Overrides::NONE })
+    }
+}
+
+impl State {
+    /// Of a reader that was made right now, by the Python code that runs.
+    fn on(py: Python<'_>, limit: Limit, home: LoopRef) -> PyResult<Self> {
+        let source_traceback = if home.debug(py)? { Some(current_stack(py)?.unbind()) } else { None };
+        Ok(Self { limit, event_loop: Some(home), source_traceback, ..Self::default() })
     }
 }
 

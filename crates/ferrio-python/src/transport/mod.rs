@@ -49,6 +49,12 @@ pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Py
     transport.call_method1(intern!(transport.py(), "write"), (data,)).map(drop)
 }
 
+/// Whether it is one of ours over a socket, without TLS, whose methods nobody replaced.
+#[inline]
+pub(crate) fn is_plain_socket(transport: &Bound<'_, PyAny>) -> bool {
+    transport.cast_exact::<SocketTransport>().is_ok_and(|socket| !socket.get().is_altered())
+}
+
 /// `transport.is_closing()` of any transport; of one of ours without a Python call.
 #[inline]
 pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
