@@ -99,7 +99,7 @@ async def run_program(aio, program, limit, transport):
         reads = [task for task in reads if not task.done()]
         paused = transport is not None and transport.paused
         state = (bytes(reader._buffer), reader._eof, reader.at_eof(), reader._paused, paused, repr(reader.exception()))
-        seen.append((name, note, finished, len(reads), state, reader._waiter is None, reader._transport is None))
+        seen.append((name, note, finished, len(reads), state, reader._waiter is None))
     for task in reads:
         task.cancel()
     return seen

@@ -37,15 +37,22 @@ async def echo(reader, writer):
     await writer.wait_closed()
 
 
-async def finish(server, writer):
-    """Closes a connection and its server."""
-    writer.close()
-    await writer.wait_closed()
+async def finish(aio, server, *writers):
+    """Closes connections and their server, and waits until nothing of them is left."""
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
     server.close()
     await server.wait_closed()
+    # Up to Python 3.11 asyncio's server doesn't wait for its connections.
+    others = aio.all_tasks() - {aio.current_task()}
+    if others:
+        await aio.wait(others)
+    for _ in range(5):
+        await aio.sleep(0)
 
 
-def test_echo(run, connections):
+def test_echo(aio, run, connections):
     start, connect = connections
 
     async def main():
@@ -60,7 +67,7 @@ def test_echo(run, connections):
         body = await reader.readexactly(300_000)
         writer.write_eof()
         rest = await reader.read()
-        await finish(server, writer)
+        await finish(aio, server, writer)
         return lines, body, rest
 
     lines, body, rest = run(main())
@@ -69,7 +76,7 @@ def test_echo(run, connections):
     assert rest == b""
 
 
-def test_limit_is_that_of_both_sides(run, connections):
+def test_limit_is_that_of_both_sides(aio, run, connections):
     start, connect = connections
     limits = []
 
@@ -82,7 +89,7 @@ def test_limit_is_that_of_both_sides(run, connections):
         reader, writer = await connect(server, limit=200)
         limits.append(reader._limit)
         assert await reader.read() == b""
-        await finish(server, writer)
+        await finish(aio, server, writer)
 
     run(main())
     assert sorted(limits) == [100, 200]
@@ -114,7 +121,7 @@ def test_slow_reader_holds_up_the_writer(aio, run, connections):
         assert len(await there.readexactly(size)) == size
         await drain
         back.close()
-        await finish(server, writer)
+        await finish(aio, server, writer)
         assert await reader.read() == b""
 
     run(main())
@@ -140,7 +147,7 @@ def test_many_messages_of_all_sizes(aio, run, connections):
             assert await reader.readexactly(size) == b"x" * size
             received.append(size)
         await sending
-        await finish(server, writer)
+        await finish(aio, server, writer)
         return received
 
     assert run(main()) == sizes * 3
@@ -164,8 +171,7 @@ def test_reset_by_the_peer_is_raised_by_reads(aio, run):
         writer.close()
         with pytest.raises(ConnectionResetError):
             await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
+        await finish(aio, server)
 
     run(main())
 
@@ -181,8 +187,7 @@ def test_writer_in_a_loop_learns_that_the_peer_has_gone(aio, run):
             while True:
                 writer.write(b"x" * 1000)
                 await writer.drain()
-        server.close()
-        await server.wait_closed()
+        await finish(aio, server)
 
     run(main())
 
@@ -204,11 +209,7 @@ def test_several_callbacks_wait_at_once(aio, run, connections):
         for number, (_, writer) in enumerate(pairs):
             writer.write(b"%d\n" % number)
         assert await aio.gather(*answers) == [b"%d\n" % number for number in range(20)]
-        for _, writer in pairs:
-            writer.close()
-            await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
+        await finish(aio, server, *(writer for _, writer in pairs))
 
     run(main())
 
@@ -225,11 +226,7 @@ def test_much_data_on_many_connections_at_once(aio, run, connections):
             writer.write(body)
             writer.write_eof()
         answers = await aio.gather(*(reader.read() for reader, _ in pairs))
-        for _, writer in pairs:
-            writer.close()
-            await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
+        await finish(aio, server, *(writer for _, writer in pairs))
         return answers
 
     assert run(main()) == [body] * 20
@@ -245,7 +242,7 @@ def test_our_streams_on_a_standard_loop():
         writer.write(b"line\n")
         await writer.drain()
         line = await reader.readline()
-        await finish(server, writer)
+        await finish(asyncio, server, writer)
         return line
 
     assert asyncio.run(main()) == b"line\n"
