@@ -10,6 +10,7 @@ import weakref
 
 import pytest
 from tests.unit import tls
+from tests.unit.implementations import since
 from tests.unit.tls import Echo, Recorder
 
 import ferrio
@@ -224,7 +225,8 @@ def test_abort_sends_nothing_more(loop, run):
     run(main())
 
 
-def test_an_abort_with_a_failure(loop, run):
+@since(3, 13)
+def test_an_abort_with_a_failure(aio, loop, run):
     async def main():
         pair = await tls.connected(loop)
         failure = OSError("on purpose")
@@ -328,6 +330,7 @@ def test_there_is_no_half_close(loop, run):
     run(main())
 
 
+@since(3, 13)
 def test_an_open_transport_that_dies_complains(aio):
     async def main(loop):
         return await tls.connected(loop)
@@ -371,5 +374,84 @@ def test_eof_received_that_raises(loop, run):
         await server.lost
         assert [report["message"] for report in reports] == ["Error calling eof_received()"]
         peer.sock.close()
+
+    run(main())
+
+
+def test_closing_before_the_handshake():
+    # asyncio goes on with the handshake, and the connection stays.
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = tls.sockets()
+        protocol = Recorder(loop)
+        transport = loop._make_ssl_transport(ours, protocol, tls.client_context(), server_hostname="localhost")
+        transport.close()
+        assert await loop.sock_recv(theirs, 1) == b""
+        assert protocol.calls == []
+        theirs.close()
+
+    ferrio.run(main())
+
+
+def test_closing_a_paused_transport_whose_peer_has_left():
+    # asyncio waits until the program reads again.
+    async def main():
+        loop = asyncio.get_running_loop()
+        peer, server = await with_peer(loop)
+        server.transport.pause_reading()
+        peer.sock.shutdown(socket.SHUT_WR)
+        while server.transport._ssl_protocol._transport.is_reading() and "Flushing" not in repr(server.transport):
+            await asyncio.sleep(0)
+        server.transport.close()
+        assert await server.lost is None
+        peer.sock.close()
+
+    ferrio.run(main())
+
+
+def test_closing_while_the_transport_below_is_paused():
+    # asyncio waits for the time limit, for it does not hear the peer's note.
+    async def main():
+        loop = asyncio.get_running_loop()
+        pair = await tls.connected(loop)
+        pair.server.transport.set_read_buffer_limits(high=1)
+        pair.server.transport.pause_reading()
+        pair.client.transport.write(b"x" * 1000)
+        while pair.server.transport._ssl_protocol._transport.is_reading():
+            await asyncio.sleep(0)
+        pair.server.transport.close()
+        # Data after the closing note is an error of the peer's in OpenSSL's eyes.
+        assert isinstance(await pair.server.lost, (ssl.SSLError, type(None)))
+        await pair.client.lost
+
+    ferrio.run(main())
+
+
+def test_a_class_of_tls_objects_with_methods_of_its_own(loop, run):
+    seen = []
+
+    class Watching(ssl.SSLObject):
+        def read(self, *args):
+            seen.append("read")
+            return super().read(*args)
+
+        def write(self, data):
+            seen.append("write")
+            return super().write(data)
+
+        def unwrap(self):
+            seen.append("unwrap")
+            return super().unwrap()
+
+    async def main():
+        context = tls.client_context()
+        context.sslobject_class = Watching
+        pair = await tls.connected(loop, client_ssl=context)
+        pair.client.transport.write(b"x" * 50_000)
+        pair.server.transport.write(b"y" * 50_000)
+        assert await pair.server.received(50_000) == b"x" * 50_000
+        assert await pair.client.received(50_000) == b"y" * 50_000
+        await tls.closed(pair)
+        assert set(seen) == {"read", "write", "unwrap"}
 
     run(main())

@@ -198,6 +198,10 @@ impl SSLProtocol {
             (state.lower.replace(transport.unbind()), std::mem::replace(&mut state.scope, scope))
         });
         drop(old);
+        if slf.get()._app_transport(py).is_some_and(|transport| transport.get().is_marked_closed()) {
+            // The program has thought better of it.
+            return shutdown::abort(slf, None);
+        }
         handshake::begin(slf)
     }
 

@@ -228,6 +228,18 @@ fn read_one<'py>(
         Plain::Several(builder) => grown(py, builder.finish()?.as_bytes(), room + rest)?,
     };
     let size = builder.room();
+    if !session.is_direct() {
+        let answer = session.read(py, size)?;
+        let counted = match answer {
+            Answer::Done(bytes) => {
+                builder.push(bytes.as_bytes());
+                Answer::Done(bytes.as_bytes().len())
+            }
+            Answer::Again => Answer::Again,
+        };
+        *plain = Plain::Several(builder);
+        return Ok(counted);
+    }
     let answer = builder.fill(
         |view| session.read_into(py, size, view),
         |answer| match answer {
@@ -354,6 +366,16 @@ pub(super) fn control_lower(protocol: &Bound<'_, SSLProtocol>, known: Option<&Ar
     match protocol.get().lower(py) {
         Some(lower) if pause => lower.pause_reading(),
         Some(lower) if resume => lower.resume_reading(),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the transport below read, whatever waits: the peer's closing note is wanted.
+pub(super) fn let_lower_read(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
+    let py = protocol.py();
+    let paused = protocol.get().state.with(py, |state| std::mem::take(&mut state.lower_reading_paused));
+    match protocol.get().lower(py) {
+        Some(lower) if paused => lower.resume_reading(),
         _ => Ok(()),
     }
 }

@@ -85,6 +85,11 @@ impl Session {
         self.outgoing.bind(py)
     }
 
+    /// Whether nobody's Python code comes between: what is lent to it is given back.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
     /// Gives it what was received.
     #[inline]
     pub(crate) fn feed(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {

@@ -52,6 +52,7 @@ pub(super) fn flush(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     if !begins {
         return Ok(());
     }
+    read::let_lower_read(protocol)?;
     read::feed(protocol, &kept)?;
     advance(protocol)
 }

@@ -134,6 +134,8 @@ impl Life {
     /// The program closes, or the peer has said that it closes.
     pub(crate) fn close(&mut self) -> Close {
         match self.stage {
+            // The input has ended and waits for a program that reads no more.
+            Stage::Flushing if self.ended => Close::Flush,
             Stage::Unwrapped | Stage::Flushing | Stage::Shutdown => Close::Nothing,
             Stage::Handshake => Close::Abort,
             Stage::Wrapped => {

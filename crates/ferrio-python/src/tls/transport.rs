@@ -45,6 +45,10 @@ impl SSLTransport {
         self.closed.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn is_marked_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn native<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
         self.protocol
