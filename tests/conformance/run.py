@@ -20,7 +20,6 @@ from pathlib import Path
 
 import expectations
 from classify import BEHAVIOUR, INTERNAL, MODES, NOT_APPLICABLE, classify
-from scope import MODULES_IN_SCOPE, is_in_scope
 from supervise import Orders, Result, list_tests, run_batches
 
 # Where the interpreter has its tests of asyncio, as an expression for it.
@@ -168,7 +167,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--mode", choices=MODES, default="module")
     parser.add_argument("--impl", default="ferrio", help="what to test: any importable module (default: ferrio)")
     parser.add_argument("--modules", help="comma separated; default: all of test.test_asyncio")
-    parser.add_argument("--scope", choices=["all", "no-children"], default="all", help="see scope.py")
     parser.add_argument("--only", default="", metavar="REGEX", help="of the test ids")
     parser.add_argument("--kinds", default=BEHAVIOUR, help="comma separated kinds to run, or 'all'")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for one test")
@@ -187,11 +185,9 @@ def main(arguments: list[str]) -> int:
     wanted = options.modules.split(",") if options.modules else existing
     # Not every version has every module.
     modules = [module for module in wanted if module in existing]
-    if options.scope == "no-children":
-        modules = [module for module in modules if module in MODULES_IN_SCOPE]
 
     def chosen(test: str) -> bool:
-        return bool(re.search(options.only, test)) and (options.scope == "all" or is_in_scope(test))
+        return bool(re.search(options.only, test))
 
     kinds = {BEHAVIOUR, INTERNAL, NOT_APPLICABLE} if options.kinds == "all" else set(options.kinds.split(","))
     orders = Orders(python, options.impl, options.mode, options.timeout, options.adapt)
