@@ -169,6 +169,30 @@ fn full_buffer_leaves_the_rest_to_the_next_wait() -> io::Result<()> {
 }
 
 #[test]
+fn a_limit_leaves_the_rest_to_the_next_wait_and_starves_nobody() -> io::Result<()> {
+    let reactor = Reactor::new()?;
+    let pairs = (0..5).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
+    for (token, (ours, _)) in (0..).zip(&pairs) {
+        reactor.register(ours.as_raw_fd(), token, Interest::WRITABLE)?;
+    }
+    let (mut events, mut seen) = (Events::with_capacity(16), Vec::new());
+    events.limit(2);
+    for _ in 0..5 {
+        reactor.wait(&mut events, Wait::Forever)?;
+        assert_eq!(events.len(), 2);
+        seen.extend(events.iter().map(|event| event.token));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], "each is ready all the time, and each had its turn");
+    for (most, count) in [(0, 1), (1_000, 5)] {
+        events.limit(most);
+        reactor.wait(&mut events, Wait::Forever)?;
+        assert_eq!(events.len(), count);
+    }
+    Ok(())
+}
+
+#[test]
 fn wake_ends_one_wait_and_is_no_event() -> io::Result<()> {
     let reactor = Reactor::new()?;
     let waker = reactor.waker();

@@ -25,17 +25,26 @@ const OWN_TOKEN: u64 = u64::MAX;
 /// The events of one wait, in a buffer that is used again.
 pub struct Events {
     buffer: Vec<libc::epoll_event>,
+    most: usize,
 }
 
 impl Events {
     /// Room for `capacity` events a wait (at least one); more of them stay with the kernel until the next wait.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { buffer: Vec::with_capacity(capacity.max(1)) }
+        let capacity = capacity.max(1);
+        Self { buffer: Vec::with_capacity(capacity), most: capacity }
     }
 
     /// Forgets the events of the last wait, for a host that leaves a wait out.
     pub fn clear(&mut self) {
         self.buffer.clear();
+    }
+
+    /// Lets the waits that follow bring at most `most` events (at least one, and no more than there is room for). The kernel
+    /// brings those first that waited longest.
+    #[inline]
+    pub fn limit(&mut self, most: usize) {
+        self.most = most.max(1);
     }
 
     /// How many events the last wait brought.
@@ -206,12 +215,12 @@ impl Reactor {
     ///
     /// `Interrupted` when a signal came (then `events` is empty), else the kernel's.
     pub fn wait(&self, events: &mut Events, timeout: Wait) -> io::Result<()> {
-        let (epoll, buffer) = (self.epoll.as_fd(), &mut events.buffer);
+        let (epoll, buffer, most) = (self.epoll.as_fd(), &mut events.buffer, events.most);
         match timeout {
-            Wait::Now => sys::epoll_wait(epoll, buffer, false)?,
-            Wait::Forever => sys::epoll_wait(epoll, buffer, true)?,
-            Wait::Until(duration) if duration.is_zero() => sys::epoll_wait(epoll, buffer, false)?,
-            Wait::Until(duration) => self.wait_for(buffer, duration)?,
+            Wait::Now => sys::epoll_wait(epoll, buffer, most, false)?,
+            Wait::Forever => sys::epoll_wait(epoll, buffer, most, true)?,
+            Wait::Until(duration) if duration.is_zero() => sys::epoll_wait(epoll, buffer, most, false)?,
+            Wait::Until(duration) => self.wait_for(buffer, most, duration)?,
         }
         // At most the eventfd and the timerfd are ours; the order of the others is of no meaning.
         if let Some(own) = buffer.iter().position(is_own) {
@@ -226,9 +235,14 @@ impl Reactor {
         self.waker.clone()
     }
 
-    fn wait_for(&self, buffer: &mut Vec<libc::epoll_event>, timeout: Duration) -> io::Result<()> {
+    fn wait_for(
+        &self,
+        buffer: &mut Vec<libc::epoll_event>,
+        most: usize,
+        timeout: Duration,
+    ) -> io::Result<()> {
         if !self.lacks_pwait2.load(Ordering::Relaxed) && !self.slack.dominates(timeout) {
-            match sys::epoll_pwait2(self.epoll.as_fd(), buffer, self.slack.shorten(timeout)) {
+            match sys::epoll_pwait2(self.epoll.as_fd(), buffer, most, self.slack.shorten(timeout)) {
                 // Container sandboxes of the years before the call answer EPERM to what they don't know.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.lacks_pwait2.store(true, Ordering::Relaxed);
@@ -237,7 +251,7 @@ impl Reactor {
             }
         }
         sys::timerfd_arm(self.timer()?.as_fd(), timeout)?;
-        sys::epoll_wait(self.epoll.as_fd(), buffer, true)
+        sys::epoll_wait(self.epoll.as_fd(), buffer, most, true)
     }
 
     fn timer(&self) -> io::Result<&OwnedFd> {

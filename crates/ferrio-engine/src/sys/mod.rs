@@ -54,17 +54,18 @@ pub(crate) fn epoll_control(
     check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &mut event) }).map(drop)
 }
 
-/// Waits for events, up to the spare capacity of `buffer` (which is emptied first), without limit or not at all.
+/// Waits for events, `most` of them or what `buffer` (which is emptied first) has room for, without limit or not at all.
 pub(crate) fn epoll_wait(
     epoll: BorrowedFd<'_>,
     buffer: &mut Vec<libc::epoll_event>,
+    most: usize,
     forever: bool,
 ) -> io::Result<()> {
     buffer.clear();
     let timeout = if forever { -1 } else { 0 };
     // SAFETY: the kernel writes at most `capacity` events into memory that `buffer` owns.
     let count = check(unsafe {
-        libc::epoll_wait(epoll.as_raw_fd(), buffer.as_mut_ptr(), capacity(buffer), timeout)
+        libc::epoll_wait(epoll.as_raw_fd(), buffer.as_mut_ptr(), capacity(buffer, most), timeout)
     })?;
     // SAFETY: the kernel has initialised `count` events, no more than the capacity.
     unsafe { buffer.set_len(count as usize) };
@@ -75,6 +76,7 @@ pub(crate) fn epoll_wait(
 pub(crate) fn epoll_pwait2(
     epoll: BorrowedFd<'_>,
     buffer: &mut Vec<libc::epoll_event>,
+    most: usize,
     timeout: Duration,
 ) -> io::Result<()> {
     buffer.clear();
@@ -86,7 +88,7 @@ pub(crate) fn epoll_pwait2(
             libc::SYS_epoll_pwait2,
             epoll.as_raw_fd(),
             buffer.as_mut_ptr(),
-            capacity(buffer),
+            capacity(buffer, most),
             &raw const timeout,
             std::ptr::null::<libc::sigset_t>(),
             0usize,
@@ -162,8 +164,8 @@ fn timespec(duration: Duration) -> libc::timespec {
     }
 }
 
-fn capacity(buffer: &Vec<libc::epoll_event>) -> libc::c_int {
-    libc::c_int::try_from(buffer.capacity()).unwrap_or(libc::c_int::MAX)
+fn capacity(buffer: &Vec<libc::epoll_event>, most: usize) -> libc::c_int {
+    libc::c_int::try_from(buffer.capacity().min(most)).unwrap_or(libc::c_int::MAX)
 }
 
 fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {

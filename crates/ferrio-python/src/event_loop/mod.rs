@@ -76,6 +76,10 @@ pub(crate) struct Loop {
     received: Guarded<Vec<u8>>,
     /// How many bytes streams were given in this turn.
     handed_out: AtomicUsize,
+    /// How many events of this turn were left for later because of that.
+    put_off: AtomicUsize,
+    /// How many events the next look at the descriptors takes.
+    look: AtomicUsize,
     /// Who has something to send at the end of the turn.
     flushes: Guarded<Flushes>,
     /// Which methods a subclass or an attribute replaced.
@@ -139,6 +143,8 @@ impl Loop {
             signals: Guarded::new(Signals::default()),
             received: Guarded::new(Vec::new()),
             handed_out: AtomicUsize::new(0),
+            put_off: AtomicUsize::new(0),
+            look: AtomicUsize::new(run::EVENTS),
             flushes: Guarded::new(Flushes::default()),
             overrides: Overrides::of_class(class)?,
             thread: AtomicU64::new(0),

@@ -4,10 +4,12 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use ferrio_engine::net::{self, Address, Attempt};
+use ferrio_engine::reactor::Events;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::Loop;
+use super::run::EVENTS;
 use crate::ffi::bytes;
 
 /// The most that one look at a socket takes, in bytes.
@@ -146,10 +148,15 @@ impl Loop {
 const HANDED_OUT: usize = 256 * 1024;
 
 impl Loop {
-    /// Whether streams were given so much in this turn that their tasks should run before they get more.
+    /// Whether streams were given so much in this turn that their tasks should run before they get more: then an event is
+    /// put off.
     #[inline]
-    pub(crate) fn handed_out_enough(&self) -> bool {
-        self.handed_out.load(Ordering::Relaxed) >= HANDED_OUT
+    pub(crate) fn puts_off(&self) -> bool {
+        let enough = self.handed_out.load(Ordering::Relaxed) >= HANDED_OUT;
+        if enough {
+            self.put_off.store(self.put_off.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        enough
     }
 
     /// Notes that a stream was given `count` bytes.
@@ -159,10 +166,20 @@ impl Loop {
             .store(self.handed_out.load(Ordering::Relaxed).saturating_add(count), Ordering::Relaxed);
     }
 
-    /// The tasks that read streams have run.
+    /// The tasks that read streams have run. The next look takes as many events as this turn could do with, for the kernel
+    /// asks each descriptor that it reports, and again the next time if it was put off.
     #[inline]
-    pub(super) fn forget_handed_out(&self) {
+    pub(super) fn tasks_have_run(&self, events: &mut Events) {
+        let (put_off, look) = (self.put_off.load(Ordering::Relaxed), self.look.load(Ordering::Relaxed));
         self.handed_out.store(0, Ordering::Relaxed);
+        if put_off == 0 && look == EVENTS {
+            return;
+        }
+        let look =
+            if put_off > 0 { events.len().saturating_sub(put_off).max(1) } else { (2 * look).min(EVENTS) };
+        self.put_off.store(0, Ordering::Relaxed);
+        self.look.store(look, Ordering::Relaxed);
+        events.limit(look);
     }
 }
 

@@ -16,8 +16,8 @@ use crate::future::{self, Future, watch};
 use crate::task::{Task, create, current, finalize};
 use crate::{error, imports};
 
-/// How many events one look at the descriptors takes.
-const EVENTS: usize = 1024;
+/// How many events one look at the descriptors takes at most.
+pub(super) const EVENTS: usize = 1024;
 
 /// What `run_forever` restores when it ends.
 #[derive(Default)]
@@ -166,7 +166,7 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
                 flush_if_much(native)?;
             }
         }
-        state.forget_handed_out();
+        state.tasks_have_run(&mut events);
         if state.stopping.load(Ordering::Relaxed) {
             return Ok(());
         }

@@ -116,7 +116,7 @@ impl Receiver {
     /// Whether receiving had better wait for the next turn: of a stream, whose task should run before others get their data.
     #[inline]
     pub(crate) fn can_wait(&self, native: &Bound<'_, Loop>) -> bool {
-        matches!(self, Self::Reader(_)) && native.get().handed_out_enough()
+        matches!(self, Self::Reader(_)) && native.get().puts_off()
     }
 
     /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code. `expected` is what
