@@ -1,6 +1,6 @@
 """ferrio: Python's asyncio, whole, in Rust. Use it as `import ferrio as asyncio`."""
 
-import os
+from os import register_at_fork
 
 from ferrio import (
     _ferrio,
@@ -10,11 +10,13 @@ from ferrio import (
     events,
     exceptions,
     executor,
+    files,
     futures,
     graph,
     locks,
     mixins,
     processes,
+    os,
     protocols,
     queues,
     runners,
@@ -34,6 +36,7 @@ from ferrio.coroutines import *
 from ferrio.events import *
 from ferrio.exceptions import *
 from ferrio.executor import *
+from ferrio.files import File, open
 from ferrio.futures import *
 from ferrio.graph import *
 from ferrio.locks import *
@@ -71,14 +74,15 @@ __all__ = (
     *threads.__all__,
     *timeouts.__all__,
     *transports.__all__,
+    "File",
     "Operation",
     "install",
     "uninstall",
 )
 
 # A forked child has one thread, and no loop runs in it, nor is one current.
-os.register_at_fork(after_in_child=_ferrio._forget_running_loop)
-os.register_at_fork(after_in_child=_policy.forget_after_fork)
+register_at_fork(after_in_child=_ferrio._forget_running_loop)
+register_at_fork(after_in_child=_policy.forget_after_fork)
 
 # No `__getattr__` here: it would keep the interpreter from specializing `ferrio.sleep` and every other look-up.
 globals().update(events.version_bound_names())

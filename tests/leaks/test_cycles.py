@@ -367,7 +367,23 @@ def server_waiter(loop, witness):
     witness.held.append(waiting)
 
 
+def file_in_a_cycle(loop, witness):
+    def opener(path, flags):
+        return os.open(path, flags)
+
+    opener.witness = witness
+    bare = loop.run_until_complete(ferrio.open(os.devnull, "rb").__aenter__())
+    standard = loop.run_until_complete(ferrio.open(os.devnull, "r+", opener=opener).__aenter__())
+    standard.buffer.raw.held = [witness, standard]
+    loop.run_until_complete(bare.close())
+    loop.run_until_complete(standard.close())
+    waiting = standard.read(witness)
+    waiting.close()
+    witness.held += [bare, standard, ferrio.open(witness), waiting]
+
+
 CYCLES = [
+    file_in_a_cycle,
     future_result,
     socket_transport,
     datagram_transport,

@@ -59,6 +59,7 @@ compile_error!("ferrio runs on Linux only: its reactor is epoll, its wake-ups ar
 pub mod buffer;
 pub mod clock;
 pub mod cpu;
+pub mod files;
 pub mod inbox;
 pub mod net;
 pub mod pool;

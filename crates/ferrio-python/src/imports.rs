@@ -90,6 +90,14 @@ pub(crate) static SENDFILE_NOT_AVAILABLE: Import =
 pub(crate) static UNSUPPORTED_OPERATION: Import = Import::new("io", "UnsupportedOperation");
 pub(crate) static FSTAT: Import = Import::new("os", "fstat");
 pub(crate) static LSEEK: Import = Import::new("os", "lseek");
+pub(crate) static OPEN: Import = Import::new("io", "open");
+pub(crate) static FILE_IO: Import = Import::new("io", "FileIO");
+pub(crate) static BUFFERED_READER: Import = Import::new("io", "BufferedReader");
+pub(crate) static BUFFERED_WRITER: Import = Import::new("io", "BufferedWriter");
+pub(crate) static TEXT_IO_WRAPPER: Import = Import::new("io", "TextIOWrapper");
+pub(crate) static FSPATH: Import = Import::new("os", "fspath");
+pub(crate) static FSENCODE: Import = Import::new("os", "fsencode");
+pub(crate) static AUDIT: Import = Import::new("sys", "audit");
 pub(crate) static MODULES: Import = Import::new("sys", "modules");
 pub(crate) static STANDARD_DATAGRAM_TRANSPORT: Import =
     Import::new("asyncio.selector_events", "_SelectorDatagramTransport");

@@ -6,6 +6,7 @@ mod error;
 mod event_loop;
 mod executor;
 mod ffi;
+mod files;
 mod future;
 mod handle;
 mod imports;
@@ -44,6 +45,13 @@ mod _ferrio {
     #[pymodule_export]
     use crate::executor::{
         _abandon_threads, _refuse_jobs, ThreadPool, to_process::to_process, to_thread::to_thread,
+    };
+    #[pymodule_export]
+    use crate::files::{
+        call_in_file_thread,
+        file::File,
+        opening::{Opening, open},
+        threads::_finish_file_jobs,
     };
     #[pymodule_export]
     use crate::future::chain::{chain, copy, wrap};
@@ -126,6 +134,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::transport::write_pipe::WritePipeTransport>(py);
         crate::ffi::finalize::install::<crate::streams::writer::StreamWriter>(py);
         crate::ffi::finalize::install::<crate::tls::transport::SSLTransport>(py);
+        crate::ffi::finalize::install::<crate::files::file::File>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
         crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
         crate::ffi::slots::install::<crate::future::Future>(py);

@@ -201,6 +201,16 @@ impl Loop {
         self.away.calls.load(Ordering::Relaxed) > 0
     }
 
+    /// A job is out that will post to the loop; [`job_came_back`] counts it down.
+    pub(crate) fn job_goes_out(&self) {
+        self._work_is_out();
+    }
+
+    /// The job could not be handed out.
+    pub(crate) fn job_stays(&self) {
+        self.count_down();
+    }
+
     fn count_down(&self) {
         let count = self.away.calls.load(Ordering::Relaxed);
         // A forked child may have forgotten its parent's calls.

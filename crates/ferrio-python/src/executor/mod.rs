@@ -33,7 +33,8 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 /// Set when the interpreter begins to exit.
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-fn fork_count() -> u64 {
+/// How often this process was forked: what was made under another count is the parent's.
+pub(crate) fn fork_count() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 

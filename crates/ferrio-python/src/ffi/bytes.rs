@@ -44,3 +44,62 @@ pub(crate) fn receive(
     // SAFETY: writers make objects of exactly this class.
     Ok(Ok(Some(unsafe { object.cast_into_unchecked::<PyBytes>() })))
 }
+
+/// A `bytes` object that a thread without the interpreter fills, front to back.
+pub(crate) struct Filling {
+    /// As long as there is room; nobody else has a reference.
+    object: Py<PyBytes>,
+    start: *mut MaybeUninit<u8>,
+    room: usize,
+    filled: usize,
+}
+
+// SAFETY: the memory belongs to the object, which only this value refers to; so whoever has the value may write it, in
+// any thread and without the interpreter. The reference itself is `Send`.
+unsafe impl Send for Filling {}
+
+impl Filling {
+    /// One with room for `room` bytes. Raises `MemoryError`.
+    pub(crate) fn with_room(py: Python<'_>, room: usize) -> PyResult<Self> {
+        let length = isize::try_from(room).map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))?;
+        // SAFETY: attached; a null source leaves the content open, which is written before it is read.
+        let object = unsafe {
+            Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), length))?
+                .cast_into_unchecked::<PyBytes>()
+        };
+        // SAFETY: a live `bytes` object.
+        let start = unsafe { ffi::PyBytes_AsString(object.as_ptr()) }.cast();
+        Ok(Self { object: object.unbind(), start, room, filled: 0 })
+    }
+
+    /// The memory behind what is filled.
+    pub(crate) fn memory(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: the object has `room` bytes at `start` for as long as it lives; an empty slice of the shared empty object
+        // is never written.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(self.filled), self.room - self.filled) }
+    }
+
+    /// So many bytes more have been written.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.filled += count.min(self.room - self.filled);
+    }
+
+    /// Whether no room is left.
+    pub(crate) fn is_full(&self) -> bool {
+        self.filled == self.room
+    }
+
+    /// The object, cut to what was filled, with `rest` behind it. Raises `MemoryError`.
+    pub(crate) fn finish<'py>(self, py: Python<'py>, rest: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let builder =
+            super::memory::BytesBuilder::of_parts(self.object.into_bound(py), self.filled, self.room);
+        let object = builder.finish()?;
+        if rest.is_empty() {
+            return Ok(object);
+        }
+        let mut whole = super::memory::BytesBuilder::with_room(py, object.as_bytes().len() + rest.len())?;
+        whole.push(object.as_bytes());
+        whole.push(rest);
+        whole.finish()
+    }
+}

@@ -72,6 +72,11 @@ impl<'py> BytesBuilder<'py> {
         Ok(Self { object, filled: 0, room })
     }
 
+    /// Goes on with an object of `room` bytes to which nobody else refers, and whose first `filled` bytes are written.
+    pub(super) fn of_parts(object: Bound<'py, PyBytes>, filled: usize, room: usize) -> Self {
+        Self { object, filled, room }
+    }
+
     /// How many bytes more it takes.
     pub(crate) fn room(&self) -> usize {
         self.room - self.filled
