@@ -5,6 +5,7 @@
 //! Invariant: from its turn on an operation is carried out whole; who cancels it does not wait for the end, but the next
 //! operation on the file does.
 
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use ferrio_engine::files;
@@ -182,6 +183,10 @@ impl FileCall {
             }
             Request::Close => {
                 if let Some(Ok(opened)) = self.file.get().take_bare(py).map(bare::Bare::into_opened) {
+                    if files::closes_quickly(opened.fd.as_raw_fd()) {
+                        files::close(opened.fd).map_err(|failure| error::from_system(py, &failure))?;
+                        return Ok(Progress::Ready(py.None().into_bound(py)));
+                    }
                     let slot = threads::submit(this, Some(&self.file), move || files::close(opened.fd))?;
                     self.stage = Stage::Closing(slot);
                     return Ok(Progress::Park);
@@ -293,6 +298,7 @@ impl FileCall {
     /// Where a reader's call is made: here, if what it may need is in the page cache or soon will be.
     fn reading_place(&self, py: Python<'_>, fd: i32) -> Place {
         let reach = match &self.request {
+            Request::Close if files::closes_quickly(fd) => return Place::Here,
             Request::Close => return Place::Thread,
             Request::Next => Some(REACH),
             Request::Read { args, .. } => size_of_argument(args.bind(py), true),
