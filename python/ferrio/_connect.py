@@ -116,10 +116,9 @@ class Connecting:
             if sock is not None:
                 raise ValueError("path and sock can not be specified at the same time")
             address = os.fspath(path)
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             try:
-                sock.setblocking(False)
-                await self.sock_connect(sock, address)
+                await self._connect(sock, address)
             except BaseException:
                 sock.close()
                 raise
@@ -196,7 +195,8 @@ async def _on_socket(
 ) -> tuple[Any, Any]:
     """Put a transport with a new protocol on a connected socket; until there is one, a failure closes the socket."""
     try:
-        sock.setblocking(False)
+        if sock.gettimeout() != 0:
+            sock.setblocking(False)
         protocol = protocol_factory()
         waiter = loop.create_future()
         if ssl:
@@ -280,11 +280,10 @@ async def _connect_to(
     family, kind, proto, _, address = info
     sock = None
     try:
-        sock = socket.socket(family, kind, proto)
-        sock.setblocking(False)
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, proto)
         if local_infos is not None:
             _bind_to_any(sock, family, local_infos, mine)
-        await loop.sock_connect(sock, address)
+        await loop._connect(sock, address)
         return sock
     except BaseException as failure:
         if isinstance(failure, OSError):

@@ -25,3 +25,12 @@ def loop(aio):
 def run(loop):
     """A function that runs a coroutine to its end and returns the result; no `asyncio.run`, to test the loop alone."""
     return loop.run_until_complete
+
+
+@pytest.fixture
+def settled(loop):
+    """Lets the transports that a test has closed tell their protocols, before the loop is closed."""
+    yield
+    for _ in range(4):
+        loop.call_soon(loop.stop)
+        loop.run_forever()

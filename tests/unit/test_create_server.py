@@ -10,6 +10,8 @@ from tests.unit.implementations import since
 
 import ferrio
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 
 def option(sock, level, name):
     """A socket's option, as a truth value."""

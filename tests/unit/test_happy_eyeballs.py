@@ -7,6 +7,8 @@ import pytest
 from tests.unit.connections import Noting, deaf, infos_of, listening, open_sockets, refusing_address
 from tests.unit.implementations import since
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 
 def test_next_address_begins_after_the_head_start(loop, run):
     async def main():

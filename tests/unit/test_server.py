@@ -14,6 +14,8 @@ from tests.unit.implementations import since
 
 import ferrio
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 
 @pytest.fixture
 def serve(loop, run):
@@ -217,11 +219,14 @@ def test_factory_that_ends_the_program(run, loop, serve):
 
     async def main():
         _, address = await serve(factory)
-        await loop.create_connection(Noting, *address)
+        clients.append(socket.create_connection(address))
         await asyncio.Event().wait()
+
+    clients = []
 
     with pytest.raises(SystemExit, match="3"):
         run(main())
+    clients[0].close()
 
 
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio accepts all first and makes the protocols in the next turn

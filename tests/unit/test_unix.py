@@ -11,6 +11,8 @@ from tests.unit.implementations import since
 
 import ferrio
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 
 @pytest.fixture
 def path(tmp_path):

@@ -119,6 +119,7 @@ pub(crate) static SSL_SYSCALL_ERROR: Import = Import::new("ssl", "SSLSyscallErro
 pub(crate) static SSL_CERTIFICATE_ERROR: Import = Import::new("ssl", "CertificateError");
 pub(crate) static BYTES: Import = Import::new("builtins", "bytes");
 pub(crate) static BUFFERED_PROTOCOL: Import = Import::new("asyncio.protocols", "BufferedProtocol");
+pub(crate) static TCP_NODELAY: Import = Import::new("socket", "TCP_NODELAY");
 pub(crate) static SET_NODELAY: Import = Import::new("asyncio.base_events", "_set_nodelay");
 pub(crate) static SENDFILE_MODE: Import = Import::new("asyncio.constants", "_SendfileMode");
 pub(crate) static SOCKET: Import = Import::new("socket", "socket");

@@ -4,6 +4,7 @@
 
 mod accept;
 mod address;
+mod connect;
 mod datagram;
 mod pipe;
 mod signal_pipe;
@@ -14,6 +15,7 @@ use std::os::fd::RawFd;
 
 pub use self::accept::{Accepted, accept, address_of_accepted, local_address};
 pub use self::address::{Address, Parts};
+pub use self::connect::{Connecting, connecting};
 pub use self::datagram::{receive_from, send_to};
 pub use self::pipe::{FileKind, file_kind, read, set_nonblocking, write, write_parts};
 pub use self::signal_pipe::SignalPipe;

@@ -1,5 +1,6 @@
 //! `sock_connect`: resolves a name if need be, connects, and waits for the outcome.
 
+use ferrio_engine::net::{self, Connecting};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -9,9 +10,9 @@ use super::descriptors::Side;
 use super::resolve::{self, Resolution};
 use super::sock::{check, descriptor, park};
 use crate::ffi::coroutine::Sent;
-use crate::imports;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
+use crate::{error, imports};
 
 #[pymethods]
 impl Loop {
@@ -22,6 +23,17 @@ impl Loop {
     #[pyo3(signature = (sock, address))]
     fn sock_connect(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, address: Py<PyAny>) -> Operation {
         Operation::boxed(Connect { home: slf.unbind(), socket: sock.unbind(), address, stage: Stage::Fresh })
+    }
+
+    /// As `sock_connect`, for a socket of the loop's own and an `address` that needs no look-up.
+    #[pyo3(signature = (sock, address))]
+    fn _connect(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, address: Py<PyAny>) -> Operation {
+        Operation::boxed(Connect {
+            home: slf.unbind(),
+            socket: sock.unbind(),
+            address,
+            stage: Stage::Resolved,
+        })
     }
 }
 
@@ -35,6 +47,8 @@ struct Connect {
 
 enum Stage {
     Fresh,
+    /// As fresh, but the address is one.
+    Resolved,
     /// The iterator of what resolves the name.
     Resolving(Py<PyAny>),
     /// On this descriptor.
@@ -61,6 +75,7 @@ impl Run for Connect {
             }
             (_, Resume::Throw(exception)) => Err(PyErr::from_value(exception)),
             (Stage::Connecting(_), Resume::Send) => self.outcome(py),
+            (Stage::Resolved, Resume::Send) => self.connect_twice(this),
             (_, Resume::Send) => {
                 check(self.home.bind(py), self.socket.bind(py))?;
                 self.resolve(this)
@@ -74,7 +89,7 @@ impl Run for Connect {
         visit.call(&self.address)?;
         match &self.stage {
             Stage::Resolving(inner) => visit.call(inner),
-            Stage::Fresh | Stage::Connecting(_) => Ok(()),
+            Stage::Fresh | Stage::Resolved | Stage::Connecting(_) => Ok(()),
         }
     }
 
@@ -85,7 +100,7 @@ impl Run for Connect {
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         match &self.stage {
             Stage::Resolving(inner) => Some(inner.bind(py).clone()),
-            Stage::Fresh | Stage::Connecting(_) => None,
+            Stage::Fresh | Stage::Resolved | Stage::Connecting(_) => None,
         }
     }
 }
@@ -143,6 +158,33 @@ impl Connect {
         }
     }
 
+    /// As `connect`, without exceptions for what is usual. A peer on this machine has answered by the second call, which
+    /// spares the wait.
+    fn connect_twice<'py>(&mut self, this: &Bound<'py, Operation>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let socket = self.socket.bind(py);
+        for first in [true, false] {
+            let number = socket.call_method1(intern!(py, "connect_ex"), (&self.address,))?.extract()?;
+            match net::connecting(number) {
+                Connecting::Done => return Ok(Progress::Ready(py.None().into_bound(py))),
+                Connecting::Pending => {}
+                Connecting::Failed(failure) if first => return Err(error::from_system(py, &failure)),
+                Connecting::Failed(_) => return Err(self.failed(py, number)),
+            }
+        }
+        let fd = descriptor(socket)?;
+        park(self.home.bind(py), socket, fd, Side::Writing, this)?;
+        self.stage = Stage::Connecting(fd);
+        Ok(Progress::Park)
+    }
+
+    fn failed(&self, py: Python<'_>, number: i32) -> PyErr {
+        match self.address.bind(py).str() {
+            Ok(address) => PyOSError::new_err((number, format!("Connect call failed {address}"))),
+            Err(failure) => failure,
+        }
+    }
+
     fn outcome<'py>(&self, py: Python<'py>) -> PyResult<Progress<'py>> {
         let (level, option) = (imports::SOL_SOCKET.get(py)?, imports::SO_ERROR.get(py)?);
         let number: i32 =
@@ -150,8 +192,7 @@ impl Connect {
         if number == 0 {
             return Ok(Progress::Ready(py.None().into_bound(py)));
         }
-        let text = format!("Connect call failed {}", self.address.bind(py).str()?);
-        Err(PyOSError::new_err((number, text)))
+        Err(self.failed(py, number))
     }
 }
 

@@ -161,5 +161,15 @@ pub(super) fn shut_down_sending(transport: &Bound<'_, SocketTransport>) -> PyRes
 
 /// Turns Nagle's algorithm off for a TCP socket: small writes are to leave at once.
 pub(super) fn set_nodelay(socket: &Bound<'_, PyAny>) -> PyResult<()> {
-    imports::SET_NODELAY.get(socket.py())?.call1((socket,)).map(drop)
+    let py = socket.py();
+    if !socket.get_type().is(imports::SOCKET.get(py)?) {
+        return imports::SET_NODELAY.get(py)?.call1((socket,)).map(drop);
+    }
+    // As that function has it, but without the enumerations that a socket makes of its numbers.
+    let tcp = imports::IPPROTO_TCP.get(py)?;
+    if !socket.getattr(intern!(py, "proto"))?.eq(tcp)? {
+        return Ok(());
+    }
+    let nodelay = imports::TCP_NODELAY.get(py)?;
+    socket.call_method1(intern!(py, "setsockopt"), (tcp, nodelay, 1)).map(drop)
 }
