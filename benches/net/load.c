@@ -4,11 +4,13 @@
  *        [--request FILE] [--reply R] [--begins TEXT] [--warm SECONDS] [--seconds SECONDS] [--pid SERVER]
  *
  * Prints one line of JSON: messages, seconds, the CPU time of the server process and of this one in that window, how
- * long both were ready but had to wait for their CPU, and the latencies that half and 99 of a hundred messages kept. Exits with 1 and says why if a reply has
- * another length or content than it must have, or if nothing arrives for five seconds.
+ * long both were ready but had to wait for their CPU, and the latencies that half and 99 of a hundred messages kept.
+ * Exits with 1 and says why if a reply has another length or content than it must have, or if nothing arrives for five
+ * seconds.
  *
  * Invariant: counting begins and ends while all connections are busy, so the window has the server's steady state;
- * connecting, handshakes and the warm-up are outside. After it every message in flight must still be answered.
+ * connecting, handshakes and the warm-up (--warm seconds, and again until there were some messages for each connection)
+ * are outside. After it every message in flight must still be answered.
  *
  * Without --request it is an echo: the reply is compared with what was sent; long ones each sixteenth time, for
  * comparing costs the generator time. Every reply's length is checked. */
@@ -40,6 +42,7 @@
 #define ALWAYS_COMPARED (16 << 10) /* bytes; longer echoes are compared now and then */
 #define OFFSETS 251                /* so many connections send different bytes */
 #define STALL_MS 5000
+#define WARM_MESSAGES 4 /* on each connection, in the mean: TCP's windows grow with the first ones */
 
 struct connection {
     int fd;
@@ -66,7 +69,7 @@ static struct {
 static int poller;
 static struct connection *connections;
 static char *payload, scratch[SCRATCH];
-static uint64_t messages;
+static uint64_t messages, all_messages;
 static bool counting, draining;
 static int outstanding; /* connections whose reply hasn't come yet */
 static uint64_t churned; /* connections made so far: chooses their source address */
@@ -298,6 +301,7 @@ static uint64_t complete(struct connection *it)
 {
     uint64_t at = now();
     it->messages++;
+    all_messages++;
     if (counting) {
         messages++;
         note_latency(at - it->began);
@@ -451,7 +455,9 @@ int main(int count, char **arguments)
     for (int index = 0; index < options.connections; index++)
         begin_message(&connections[index], now());
 
-    run_until(now() + options.warm * 1e9);
+    do
+        run_until(now() + options.warm * 1e9);
+    while (all_messages < (uint64_t)options.connections * WARM_MESSAGES);
     pid_t server = options.pid ? options.pid : getpid();
     uint64_t own = cpu_time(getpid()), theirs = cpu_time(server);
     uint64_t own_wait = wait_time(getpid()), their_wait = wait_time(server), began = now();
