@@ -1,7 +1,8 @@
 """Many files read at once, while the loop stays free: how many words are in a folder of notes?
 
-Shows `to_thread` for what blocks: reading a file does, even where it is quick. A `Semaphore` keeps the number of open
-files small, and a queue hands each result on as soon as it is there.
+Shows `ferrio.open`: the standard `open`, in `async with`, for files whose methods are awaited and which `async for`
+reads line by line. A `Semaphore` keeps the number of open files small, and a queue hands each result on as soon as it
+is there. asyncio has no files, so this program runs on ferrio only.
 """
 
 import collections
@@ -13,38 +14,34 @@ import ferrio as asyncio
 WORDS = ["time", "flies", "like", "an", "arrow", "fruit", "flies", "like", "a", "banana"]
 
 
-def write_notes(folder, count):
-    """Make `count` files, the longest first."""
-    for number in range(count):
-        text = " ".join(WORDS[(number + step) % len(WORDS)] for step in range(10 * (count - number)))
-        (folder / f"note-{number:03}.txt").write_text(text)
-
-
-def count_words(path):
-    """What a thread does for one file: read it all and count."""
-    return collections.Counter(path.read_text().split())
+async def write_note(path, number, lines, slots):
+    async with slots, asyncio.open(path, "w") as file:
+        for line in range(lines):
+            first = (number + line) % len(WORDS)
+            await file.write(" ".join(WORDS[first:] + WORDS[:first]) + "\n")
 
 
 async def process(path, slots, results):
-    async with slots:
-        await results.put((path.name, await asyncio.to_thread(count_words, path)))
+    """Count the words of one file."""
+    counted = collections.Counter()
+    async with slots, asyncio.open(path) as file:
+        async for line in file:
+            counted.update(line.split())
+    await results.put(counted)
 
 
 async def main():
+    slots = asyncio.Semaphore(8)  # files open at the same time
+    results = asyncio.Queue()
+    total = collections.Counter()
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        await asyncio.to_thread(write_notes, folder, 200)
-        paths = sorted(folder.iterdir())
-
-        slots = asyncio.Semaphore(8)  # files open at the same time
-        results = asyncio.Queue()
-        total = collections.Counter()
+        paths = [pathlib.Path(name, f"note-{number:03}.txt") for number in range(200)]
+        await asyncio.gather(*[write_note(path, number, 200 - number, slots) for number, path in enumerate(paths)])
         async with asyncio.TaskGroup() as group:
             for path in paths:
                 group.create_task(process(path, slots, results))
             for done in range(1, len(paths) + 1):
-                _, counted = await results.get()
-                total += counted
+                total += await results.get()
                 if done % 50 == 0:
                     print(f"{done} files read")
 
