@@ -9,8 +9,10 @@ they do.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable
@@ -20,6 +22,9 @@ from typing import Any, Self
 from ferrio import _ferrio
 
 __all__ = ("ThreadPool",)
+
+# Seconds after which a program that is at its end says which functions keep it.
+_EXIT_REPORT_DELAY = 5.0
 
 _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
 
@@ -121,10 +126,39 @@ def _end(finished: Any, in_time: bool) -> None:
 
 
 def _end_all() -> None:
-    """Lets the threads of all pools end; the interpreter joins them after this."""
+    """Lets the threads of all pools end; the interpreter joins them after this.
+
+    If that takes long, a warning says what the program waits for: nothing else of it is left to do so.
+    """
     _ferrio._refuse_jobs()
     for pool in list(_pools):
         pool.shutdown(wait=False)
+    if _workers():
+        with contextlib.suppress(RuntimeError):  # no thread can be started any more
+            # A daemon: it must not be waited for itself.
+            threading.Thread(target=_report, name="ferrio at exit", daemon=True).start()
+
+
+def _report() -> None:
+    time.sleep(_EXIT_REPORT_DELAY)
+    if busy := _running():
+        warnings.warn(
+            f"The program is at its end, but threads still run {', '.join(map(repr, busy))}: it goes on waiting. "
+            "Ctrl-C ends it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _running() -> list[Callable[..., Any]]:
+    """Returns the functions that worker threads run."""
+    return [function for worker in _workers() if (function := worker.function) is not None]
+
+
+def _workers() -> list[_ferrio._Worker]:
+    """Returns what the worker threads live by, those of pools that nobody refers to any more included."""
+    targets = (getattr(thread, "_target", None) for thread in threading.enumerate())
+    return [target for target in targets if isinstance(target, _ferrio._Worker)]
 
 
 # Called before the interpreter joins its threads, as it has to be: `atexit` comes after that.

@@ -646,3 +646,74 @@ def test_interrupt_with_idle_threads_ends_at_once():
         """
     )
     assert output == "interrupted\n"
+
+
+# A thread that never ends
+
+NEVER = """
+    import os, signal, sys, threading, warnings, {aio} as aio
+
+    def never():
+        threading.Event().wait()
+
+    def interrupt_when(thread, function):
+        # Sends Ctrl-C once the main thread is within the function.
+        def look():
+            frame = sys._current_frames()[thread]
+            while frame is not None:
+                if frame.f_code.co_name == function:
+                    return os.kill(os.getpid(), signal.SIGINT)
+                frame = frame.f_back
+            threading.Timer(0.01, look).start()
+        look()
+
+    async def main():
+        aio.get_running_loop().run_in_executor(None, never)
+    """
+
+
+@pytest.mark.parametrize("name", ["asyncio", "ferrio"])
+def test_interrupts_end_a_program_whose_thread_never_ends(name):
+    # The first ends the wait of the runner's close(), the second that of the interpreter.
+    output = run_program(
+        NEVER.format(aio=name)
+        + """
+    main_thread = threading.get_ident()
+    interrupt_when(main_thread, "close")
+    try:
+        aio.run(main())
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    interrupt_when(main_thread, "_shutdown")
+    """
+    )
+    assert output.startswith("interrupted\n")
+
+
+def test_program_that_waits_for_its_threads_at_exit_says_for_which():
+    output = run_program(
+        NEVER.format(aio="ferrio")
+        + """
+    import ferrio.executor
+    ferrio.executor._EXIT_REPORT_DELAY = 0.01
+    ended = threading.Event()
+
+    def report(message, *rest, **keywords):
+        print(message, flush=True)
+        ended.set()
+
+    warnings.showwarning = report
+
+    def slow_one():
+        ended.wait()
+
+    loop = ferrio.new_event_loop()
+    loop.run_in_executor(None, slow_one)
+    loop.close()
+    """
+    )
+    assert re.fullmatch(
+        r"The program is at its end, but threads still run <function slow_one at 0x\w+>: it goes on waiting\. "
+        r"Ctrl-C ends it\n",
+        output,
+    )

@@ -45,6 +45,7 @@ mod _ferrio {
     #[pymodule_export]
     use crate::executor::{
         _abandon_threads, _refuse_jobs, ThreadPool, to_process::to_process, to_thread::to_thread,
+        worker::Worker,
     };
     #[pymodule_export]
     use crate::files::{

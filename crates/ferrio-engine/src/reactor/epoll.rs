@@ -11,16 +11,19 @@
 //! timeouts that are not much longer than the slack, and what an interrupted wait left over.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{Event, Interest, Wait, Waker};
+use super::{Event, Interest, Wait, Waker, fork};
 use crate::sys;
 
 /// Marks the reactor's own descriptors (eventfd and timerfd); nobody may register with this token.
-const OWN_TOKEN: u64 = u64::MAX;
+pub(super) const OWN_TOKEN: u64 = u64::MAX;
+
+/// What these are watched for. Edge-triggered: a wake-up, or an expiry that nobody waited for, costs no read.
+const OWN_EVENTS: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
 
 /// The events of one wait, in a buffer that is used again.
 pub struct Events {
@@ -82,6 +85,8 @@ impl std::fmt::Debug for Events {
 #[derive(Debug)]
 pub struct Reactor {
     epoll: OwnedFd,
+    /// The [`fork::count`] of the process that `epoll` was made in.
+    forks: AtomicU32,
     waker: Waker,
     /// How many descriptors are registered, our own excepted. The loop's thread writes it.
     watched: AtomicUsize,
@@ -100,10 +105,10 @@ impl Reactor {
     /// The kernel's, when the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
         let (epoll, waker) = (sys::epoll_create()?, Waker::new()?);
-        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
-        sys::epoll_control(epoll.as_fd(), libc::EPOLL_CTL_ADD, waker.as_fd().as_raw_fd(), events, OWN_TOKEN)?;
+        sys::epoll_control(&epoll, libc::EPOLL_CTL_ADD, waker.as_fd().as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
         Ok(Self {
             epoll,
+            forks: AtomicU32::new(fork::count()),
             waker,
             watched: AtomicUsize::new(0),
             lacks_pwait2: AtomicBool::new(false),
@@ -136,7 +141,7 @@ impl Reactor {
                 "the token u64::MAX is the reactor's own",
             ));
         }
-        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_ADD, fd, flags(interest), token)?;
+        sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_ADD, fd, flags(interest), token)?;
         self.watched.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -153,7 +158,7 @@ impl Reactor {
                 "the token u64::MAX is the reactor's own",
             ));
         }
-        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_MOD, fd, flags(interest), token)
+        sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_MOD, fd, flags(interest), token)
     }
 
     /// As [`Reactor::modify`], for a descriptor that may have been closed, and its number used again, without a word to us: then
@@ -165,7 +170,7 @@ impl Reactor {
     pub fn rearm(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         let outcome = match self.modify(fd, token, interest) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_ADD, fd, flags(interest), token)
+                sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_ADD, fd, flags(interest), token)
             }
             outcome => outcome,
         };
@@ -178,7 +183,7 @@ impl Reactor {
     /// As [`Reactor::deregister`], for a registered descriptor that may have been closed meanwhile, which is no error.
     pub fn forget(&self, fd: RawFd) {
         // ENOENT and EBADF say that the kernel has forgotten it already; DEL knows no other failure.
-        let _ = sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_DEL, fd, 0, 0);
+        let _ = self.epoll().and_then(|epoll| sys::epoll_control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0));
         self.watched.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -198,7 +203,7 @@ impl Reactor {
     ///
     /// `NotFound` for a descriptor that isn't registered, else the kernel's.
     pub fn deregister(&self, fd: RawFd) -> io::Result<()> {
-        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_DEL, fd, 0, 0)?;
+        sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_DEL, fd, 0, 0)?;
         self.watched.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
@@ -215,7 +220,7 @@ impl Reactor {
     ///
     /// `Interrupted` when a signal came (then `events` is empty), else the kernel's.
     pub fn wait(&self, events: &mut Events, timeout: Wait) -> io::Result<()> {
-        let (epoll, buffer, most) = (self.epoll.as_fd(), &mut events.buffer, events.most);
+        let (epoll, buffer, most) = (self.epoll()?, &mut events.buffer, events.most);
         match timeout {
             Wait::Now => sys::epoll_wait(epoll, buffer, most, false)?,
             Wait::Forever => sys::epoll_wait(epoll, buffer, most, true)?,
@@ -233,6 +238,23 @@ impl Reactor {
     /// What ends this reactor's waits from other threads.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// The epoll set, this process's own.
+    #[inline]
+    fn epoll(&self) -> io::Result<BorrowedFd<'_>> {
+        if self.forks.load(Ordering::Relaxed) != fork::count() {
+            self.renew()?;
+        }
+        Ok(self.epoll.as_fd())
+    }
+
+    #[cold]
+    fn renew(&self) -> io::Result<()> {
+        let timer = self.timer.get().map(AsFd::as_fd);
+        fork::renew(self.epoll.as_fd(), self.waker.as_fd(), timer, OWN_EVENTS)?;
+        self.forks.store(fork::count(), Ordering::Relaxed);
+        Ok(())
     }
 
     fn wait_for(
@@ -259,9 +281,7 @@ impl Reactor {
             return Ok(timer);
         }
         let timer = sys::timerfd()?;
-        // Edge-triggered, as the waker: an expiry that nobody waited for costs one early return, not a read.
-        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
-        sys::epoll_control(self.epoll.as_fd(), libc::EPOLL_CTL_ADD, timer.as_raw_fd(), events, OWN_TOKEN)?;
+        sys::epoll_control(&self.epoll, libc::EPOLL_CTL_ADD, timer.as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
         Ok(self.timer.get_or_init(|| timer))
     }
 }

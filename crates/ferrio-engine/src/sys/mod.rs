@@ -11,7 +11,7 @@ pub(crate) mod process;
 pub(crate) mod socket;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::clock::Nanos;
@@ -44,7 +44,7 @@ pub(crate) fn epoll_create() -> io::Result<OwnedFd> {
 
 /// Adds, changes or removes (`operation`) the interest of `epoll` in `fd`.
 pub(crate) fn epoll_control(
-    epoll: BorrowedFd<'_>,
+    epoll: impl AsFd,
     operation: libc::c_int,
     fd: RawFd,
     events: u32,
@@ -52,7 +52,7 @@ pub(crate) fn epoll_control(
 ) -> io::Result<()> {
     let mut event = libc::epoll_event { events, u64: token };
     // SAFETY: `event` is a valid epoll_event for the length of the call; a bad `fd` yields EBADF.
-    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &mut event) }).map(drop)
+    check(unsafe { libc::epoll_ctl(epoll.as_fd().as_raw_fd(), operation, fd, &mut event) }).map(drop)
 }
 
 /// Waits for events, `most` of them or what `buffer` (which is emptied first) has room for, without limit or not at all.
@@ -167,6 +167,12 @@ fn timespec(duration: Duration) -> libc::timespec {
 
 fn capacity(buffer: &Vec<libc::epoll_event>, most: usize) -> libc::c_int {
     libc::c_int::try_from(buffer.capacity().min(most)).unwrap_or(libc::c_int::MAX)
+}
+
+/// Makes the number of `old` mean what `new` means; closed on exec.
+pub(crate) fn replace(old: BorrowedFd<'_>, new: &OwnedFd) -> io::Result<()> {
+    // SAFETY: takes no pointers; both descriptors are open, and who owns `old` goes on owning its number.
+    check(unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
 }
 
 fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {

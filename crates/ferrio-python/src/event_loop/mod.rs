@@ -326,9 +326,10 @@ fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()>
 /// _forget_running_loop()
 /// --
 ///
-/// Called in the child after a fork: its only thread runs no loop.
+/// Called in the child after a fork: its only thread runs no loop, and what it does to its parent's loops stays there.
 #[pyfunction]
 pub(crate) fn _forget_running_loop(py: Python<'_>) -> PyResult<()> {
+    ferrio_engine::reactor::forked();
     let old = RUNNING.take();
     RUNNING_ADDRESS.set(std::ptr::null());
     drop(old);

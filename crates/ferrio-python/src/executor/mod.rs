@@ -9,7 +9,7 @@
 pub(crate) mod job;
 pub(crate) mod to_process;
 pub(crate) mod to_thread;
-mod worker;
+pub(crate) mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -163,7 +163,7 @@ impl ThreadPool {
         let workers: Vec<Py<Worker>> = self
             .state
             .with(py, |state| state.threads.iter().map(|(_, worker)| worker.clone_ref(py)).collect());
-        PyList::new(py, workers.iter().filter_map(|worker| worker.get().function(py)))
+        PyList::new(py, workers.iter().filter_map(|worker| worker.get().running(py)))
     }
 
     /// How many calls wait for a thread.

@@ -25,7 +25,7 @@ const TURN: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_micros(50);
 
 /// The main function of a worker thread.
-#[pyclass(frozen, module = "ferrio._ferrio")]
+#[pyclass(frozen, name = "_Worker", module = "ferrio._ferrio")]
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     /// The function that runs right now, for who asks what a pool is busy with.
@@ -38,7 +38,7 @@ impl Worker {
     }
 
     /// The function that runs right now.
-    pub(super) fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    pub(super) fn running(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.function.with(py, |function| function.as_ref().map(|function| function.clone_ref(py)))
     }
 
@@ -79,6 +79,12 @@ impl Worker {
 
 #[pymethods]
 impl Worker {
+    /// The function that runs right now, or `None`.
+    #[getter]
+    fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.running(py)
+    }
+
     fn __call__(&self, py: Python<'_>) {
         let forks = fork_count();
         let mut message = None;

@@ -1,0 +1,162 @@
+"""A fork of the whole program while a loop runs: the child has loops of its own, and the parent's loop notices nothing.
+
+On asyncio and on ferrio, and then what ferrio adds: the child may do to its parent's loop what it likes.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+import traceback
+
+import pytest
+from tests.unit.implementations import since
+
+import ferrio
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
+def aio(request):
+    """The implementation under test."""
+    return request.param
+
+
+@contextlib.contextmanager
+def socket_pair():
+    """Two connected sockets that don't block."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+def forked(child_main):
+    """Forks a child that calls `child_main`, and returns its process number."""
+    child = os.fork()
+    if child == 0:
+        try:
+            child_main()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return child
+
+
+def life_of_a_loop(aio):
+    """Runs a new loop that uses timers, threads, sockets and a handler of a signal."""
+
+    async def main():
+        loop = aio.get_running_loop()
+        came = aio.Event()
+        loop.add_signal_handler(signal.SIGUSR2, came.set)
+        signal.raise_signal(signal.SIGUSR2)
+        await came.wait()
+        assert await aio.to_thread(abs, -1) == 1
+        await aio.sleep(0.001)
+        with socket_pair() as (ours, theirs):
+            receiving = aio.create_task(loop.sock_recv(ours, 9))
+            await aio.sleep(0)
+            await loop.sock_sendall(theirs, b"child")
+            assert await receiving == b"child"
+
+    aio.run(main())
+
+
+async def parent(aio, child_main):
+    """Forks `child_main(loop, socket)` while this loop has a timer, a busy thread, a reader, a waiting `sock_recv` and
+    a handler of a signal, and then uses all of them."""
+    loop = aio.get_running_loop()
+    release, came, read = threading.Event(), aio.Event(), aio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, came.set)
+    with socket_pair() as (ours, theirs), socket_pair() as (watched, other):
+        try:
+            busy = aio.create_task(aio.to_thread(release.wait))
+            receiving = aio.create_task(loop.sock_recv(ours, 9))
+            sleeping = aio.create_task(aio.sleep(0.01, "slept"))
+            loop.add_reader(watched, read.set)
+            await aio.sleep(0)
+            child = forked(lambda: child_main(loop, watched))
+            _, status = await aio.to_thread(os.waitpid, child, 0)
+            assert status == 0, "the child failed: see what it printed"
+            await loop.sock_sendall(theirs, b"parent")
+            assert await receiving == b"parent"
+            assert await sleeping == "slept"
+            await loop.sock_sendall(other, b"x")
+            await read.wait()
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await came.wait()
+        finally:
+            release.set()
+        assert await busy is True
+        loop.remove_reader(watched)
+
+
+@since(3, 12)  # before, asyncio's child has its parent's loop
+def test_child_makes_its_own_loop(aio):
+    def child_main(loop, watched):
+        assert aio._get_running_loop() is None
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            aio.get_running_loop()
+        for _ in range(2):
+            life_of_a_loop(aio)
+
+    aio.run(parent(aio, child_main))
+
+
+@since(3, 12)
+def test_child_of_a_child(aio):
+    def child_main(loop, watched):
+        aio.run(parent(aio, lambda loop, watched: life_of_a_loop(aio)))
+
+    aio.run(parent(aio, child_main))
+
+
+# What follows is ferrio's.
+
+
+def test_what_the_child_does_to_its_parents_loop_stays_there():
+    def child_main(loop, watched):
+        assert loop.remove_reader(watched)
+        loop.call_soon_threadsafe(print, "never")
+        for task in ferrio.all_tasks(loop):
+            task.cancel()
+        loop.add_reader(watched, print, "never")
+        loop.remove_signal_handler(signal.SIGUSR1)
+        life_of_a_loop(ferrio)
+
+    ferrio.run(parent(ferrio, child_main))
+
+
+def test_child_goes_on_with_a_loop_that_was_made_before_the_fork():
+    loop = ferrio.new_event_loop()
+    with socket_pair() as (ours, theirs), socket_pair() as (parents, childs):
+        loop.add_reader(ours, loop.stop)
+        loop.run_until_complete(ferrio.sleep(0.000_02))
+
+        async def receive():
+            await ferrio.to_thread(abs, -1)
+            await ferrio.sleep(0.000_02)
+            return await loop.sock_recv(ours, 1)
+
+        def child_main():
+            loop.run_forever()  # until the reader stops it
+            loop.remove_reader(ours)
+            assert loop.run_until_complete(receive()) == b"1"
+            childs.send(b"done")
+            loop.close()
+
+        child = forked(child_main)
+        theirs.send(b"12")
+        select.select([parents], [], [], 30)
+        assert parents.recv(9) == b"done"
+        assert os.waitpid(child, 0)[1] == 0
+        loop.run_forever()
+        assert ours.recv(9) == b"2"
+    loop.close()
