@@ -220,6 +220,7 @@ def test_a_protocol_can_be_replaced(loop, run):
         pair.client.transport.close()
         await other.lost
         assert other.calls == ["eof", "lost"]
+        await pair.client.lost
         assert not pair.server.lost.done()
 
     run(main())
