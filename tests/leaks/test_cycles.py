@@ -379,7 +379,8 @@ def file_in_a_cycle(loop, witness):
     loop.run_until_complete(standard.close())
     waiting = standard.read(witness)
     waiting.close()
-    witness.held += [bare, standard, ferrio.open(witness), waiting]
+    unopened = ferrio.files.open_with(witness, witness)
+    witness.held += [bare, standard, ferrio.open(witness), unopened, waiting]
 
 
 CYCLES = [

@@ -34,6 +34,7 @@ PYTHON_CLASSES = {
     "_process.Spawning": "methods of the loop that run once a child",
     "subprocess.Process": "what a program holds of a child; reads and writes are those of streams",
     "subprocess.SubprocessStreamProtocol": "a child's beginning and end; data goes past it",
+    "tempfile.TemporaryDirectory": "once a folder",
     "_sendfile.Sending": "a method of the loop that runs once a file",
     "_sendfile._Turnstile": "a file that is sent in pieces",
 }
@@ -69,6 +70,8 @@ PYTHON_COROUTINES = {
     "_sendfile._send_pieces": "once a file that the system can't send; a thread reads each piece of it",
     "_sendfile.passage": "once a piece of such a file",
     "_sendfile.sendfile": "once a file",
+    "tempfile.__aenter__": "once a folder",
+    "tempfile.__aexit__": "once a folder",
     "_tls.start_tls": "once a connection at most",
     "_process._give_up": "once a child that could not be looked after",
     "_process._make_subprocess_transport": "once a child",

@@ -51,7 +51,7 @@ mod _ferrio {
     use crate::files::{
         call_in_file_thread,
         file::File,
-        opening::{Opening, open},
+        opening::{Opening, open, open_with},
         threads::_finish_file_jobs,
     };
     #[pymodule_export]

@@ -31,6 +31,11 @@ type Outcome = PyResult<Py<PyAny>>;
 /// Function, positional and keyword arguments.
 type Call = (Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>);
 
+fn invoke(py: Python<'_>, (function, arguments, keywords): &Call) -> Outcome {
+    let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
+    function.bind(py).call(arguments.bind(py), keywords).map(Bound::unbind)
+}
+
 /// `function(*args, **kwargs)` in a thread.
 struct InThread {
     call: Option<Call>,
@@ -59,11 +64,8 @@ impl Run for InThread {
         if let Resume::Throw(exception) = resume {
             return Err(PyErr::from_value(exception));
         }
-        if let Some((function, arguments, keywords)) = self.call.take() {
-            let work = move |py: Python<'_>| {
-                let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
-                function.bind(py).call(arguments.bind(py), keywords).map(Bound::unbind)
-            };
+        if let Some(call) = self.call.take() {
+            let work = move |py: Python<'_>| invoke(py, &call);
             self.slot = Some(threads::submit_attached(this, None, work)?);
             return Ok(Progress::Park);
         }

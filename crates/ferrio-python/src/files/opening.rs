@@ -14,10 +14,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use pyo3::{Borrowed, PyTraverseError, PyVisit, intern};
 
-use super::Outcome;
 use super::bare::Bare;
 use super::file::File;
 use super::threads::{self, Slot};
+use super::{Call, Outcome};
 use crate::ffi::Guarded;
 use crate::imports;
 use crate::operation::Operation;
@@ -90,11 +90,27 @@ pub(crate) fn open(
             .unwrap_or_else(|| pyo3::types::PyBool::new(py, true).to_owned().into_any().unbind()),
         opener: none(opener),
     };
-    Ok(Opening { state: Guarded::new(State { arguments: Some(arguments), file: None }) })
+    Ok(Opening::new(Way::Path(arguments)))
+}
+
+/// open_with(func, /, *args, **kwargs)
+/// --
+///
+/// As `open()`, of the file that `func(*args, **kwargs)` returns, which is called in a thread: `tempfile.TemporaryFile`...
+#[pyfunction]
+#[pyo3(signature = (func, /, *args, **kwargs))]
+pub(crate) fn open_with(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Opening {
+    Opening::new(Way::Call((func, args, kwargs)))
+}
+
+/// Where a file comes from.
+enum Way {
+    Path(Arguments),
+    Call(Call),
 }
 
 struct State {
-    arguments: Option<Arguments>,
+    way: Option<Way>,
     /// What `async with` closes.
     file: Option<Py<File>>,
 }
@@ -105,6 +121,12 @@ pub(crate) struct Opening {
     state: Guarded<State>,
 }
 
+impl Opening {
+    fn new(way: Way) -> Self {
+        Self { state: Guarded::new(State { way: Some(way), file: None }) }
+    }
+}
+
 #[pymethods]
 impl Opening {
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Operation>> {
@@ -113,10 +135,10 @@ impl Opening {
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Operation>> {
         let py = slf.py();
-        let Some(arguments) = slf.get().state.with(py, |state| state.arguments.take()) else {
+        let Some(way) = slf.get().state.with(py, |state| state.way.take()) else {
             return Err(PyRuntimeError::new_err("cannot reuse already awaited open()"));
         };
-        let opening = OpenCall { opening: slf.clone().unbind(), stage: Stage::Fresh(Box::new(arguments)) };
+        let opening = OpenCall { opening: slf.clone().unbind(), stage: Stage::Fresh(Box::new(way)) };
         Bound::new(py, Operation::boxed(opening))
     }
 
@@ -132,18 +154,18 @@ impl Opening {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.state.visit(&visit, |state| {
             visit.call(&state.file)?;
-            state.arguments.as_ref().map_or(Ok(()), |arguments| arguments.traverse(&visit))
+            state.way.as_ref().map_or(Ok(()), |way| way.traverse(&visit))
         })
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| (state.file.take(), state.arguments.take()));
+        let cleared = self.state.with(py, |state| (state.file.take(), state.way.take()));
         drop(cleared);
     }
 }
 
 enum Stage {
-    Fresh(Box<Arguments>),
+    Fresh(Box<Way>),
     /// A job opens the path.
     Native(Arc<How>, Arc<Slot<std::io::Result<Opened>>>),
     /// `io.open` does.
@@ -164,8 +186,14 @@ impl Run for OpenCall {
             return Err(PyErr::from_value(exception));
         }
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Fresh(arguments) => {
-                self.stage = start(this, *arguments)?;
+            Stage::Fresh(way) => {
+                self.stage = match *way {
+                    Way::Path(arguments) => start(this, arguments)?,
+                    Way::Call(call) => {
+                        let work = move |py: Python<'_>| super::invoke(py, &call);
+                        Stage::Standard(threads::submit_attached(this, None, work)?)
+                    }
+                };
                 Ok(Progress::Park)
             }
             Stage::Native(how, slot) => match slot.take()? {
@@ -187,7 +215,7 @@ impl Run for OpenCall {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.opening)?;
         match &self.stage {
-            Stage::Fresh(arguments) => arguments.traverse(visit),
+            Stage::Fresh(way) => way.traverse(visit),
             _ => Ok(()),
         }
     }
@@ -231,6 +259,19 @@ fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
         imports::OPEN.get(py)?.call1(all).map(Bound::unbind)
     };
     threads::submit_attached(this, None, work).map(Stage::Standard)
+}
+
+impl Way {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Path(arguments) => arguments.traverse(visit),
+            Self::Call((function, arguments, keywords)) => {
+                visit.call(function)?;
+                visit.call(arguments)?;
+                visit.call(keywords)
+            }
+        }
+    }
 }
 
 impl Arguments {

@@ -20,8 +20,11 @@ use crate::executor::fork_count;
 use crate::ffi::Guarded;
 use crate::operation::{self, Operation};
 
-/// The most threads. Disks answer many requests at once, and a thread that waits costs little.
-const LIMIT: usize = 32;
+/// The most threads: as many as the default executor has. More would only take the CPUs from each other while the page
+/// cache answers.
+fn limit() -> usize {
+    (std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 4).min(32)
+}
 
 /// Set when the interpreter begins to exit.
 static EXITING: AtomicBool = AtomicBool::new(false);
@@ -45,7 +48,7 @@ impl Shared {
             Some(shared) if shared.forks == forks => (shared.clone(), None),
             other => {
                 let made = Arc::new(Self {
-                    threads: FileThreads::new(LIMIT),
+                    threads: FileThreads::new(limit()),
                     attached: Mutex::new(0),
                     ended: Condvar::new(),
                     forks,
