@@ -49,7 +49,7 @@ def test_a_program_that_is_missing_or_not_executable(run, aio, tmp_path):
         assert caught.value.errno == errno.ENOEXEC
         with pytest.raises(FileNotFoundError):
             await aio.create_subprocess_exec("true", cwd=str(tmp_path / "nowhere"))
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
     run(main())
 
