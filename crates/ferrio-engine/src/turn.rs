@@ -196,6 +196,12 @@ impl<T> Engine<T> {
         self.looked = false;
     }
 
+    /// Has the descriptors looked at in the next turn, however much is ready: the host did what another descriptor of the
+    /// same program answers.
+    pub fn look_next_turn(&mut self) {
+        self.skipped = SKIP_TURNS;
+    }
+
     fn plan_busy(&mut self) -> Plan {
         // Nobody to look after: other threads announce themselves through the inbox's flag.
         if self.reactor.watched() == 0 {
