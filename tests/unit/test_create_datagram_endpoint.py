@@ -12,7 +12,7 @@ def bad_calls():
     """Refused calls: arguments, exception, its words."""
     return [
         ({}, ValueError, "unexpected address family"),
-        ({"sock": socket.SOCK_STREAM}, ValueError, "A datagram socket was expected, got <socket.socket"),
+        ({"sock": socket.SOCK_STREAM}, ValueError, "ocket was expected, got <socket.socket"),
         (
             {"sock": socket.SOCK_DGRAM, "local_addr": ("127.0.0.1", 0), "allow_broadcast": True},
             ValueError,
