@@ -3,8 +3,6 @@
 They take the standard library's arguments. A file goes when it is closed, a folder at the end of its `async with`.
 """
 
-from __future__ import annotations
-
 import tempfile
 from types import TracebackType
 from typing import Any

@@ -480,6 +480,11 @@ def test_open_is_awaited_once(run, path):
     run(main())
 
 
+def test_annotations_name_what_is_read():
+    assert ferrio.File[str].__args__ == (str,)
+    assert ferrio.files.Opening[bytes].__args__ == (bytes,)
+
+
 def test_unknown_attribute(run, path):
     async def main():
         async with ferrio.open(path) as file:

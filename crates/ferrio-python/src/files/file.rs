@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicPtr;
 
 use ferrio_engine::files;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::bare::Bare;
@@ -279,6 +279,15 @@ calls! {
 
 #[pymethods]
 impl File {
+    /// The generic alias `File[str]` or `File[bytes]`, for annotations (PEP 585).
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::GENERIC_ALIAS.get(class.py())?.call1((class, item))
+    }
+
     /// Read up to `size` bytes or characters, or to the end.
     #[pyo3(signature = (*args, **kwargs))]
     fn read(slf: Bound<'_, Self>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {

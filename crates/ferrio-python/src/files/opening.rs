@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ferrio_engine::files::{self, Access, Opened, Start};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 use pyo3::{Borrowed, PyTraverseError, PyVisit, intern};
 
 use super::bare::Bare;
@@ -129,6 +129,15 @@ impl Opening {
 
 #[pymethods]
 impl Opening {
+    /// The generic alias `Opening[str]` or `Opening[bytes]`, for annotations (PEP 585).
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::GENERIC_ALIAS.get(class.py())?.call1((class, item))
+    }
+
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Operation>> {
         Self::__aenter__(slf)
     }
