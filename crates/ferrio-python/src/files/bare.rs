@@ -20,7 +20,7 @@ use crate::operation::Operation;
 pub(super) const LEAST: usize = 8192;
 
 /// The most that the loop's thread copies from the page cache at a time.
-pub(super) const CACHED: usize = 256 * 1024;
+pub(super) const CACHED: usize = 1024 * 1024;
 
 /// A file that was opened, and has no standard object yet.
 pub(super) struct Bare {
