@@ -27,8 +27,9 @@ def _new_pool() -> Executor:
     # Imported late: it needs multiprocessing, which takes as long as all of ferrio.
     from concurrent.futures import ProcessPoolExecutor
 
-    # Ctrl-C in a terminal reaches the pool's processes too: let it end them without a traceback from each.
-    return ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
+    # Ctrl-C in a terminal reaches the pool's processes too. They leave it to the program, whose end is theirs: one that
+    # ended by itself might hold the pool's lock at that moment, for which the others would wait for ever.
+    return ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
 
 
 def _pool_of_foreign_loop(loop: Any, broken: Executor | None = None) -> Executor:
