@@ -690,6 +690,9 @@ def test_interrupts_end_a_program_whose_thread_never_ends(name):
     assert output.startswith("interrupted\n")
 
 
+@pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12), reason="Python 3.12 starts no thread at its end, so nobody can tell"
+)
 def test_program_that_waits_for_its_threads_at_exit_says_for_which():
     output = run_program(
         NEVER.format(aio="ferrio")
