@@ -20,6 +20,7 @@ class Expectation(NamedTuple):
 _CLOSED = Expectation(
     "since Python 3.13 a TaskGroup that refuses a coroutine closes it; the test awaits it afterwards",
     ("3.11", "3.12"),
+    ("module",),
 )
 _WAITS_ITSELF = Expectation(
     "since Python 3.12 wait_for() awaits in the waiting task itself, so a second cancellation goes to what is awaited;"
@@ -35,6 +36,7 @@ _RUN_FUTURE = Expectation(
 _WAITS_INLINE = Expectation(
     "since Python 3.12 wait_for() awaits in the task that calls it; the test looks at the second task that there was",
     ("3.11",),
+    ("module",),
 )
 
 EXPECTED_FAILURES: dict[str, Expectation] = {
