@@ -343,10 +343,11 @@ impl SubprocessTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.context)?;
-        visit.call(&self.extra)?;
         self.state.visit(&visit, |state| {
+            // Inside, for on CPython 3.11 the collector may come before the object was written (see `Guarded`).
+            visit.call(&self.home)?;
+            visit.call(&self.context)?;
+            visit.call(&self.extra)?;
             visit.call(&state.protocol)?;
             visit.call(&state.popen)?;
             state.waiters.traverse(&visit)?;

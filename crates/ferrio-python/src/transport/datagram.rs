@@ -320,11 +320,12 @@ impl DatagramTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.address)?;
-        visit.call(&self.context)?;
-        visit.call(&self.extra)?;
         self.state.visit(&visit, |state| {
+            // Inside, for on CPython 3.11 the collector may come before the object was written (see `Guarded`).
+            visit.call(&self.home)?;
+            visit.call(&self.address)?;
+            visit.call(&self.context)?;
+            visit.call(&self.extra)?;
             visit.call(&state.protocol)?;
             visit.call(&state.socket)?;
             state.last.as_ref().map_or(Ok(()), |(_, object)| visit.call(object))?;

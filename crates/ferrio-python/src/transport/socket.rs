@@ -440,10 +440,13 @@ impl SocketTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.context)?;
-        visit.call(&self.extra)?;
-        self.state.visit(&visit, |state| state.traverse(&visit))
+        self.state.visit(&visit, |state| {
+            // Inside, for on CPython 3.11 the collector may come before the object was written (see `Guarded`).
+            visit.call(&self.home)?;
+            visit.call(&self.context)?;
+            visit.call(&self.extra)?;
+            state.traverse(&visit)
+        })
     }
 
     fn __clear__(&self, py: Python<'_>) {
