@@ -282,7 +282,10 @@ def test_closing_the_loop_ends_the_pool():
 def test_pool_of_a_foreign_loop_ends_with_it(collected):
     async def main():
         await ferrio.to_process(os.getpid)
-        return ferrio.processes._pools[asyncio.get_running_loop()]
+        pool = ferrio.processes._pools[asyncio.get_running_loop()]
+        # The pool's thread still holds the loop when it has just told it a result; with the next result it lets go.
+        pool.submit(os.getpid).result()
+        return pool
 
     pool = asyncio.run(main())
     collected()
