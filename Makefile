@@ -8,16 +8,19 @@ BIN = .venv-$(TAG)/bin
 DEVELOP = $(PYTHON) tools/develop.py
 # Loom explores the interleavings of threads; two preemptions find what there is to find, in seconds.
 LOOM = RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_TARGET_DIR=target/loom
-# Further arguments: make bench BENCH="--only queue", make conformance CONFORMANCE="--only Gather -v"
+# Further arguments: make bench BENCH="--only queue", make conformance CONFORMANCE="--only Gather -v",
+# make test-libraries LIBRARIES="-k aiohttp"
 BENCH =
+LIBRARIES =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python bench bench-net lint conformance clean python
+.PHONY: help run test test-rust test-python test-libraries bench bench-net lint conformance clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
+	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; installs much)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
 	@echo "make lint         formatting, lints, types"
@@ -49,6 +52,10 @@ test-python: python
 	@$(DEVELOP) --with test
 	@echo ">> the Python tests ($(BIN)/python -m pytest)"
 	@$(BIN)/python -m pytest -n 2
+
+test-libraries: python ## real libraries, unchanged
+	@$(DEVELOP) --environment libraries --with libraries
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 .venv-libraries-$(TAG)/bin/python -m pytest -p pytest_timeout tests/libraries --write-table $(LIBRARIES)
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench

@@ -25,6 +25,7 @@ REQUIREMENTS = {
     "build": ROOT / "tools" / "requirements-build.txt",
     "test": ROOT / "tests" / "requirements.txt",
     "bench": ROOT / "benches" / "requirements.txt",
+    "libraries": ROOT / "tests" / "libraries" / "requirements.txt",
     "lint": ROOT / "tools" / "requirements-lint.txt",
 }
 # What the module is made of. The Python files of the package are used in place and need no build.
@@ -134,13 +135,13 @@ def main():
         dest="groups",
         action="append",
         default=[],
-        choices=["test", "lint", "bench"],
+        choices=["test", "lint", "bench", "libraries"],
         help="also install what this needs; may be given twice",
     )
     parser.add_argument(
         "--environment",
         metavar="NAME",
-        help="an environment of its own, .venv-NAME-3.13, for what must not meet the rest (the peers of a benchmark)",
+        help="an environment of its own, .venv-NAME-3.13, for what must not meet the rest (peers, libraries)",
     )
     options = parser.parse_args()
     check_tools()

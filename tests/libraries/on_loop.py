@@ -1,0 +1,29 @@
+"""Runs a program of `programs/` on ferrio's loop alone, without `install()`: python on_loop.py programs/with_NAME.py
+
+Its `main()` runs on a loop of the factory that a program would give to `asyncio.run`. Loops that a library makes
+itself, in threads for example, come from the policy. Everything else of `asyncio`, tasks and futures made by name
+too, is the standard library's.
+"""
+
+import asyncio
+import importlib
+import pathlib
+import sys
+import warnings
+
+import ferrio
+
+
+def run(path: pathlib.Path) -> None:
+    """Imports the program at `path` and runs its `main()`."""
+    sys.path[0] = str(path.parent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.14 on; there is no other way to reach such loops
+        asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())
+    program = importlib.import_module(path.stem)
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        runner.run(program.main())
+
+
+if __name__ == "__main__":
+    run(pathlib.Path(sys.argv[1]))

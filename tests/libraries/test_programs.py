@@ -1,0 +1,75 @@
+"""Libraries run on ferrio unchanged: each program of `programs/` prints on ferrio's loop, and under
+`ferrio.install()`, what it prints on asyncio, runs on the loop that it should, and warns of nothing.
+
+Every run is a process of its own. `conftest.py` writes what came of it into docs/libraries.md.
+"""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from tests.libraries.programs_list import HERE, Program, programs
+
+# One process; the longest takes a tenth of it on a quiet machine.
+LIMIT = 120
+
+pytestmark = pytest.mark.timeout(4 * LIMIT)
+
+COMMANDS = {
+    "asyncio": [],
+    "loop": [str(HERE / "on_loop.py")],
+    "install": ["-m", "ferrio"],
+}
+
+
+def environment(way: str, servers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """The variables of a run: no proxy stands between a program and its own machine, no debug mode slows it down."""
+    unwanted = {"http_proxy", "https_proxy", "all_proxy", "pythonasynciodebug", "pythondevmode", "pythonwarnings"}
+    unwanted.add("pytest_disable_plugin_autoload")  # `make` sets it for this pytest alone
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
+    return kept | {"FERRIO_LIBRARIES_WAY": way} | dict(servers)
+
+
+def run(program: Program, way: str, servers: tuple[tuple[str, str], ...]) -> str:
+    """What the program prints when it is run this way. An error, or anything else that it says, fails the test."""
+    command = [sys.executable, "-W", "always", *COMMANDS[way], str(program.path)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(way, servers),
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, errors = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            # With what it started, which holds the pipes open too.
+            os.killpg(process.pid, signal.SIGKILL)
+            printed, errors = process.communicate()
+            pytest.fail(f"{program.path.name} did not end within {LIMIT} s ({way})\n{printed}\n{errors}")
+    said = set(errors.splitlines())
+    loop = "asyncio" if way == "asyncio" else "ferrio"
+    assert process.returncode == 0, f"status {process.returncode} ({way})\n{printed}\n{errors}"
+    assert said == {f"running on {loop}"}, f"{way}:\n{errors}"
+    assert printed, "the program found nothing"
+    return printed
+
+
+# The oracle runs once for a program; its failure is asked for again and so shown by each test that needs it.
+on_asyncio = functools.lru_cache(maxsize=None)(functools.partial(run, way="asyncio"))
+
+
+@pytest.mark.parametrize("way", ["loop", "install"])
+@pytest.mark.parametrize("program", programs(), ids=lambda program: program.name)
+def test_prints_what_it_prints_on_asyncio(program, way, request, record_property):
+    record_property("library", (program.name, way))
+    servers = tuple(
+        variable for name in program.needs for variable in request.getfixturevalue(f"{name}_server").items()
+    )
+    expected = on_asyncio(program, servers=servers)
+    assert run(program, way, servers) == expected
