@@ -1,7 +1,7 @@
 # ferrio's commands. Each says what it does, does only what is out of date, and needs a Rust toolchain and a
 # CPython >= 3.11, nothing else. Another Python: make PYTHON=/path/to/python3.12 test (environments stand side by side).
 
-PYTHON ?= $(shell tools/find-python)
+PYTHON ?= $(shell sh tools/find-python)
 # These ask the Python, so they are expanded where a recipe uses them and not for `make help`.
 TAG = $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
 BIN = .venv-$(TAG)/bin
@@ -15,7 +15,7 @@ LIBRARIES =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python test-libraries bench bench-net lint conformance clean python
+.PHONY: help run test test-rust test-python test-libraries bench bench-net lint conformance wheels sdist clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -25,6 +25,8 @@ help: ## what there is
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
+	@echo "make sdist        dist/ferrio-*.tar.gz, and whether pip can build and install it"
+	@echo "make wheels       the sdist and a manylinux wheel for each Python found, checked (minutes for each)"
 	@echo "make clean        remove what the others made"
 	@echo
 	@echo "PYTHON=/path/to/python3.12 chooses the interpreter; without it the newest of python3.13, 3.12, 3.11"
@@ -70,8 +72,16 @@ lint: python ## what CI checks before it tests
 	@sh tools/lint $(PYTHON) $(BIN)
 
 conformance: python ## CPython's own tests
-	@tools/conformance $(CONFORMANCE)
+	@sh tools/conformance $(CONFORMANCE)
+
+# ALL: the interpreters to build wheels for.
+ALL = $(shell sh tools/find-python --all)
+wheels: python ## what is released: the sdist, and a wheel for each Python, checked
+	@$(PYTHON) tools/wheels.py $(ALL)
+
+sdist: python ## the sdist, built and installed as pip does it
+	@$(PYTHON) tools/wheels.py --sdist-only $(PYTHON)
 
 clean: ## everything that can be made again
-	rm -rf target .venv-* python/ferrio/_ferrio*.so .pytest_cache .mypy_cache .ruff_cache
+	rm -rf target dist .venv-* python/ferrio/_ferrio*.so .pytest_cache .mypy_cache .ruff_cache
 	find python tests tools examples benches -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

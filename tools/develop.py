@@ -27,6 +27,7 @@ REQUIREMENTS = {
     "bench": ROOT / "benches" / "requirements.txt",
     "libraries": ROOT / "tests" / "libraries" / "requirements.txt",
     "lint": ROOT / "tools" / "requirements-lint.txt",
+    "wheels": ROOT / "tools" / "requirements-wheels.txt",
 }
 # What the module is made of. The Python files of the package are used in place and need no build.
 SOURCES = ["crates", "Cargo.toml", "Cargo.lock", "pyproject.toml"]

@@ -1,0 +1,51 @@
+"""A release is of one piece: the version stands in one place, and what is published with it agrees.
+
+What a built wheel contains is checked by `make wheels`; here is what can be told from the sources and the installed
+metadata.
+"""
+
+import importlib.metadata
+import re
+import tomllib
+
+import pytest
+from tests.repo.sources import ROOT, own_files
+
+import ferrio
+
+WORKSPACE = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_package_has_the_workspaces_version():
+    assert ferrio.__version__ == WORKSPACE["version"]
+    assert importlib.metadata.version("ferrio") == WORKSPACE["version"]
+
+
+def test_no_other_place_states_a_version():
+    assert "version" not in PROJECT and "version" in PROJECT["dynamic"]
+    for manifest in (ROOT / "crates").glob("*/Cargo.toml"):
+        assert tomllib.loads(manifest.read_text())["package"]["version"] == {"workspace": True}, manifest
+
+
+def test_the_changelog_has_the_version():
+    # First of all versions; "(unreleased)" goes away with the release.
+    versions = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == WORKSPACE["version"]
+    assert len(versions) == len(set(versions))
+
+
+def test_licence_files_are_published():
+    assert PROJECT["license"] == WORKSPACE["license"]
+    assert {path.name for path in own_files() if path.name.startswith("LICENSE")} == set(PROJECT["license-files"])
+
+
+@pytest.mark.parametrize("python", re.findall(r"3\.\d+", " ".join(PROJECT["classifiers"])))
+def test_a_python_of_the_classifiers_is_one_that_is_found_and_tested(python):
+    oldest = int(PROJECT["requires-python"].removeprefix(">=3."))
+    newest = int(re.search(r"python3\.(\d+)", (ROOT / "tools" / "find-python").read_text())[1])
+    assert oldest <= int(python.removeprefix("3.")) <= newest
+
+
+def test_no_dependency_of_the_package():
+    assert "dependencies" not in PROJECT

@@ -1,0 +1,86 @@
+"""Builds the sdist and one wheel for each Python, as they are released, and checks them: `make wheels`.
+
+    PYTHON tools/wheels.py [--out dist] [--sdist-only] [--native] PYTHON_TO_BUILD_FOR...
+
+The wheels are linked by zig against glibc 2.17 (manylinux2014), whichever glibc this machine has, and maturin refuses
+to name a wheel so if it needs more. `--native` links with the machine's own compiler instead, for where zig can't be
+had; the wheel's name then tells which glibc it needs. Each Python has its own cargo directory: a second run is quick.
+
+What a good distribution is, `check_dist.py` knows: everything that was built goes through it, in a fresh environment
+of the Python it is for. Nothing is uploaded by anything here.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from develop import ROOT, check_tools, ensure_environment, ensure_requirements, run, say
+
+CHECK = ROOT / "tools" / "check_dist.py"
+
+
+def tag_of(python):
+    """The version of an interpreter as directories are named by it: "3.13", "3.14t"."""
+    ask = 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))'
+    return subprocess.check_output([str(python), "-c", ask], text=True).strip()
+
+
+def new_file(directory, pattern, since):
+    """The one file of that pattern that was made after `since` (seconds since the epoch)."""
+    made = [path for path in directory.glob(pattern) if path.stat().st_mtime >= since - 1]
+    if len(made) != 1:
+        sys.exit(f"expected one new {pattern} in {directory}, found {[path.name for path in made]}")
+    return made[0]
+
+
+def build_sdist(maturin, out):
+    """Makes the sdist. Returns its path."""
+    started = time.time()
+    run([maturin, "sdist", "--out", out])
+    return new_file(out, "ferrio-*.tar.gz", started)
+
+
+def build_wheel(maturin, python, out, native):
+    """Makes the wheel for `python`. Returns its path."""
+    started = time.time()
+    environment = dict(os.environ)
+    environment["CARGO_TARGET_DIR"] = str(ROOT / "target" / "wheels" / ("py" + tag_of(python)))
+    command = [maturin, "build", "--release", "--strip", "--locked", "--interpreter", python, "--out", out]
+    run(command + ([] if native else ["--zig", "--compatibility", "manylinux2014"]), env=environment)
+    wheel = new_file(out, "ferrio-*.whl", started)
+    say(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {time.time() - started:.0f} s")
+    return wheel
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where they go (dist/)")
+    parser.add_argument("--sdist-only", action="store_true", help="the sdist, which pip then builds and installs")
+    parser.add_argument("--native", action="store_true", help="link with this machine's compiler and glibc")
+    parser.add_argument("pythons", nargs="+", metavar="PYTHON", help="interpreters to build for")
+    options = parser.parse_args()
+    check_tools()
+    venv = ROOT / ".venv-wheels"
+    tools = ensure_environment(venv)
+    ensure_requirements(venv, tools, "wheels")
+    maturin = venv / "bin" / "maturin"
+    # maturin finds zig as a module of the Python that is first on PATH.
+    os.environ["PATH"] = str(venv / "bin") + os.pathsep + os.environ["PATH"]
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    sdist = build_sdist(maturin, options.out)
+    run([tools, CHECK, sdist])
+    for python in options.pythons:
+        if options.sdist_only:
+            run([tools, CHECK, sdist, "--install", python])
+        else:
+            wheel = build_wheel(maturin, python, options.out, options.native)
+            run([tools, CHECK, wheel, "--install", python])
+    say(f"in {options.out}: {', '.join(sorted(path.name for path in options.out.iterdir()))}")
+
+
+if __name__ == "__main__":
+    main()
