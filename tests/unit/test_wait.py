@@ -144,11 +144,12 @@ def test_nothing_to_wait_for(aio, run, arguments):
     run(main())
 
 
-def test_invalid_return_when(aio, run):
+@pytest.mark.parametrize("return_when", [-1, None])
+def test_invalid_return_when(aio, run, return_when):
     async def main():
         future = aio.Future()
         with pytest.raises(ValueError, match="return_when"):
-            await aio.wait([future], return_when=-1)
+            await aio.wait([future], return_when=return_when)
 
     run(main())
 

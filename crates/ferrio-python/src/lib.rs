@@ -8,6 +8,7 @@ mod executor;
 mod ffi;
 mod files;
 mod future;
+mod given;
 mod handle;
 mod imports;
 mod locks;

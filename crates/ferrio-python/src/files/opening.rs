@@ -12,13 +12,14 @@ use ferrio_engine::files::{self, Access, Opened, Start};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
-use pyo3::{Borrowed, PyTraverseError, PyVisit, intern};
+use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::bare::Bare;
 use super::file::File;
 use super::threads::{self, Slot};
 use super::{Call, Outcome};
 use crate::ffi::Guarded;
+use crate::given::Given;
 use crate::imports;
 use crate::operation::Operation;
 use crate::operation::kind::{Progress, Resume, Run};
@@ -42,23 +43,12 @@ pub(super) struct How {
     arguments: Arguments,
 }
 
-/// An argument that tells `None` from nothing.
-pub(crate) struct Given(Option<Py<PyAny>>);
-
-impl<'py> FromPyObject<'_, 'py> for Given {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Self(Some(object.to_owned().unbind())))
-    }
-}
-
 /// open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None)
 /// --
 ///
 /// Open a file; to be awaited, or used with `async with`. The arguments and errors are those of the built-in `open()`.
 #[pyfunction]
-#[pyo3(signature = (file, mode = Given(None), buffering = Given(None), encoding = None, errors = None, newline = None, closefd = Given(None), opener = None))]
+#[pyo3(signature = (file, mode = Given::NOTHING, buffering = Given::NOTHING, encoding = None, errors = None, newline = None, closefd = Given::NOTHING, opener = None))]
 #[pyo3(
     text_signature = "(file, mode='r', buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None)"
 )]
@@ -77,17 +67,15 @@ pub(crate) fn open(
     let none = |given: Option<Py<PyAny>>| given.unwrap_or_else(|| py.None());
     let arguments = Arguments {
         file,
-        mode: mode.0.unwrap_or_else(|| intern!(py, "r").clone().unbind().into_any()),
-        buffering: match buffering.0 {
+        mode: mode.or_else(|| intern!(py, "r").clone().unbind().into_any()),
+        buffering: match buffering.given() {
             Some(buffering) => buffering,
             None => (-1i32).into_pyobject(py)?.into_any().unbind(),
         },
         encoding: none(encoding),
         errors: none(errors),
         newline: none(newline),
-        closefd: closefd
-            .0
-            .unwrap_or_else(|| pyo3::types::PyBool::new(py, true).to_owned().into_any().unbind()),
+        closefd: closefd.or_else(|| pyo3::types::PyBool::new(py, true).to_owned().into_any().unbind()),
         opener: none(opener),
     };
     Ok(Opening::new(Way::Path(arguments)))

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PySet, PyString};
+use pyo3::types::PySet;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::deadline::Deadline;
@@ -10,6 +10,7 @@ use crate::event_loop::{self, Item, LoopRef};
 use crate::ffi::Guarded;
 use crate::future::isfuture;
 use crate::future::watch::{self, Failure};
+use crate::given::Given;
 use crate::imports;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
@@ -37,14 +38,9 @@ enum Wait {
 /// `timeout` seconds, without raising. Raises `TypeError` for a coroutine, alone or among `fs`, and `ValueError` for
 /// an empty `fs` or another `return_when` (`asyncio.wait`).
 #[pyfunction]
-#[pyo3(signature = (fs, *, timeout = None, return_when = None), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
-pub(crate) fn wait(
-    fs: Bound<'_, PyAny>,
-    timeout: Option<Py<PyAny>>,
-    return_when: Option<Py<PyAny>>,
-) -> Operation {
-    let return_when =
-        return_when.unwrap_or_else(|| PyString::intern(fs.py(), "ALL_COMPLETED").into_any().unbind());
+#[pyo3(signature = (fs, *, timeout = None, return_when = Given::NOTHING), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
+pub(crate) fn wait(fs: Bound<'_, PyAny>, timeout: Option<Py<PyAny>>, return_when: Given) -> Operation {
+    let return_when = return_when.or_else(|| intern!(fs.py(), "ALL_COMPLETED").clone().into_any().unbind());
     Operation::boxed(Wait::Fresh { fs: fs.unbind(), timeout, return_when })
 }
 
