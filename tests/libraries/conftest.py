@@ -8,6 +8,9 @@ import importlib.metadata
 import re
 
 from tests.libraries.programs_list import PREFIX, Program, programs
+from tests.libraries.servers import postgresql_server, redis_server
+
+__all__ = ("postgresql_server", "redis_server")
 
 DOCUMENT = "docs/libraries.md"
 BEGIN, END = "<!-- table: written by make test-libraries -->\n", "<!-- end of the table -->\n"
@@ -28,10 +31,14 @@ class _TableWriter:
     def __init__(self, config):
         self._document = config.rootpath / DOCUMENT
         self._outcomes: dict[tuple[str, str], bool] = {}
+        # What a missing server kept from being run; its teardown passes all the same.
+        self._skipped: set[tuple[str, str]] = set()
 
     def pytest_runtest_logreport(self, report):
         for name, value in report.user_properties:
-            if name == "library":
+            if name == "library" and report.skipped:
+                self._skipped.add(tuple(value))
+            elif name == "library":
                 self._outcomes[tuple(value)] = self._outcomes.get(tuple(value), True) and report.passed
 
     def pytest_sessionfinish(self):
@@ -46,7 +53,8 @@ class _TableWriter:
         self._document.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + after)
 
     def _row(self, program: Program) -> str | None:
-        results = [self._outcomes.get((program.name, way)) for way in ("loop", "install")]
+        ways = [(program.name, way) for way in ("loop", "install")]
+        results = [None if way in self._skipped else self._outcomes.get(way) for way in ways]
         if None in results:
             return None
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in program.distributions)
