@@ -160,3 +160,120 @@ def test_child_goes_on_with_a_loop_that_was_made_before_the_fork():
         loop.run_forever()
         assert ours.recv(9) == b"2"
     loop.close()
+
+
+@pytest.mark.parametrize("runs_in", ["main thread", "thread"])
+def test_child_that_goes_on_with_a_loop_has_its_own_signals(runs_in):
+    # With asyncio both would read from one pipe.
+    came = []
+    loop = ferrio.new_event_loop()
+    loop.add_signal_handler(signal.SIGUSR1, came.append, "handler")
+    loop.run_until_complete(ferrio.sleep(0))
+
+    def raise_and_look():
+        signal.raise_signal(signal.SIGUSR1)
+        loop.run_until_complete(ferrio.sleep(0.000_02))
+        assert came == ["handler"]
+        loop.remove_signal_handler(signal.SIGUSR1)
+
+    def look_in_a_thread():
+        thread = threading.Thread(target=loop.run_until_complete, args=(ferrio.sleep(0.000_02),))
+        thread.start()
+        thread.join()
+        assert came == [], "the child took its parent's signal"
+
+    def child_main():
+        os.read(reader, 1)
+        if runs_in == "thread":
+            look_in_a_thread()
+        else:
+            loop.run_until_complete(ferrio.sleep(0.000_02))
+            assert came == []
+            raise_and_look()
+
+    reader, writer = os.pipe()
+    child = forked(child_main)
+    # In the parent's pipe when the child runs the loop.
+    signal.raise_signal(signal.SIGUSR1)
+    os.write(writer, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    loop.run_until_complete(ferrio.sleep(0.000_02))
+    assert came == ["handler"], "the parent's signal, and not the child's"
+    came.clear()
+    raise_and_look()
+    loop.close()
+    os.close(reader)
+    os.close(writer)
+
+
+def use_threads_and_files(folder, name):
+    """Runs a new loop that uses ferrio's threads, its files and its functions of the system."""
+    path = folder / name
+
+    async def write_and_read():
+        async with ferrio.open(path, "w") as file:
+            await file.write(name * 1000)
+        async with ferrio.open(path) as file:
+            return await file.read()
+
+    async def main():
+        results = await ferrio.gather(
+            write_and_read(), *[ferrio.to_thread(abs, -number) for number in range(20)], ferrio.os.stat(folder)
+        )
+        assert results[0] == name * 1000
+        assert results[1:21] == list(range(20))
+
+    ferrio.run(main())
+
+
+def test_child_has_threads_and_files_while_the_parents_are_busy(tmp_path):
+    """Files wait for a FIFO, a read and a `to_thread` are under way, others are queued."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    async def read_fifo():
+        async with ferrio.open(fifo, "rb") as file:
+            return await file.read()
+
+    async def main():
+        release = threading.Event()
+        opening = ferrio.create_task(read_fifo())
+        waiting = [ferrio.create_task(ferrio.to_thread(release.wait)) for _ in range(50)]
+        busy = [ferrio.create_task(ferrio.os.listdir(tmp_path)) for _ in range(200)]
+        await ferrio.sleep(0)
+        try:
+            children = [forked(lambda n=n: use_threads_and_files(tmp_path, f"child {n}")) for n in range(4)]
+            for child in children:
+                assert (await ferrio.os.wrap(os.waitpid)(child, 0))[1] == 0, "the child failed: see what it printed"
+        finally:
+            release.set()
+        assert all(await ferrio.gather(*waiting))
+        assert all("fifo" in names for names in await ferrio.gather(*busy))
+        await ferrio.to_thread(fifo.write_bytes, b"parent")
+        assert await opening == b"parent"
+
+    ferrio.run(main())
+    use_threads_and_files(tmp_path, "parent")
+
+
+def test_fork_in_the_midst_of_threads_that_post(tmp_path):
+    # A worker may hold any lock of its pool or its loop's inbox at that moment.
+    async def main():
+        ended = False
+
+        async def work(what):
+            while not ended:
+                await what()
+
+        workers = [
+            *[ferrio.create_task(work(lambda: ferrio.to_thread(abs, -1))) for _ in range(4)],
+            *[ferrio.create_task(work(lambda: ferrio.os.stat(tmp_path))) for _ in range(4)],
+        ]
+        for number in range(20):
+            await ferrio.sleep(0.000_5)
+            child = forked(lambda number=number: use_threads_and_files(tmp_path, f"child {number}"))
+            assert (await ferrio.to_thread(os.waitpid, child, 0))[1] == 0, "the child failed: see what it printed"
+        ended = True
+        await ferrio.gather(*workers)
+
+    ferrio.run(main())

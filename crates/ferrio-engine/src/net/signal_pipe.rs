@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use crate::reactor::fork_count;
 use crate::sys;
 
 /// Both ends of the pipe, non-blocking and closed on exec.
@@ -14,6 +15,8 @@ use crate::sys;
 pub struct SignalPipe {
     reader: OwnedFd,
     writer: OwnedFd,
+    /// The [`fork_count`] of the process that made it.
+    forks: u32,
 }
 
 impl SignalPipe {
@@ -24,7 +27,12 @@ impl SignalPipe {
     /// The kernel's, when the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = sys::socket::pipe()?;
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writer, forks: fork_count() })
+    }
+
+    /// Whether this process was forked off the one that made the pipe: both ends are the parent's, too.
+    pub fn is_of_parent(&self) -> bool {
+        self.forks != fork_count()
     }
 
     /// The end to watch.

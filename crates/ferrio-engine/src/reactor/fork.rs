@@ -19,8 +19,9 @@ pub fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
+/// How often this process was forked off: what was made under another count is the parent's, too.
 #[inline]
-pub(super) fn count() -> u32 {
+pub(crate) fn count() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 

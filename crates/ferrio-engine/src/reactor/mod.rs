@@ -21,6 +21,7 @@ mod wake;
 use std::time::Duration;
 
 pub use epoll::{Events, Reactor};
+pub(crate) use fork::count as fork_count;
 pub use fork::forked;
 pub use wake::Waker;
 

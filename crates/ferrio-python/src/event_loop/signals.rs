@@ -158,6 +158,10 @@ fn forget(native: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
 /// When the loop begins to run: in the main thread, signals shall end its waits.
 pub(super) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
+    if native.get().signals.with(py, |signals| signals.pipe.as_ref().is_some_and(SignalPipe::is_of_parent)) {
+        // Whatever the thread, this loop must not take the parent's signals.
+        pipe(native)?;
+    }
     let main = imports::MAIN_THREAD.get(py)?.call0()?.getattr(intern!(py, "ident"))?;
     if main.extract::<u64>().ok() != Some(interpreter::thread_id(py)) {
         return Ok(());
@@ -217,25 +221,42 @@ pub(super) fn forget_after_fork(py: Python<'_>) -> PyResult<()> {
 /// Makes the interpreter write to the loop's pipe. Raises `ValueError` outside the main thread.
 fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
-    let ours = match state.signals.with(py, |signals| signals.pipe.as_ref().map(SignalPipe::writer)) {
-        Some(ours) => ours,
-        None => {
-            let pipe = SignalPipe::new().map_err(|failure| error::from_system(py, &failure))?;
-            let (reader, writer) = (pipe.reader(), pipe.writer());
-            state
-                .watch_natively(reader, &py.None().into_bound(py), take_signals, Some(Interest::READABLE))
-                .map_err(|failure| error::from_system(py, &failure))?;
-            state.reactor.count(false);
-            state.signals.with(py, |signals| signals.pipe = Some(pipe));
-            writer
-        }
-    };
+    let ours = pipe(native)?;
     let displaced = take_place(py, ours)?;
     INSTALLED.store(ours, Ordering::Relaxed);
     if displaced != ours {
         state.signals.with(py, |signals| signals.displaced = Some(displaced));
     }
     Ok(())
+}
+
+/// The end of the loop's pipe that the interpreter writes to; a forked child gets a pipe of its own, or each would take the
+/// other's signals.
+fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
+    let (py, state) = (native.py(), native.get());
+    let (known, parents) = state.signals.with(py, |signals| match &signals.pipe {
+        Some(pipe) if pipe.is_of_parent() => (None, signals.pipe.take()),
+        Some(pipe) => (Some(pipe.writer()), None),
+        None => (None, None),
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let counted = parents.is_some();
+    if let Some(parents) = parents {
+        // First: the kernel watches for as long as the pipe is open anywhere.
+        state.unwatch_natively(py, parents.reader());
+    }
+    let pipe = SignalPipe::new().map_err(|failure| error::from_system(py, &failure))?;
+    let (reader, writer) = (pipe.reader(), pipe.writer());
+    state
+        .watch_natively(reader, &py.None().into_bound(py), take_signals, Some(Interest::READABLE))
+        .map_err(|failure| error::from_system(py, &failure))?;
+    if !counted {
+        state.reactor.count(false);
+    }
+    state.signals.with(py, |signals| signals.pipe = Some(pipe));
+    Ok(writer)
 }
 
 /// Puts back what was in place before the loop's pipe.
