@@ -110,7 +110,7 @@ impl TimerHandle {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.given)
+        self.key.visit(&visit, |_| visit.call(&self.given))
     }
 
     /// `asyncio.TimerHandle` for a plain ferrio timer handle.
