@@ -3,6 +3,7 @@
 from os import register_at_fork
 
 from ferrio import (
+    _exit,
     _ferrio,
     _policy,
     base_events,
@@ -83,6 +84,8 @@ __all__ = (
 # A forked child has one thread, and no loop runs in it, nor is one current.
 register_at_fork(after_in_child=_ferrio._forget_running_loop)
 register_at_fork(after_in_child=_policy.forget_after_fork)
+
+_exit.call_before_threads_are_joined()
 
 # No `__getattr__` here: it would keep the interpreter from specializing `ferrio.sleep` and every other look-up.
 globals().update(events.version_bound_names())

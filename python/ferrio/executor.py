@@ -1,7 +1,8 @@
 """`ThreadPool`: the threads of a ferrio loop, as a `concurrent.futures.Executor`.
 
 The pool itself is native; what it needs of Python is here: the executor's methods, which run when a program calls them
-(`loop.run_in_executor` and `to_thread` go past them), and what happens at a fork and at exit.
+(`loop.run_in_executor` and `to_thread` go past them), and how a loop's executors are shut down. What happens at exit
+is in `_exit`.
 
 Invariant: no thread of a pool outlives the interpreter. Idle threads end when it begins to exit, busy ones after what
 they do.
@@ -9,22 +10,20 @@ they do.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Self
 
-from ferrio import _ferrio
+from ferrio import _ferrio, processes
 
 __all__ = ("ThreadPool",)
 
-# Seconds after which a program that is at its end says which functions keep it.
-_EXIT_REPORT_DELAY = 5.0
+# So many things a warning names; the others are counted.
+_NAMED = 5
 
 _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
 
@@ -85,8 +84,11 @@ async def shut_down(loop: Any, timeout: float | None) -> None:
     if in_time:
         thread.join()
         return
-    busy = [function for executor in executors for function in getattr(executor, "running", ())]
-    still = f" Still running: {', '.join(map(repr, busy))}." if busy else ""
+    busy = [repr(function) for executor in executors for function in getattr(executor, "running", ())]
+    busy += [
+        f"{function!r} in a process" for executor in executors for function in processes.running_functions(executor)
+    ]
+    still = f" Still running: {listed(busy)}." if busy else ""
     warnings.warn(
         f"The executor did not finishing joining its threads within {timeout} seconds.{still}",
         RuntimeWarning,
@@ -125,42 +127,23 @@ def _end(finished: Any, in_time: bool) -> None:
         finished.set_result(in_time)
 
 
-def _end_all() -> None:
-    """Lets the threads of all pools end; the interpreter joins them after this.
-
-    If that takes long, a warning says what the program waits for: nothing else of it is left to do so.
-    """
+def close_all() -> None:
+    """Lets the threads of all pools end; the interpreter, which exits, joins them."""
     _ferrio._refuse_jobs()
     for pool in list(_pools):
         pool.shutdown(wait=False)
-    if _workers():
-        with contextlib.suppress(RuntimeError):  # no thread can be started any more
-            # A daemon: it must not be waited for itself.
-            threading.Thread(target=_report, name="ferrio at exit", daemon=True).start()
 
 
-def _report() -> None:
-    time.sleep(_EXIT_REPORT_DELAY)
-    if busy := _running():
-        warnings.warn(
-            f"The program is at its end, but threads still run {', '.join(map(repr, busy))}: it goes on waiting. "
-            "Ctrl-C ends it",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-
-
-def _running() -> list[Callable[..., Any]]:
-    """Returns the functions that worker threads run."""
-    return [function for worker in _workers() if (function := worker.function) is not None]
-
-
-def _workers() -> list[_ferrio._Worker]:
+def workers() -> list[_ferrio._Worker]:
     """Returns what the worker threads live by, those of pools that nobody refers to any more included."""
     targets = (getattr(thread, "_target", None) for thread in threading.enumerate())
     return [target for target in targets if isinstance(target, _ferrio._Worker)]
 
 
-# Called before the interpreter joins its threads, as it has to be: `atexit` comes after that.
-threading._register_atexit(_end_all)  # type: ignore[attr-defined]
+def listed(things: Sequence[str]) -> str:
+    """Returns the things as a warning lists them: the first few, and how many more there are."""
+    more = len(things) - _NAMED
+    return ", ".join(things[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 os.register_at_fork(after_in_child=_ferrio._abandon_threads)

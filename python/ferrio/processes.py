@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import pickle
 import signal
+import sys
+import threading
 import weakref
+from collections.abc import Callable
 from concurrent.futures import Executor
+from types import FrameType
 from typing import Any
 
 from ferrio._ferrio import to_process
@@ -27,9 +31,48 @@ def _new_pool() -> Executor:
     # Imported late: it needs multiprocessing, which takes as long as all of ferrio.
     from concurrent.futures import ProcessPoolExecutor
 
-    # Ctrl-C in a terminal reaches the pool's processes too. They leave it to the program, whose end is theirs: one that
-    # ended by itself might hold the pool's lock at that moment, for which the others would wait for ever.
-    return ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    from ferrio import _exit
+
+    # The last that is registered is the first to be called: before that of the module above, which waits.
+    threading._register_atexit(_exit.begin)  # type: ignore[attr-defined]
+    return ProcessPoolExecutor(initializer=_take_interrupts)
+
+
+def _take_interrupts() -> None:
+    """Makes a process of the pool leave Ctrl-C to the function that it runs.
+
+    In a terminal it reaches every process of a program. An idle one that it ended might hold the pool's lock, for which
+    the others would wait for ever.
+    """
+    signal.signal(signal.SIGINT, _interrupted)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Raises `KeyboardInterrupt` where the process runs a function, and does nothing where it waits for one."""
+    from concurrent.futures import process
+
+    callee = None
+    while frame is not None and frame.f_code is not process._process_worker.__code__:
+        callee, frame = frame, frame.f_back
+    if frame is None or "call_item" not in frame.f_locals:
+        return
+    # A function in C has no frame.
+    if callee is None or callee.f_globals.get("__name__") not in (process.__name__, "multiprocessing.queues"):
+        raise KeyboardInterrupt
+
+
+def running_functions(executor: Executor | None = None) -> list[Callable[..., Any]]:
+    """Returns the functions that the processes of `executor`, without it of all pools, have been given."""
+    process: Any = sys.modules.get("concurrent.futures.process")
+    if process is None:
+        return []
+    # The pool and its thread share a table; neither has a public name for it.
+    if executor is None:
+        threads = [thread for thread in threading.enumerate() if isinstance(thread, process._ExecutorManagerThread)]
+        tables = [thread.pending_work_items for thread in threads]
+    else:
+        tables = [executor._pending_work_items] if isinstance(executor, process.ProcessPoolExecutor) else []
+    return [item.fn for table in tables for item in list(table.values()) if item.future.running()]
 
 
 def _pool_of_foreign_loop(loop: Any, broken: Executor | None = None) -> Executor:

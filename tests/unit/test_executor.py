@@ -697,8 +697,8 @@ def test_program_that_waits_for_its_threads_at_exit_says_for_which():
     output = run_program(
         NEVER.format(aio="ferrio")
         + """
-    import ferrio.executor
-    ferrio.executor._EXIT_REPORT_DELAY = 0.01
+    import ferrio._exit
+    ferrio._exit.REPORT_DELAY = 0.01
     ended = threading.Event()
 
     def report(message, *rest, **keywords):
@@ -716,7 +716,7 @@ def test_program_that_waits_for_its_threads_at_exit_says_for_which():
     """
     )
     assert re.fullmatch(
-        r"The program is at its end, but threads still run <function slow_one at 0x\w+>: it goes on waiting\. "
+        r"The program is at its end, but it goes on waiting for <function slow_one at 0x\w+> in a thread\. "
         r"Ctrl-C ends it\n",
         output,
     )

@@ -314,3 +314,77 @@ def test_virtual_time_waits_for_files(tmp_path):
     loop = ferrio.EventLoop(virtual_time=True)
     assert loop.run_until_complete(main()) == "content"
     loop.close()
+
+
+# A program at its end, which waits for a read that was begun.
+
+READ_THAT_NEVER_ENDS = """
+    import os, signal, sys, threading, time, warnings, ferrio, ferrio._exit
+
+    main_thread = threading.get_ident()
+    keep = os.open("fifo", os.O_RDWR)
+
+    async def main():
+        file = await ferrio.open("fifo")
+        kept.append(file)
+        ferrio.create_task(file.read())
+        await ferrio.sleep(0)
+
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+
+    kept = []
+    ferrio.run(main())
+    """
+
+
+def test_interrupt_ends_a_program_that_waits_for_a_read(fifo):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(READ_THAT_NEVER_ENDS)
+            + textwrap.dedent(
+                """
+                def interrupt_when_it_waits():
+                    while "ferrio/_exit" not in sys._current_frames()[main_thread].f_code.co_filename:
+                        time.sleep(0.001)
+                    interrupt()
+
+                threading.Thread(target=interrupt_when_it_waits, daemon=True).start()
+                print("end", flush=True)
+                """
+            ),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=fifo.parent,
+    )
+    assert done.stdout.startswith("end\n")
+    assert done.stdout.rstrip().endswith("KeyboardInterrupt:")
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12), reason="Python 3.12 starts no thread at its end, so nobody can tell"
+)
+def test_program_that_waits_for_a_read_at_exit_says_so(fifo):
+    printed = run_program(
+        READ_THAT_NEVER_ENDS
+        + """
+    def report(message, *rest, **keywords):
+        print(message, flush=True)
+        os.write(keep, b"text")
+        os.close(keep)
+
+    ferrio._exit.REPORT_DELAY = 0.01
+    warnings.showwarning = report
+    """,
+        cwd=fifo.parent,
+    )
+    assert printed == (
+        "The program is at its end, but it goes on waiting for File.read of <ferrio.File 'fifo'> in a thread. "
+        "Ctrl-C ends it\n"
+    )

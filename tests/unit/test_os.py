@@ -74,6 +74,61 @@ def test_path(folder):
     ferrio.run(main())
 
 
+@pytest.mark.parametrize("rights", [0o000, 0o444, 0o222, 0o755])
+def test_access(folder, rights):
+    os.chmod("file", rights)
+
+    async def main():
+        for asked in (os.F_OK, os.R_OK, os.W_OK, os.X_OK, os.R_OK | os.W_OK):
+            assert await ferrio.os.access("file", asked) == os.access("file", asked)
+
+    ferrio.run(main())
+
+
+def test_links(folder):
+    async def main():
+        await ferrio.os.link("file", "hard")
+        assert (await ferrio.os.stat("hard")).st_ino == (await ferrio.os.stat("file")).st_ino
+        assert (await ferrio.os.stat("file")).st_nlink == 2
+        await ferrio.os.unlink("hard")
+        assert (await ferrio.os.stat("file")).st_nlink == 1
+        await ferrio.os.symlink("file", "soft")
+        assert (await ferrio.os.stat("soft")).st_ino == (await ferrio.os.stat("file")).st_ino
+        assert (await ferrio.os.lstat("soft")).st_ino != (await ferrio.os.stat("file")).st_ino
+        assert await ferrio.os.path.islink("soft")
+
+    ferrio.run(main())
+
+
+def test_folders(folder):
+    def made(name, *entries):
+        path = folder / name
+        path.mkdir()
+        for entry in entries:
+            path.joinpath(entry).mkdir() if entry.endswith("/") else path.joinpath(entry).touch()
+        return path
+
+    async def main():
+        for names in ((), ("file",), ("folder/",), ("one", "two"), ("file", "folder/")):
+            path = made(f"with {len(os.listdir())}", *names)
+            expected = {name.rstrip("/"): name.endswith("/") for name in names}
+            assert sorted(await ferrio.os.listdir(path)) == sorted(expected)
+            with await ferrio.os.scandir(path) as entries:
+                assert {entry.name: entry.is_dir() for entry in entries} == expected
+
+    ferrio.run(main())
+
+
+def test_sendfile_to_a_file(folder):
+    async def main():
+        with open("file", "rb") as source, open("copy", "wb") as target:
+            assert await ferrio.os.sendfile(target.fileno(), source.fileno(), 2, 100) == 5
+        async with ferrio.open("copy") as file:
+            assert await file.read() == "ntent"
+
+    ferrio.run(main())
+
+
 def test_sendfile(folder):
     async def main():
         ours, theirs = socket.socketpair()
@@ -88,6 +143,8 @@ def test_sendfile(folder):
     ("name", "arguments"),
     [
         ("stat", ("missing",)),
+        ("listdir", ("missing",)),
+        ("scandir", ("missing",)),
         ("rename", ("missing", "other")),
         ("mkdir", ("file",)),
         ("listdir", ("file",)),

@@ -1,6 +1,8 @@
 """`ferrio.tempfile`: files that go when they are closed, a folder for the time of a block."""
 
 import os
+import sys
+import tempfile
 
 import pytest
 
@@ -35,6 +37,36 @@ def test_file_with_a_name_goes_when_it_is_closed(tmp_path, mode):
     ferrio.run(main())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tempfile knows `delete_on_close` from 3.12 on")
+@pytest.mark.parametrize("mode", ["wb+", "w+"])
+def test_file_with_a_name_that_outlives_its_closing(tmp_path, mode):
+    async def main():
+        async with ferrio.tempfile.NamedTemporaryFile(mode, dir=tmp_path, delete_on_close=False) as file:
+            await file.write(b"content" if "b" in mode else "content")
+            await file.close()
+            async with ferrio.open(file.name) as again:
+                assert await again.read() == "content"
+        assert os.listdir(tmp_path) == []
+
+    ferrio.run(main())
+
+
+@pytest.mark.parametrize("newline", [None, "", "\n", "\r\n"])
+def test_newlines_of_a_file_in_memory(newline):
+    text = "one\ntwo\r\nthree"
+
+    async def main():
+        with tempfile.SpooledTemporaryFile(10, "w+", newline=newline) as expected:
+            expected.write(text)
+            expected.seek(0)
+            async with ferrio.tempfile.SpooledTemporaryFile(10, "w+", newline=newline) as file:
+                assert await file.write(text) == len(text)
+                await file.seek(0)
+                assert await file.read() == expected.read()
+
+    ferrio.run(main())
+
+
 def test_file_in_memory():
     async def main():
         async with ferrio.tempfile.SpooledTemporaryFile(max_size=100) as file:
@@ -48,7 +80,8 @@ def test_file_in_memory():
 
 def test_folder(tmp_path):
     async def main():
-        async with ferrio.tempfile.TemporaryDirectory(dir=tmp_path) as name:
+        async with ferrio.tempfile.TemporaryDirectory("end", "begin", tmp_path) as name:
+            assert os.path.basename(name).startswith("begin") and name.endswith("end")
             assert os.listdir(tmp_path) == [os.path.basename(name)]
             async with ferrio.open(os.path.join(name, "file"), "w") as file:
                 await file.write("content")

@@ -7,6 +7,8 @@ import gc
 import multiprocessing
 import os
 import pickle
+import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -46,6 +48,12 @@ def wait_for_line(path):
         return file.readline()
 
 
+def pause():
+    """Waits for a signal's handler that raises."""
+    while True:
+        signal.pause()
+
+
 @pytest.fixture(params=["ferrio", "asyncio"])
 def run(request):
     """Runs a coroutine function on the loop under test."""
@@ -67,12 +75,12 @@ def run_with(pool, main):
         return runner.run(main())
 
 
-def run_program(tmp_path, source, **keywords):
+def run_program(tmp_path, source, *arguments, **keywords):
     """Runs a program of its own from a file, and returns its output."""
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(source))
     return subprocess.run(
-        [sys.executable, "-X", "faulthandler", program],
+        [sys.executable, "-X", "faulthandler", program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -327,6 +335,113 @@ def test_interrupt_ends_idle_processes_without_a_word(tmp_path):
         start_new_session=True,
     )
     assert (outcome.stdout, outcome.returncode) == ("interrupted\n", 0)
+
+
+def test_interrupt_ends_the_functions_that_processes_run_without_a_word(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    outcome = run_program(
+        tmp_path,
+        """
+        import os, signal, sys, time, ferrio
+
+        def slow_one():
+            with open(sys.argv[1], "w") as file:
+                file.write("began")
+            time.sleep(3600)
+
+        async def main():
+            slow = ferrio.create_task(ferrio.to_process(slow_one))
+            assert await ferrio.to_thread(lambda: open(sys.argv[1]).read()) == "began"
+            os.killpg(0, signal.SIGINT)
+            await slow
+
+        if __name__ == "__main__":
+            try:
+                ferrio.run(main())
+            except KeyboardInterrupt:
+                print("interrupted")
+        """,
+        fifo,
+        start_new_session=True,
+    )
+    assert (outcome.stdout, outcome.returncode) == ("interrupted\n", 0)
+
+
+@pytest.mark.parametrize("function", [pause, signal.pause], ids=["in Python", "in C"])
+def test_interrupt_ends_a_function_and_not_its_process(function):
+    async def main():
+        loop = ferrio.get_running_loop()
+        before = await loop.run_in_executor("process", os.getpid)
+        (pool,) = loop._executors()
+        call = loop.run_in_executor("process", function)
+        while not call.done():
+            # Those that are idle take no notice, nor does one that did not begin yet.
+            for process in pool._processes:
+                os.kill(process, signal.SIGINT)
+            await ferrio.sleep(0.001)
+        assert isinstance(call.exception(), KeyboardInterrupt)
+        assert before in pool._processes
+        assert await ferrio.gather(*[ferrio.to_process(abs, -number) for number in range(20)]) == list(range(20))
+        assert loop._executors() == (pool,), "no process died"
+
+    ferrio.run(main())
+
+
+def test_shutdown_that_gives_up_names_the_function(small, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    async def main():
+        loop = ferrio.get_running_loop()
+        task = ferrio.create_task(ferrio.to_process(wait_for_line, pipe))
+        # Opened for writing when the process has opened it for reading: it runs.
+        file = await ferrio.to_thread(open, pipe, "w")
+        with (
+            file,
+            pytest.warns(RuntimeWarning, match=r"Still running: <function wait_for_line at 0x\w+> in a process\.$"),
+        ):
+            await loop.shutdown_default_executor(0.01)
+        return await task
+
+    assert run_with(small, main) == ""
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12), reason="Python 3.12 starts no thread at its end, so nobody can tell"
+)
+def test_program_that_waits_for_a_process_at_exit_says_for_which(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    outcome = run_program(
+        tmp_path,
+        """
+        import os, sys, warnings, ferrio, ferrio._exit
+
+        def wait_for_line():
+            with open(sys.argv[1]) as file:
+                file.readline()
+
+        def report(message, *rest, **keywords):
+            print(message, flush=True)
+            with open(sys.argv[1], "w") as file:
+                file.write("go")
+
+        if __name__ == "__main__":
+            ferrio._exit.REPORT_DELAY = 0.01
+            warnings.showwarning = report
+            loop = ferrio.new_event_loop()
+            loop.run_in_executor("process", wait_for_line)
+            loop.close()
+        """,
+        fifo,
+    )
+    assert outcome.returncode == 0
+    assert re.fullmatch(
+        r"The program is at its end, but it goes on waiting for <function wait_for_line at 0x\w+> in a process\. "
+        r"Ctrl-C ends it\n",
+        outcome.stdout,
+    )
 
 
 def test_virtual_time_waits_for_processes(small):

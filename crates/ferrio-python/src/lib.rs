@@ -53,7 +53,7 @@ mod _ferrio {
         call_in_file_thread,
         file::File,
         opening::{Opening, open, open_with},
-        threads::_finish_file_jobs,
+        threads::{_file_jobs, _finish_file_jobs},
     };
     #[pymodule_export]
     use crate::future::chain::{chain, copy, wrap};

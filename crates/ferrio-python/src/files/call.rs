@@ -18,7 +18,7 @@ use super::Outcome;
 use super::bare::{self, Piece, Reading};
 use super::collector::Collected;
 use super::file::{File, Kind};
-use super::threads::{self, Slot};
+use super::threads::{self, Doing, Slot};
 use crate::error;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{Operation, Phase};
@@ -233,7 +233,9 @@ impl FileCall {
                     Kind::Writer(collected) => call.invoke_writer(object.bind(py), collected),
                     Kind::Reader(_) | Kind::Other => call.invoke(object.bind(py)).map(Bound::unbind),
                 };
-                self.stage = Stage::Calling(threads::submit_attached(this, Some(&self.file), work)?);
+                let doing = Doing { name: self.name(), object: self.file.clone_ref(py).into_any() };
+                let slot = threads::submit_attached(this, Some(&self.file), doing, work)?;
+                self.stage = Stage::Calling(slot);
                 Ok(Progress::Park)
             }
         }

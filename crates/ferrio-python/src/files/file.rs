@@ -317,9 +317,21 @@ impl File {
         })
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __aexit__(slf: Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> Operation {
-        Self::close(slf)
+    #[pyo3(signature = (*exception))]
+    pub(super) fn __aexit__(slf: Bound<'_, Self>, exception: &Bound<'_, PyTuple>) -> PyResult<Operation> {
+        let py = slf.py();
+        let object = slf.get().state.with(py, |state| match (&state.body, &state.kind) {
+            (Body::Standard(object), Kind::Other) => Some(object.bind(py).clone()),
+            _ => None,
+        });
+        let name = intern!(py, "__exit__");
+        // The end of the block may be more than a close: that of a temporary file with a name removes it.
+        if object.map_or(Ok(false), |object| object.hasattr(name))? {
+            let (name, args) = (name.clone().unbind(), exception.clone().unbind());
+            let request = Request::Call { name, shown: "File.__aexit__", args, kwargs: None };
+            return Ok(FileCall::operation(slf, request));
+        }
+        Ok(Self::close(slf))
     }
 
     /// Return the descriptor's number.

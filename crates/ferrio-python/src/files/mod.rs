@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use self::threads::Slot;
+use self::threads::{Doing, Slot};
 use crate::operation::Operation;
 use crate::operation::kind::{Progress, Resume, Run};
 
@@ -65,8 +65,9 @@ impl Run for InThread {
             return Err(PyErr::from_value(exception));
         }
         if let Some(call) = self.call.take() {
+            let doing = Doing { name: "", object: call.0.clone_ref(this.py()) };
             let work = move |py: Python<'_>| invoke(py, &call);
-            self.slot = Some(threads::submit_attached(this, None, work)?);
+            self.slot = Some(threads::submit_attached(this, None, doing, work)?);
             return Ok(Progress::Park);
         }
         match self.slot.as_ref().map(|slot| slot.take()) {

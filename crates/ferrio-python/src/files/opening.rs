@@ -9,14 +9,14 @@ use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
 use ferrio_engine::files::{self, Access, Opened, Start};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::bare::Bare;
 use super::file::File;
-use super::threads::{self, Slot};
+use super::threads::{self, Doing, Slot};
 use super::{Call, Outcome};
 use crate::ffi::Guarded;
 use crate::given::Given;
@@ -91,6 +91,19 @@ pub(crate) fn open_with(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<Py
     Opening::new(Way::Call((func, args, kwargs)))
 }
 
+/// What the function returns. Raises `TypeError` for what is no file.
+fn file_of(py: Python<'_>, call: &Call) -> Outcome {
+    let made = super::invoke(py, call)?;
+    if !made.bind(py).hasattr(intern!(py, "close"))? {
+        return Err(PyTypeError::new_err(format!(
+            "{} returned {}, which is no file: it can't be closed",
+            call.0.bind(py).repr()?,
+            made.bind(py).repr()?
+        )));
+    }
+    Ok(made)
+}
+
 /// Where a file comes from.
 enum Way {
     Path(Arguments),
@@ -139,11 +152,11 @@ impl Opening {
         Bound::new(py, Operation::boxed(opening))
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __aexit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<Operation> {
+    #[pyo3(signature = (*exception))]
+    fn __aexit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Operation> {
         let file = self.state.with(py, |state| state.file.as_ref().map(|file| file.clone_ref(py)));
         match file {
-            Some(file) => Ok(File::close(file.into_bound(py))),
+            Some(file) => File::__aexit__(file.into_bound(py), exception),
             None => Err(PyRuntimeError::new_err("open() was not entered")),
         }
     }
@@ -187,8 +200,9 @@ impl Run for OpenCall {
                 self.stage = match *way {
                     Way::Path(arguments) => start(this, arguments)?,
                     Way::Call(call) => {
-                        let work = move |py: Python<'_>| super::invoke(py, &call);
-                        Stage::Standard(threads::submit_attached(this, None, work)?)
+                        let doing = Doing { name: "", object: call.0.clone_ref(py) };
+                        let work = move |py: Python<'_>| file_of(py, &call);
+                        Stage::Standard(threads::submit_attached(this, None, doing, work)?)
                     }
                 };
                 Ok(Progress::Park)
@@ -241,6 +255,7 @@ fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
         let slot = threads::submit(this, None, move || files::open(&path, access))?;
         return Ok(Stage::Native(Arc::new(how), slot));
     }
+    let doing = Doing { name: "open", object: arguments.file.clone_ref(py) };
     let work = move |py: Python<'_>| {
         let given = &arguments;
         let all = (
@@ -255,7 +270,7 @@ fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
         );
         imports::OPEN.get(py)?.call1(all).map(Bound::unbind)
     };
-    threads::submit_attached(this, None, work).map(Stage::Standard)
+    threads::submit_attached(this, None, doing, work).map(Stage::Standard)
 }
 
 impl Way {

@@ -5,9 +5,11 @@
 //! of it; a forked child uses no thread and no lock of its parent's; no thread attaches once the interpreter has begun to
 //! exit and its last attached job has ended.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ferrio_engine::files::FileThreads;
 use ferrio_engine::inbox::Inbox;
@@ -26,6 +28,9 @@ fn limit() -> usize {
     (std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 4).min(32)
 }
 
+/// How long an interrupt may have to wait while the interpreter's exit waits for jobs.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// Set when the interpreter begins to exit.
 static EXITING: AtomicBool = AtomicBool::new(false);
 
@@ -33,8 +38,7 @@ static SHARED: Guarded<Option<Arc<Shared>>> = Guarded::new(None);
 
 struct Shared {
     threads: FileThreads,
-    /// Jobs that have attached, or will.
-    attached: Mutex<usize>,
+    attached: Mutex<AttachedJobs>,
     /// One of them has ended.
     ended: Condvar,
     /// The fork count of the process that the threads live in.
@@ -49,7 +53,7 @@ impl Shared {
             other => {
                 let made = Arc::new(Self {
                     threads: FileThreads::new(limit()),
-                    attached: Mutex::new(0),
+                    attached: Mutex::default(),
                     ended: Condvar::new(),
                     forks,
                 });
@@ -61,32 +65,54 @@ impl Shared {
         shared
     }
 
-    fn attached(&self) -> MutexGuard<'_, usize> {
+    fn attached(&self) -> MutexGuard<'_, AttachedJobs> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Counts a job that attaches.
-struct Attached(Arc<Shared>);
+/// What a job that attaches is at, for who asks what a program waits for: a method of an object, or, where the name is
+/// empty, a function.
+pub(super) struct Doing {
+    pub(super) name: &'static str,
+    pub(super) object: Py<PyAny>,
+}
+
+/// Jobs that have attached, or will, in the order in which they came.
+#[derive(Default)]
+struct AttachedJobs {
+    jobs: BTreeMap<u64, Option<Doing>>,
+    next: u64,
+}
+
+/// Notes a job that attaches.
+struct Attached {
+    shared: Arc<Shared>,
+    number: u64,
+}
 
 impl Attached {
     /// `None` if the interpreter has begun to exit. Decided under the lock that the exit takes, so that it waits for all
     /// that were let in.
-    fn new(shared: Arc<Shared>) -> Option<Self> {
+    fn new(shared: Arc<Shared>, doing: Option<Doing>) -> Option<Self> {
         let mut attached = shared.attached();
         if EXITING.load(Ordering::Relaxed) {
+            // What `doing` holds is dropped outside.
+            drop(attached);
             return None;
         }
-        *attached += 1;
+        let number = attached.next;
+        attached.next += 1;
+        attached.jobs.insert(number, doing);
         drop(attached);
-        Some(Self(shared))
+        Some(Self { shared, number })
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        *self.0.attached() -= 1;
-        self.0.ended.notify_all();
+        let doing = self.shared.attached().jobs.remove(&self.number);
+        self.shared.ended.notify_all();
+        drop(doing);
     }
 }
 
@@ -153,15 +179,16 @@ pub(super) fn submit<T: Send + 'static>(
     Ok(slot)
 }
 
-/// As [`submit`], for work that needs the interpreter.
+/// As [`submit`], for work that needs the interpreter, and that `doing` tells of.
 ///
 /// Raises `RuntimeError` also when the interpreter exits.
 pub(super) fn submit_attached(
     operation: &Bound<'_, Operation>,
     file: Option<&Py<File>>,
+    doing: Doing,
     work: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> PyResult<Arc<Slot<PyResult<Py<PyAny>>>>> {
-    let Some(attached) = Attached::new(Shared::usable(operation.py())) else {
+    let Some(attached) = Attached::new(Shared::usable(operation.py()), Some(doing)) else {
         return Err(PyRuntimeError::new_err("cannot schedule new futures after interpreter shutdown"));
     };
     submit(operation, file, move || {
@@ -184,7 +211,7 @@ fn post(shared: Arc<Shared>, home: Home, item: Item) {
         Home::Foreign(home) => (Some(home), item),
     };
     let mut refused = Some(refused);
-    let Some(attached) = Attached::new(shared) else {
+    let Some(attached) = Attached::new(shared, None) else {
         // Nobody is left to give the references back to.
         std::mem::forget(refused);
         return;
@@ -221,18 +248,50 @@ fn leave(file: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
+/// _file_jobs()
+/// --
+///
+/// Return what the jobs are at that need the interpreter, those that wait for a thread included; the oldest first.
+#[pyfunction]
+pub(crate) fn _file_jobs(py: Python<'_>) -> PyResult<Vec<String>> {
+    let shared = Shared::usable(py);
+    let jobs: Vec<_> = shared
+        .attached()
+        .jobs
+        .values()
+        .flatten()
+        .map(|doing| (doing.name, doing.object.clone_ref(py)))
+        .collect();
+    jobs.into_iter()
+        .map(|(name, object)| {
+            let object = object.bind(py).repr()?;
+            Ok(if name.is_empty() { object.to_string() } else { format!("{name} of {object}") })
+        })
+        .collect()
+}
+
 /// _finish_file_jobs()
 /// --
 ///
-/// Called when the interpreter begins to exit: waits for the jobs that need it, and takes no more of them.
+/// Called when the interpreter begins to exit: takes no more jobs that need it, and waits for those that it has.
+///
+/// Raises what a signal's handler does, `KeyboardInterrupt` for one.
 #[pyfunction]
-pub(crate) fn _finish_file_jobs(py: Python<'_>) {
+pub(crate) fn _finish_file_jobs(py: Python<'_>) -> PyResult<()> {
     let shared = Shared::usable(py);
-    py.detach(|| {
-        let mut attached = shared.attached();
-        EXITING.store(true, Ordering::Relaxed);
-        while *attached > 0 {
-            attached = shared.ended.wait(attached).unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let finished = py.detach(|| {
+            let attached = shared.attached();
+            EXITING.store(true, Ordering::Relaxed);
+            if attached.jobs.is_empty() {
+                return true;
+            }
+            let waited = shared.ended.wait_timeout(attached, PATIENCE);
+            waited.unwrap_or_else(PoisonError::into_inner).0.jobs.is_empty()
+        });
+        if finished {
+            return Ok(());
         }
-    });
+        py.check_signals()?;
+    }
 }
