@@ -26,6 +26,15 @@ _ABSENT = object()
 # Public names of ferrio's modules that asyncio has in no version.
 _OURS_ALONE = {"EventLoopPolicy", "ThreadPool", "to_process"}
 
+# What the standard library's own loops look up in its modules and then treat as their own. A loop of theirs may live
+# in another thread when install() is called (a notebook's kernel has some), or be made by a library that subclasses
+# one. In the package `asyncio`, where programs find these names, they are replaced like all others.
+_OF_STANDARD_LOOPS = {
+    "asyncio.base_events": {"Server"},
+    "asyncio.events": {"Handle", "TimerHandle"},
+    "asyncio.sslproto": {"SSLProtocol"},
+}
+
 # (module, name, what was there before), in the order of replacement; empty while not installed.
 _replaced: list[tuple[ModuleType, str, object]] = []
 
@@ -41,7 +50,7 @@ def install() -> None:
         return
     for ours, theirs in _pairs():
         for name in set(getattr(ours, "__all__", ())) - _OURS_ALONE:
-            if theirs is not None:
+            if theirs is not None and name not in _OF_STANDARD_LOOPS.get(theirs.__name__, ()):
                 _replace(theirs, name, getattr(ours, name))
             if name in ferrio.__all__:
                 _replace(standard, name, getattr(ours, name))
@@ -74,6 +83,11 @@ def uninstall() -> None:
             delattr(module, name)
         else:
             setattr(module, name, before)
+
+
+def is_installed() -> bool:
+    """Whether ferrio's names stand in `asyncio` now."""
+    return bool(_replaced)
 
 
 def _pairs() -> Iterator[tuple[ModuleType, ModuleType | None]]:

@@ -25,6 +25,8 @@ PYTHON_CLASSES = {
     "base_events.Server": "what is waited for, once a server; connections are accepted natively",
     "cli.options.Options": "the command line",
     "cli.repl.Prompt": "the prompt",
+    "cli.spawned._Message": "once a process that multiprocessing starts",
+    "cli.spawned._WaitForSpawn": "once a program",
     "executor.ThreadPool": "the executor's methods; the loop's own calls go past them",
     "graph.FrameCallGraphEntry": "what a call graph is made of, built when one asks for it",
     "graph.FutureCallGraph": "what a call graph is made of, built when one asks for it",

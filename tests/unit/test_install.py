@@ -2,6 +2,7 @@
 
 import asyncio
 import asyncio.runners
+import contextlib
 import importlib
 import pkgutil
 import subprocess
@@ -116,6 +117,44 @@ print(item, slept, isinstance(loop, ferrio.EventLoop), isinstance(new_event_loop
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("item slept True True\n", "")
+
+
+class LoopOfALibrary(asyncio.SelectorEventLoop):
+    """A loop of the standard library's making, as a library that subclasses one has it from before `install()`."""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_standard_loops_made_before_go_on(debug):
+    # Found by a notebook's kernel, whose other threads have loops when an extension calls install().
+    loop = LoopOfALibrary()
+    loop.set_debug(debug)
+
+    async def echo(reader, writer):
+        writer.write((await reader.readline()).upper())
+        writer.close()
+
+    async def main():
+        await asyncio.sleep(0.001)
+        future = loop.create_future()
+        loop.call_soon_threadsafe(loop.call_later, 0.001, future.set_result, "timer")
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        async with server, asyncio.timeout(30), asyncio.TaskGroup() as group:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+            writer.write(b"hello\n")
+            line = group.create_task(asyncio.wait_for(reader.readline(), 30))
+            in_thread = group.create_task(asyncio.to_thread(len, "four"))
+            child = await asyncio.create_subprocess_exec(sys.executable, "-c", "print(1)", stdout=subprocess.PIPE)
+            output, _ = await child.communicate()
+        writer.close()
+        return await future, line.result(), in_thread.result(), output, asyncio.get_running_loop() is loop
+
+    ferrio.install()
+    try:
+        with contextlib.closing(loop):
+            assert loop.run_until_complete(main()) == ("timer", b"HELLO\n", 4, b"1\n", True)
+            loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        ferrio.uninstall()
 
 
 def test_nothing_warns():
