@@ -132,6 +132,7 @@ def test_the_number_of_parties(aio):
     with pytest.raises(TypeError):
         aio.Barrier("three")
     assert aio.Barrier(parties=4).parties == 4
+    assert aio.Barrier(2.0).parties == 2
 
 
 def test_repr(aio):

@@ -299,6 +299,7 @@ def test_maxsize(aio):
     assert aio.Queue(-3).maxsize == -3
     assert not aio.Queue(-3).full()
     assert aio.Queue(maxsize=7).maxsize == 7
+    assert not aio.Queue(10**30).full()
     boundless = aio.Queue(math.inf)
     assert boundless.maxsize == math.inf
     boundless.put_nowait(1)

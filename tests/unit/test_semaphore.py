@@ -129,6 +129,19 @@ def test_the_first_value(aio, kind):
     assert kind(0).locked()
 
 
+@pytest.mark.parametrize("value", [3, 3.0, 10**30], ids=repr)
+def test_value_may_be_any_whole_number(aio, kind, value):
+    async def main():
+        semaphore = kind(value)
+        for _ in range(3):
+            await semaphore.acquire()
+        assert semaphore.locked() == (value == 3)
+        semaphore.release()
+        assert not semaphore.locked()
+
+    aio.run(main())
+
+
 def test_without_a_limit(aio):
     async def main():
         semaphore = aio.Semaphore(math.inf)

@@ -427,6 +427,8 @@ def test_write_buffer_limits(connect):
     assert transport.get_write_buffer_limits() == (25, 100)
     transport.set_write_buffer_limits(high=0)
     assert transport.get_write_buffer_limits() == (0, 0)
+    transport.set_write_buffer_limits(high=1e6)
+    assert transport.get_write_buffer_limits() == (250_000, 1_000_000)
     with pytest.raises(ValueError, match="must be >= low"):
         transport.set_write_buffer_limits(high=1, low=2)
     with pytest.raises(ValueError, match="must be >= 0"):

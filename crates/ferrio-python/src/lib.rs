@@ -24,6 +24,7 @@ mod timeout;
 mod tls;
 mod transport;
 mod wait_for;
+mod whole;
 
 use pyo3::prelude::*;
 

@@ -17,6 +17,7 @@ use crate::ffi::{Guarded, interpreter};
 use crate::operation::Operation;
 use crate::operation::immediate::{self, Immediate};
 use crate::operation::kind::{Progress, Resume, Run};
+use crate::whole::Whole;
 use crate::{future, imports};
 
 /// Barrier(parties)
@@ -73,7 +74,8 @@ impl Barrier {
     }
 
     #[pyo3(signature = (parties))]
-    fn __init__(&self, py: Python<'_>, parties: i64) -> PyResult<()> {
+    fn __init__(&self, py: Python<'_>, parties: Whole) -> PyResult<()> {
+        let Whole(parties) = parties;
         if parties < 1 {
             return Err(PyValueError::new_err("parties must be >= 1"));
         }

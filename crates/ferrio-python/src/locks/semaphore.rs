@@ -5,7 +5,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyFloatMethods, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
@@ -17,13 +17,14 @@ use crate::ffi::{Guarded, interpreter};
 use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
+use crate::whole::Whole;
 
 /// Semaphore(value=1)
 /// --
 ///
 /// A counter for tasks: `acquire()` takes one and waits at zero, `release()` gives one back. `async with` does both.
 ///
-/// Takes the first `value`, an integer (or `math.inf`). Meaning and methods are those of `asyncio.Semaphore`.
+/// Takes the first `value`, a whole number (or `math.inf`). Meaning and methods are those of `asyncio.Semaphore`.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Semaphore {
     state: Guarded<State>,
@@ -44,18 +45,12 @@ enum Count {
 
 impl Count {
     fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if let Ok(float) = value.cast::<PyFloat>() {
-            let float = float.extract::<f64>()?;
-            if float == f64::INFINITY {
-                return Ok(Self::Unlimited);
-            }
-            if float == f64::NEG_INFINITY {
-                return Ok(Self::Some(i64::MIN));
-            }
+        if value.cast::<PyFloat>().is_ok_and(|float| float.value() == f64::INFINITY) {
+            return Ok(Self::Unlimited);
         }
-        value.extract::<i64>().map(Self::Some).map_err(|_| {
+        value.extract::<Whole>().map(|Whole(value)| Self::Some(value)).map_err(|_| {
             PyTypeError::new_err(format!(
-                "the value of a semaphore must be an integer or math.inf, got {}",
+                "the value of a semaphore must be a whole number or math.inf, got {}",
                 value.repr().map_or_else(|_| "something else".to_owned(), |value| value.to_string())
             ))
         })

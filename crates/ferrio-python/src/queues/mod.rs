@@ -16,7 +16,7 @@ pub(crate) mod wait;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::gate::Gate;
@@ -356,6 +356,8 @@ impl Queue {
         let py = maxsize.py();
         let (limit, shown) = match maxsize.extract::<i64>() {
             Ok(limit) => (limit, None),
+            // More items than any memory holds.
+            Err(_) if maxsize.is_instance_of::<PyInt>() => (0, Some(maxsize.clone().unbind())),
             Err(_) => {
                 let number = maxsize.cast::<PyFloat>().map_err(|_| {
                     PyTypeError::new_err(format!(

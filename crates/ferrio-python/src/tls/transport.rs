@@ -18,6 +18,7 @@ use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, interpreter};
 use crate::imports;
 use crate::transport::report;
+use crate::whole::Whole;
 
 /// The transport of a connection over TLS: an `asyncio.Transport`.
 ///
@@ -165,8 +166,8 @@ impl SSLTransport {
     fn set_write_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<isize>,
-        low: Option<isize>,
+        high: Option<Whole>,
+        low: Option<Whole>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 512 << 10)?;
         let protocol = self.native(py)?;
@@ -192,8 +193,8 @@ impl SSLTransport {
     fn set_read_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<isize>,
-        low: Option<isize>,
+        high: Option<Whole>,
+        low: Option<Whole>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 256 << 10)?;
         let protocol = self.native(py)?;
@@ -348,7 +349,8 @@ impl Finalize for SSLTransport {
 }
 
 /// The marks that the arguments mean. Raises `ValueError` unless `high >= low >= 0`.
-fn marks(high: Option<isize>, low: Option<isize>, usual: isize) -> PyResult<Marks> {
+fn marks(high: Option<Whole>, low: Option<Whole>, usual: isize) -> PyResult<Marks> {
+    let (high, low) = (high.map(Whole::size), low.map(Whole::size));
     let high = high.unwrap_or_else(|| low.map_or(usual, |low| low.saturating_mul(4)));
     let low = low.unwrap_or(high / 4);
     match (usize::try_from(high), usize::try_from(low)) {

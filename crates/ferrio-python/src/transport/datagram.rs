@@ -20,6 +20,7 @@ use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context};
 use crate::future::watch;
+use crate::whole::Whole;
 use crate::{error, imports};
 
 /// The transport of a datagram socket: an `asyncio.DatagramTransport`.
@@ -253,8 +254,8 @@ impl DatagramTransport {
     #[pyo3(signature = (high = None, low = None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<isize>,
-        low: Option<isize>,
+        high: Option<Whole>,
+        low: Option<Whole>,
     ) -> PyResult<()> {
         let (high, low) = socket::limits(high, low)?;
         // `limits` has checked them.

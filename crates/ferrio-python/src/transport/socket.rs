@@ -19,6 +19,7 @@ use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context, interpreter};
 use crate::server::{self, Server};
+use crate::whole::Whole;
 use crate::{error, imports};
 
 /// The transport of a connection over a stream socket: an `asyncio.Transport`.
@@ -276,8 +277,8 @@ impl SocketTransport {
     #[pyo3(signature = (high = None, low = None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<isize>,
-        low: Option<isize>,
+        high: Option<Whole>,
+        low: Option<Whole>,
     ) -> PyResult<()> {
         let (high, low) = limits(high, low)?;
         slf.get().state.with(slf.py(), |state| state.marks.set(high, low)).map_err(|_| refused(high, low))?;
@@ -459,7 +460,8 @@ impl SocketTransport {
 }
 
 /// The marks that the two arguments mean, in bytes. Raises `ValueError` for a negative one.
-pub(super) fn limits(high: Option<isize>, low: Option<isize>) -> PyResult<(usize, usize)> {
+pub(super) fn limits(high: Option<Whole>, low: Option<Whole>) -> PyResult<(usize, usize)> {
+    let (high, low) = (high.map(Whole::size), low.map(Whole::size));
     let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
     let low = low.unwrap_or(high / 4);
     match (usize::try_from(high), usize::try_from(low)) {

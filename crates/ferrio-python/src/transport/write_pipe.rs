@@ -20,6 +20,7 @@ use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context};
 use crate::future::watch;
+use crate::whole::Whole;
 use crate::{error, imports};
 
 /// From how many writes after the end on a program is told that they go nowhere.
@@ -218,8 +219,8 @@ impl WritePipeTransport {
     #[pyo3(signature = (high = None, low = None))]
     fn set_write_buffer_limits(
         slf: &Bound<'_, Self>,
-        high: Option<isize>,
-        low: Option<isize>,
+        high: Option<Whole>,
+        low: Option<Whole>,
     ) -> PyResult<()> {
         let (high, low) = socket::limits(high, low)?;
         // `limits` has checked them.
