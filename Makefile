@@ -15,11 +15,12 @@ LIBRARIES =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python test-libraries bench bench-net lint conformance wheels sdist clean python
+.PHONY: help run test test-all test-rust test-python test-libraries bench bench-net lint conformance wheels sdist clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
+	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15, with and without the GIL, that can be had"
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; installs much)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
@@ -29,8 +30,8 @@ help: ## what there is
 	@echo "make wheels       the sdist and a manylinux wheel for each Python found, checked (minutes for each)"
 	@echo "make clean        remove what the others made"
 	@echo
-	@echo "PYTHON=/path/to/python3.12 chooses the interpreter; without it the newest of python3.13, 3.12, 3.11"
-	@echo "and python3 on PATH is taken."
+	@echo "PYTHON=/path/to/python3.12 chooses the interpreter; without it the newest of python3.15 ... python3.11"
+	@echo "on PATH is taken. tools/get-python 3.15 brings one, where the distribution has none (Debian)."
 
 python:
 	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
@@ -51,9 +52,12 @@ test-rust:
 	@$(LOOM) cargo test --quiet --release --package ferrio-engine --test loom
 
 test-python: python
-	@$(DEVELOP) --with test
+	@$(DEVELOP) --for-tests --with test
 	@echo ">> the Python tests ($(BIN)/python -m pytest)"
 	@$(BIN)/python -m pytest -n 2
+
+test-all: test-rust ## every test on every Python
+	@tools/test-all
 
 test-libraries: python ## real libraries, unchanged
 	@$(DEVELOP) --environment libraries --with libraries
@@ -68,7 +72,7 @@ bench-net: python ## servers under load: CPU time of the server per message
 	@.venv-bench-$(TAG)/bin/python benches/net/run.py $(BENCH)
 
 lint: python ## what CI checks before it tests
-	@$(DEVELOP) --with test --with lint
+	@$(DEVELOP) --for-tests --with test --with lint
 	@sh tools/lint $(PYTHON) $(BIN)
 
 conformance: python ## CPython's own tests

@@ -1,6 +1,6 @@
 """Makes the virtual environment of one Python and builds ferrio into it, doing only what is out of date.
 
-    PYTHON tools/develop.py [--with test] [--with lint] [--environment bench --with bench]
+    PYTHON tools/develop.py [--for-tests] [--with test] [--with lint] [--environment bench --with bench]
 
 Run by the Python to build for, from anywhere. Each version of Python has its own environment (`.venv-3.13`) and its own
 cargo directory (`target/py3.13`): PyO3 is compiled for one version, and a shared directory would be rebuilt at each
@@ -8,7 +8,9 @@ change of PYTHON. The built module lies in `python/ferrio/`, its name ends in th
 and the Python sources are used in place.
 
 What is out of date is told by stamps in the environment: one for each list of requirements (its hash), one for the
-module (no source newer than the stamp). Nothing here knows how to test or what to run.
+module (no source newer than the stamp). The module is what `pip install` would build, unless `--for-tests` says that it
+may be one that compiles quickly and checks itself (the profile "tests" of Cargo.toml); a module that is up to date and
+faster than needed is left. Nothing here knows how to test or what to run.
 """
 
 import argparse
@@ -105,25 +107,32 @@ def newest_source():
     return newest
 
 
-def ensure_module(venv, python):
-    """Builds ferrio in release mode into the environment, unless it is as new as its sources."""
+def ensure_module(venv, python, profile):
+    """Builds ferrio into the environment, unless it is as new as its sources and built as the profile or better."""
+    target = ROOT / "target" / ("py" + version_tag())
     stamp = venv / ".ferrio-built"
+    # Environments of one Python share the module, so what it was built as does not belong to one of them.
+    built_as = target / "module-profile"
     suffix = subprocess.check_output(
         [str(python), "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"], text=True
     ).strip()
     module = ROOT / "python" / "ferrio" / ("_ferrio" + suffix)
-    if stamp.exists() and module.exists() and stamp.stat().st_mtime >= newest_source():
+    current = module.exists() and stamp.exists() and stamp.stat().st_mtime >= newest_source()
+    # Its time is noted too: a module that was built by hand since then is none of ours.
+    fit = ["%s %d" % (name, module.stat().st_mtime_ns) for name in ("release", profile)] if current else []
+    if built_as.exists() and built_as.read_text() in fit:
         say("ferrio in %s is up to date" % venv.name)
         return
     # Sources that change while the build runs must look newer than its stamp.
     started = time.time()
     environment = dict(os.environ)
     environment["VIRTUAL_ENV"] = str(venv)
-    environment["CARGO_TARGET_DIR"] = str(ROOT / "target" / ("py" + version_tag()))
+    environment["CARGO_TARGET_DIR"] = str(target)
     environment.pop("CONDA_PREFIX", None)
     environment.pop("PYTHONHOME", None)
     say("building ferrio for Python %s (the first time takes a few minutes)" % version_tag())
-    run([venv / "bin" / "maturin", "develop", "--release"], env=environment)
+    run([venv / "bin" / "maturin", "develop", "--profile", profile], env=environment)
+    built_as.write_text("%s %d" % (profile, module.stat().st_mtime_ns))
     stamp.touch()
     os.utime(str(stamp), (started, started))
     say("built in %.0f s" % (time.time() - started))
@@ -144,13 +153,21 @@ def main():
         metavar="NAME",
         help="an environment of its own, .venv-NAME-3.13, for what must not meet the rest (peers, libraries)",
     )
+    parser.add_argument(
+        "--for-tests",
+        dest="profile",
+        action="store_const",
+        const="tests",
+        default="release",
+        help="build quickly, with checks, what need not be fast",
+    )
     options = parser.parse_args()
     check_tools()
     venv = ROOT / "-".join(filter(None, [".venv", options.environment, version_tag()]))
     python = ensure_environment(venv)
     for group in ["build", *options.groups]:
         ensure_requirements(venv, python, group)
-    ensure_module(venv, python)
+    ensure_module(venv, python, options.profile)
 
 
 if __name__ == "__main__":

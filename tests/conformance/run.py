@@ -68,6 +68,14 @@ class Run:
             if result.status != "skip" and result.is_good == (self.expectation(test) is not None)
         }
 
+    def listed(self) -> list[str]:
+        """The behaviour tests that fail as expectations.py says."""
+        return [
+            test
+            for test, result in self.of_kind(BEHAVIOUR).items()
+            if not result.is_good and self.expectation(test) is not None
+        ]
+
     def score(self) -> tuple[int, int]:
         """How many behaviour tests pass, and of how many."""
         counted = [result for result in self.of_kind(BEHAVIOUR).values() if result.status != "skip"]
@@ -84,7 +92,7 @@ def run_suite(
     orders: Orders, modules: list[str], chosen: Callable[[str], bool], kinds: set[str], jobs: int, verbose: bool
 ) -> Run:
     """Runs the tests of the modules that are chosen by their id and of one of the kinds, one process a class."""
-    run = Run(orders, ask(orders.python, "'%d.%d' % sys.version_info[:2]"))
+    run = Run(orders, ask(orders.python, "'%d.%d%s' % (*sys.version_info[:2], sys.abiflags)"))
     started = time.monotonic()
     by_module, run.broken = list_tests(orders, modules)
     run.stale = [
@@ -132,9 +140,8 @@ def print_failures(run: Run, verbose: bool) -> None:
         print(f"\n{module} cannot be imported: {text.strip().splitlines()[-1]}")
     for test in run.stale:
         print(f"  {test} does not exist: take it out of expectations.py, or name the versions that have it")
-    listed = [test for test, result in run.of_kind(BEHAVIOUR).items() if not result.is_good and run.expectation(test)]
-    if listed:
-        print(f"\n{len(listed)} fail as expectations.py says")
+    if run.listed():
+        print(f"\n{len(run.listed())} fail as expectations.py says")
     for test, result in run.unexpected().items():
         if result.is_good:
             print(f"  {test} passes: take it out of expectations.py")
@@ -152,6 +159,7 @@ def write_json(run: Run, path: Path) -> None:
         "python": run.version,
         "seconds": run.seconds,
         "score": run.score(),
+        "listed": len(run.listed()),
         "broken": run.broken,
         "tests": {
             test: {**vars(result), "kind": run.kinds[test][0], "reason": run.kinds[test][1]}
