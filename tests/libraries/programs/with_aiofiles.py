@@ -53,7 +53,11 @@ async def system(directory: str) -> None:
     async with aiofiles.tempfile.NamedTemporaryFile("wb", dir=inner, delete=False) as file:
         await file.write(b"123456")
         name = file.name
-    print((await aiofiles.os.stat(name)).st_size, await aiofiles.os.path.isfile(name), await aiofiles.os.listdir(inner) != [])
+    print(
+        (await aiofiles.os.stat(name)).st_size,
+        await aiofiles.os.path.isfile(name),
+        await aiofiles.os.listdir(inner) != [],
+    )
     await aiofiles.os.rename(name, os.path.join(inner, "renamed"))
     print([entry.name for entry in await aiofiles.os.scandir(inner)])
     await aiofiles.os.remove(os.path.join(inner, "renamed"))
