@@ -8,7 +8,7 @@ import asyncio
 import concurrent.futures
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from contextvars import Context
 from types import CodeType, FrameType, GenericAlias, TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
@@ -245,7 +245,9 @@ class Loop(asyncio.SelectorEventLoop):
         protocol: Any,
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
+        launch: Launch | None = None,
     ) -> SubprocessTransport: ...
+    def _launched(self, launch: Launch) -> Operation[tuple[int, int] | None]: ...
     def _make_read_pipe_transport(
         self,
         pipe: Any,
@@ -474,6 +476,28 @@ class DatagramTransport(asyncio.DatagramTransport):
     @property
     def _sock(self) -> Any: ...
     def __del__(self) -> None: ...
+
+@final
+class Launch:
+    @property
+    def pid(self) -> int: ...
+    @staticmethod
+    def start(
+        programs: Sequence[bytes],
+        arguments: Sequence[Any],
+        environment: Sequence[bytes] | None,
+        directory: Any,
+        streams: tuple[int, int, int],
+        close_others: bool,
+        keep: Sequence[int],
+        umask: int,
+        restore_signals: bool,
+        new_session: bool,
+        process_group: int,
+        groups: Sequence[int] | None,
+        group: int | None,
+        user: int | None,
+    ) -> Launch | None: ...
 
 @final
 class SubprocessTransport(asyncio.SubprocessTransport):

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ferrio import _launch
 from ferrio._sockets import logger
 from ferrio.tasks import shield
 
@@ -103,12 +104,11 @@ class Spawning:
         **kwargs: Any,
     ) -> NativeTransport:
         """Start a child and return its transport once the protocol knows it; asyncio's internal name."""
-        popen = subprocess.Popen(
-            args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs
-        )
+        kwargs.update(shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize)
+        popen, launch = await _launch.start(self, args, kwargs)
         waiter = self.create_future()
         try:
-            transport: NativeTransport = self._attach_subprocess(popen, protocol, waiter, extra)
+            transport: NativeTransport = self._attach_subprocess(popen, protocol, waiter, extra, launch)
         except BaseException:
             await _give_up(self, popen)
             raise

@@ -74,7 +74,7 @@ mod _ferrio {
     #[pymodule_export]
     use crate::operation::{Operation, sleep::sleep};
     #[pymodule_export]
-    use crate::process::transport::SubprocessTransport;
+    use crate::process::{launch::Launch, transport::SubprocessTransport};
     #[pymodule_export]
     use crate::queues::{
         Queue,

@@ -1,8 +1,10 @@
-//! Child processes that somebody else started: when and how they end, and signals to them.
+//! Child processes: when and how they end, and signals to them; how they start is in `launch`.
 //!
 //! A child is known by a descriptor of its own (pidfd), which becomes readable when it ends. So there is no SIGCHLD handler,
 //! any thread may wait, and no signal hits a stranger who got the number of a child that is gone. Where the kernel refuses
 //! such descriptors (before Linux 5.3, or in a sandbox), the number has to do.
+
+pub mod launch;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};

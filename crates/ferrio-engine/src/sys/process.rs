@@ -86,3 +86,27 @@ pub(crate) fn signal_number(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: takes numbers only.
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
+
+/// Waits until the process behind a descriptor has ended, however long that takes.
+pub(crate) fn wait_for_end(fd: BorrowedFd<'_>) {
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    loop {
+        // SAFETY: the kernel reads and writes one `pollfd`.
+        let outcome = unsafe { libc::poll(&raw mut asked, 1, -1) };
+        if outcome != -1 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return;
+        }
+    }
+}
+
+/// Whether others of the same user may look into this process, and a crash leaves its memory.
+pub(crate) fn is_dumpable() -> bool {
+    // SAFETY: takes no pointers, and can't fail.
+    unsafe { libc::prctl(libc::PR_GET_DUMPABLE) == 1 }
+}
+
+/// Makes it so.
+pub(crate) fn make_dumpable() {
+    // SAFETY: takes numbers only, and can't fail with this one.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+}

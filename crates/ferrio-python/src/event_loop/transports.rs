@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Loop;
+use crate::process::launch::Launch;
 use crate::process::transport::SubprocessTransport;
 use crate::tls;
 use crate::tls::protocol::Settings;
@@ -114,15 +115,17 @@ impl Loop {
 
     /// Return the transport of the child process that `popen`, a `subprocess.Popen` without buffers, has started.
     ///
-    /// As `_make_socket_transport` otherwise. Raises `OSError` when the process is out of descriptors.
-    #[pyo3(signature = (popen, protocol, waiter = None, extra = None))]
+    /// `launch` is what has started it in `popen`'s stead. As `_make_socket_transport` otherwise. Raises `OSError` when the
+    /// process is out of descriptors.
+    #[pyo3(signature = (popen, protocol, waiter = None, extra = None, launch = None))]
     fn _attach_subprocess<'py>(
         slf: &Bound<'py, Self>,
         popen: &Bound<'py, PyAny>,
         protocol: &Bound<'py, PyAny>,
         waiter: Option<&Bound<'py, PyAny>>,
         extra: Option<&Bound<'py, PyDict>>,
+        launch: Option<&Bound<'py, Launch>>,
     ) -> PyResult<Bound<'py, SubprocessTransport>> {
-        SubprocessTransport::create(slf, popen, protocol, waiter, extra)
+        SubprocessTransport::create(slf, popen, protocol, waiter, extra, launch)
     }
 }

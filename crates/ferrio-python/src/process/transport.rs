@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::exit;
+use super::launch::Launch;
 use super::pipe::PipeProtocol;
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
@@ -62,8 +63,8 @@ pub(super) struct Pipe {
 }
 
 impl SubprocessTransport {
-    /// The transport of the child that `popen` has started. In the next turn it tells the protocol, begins to wait for the
-    /// end, and sets the result of `waiter`.
+    /// The transport of the child that `popen` has started, or `launch` for it. In the next turn it tells the protocol, begins
+    /// to wait for the end, and sets the result of `waiter`.
     ///
     /// Raises `OSError` when the process is out of descriptors; the child runs then.
     pub(crate) fn create<'py>(
@@ -72,6 +73,7 @@ impl SubprocessTransport {
         protocol: &Bound<'py, PyAny>,
         waiter: Option<&Bound<'py, PyAny>>,
         extra: Option<&Bound<'py, PyDict>>,
+        launch: Option<&Bound<'py, Launch>>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = native.py();
         native.get().require_open()?;
@@ -81,7 +83,10 @@ impl SubprocessTransport {
             None => PyDict::new(py),
         };
         extra.set_item(intern!(py, "subprocess"), popen)?;
-        let child = Child::of(pid).map_err(|failure| error::from_system(py, &failure))?;
+        let child = match launch.and_then(|launch| launch.get().take_child(py)) {
+            Some(child) => child,
+            None => Child::of(pid).map_err(|failure| error::from_system(py, &failure))?,
+        };
         let state = State {
             protocol: Some(protocol.clone().unbind()),
             popen: Some(popen.clone().unbind()),

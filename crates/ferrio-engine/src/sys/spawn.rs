@@ -1,0 +1,357 @@
+//! Makes a child that runs a program while the caller goes on: `clone` with shared memory, which copies no page tables and waits
+//! for no disk.
+//!
+//! `vfork` and `posix_spawn` share the memory too, but keep the caller until the program has begun. Here the child has a
+//! stack of its own and does without libc (`child.rs`), so both can go on; the thread that starts it is the child's parent
+//! in every respect (its signal mask, its CPUs, its sandbox, its death).
+//!
+//! Invariant: what the child reads is freed only after its report has ended, that is, when it has left this memory.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::{null, null_mut};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::child::{self, Plan};
+use super::{check, owned};
+
+/// What to start, and how: the arguments of Python's `subprocess.Popen` that concern the child.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// What to try to run, in this order; at least one.
+    pub programs: Vec<CString>,
+    /// The arguments, the program's own name first.
+    pub arguments: Vec<CString>,
+    /// `NAME=value`; `None`: that of this process.
+    pub environment: Option<Vec<CString>>,
+    /// Where to run it.
+    pub directory: Option<CString>,
+    /// What is to be the child's standard input, output and error output; `None`: what is this process's.
+    pub streams: [Option<RawFd>; 3],
+    /// Whether the program gets no other descriptor than these and `keep`.
+    pub close_others: bool,
+    /// Further descriptors for the program, under their numbers.
+    pub keep: Vec<RawFd>,
+    /// Permission bits that new files don't get.
+    pub umask: Option<u32>,
+    /// Whether SIGPIPE and SIGXFSZ end the program though they are ignored here.
+    pub restore_signals: bool,
+    /// Whether the child begins a session.
+    pub new_session: bool,
+    /// The process group that it joins; 0: begins.
+    pub process_group: Option<i32>,
+    /// Its supplementary groups.
+    pub groups: Option<Vec<u32>>,
+    /// Its group.
+    pub group: Option<u32>,
+    /// Its user.
+    pub user: Option<u32>,
+}
+
+/// Where a child failed that did not come to run its program.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Before it could try: its descriptors, its user...
+    Setup = 0,
+    /// In its directory.
+    Directory = 1,
+    /// The program can't be run.
+    Program = 2,
+}
+
+/// What a child has reported.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Report {
+    /// It has not come so far.
+    Pending,
+    /// The program runs; or the child was killed before.
+    Gone,
+    Failed(Place, i32),
+}
+
+/// A child that may still be on its way to its program.
+pub(crate) struct Running {
+    pub(crate) pid: i32,
+    /// Its process descriptor, until it is taken out.
+    pub(crate) descriptor: Option<OwnedFd>,
+    /// Becomes readable when it has left this memory, or is about to.
+    report: OwnedFd,
+    failure: Option<(Place, i32)>,
+    memory: Option<ManuallyDrop<Box<Memory>>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Running").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+/// What the child has its pointers into.
+struct Memory {
+    plan: Plan,
+    _order: Order,
+    _environment: Vec<CString>,
+    stack: Option<Stack>,
+}
+
+// SAFETY: the plan's pointers lead into strings of the same `Memory`, which nobody changes.
+unsafe impl Send for Memory {}
+
+/// Whether children can be made this way here.
+pub(crate) fn is_available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| {
+        cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
+            && !is_old_libc()
+            && !is_under_valgrind()
+            // Linux 5.9, which has process descriptors too; a sandbox may refuse either.
+            // SAFETY: takes numbers only; no descriptor has such a number.
+            && unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) } == 0
+            && super::process::open(std::process::id().cast_signed()).is_ok()
+    })
+}
+
+/// Up to glibc 2.24 `clone` with shared memory writes to the calling thread's own record of its number.
+fn is_old_libc() -> bool {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: returns a string that lives for ever.
+        let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
+        let mut numbers =
+            version.to_str().unwrap_or("0").split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (2, 25)
+    }
+    #[cfg(not(target_env = "gnu"))]
+    false
+}
+
+/// valgrind can't follow such a child, and ends the program.
+fn is_under_valgrind() -> bool {
+    std::env::var_os("LD_PRELOAD").is_some_and(|libraries| libraries.to_string_lossy().contains("vgpreload"))
+}
+
+/// Starts a child. It runs, and may still fail: see [`Running::report`].
+pub(crate) fn start(order: Order) -> io::Result<Running> {
+    let (report, theirs) = pipe()?;
+    if order.streams.iter().flatten().any(|fd| [report.as_raw_fd(), theirs.as_raw_fd()].contains(fd)) {
+        // A number that meant nothing until the pipe got it.
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    let mut memory = Box::new(Memory::new(order, theirs.as_raw_fd())?);
+    let mut descriptor: libc::c_int = -1;
+    let top = memory.stack.as_ref().map_or(null_mut(), Stack::top);
+    // All of them: also those that libc keeps from us. No handler may run in the child, on its small stack.
+    memory.plan.mask = set_mask(u64::MAX);
+    let mask = memory.plan.mask;
+    let plan = &raw mut memory.plan;
+    // SAFETY: `main` keeps to what a child in shared memory may do; the stack is its own, and like the plan it lives until the
+    // child has left (see `Running`). The kernel writes the descriptor.
+    let pid = unsafe {
+        let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
+        libc::clone(child::main, top, flags, plan.cast::<c_void>(), &raw mut descriptor)
+    };
+    let outcome = check(pid);
+    set_mask(mask);
+    let pid = outcome?;
+    let descriptor = if descriptor >= 0 {
+        // SAFETY: a new descriptor that nobody else owns.
+        Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    } else {
+        None
+    };
+    Ok(Running { pid, descriptor, report, failure: None, memory: Some(ManuallyDrop::new(memory)) })
+}
+
+impl Running {
+    /// What becomes readable when there is a report.
+    pub(crate) fn report_descriptor(&self) -> RawFd {
+        self.report.as_raw_fd()
+    }
+
+    /// What the child has reported so far; never blocks.
+    pub(crate) fn report(&mut self) -> io::Result<Report> {
+        if self.memory.is_none() {
+            return Ok(self.failure.map_or(Report::Gone, |(place, number)| Report::Failed(place, number)));
+        }
+        loop {
+            let mut words = [0i32; 2];
+            // SAFETY: the kernel writes at most eight bytes into `words`.
+            let count = unsafe { libc::read(self.report.as_raw_fd(), words.as_mut_ptr().cast(), 8) };
+            match count {
+                0 => {
+                    // Every copy of the other end is closed: that comes after the memory is left.
+                    if let Some(memory) = self.memory.take() {
+                        ManuallyDrop::into_inner(memory).end();
+                    }
+                    return self.report();
+                }
+                8 => {
+                    let place = match words[0] {
+                        0 => Place::Setup,
+                        1 => Place::Directory,
+                        _ => Place::Program,
+                    };
+                    self.failure = Some((place, words[1]));
+                }
+                _ => match io::Error::last_os_error() {
+                    failure if failure.kind() == io::ErrorKind::WouldBlock => return Ok(Report::Pending),
+                    failure if failure.kind() == io::ErrorKind::Interrupted => {}
+                    failure => return Err(failure),
+                },
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn new(order: Order, report: RawFd) -> io::Result<Self> {
+        let inherited = if order.environment.is_none() { environment() } else { Vec::new() };
+        let environment = order.environment.as_ref().unwrap_or(&inherited);
+        let mut keep = order.keep.clone();
+        keep.push(report);
+        keep.sort_unstable();
+        keep.dedup();
+        let plan = Plan {
+            programs: order.programs.iter().map(|program| program.as_ptr()).collect(),
+            arguments: pointers(&order.arguments),
+            environment: pointers(environment),
+            directory: order.directory.as_ref().map_or(null(), |directory| directory.as_ptr()),
+            streams: order.streams.map(|fd| fd.unwrap_or(-1)),
+            report,
+            close_others: order.close_others,
+            keep,
+            umask: order.umask,
+            restore_signals: order.restore_signals,
+            mask: 0,
+            new_session: order.new_session,
+            process_group: order.process_group,
+            groups: order.groups.clone(),
+            group: order.group,
+            user: order.user,
+        };
+        let stack = Some(Stack::new()?);
+        Ok(Self { plan, _order: order, _environment: inherited, stack })
+    }
+
+    /// The child has left it.
+    fn end(mut self: Box<Self>) {
+        if let Some(stack) = self.stack.take() {
+            stack.keep();
+        }
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([null()]).collect()
+}
+
+/// A copy of this process's environment: it may change while the child still needs it.
+fn environment() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    let mut copies = Vec::new();
+    // SAFETY: libc's own list; as with `execv`, nobody may change it meanwhile. Python changes it with the interpreter's lock.
+    let mut entry = unsafe { environ };
+    while !entry.is_null() {
+        // SAFETY: the list ends with a null pointer, which ends the loop.
+        let string = unsafe { *entry };
+        if string.is_null() {
+            break;
+        }
+        // SAFETY: an entry is a string that ends with a zero.
+        copies.push(unsafe { CStr::from_ptr(string) }.to_owned());
+        // SAFETY: this was not the last one.
+        entry = unsafe { entry.add(1) };
+    }
+    copies
+}
+
+/// A pipe that is closed on exec and never blocks; its second end lies above the standard streams.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: the kernel writes two descriptors.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    // SAFETY: new descriptors that nobody else owns.
+    let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+    if theirs.as_raw_fd() > 2 {
+        return Ok((ours, theirs));
+    }
+    // SAFETY: takes numbers only.
+    let moved = owned(unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
+    Ok((ours, moved))
+}
+
+/// Sets the calling thread's blocked signals; returns those before.
+fn set_mask(mask: u64) -> u64 {
+    let mut before = 0u64;
+    // SAFETY: the kernel reads and writes eight bytes, its own size of a signal set. It can't fail.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            &raw mut before,
+            size_of::<u64>(),
+        )
+    };
+    before
+}
+
+/// A child's stack. Its lowest page can't be touched.
+struct Stack(*mut c_void);
+
+// SAFETY: plain memory that belongs to whoever has the `Stack`.
+unsafe impl Send for Stack {}
+
+/// Stacks that nobody uses at the moment.
+static SPARE: Mutex<Vec<Stack>> = Mutex::new(Vec::new());
+
+impl Stack {
+    const SIZE: usize = 64 * 1024;
+    /// At least a page on every architecture.
+    const GUARD: usize = 64 * 1024;
+    const SPARE_LIMIT: usize = 16;
+
+    fn new() -> io::Result<Self> {
+        if let Some(spare) = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(spare);
+        }
+        let size = Self::SIZE + Self::GUARD;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
+        // SAFETY: asks for new memory, wherever there is room.
+        let start = unsafe { libc::mmap(null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let stack = Self(start);
+        // SAFETY: the upper part of the new memory.
+        check(unsafe {
+            libc::mprotect(start.byte_add(Self::GUARD), Self::SIZE, libc::PROT_READ | libc::PROT_WRITE)
+        })?;
+        Ok(stack)
+    }
+
+    /// Where it begins: it grows downwards.
+    fn top(&self) -> *mut c_void {
+        // SAFETY: one past the end of the memory.
+        unsafe { self.0.byte_add(Self::SIZE + Self::GUARD) }
+    }
+
+    /// Leaves it to the next child.
+    fn keep(self) {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < Self::SPARE_LIMIT {
+            spare.push(self);
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: memory of our own that nobody uses any more.
+        unsafe { libc::munmap(self.0, Self::SIZE + Self::GUARD) };
+    }
+}
