@@ -15,7 +15,8 @@ LIBRARIES =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust test-python test-libraries bench bench-net lint conformance wheels sdist clean python
+.PHONY: help run test test-all test-rust test-python test-libraries bench bench-files bench-pools bench-net lint conformance \
+	wheels sdist clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -23,6 +24,8 @@ help: ## what there is
 	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15, with and without the GIL, that can be had"
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; installs much)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
+	@echo "make bench-files  files: beside aiofiles, threads and a plain read (a minute or two)"
+	@echo "make bench-pools  calls in other processes, beside the pool itself (a minute)"
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
@@ -66,6 +69,14 @@ test-libraries: python ## real libraries, unchanged
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/run.py $(BENCH)
+
+bench-files: python ## files, beside aiofiles, threads and a plain read
+	@$(DEVELOP) --environment bench --with bench
+	@.venv-bench-$(TAG)/bin/python benches/files.py $(BENCH)
+
+bench-pools: python ## calls in other processes, beside the pool itself
+	@$(DEVELOP) --environment bench --with bench
+	@.venv-bench-$(TAG)/bin/python benches/pools.py $(BENCH)
 
 bench-net: python ## servers under load: CPU time of the server per message
 	@$(DEVELOP) --environment bench --with bench
