@@ -6,6 +6,7 @@ collector does.
 """
 
 import asyncio
+import concurrent.futures
 import os
 import socket
 import ssl
@@ -383,8 +384,29 @@ def file_in_a_cycle(loop, witness):
     witness.held += [bare, standard, ferrio.open(witness), unopened, waiting]
 
 
+def calls_elsewhere(loop, witness):
+    """Calls that an executor never ends: one as a future, one as an operation."""
+
+    class Never(concurrent.futures.Executor):
+        def submit(self, function, /, *args, **kwargs):
+            source = concurrent.futures.Future()
+            witness.held.append(source)
+            return source
+
+    async def main():
+        operation = ferrio.to_process(print, witness)
+        operation.send(None)
+
+    loop.run_in_executor(Never(), print).add_done_callback(witness)
+    loop.set_process_executor(Never())
+    loop.run_until_complete(main())
+    # The loop lives on, and holds its executor.
+    loop.set_process_executor(concurrent.futures.Executor())
+
+
 CYCLES = [
     file_in_a_cycle,
+    calls_elsewhere,
     future_result,
     socket_transport,
     datagram_transport,

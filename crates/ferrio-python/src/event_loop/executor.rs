@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Loop, LoopRef, call, running};
+use crate::executor::elsewhere::{Elsewhere, Told};
 use crate::executor::job::{Call, Job, Target};
 use crate::executor::{self, Shared, ThreadPool};
 use crate::future::{self, chain, watch};
@@ -58,6 +59,8 @@ impl Executors {
 pub(crate) struct Away {
     /// Calls that are out.
     calls: AtomicUsize,
+    /// Those among them that no watching is worth: another process has them.
+    slow: AtomicUsize,
     /// Vain watches in a row.
     vain: AtomicU32,
     /// Sleeps since the last watch.
@@ -89,7 +92,8 @@ impl Loop {
             None => default_executor(slf)?,
             Some(given) => match given.cast::<PyString>() {
                 Ok(name) if *name == "process" => {
-                    return submit_to_process(slf, &with_arguments(func, &args)?, None);
+                    let submitted = submit_to_process(slf, &with_arguments(func, &args)?, None)?;
+                    return future_of(slf, &submitted, true);
                 }
                 Ok(name) => named_executor(slf, name)?,
                 Err(_) => given,
@@ -104,7 +108,9 @@ impl Loop {
             submit(slf, &pool, Job::new(call), target)?;
             return Ok(future.into_any());
         }
-        submit_elsewhere(slf, &executor, &with_arguments(func, &args)?, None)
+        let submitted = executor.call_method1(intern!(slf.py(), "submit"), with_arguments(func, &args)?)?;
+        let quick = executor.is_instance(imports::THREAD_POOL_EXECUTOR.get(slf.py())?)?;
+        future_of(slf, &submitted, !quick)
     }
 
     /// Set the executor of `run_in_executor(None, ...)` and `to_thread`.
@@ -211,22 +217,35 @@ impl Loop {
         self.count_down();
     }
 
+    /// One of the calls that are out is a slow one; [`Loop::slow_call_ended`] counts it down.
+    pub(crate) fn slow_call_began(&self) {
+        self.away.slow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A slow call has ended, or nobody waits for it any more.
+    pub(crate) fn slow_call_ended(&self) {
+        count_down(&self.away.slow);
+    }
+
     fn count_down(&self) {
-        let count = self.away.calls.load(Ordering::Relaxed);
-        // A forked child may have forgotten its parent's calls.
-        self.away.calls.store(count.saturating_sub(1), Ordering::Relaxed);
+        count_down(&self.away.calls);
     }
 
     /// Waits for events without the interpreter. If other threads answered quickly of late it first watches for what they
     /// post: that is there before the kernel has put this thread to sleep and woken it again.
     pub(super) fn sleep(&self, py: Python<'_>, events: &mut Events, timeout: Wait) -> io::Result<()> {
-        let calls = self.external_work();
+        let out = self.away.calls.load(Ordering::Relaxed);
+        let calls = out > 0;
+        // To watch for another process would only take the CPU from it.
+        let quick = !calls || out > self.away.slow.load(Ordering::Relaxed);
         let shared = if calls { self.executors.with(py, |executors| executors.shared.clone()) } else { None };
         py.detach(|| {
             if let Some(shared) = &shared {
                 shared.let_go();
             }
-            if self.away.worth_watching(calls) && !self.inbox.poster_is_here() && self.watch(timeout) {
+            if !quick {
+                self.reactor.wait(events, timeout)?;
+            } else if self.away.worth_watching(calls) && !self.inbox.poster_is_here() && self.watch(timeout) {
                 events.clear();
             } else {
                 self.sleep_in_kernel(events, timeout)?;
@@ -285,6 +304,11 @@ impl Away {
         let vain = if posted { 0 } else { (self.vain.load(Ordering::Relaxed) + 1).min(HOPE) };
         self.vain.store(vain, Ordering::Relaxed);
     }
+}
+
+/// In the loop's thread. Not below zero: a forked child may have forgotten its parent's calls.
+fn count_down(count: &AtomicUsize) {
+    count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
 }
 
 /// Called in the loop's thread, by what a finished call has posted.
@@ -421,8 +445,7 @@ fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny
     Ok(made)
 }
 
-/// `submit(*arguments, **keywords)` of the loop's process pool, as a future of the loop. A pool that broke because a
-/// process died is replaced.
+/// `submit(*arguments, **keywords)` of the loop's process pool. A pool that broke because a process died is replaced.
 ///
 /// Raises `RuntimeError` on a closed loop and after `shutdown_default_executor`.
 pub(crate) fn submit_to_process<'py>(
@@ -433,14 +456,14 @@ pub(crate) fn submit_to_process<'py>(
     let py = native.py();
     native.get().require_open()?;
     let known = process_executor(native)?;
-    match submit_elsewhere(native, &known, arguments, keywords) {
+    match known.call_method(intern!(py, "submit"), arguments, keywords) {
         Err(failure) if failure.is_instance(py, imports::BROKEN_EXECUTOR.get(py)?) => {
             let broken = native.get().executors.with(py, |executors| match &executors.process {
                 Some(process) if process.is(&known) => executors.process.take(),
                 _ => None,
             });
             drop(broken);
-            submit_elsewhere(native, &process_executor(native)?, arguments, keywords)
+            process_executor(native)?.call_method(intern!(py, "submit"), arguments, keywords)
         }
         submitted => submitted,
     }
@@ -456,23 +479,58 @@ pub(crate) fn with_arguments<'py>(
     PyTuple::new(arguments.py(), all)
 }
 
-/// An executor of another make: `wrap_future(executor.submit(*arguments, **keywords), loop=self)`.
-fn submit_elsewhere<'py>(
+/// Has `told` hear of the end of `submitted`, what an executor of another make gave. `None` if that takes Python's own way:
+/// it is another kind of future, or somebody replaced the loop's methods.
+pub(crate) fn follow<'py>(
     native: &Bound<'py, Loop>,
-    executor: &Bound<'py, PyAny>,
-    arguments: &Bound<'py, PyTuple>,
-    keywords: Option<&Bound<'py, PyDict>>,
+    submitted: &Bound<'py, PyAny>,
+    told: impl FnOnce() -> PyResult<Told>,
+) -> PyResult<Option<Bound<'py, Elsewhere>>> {
+    let state = native.get();
+    if state.overrides().call_soon_threadsafe()
+        || !submitted.is_instance(imports::CONCURRENT_FUTURE.get(native.py())?)?
+    {
+        return Ok(None);
+    }
+    let told = told()?;
+    // Counted before: the end may come while this function runs.
+    state._work_is_out();
+    let followed = Elsewhere::follow(submitted, told, state.inbox());
+    if followed.is_err() {
+        state.count_down();
+    }
+    followed.map(Some)
+}
+
+/// `wrap_future(submitted, loop=self)`. `slow`: another process has the call.
+fn future_of<'py>(
+    native: &Bound<'py, Loop>,
+    submitted: &Bound<'py, PyAny>,
+    slow: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let submitted = executor.call_method(intern!(native.py(), "submit"), arguments, keywords)?;
-    let wrapped = chain::wrap(&submitted, Some(native.as_any()))?;
+    let py = native.py();
+    let future = future::create(py, LoopRef::Native(native.clone().unbind()))?;
+    if follow(native, submitted, || Ok(Told::Future(future.clone().unbind())))?.is_some() {
+        if slow {
+            native.get().slow_call_began();
+            watch::watch(future.as_any(), native.as_any(), slow_call_ended)?;
+        }
+        return Ok(future.into_any());
+    }
+    let wrapped = chain::wrap(submitted, Some(native.as_any()))?;
     if future::isfuture(&wrapped)? {
         native.get()._work_is_out();
-        watch::watch(&wrapped, native.as_any(), elsewhere_done)?;
+        watch::watch(&wrapped, native.as_any(), wrapped_call_ended)?;
     }
     Ok(wrapped)
 }
 
-fn elsewhere_done(native: &Bound<'_, PyAny>, _done: &Bound<'_, PyAny>) -> PyResult<()> {
+fn slow_call_ended(native: &Bound<'_, PyAny>, _done: &Bound<'_, PyAny>) -> PyResult<()> {
+    native.cast::<Loop>()?.get().slow_call_ended();
+    Ok(())
+}
+
+fn wrapped_call_ended(native: &Bound<'_, PyAny>, _done: &Bound<'_, PyAny>) -> PyResult<()> {
     native.cast::<Loop>()?.get().count_down();
     Ok(())
 }

@@ -47,6 +47,25 @@ impl Job {
         Arc::new(Self { state: Guarded::new(State::Waiting(call)) })
     }
 
+    /// A job that somebody else carries out, who tells of its end by [`Job::came_back`].
+    pub(crate) fn elsewhere() -> Arc<Self> {
+        Arc::new(Self { state: Guarded::new(State::Running) })
+    }
+
+    /// What to post to the loop of `operation` when somebody else has carried out the job; `None`: it was cancelled there.
+    pub(super) fn came_back(
+        &self,
+        py: Python<'_>,
+        operation: Py<Operation>,
+        outcome: Option<PyResult<Py<PyAny>>>,
+    ) -> Item {
+        let Some(outcome) = outcome else {
+            return Item::Watch(operation.into_any(), py.None(), cancel_operation);
+        };
+        self.end(py, outcome.map_err(|failure| converted(py, failure)));
+        Item::Watch(operation.into_any(), py.None(), operation_ended)
+    }
+
     /// Changes the waiting call, if it still waits.
     pub(crate) fn amend(&self, py: Python<'_>, change: impl FnOnce(&mut Call)) {
         self.state.with(py, |state| {
@@ -163,11 +182,7 @@ impl Entry {
                 let call = if cancelled { None } else { job.begin(py) };
                 let item = match call.map(|call| (now(&call.function), call.run(py)).1) {
                     None => Item::Watch(future.into_any(), py.None(), future_cancelled),
-                    Some(Ok(value)) => Item::Watch(future.into_any(), value, future_returned),
-                    Some(Err(failure)) => {
-                        let exception = error::into_object(py, converted(py, failure)).into_any().unbind();
-                        Item::Watch(future.into_any(), exception, future_raised)
-                    }
+                    outcome => future_came_back(py, future, outcome),
                 };
                 Ok(Some(Message { inbox, item }))
             }
@@ -248,6 +263,22 @@ fn converted(py: Python<'_>, failure: PyErr) -> PyErr {
         Ok::<_, PyErr>(PyErr::from_value(made))
     };
     made().unwrap_or_else(|other| other)
+}
+
+/// What to post to the loop of `future` when its call has ended; `None`: it was cancelled.
+pub(super) fn future_came_back(
+    py: Python<'_>,
+    future: Py<Future>,
+    outcome: Option<PyResult<Py<PyAny>>>,
+) -> Item {
+    match outcome {
+        None => Item::Watch(future.into_any(), py.None(), cancel_future),
+        Some(Ok(value)) => Item::Watch(future.into_any(), value, future_returned),
+        Some(Err(failure)) => {
+            let exception = error::into_object(py, converted(py, failure)).into_any().unbind();
+            Item::Watch(future.into_any(), exception, future_raised)
+        }
+    }
 }
 
 // What the loop runs for a message: first object the target, second the outcome.

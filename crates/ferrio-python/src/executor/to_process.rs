@@ -3,11 +3,15 @@
 //! The pool is `concurrent.futures`', kept by the loop (`event_loop/executor.rs`) or, for a loop of another make, beside it
 //! (`ferrio.processes`). Invariant: the call is handed to the pool at most once, when it is first awaited.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use super::elsewhere::{Elsewhere, Told};
+use super::job::Job;
 use crate::event_loop::{self, Loop};
 use crate::ffi::coroutine::Sent;
 use crate::future::chain;
@@ -20,8 +24,15 @@ pub(crate) struct ToProcess {
     function: Py<PyAny>,
     arguments: Py<PyTuple>,
     keywords: Option<Py<PyDict>>,
-    /// What we await, once the pool has the call.
-    inner: Option<Py<PyAny>>,
+    stage: Stage,
+}
+
+enum Stage {
+    Fresh,
+    /// The pool of a ferrio loop has it.
+    Submitted(Arc<Job>, Py<Elsewhere>),
+    /// Another pool or another loop has it; this is what we await.
+    Forwarded(Py<PyAny>),
 }
 
 /// to_process(func, /, *args, **kwargs)
@@ -39,25 +50,33 @@ pub(crate) struct ToProcess {
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn to_process(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
-    Operation::boxed(ToProcess { function: func, arguments: args, keywords: kwargs, inner: None })
+    Operation::boxed(ToProcess { function: func, arguments: args, keywords: kwargs, stage: Stage::Fresh })
 }
 
 impl Run for ToProcess {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
         let py = this.py();
-        let inner = match (&self.inner, &resume) {
-            (Some(inner), _) => inner.bind(py).clone(),
-            (None, Resume::Throw(exception)) => return Err(PyErr::from_value(exception.clone())),
-            (None, Resume::Send) => {
-                let inner = operation::start_awaiting(&self.submit(py)?)?;
-                self.inner = Some(inner.clone().unbind());
-                inner
+        match (&self.stage, resume) {
+            (Stage::Fresh, Resume::Throw(exception)) => Err(PyErr::from_value(exception)),
+            (Stage::Fresh, Resume::Send) => self.start(this),
+            (Stage::Submitted(job, elsewhere), resume) => {
+                let outcome = match resume {
+                    Resume::Send => match job.take(py) {
+                        None => return Ok(Progress::Park),
+                        Some(outcome) => outcome.map(|value| Progress::Ready(value.into_bound(py))),
+                    },
+                    Resume::Throw(exception) => {
+                        job.call_off(py);
+                        elsewhere.get().call_off(py)?;
+                        Err(PyErr::from_value(exception))
+                    }
+                };
+                if let Some(native) = event_loop::running(py) {
+                    native.get().slow_call_ended();
+                }
+                outcome.map_err(|failure| self.explained(py, failure))
             }
-        };
-        match operation::forward(&inner, resume) {
-            Sent::Yielded(yielded) => Ok(Progress::Forward(yielded)),
-            Sent::Returned(value) => Ok(Progress::Ready(value)),
-            Sent::Raised(failure) => Err(self.explained(py, failure)),
+            (Stage::Forwarded(inner), resume) => self.forward(inner.bind(py), resume),
         }
     }
 
@@ -65,7 +84,14 @@ impl Run for ToProcess {
         visit.call(&self.function)?;
         visit.call(&self.arguments)?;
         visit.call(&self.keywords)?;
-        visit.call(&self.inner)
+        match &self.stage {
+            Stage::Fresh => Ok(()),
+            Stage::Submitted(job, elsewhere) => {
+                job.traverse(visit)?;
+                visit.call(elsewhere)
+            }
+            Stage::Forwarded(inner) => visit.call(inner),
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -73,14 +99,36 @@ impl Run for ToProcess {
     }
 
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.inner.as_ref().map(|inner| inner.bind(py).clone())
+        match &self.stage {
+            Stage::Forwarded(inner) => Some(inner.bind(py).clone()),
+            Stage::Fresh | Stage::Submitted(..) => None,
+        }
     }
 }
 
 impl ToProcess {
-    /// Hands the call to the pool; returns an asyncio future of its outcome.
-    fn submit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// Hands the call to the pool.
+    fn start<'py>(&mut self, this: &Bound<'py, Operation>) -> PyResult<Progress<'py>> {
+        let py = this.py();
         let home = event_loop::get_running_loop(py)?;
+        let submitted = self.submit(&home).map_err(|failure| self.explained(py, failure))?;
+        if let Ok(native) = home.cast::<Loop>() {
+            let job = Job::elsewhere();
+            let told = || Ok(Told::Operation(this.clone().unbind(), job.clone()));
+            if let Some(elsewhere) = event_loop::executor::follow(native, &submitted, told)? {
+                native.get().slow_call_began();
+                self.stage = Stage::Submitted(job, elsewhere.unbind());
+                return Ok(Progress::Park);
+            }
+        }
+        let inner = operation::start_awaiting(&chain::wrap(&submitted, Some(&home))?)?;
+        self.stage = Stage::Forwarded(inner.clone().unbind());
+        self.forward(&inner, Resume::Send)
+    }
+
+    /// What the pool's `submit` returns.
+    fn submit<'py>(&self, home: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = home.py();
         let function = self.function.bind(py).clone();
         let all = event_loop::executor::with_arguments(function, self.arguments.bind(py))?;
         let keywords = self.keywords.as_ref().map(|keywords| keywords.bind(py));
@@ -88,14 +136,21 @@ impl ToProcess {
             return event_loop::executor::submit_to_process(native, &all, keywords);
         }
         let pool = imports::POOL_OF_FOREIGN_LOOP.get(py)?;
-        let known = pool.call1((&home,))?;
-        let submitted = match known.call_method(intern!(py, "submit"), &all, keywords) {
+        let known = pool.call1((home,))?;
+        match known.call_method(intern!(py, "submit"), &all, keywords) {
             Err(failure) if failure.is_instance(py, imports::BROKEN_EXECUTOR.get(py)?) => {
-                pool.call1((&home, known))?.call_method(intern!(py, "submit"), &all, keywords)
+                pool.call1((home, known))?.call_method(intern!(py, "submit"), &all, keywords)
             }
             submitted => submitted,
-        }?;
-        chain::wrap(&submitted, Some(&home))
+        }
+    }
+
+    fn forward<'py>(&self, inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        match operation::forward(inner, resume) {
+            Sent::Yielded(yielded) => Ok(Progress::Forward(yielded)),
+            Sent::Returned(value) => Ok(Progress::Ready(value)),
+            Sent::Raised(failure) => Err(self.explained(inner.py(), failure)),
+        }
     }
 
     /// What the `await` raises for `failure`: says so if the call could not be sent.
