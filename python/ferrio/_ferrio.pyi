@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from contextvars import Context
-from types import CodeType, FrameType, GenericAlias, TracebackType
+from types import CellType, CodeType, FrameType, GenericAlias, TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
 
 from _typeshed import OpenBinaryMode, OpenTextMode
@@ -113,6 +113,10 @@ def run_coroutine_threadsafe(
 class EagerTaskFactory:
     __name__: str
     __qualname__: str
+    @property
+    def __code__(self) -> CodeType: ...
+    @property
+    def __closure__(self) -> tuple[CellType]: ...
     def __call__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -15,6 +15,11 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+# The code that all of asyncio's eager task factories share; Python 3.11 has none.
+EAGER_FACTORY_CODE: Any = (
+    asyncio.tasks.eager_task_factory.__code__ if sys.version_info >= (3, 12) else None  # type: ignore[attr-defined]
+)
+
 
 @reprlib.recursive_repr()
 def future_repr(future: Any) -> str:

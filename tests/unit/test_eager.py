@@ -187,3 +187,11 @@ def test_cycle_is_collected(collected):
     del constructor
     collected()
     assert gone() is None
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no eager task factory to compare with")
+def test_factory_is_known_by_its_code_and_shows_what_makes_its_tasks(aio):
+    # anyio asks so, to make tasks of its own that don't begin eagerly.
+    factory = aio.create_eager_task_factory(aio.Task)
+    assert factory.__code__ is asyncio.eager_task_factory.__code__ is aio.eager_task_factory.__code__
+    assert [cell.cell_contents for cell in factory.__closure__] == [aio.Task]

@@ -67,6 +67,8 @@ pub(crate) static FORMAT_CALLBACK_SOURCE: Import =
     Import::new("asyncio.format_helpers", "_format_callback_source");
 pub(crate) static FUTURE_REPR: Import = Import::new("ferrio._standard", "future_repr");
 pub(crate) static TASK_REPR: Import = Import::new("ferrio._standard", "task_repr");
+pub(crate) static EAGER_FACTORY_CODE: Import = Import::new("ferrio._standard", "EAGER_FACTORY_CODE");
+pub(crate) static CELL_TYPE: Import = Import::new("types", "CellType");
 pub(crate) static TASK_GET_STACK: Import = Import::new("asyncio.base_tasks", "_task_get_stack");
 pub(crate) static TASK_PRINT_STACK: Import = Import::new("asyncio.base_tasks", "_task_print_stack");
 pub(crate) static IS_COROUTINE: Import = Import::new("asyncio.coroutines", "iscoroutine");

@@ -1,13 +1,15 @@
 //! Eager task factories: tasks whose first step runs inside `create_task`.
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, create};
 use crate::event_loop::LoopRef;
 use crate::ffi::Guarded;
+use crate::imports;
 
 /// A task factory, made by `create_eager_task_factory`: call it as `factory(loop, coro, *, eager_start=True, **kwargs)`.
 #[pyclass(frozen, weakref, dict, module = "ferrio.tasks")]
@@ -51,6 +53,26 @@ impl EagerTaskFactory {
         "create_eager_task_factory.<locals>.factory"
     }
 
+    /// The code object of the standard library's factories. With `__closure__`, it is how anyio knows an eager factory,
+    /// and finds what makes its tasks, whose first step it wants to put off. Not on Python 3.11, which has none.
+    #[getter]
+    fn __code__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let code = imports::EAGER_FACTORY_CODE.get(py)?;
+        if code.is_none() {
+            return Err(PyAttributeError::new_err(
+                "Python 3.11 has no eager task factory whose code this could be",
+            ));
+        }
+        Ok(code.clone())
+    }
+
+    /// One cell with the task constructor, as a Python function would have it.
+    #[getter]
+    fn __closure__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let cell = imports::CELL_TYPE.get(py)?.call1((self.constructor(py),))?;
+        PyTuple::new(py, [cell])
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.constructor.visit(&visit, |constructor| visit.call(constructor))
     }
@@ -62,6 +84,13 @@ impl EagerTaskFactory {
 }
 
 impl EagerTaskFactory {
+    /// What makes the tasks.
+    fn constructor<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let constructor =
+            self.constructor.with(py, |known| known.as_ref().map(|known| known.bind(py).clone()));
+        constructor.unwrap_or_else(|| Task::type_of(py).into_any())
+    }
+
     /// Makes a task; `keywords` is the caller's to give away.
     pub(crate) fn make<'py>(
         &self,
@@ -71,9 +100,7 @@ impl EagerTaskFactory {
         keywords: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = coro.py();
-        let constructor =
-            self.constructor.with(py, |known| known.as_ref().map(|known| known.bind(py).clone()));
-        let constructor = constructor.unwrap_or_else(|| Task::type_of(py).into_any());
+        let constructor = self.constructor(py);
         if constructor.is(Task::type_of(py)) {
             let (name, context) =
                 (keywords.get_item(intern!(py, "name"))?, keywords.get_item(intern!(py, "context"))?);
