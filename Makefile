@@ -12,21 +12,22 @@ LOOM = RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_TARGET_DIR=target/loo
 # make test-libraries LIBRARIES="-k aiohttp"
 BENCH =
 LIBRARIES =
+SUITES =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust test-python test-libraries bench bench-files bench-pools bench-processes bench-net lint conformance \
-	wheels sdist clean python
+.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites bench bench-files bench-pools \
+	bench-net lint conformance wheels sdist clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
 	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15, with and without the GIL, that can be had"
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; installs much)"
+	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
 	@echo "make bench-files  files: beside aiofiles, threads and a plain read (a minute or two)"
 	@echo "make bench-pools  calls in other processes, beside the pool itself (a minute)"
-	@echo "make bench-processes  child processes, beside the others; how long a start stops the loop (minutes)"
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
@@ -67,6 +68,10 @@ test-libraries: python ## real libraries, unchanged
 	@$(DEVELOP) --environment libraries --with libraries
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 .venv-libraries-$(TAG)/bin/python -m pytest -p pytest_timeout tests/libraries --write-table $(LIBRARIES)
 
+test-libraries-suites: python ## aiohttp's and uvicorn's own tests
+	@$(DEVELOP) --environment suites --with suites
+	@.venv-suites-$(TAG)/bin/python tests/libraries/suites/run.py --write $(SUITES)
+
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/run.py $(BENCH)
@@ -78,10 +83,6 @@ bench-files: python ## files, beside aiofiles, threads and a plain read
 bench-pools: python ## calls in other processes, beside the pool itself
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/pools.py $(BENCH)
-
-bench-processes: python ## children: start, end, 4 MiB through one, how long the loop stands still
-	@$(DEVELOP) --environment bench --with bench
-	@.venv-bench-$(TAG)/bin/python benches/processes.py $(BENCH)
 
 bench-net: python ## servers under load: CPU time of the server per message
 	@$(DEVELOP) --environment bench --with bench

@@ -28,6 +28,7 @@ REQUIREMENTS = {
     "test": ROOT / "tests" / "requirements.txt",
     "bench": ROOT / "benches" / "requirements.txt",
     "libraries": ROOT / "tests" / "libraries" / "requirements.txt",
+    "suites": ROOT / "tests" / "libraries" / "suites" / "requirements.txt",
     "lint": ROOT / "tools" / "requirements-lint.txt",
     "wheels": ROOT / "tools" / "requirements-wheels.txt",
 }
@@ -145,7 +146,7 @@ def main():
         dest="groups",
         action="append",
         default=[],
-        choices=["test", "lint", "bench", "libraries"],
+        choices=["test", "lint", "bench", "libraries", "suites"],
         help="also install what this needs; may be given twice",
     )
     parser.add_argument(

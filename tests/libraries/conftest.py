@@ -8,9 +8,9 @@ import importlib.metadata
 import re
 
 from tests.libraries.programs_list import PREFIX, Program, programs
-from tests.libraries.servers import postgresql_server, redis_server
+from tests.libraries.servers import chromium_server, postgresql_server, redis_server
 
-__all__ = ("postgresql_server", "redis_server")
+__all__ = ("chromium_server", "postgresql_server", "redis_server")
 
 DOCUMENT = "docs/libraries.md"
 BEGIN, END = "<!-- table: written by make test-libraries -->\n", "<!-- end of the table -->\n"
@@ -53,11 +53,13 @@ class _TableWriter:
         self._document.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + after)
 
     def _row(self, program: Program) -> str | None:
-        ways = [(program.name, way) for way in ("loop", "install")]
-        results = [None if way in self._skipped else self._outcomes.get(way) for way in ways]
-        if None in results:
+        results = {
+            way: None if (program.name, way) in self._skipped else self._outcomes.get((program.name, way))
+            for way in program.ways
+        }
+        if None in results.values():
             return None
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in program.distributions)
         link = f"[{program.what}](../tests/libraries/programs/{program.path.name})"
-        words = ["passes" if result else "fails" for result in results]
-        return f"| {versions} | {link} | {words[0]} | {words[1]} |"
+        words = {way: "passes" if result else "fails" for way, result in results.items()}
+        return f"| {versions} | {link} | {words.get('loop', program.not_on_loop)} | {words['install']} |"

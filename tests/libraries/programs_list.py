@@ -1,7 +1,8 @@
 """The programs of `programs/`: what the head of each says about it, read without importing it. Runs nothing.
 
 A head is a docstring whose first paragraph is "DISTRIBUTIONS: what is run.", distributions by their names in the
-package index, separated by commas. A line "Needs: NAME." asks for the fixture `NAME_server`.
+package index, separated by commas. A line "Needs: NAME." asks for the fixture `NAME_server`. A paragraph "Not on the
+loop alone: REASON." leaves that way out, for what can't be told which loop to use.
 """
 
 import ast
@@ -15,13 +16,22 @@ PREFIX = "with_"
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """`name`: the file's, without prefix and ending. `distributions`: the main one first. `needs`: names of servers."""
+    """`name`: the file's, without prefix and ending. `distributions`: the main one first. `needs`: names of servers.
+
+    `not_on_loop`: why it isn't run on the loop alone, or `None`.
+    """
 
     name: str
     path: pathlib.Path
     distributions: tuple[str, ...]
     what: str
     needs: tuple[str, ...]
+    not_on_loop: str | None
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The ways in which it is run, besides asyncio."""
+        return ("install",) if self.not_on_loop else ("loop", "install")
 
 
 def programs() -> list[Program]:
@@ -37,4 +47,6 @@ def _read(path: pathlib.Path) -> Program:
     distributions = tuple(part.strip() for part in found[1].split(","))
     what = " ".join(found[2].split()).rstrip(".")
     needs = tuple(re.findall(r"^Needs: (\w+)\.$", head, re.MULTILINE))
-    return Program(path.stem.removeprefix(PREFIX), path, distributions, what, needs)
+    reason = re.search(r"^Not on the loop alone: (.+?)\.$", head, re.MULTILINE | re.DOTALL)
+    not_on_loop = " ".join(reason[1].split()) if reason else None
+    return Program(path.stem.removeprefix(PREFIX), path, distributions, what, needs, not_on_loop)

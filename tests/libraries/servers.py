@@ -1,5 +1,5 @@
-"""Real servers for the programs of `programs/`: PostgreSQL and Redis, from Debian's packages, as fixtures whose
-value is the environment variables that tell a program where the server is.
+"""Real servers for the programs of `programs/`: PostgreSQL and Redis, and a browser, from Debian's packages, as
+fixtures whose value is the environment variables that tell a program where the server is.
 
 As root they are installed if they are missing; otherwise the tests that need them are skipped, with the command that
 installs them. Each is started once for a pytest process (a worker of xdist has its own), as a user without privileges,
@@ -109,6 +109,14 @@ def redis_server():
             ping = ["redis-cli", "-s", variables["REDIS_SOCKET"], "--no-auth-warning", "-a", PASSWORD, "-e", "ping"]
             _wait_until_ready(ping, variables, directory / "log")
             yield variables
+
+
+@pytest.fixture(scope="session")
+def chromium_server():
+    """A browser without windows, which the program starts itself. The variable: `CHROMIUM`, its path."""
+    if shutil.which("chromium-headless-shell") is None:
+        _install("chromium-headless-shell")
+    return {"CHROMIUM": shutil.which("chromium-headless-shell")}
 
 
 def _postgresql_programs() -> pathlib.Path | None:

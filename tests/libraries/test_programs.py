@@ -64,8 +64,10 @@ def run(program: Program, way: str, servers: tuple[tuple[str, str], ...]) -> str
 on_asyncio = functools.lru_cache(maxsize=None)(functools.partial(run, way="asyncio"))
 
 
-@pytest.mark.parametrize("way", ["loop", "install"])
-@pytest.mark.parametrize("program", programs(), ids=lambda program: program.name)
+@pytest.mark.parametrize(
+    ("program", "way"),
+    [pytest.param(program, way, id=f"{program.name}-{way}") for program in programs() for way in program.ways],
+)
 def test_prints_what_it_prints_on_asyncio(program, way, request, record_property):
     record_property("library", (program.name, way))
     servers = tuple(

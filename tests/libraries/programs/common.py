@@ -30,13 +30,15 @@ def report_loop() -> None:
     sys.stderr.flush()
 
 
-def python_command() -> list[str]:
+def python_command(*expected_warnings: str) -> list[str]:
     """The command that starts Python, or under `install()` ferrio, with the interpreter's options of this process.
 
     To be followed by a file or by "-m" and a module. "loop" is the same as "asyncio" here: the loop is an option of
-    what is started.
+    what is started. `expected_warnings` are beginnings of warnings that the library itself gives on every loop.
     """
     command = [sys.executable, "-W", "always"]
+    for warning in expected_warnings:
+        command += ["-W", f"ignore:{warning}"]
     return [*command, "-m", "ferrio"] if WAY == "install" else command
 
 

@@ -1,0 +1,186 @@
+"""Runs the own test suites of aiohttp and uvicorn on asyncio, on ferrio's loop and under `install()`, and compares them
+test by test.
+
+    python tests/libraries/suites/run.py [--only NAME] [--way WAY] [--write] [--keep]
+
+The tests come from the source distributions of the versions that are installed; the package under test is the
+installed one. A test with another outcome on ferrio is run again by itself, several times, on both: only what differs
+each time is a difference, the rest depends on the machine's load. A difference must have its reason in `reasons.py`.
+`--write` writes the counts and the reasons into docs/libraries.md. Status 1 if there is a difference without a
+reason, or a reason without a difference.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+
+from reasons import REASONS
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[2]
+WORK = ROOT / "target" / "suites"
+DOCUMENT = ROOT / "docs" / "libraries.md"
+BEGIN, END = "<!-- suites: written by make test-libraries-suites -->\n", "<!-- end of the suites -->\n"
+WAYS = ["asyncio", "loop", "install"]
+# pytest's plugins that they use, and those that run them.
+PLUGINS = ["pytest_timeout", "xdist", "pytest_mock", "codspeed"]
+# How often a test that differs is run again by itself.
+AGAIN = 3
+# Seconds for one way of one suite.
+LIMIT = 1800
+
+# What pytest is told for each suite, besides what its own settings say.
+SUITES = {
+    # Without coverage, which its settings ask for. The marks are those that its settings leave out.
+    "aiohttp": ["-o", "addopts=", "-m", "not dev_mode and not autobahn and not internal", "--timeout=120"],
+    "uvicorn": ["-o", "addopts=--strict-markers", "--timeout=60", "-p", "anyio"],
+}
+
+
+def fetch(name: str) -> pathlib.Path:
+    """The directory with the suite of the installed version, without the package that it tests."""
+    version = importlib.metadata.version(name)
+    directory = WORK / f"{name}-{version}"
+    if directory.exists():
+        return directory
+    WORK.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        name,
+        "--dest",
+        str(WORK),
+    ]
+    subprocess.run([*command, f"{name}=={version}"], check=True)
+    (archive,) = WORK.glob(f"{name}-{version}.tar.gz")
+    unpacked = WORK / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    with tarfile.open(archive) as files:
+        files.extractall(unpacked, filter="data")
+    # Else it would be imported instead of the installed one, which has its extension modules.
+    shutil.rmtree(unpacked / f"{name}-{version}" / name)
+    (unpacked / f"{name}-{version}").rename(directory)
+    return directory
+
+
+def run(name: str, way: str, tests: list[str], options: list[str]) -> dict[str, str]:
+    """The outcomes of the tests (of all, without any), by their ids. Their output goes to a file beside the suite."""
+    directory = fetch(name)
+    results = WORK / f"{name}-{way}.json"
+    results.unlink(missing_ok=True)
+    unwanted = ("proxy", "pythonasynciodebug", "pythondevmode", "pythonwarnings")
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith(unwanted)}
+    environment |= {
+        "FERRIO_SUITE_WAY": way,
+        "FERRIO_SUITE_OUTCOMES": str(results),
+        "PYTHONPATH": str(HERE),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    plugins = [part for plugin in PLUGINS for part in ("-p", plugin)]
+    command = [sys.executable, "-m", "pytest", "-p", "plugin", *plugins, *SUITES[name], "-q", *options]
+    log = WORK / f"{name}-{way}.log"
+    with log.open("w") as output:
+        subprocess.run(
+            [*command, *(tests or ["tests"])],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT,
+        )
+    if not results.exists():
+        sys.exit(f"pytest ended early on {name}, {way}:\n{log.read_text()[-3000:]}")
+    return json.loads(results.read_text())
+
+
+def differences(name: str, way: str, oracle: dict[str, str], found: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """The tests whose outcome differs each time that they run, with the outcome on asyncio and on ferrio."""
+    suspects = sorted(
+        test for test in oracle.keys() | found.keys() if oracle.get(test, "not run") != found.get(test, "not run")
+    )
+    known = {test: (oracle.get(test, "not run"), found.get(test, "not run")) for test in suspects}
+    for _ in range(AGAIN):
+        if not known:
+            break
+        print(f"   {len(known)} differ; again: {', '.join(list(known)[:3])}", flush=True)
+        tests = [test for test in known if test in oracle and test in found]
+        theirs, ours = (run(name, each, tests, []) for each in ("asyncio", way))
+        known = {
+            test: (theirs.get(test, oracle.get(test, "not run")), ours.get(test, found.get(test, "not run")))
+            for test in known
+        }
+        known = {test: pair for test, pair in known.items() if pair[0] != pair[1]}
+    return known
+
+
+def summary(outcomes: dict[str, str]) -> str:
+    """The outcomes as a row of the table counts them: "4312 pass, 40 are skipped"."""
+    words = {"passed": "pass", "failed": "fail", "skipped": "are skipped", "xfailed": "fail as expected"}
+    counts = {word: sum(1 for outcome in outcomes.values() if outcome == kind) for kind, word in words.items()}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
+def compare(name: str, ways: list[str]) -> tuple[list[str], bool]:
+    """Runs one suite. Returns the lines for the document, and whether all is as the reasons say."""
+    version = importlib.metadata.version(name)
+    oracle = run(name, "asyncio", [], ["-n", "2"])
+    print(f">> {name} {version} on asyncio: {summary(oracle)}", flush=True)
+    cells, differing = [], {}
+    for way in ways:
+        found = run(name, way, [], ["-n", "2"])
+        print(f">> {name} {version}, {way}: {summary(found)}", flush=True)
+        mine = differences(name, way, oracle, found)
+        cells.append("the same" if not mine else f"{len(mine)} differ")
+        for test, (theirs, ours) in mine.items():
+            print(f"   {way}: {test}: {theirs} on asyncio, {ours} on ferrio", flush=True)
+            differing.setdefault(test, {})[way] = (theirs, ours)
+    expected = {test for suite, test in REASONS if suite == name}
+    for test in differing.keys() - expected:
+        print(f"!! {test} differs and has no reason in reasons.py")
+    for test in expected - differing.keys():
+        print(f"!! {test} has a reason and doesn't differ any more: take it out of reasons.py")
+    row = f"| {name} {version} | {summary(oracle)} | {' | '.join(cells)} |"
+    notes = [f"- `{test}` of {name}: {REASONS[name, test]}" for test in sorted(differing.keys() & expected)]
+    return [row, *notes], differing.keys() == expected
+
+
+def write(rows: list[str], notes: list[str]) -> None:
+    """Puts the table and the reasons into the document."""
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    header = ["| suite | on asyncio | on the loop | under `install()` |", "|---|---|---|---|"]
+    text = "\n".join([*header, *rows]) + "\n" + ("\n" + "\n".join(notes) + "\n" if notes else "")
+    DOCUMENT.write_text(before + BEGIN + text + END + after)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", choices=sorted(SUITES), help="one suite; the document is not written then")
+    parser.add_argument("--way", choices=WAYS[1:], help="one way besides asyncio; the document is not written then")
+    parser.add_argument("--write", action="store_true", help=f"write the counts into {DOCUMENT.relative_to(ROOT)}")
+    options = parser.parse_args()
+    rows, notes, right = [], [], True
+    for name in [options.only] if options.only else SUITES:
+        (row, *more), as_expected = compare(name, [options.way] if options.way else WAYS[1:])
+        rows.append(row)
+        notes += more
+        right = right and as_expected
+    if options.write and not options.only and not options.way:
+        write(rows, notes)
+    sys.exit(0 if right else 1)
+
+
+if __name__ == "__main__":
+    main()
