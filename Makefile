@@ -17,7 +17,7 @@ CONFORMANCE =
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites bench bench-files bench-pools \
-	bench-net lint conformance wheels sdist clean python
+	bench-processes bench-net lint conformance wheels sdist clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -28,6 +28,7 @@ help: ## what there is
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
 	@echo "make bench-files  files: beside aiofiles, threads and a plain read (a minute or two)"
 	@echo "make bench-pools  calls in other processes, beside the pool itself (a minute)"
+	@echo "make bench-processes  child processes, beside the others; how long a start stops the loop (minutes)"
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
@@ -83,6 +84,10 @@ bench-files: python ## files, beside aiofiles, threads and a plain read
 bench-pools: python ## calls in other processes, beside the pool itself
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/pools.py $(BENCH)
+
+bench-processes: python ## children: start, end, 4 MiB through one, how long the loop stands still
+	@$(DEVELOP) --environment bench --with bench
+	@.venv-bench-$(TAG)/bin/python benches/processes.py $(BENCH)
 
 bench-net: python ## servers under load: CPU time of the server per message
 	@$(DEVELOP) --environment bench --with bench

@@ -9,6 +9,7 @@ runs.
 
 import gc
 import json
+import mmap
 import os
 import resource
 import sys
@@ -88,8 +89,51 @@ def measure_memory(aio, run, implementation, request):
     run(main())
 
 
-MEASURES = {"scenario": measure_scenario, "sleep": measure_sleep, "memory": measure_memory}
-BODIES = {each.name: each.body for each in scenarios.load()}
+def measure_block(aio, run, implementation, request):
+    """Start children from a program with `memory` MiB: for each the longest time without a turn, and its start's; ns.
+
+    With `user` the child is told to become the user that it is, which keeps `subprocess.Popen` from using `vfork`.
+    """
+    ballast = None
+    if request["memory"]:
+        ballast = mmap.mmap(-1, request["memory"] << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        ballast.madvise(mmap.MADV_NOHUGEPAGE)
+        for start in range(0, len(ballast), mmap.PAGESIZE):
+            ballast[start] = 1
+    keywords = {"user": os.getuid()} if request["user"] else {}
+
+    async def starter():
+        loop = aio.get_running_loop()
+        implementations.check_loop(implementation, loop)
+        gaps, starts = [], []
+        last = longest = 0
+
+        def tick():
+            nonlocal last, longest, handle
+            now = time.perf_counter_ns()
+            longest, last = max(longest, now - last), now
+            handle = loop.call_soon(tick)
+
+        for _ in range(request["starts"]):
+            last, longest = time.perf_counter_ns(), 0
+            handle = loop.call_soon(tick)
+            began = time.perf_counter_ns()
+            child = await aio.create_subprocess_exec("/bin/true", **keywords)
+            starts.append(time.perf_counter_ns() - began)
+            gaps.append(longest)
+            handle.cancel()
+            await child.wait()
+        return {"gap_ns": gaps, "start_ns": starts}
+
+    try:
+        return run(starter())
+    finally:
+        if ballast is not None:
+            ballast.close()
+
+
+MEASURES = {"scenario": measure_scenario, "sleep": measure_sleep, "memory": measure_memory, "block": measure_block}
+BODIES = {each.name: each.body for each in scenarios.load(scenarios.FAMILIES + scenarios.OTHER_FAMILIES)}
 
 
 def answer(message):

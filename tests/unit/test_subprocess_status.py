@@ -1,0 +1,173 @@
+"""Whose the end of a child is: SIGCHLD and `os.waitpid` are the program's, the status the loop's all the same."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import traceback
+
+import pytest
+from tests.unit.implementations import since
+
+import ferrio
+
+PIPE = subprocess.PIPE
+
+FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
+
+
+def in_a_fork(body):
+    """Runs `body` in a copy of this process, which has no children but its own, and passes its failure on."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.fixture
+def sigchld():
+    """Puts the program's handling of SIGCHLD back."""
+    old = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, old)
+
+
+@since(3, 12)
+def test_a_handler_of_the_programs(aio, sigchld):
+    calls = []
+    signal.signal(signal.SIGCHLD, lambda number, frame: calls.append(number))
+
+    async def main():
+        child = await aio.create_subprocess_exec("sh", "-c", "exit 3")
+        assert await child.wait() == 3
+        # It may come right after the end.
+        while not calls:
+            await aio.sleep(0)
+
+    aio.run(main())
+    assert set(calls) == {signal.SIGCHLD}
+    assert signal.getsignal(signal.SIGCHLD) not in (signal.SIG_DFL, signal.SIG_IGN)
+
+
+@since(3, 12)
+def test_a_handler_of_the_loops(aio, sigchld):
+    async def main():
+        came = aio.Event()
+        loop = aio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, came.set)
+        child = await aio.create_subprocess_exec("sh", "-c", "exit 4")
+        assert await child.wait() == 4
+        await came.wait()
+        assert loop.remove_signal_handler(signal.SIGCHLD)
+
+    aio.run(main())
+
+
+@since(3, 12)
+def test_nobody_else_handles_it(aio, sigchld):
+    async def main():
+        before = signal.getsignal(signal.SIGCHLD)
+        child = await aio.create_subprocess_exec("true")
+        assert signal.getsignal(signal.SIGCHLD) == before
+        await child.wait()
+
+    aio.run(main())
+
+
+# asyncio may then find no process to wait for, and leaves the transport to the collector (3.13.0).
+@FERRIO_ONLY
+def test_ignored_by_the_program(aio, sigchld, caplog):
+    # The kernel then throws each status away; Linux 6.15 and later tell all the same.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    async def main():
+        for status in (0, 6):
+            child = await aio.create_subprocess_exec("sh", "-c", f"echo out; exit {status}", stdout=PIPE)
+            output, _ = await child.communicate()
+            assert output == b"out\n"
+            assert child.returncode == status or (child.returncode == 255 and "exit status already read" in caplog.text)
+
+    aio.run(main())
+
+
+@FERRIO_ONLY
+def test_ignored_by_the_program_a_failing_start_is_reported(aio, sigchld):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    async def main():
+        with pytest.raises(FileNotFoundError):
+            await aio.create_subprocess_exec("/nowhere/at/all")
+
+    aio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@FERRIO_ONLY
+def test_a_program_that_waits_for_every_child(aio, caplog):
+    # It is quicker than the loop: what it took is known only where the kernel tells twice (Linux 6.15).
+    async def main():
+        reader, writer = os.pipe()
+        children = [
+            await aio.create_subprocess_exec("sh", "-c", f"read line; exit {number}", stdin=reader)
+            for number in range(1, 6)
+        ]
+        os.write(writer, b"\n" * 5)
+        taken = {}
+        while len(taken) < len(children):
+            pid, status = os.waitpid(-1, 0)
+            taken[pid] = os.waitstatus_to_exitcode(status)
+        assert taken == {child.pid: number for number, child in enumerate(children, 1)}
+        codes = [await child.wait() for child in children]
+        assert codes in ([1, 2, 3, 4, 5], [255] * 5)
+        if codes[0] == 255:
+            assert caplog.text.count("exit status already read") == 5
+
+    in_a_fork(lambda: aio.run(main()))
+
+
+@FERRIO_ONLY
+def test_a_program_that_waits_for_every_child_loses_no_start(aio, sigchld):
+    # It may even take the child that could not run its program.
+    def reap(number, frame):
+        while True:
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    return
+            except ChildProcessError:
+                return
+
+    async def main():
+        signal.signal(signal.SIGCHLD, reap)
+        for _ in range(10):
+            with pytest.raises(FileNotFoundError):
+                await aio.create_subprocess_exec("/nowhere/at/all", stdin=PIPE, stdout=PIPE)
+            child = await aio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+            assert await child.communicate(b"x") == (b"x", None)
+            assert child.returncode in (0, 255)
+
+    def body():
+        # What pytest has captured of the warnings is nobody's business here.
+        aio.run(main())
+
+    in_a_fork(body)
+
+
+@pytest.mark.parametrize("aio", [asyncio, ferrio], ids=["asyncio", "ferrio"])
+def test_the_programs_own_popen_beside_it(aio):
+    async def main():
+        own = subprocess.Popen([sys.executable, "-I", "-S", "-c", "input(); raise SystemExit(7)"], stdin=PIPE)
+        child = await aio.create_subprocess_exec("sh", "-c", "exit 8")
+        assert await child.wait() == 8
+        assert own.poll() is None
+        own.communicate(b"\n")
+        assert own.returncode == 7
+
+    aio.run(main())
