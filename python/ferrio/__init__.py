@@ -87,5 +87,20 @@ register_at_fork(after_in_child=_policy.forget_after_fork)
 
 _exit.call_before_threads_are_joined()
 
+
+def load_ipython_extension(shell: object) -> None:
+    """What IPython's `%load_ext ferrio` calls: the cells of `shell` run on ferrio from then on."""
+    from ferrio.integrations import ipython
+
+    ipython.load(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """What IPython's `%unload_ext ferrio` calls: the cells of `shell` run on the loop that IPython had before."""
+    from ferrio.integrations import ipython
+
+    ipython.unload(shell)
+
+
 # No `__getattr__` here: it would keep the interpreter from specializing `ferrio.sleep` and every other look-up.
 globals().update(events.version_bound_names())

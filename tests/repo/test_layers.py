@@ -30,6 +30,7 @@ PYTHON_CLASSES = {
     "executor.ThreadPool": "the executor's methods; the loop's own calls go past them",
     "graph.FrameCallGraphEntry": "what a call graph is made of, built when one asks for it",
     "graph.FutureCallGraph": "what a call graph is made of, built when one asks for it",
+    "integrations.gunicorn.Worker": "once a process of gunicorn; adds a setting",
     "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
     "runners.Runner": "once a program",
     "staggered._Race": "a few tasks a race",

@@ -1,0 +1,74 @@
+"""pytest's plugin: `ferrio = true` in its configuration runs a test suite on ferrio.
+
+pytest loads this file in every run of an environment where ferrio is installed, hence a package of its own: nothing of
+ferrio is imported, and nothing is changed, unless the configuration asks for it.
+
+Invariant: what was changed is changed back when the run ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+
+import pytest
+
+INSTALL = "ferrio"
+LOOP = "ferrio_loop"
+
+_active: dict[pytest.Config, str] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the settings."""
+    parser.addini(INSTALL, "run on ferrio: asyncio's names are ferrio's in the whole test run", "bool", default=False)
+    parser.addini(LOOP, "run the standard asyncio on ferrio's loop", "bool", default=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Turns it on before the first file of the suite is imported, which may take names from asyncio."""
+    _turn_on(early_config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Turns it on where the plugin was named by a `conftest.py`, which comes after the hook above."""
+    _turn_on(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Says on what the suite runs."""
+    return _active.get(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Turns it off."""
+    if _active.pop(config, None) is None:
+        return
+    import ferrio
+
+    if config.getini(INSTALL):
+        ferrio.uninstall()
+    else:
+        _set_policy(None)
+
+
+def _turn_on(config: pytest.Config) -> None:
+    if config in _active or not (config.getini(INSTALL) or config.getini(LOOP)):
+        return
+    import ferrio
+
+    if config.getini(INSTALL):
+        ferrio.install()
+        _active[config] = f"ferrio: {ferrio.__version__}, asyncio is ferrio"
+    else:
+        # Plugins and unittest make their loops by it; a loop factory that one of them is given goes first.
+        _set_policy(ferrio.EventLoopPolicy())
+        _active[config] = f"ferrio: {ferrio.__version__}, asyncio on ferrio's loop"
+
+
+def _set_policy(policy: asyncio.AbstractEventLoopPolicy | None) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.14 on; there is no other way for all
+        asyncio.set_event_loop_policy(policy)

@@ -1,0 +1,10 @@
+"""The command line, as `django-admin startproject` writes it; the test puts lines on top."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
+    execute_from_command_line(sys.argv)

@@ -1,0 +1,99 @@
+"""pytest's plugin: a line in the configuration runs a suite on ferrio, and without it nothing happens.
+
+What other plugins make of it is in tests/libraries.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+SUITE = """
+import asyncio, sys, unittest
+from asyncio import Queue
+
+class Case(unittest.IsolatedAsyncioTestCase):
+    async def test_in_a_loop(self):
+        show("case")
+
+def test_that_runs_a_loop():
+    async def main():
+        show("run")
+    asyncio.run(main())
+
+def show(where):
+    kind = type(asyncio.get_running_loop()).__module__
+    print("\\n" + where, kind.partition(".")[0], Queue.__module__.partition(".")[0], "ferrio" in sys.modules)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function that runs the suite above with more arguments; returns what it showed, and pytest's other lines."""
+    (tmp_path / "test_suite.py").write_text(SUITE)
+
+    def run(*arguments, configuration=""):
+        (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n" + configuration)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "pytest", "-s", "-p", "no:cacheprovider", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        shown = [line for line in lines if line.startswith(("case ", "run "))]
+        return shown, [line for line in lines if line not in shown]
+
+    return run
+
+
+def test_all_is_ferrios(run):
+    shown, said = run(configuration="ferrio = true")
+    assert shown == ["case ferrio ferrio True", "run ferrio ferrio True"]
+    assert any("asyncio is ferrio" in line for line in said)
+
+
+def test_the_loop_alone(run):
+    shown, said = run(configuration="ferrio_loop = true")
+    assert shown == ["case ferrio asyncio True", "run ferrio asyncio True"]
+    assert any("asyncio on ferrio's loop" in line for line in said)
+
+
+def test_the_command_line_decides_over_the_configuration(run):
+    assert run("-o", "ferrio=true")[0] == ["case ferrio ferrio True", "run ferrio ferrio True"]
+    assert run("-o", "ferrio=false", configuration="ferrio = true")[0][0] == "case asyncio asyncio False"
+
+
+def test_without_a_word_nothing_is_imported(run):
+    assert run()[0] == ["case asyncio asyncio False", "run asyncio asyncio False"]
+
+
+def test_a_conftest_can_name_the_plugin(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["pytest_ferrio"]')
+    shown, _ = run("-o", "ferrio=true")
+    assert shown == ["case ferrio ferrio True", "run ferrio ferrio True"]
+
+
+def test_asyncio_is_what_it_was_after_the_run(tmp_path):
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    program = """
+import asyncio, sys, pytest
+before = dict(vars(asyncio))
+assert pytest.main(["-q", "-o", sys.argv[1]]) == 0
+changed = [name for name in before if vars(asyncio).get(name) is not before[name]]
+print(changed, type(asyncio.new_event_loop()).__module__)
+"""
+    for setting in ("ferrio=true", "ferrio_loop=true"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, setting],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stdout.splitlines()[-1] == "[] asyncio.unix_events", done.stdout + done.stderr
