@@ -558,28 +558,6 @@ def test_forked_child_has_threads_of_its_own():
         assert pool.submit(abs, -1).result() == 1
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_fork_in_a_worker():
-    output = run_program(
-        """
-        import os, warnings, ferrio
-        warnings.simplefilter("ignore")
-
-        def fork():
-            child = os.fork()
-            if child == 0:
-                return 0
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-        async def main():
-            return await ferrio.to_thread(fork)
-
-        print("parent", ferrio.run(main()))
-        """
-    )
-    assert output == "parent 0\n"
-
-
 def test_exit_with_idle_threads():
     output = run_program(
         """

@@ -9,6 +9,9 @@ import os
 import select
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import traceback
 
@@ -206,6 +209,23 @@ def test_child_that_goes_on_with_a_loop_has_its_own_signals(runs_in):
     os.close(writer)
 
 
+def test_child_that_goes_on_with_a_loop_has_processes_of_its_own():
+    # The threads that serve the parent's pool are not in the child.
+    loop = ferrio.new_event_loop()
+    assert loop.run_until_complete(ferrio.to_process(abs, -1)) == 1
+
+    def child_main():
+        assert loop.run_until_complete(ferrio.to_process(abs, -2)) == 2
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    child = forked(child_main)
+    assert os.waitpid(child, 0)[1] == 0
+    assert loop.run_until_complete(ferrio.to_process(abs, -1)) == 1
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
 def use_threads_and_files(folder, name):
     """Runs a new loop that uses ferrio's threads, its files and its functions of the system."""
     path = folder / name
@@ -254,6 +274,27 @@ def test_child_has_threads_and_files_while_the_parents_are_busy(tmp_path):
 
     ferrio.run(main())
     use_threads_and_files(tmp_path, "parent")
+
+
+@pytest.mark.parametrize("way", ["ferrio.to_thread(fork)", "ferrio.os.wrap(fork)()"], ids=["thread", "file thread"])
+def test_child_of_a_worker_ends_with_what_the_worker_did(way):
+    program = f"""
+        import os, warnings, ferrio
+        warnings.simplefilter("ignore")
+
+        def fork():
+            child = os.fork()
+            return 0 if child == 0 else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        async def main():
+            return await {way}
+
+        print("parent", ferrio.run(main()))
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("parent 0\n", "", 0)
 
 
 def test_fork_in_the_midst_of_threads_that_post(tmp_path):

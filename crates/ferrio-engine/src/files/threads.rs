@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::pool::{Pool, Submit};
+use crate::reactor::fork_count;
 
 /// A job.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -46,8 +47,15 @@ impl FileThreads {
     fn spawn(&self) -> std::io::Result<()> {
         let pool = self.pool.clone();
         let work = move || {
-            // A job that panics has told so; the thread goes on.
-            pool.work(|job| drop(catch_unwind(AssertUnwindSafe(job))));
+            let forks = fork_count();
+            while let Some(job) = pool.next() {
+                // A job that panics has told so; the thread goes on.
+                drop(catch_unwind(AssertUnwindSafe(job)));
+                if fork_count() != forks {
+                    // The job forked, and this is the child: the pool, and its lock, are the parent's.
+                    return;
+                }
+            }
         };
         let Err(failure) = thread::Builder::new().name("ferrio-files".into()).spawn(work) else {
             return Ok(());

@@ -1,35 +1,22 @@
-//! Blocking calls: `run_in_executor`, the default executor, and how the loop sleeps while calls are out.
+//! Blocking calls: `run_in_executor`, the default executor, the pool of processes.
 //!
-//! Which executor a call goes to is decided here; what a thread does with it is in `crate::executor`. Invariant: `Away`
-//! counts the calls that are out and will wake the loop, each counted down in the loop's own thread.
+//! Which executor a call goes to is decided here; what a thread does with it is in `crate::executor`. Invariant: every call
+//! that an executor has is counted in `Away` (`away.rs`) until the loop has heard of its end.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
-use ferrio_engine::reactor::{Events, Wait};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::{Loop, LoopRef, call, running};
+use super::{Loop, LoopRef, call};
 use crate::executor::elsewhere::{Elsewhere, Told};
 use crate::executor::job::{Call, Job, Target};
 use crate::executor::{self, Shared, ThreadPool};
 use crate::future::{self, chain, watch};
 use crate::imports;
-
-/// For how long a loop watches for a result before it sleeps in the kernel: about what waking it would cost.
-const WATCH: Duration = Duration::from_micros(50);
-
-/// How many vain watches in a row end the watching.
-const HOPE: u32 = 4;
-
-/// When watching has ended, one sleep in so many tries again.
-const UNWATCHED: u32 = 32;
 
 /// The executors of one loop.
 #[derive(Default)]
@@ -39,9 +26,11 @@ pub(crate) struct Executors {
     /// The same, if it is a `ferrio.executor.ThreadPool` that nobody overrode.
     own: Option<Py<ThreadPool>>,
     /// Who may wait for this thread to let the interpreter go.
-    shared: Option<Arc<Shared>>,
+    pub(super) shared: Option<Arc<Shared>>,
     /// The executor behind `to_process` and `run_in_executor("process", ...)`.
     process: Option<Py<PyAny>>,
+    /// The fork count of the process that `process` was made in, if it was made here.
+    process_made: Option<u64>,
     /// `shutdown_default_executor()` or `close()` was called.
     shut_down: bool,
 }
@@ -52,21 +41,6 @@ impl Executors {
         visit.call(&self.own)?;
         visit.call(&self.process)
     }
-}
-
-/// What is out of the loop's hands and will come back through the inbox.
-#[derive(Default)]
-pub(crate) struct Away {
-    /// Calls that are out.
-    calls: AtomicUsize,
-    /// Those among them that no watching is worth: another process has them.
-    slow: AtomicUsize,
-    /// Vain watches in a row.
-    vain: AtomicU32,
-    /// Sleeps since the last watch.
-    unwatched: AtomicU32,
-    /// The last sleep in the kernel was ended by a post.
-    posted: AtomicBool,
 }
 
 #[pymethods]
@@ -141,7 +115,10 @@ impl Loop {
             )));
         }
         let executor = executor.unbind();
-        let old = self.executors.with(py, |executors| executors.process.replace(executor));
+        let old = self.executors.with(py, |executors| {
+            executors.process_made = None;
+            executors.process.replace(executor)
+        });
         drop(old);
         Ok(())
     }
@@ -189,134 +166,6 @@ impl Loop {
         });
         PyTuple::new(py, default.into_iter().chain(process).collect::<Vec<_>>())
     }
-
-    /// A call is out that will wake the loop: a virtual clock doesn't jump until `_work_came_back()`.
-    fn _work_is_out(&self) {
-        self.away.calls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The call is back.
-    fn _work_came_back(&self) {
-        self.count_down();
-    }
-}
-
-impl Loop {
-    /// Whether something outside the loop's own queues is at work for it, so that a virtual clock must not jump.
-    pub(super) fn external_work(&self) -> bool {
-        self.away.calls.load(Ordering::Relaxed) > 0
-    }
-
-    /// A job is out that will post to the loop; [`job_came_back`] counts it down.
-    pub(crate) fn job_goes_out(&self) {
-        self._work_is_out();
-    }
-
-    /// The job could not be handed out.
-    pub(crate) fn job_stays(&self) {
-        self.count_down();
-    }
-
-    /// One of the calls that are out is a slow one; [`Loop::slow_call_ended`] counts it down.
-    pub(crate) fn slow_call_began(&self) {
-        self.away.slow.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A slow call has ended, or nobody waits for it any more.
-    pub(crate) fn slow_call_ended(&self) {
-        count_down(&self.away.slow);
-    }
-
-    fn count_down(&self) {
-        count_down(&self.away.calls);
-    }
-
-    /// Waits for events without the interpreter. If other threads answered quickly of late it first watches for what they
-    /// post: that is there before the kernel has put this thread to sleep and woken it again.
-    pub(super) fn sleep(&self, py: Python<'_>, events: &mut Events, timeout: Wait) -> io::Result<()> {
-        let out = self.away.calls.load(Ordering::Relaxed);
-        let calls = out > 0;
-        // To watch for another process would only take the CPU from it.
-        let quick = !calls || out > self.away.slow.load(Ordering::Relaxed);
-        let shared = if calls { self.executors.with(py, |executors| executors.shared.clone()) } else { None };
-        py.detach(|| {
-            if let Some(shared) = &shared {
-                shared.let_go();
-            }
-            if !quick {
-                self.reactor.wait(events, timeout)?;
-            } else if self.away.worth_watching(calls) && !self.inbox.poster_is_here() && self.watch(timeout) {
-                events.clear();
-            } else {
-                self.sleep_in_kernel(events, timeout)?;
-            }
-            if !calls && self.inbox.has_items() && !self.inbox.poster_is_here() {
-                // Who posts holds the interpreter. To ask for it in the midst of a burst would stop both threads.
-                self.inbox.settle(WATCH);
-            }
-            Ok(())
-        })
-    }
-
-    /// Waits in the reactor, and notes whether watching would have been better.
-    fn sleep_in_kernel(&self, events: &mut Events, timeout: Wait) -> io::Result<()> {
-        let away = &self.away;
-        let began = away.posted.load(Ordering::Relaxed).then(Instant::now);
-        let outcome = self.reactor.wait(events, timeout);
-        let posted = self.inbox.has_items();
-        if posted && began.is_some_and(|began| began.elapsed() < 2 * WATCH) {
-            away.vain.store(0, Ordering::Relaxed);
-        }
-        away.posted.store(posted, Ordering::Relaxed);
-        outcome
-    }
-
-    /// Watches the inbox; whether something is there, or the loop should not sleep for another reason.
-    fn watch(&self, timeout: Wait) -> bool {
-        let time = match timeout {
-            Wait::Now => return false,
-            Wait::Until(time) => time.min(WATCH),
-            Wait::Forever => WATCH,
-        };
-        // Awake as far as others are concerned: who posts now need not write to the wake fd.
-        self.inbox.finish_sleep();
-        let posted = self.inbox.watch(time);
-        self.away.watched(posted);
-        posted || !self.inbox.prepare_sleep()
-    }
-}
-
-impl Away {
-    /// Whether to watch before the next sleep: if that has paid lately, and now and then while `calls` are out.
-    fn worth_watching(&self, calls: bool) -> bool {
-        if self.vain.load(Ordering::Relaxed) < HOPE {
-            return true;
-        }
-        if !calls {
-            return false;
-        }
-        let unwatched = self.unwatched.load(Ordering::Relaxed) + 1;
-        self.unwatched.store(unwatched % UNWATCHED, Ordering::Relaxed);
-        unwatched == UNWATCHED
-    }
-
-    fn watched(&self, posted: bool) {
-        let vain = if posted { 0 } else { (self.vain.load(Ordering::Relaxed) + 1).min(HOPE) };
-        self.vain.store(vain, Ordering::Relaxed);
-    }
-}
-
-/// In the loop's thread. Not below zero: a forked child may have forgotten its parent's calls.
-fn count_down(count: &AtomicUsize) {
-    count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
-}
-
-/// Called in the loop's thread, by what a finished call has posted.
-#[inline]
-pub(crate) fn job_came_back(py: Python<'_>) {
-    if let Some(native) = running(py) {
-        native.get().count_down();
-    }
 }
 
 /// The pool that `to_thread` may use without a Python call; `None` if the default executor is another one.
@@ -339,7 +188,7 @@ pub(crate) fn submit(
     target: Target,
 ) -> PyResult<()> {
     // Counted before: called from another thread, the result could be back before this function is.
-    native.get()._work_is_out();
+    native.get().job_goes_out();
     let submitted = executor::submit(pool, executor::job::Entry { job, target }, native.get().runs_here());
     if submitted.is_err() {
         native.get().count_down();
@@ -430,9 +279,17 @@ fn named_executor<'py>(
 
 fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
-    let (shut_down, known) = native.get().executors.with(py, |executors| {
-        (executors.shut_down, executors.process.as_ref().map(|executor| executor.bind(py).clone()))
+    let forks = executor::fork_count();
+    let (shut_down, known, parents) = native.get().executors.with(py, |executors| {
+        let parents = match executors.process_made {
+            Some(made) if made != forks => executors.process.take(),
+            _ => None,
+        };
+        let known = executors.process.as_ref().map(|executor| executor.bind(py).clone());
+        (executors.shut_down, known, parents)
     });
+    // A forked child has no thread that would hand its calls to the processes; they are the parent's to end, too.
+    std::mem::forget(parents);
     if shut_down {
         return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
     }
@@ -441,7 +298,10 @@ fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny
     }
     let made = imports::NEW_PROCESS_POOL.get(py)?.call0()?;
     let entry = made.clone().unbind();
-    native.get().executors.with(py, |executors| executors.process = Some(entry));
+    native.get().executors.with(py, |executors| {
+        executors.process_made = Some(forks);
+        executors.process = Some(entry);
+    });
     Ok(made)
 }
 
@@ -494,7 +354,7 @@ pub(crate) fn follow<'py>(
     }
     let told = told()?;
     // Counted before: the end may come while this function runs.
-    state._work_is_out();
+    state.job_goes_out();
     let followed = Elsewhere::follow(submitted, told, state.inbox());
     if followed.is_err() {
         state.count_down();
@@ -519,7 +379,7 @@ fn future_of<'py>(
     }
     let wrapped = chain::wrap(submitted, Some(native.as_any()))?;
     if future::isfuture(&wrapped)? {
-        native.get()._work_is_out();
+        native.get().job_goes_out();
         watch::watch(&wrapped, native.as_any(), wrapped_call_ended)?;
     }
     Ok(wrapped)

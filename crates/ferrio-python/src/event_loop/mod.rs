@@ -1,13 +1,14 @@
 //! `Loop`: the event loop class, in one file a family of methods.
 //!
 //! `run.rs` turns the loop, `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports,
-//! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads. `descriptors.rs`
-//! knows who waits for a file descriptor; `readers.rs`, `sock*.rs`, `sendfile.rs` and `signals.rs` are who may wait there,
-//! `transports.rs` makes transports, `flush.rs` lets them send at the end of a turn, `received.rs` is where they receive.
-//! `resolve.rs` turns names into addresses. The Python package adds `asyncio.AbstractEventLoop` as a base
-//! (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
+//! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads and processes,
+//! `away.rs` counts them and lets the loop sleep. `descriptors.rs` knows who waits for a file descriptor; `readers.rs`,
+//! `sock*.rs`, `sendfile.rs` and `signals.rs` are who may wait there, `transports.rs` makes transports, `flush.rs` lets them
+//! send at the end of a turn, `received.rs` is where they receive. `resolve.rs` turns names into addresses. The Python
+//! package adds `asyncio.AbstractEventLoop` as a base (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
 
 mod asyncgens;
+mod away;
 pub(crate) mod call;
 mod create;
 pub(crate) mod debug;
@@ -42,8 +43,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+pub(crate) use self::away::job_came_back;
 use self::descriptors::Descriptors;
-pub(crate) use self::executor::job_came_back;
 use self::flush::Flushes;
 pub(crate) use self::item::Item;
 use self::overrides::Overrides;
@@ -94,7 +95,7 @@ pub(crate) struct Loop {
     settings: Guarded<Settings>,
     executors: Guarded<executor::Executors>,
     /// What threads and processes do for the loop.
-    away: executor::Away,
+    away: away::Away,
 }
 
 /// What is set rarely and read rarely.
@@ -163,7 +164,7 @@ impl Loop {
                 current_handle: None,
             }),
             executors: Guarded::new(executor::Executors::default()),
-            away: executor::Away::default(),
+            away: away::Away::default(),
         })
     }
 

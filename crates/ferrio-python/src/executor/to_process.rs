@@ -46,7 +46,8 @@ enum Stage {
 /// one never calls `func` if the call still waits in the pool; what a process has, or is about to get (the pool hands out
 /// one call more than it has processes), goes on unheeded. The pool is made at the first use: a `ProcessPoolExecutor` with
 /// a process for each CPU, unless `loop.set_process_executor` named another one. A process that dies fails the calls that
-/// are out with `BrokenProcessPool`, and the next call gets a new pool.
+/// are out with `BrokenProcessPool`, and the next call gets a new pool. Ctrl-C in a terminal raises `KeyboardInterrupt` in
+/// the functions that the processes of that pool run, as it does in the program; idle processes take no notice.
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn to_process(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
