@@ -62,7 +62,10 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 
 def running_functions(executor: Executor | None = None) -> list[Callable[..., Any]]:
-    """Returns the functions that the processes of `executor`, without it of all pools, have been given."""
+    """Returns the functions that the processes of `executor` have been given.
+
+    Without it: all that any pool still waits for, those that no process has been given yet included.
+    """
     process: Any = sys.modules.get("concurrent.futures.process")
     if process is None:
         return []
@@ -72,7 +75,8 @@ def running_functions(executor: Executor | None = None) -> list[Callable[..., An
         tables = [thread.pending_work_items for thread in threads]
     else:
         tables = [executor._pending_work_items] if isinstance(executor, process.ProcessPoolExecutor) else []
-    return [item.fn for table in tables for item in list(table.values()) if item.future.running()]
+    items = [item for table in tables for item in list(table.values())]
+    return [item.fn for item in items if executor is None or item.future.running()]
 
 
 def _pool_of_foreign_loop(loop: Any, broken: Executor | None = None) -> Executor:

@@ -364,7 +364,7 @@ def test_interrupt_ends_a_program_that_waits_for_a_read(fifo):
         cwd=fifo.parent,
     )
     assert done.stdout.startswith("end\n")
-    assert done.stdout.rstrip().endswith("KeyboardInterrupt:")
+    assert "KeyboardInterrupt" in done.stdout
 
 
 @pytest.mark.skipif(
