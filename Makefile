@@ -17,7 +17,7 @@ CONFORMANCE =
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites bench bench-files bench-pools \
-	bench-processes bench-net lint conformance wheels sdist clean python
+	bench-processes bench-net docs lint conformance wheels sdist clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -30,6 +30,7 @@ help: ## what there is
 	@echo "make bench-pools  calls in other processes, beside the pool itself (a minute)"
 	@echo "make bench-processes  child processes, beside the others; how long a start stops the loop (minutes)"
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
+	@echo "make docs         the pages of docs/ as a site in target/site, readable without a server or a network"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
 	@echo "make sdist        dist/ferrio-*.tar.gz, and whether pip can build and install it"
@@ -92,6 +93,11 @@ bench-processes: python ## children: start, end, 4 MiB through one, how long the
 bench-net: python ## servers under load: CPU time of the server per message
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/net/run.py $(BENCH)
+
+docs: python ## the site; --strict: a link or an anchor that leads nowhere is an error
+	@$(DEVELOP) --environment docs --with docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs-$(TAG)/bin/mkdocs build --quiet --strict
+	@echo ">> target/site/index.html"
 
 lint: python ## what CI checks before it tests
 	@$(DEVELOP) --for-tests --with test --with lint

@@ -31,6 +31,7 @@ REQUIREMENTS = {
     "suites": ROOT / "tests" / "libraries" / "suites" / "requirements.txt",
     "lint": ROOT / "tools" / "requirements-lint.txt",
     "wheels": ROOT / "tools" / "requirements-wheels.txt",
+    "docs": ROOT / "tools" / "requirements-docs.txt",
 }
 # What the module is made of. The Python files of the package are used in place and need no build.
 SOURCES = ["crates", "Cargo.toml", "Cargo.lock", "pyproject.toml"]
@@ -146,7 +147,7 @@ def main():
         dest="groups",
         action="append",
         default=[],
-        choices=["test", "lint", "bench", "libraries", "suites"],
+        choices=[name for name in REQUIREMENTS if name != "build"],
         help="also install what this needs; may be given twice",
     )
     parser.add_argument(

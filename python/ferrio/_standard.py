@@ -55,10 +55,12 @@ def hint(candidate: Any, function: str | None = None) -> str:
         return f": did you mean {name}()?"
     if inspect.isgenerator(candidate):
         return ": a generator is no coroutine, is `async` missing before its `def`?"
-    if candidate is None:
-        return ": is the function that was called here missing its `async`?"
     if inspect.isfunction(candidate):
         return f": {name} is a plain function, is `async` missing before its `def`?"
+    if isinstance(candidate, (list, tuple, set)):
+        return f": awaitables are passed one by one, is a `*` missing before the {type(candidate).__name__}?"
+    if not callable(candidate):
+        return ": is the function that was called here missing its `async`?"
     return ""
 
 

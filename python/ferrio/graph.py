@@ -87,7 +87,7 @@ def capture_call_graph(
 def format_call_graph(future: futures.Future[Any] | None = None, /, *, depth: int = 1, limit: int | None = None) -> str:
     """Returns the call graph of `future`, or of the current task, as text; empty if there is no current task.
 
-    Parameters and exceptions are those of `capture_call_graph`.
+    `depth`, `limit` and the exceptions are those of `capture_call_graph`.
     """
     graph = capture_call_graph(future, depth=depth + 1, limit=limit)
     if graph is None:
@@ -107,7 +107,7 @@ def print_call_graph(
 ) -> None:
     """Prints the call graph of `future`, or of the current task, to `file` (standard output without one).
 
-    The other parameters and the exceptions are those of `capture_call_graph`.
+    `depth`, `limit` and the exceptions are those of `capture_call_graph`.
     """
     print(format_call_graph(future, depth=depth + 1, limit=limit), file=file)
 

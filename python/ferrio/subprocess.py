@@ -200,10 +200,11 @@ async def create_subprocess_shell(
     limit: int = streams._DEFAULT_LIMIT,
     **kwds: Any,
 ) -> Process:
-    """Run the shell command `cmd` in a child process.
+    """Run the shell command `cmd` in a child process; return its `Process`.
 
-    `limit` is the readers', in bytes; further keywords are those of `loop.subprocess_shell()`. Raises `OSError` if the
-    shell can't be started.
+    `stdin`, `stdout` and `stderr` say what they are connected to: `PIPE` for a stream of the `Process`, `DEVNULL`, a
+    file, or `None` for this program's own; `stderr` may be `STDOUT`. `limit` is the readers', in bytes; further
+    keywords are those of `loop.subprocess_shell()`. Raises `OSError` if the shell can't be started.
     """
     loop = events.get_running_loop()
     transport, protocol = await loop.subprocess_shell(
@@ -221,10 +222,11 @@ async def create_subprocess_exec(
     limit: int = streams._DEFAULT_LIMIT,
     **kwds: Any,
 ) -> Process:
-    """Run `program` with the arguments `args` in a child process.
+    """Run `program` with the arguments `args` in a child process; return its `Process`.
 
-    `limit` is the readers', in bytes; further keywords are those of `loop.subprocess_exec()`. Raises `OSError` if the
-    program can't be started.
+    `stdin`, `stdout` and `stderr` say what they are connected to: `PIPE` for a stream of the `Process`, `DEVNULL`, a
+    file, or `None` for this program's own; `stderr` may be `STDOUT`. `limit` is the readers', in bytes; further
+    keywords are those of `loop.subprocess_exec()`. Raises `OSError` if the program can't be started.
     """
     loop = events.get_running_loop()
     transport, protocol = await loop.subprocess_exec(

@@ -282,6 +282,52 @@ def test_the_error_shows_the_future():
     assert ferrio.run(main()) == "first"
 
 
+def test_a_result_too_early_shows_what_to_await():
+    async def main():
+        task = ferrio.create_task(ferrio.sleep(0), name="early")
+        with pytest.raises(ferrio.InvalidStateError, match=r"Result is not ready: await it first, it is <.*'early'"):
+            task.result()
+        with pytest.raises(ferrio.InvalidStateError, match=r"Exception is not set: await it first, it is <.*'early'"):
+            task.exception()
+
+    ferrio.run(main())
+
+
+def test_a_list_for_gather_gets_a_hint():
+    async def main():
+        with pytest.raises(TypeError, match=r"is a `\*` missing before the list\?"):
+            ferrio.gather([ferrio.Future()])
+
+    ferrio.run(main())
+
+
+def test_a_lock_of_another_loop_tells_where_to_make_it():
+    lock = ferrio.Lock()
+
+    async def contend():
+        async with lock:
+            with pytest.raises(TimeoutError):
+                await ferrio.wait_for(lock.acquire(), 0.001)
+
+    ferrio.run(contend())
+    with pytest.raises(RuntimeError, match="make one for each loop, inside the coroutine"):
+        ferrio.run(contend())
+
+
+def test_without_a_loop_it_is_said_where_one_runs():
+    with pytest.raises(RuntimeError, match=r"no running event loop: .* inside a coroutine"):
+        ferrio.timeout(1)
+
+
+def test_call_from_another_thread_in_debug_mode_names_the_right_functions():
+    async def main():
+        loop = ferrio.get_running_loop()
+        with pytest.raises(RuntimeError, match=r"Non-thread-safe .* call_soon_threadsafe"):
+            await ferrio.to_thread(loop.call_soon, print)
+
+    ferrio.run(main(), debug=True)
+
+
 def test_pending_future(goes_on):
     async def main(aio):
         future = aio.get_running_loop().create_future()

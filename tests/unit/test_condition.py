@@ -292,7 +292,7 @@ def test_it_belongs_to_the_loop_it_first_waited_on(aio):
 
     async def wait_elsewhere():
         async with condition:
-            with pytest.raises(RuntimeError, match=r"Condition object at .* is bound to a different event loop$"):
+            with pytest.raises(RuntimeError, match=r"Condition object at .* is bound to a different event loop"):
                 await condition.wait()
             assert condition.locked()
 

@@ -82,7 +82,7 @@ def test_it_belongs_to_the_loop_it_first_waited_on(aio):
             await aio.wait_for(event.wait(), 0.001)
 
     async def wait_elsewhere():
-        with pytest.raises(RuntimeError, match=r"Event object at .* is bound to a different event loop$"):
+        with pytest.raises(RuntimeError, match=r"Event object at .* is bound to a different event loop"):
             await event.wait()
         event.set()
         assert await event.wait()

@@ -117,7 +117,7 @@ def test_it_belongs_to_the_loop_it_first_waited_on(aio):
             await aio.wait_for(lock.acquire(), 0.001)
 
     async def wait_elsewhere():
-        with pytest.raises(RuntimeError, match=r"Lock object at .* is bound to a different event loop$"):
+        with pytest.raises(RuntimeError, match=r"Lock object at .* is bound to a different event loop"):
             await lock.acquire()
         lock.release()
         assert await lock.acquire()

@@ -50,9 +50,6 @@ struct State {
     leaving: Option<Py<Operation>>,
 }
 
-/// TaskGroup()
-/// --
-///
 /// An asynchronous context manager that runs tasks and awaits them all when its block ends.
 ///
 /// The first exception of a child cancels the others and the block; all exceptions leave the block as one
@@ -65,7 +62,7 @@ pub(crate) struct TaskGroup {
 #[pymethods]
 impl TaskGroup {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: Guarded::new(State::default()) }
     }

@@ -33,9 +33,6 @@ enum Stage {
     Finished,
 }
 
-/// wait_for(fut, timeout)
-/// --
-///
 /// Await `fut`, a coroutine or a future, for at most `timeout` seconds and return its result.
 ///
 /// Takes seconds, or `None` for no limit. When the time is over `fut` is cancelled and `TimeoutError` raised; with zero

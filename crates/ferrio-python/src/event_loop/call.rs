@@ -325,7 +325,8 @@ fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, method: &str) ->
     let thread = state._thread_id();
     if method != "call_soon_threadsafe" && thread.is_some_and(|thread| thread != interpreter::thread_id(py)) {
         return Err(PyRuntimeError::new_err(
-            "Non-thread-safe operation invoked on an event loop other than the current one",
+            "Non-thread-safe operation invoked on an event loop other than the current one: \
+             in another thread say call_soon_threadsafe() or run_coroutine_threadsafe()",
         ));
     }
     check_callback(callback, method)

@@ -56,9 +56,6 @@ use crate::imports;
 use crate::task::current::Current;
 use crate::task::registry::Registry;
 
-/// Loop(*, virtual_time=False)
-/// --
-///
 /// ferrio's event loop; `ferrio.EventLoop` is this class as an `asyncio.AbstractEventLoop`.
 ///
 /// With `virtual_time` the loop's clock jumps to the next deadline whenever nothing else is to be done: for tests.
@@ -117,7 +114,7 @@ pub(crate) struct Settings {
 impl Loop {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*args, virtual_time = false, **kwargs))]
+    #[pyo3(signature = (*args, virtual_time = false, **kwargs), text_signature = "(*, virtual_time=False)")]
     fn new(
         class: &Bound<'_, PyType>,
         args: &Bound<'_, PyTuple>,
@@ -324,9 +321,6 @@ fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()>
     Ok(())
 }
 
-/// _forget_running_loop()
-/// --
-///
 /// Called in the child after a fork: its only thread runs no loop, and what it does to its parent's loops stays there.
 #[pyfunction]
 pub(crate) fn _forget_running_loop(py: Python<'_>) -> PyResult<()> {
@@ -352,7 +346,12 @@ pub(crate) fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         return Ok(running.into_bound(py).into_any());
     }
     let running = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
-    if running.is_none() { Err(PyRuntimeError::new_err("no running event loop")) } else { Ok(running) }
+    if running.is_none() {
+        return Err(PyRuntimeError::new_err(
+            "no running event loop: this has to be called inside a coroutine, which asyncio.run() runs",
+        ));
+    }
+    Ok(running)
 }
 
 static EVERY_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

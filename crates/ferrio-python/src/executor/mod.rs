@@ -40,18 +40,12 @@ pub(crate) fn fork_count() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// _abandon_threads()
-/// --
-///
 /// Called in the child after a fork: the workers are the parent's.
 #[pyfunction]
 pub(crate) fn _abandon_threads() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// _refuse_jobs()
-/// --
-///
 /// Called when the interpreter begins to exit: no thread can be started from now on.
 #[pyfunction]
 pub(crate) fn _refuse_jobs() {
@@ -85,9 +79,6 @@ impl Shared {
     }
 }
 
-/// ThreadPool(max_workers, thread_name_prefix)
-/// --
-///
 /// The native part of `ferrio.executor.ThreadPool`.
 #[pyclass(subclass, frozen, weakref, module = "ferrio._ferrio")]
 pub(crate) struct ThreadPool {

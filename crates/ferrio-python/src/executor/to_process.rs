@@ -35,9 +35,6 @@ enum Stage {
     Forwarded(Py<PyAny>),
 }
 
-/// to_process(func, /, *args, **kwargs)
-/// --
-///
 /// Return an awaitable that calls `func(*args, **kwargs)` in a process of the pool that is kept for the running loop, and
 /// ends as the call does.
 ///

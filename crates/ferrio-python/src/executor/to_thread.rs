@@ -28,9 +28,6 @@ enum Stage {
     Forwarded(Py<PyAny>),
 }
 
-/// to_thread(func, /, *args, **kwargs)
-/// --
-///
 /// Return an awaitable that calls `func(*args, **kwargs)` in a thread of the running loop's default executor, in a copy
 /// of the current context, and ends as the call does.
 ///

@@ -42,9 +42,6 @@ struct InThread {
     slot: Option<Arc<Slot<Outcome>>>,
 }
 
-/// call_in_file_thread(func, /, *args, **kwargs)
-/// --
-///
 /// Return an awaitable that calls `func(*args, **kwargs)`, a function of the system such as `os.stat`, in one of the
 /// threads that wait for disks, and ends as the call does.
 ///

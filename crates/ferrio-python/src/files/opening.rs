@@ -43,10 +43,11 @@ pub(super) struct How {
     arguments: Arguments,
 }
 
-/// open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None)
-/// --
+/// Open `file`, a path or a descriptor; to be awaited, or used with `async with`, which closes it.
 ///
-/// Open a file; to be awaited, or used with `async with`. The arguments and errors are those of the built-in `open()`.
+/// The result is a `File`. The arguments are those of the built-in `open()`: `mode` ("r", "rb", "w", ...), the size of the
+/// buffer `buffering`, for text files `encoding`, `errors` and `newline`, and `closefd` and `opener`. Raises what the
+/// built-in `open()` raises.
 #[pyfunction]
 #[pyo3(signature = (file, mode = Given::NOTHING, buffering = Given::NOTHING, encoding = None, errors = None, newline = None, closefd = Given::NOTHING, opener = None))]
 #[pyo3(
@@ -81,9 +82,6 @@ pub(crate) fn open(
     Ok(Opening::new(Way::Path(arguments)))
 }
 
-/// open_with(func, /, *args, **kwargs)
-/// --
-///
 /// As `open()`, of the file that `func(*args, **kwargs)` returns, which is called in a thread: `tempfile.TemporaryFile`...
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]

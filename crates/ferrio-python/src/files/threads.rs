@@ -248,9 +248,6 @@ fn leave(file: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-/// _file_jobs()
-/// --
-///
 /// Return what the jobs are at that need the interpreter, those that wait for a thread included; the oldest first.
 #[pyfunction]
 pub(crate) fn _file_jobs(py: Python<'_>) -> PyResult<Vec<String>> {
@@ -270,9 +267,6 @@ pub(crate) fn _file_jobs(py: Python<'_>) -> PyResult<Vec<String>> {
         .collect()
 }
 
-/// _finish_file_jobs()
-/// --
-///
 /// Called when the interpreter begins to exit: takes no more jobs that need it, and waits for those that it has.
 ///
 /// Raises what a signal's handler does, `KeyboardInterrupt` for one.

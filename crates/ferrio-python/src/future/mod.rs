@@ -24,9 +24,6 @@ use crate::ffi::{Guarded, context, interpreter};
 use crate::task::combinators::awaited_by::waiters;
 use crate::{error, imports};
 
-/// Future(*, loop=None)
-/// --
-///
 /// A result that is not there yet, on one event loop.
 ///
 /// Takes `loop`, the event loop that runs the callbacks; without it, the running or current one. Meaning and methods
@@ -46,7 +43,7 @@ impl Default for Guarded<State> {
 #[pymethods]
 impl Future {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(*, loop=None)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
         Self::default()
     }
@@ -309,9 +306,6 @@ pub(crate) fn create<'py>(py: Python<'py>, event_loop: LoopRef) -> PyResult<Boun
     Ok(future)
 }
 
-/// isfuture(obj, /)
-/// --
-///
 /// Return whether `obj` is a future: it has asyncio's `_asyncio_future_blocking` protocol.
 #[pyfunction]
 pub(crate) fn isfuture(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -334,7 +328,7 @@ pub(crate) fn default_loop(py: Python<'_>) -> PyResult<LoopRef> {
     Ok(LoopRef::new(&imports::GET_EVENT_LOOP.get(py)?.call0()?))
 }
 
-/// Records that `waiter` awaits `future`, for call graphs (`asyncio.future_add_to_awaited_by`).
+/// Records that the future `waiter` awaits the future `fut`, for call graphs (`asyncio.future_add_to_awaited_by`).
 #[pyfunction]
 #[pyo3(signature = (fut, waiter, /))]
 pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -357,7 +351,7 @@ pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_
     Ok(())
 }
 
-/// Takes back what `future_add_to_awaited_by` recorded (`asyncio.future_discard_from_awaited_by`).
+/// Takes back what `future_add_to_awaited_by` recorded of `fut` and `waiter` (`asyncio.future_discard_from_awaited_by`).
 #[pyfunction]
 #[pyo3(signature = (fut, waiter, /))]
 pub(crate) fn future_discard_from_awaited_by(

@@ -105,14 +105,20 @@ pub(crate) fn result(future: &Bound<'_, Future>) -> PyResult<Py<PyAny>> {
             Err(raise(exception))
         }
         Found::Cancelled => Err(cancelled_error_of(future)),
-        Found::Pending => Err(invalid_state(py, not_done(future, "Result is not ready."))),
+        Found::Pending => Err(not_done(future, "Result is not ready")),
     }
 }
 
-/// Why a pending future has no outcome: a subclass whose `__init__` was forgotten hears about that.
-fn not_done(future: &Bound<'_, Future>, usual: &'static str) -> &'static str {
-    let initialized = future.get().state.with(future.py(), |state| state.event_loop.is_some());
-    if initialized { usual } else { "Future object is not initialized: call super().__init__() first." }
+/// Says why a pending future has no outcome: a subclass whose `__init__` was forgotten hears about that.
+fn not_done(future: &Bound<'_, Future>, what: &str) -> PyErr {
+    let py = future.py();
+    if future.get().state.with(py, |state| state.event_loop.is_none()) {
+        return invalid_state(py, "Future object is not initialized: call super().__init__() first.");
+    }
+    match future.repr() {
+        Ok(repr) => invalid_state(py, &format!("{what}: await it first, it is {repr}")),
+        Err(error) => error,
+    }
 }
 
 /// The exception, `None` for a value. Raises for a cancelled or pending future.
@@ -130,7 +136,7 @@ pub(crate) fn exception(future: &Bound<'_, Future>) -> PyResult<Option<Py<PyAny>
     match found {
         Ok(found) => Ok(found),
         Err(true) => Err(cancelled_error_of(future)),
-        Err(false) => Err(invalid_state(py, not_done(future, "Exception is not set."))),
+        Err(false) => Err(not_done(future, "Exception is not set")),
     }
 }
 
@@ -171,7 +177,10 @@ pub(crate) fn finish(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<(
         }
         Err(_refused) => {
             let word = future.get().state.with(py, |state| state.outcome.word());
-            Err(invalid_state(py, &format!("{word}: {}", future.repr()?)))
+            Err(invalid_state(
+                py,
+                &format!("{word}: {} has its outcome already, and only one", future.repr()?),
+            ))
         }
     }
 }

@@ -15,9 +15,6 @@ use crate::ffi::{Guarded, context, interpreter};
 use crate::future::native::current_stack;
 use crate::{error, imports};
 
-/// Handle(callback, args, loop, context=None)
-/// --
-///
 /// A callback that the loop is going to call; what `call_soon` returns.
 ///
 /// Takes the `callback`, the tuple `args` of its arguments, the `loop`, and the `contextvars.Context` to call it in

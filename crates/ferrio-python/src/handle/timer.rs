@@ -11,9 +11,6 @@ use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::{Guarded, context, interpreter};
 use crate::imports;
 
-/// TimerHandle(when, callback, args, loop, context=None)
-/// --
-///
 /// A callback that the loop is going to call at the time `when` (seconds of `loop.time()`); what `call_later` and
 /// `call_at` return. Meaning and methods are those of `asyncio.TimerHandle`.
 #[pyclass(extends = Handle, subclass, frozen, module = "ferrio")]

@@ -20,9 +20,6 @@ use crate::operation::kind::{Progress, Resume, Run};
 use crate::whole::Whole;
 use crate::{future, imports};
 
-/// Barrier(parties)
-/// --
-///
 /// Lets the tasks that `await barrier.wait()` go on together once `parties` of them wait.
 ///
 /// Raises `ValueError` for less than one. Meaning and methods are those of `asyncio.Barrier`.
@@ -67,7 +64,7 @@ impl Phase {
 #[pymethods]
 impl Barrier {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(parties)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         let state = State { phase: Phase::Filling, parties: 1, count: 0, parts: None };
         PyClassInitializer::from(LoopBound::default()).add_subclass(Self { state: Guarded::new(state) })

@@ -10,9 +10,6 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::event_loop;
 use crate::ffi::Guarded;
 
-/// _LoopBoundMixin()
-/// --
-///
 /// The base of what belongs to one event loop, from the first time that it makes somebody wait (asyncio's class of that
 /// name).
 #[pyclass(subclass, frozen, weakref, dict, name = "_LoopBoundMixin", module = "ferrio.mixins")]
@@ -29,7 +26,7 @@ impl Default for LoopBound {
 #[pymethods]
 impl LoopBound {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::default()
     }
@@ -79,7 +76,10 @@ pub(crate) fn require_loop<'py>(object: &Bound<'py, LoopBound>) -> PyResult<Boun
     if same {
         return Ok(running);
     }
-    Err(PyRuntimeError::new_err(format!("{} is bound to a different event loop", object.repr()?)))
+    Err(PyRuntimeError::new_err(format!(
+        "{} is bound to a different event loop: make one for each loop, inside the coroutine that run() runs",
+        object.repr()?
+    )))
 }
 
 /// What `object.__repr__` says, with `extra` in brackets: `<ferrio.Lock object at 0x7f... [unlocked]>`.

@@ -19,9 +19,6 @@ use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
-/// Condition(lock=None)
-/// --
-///
 /// A lock (`lock`, or a new one) and those who wait, without holding it, for a notification.
 ///
 /// Meaning and methods are those of `asyncio.Condition`. `acquire`, `release` and `locked` are the lock's.
@@ -82,7 +79,7 @@ impl AnyLock {
 #[pymethods]
 impl Condition {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(lock=None)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::without_lock()
     }

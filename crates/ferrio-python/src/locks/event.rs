@@ -11,9 +11,6 @@ use crate::ffi::Guarded;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
-/// Event()
-/// --
-///
 /// A flag for tasks, false at first: `set()` lets everybody who waits for it go on.
 ///
 /// Meaning and methods are those of `asyncio.Event`.
@@ -31,7 +28,7 @@ struct State {
 #[pymethods]
 impl Event {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::with_value(false)
     }

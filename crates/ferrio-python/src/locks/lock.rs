@@ -16,9 +16,6 @@ use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
-/// Lock()
-/// --
-///
 /// A mutex for tasks: `async with lock: ...`. Not owned by a task, fair, not safe to use from several threads.
 ///
 /// Meaning and methods are those of `asyncio.Lock`.
@@ -36,7 +33,7 @@ struct State {
 #[pymethods]
 impl Lock {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::unlocked()
     }

@@ -19,9 +19,6 @@ use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
 use crate::whole::Whole;
 
-/// Semaphore(value=1)
-/// --
-///
 /// A counter for tasks: `acquire()` takes one and waits at zero, `release()` gives one back. `async with` does both.
 ///
 /// Takes the first `value`, a whole number (or `math.inf`). Meaning and methods are those of `asyncio.Semaphore`.
@@ -85,7 +82,7 @@ impl State {
 #[pymethods]
 impl Semaphore {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(value=1)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::empty()
     }
@@ -285,9 +282,6 @@ impl Run for Acquire {
     }
 }
 
-/// BoundedSemaphore(value=1)
-/// --
-///
 /// A semaphore that nobody can release more often than it was acquired: `release()` raises `ValueError` then.
 ///
 /// Takes and does otherwise what `Semaphore` does. Meaning and methods are those of `asyncio.BoundedSemaphore`.
@@ -299,7 +293,7 @@ pub(crate) struct BoundedSemaphore {
 #[pymethods]
 impl BoundedSemaphore {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(value=1)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Semaphore::empty().add_subclass(Self { bound: Guarded::new(Count::Some(1)) })
     }

@@ -26,9 +26,6 @@ enum Timer {
     Yielded,
 }
 
-/// sleep(delay, result=None)
-/// --
-///
 /// Return an awaitable that ends after `delay` seconds with `result`. A delay of zero or less lets one turn pass.
 ///
 /// Raises `ValueError` for a NaN, `TypeError` for what is no number. Never ends early (asyncio's `sleep`).

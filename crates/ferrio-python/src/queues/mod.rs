@@ -32,9 +32,6 @@ use crate::locks::waiters::{self, WaitList};
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
 
-/// Queue(maxsize=0)
-/// --
-///
 /// A queue between tasks, first in, first out. With a `maxsize` above zero, `put()` waits while that many are in it.
 ///
 /// Meaning and methods are those of `asyncio.Queue`. Beyond asyncio, `put_nowait`, `get_nowait`, `task_done` and
@@ -90,7 +87,7 @@ impl State {
 impl Queue {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,

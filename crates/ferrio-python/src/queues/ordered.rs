@@ -9,9 +9,6 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use super::Queue;
 use super::store::{self, Order};
 
-/// PriorityQueue(maxsize=0)
-/// --
-///
 /// A queue that gives the lowest item first; items are typically tuples `(priority, data)`.
 ///
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.PriorityQueue`.
@@ -22,7 +19,7 @@ pub(crate) struct PriorityQueue;
 impl PriorityQueue {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -47,9 +44,6 @@ impl PriorityQueue {
     }
 }
 
-/// LifoQueue(maxsize=0)
-/// --
-///
 /// A queue that gives the item first that came in last.
 ///
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.LifoQueue`.
@@ -60,7 +54,7 @@ pub(crate) struct LifoQueue;
 impl LifoQueue {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,

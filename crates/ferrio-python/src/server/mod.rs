@@ -22,9 +22,6 @@ use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::{Guarded, context};
 use crate::{error, future, imports};
 
-/// Server(loop, sockets, protocol_factory, ssl_context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout=None)
-/// --
-///
 /// What `create_server` returns; `ferrio.base_events.Server` is this class as an `asyncio.AbstractServer`.
 ///
 /// `sockets` is a list of bound stream sockets in non-blocking mode, `backlog` how many connections may wait in each.
@@ -76,7 +73,7 @@ struct Listener {
 #[pymethods]
 impl Server {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(loop, sockets, protocol_factory, ssl_context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout=None)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: Guarded::new(State::default()) }
     }

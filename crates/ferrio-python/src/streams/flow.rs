@@ -19,9 +19,6 @@ use crate::locks::waiters::{self, WaitList};
 use crate::operation::kind::Kind;
 use crate::operation::{self, Operation};
 
-/// FlowControlMixin(loop=None)
-/// --
-///
 /// A protocol whose `_drain_helper()` waits while the transport asked it to pause writing (asyncio's class of that name).
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
 pub(crate) struct FlowControlMixin {
@@ -128,7 +125,7 @@ impl FlowControlMixin {
 impl FlowControlMixin {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(loop=None)")]
     fn new(
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,

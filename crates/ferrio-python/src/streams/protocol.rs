@@ -18,9 +18,6 @@ use crate::future;
 use crate::imports;
 use crate::transport;
 
-/// StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)
-/// --
-///
 /// Hands what a transport receives to `stream_reader`; on a server calls `client_connected_cb(reader, writer)` for the
 /// connection. Meaning and methods are those of `asyncio.StreamReaderProtocol`.
 #[pyclass(extends = FlowControlMixin, subclass, frozen, module = "ferrio.streams")]
@@ -58,7 +55,7 @@ enum Closed {
 impl StreamReaderProtocol {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(stream_reader, client_connected_cb=None, loop=None)")]
     fn new(
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -396,9 +393,6 @@ impl StreamReaderProtocol {
     }
 }
 
-/// _stream_protocol(limit, client_connected_cb, loop)
-/// --
-///
 /// Return the protocol of a server's new connection, with its reader: what `StreamReader(limit, loop)` and
 /// `StreamReaderProtocol(reader, client_connected_cb, loop)` make, in one call.
 #[pyfunction]

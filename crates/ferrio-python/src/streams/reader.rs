@@ -25,9 +25,6 @@ use crate::imports;
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
 
-/// StreamReader(limit=65536, loop=None)
-/// --
-///
 /// What arrives on a stream, to be awaited: `read()`, `readline()`, `readexactly()`, `readuntil()`, or `async for` each line.
 ///
 /// A line may be `limit` bytes long; the transport is paused while twice as many are unread. Meaning and methods are those
@@ -70,7 +67,7 @@ const READLINE: u8 = 2;
 impl StreamReader {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(limit=65536, loop=None)")]
     fn new(
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,

@@ -20,9 +20,6 @@ use crate::operation::Operation;
 use crate::operation::kind::Kind;
 use crate::{imports, transport};
 
-/// StreamWriter(transport, protocol, reader, loop)
-/// --
-///
 /// Writes to `transport`; `drain()` waits while `protocol` says that too much is on its way. Meaning and methods are those
 /// of `asyncio.StreamWriter`.
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
@@ -41,7 +38,7 @@ struct State {
 #[pymethods]
 impl StreamWriter {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(transport, protocol, reader, loop)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: Guarded::new(None) }
     }

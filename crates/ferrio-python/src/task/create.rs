@@ -34,6 +34,16 @@ fn require_coroutine(object: &Bound<'_, PyAny>) -> PyResult<()> {
     Err(PyTypeError::new_err(format!("a coroutine was expected, got {}{hint}", object.repr()?)))
 }
 
+/// The error for `object`, which can't be awaited.
+#[cold]
+pub(crate) fn not_awaitable(object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    Ok(PyTypeError::new_err(format!(
+        "An asyncio.Future, a coroutine or an awaitable is required, not {}{}",
+        object.repr()?,
+        hint(object)?
+    )))
+}
+
 /// What may have been meant by passing `object`.
 #[cold]
 fn hint(object: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -151,9 +161,6 @@ fn is_running(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
     }
 }
 
-/// create_task(coro, **kwargs)
-/// --
-///
 /// Run the coroutine `coro` as a task of the running loop and return the task.
 ///
 /// Takes the keywords of `loop.create_task`: `name`, `context`, `eager_start`. Raises `RuntimeError` if no loop runs.
@@ -198,11 +205,7 @@ pub(crate) fn ensure_future<'py>(
     } else if awaitable.hasattr(intern!(py, "__await__"))? {
         imports::AWAIT_IT.get(py)?.call1((awaitable,))?
     } else {
-        return Err(PyTypeError::new_err(format!(
-            "An asyncio.Future, a coroutine or an awaitable is required, not {}{}",
-            awaitable.repr()?,
-            hint(awaitable)?
-        )));
+        return Err(not_awaitable(awaitable)?);
     };
     let home = match given {
         Some(given) => given.clone(),
@@ -224,11 +227,9 @@ pub(crate) fn ensure_future<'py>(
     }
 }
 
-/// ensure_future(coro_or_future, *, loop=None)
-/// --
+/// Return a future for `coro_or_future`: itself if it is a future, else a task that runs the coroutine or awaitable.
 ///
-/// Return a future for a coroutine, an awaitable or a future (returned as it is); a coroutine becomes a task of `loop`,
-/// without it of the running loop.
+/// The task is one of `loop`, without it of the running loop.
 ///
 /// Raises `TypeError` for anything else, `ValueError` for a future of another loop than `loop`.
 #[pyfunction(name = "ensure_future")]

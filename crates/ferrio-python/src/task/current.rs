@@ -131,9 +131,6 @@ pub(crate) fn retire(native: &Bound<'_, Loop>) -> PyResult<()> {
     if stale { publish(py, native.as_any(), None) } else { Ok(()) }
 }
 
-/// current_task(loop=None)
-/// --
-///
 /// Return the task that runs now on `loop` (without it: on the running loop), or `None`.
 ///
 /// Raises `RuntimeError` if no loop is given and none runs.

@@ -19,7 +19,7 @@ pub(crate) struct EagerTaskFactory {
 
 /// Return a task factory for `loop.set_task_factory`, whose tasks run their first step at once.
 ///
-/// Takes what makes the task: a callable with the signature of `Task`, `eager_start` included.
+/// Takes `custom_task_constructor`, which makes the task: a callable with the signature of `Task`, `eager_start` included.
 #[pyfunction]
 pub(crate) fn create_eager_task_factory(custom_task_constructor: Py<PyAny>) -> EagerTaskFactory {
     EagerTaskFactory { constructor: Guarded::new(Some(custom_task_constructor)) }

@@ -16,7 +16,7 @@ pub(crate) fn _register_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     imports::REGISTER_TASK.get(task.py())?.call1((task,)).map(drop)
 }
 
-/// Take back `_register_task`.
+/// Take back `_register_task(task)`.
 #[pyfunction]
 #[pyo3(signature = (task))]
 pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -49,9 +49,6 @@ pub(crate) struct State {
     pub(crate) log_destroy_pending: bool,
 }
 
-/// Task(coro, *, loop=None, name=None, context=None, eager_start=False)
-/// --
-///
 /// A future that runs a coroutine on its event loop.
 ///
 /// Takes the coroutine `coro`, the `loop`, a `name` (any object, made a string), the `contextvars.Context` of its
@@ -65,7 +62,7 @@ pub(crate) struct Task {
 #[pymethods]
 impl Task {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(coro, *, loop=None, name=None, context=None, eager_start=False)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyAny>>) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Future::default()).add_subclass(Self::empty())
     }

@@ -91,9 +91,6 @@ pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
     }
 }
 
-/// all_tasks(loop=None)
-/// --
-///
 /// Return the set of the tasks of `loop` (without it: of the running loop) that are not done.
 ///
 /// Raises `RuntimeError` if no loop is given and none runs.
@@ -110,9 +107,6 @@ pub(crate) fn all_tasks<'py>(
     imports::STANDARD_ALL_TASKS.get(py)?.call1((home,))
 }
 
-/// _pending_tasks()
-/// --
-///
 /// Return the list of the pending tasks of every ferrio loop that is alive; the standard library's second source.
 #[pyfunction]
 pub(crate) fn _pending_tasks<'py>(py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {

@@ -17,9 +17,6 @@ use crate::operation::immediate::{self, Immediate};
 use crate::seconds::seconds_or_none;
 use crate::task::cancel::cancel_waiter;
 
-/// Timeout(when)
-/// --
-///
 /// An asynchronous context manager that cancels its block at the loop's time `when` and raises `TimeoutError` then.
 ///
 /// `timeout()` and `timeout_at()` make it. Takes `when` in seconds of `loop.time()`, or `None` for no limit.
@@ -28,9 +25,6 @@ pub(crate) struct Timeout {
     scope: Guarded<Scope>,
 }
 
-/// timeout(delay)
-/// --
-///
 /// Return a `Timeout` for `async with`: the block is cancelled `delay` seconds from now, and raises `TimeoutError`.
 ///
 /// Takes seconds, or `None` for no limit. Raises `RuntimeError` if no loop runs, `TypeError` for what is no number,
@@ -46,9 +40,6 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
     }
 }
 
-/// timeout_at(when)
-/// --
-///
 /// As `timeout`, with the time `when` of `loop.time()` in place of a delay.
 #[pyfunction]
 #[pyo3(signature = (when))]
@@ -67,7 +58,7 @@ fn given(when: &Bound<'_, PyAny>) -> PyResult<When> {
 #[pymethods]
 impl Timeout {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(when)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::due(When::Never)
     }

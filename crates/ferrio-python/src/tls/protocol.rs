@@ -31,9 +31,6 @@ const HANDSHAKE_SECONDS: f64 = 60.0;
 /// Seconds for the exchange of closing notes, unless the program says otherwise.
 const SHUTDOWN_SECONDS: f64 = 30.0;
 
-/// SSLProtocol(loop, app_protocol, sslcontext, waiter, server_side=False, server_hostname=None, call_connection_made=True, ssl_handshake_timeout=None, ssl_shutdown_timeout=None)
-/// --
-///
 /// TLS between a transport, whose protocol this is, and the protocol `app_protocol`.
 ///
 /// `sslcontext` is an `ssl.SSLContext`, or `None` for a client's default one; the future `waiter` gets its result after the
@@ -156,7 +153,11 @@ impl Default for State {
 #[pymethods]
 impl SSLProtocol {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(loop, app_protocol, sslcontext, waiter, server_side=False, server_hostname=None, \
+            call_connection_made=True, ssl_handshake_timeout=None, ssl_shutdown_timeout=None)"
+    )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
         Self::default()
     }

@@ -106,9 +106,10 @@ impl Finalize for Gathering {
 
 /// Run awaitables concurrently; return a future with the list of their results, in the order of the arguments.
 ///
-/// Coroutines become tasks. With `return_exceptions` an exception stands in the list in place of a result; without it
-/// the first one ends the future, and the other awaitables go on. Cancelling the future cancels all of them. Raises
-/// `TypeError` for what can't be awaited, `ValueError` for a future of another loop (`asyncio.gather`).
+/// Takes the `coros_or_futures`, one by one (a list of them as `*list`); coroutines become tasks. With
+/// `return_exceptions` an exception stands in the list in place of a result; without it the first one ends the future,
+/// and the other awaitables go on. Cancelling the future cancels all of them. Raises `TypeError` for what can't be
+/// awaited, `ValueError` for a future of another loop (`asyncio.gather`).
 #[pyfunction]
 #[pyo3(signature = (*coros_or_futures, return_exceptions = false))]
 pub(crate) fn gather<'py>(
@@ -186,7 +187,12 @@ impl<'py> Collection<'_, 'py> {
 
     fn take(&mut self, index: usize, argument: Bound<'py, PyAny>) -> PyResult<()> {
         let py = argument.py();
-        if let Some(earlier) = self.seen.place_of(index, &argument)? {
+        let earlier = match self.seen.place_of(index, &argument) {
+            // A list can't be hashed. That it can't be awaited tells more.
+            Err(_) if argument.is_instance_of::<PyList>() => return Err(create::not_awaitable(&argument)?),
+            found => found?,
+        };
+        if let Some(earlier) = earlier {
             let child = self.children[earlier].clone_ref(py);
             self.children.push(child);
             return Ok(());

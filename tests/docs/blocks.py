@@ -1,0 +1,104 @@
+"""Finds the programs and commands of a page, and what it says that they print.
+
+A block of Python is a program, and the next block of text is its output, errors included. What stands in a comment
+right above a block says how it is run:
+
+    <!-- run: --debug -->          options of `python -m ferrio`, in place of --virtual-time
+    <!-- run: python -->           by Python itself, not by `python -m ferrio`
+    <!-- run: --debug; exit 1 -->  the exit status, if it isn't 0
+    <!-- part -->                  no program, a part of one: it is only compiled
+    <!-- file: race.py -->         a file that the reader saves, for the commands that follow
+
+`...` in an output stands for anything; addresses, folders and the marks below a traceback's lines don't count.
+"""
+
+import ast
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [ROOT / "docs" / "index.md", ROOT / "docs" / "moving.md", *(ROOT / "docs" / "guide").glob("*.md")],
+    key=lambda path: path.as_posix(),
+)
+_FENCE = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n+)?^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass
+class Block:
+    """One block of code of a page."""
+
+    page: Path
+    line: int
+    kind: str
+    body: str
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where it stands, for the name of a test."""
+        return f"{self.page.relative_to(ROOT).as_posix()}:{self.line}"
+
+
+@dataclass
+class Program:
+    """A program, how it is run, and what it prints."""
+
+    block: Block
+    output: str
+    command: list[str] = field(default_factory=lambda: ["-m", "ferrio", "--virtual-time"])
+    status: int = 0
+
+
+def blocks(page: Path) -> list[Block]:
+    """Returns the blocks of code of a page, in their order."""
+    text = page.read_text()
+    return [
+        Block(page, text.count("\n", 0, found.start("kind")) + 1, found["kind"], found["body"], found["note"] or "")
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def programs(page: Path) -> list[Program]:
+    """Returns the programs of a page. Raises `ValueError` for a block of Python that is none and doesn't say so."""
+    found = []
+    every = blocks(page)
+    for block, following in zip(every, [*every[1:], None], strict=False):
+        if block.kind != "python" or block.note == "part" or block.note.startswith("file:"):
+            continue
+        if following is None or following.kind != "text":
+            raise ValueError(f"{block.name} has no output: show it, or write <!-- part --> above it")
+        program = Program(block, following.body)
+        if block.note:
+            options = block.note.removeprefix("run:")
+            if status := re.search(r";?\s*exit (\d+)$", options):
+                program.status = int(status[1])
+                options = options[: status.start()]
+            if options.strip():
+                program.command = [] if options.strip() == "python" else ["-m", "ferrio", *options.split()]
+        found.append(program)
+    return found
+
+
+def parts(page: Path) -> list[Block]:
+    """Returns the blocks of Python that are only compiled."""
+    return [block for block in blocks(page) if block.kind == "python" and block.note == "part"]
+
+
+def check_compiles(block: Block) -> None:
+    """Compiles a block, in which `await` may stand outside functions. Raises `SyntaxError`."""
+    compile(block.body, block.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def normal(printed: str, folder: str) -> str:
+    """Returns what was printed without what differs from run to run and from Python to Python."""
+    printed = printed.replace(f"{folder}/", "")
+    printed = re.sub(r"0x[0-9a-f]+", "0x...", printed)
+    return re.sub(r"^ +[~^]+\n", "", printed, flags=re.MULTILINE)
+
+
+def matches(printed: str, shown: str) -> bool:
+    """Whether a page shows what was printed; `...` stands for anything."""
+    pattern = re.escape(shown.strip()).replace(r"\.\.\.", ".*?")
+    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None

@@ -1,0 +1,115 @@
+"""What only the site can do with the pages of docs/, called by mkdocs (see mkdocs.yml).
+
+- Pages of the repository that lie outside docs/ (the map of the code, how to contribute) and the examples become
+  pages of the site, and links to them lead there.
+- `::: ferrio.gather` becomes an entry of the reference (tools/site_reference.py).
+- A `<picture>` with a dark and a light variant follows the site's own switch, not only the system's.
+
+Invariant: a link that leads out of docs/ to what is no page of the site ends the build.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "python")]
+import site_reference  # noqa: E402 - found by the line above
+
+ROOT = Path(__file__).resolve().parents[1]
+# Pages of the repository and where they are on the site.
+GUESTS = {
+    "ARCHITECTURE.md": "architecture.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benches/README.md": "benches.md",
+    "benches/net/README.md": "benches-net.md",
+}
+# Where a link to a folder of the repository leads.
+FOLDERS = {"examples": "examples.md"}
+_LINK = re.compile(r"(\]\()([^)\s#]*)(#[^)\s]*)?\)")
+# The tests that an entry of docs/differences.md ends with.
+_TESTS = re.compile(r"(?:,?\s*`(?:[\w/.]+::)?test_\w+`)+(?=\n\n|\n?\Z)")
+_PICTURE = re.compile(
+    r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
+    r'<img src="(?P<light>[^"]+)" alt="(?P<alt>[^"]*)">\s*</picture>'
+)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the pages that lie outside docs/."""
+    for source, page in GUESTS.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
+    files.append(File.generated(config, "examples.md", content=examples()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Returns a page as the site has it."""
+    path = page.file.src_uri
+    source = next((source for source, guest in GUESTS.items() if guest == path), f"docs/{path}")
+    if path.startswith("reference/"):
+        try:
+            markdown = site_reference.expand(markdown)
+        except LookupError as error:
+            raise PluginError(f"{path}: {error}") from None
+    if path == "differences.md":
+        markdown = _TESTS.sub(_small_tests, markdown)
+    markdown = _PICTURE.sub(_two_images, markdown)
+    pieces = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
+    return "".join(
+        piece if piece.startswith("```") else _LINK.sub(lambda found: _link(found, source, path), piece)
+        for piece in pieces
+    )
+
+
+def _link(found: re.Match[str], source: str, page: str) -> str:
+    """A link as the site's page has it; `source` is the file in the repository that it stands in."""
+    target, anchor = found[2], found[3] or ""
+    if not target or re.match(r"[a-z]+:", target):
+        return found[0]
+    whole = os.path.normpath(os.path.join(os.path.dirname(source), target))
+    if whole.startswith("docs/"):
+        there = whole.removeprefix("docs/")
+    elif whole in GUESTS:
+        there = GUESTS[whole]
+    elif whole.split("/")[0] in FOLDERS:
+        there, anchor = FOLDERS[whole.split("/")[0]], f"#{Path(whole).stem}" if "/" in whole else ""
+    else:
+        raise PluginError(f"{source} links to {target}, which is no page of the site: see GUESTS in {__name__}")
+    return f"{found[1]}{os.path.relpath(there, os.path.dirname(page) or '.')}{anchor})"
+
+
+def _small_tests(found: re.Match[str]) -> str:
+    """The names of tests, in a line of their own and without their files."""
+    names = re.findall(r"test_\w+", found[0])
+    tests = [name for name in names if f"::{name}" in found[0] or "::" not in found[0]]
+    return f'\n<small class="tests">{", ".join(f"<code>{name}</code>" for name in tests)}</small>'
+
+
+def _two_images(found: re.Match[str]) -> str:
+    return f"![{found['alt']}]({found['light']}#only-light)\n![{found['alt']}]({found['dark']}#only-dark)"
+
+
+def examples() -> str:
+    """Returns the page with all programs of examples/."""
+    lines = [
+        "# Examples",
+        "",
+        "Short programs, each a thing that people do with asyncio. They are in the folder `examples`; "
+        "`python -m ferrio examples/breakfast.py` runs one. Tests run them all and compare what they print.",
+        "",
+    ]
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        source = path.read_text()
+        docstring = ast.get_docstring(ast.parse(source)) or ""
+        code = source.split('"""', 2)[2].strip("\n")
+        lines += [f"## {path.name} {{ #{path.stem} }}", "", docstring, "", "```python", code, "```", ""]
+    return "\n".join(lines)
