@@ -76,7 +76,8 @@ test-libraries-suites: python ## aiohttp's and uvicorn's own tests
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
-	@.venv-bench-$(TAG)/bin/python benches/run.py $(BENCH)
+	@.venv-bench-$(TAG)/bin/python benches/run.py --json target/programs.json $(BENCH)
+	@.venv-bench-$(TAG)/bin/python benches/publish.py programs target/programs.json
 
 bench-files: python ## files, beside aiofiles, threads and a plain read
 	@$(DEVELOP) --environment bench --with bench
@@ -92,7 +93,8 @@ bench-processes: python ## children: start, end, 4 MiB through one, how long the
 
 bench-net: python ## servers under load: CPU time of the server per message
 	@$(DEVELOP) --environment bench --with bench
-	@.venv-bench-$(TAG)/bin/python benches/net/run.py $(BENCH)
+	@.venv-bench-$(TAG)/bin/python benches/net/run.py --json target/servers.json $(BENCH)
+	@.venv-bench-$(TAG)/bin/python benches/publish.py servers target/servers.json
 
 docs: python ## the site; --strict: a link or an anchor that leads nowhere is an error
 	@$(DEVELOP) --environment docs --with docs

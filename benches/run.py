@@ -161,6 +161,8 @@ def describe(options, version: tuple[int, int], rounds: int, pool) -> dict:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "rounds": rounds,
         "quick": options.quick,
+        "only": options.only,
+        "chosen implementations": options.impls,
         "judged by": options.by,
         "pinned to CPUs": options.cpus,
     }

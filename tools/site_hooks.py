@@ -5,7 +5,7 @@
 - `::: ferrio.gather` becomes an entry of the reference (tools/site_reference.py).
 - A `<picture>` with a dark and a light variant follows the site's own switch, not only the system's.
 
-Invariant: a link that leads out of docs/ to what is no page of the site ends the build.
+Invariant: a link that leads out of docs/ leads to a page of the site or is none there; one to nothing ends the build.
 """
 
 from __future__ import annotations
@@ -34,13 +34,29 @@ GUESTS = {
 }
 # Where a link to a folder of the repository leads.
 FOLDERS = {"examples": "examples.md"}
-_LINK = re.compile(r"(\]\()([^)\s#]*)(#[^)\s]*)?\)")
+_LINK = re.compile(r"(?P<opening>!?\[(?P<text>[^\[\]]*)\]\()(?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 # The tests that an entry of docs/differences.md ends with.
 _TESTS = re.compile(r"(?:,?\s*`(?:[\w/.]+::)?test_\w+`)+(?=\n\n|\n?\Z)")
 _PICTURE = re.compile(
     r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
     r'<img src="(?P<light>[^"]+)" alt="(?P<alt>[^"]*)">\s*</picture>'
 )
+
+
+def on_config(config: Any) -> Any:
+    """Leaves out of the navigation what isn't written yet."""
+    config.nav = [each for each in map(_written, config.nav) if each]
+    return config
+
+
+def _written(entry: Any) -> Any:
+    """An entry of the navigation without the pages that don't exist; `None` if nothing is left."""
+    if isinstance(entry, str):
+        known = (*GUESTS.values(), "examples.md")
+        return entry if entry in known or (ROOT / "docs" / entry).exists() else None
+    ((title, below),) = entry.items()
+    left = [each for each in map(_written, below) if each] if isinstance(below, list) else _written(below)
+    return {title: left} if left else None
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -72,7 +88,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 def _link(found: re.Match[str], source: str, page: str) -> str:
     """A link as the site's page has it; `source` is the file in the repository that it stands in."""
-    target, anchor = found[2], found[3] or ""
+    target, anchor = found["target"], found["anchor"] or ""
     if not target or re.match(r"[a-z]+:", target):
         return found[0]
     whole = os.path.normpath(os.path.join(os.path.dirname(source), target))
@@ -82,9 +98,12 @@ def _link(found: re.Match[str], source: str, page: str) -> str:
         there = GUESTS[whole]
     elif whole.split("/")[0] in FOLDERS:
         there, anchor = FOLDERS[whole.split("/")[0]], f"#{Path(whole).stem}" if "/" in whole else ""
+    elif (ROOT / whole).exists():
+        # A file of the repository that is no page: the site has its name only.
+        return found["text"]
     else:
-        raise PluginError(f"{source} links to {target}, which is no page of the site: see GUESTS in {__name__}")
-    return f"{found[1]}{os.path.relpath(there, os.path.dirname(page) or '.')}{anchor})"
+        raise PluginError(f"{source} links to {target}, which doesn't exist")
+    return f"{found['opening']}{os.path.relpath(there, os.path.dirname(page) or '.')}{anchor})"
 
 
 def _small_tests(found: re.Match[str]) -> str:

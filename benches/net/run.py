@@ -240,6 +240,8 @@ def describe(options, version: tuple[int, int], versions: dict[str, str]) -> dic
         "rounds": options.rounds,
         "seconds": options.seconds,
         "quick": options.quick,
+        "only": options.only,
+        "chosen implementations": options.impls,
         "pinned to CPUs": options.cpus,
     }
 

@@ -328,6 +328,20 @@ def test_call_from_another_thread_in_debug_mode_names_the_right_functions():
     ferrio.run(main(), debug=True)
 
 
+def test_result_from_another_thread_in_debug_mode_is_refused_and_can_still_be_set():
+    async def main():
+        loop = ferrio.get_running_loop()
+        future = loop.create_future()
+        waiting = ferrio.create_task(ferrio.wait_for(future, 60))
+        await ferrio.sleep(0)
+        with pytest.raises(RuntimeError, match=r"Non-thread-safe .* call_soon_threadsafe"):
+            await ferrio.to_thread(future.set_result, "wrong way")
+        await ferrio.to_thread(loop.call_soon_threadsafe, future.set_result, "right way")
+        return await waiting
+
+    assert ferrio.run(main(), debug=True) == "right way"
+
+
 def test_pending_future(goes_on):
     async def main(aio):
         future = aio.get_running_loop().create_future()

@@ -320,16 +320,22 @@ fn schedule<'py>(
 /// Debug mode's checks: the right thread, and no coroutine.
 #[cold]
 fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
-    let py = native.py();
-    let state = native.get();
-    let thread = state._thread_id();
-    if method != "call_soon_threadsafe" && thread.is_some_and(|thread| thread != interpreter::thread_id(py)) {
-        return Err(PyRuntimeError::new_err(
-            "Non-thread-safe operation invoked on an event loop other than the current one: \
-             in another thread say call_soon_threadsafe() or run_coroutine_threadsafe()",
-        ));
+    if method != "call_soon_threadsafe" {
+        check_thread(native.py(), native.get())?;
     }
     check_callback(callback, method)
+}
+
+/// Debug mode's check of the thread: that of the loop, if it runs.
+#[cold]
+pub(crate) fn check_thread(py: Python<'_>, state: &Loop) -> PyResult<()> {
+    if state._thread_id().is_none_or(|thread| thread == interpreter::thread_id(py)) {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(
+        "Non-thread-safe operation invoked on an event loop other than the current one: \
+         in another thread say call_soon_threadsafe() or run_coroutine_threadsafe()",
+    ))
 }
 
 /// Debug mode's check of what is to be called.

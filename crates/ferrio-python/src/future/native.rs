@@ -7,10 +7,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::callbacks::Callback;
+use super::callbacks::{Callback, Callbacks};
 use super::state::Outcome;
 use super::{Future, cancelled_error_of, default_loop, invalid_state};
-use crate::event_loop::LoopRef;
+use crate::event_loop::{LoopRef, call};
 use crate::ffi::raise::raise;
 use crate::{error, imports};
 
@@ -161,10 +161,16 @@ pub(crate) fn finish(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<(
     let py = future.py();
     // First of all the loop: an uninitialized future must not change.
     let event_loop = future.get().event_loop(py)?;
+    if let LoopRef::Native(native) = &event_loop
+        && native.get().debug()
+        && future.get().state.with(py, |state| !matches!(state.callbacks, Callbacks::None))
+    {
+        // Whoever waits is told through the loop, which is another thread's.
+        call::check_thread(py, native.get())?;
+    }
     let finished = future.get().state.with(py, |state| state.finish(outcome));
     match finished {
         Ok(callbacks) => {
-            use super::callbacks::Callbacks;
             let scheduled = match callbacks {
                 Callbacks::None => Ok(()),
                 Callbacks::One(callback) => callback.schedule(py, &event_loop, future),
