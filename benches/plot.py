@@ -1,7 +1,7 @@
 """Draws a comparison as SVG: a row for each thing that was measured, a mark for each implementation.
 
-Where a mark stands says how many times ferrio's time it takes. The axis is logarithmic, so that twice as fast and half as
-fast are equally far from ferrio's line; what is to its left is faster than ferrio. The marks differ in shape, not by
+Where a mark stands says how many times ferrio's time it takes. The axis is logarithmic, so that twice as fast and half
+as fast are equally far from ferrio's line; what is to its left is faster than ferrio. The marks differ in shape, not by
 colour alone. Knows nothing of files.
 """
 
