@@ -14,12 +14,17 @@ import warnings
 import ferrio
 
 
-def run(path: pathlib.Path) -> None:
-    """Imports the program at `path` and runs its `main()`."""
-    sys.path[0] = str(path.parent)
+def make_loops_ferrios() -> None:
+    """Lets the policy make ferrio's loops."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # from 3.14 on; there is no other way to reach such loops
         asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())
+
+
+def run(path: pathlib.Path) -> None:
+    """Imports the program at `path` and runs its `main()`."""
+    sys.path[0] = str(path.parent)
+    make_loops_ferrios()
     program = importlib.import_module(path.stem)
     with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
         runner.run(program.main())
@@ -27,3 +32,6 @@ def run(path: pathlib.Path) -> None:
 
 if __name__ == "__main__":
     run(pathlib.Path(sys.argv[1]))
+elif __name__ == "__mp_main__":
+    # A process that multiprocessing started from the program: it imports this file before anything else.
+    make_loops_ferrios()
