@@ -6,6 +6,7 @@ belongs to a loop of another make, and what the error says. Handing out calls is
 
 from __future__ import annotations
 
+import functools
 import pickle
 import signal
 import sys
@@ -31,11 +32,17 @@ def _new_pool() -> Executor:
     # Imported late: it needs multiprocessing, which takes as long as all of ferrio.
     from concurrent.futures import ProcessPoolExecutor
 
+    _tell_at_exit()
+    return ProcessPoolExecutor(initializer=_take_interrupts)
+
+
+@functools.cache
+def _tell_at_exit() -> None:
+    """Has a program that waits for a process at its end say so; after the import of the module that will wait."""
     from ferrio import _exit
 
-    # The last that is registered is the first to be called: before that of the module above, which waits.
+    # The last that is registered is the first to be called.
     threading._register_atexit(_exit.begin)  # type: ignore[attr-defined]
-    return ProcessPoolExecutor(initializer=_take_interrupts)
 
 
 def _take_interrupts() -> None:
