@@ -5,6 +5,7 @@ interpreter only; so the functions here are the standard library's.
 """
 
 import concurrent.futures
+import importlib
 import os
 import threading
 
@@ -111,3 +112,8 @@ def test_as_the_default_executor(loop, run):
             loop.run_in_executor(None, divmod, 7, 4)
 
     run(main())
+
+
+def test_ferrio_is_not_to_be_had_in_another_interpreter(pool):
+    with pytest.raises(ImportError, match="does not support loading in subinterpreters"):
+        pool.submit(importlib.import_module, "ferrio").result()
