@@ -1,7 +1,7 @@
 """Runs the own test suites of aiohttp and uvicorn on asyncio, on ferrio's loop and under `install()`, and compares them
 test by test.
 
-    python tests/libraries/suites/run.py [--only NAME] [--way WAY] [--write] [--keep]
+    python tests/libraries/suites/run.py [--only NAME] [--way WAY] [--resume] [--write]
 
 The tests come from the source distributions of the versions that are installed; the package under test is the
 installed one. A test with another outcome on ferrio is run again by itself, several times, on both: only what differs
@@ -37,8 +37,12 @@ LIMIT = 1800
 
 # What pytest is told for each suite, besides what its own settings say.
 SUITES = {
-    # Without coverage, which its settings ask for. The marks are those that its settings leave out.
-    "aiohttp": ["-o", "addopts=", "-m", "not dev_mode and not autobahn and not internal", "--timeout=120"],
+    # Without coverage, which its settings ask for, and without its benchmarks. The marks are those that its settings
+    # leave out.
+    "aiohttp": [
+        *("-o", "addopts=", "-m", "not dev_mode and not autobahn and not internal", "--timeout=120"),
+        "--ignore-glob=tests/test_benchmarks*",
+    ],
     "uvicorn": ["-o", "addopts=--strict-markers", "--timeout=60", "-p", "anyio"],
 }
 
@@ -74,10 +78,20 @@ def fetch(name: str) -> pathlib.Path:
     return directory
 
 
-def run(name: str, way: str, tests: list[str], options: list[str]) -> dict[str, str]:
-    """The outcomes of the tests (of all, without any), by their ids. Their output goes to a file beside the suite."""
+def whole(name: str, way: str, resume: bool) -> dict[str, str]:
+    """The outcomes of the whole suite, by the tests' ids; with `resume`, those of the run before, if there was one."""
+    results = WORK / f"{name}-{importlib.metadata.version(name)}-{way}.json"
+    if not (resume and results.exists()):
+        run(name, way, [], results)
+    return json.loads(results.read_text())
+
+
+def run(name: str, way: str, tests: list[str], results: pathlib.Path) -> dict[str, str]:
+    """The outcomes of the tests (of all, without any), by their ids, which are in the file `results` too.
+
+    What pytest prints is in a file beside it.
+    """
     directory = fetch(name)
-    results = WORK / f"{name}-{way}.json"
     results.unlink(missing_ok=True)
     unwanted = ("proxy", "pythonasynciodebug", "pythondevmode", "pythonwarnings")
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith(unwanted)}
@@ -87,9 +101,11 @@ def run(name: str, way: str, tests: list[str], options: list[str]) -> dict[str, 
         "PYTHONPATH": str(HERE),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
-    plugins = [part for plugin in PLUGINS for part in ("-p", plugin)]
-    command = [sys.executable, "-m", "pytest", "-p", "plugin", *plugins, *SUITES[name], "-q", *options]
-    log = WORK / f"{name}-{way}.log"
+    command = [sys.executable, "-m", "pytest", "-p", "plugin", "-q", *SUITES[name]]
+    for plugin in PLUGINS:
+        command += ["-p", plugin]
+    command += ["-n", "0" if tests else "2"]
+    log = results.with_suffix(".log")
     with log.open("w") as output:
         subprocess.run(
             [*command, *(tests or ["tests"])],
@@ -116,7 +132,7 @@ def differences(name: str, way: str, oracle: dict[str, str], found: dict[str, st
             break
         print(f"   {len(known)} differ; again: {', '.join(list(known)[:3])}", flush=True)
         tests = [test for test in known if test in oracle and test in found]
-        theirs, ours = (run(name, each, tests, []) for each in ("asyncio", way))
+        theirs, ours = (run(name, each, tests, WORK / f"{name}-{way}-again.json") for each in ("asyncio", way))
         known = {
             test: (theirs.get(test, oracle.get(test, "not run")), ours.get(test, found.get(test, "not run")))
             for test in known
@@ -132,14 +148,14 @@ def summary(outcomes: dict[str, str]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
-def compare(name: str, ways: list[str]) -> tuple[list[str], bool]:
+def compare(name: str, ways: list[str], resume: bool) -> tuple[list[str], bool]:
     """Runs one suite. Returns the lines for the document, and whether all is as the reasons say."""
     version = importlib.metadata.version(name)
-    oracle = run(name, "asyncio", [], ["-n", "2"])
+    oracle = whole(name, "asyncio", resume)
     print(f">> {name} {version} on asyncio: {summary(oracle)}", flush=True)
     cells, differing = [], {}
     for way in ways:
-        found = run(name, way, [], ["-n", "2"])
+        found = whole(name, way, resume)
         print(f">> {name} {version}, {way}: {summary(found)}", flush=True)
         mine = differences(name, way, oracle, found)
         cells.append("the same" if not mine else f"{len(mine)} differ")
@@ -169,11 +185,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", choices=sorted(SUITES), help="one suite; the document is not written then")
     parser.add_argument("--way", choices=WAYS[1:], help="one way besides asyncio; the document is not written then")
+    parser.add_argument("--resume", action="store_true", help="take the outcomes of whole suites that were run before")
     parser.add_argument("--write", action="store_true", help=f"write the counts into {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args()
     rows, notes, right = [], [], True
     for name in [options.only] if options.only else SUITES:
-        (row, *more), as_expected = compare(name, [options.way] if options.way else WAYS[1:])
+        (row, *more), as_expected = compare(name, [options.way] if options.way else WAYS[1:], options.resume)
         rows.append(row)
         notes += more
         right = right and as_expected
