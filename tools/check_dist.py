@@ -140,6 +140,7 @@ def wrong_sdist(path):
 def wrong_installed(path, python):
     """Yields what goes wrong when the distribution is installed into a fresh environment of `python` and run."""
     with tempfile.TemporaryDirectory() as folder:
+        # Nothing of the checkout's or of another environment's may help.
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
         subprocess.run([python, "-m", "venv", f"{folder}/venv"], check=True)
         fresh = f"{folder}/venv/bin/python"
