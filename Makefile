@@ -97,7 +97,8 @@ bench-net: python ## servers under load: CPU time of the server per message
 	@.venv-bench-$(TAG)/bin/python benches/publish.py servers target/servers.json
 
 docs: python ## the site; --strict: a link or an anchor that leads nowhere is an error
-	@$(DEVELOP) --environment docs --with docs
+	@$(DEVELOP) --for-tests
+	@$(DEVELOP) --environment docs --with docs --without-module
 	@NO_MKDOCS_2_WARNING=1 .venv-docs-$(TAG)/bin/mkdocs build --quiet --strict
 	@echo ">> target/site/index.html"
 

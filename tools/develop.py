@@ -163,13 +163,19 @@ def main():
         default="release",
         help="build quickly, with checks, what need not be fast",
     )
+    parser.add_argument(
+        "--without-module",
+        action="store_true",
+        help="only the environment: what runs in it finds the module that another call built, in python/ferrio",
+    )
     options = parser.parse_args()
     check_tools()
     venv = ROOT / "-".join(filter(None, [".venv", options.environment, version_tag()]))
     python = ensure_environment(venv)
-    for group in ["build", *options.groups]:
+    for group in [*([] if options.without_module else ["build"]), *options.groups]:
         ensure_requirements(venv, python, group)
-    ensure_module(venv, python, options.profile)
+    if not options.without_module:
+        ensure_module(venv, python, options.profile)
 
 
 if __name__ == "__main__":

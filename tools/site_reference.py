@@ -90,7 +90,7 @@ def entry(path: str) -> Iterator[str]:
     if not is_described(thing, path):
         return
     yield text_of(thing, path) + "\n"
-    if inspect.isclass(thing):
+    if inspect.isclass(thing) and not issubclass(thing, BaseException):
         for name, member in members(thing):
             yield from member_entry(thing, name, member, path)
 

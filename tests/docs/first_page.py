@@ -41,6 +41,7 @@ def follow(folder: Path, *, install: bool, environment: dict[str, str]) -> list[
     printed = re.split(rf"^{MARK} (\d+)\n", done.stdout, flags=re.MULTILINE)
     wrong = []
     for block, output, text, status in zip(commands, expected, printed[::2], printed[1::2], strict=False):
+        print(f"{block.body}{text}", flush=True)
         if status != "0":
             wrong.append(f"{block.name} ends with status {status}:\n{text}")
         elif output is not None and not matches(figures(normal(text, str(folder))), figures(output.body)):
