@@ -333,6 +333,22 @@ def test_children_of_another_user(way):
     ferrio.run(main())
 
 
+def test_a_program_under_valgrind_leaves_it_to_popen():
+    # valgrind ends a program with such a child. It is known by what it preloads; there is no such file here.
+    text = """if True:
+        from ferrio import _ferrio
+        print(_ferrio.Launch.start([b"true"], [b"true"], None, None, (-1, -1, -1), True, [], -1, True, False, -1, *[None] * 3))
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        env=os.environ | {"LD_PRELOAD": "/nowhere/vgpreload_core.so"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "None\n"
+
+
 def test_another_popen_is_used(monkeypatch):
     # A program or library that replaces the class gets what it wants.
     made = []

@@ -1,6 +1,7 @@
 """Children: streams, transports, ends, signals, arguments. One body on asyncio and on ferrio."""
 
 import asyncio
+import errno
 import os
 import pty
 import signal
@@ -257,6 +258,47 @@ def test_a_terminal_for_the_streams(run, aio):
         os.close(theirs)
         assert await child.wait() == 0
         os.close(ours)
+
+    run(main())
+
+
+def test_a_terminal_of_its_own(run, aio):
+    # What is written to the terminal is the child's input, and what it prints comes from there.
+    class Screen(asyncio.Protocol):
+        def __init__(self):
+            self.shown = b""
+            self.lost = aio.get_running_loop().create_future()
+
+        def data_received(self, data):
+            self.shown += data
+
+        def connection_lost(self, exc):
+            self.lost.set_result(exc)
+
+    async def main():
+        loop = aio.get_running_loop()
+        ours, theirs = pty.openpty()
+        child = await aio.create_subprocess_exec(
+            *script("import os, sys; print(os.isatty(0), os.isatty(2), input('say: '), os.getsid(0) == os.getpid())"),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        screen = Screen()
+        with os.fdopen(os.dup(ours), "rb", 0) as reading, os.fdopen(ours, "wb", 0) as writing:
+            reader, _ = await loop.connect_read_pipe(lambda: screen, reading)
+            writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, writing)
+            writer.write(b"hello\n")
+            assert await child.wait() == 0
+            # So a terminal says that nobody has it open any more.
+            failure = await screen.lost
+            assert failure is None or failure.errno == errno.EIO
+            assert screen.shown.replace(b"\r\n", b"\n").endswith(b"True True hello True\n")
+            reader.close()
+            writer.abort()
+            await aio.sleep(0)
 
     run(main())
 

@@ -9,7 +9,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::io;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -106,6 +106,7 @@ pub(crate) fn is_available() -> bool {
         cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
             && !is_old_libc()
             && !is_under_valgrind()
+            && !is_intercepted()
             // Linux 5.9, which has process descriptors too; a sandbox may refuse either.
             // SAFETY: takes numbers only; no descriptor has such a number.
             && unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) } == 0
@@ -130,6 +131,24 @@ fn is_old_libc() -> bool {
 /// valgrind can't follow such a child, and ends the program.
 fn is_under_valgrind() -> bool {
     std::env::var_os("LD_PRELOAD").is_some_and(|libraries| libraries.to_string_lossy().contains("vgpreload"))
+}
+
+/// Whether a library that was loaded first (`LD_PRELOAD`) has put itself before libc's `execve`, to change what is run: system
+/// calls made by hand would go past it.
+fn is_intercepted() -> bool {
+    let execve: unsafe extern "C" fn(_, _, _) -> _ = libc::execve;
+    let getauxval: unsafe extern "C" fn(_) -> _ = libc::getauxval;
+    home(execve as *const c_void) != home(getauxval as *const c_void)
+}
+
+/// Where the library begins that has this function.
+fn home(function: *const c_void) -> *const c_void {
+    let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: `dladdr` fills in what it is given, or returns zero and leaves the null pointers.
+    unsafe {
+        libc::dladdr(function, found.as_mut_ptr());
+        found.assume_init().dli_fbase
+    }
 }
 
 /// Starts a child. It runs, and may still fail: see [`Running::report`].
