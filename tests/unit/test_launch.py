@@ -337,7 +337,8 @@ def test_a_program_under_valgrind_leaves_it_to_popen():
     # valgrind ends a program with such a child. It is known by what it preloads; there is no such file here.
     text = """if True:
         from ferrio import _ferrio
-        print(_ferrio.Launch.start([b"true"], [b"true"], None, None, (-1, -1, -1), True, [], -1, True, False, -1, *[None] * 3))
+        order = [b"true"], [b"true"], None, None, (-1, -1, -1), True, [], -1, True, False, -1, None, None, None
+        print(_ferrio.Launch.start(*order))
         """
     done = subprocess.run(
         [sys.executable, "-c", text],

@@ -84,6 +84,37 @@ impl Filling {
         self.filled += count.min(self.room - self.filled);
     }
 
+    /// Appends `data`; the room grows as a vector's does. Raises `MemoryError`; then nothing is left.
+    pub(crate) fn extend(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        if self.memory().len() < data.len() {
+            self.grow(py, (self.filled + data.len()).max(2 * self.room))?;
+        }
+        // SAFETY: there is room behind what is filled; nobody has seen the object, so `data` is no part of it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(data.as_ptr(), self.start.add(self.filled).cast(), data.len())
+        };
+        self.advance(data.len());
+        Ok(())
+    }
+
+    fn grow(&mut self, py: Python<'_>, room: usize) -> PyResult<()> {
+        let length = isize::try_from(room).map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))?;
+        let nothing = Self::with_room(py, 0)?;
+        let filled = self.filled;
+        let mut object = std::mem::replace(self, nothing).object.into_ptr();
+        // SAFETY: attached; the only reference is handed over (the shared empty object is not touched), and a new one or null
+        // comes back, with the content that was written.
+        unsafe {
+            if super::memory::_PyBytes_Resize(&mut object, length) != 0 {
+                return Err(PyErr::fetch(py));
+            }
+            self.start = ffi::PyBytes_AsString(object).cast();
+            self.object = Bound::from_owned_ptr(py, object).cast_into_unchecked::<PyBytes>().unbind();
+        }
+        (self.room, self.filled) = (room, filled);
+        Ok(())
+    }
+
     /// Whether no room is left.
     pub(crate) fn is_full(&self) -> bool {
         self.filled == self.room

@@ -8,7 +8,8 @@ use pyo3::types::PyBytes;
 
 // SAFETY: CPython's own, in every version (`bytesobject.h`); PyO3 does not declare it.
 unsafe extern "C" {
-    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t) -> std::ffi::c_int;
+    pub(super) fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t)
+    -> std::ffi::c_int;
 }
 
 /// Calls `call` with a `memoryview` of `bytes` that reads and can't write.

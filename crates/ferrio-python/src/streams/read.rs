@@ -13,6 +13,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::feed::{self, Need, Waiter};
 use super::reader::{State, StreamReader};
 use super::shown;
+use crate::ffi::bytes::Filling;
 use crate::ffi::raise::raise;
 use crate::imports;
 use crate::operation::Operation;
@@ -39,7 +40,7 @@ pub(super) enum What {
     /// `readuntil(separator)`.
     Until(Box<(Separators, Scan)>),
     /// `read()`: what was taken from the buffer up to now.
-    All(Vec<u8>),
+    All(Option<Box<Filling>>),
     /// `_wait_for_data(name)`.
     Data(Box<str>),
     /// Arguments that make no sense: raised when it is awaited, as a coroutine would.
@@ -127,20 +128,33 @@ impl Read {
                 }
             }),
             What::All(taken) => {
-                let at_end = state.with(py, |state| {
-                    taken.extend_from_slice(state.unread.as_slice(py));
-                    state.unread.clear(py);
-                    state.eof
-                });
+                let (at_end, whole) = state.with(py, |state| {
+                    if taken.is_none() && state.eof {
+                        let available = state.unread.len(py);
+                        return Ok((true, Some(state.unread.take(py, available))));
+                    }
+                    if !state.unread.is_empty() {
+                        let gathered = match taken {
+                            Some(gathered) => gathered,
+                            None => taken.insert(Box::new(Filling::with_room(py, 0)?)),
+                        };
+                        gathered.extend(py, state.unread.as_slice(py))?;
+                        state.unread.clear(py);
+                    }
+                    PyResult::Ok((state.eof, None))
+                })?;
                 shown::reflect(reader)?;
                 feed::maybe_resume(reader)?;
                 // The transport may have brought its exception meanwhile.
                 require_no_exception(reader)?;
-                return Ok(if at_end {
-                    Look::Done(PyBytes::new(py, taken).into_any())
-                } else {
-                    Look::NotYet
-                });
+                if !at_end {
+                    return Ok(Look::NotYet);
+                }
+                return Ok(Look::Done(match (whole, taken.take()) {
+                    (Some(whole), _) => whole.into_any(),
+                    (None, Some(gathered)) => gathered.finish(py, b"")?.into_any(),
+                    (None, None) => PyBytes::new(py, b"").into_any(),
+                }));
             }
             What::Data(_) | What::Refused(_) => Outcome::NotYet,
         };

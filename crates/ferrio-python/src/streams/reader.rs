@@ -429,7 +429,7 @@ fn start_read(reader: &Bound<'_, StreamReader>, n: Option<&Bound<'_, PyAny>>) ->
         Ok(Size::Negative) if reader.get().overrides.has(READ) => {
             return Delegate::start(reader, Role::All(Vec::new()));
         }
-        Ok(Size::Negative) => What::All(Vec::new()),
+        Ok(Size::Negative) => What::All(None),
         Err(failure) => refused("read", failure),
     };
     start(reader, what)
