@@ -65,7 +65,7 @@ def main():
     check_tools()
     venv = ROOT / ".venv-wheels"
     tools = ensure_environment(venv)
-    ensure_requirements(venv, tools, "wheels")
+    ensure_requirements(venv, tools, "build" if options.sdist_only else "wheels")
     maturin = venv / "bin" / "maturin"
     # maturin finds zig as a module of the Python that is first on PATH.
     os.environ["PATH"] = str(venv / "bin") + os.pathsep + os.environ["PATH"]

@@ -44,6 +44,12 @@ def environment(**more):
     return kept | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"} | more
 
 
+def free_port():
+    """A port that nobody listens on, for servers that don't tell which one they got."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
 def connected(port):
     """A connection to a server, which may still be on its way: some tell their address before they listen."""
     while True:
@@ -111,6 +117,8 @@ EVERYTHING = {
     "uvicorn": written("python -m ferrio -m uvicorn --loop asyncio app:app") + " --port 0",
     "uvicorn with workers": written("python -m ferrio -m uvicorn --loop asyncio app:app") + " --port 0 --workers 2",
     "gunicorn": written("python -m ferrio -m gunicorn -k asgi --asgi-loop asyncio app:app") + " --bind 127.0.0.1:0",
+    "gunicorn with aiohttp": written("python -m ferrio -m gunicorn -k aiohttp.GunicornWebWorker web:application")
+    + " --bind 127.0.0.1:0",
     "hypercorn": HYPERCORN + " --bind 127.0.0.1:0 --access-logfile -",
 }
 
@@ -127,6 +135,14 @@ def test_server_on_ferrio(command):
     with serving(command, FILES) as ask:
         answer = ask()
         assert (answer["loop"], answer["names"], answer["slept"]) == ("ferrio", "ferrio", "slept")
+
+
+def test_granian():
+    command = written("python -m ferrio -m granian --interface asgi --loop asyncio app:app")
+    # It tells the port that it was given, so this one can't be the system's choice.
+    port = free_port()
+    with serving(f"{command} --port {port}", FILES, port) as ask:
+        assert (ask()["loop"], ask()["names"]) == ("ferrio", "ferrio")
 
 
 def test_workers_of_uvicorn_have_the_loop():
@@ -173,8 +189,7 @@ def test_django(command, site):
 def test_djangos_development_server(site):
     manage = site / "manage.py"
     manage.write_text(written("import ferrio\nferrio.install()") + "\n" + manage.read_text())
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     # With its reloader: the server is a child of the command.
     with serving(f"python manage.py runserver 127.0.0.1:{port}", site, port) as ask:
         check_site(ask)
