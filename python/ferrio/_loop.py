@@ -17,5 +17,4 @@ class EventLoop(  # type: ignore[misc]  # newer arguments
     """ferrio's event loop.
 
     With `virtual_time=True` its clock jumps to the next deadline whenever nothing else is to be done: for tests.
-    What `asyncio.AbstractEventLoop` declares and ferrio does not have yet raises `NotImplementedError`.
     """

@@ -43,6 +43,12 @@ def test_make_targets_that_are_named_exist(document):
     assert {one or other for one, other in named} <= targets
 
 
+def test_every_page_is_in_the_navigation_of_the_site():
+    known = (ROOT / "mkdocs.yml").read_text()
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert not [page for page in pages if not re.search(rf"[ ]{re.escape(page)}$", known, re.MULTILINE)]
+
+
 def differences_and_tests() -> list[tuple[str, str]]:
     """The tests that docs/differences.md names, as (file, function)."""
     found = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", DIFFERENCES.read_text())

@@ -1,0 +1,75 @@
+"""The page of benchmarks shows the figures that are stored beside it, and what a run's file becomes."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benches"))
+
+import plot  # noqa: E402 - found by the line above
+import publish  # noqa: E402
+
+
+@pytest.fixture(params=publish.KINDS)
+def kind(request):
+    return request.param
+
+
+def run_of(kind, **facts):
+    """The file of a run, as `benches/run.py --json` and `benches/net/run.py --json` write it."""
+    results = {
+        "programs": {"asyncio": {"wall": [900.0, 800.0], "cpu": [1, 1]}, "ferrio": {"wall": [100.0], "cpu": [1]}},
+        "servers": {"asyncio": [{"cpu_ns": 9000.0}, {"cpu_ns": 8000.0}], "ferrio": [{"cpu_ns": 1000.0}]},
+    }[kind] | {"uvloop": {"error": "ImportError"}}
+    row = {"name": "a job", "results": results} | ({"judged": "wall"} if kind == "programs" else {})
+    implementations = {"asyncio": "of the interpreter", "uvloop": "1.0", "rloop": "1.0", "ferrio": "0.1"}
+    about = {"python": "3.13.0", "machine": {}, "date": "2026-01-01T00:00:00", "rounds": 2, "quick": False, "only": ""}
+    run = about | {"implementations": implementations, "chosen implementations": None, "rows": [row]}
+    return run | facts
+
+
+def test_page_and_pictures_are_those_of_the_stored_figures(kind, monkeypatch, tmp_path):
+    figures = json.loads((publish.FOLDER / f"{kind}.json").read_text())
+    page = tmp_path / "benchmarks.md"
+    page.write_text(publish.PAGE.read_text())
+    stored = publish.FOLDER
+    monkeypatch.setattr(publish, "PAGE", page)
+    monkeypatch.setattr(publish, "FOLDER", tmp_path)
+    publish.draw(kind, figures)
+    publish.write_page(kind, figures)
+    assert page.read_text() == (ROOT / "docs" / "benchmarks.md").read_text()
+    for theme in plot.THEMES:
+        assert (tmp_path / f"{kind}-{theme}.svg").read_text() == (stored / f"{kind}-{theme}.svg").read_text()
+
+
+def test_best_round_of_each_is_taken_and_what_failed_is_left_out(kind):
+    figures = publish.reduced(run_of(kind), kind)
+    ours = 100.0 if kind == "programs" else 1.0
+    assert figures["rows"][0]["figures"] == {"asyncio": 8 * ours, "ferrio": ours}
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({}, ""),
+        ({"quick": True}, "the run was a quick one"),
+        ({"only": "queue"}, "the run was a part of the whole"),
+        ({"chosen implementations": "ferrio"}, "the run was a part of the whole"),
+        ({"implementations": {"asyncio": "", "ferrio": "0.1"}}, "rloop, uvloop didn't run"),
+    ],
+    ids=["whole", "quick", "some rows", "some implementations", "peers missing"],
+)
+def test_only_whole_runs_reach_the_page(facts, reason):
+    assert publish.reason_to_keep(run_of("programs", **facts)) == reason
+
+
+def test_losses_are_named():
+    rows = [
+        {"name": "won", "judged": "wall", "figures": {"uvloop": 2.0, "ferrio": 1.0}},
+        {"name": "lost", "judged": "wall", "figures": {"uvloop": 1.0, "ferrio": 2.0}},
+        {"name": "only shown", "judged": None, "figures": {"uvloop": 1.0, "ferrio": 2.0}},
+    ]
+    assert publish.losses({"rows": rows}) == ["- lost: uvloop takes 0.50 of ferrio's time."]
