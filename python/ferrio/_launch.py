@@ -84,8 +84,11 @@ class _Launched(_Popen[bytes]):
         start_new_session: Any,
         process_group: int,
     ) -> None:
-        if isinstance(args, (str, bytes)):
-            words: list[Any] = [args]
+        words: list[Any]
+        if type(args) is tuple:
+            words = list(args)
+        elif isinstance(args, (str, bytes)):
+            words = [args]
         elif isinstance(args, os.PathLike):
             if shell:
                 raise TypeError("path-like args is not allowed when shell is true")
@@ -144,7 +147,10 @@ class _Launched(_Popen[bytes]):
             return
         self.pid = self._launch.pid
         self._child_created = True
-        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+        if p2cread == c2pwrite == errwrite == -1:
+            self._closed_child_pipe_fds = True
+        else:
+            self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
 
 # Its repr is a Popen's from the start.
@@ -206,7 +212,7 @@ def _end(popen: subprocess.Popen[bytes], returncode: int) -> None:
 
 def _programs(executable: bytes, env: Mapping[Any, Any] | None) -> list[bytes]:
     """What to try to run: `executable`, or each file of that name in the folders of PATH."""
-    if os.path.dirname(executable):
+    if b"/" in executable:
         return [executable]
     if env is None and "PATH" in os.environ:
         folders = os.fsencode(os.environ["PATH"]).split(b":")

@@ -125,6 +125,8 @@ class Spawning:
 
 def _take_fixed(keywords: dict[str, Any]) -> None:
     """Take the arguments out of `keywords` that have one value; raise `ValueError` for another."""
+    if not keywords:
+        return
     for name, value in _FIXED.items():
         given = keywords.pop(name, value)
         if given is not None if value is None else given != value and (given or name == "bufsize"):
