@@ -1,7 +1,9 @@
 """Which implementations a test body runs on, and small tools for bodies that watch the order of things."""
 
 import asyncio
+import os
 import sys
+import traceback
 
 import pytest
 
@@ -55,3 +57,18 @@ async def failure(aio, exception, turns=0):
 async def forever(aio):
     """Waits for nothing."""
     await aio.Future()
+
+
+def in_a_fork(body):
+    """Runs `body` in a copy of this process, which has no children but its own, and passes its failure on."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -12,6 +12,7 @@ import sys
 import warnings
 
 import pytest
+from tests.unit.implementations import in_a_fork
 
 import ferrio
 from ferrio import _launch
@@ -161,6 +162,22 @@ def test_a_loop_that_is_closed_while_the_program_is_opened(slow, started):
     while not is_gone(started[0]):
         os.sched_yield()
     slow.release()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_the_program_is_opened(slow, started):
+    # A copy of this process that gives the start up leaves the child to its parent.
+    async def main():
+        starting = ferrio.create_subprocess_exec(slow.path)
+        task = ferrio.create_task(starting)
+        await ferrio.sleep(0)
+        in_a_fork(starting.close)
+        assert not is_gone(started[0])
+        slow.release()
+        child = await task
+        assert await child.wait() == 0
+
+    ferrio.run(main())
 
 
 def test_what_is_left_is_a_popen(way):

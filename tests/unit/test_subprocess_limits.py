@@ -5,9 +5,9 @@ import os
 import resource
 import signal
 import subprocess
-import traceback
 
 import pytest
+from tests.unit.implementations import in_a_fork
 
 import ferrio
 
@@ -18,21 +18,6 @@ NOBODY = 54321
 
 FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
 IS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-
-
-def in_a_fork(body):
-    """Runs `body` in a copy of this process, which may take its rights away, and passes its failure on."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            body()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def free_descriptor():

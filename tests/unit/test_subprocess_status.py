@@ -5,31 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import traceback
 
 import pytest
-from tests.unit.implementations import since
+from tests.unit.implementations import in_a_fork, since
 
 import ferrio
 
 PIPE = subprocess.PIPE
 
 FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
-
-
-def in_a_fork(body):
-    """Runs `body` in a copy of this process, which has no children but its own, and passes its failure on."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            body()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 @pytest.fixture
@@ -133,6 +117,7 @@ def test_a_program_that_waits_for_every_child(aio, caplog):
     in_a_fork(lambda: aio.run(main()))
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @FERRIO_ONLY
 def test_a_program_that_waits_for_every_child_loses_no_start(aio, sigchld):
     # It may even take the child that could not run its program.
@@ -153,11 +138,7 @@ def test_a_program_that_waits_for_every_child_loses_no_start(aio, sigchld):
             assert await child.communicate(b"x") == (b"x", None)
             assert child.returncode in (0, 255)
 
-    def body():
-        # What pytest has captured of the warnings is nobody's business here.
-        aio.run(main())
-
-    in_a_fork(body)
+    in_a_fork(lambda: aio.run(main()))
 
 
 @pytest.mark.parametrize("aio", [asyncio, ferrio], ids=["asyncio", "ferrio"])
