@@ -42,7 +42,9 @@ assert here.is_relative_to(sys.prefix), here
 async def main():
     reader, writer = await ferrio.open_connection(*server.sockets[0].getsockname())
     writer.write(b"hello\\n")
-    return await reader.readline()
+    line = await reader.readline()
+    writer.close()
+    return line
 async def upper(reader, writer):
     writer.write((await reader.readline()).upper())
     writer.close()
