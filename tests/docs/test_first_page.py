@@ -7,9 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from tests.docs.first_page import follow
 
 
+# Its programs compute for some seconds: on a machine that does much else, for some minutes.
+@pytest.mark.timeout(600)
 def test_first_page_can_be_followed(tmp_path):
     # The page says `python`: it must be the one that runs this test.
     tools = tmp_path / "bin"

@@ -10,6 +10,7 @@ PROGRAMS = [program for page in PAGES for program in programs(page)]
 PARTS = [part for page in PAGES for part in parts(page)]
 
 
+@pytest.mark.timeout(200)  # a program takes a second, on a machine that does much else more
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.block.name)
 def test_program_prints_what_the_page_shows(program, tmp_path):
     file = tmp_path / "app.py"
@@ -20,7 +21,7 @@ def test_program_prints_what_the_page_shows(program, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=50,
+        timeout=180,
     )
     printed = normal(done.stdout, str(tmp_path))
     assert matches(printed, program.output), (
