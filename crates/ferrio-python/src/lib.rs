@@ -38,7 +38,7 @@ ffi::recycle::recycled!(
     timeout::Timeout,
 );
 
-#[pymodule]
+#[pymodule(gil_used = false)]
 mod _ferrio {
     use pyo3::prelude::*;
 

@@ -241,10 +241,10 @@ fn call_at_time<'py>(
 }
 
 impl Loop {
-    /// The time of the loop's clock.
+    /// The time of the loop's clock. May be asked from inside a look at a timeout.
     #[inline]
     pub(crate) fn now(&self, py: Python<'_>) -> Nanos {
-        self.engine.with(py, |engine| engine.clock.now())
+        self.engine.with_leaf(py, |engine| engine.clock.now())
     }
 
     /// The deadline `delay` seconds from now; a delay that is not above zero is due at once.

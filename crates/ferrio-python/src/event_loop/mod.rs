@@ -82,7 +82,7 @@ pub(crate) struct Loop {
     flushes: Guarded<Flushes>,
     /// Which methods a subclass or an attribute replaced.
     overrides: Overrides,
-    /// The thread that runs the loop, 0 when none does.
+    /// The thread that runs the loop, 0 when none does. Set inside a look at the engine, as `closed` is.
     thread: AtomicU64,
     closed: AtomicBool,
     stopping: AtomicBool,
@@ -282,11 +282,16 @@ impl Loop {
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {
         self.require_open()?;
-        if self.runs_here() || !self.is_running() {
-            self.engine.with(py, |engine| engine.ready.push(item));
-            return Ok(());
-        }
-        self.post(item)
+        let away = self.engine.with(py, |engine| {
+            // In one look: a loop that begins to run meanwhile, in another thread, must not sleep over the item.
+            if self.runs_here() || !self.is_running() {
+                engine.ready.push(item);
+                None
+            } else {
+                Some(item)
+            }
+        });
+        away.map_or(Ok(()), |item| self.post(item))
     }
 
     /// Queues an item from any thread and wakes the loop. Raises `RuntimeError` on a closed loop.

@@ -100,9 +100,12 @@ impl Loop {
 fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     require_idle(native)?;
-    signals::begin(native)?;
     let state = native.get();
-    state.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
+    take_loop(py, state)?;
+    if let Err(failure) = signals::begin(native) {
+        state.thread.store(0, Ordering::Relaxed);
+        return Err(failure);
+    }
     let hooks = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?;
     let firstiter = native.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
     let finalizer = native.getattr(intern!(py, "_asyncgen_finalizer_hook"))?;
@@ -116,11 +119,34 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     set_running(py, Some(native))
 }
 
+/// Makes this thread the one that runs the loop. Raises `RuntimeError` if another thread was faster, or has closed it.
+fn take_loop(py: Python<'_>, state: &Loop) -> PyResult<()> {
+    let taken = state.engine.with(py, |_| {
+        let free = !state.closed() && !state.is_running();
+        if free {
+            state.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
+        }
+        free
+    });
+    if taken {
+        return Ok(());
+    }
+    state.require_open()?;
+    Err(PyRuntimeError::new_err("This event loop is already running"))
+}
+
 /// Gives back what `begin` took, however the turns ended.
 fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     let state = native.get();
     state.stopping.store(false, Ordering::Relaxed);
-    state.thread.store(0, Ordering::Relaxed);
+    let outcome = give_back(py, native);
+    // Last: now another thread may run the loop.
+    state.engine.with(py, |_| state.thread.store(0, Ordering::Relaxed));
+    outcome
+}
+
+fn give_back(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
+    let state = native.get();
     let retired = current::retire(native);
     set_running(py, None)?;
     signals::end(native)?;
@@ -274,11 +300,13 @@ fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> 
 fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let state = native.get();
-    if state.is_running() {
-        return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
-    }
-    if state.closed.swap(true, Ordering::Relaxed) {
-        return Ok(());
+    let before = state.engine.with(py, |_| {
+        if state.is_running() { None } else { Some(state.closed.swap(true, Ordering::Relaxed)) }
+    });
+    match before {
+        None => return Err(PyRuntimeError::new_err("Cannot close a running event loop")),
+        Some(true) => return Ok(()),
+        Some(false) => {}
     }
     if state.debug() {
         imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), ("Close %r", native))?;

@@ -2,59 +2,50 @@
 //!
 //! Invariant: at most one closure looks into a cell at a time. A nested look is a bug of ours and panics (which
 //! becomes an exception), it is never undefined behaviour. So closures stay short: they run no Python code and drop
-//! no Python reference, because both may come back here.
+//! no Python reference, because both may come back here; and they look into no other cell but leaves (`with_leaf`), because
+//! where threads run at the same time two of them could wait for each other. What says who looks is in `usage.rs`.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-/// What goes on in a cell.
-///
-/// The first is what zeroed memory says: CPython 3.11 may run the collector when an object is allocated and tracked but
-/// not yet written (it makes the instance's dictionary in between), and then there is nothing to look at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Use {
-    #[expect(dead_code, reason = "never written by name: it is what zeroed memory reads as")]
-    Unwritten = 0,
-    Idle,
-    Busy,
-}
+use super::usage::{Depth, Usage};
 
-/// A value guarded by the interpreter lock.
+/// A value for short looks, one at a time.
 pub(crate) struct Guarded<T> {
-    usage: Cell<Use>,
+    usage: Usage,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `with` needs a `Python` token and `visit` a `PyVisit`, so with a GIL only one thread at a time reaches
-// `usage` and `value`; should the closure let the GIL go, `usage` turns the other thread's look into a panic. The module
-// declares that it uses the GIL, so a free-threaded build keeps it on while ferrio is loaded.
+// SAFETY: `value` is reached only by who has marked `usage` as busy, and that is one at a time (see `Usage`).
 unsafe impl<T: Send> Sync for Guarded<T> {}
-
-struct Release<'a>(&'a Cell<Use>);
-
-impl Drop for Release<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.set(Use::Idle);
-    }
-}
 
 impl<T> Guarded<T> {
     /// A cell that holds `value`.
     pub(crate) const fn new(value: T) -> Self {
-        Self { usage: Cell::new(Use::Idle), value: UnsafeCell::new(value) }
+        Self { usage: Usage::idle(), value: UnsafeCell::new(value) }
     }
 
-    /// Runs `look` on the state and returns what it returns. Panics if a look is under way already.
+    /// Runs `look` on the state and returns what it returns. Panics if a look is under way already in this thread; waits
+    /// for the end of another thread's.
     #[inline]
-    pub(crate) fn with<R>(&self, _py: Python<'_>, look: impl FnOnce(&mut T) -> R) -> R {
-        let before = self.usage.replace(Use::Busy);
-        assert!(before == Use::Idle, "a ferrio object was entered again while its state was in use");
-        let _release = Release(&self.usage);
-        // SAFETY: the cell was idle, so no other reference to the value is alive (see the impl of Sync).
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn with<R>(&self, py: Python<'_>, look: impl FnOnce(&mut T) -> R) -> R {
+        let _depth = Depth::look();
+        let _busy = self.usage.take(py);
+        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
+        look(unsafe { &mut *self.value.get() })
+    }
+
+    /// The same from inside a look at another cell. Its closure looks nowhere else, so that no two threads can wait for
+    /// each other.
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn with_leaf<R>(&self, py: Python<'_>, look: impl FnOnce(&mut T) -> R) -> R {
+        let _depth = Depth::leaf();
+        let _busy = self.usage.take(py);
+        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
         look(unsafe { &mut *self.value.get() })
     }
 
@@ -69,40 +60,46 @@ impl<T> Guarded<T> {
         _visit: &PyVisit<'_>,
         look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
     ) -> Result<(), PyTraverseError> {
-        if self.usage.get() != Use::Idle {
-            return Ok(());
+        match self.usage.try_visit() {
+            // SAFETY: the cell was idle, so it was written; and it is ours until `_busy` is dropped.
+            Some(_busy) => look(unsafe { &*self.value.get() }),
+            None => Ok(()),
         }
-        // SAFETY: the collector runs attached and alone; the cell is idle, so it was written and nothing holds a reference.
-        look(unsafe { &*self.value.get() })
     }
 }
 
 /// A value that one caller at a time works on, Python code included.
 ///
-/// Where `Guarded` is for short looks, this is for a state machine that calls out while it runs: a second entry is
+/// Where `Guarded` is for short looks, this is for a state machine that calls out while it runs: a look at one that runs is
 /// refused instead of a panic.
 pub(crate) struct Exclusive<T> {
-    usage: Cell<Use>,
+    usage: Usage,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: as for `Guarded`; `usage` stays busy while the closure runs, whichever thread gets the interpreter meanwhile.
+// SAFETY: as for `Guarded`; `usage` stays busy while the closure runs, whichever threads run meanwhile.
 unsafe impl<T: Send> Sync for Exclusive<T> {}
 
 impl<T> Exclusive<T> {
     /// A cell that holds `value`.
     pub(crate) const fn new(value: T) -> Self {
-        Self { usage: Cell::new(Use::Idle), value: UnsafeCell::new(value) }
+        Self { usage: Usage::idle(), value: UnsafeCell::new(value) }
     }
 
-    /// Runs `work` on the value, or returns `None` if somebody works on it already.
+    /// Runs `work` on the value, after a short look that another thread takes at it. Panics if this thread works on it
+    /// already; who calls it has made sure of that, and that no other thread does.
+    #[inline]
+    pub(crate) fn work<R>(&self, py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> R {
+        let _busy = self.usage.take(py);
+        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
+        work(unsafe { &mut *self.value.get() })
+    }
+
+    /// Takes a short look at the value, or returns `None` if somebody works on it.
     #[inline]
     pub(crate) fn enter<R>(&self, _py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if self.usage.replace(Use::Busy) != Use::Idle {
-            return None;
-        }
-        let _release = Release(&self.usage);
-        // SAFETY: the cell was idle, so no other reference to the value is alive.
+        let _busy = self.usage.try_take()?;
+        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
         Some(work(unsafe { &mut *self.value.get() }))
     }
 
@@ -112,10 +109,10 @@ impl<T> Exclusive<T> {
         _visit: &PyVisit<'_>,
         look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
     ) -> Result<(), PyTraverseError> {
-        if self.usage.get() != Use::Idle {
-            return Ok(());
+        match self.usage.try_visit() {
+            // SAFETY: the cell was idle, so it was written; and it is ours until `_busy` is dropped.
+            Some(_busy) => look(unsafe { &*self.value.get() }),
+            None => Ok(()),
         }
-        // SAFETY: the collector runs attached and alone; the cell is idle, so it was written and nothing holds a reference.
-        look(unsafe { &*self.value.get() })
     }
 }

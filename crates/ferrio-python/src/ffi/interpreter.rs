@@ -17,11 +17,40 @@ pub(crate) fn is_exactly<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool
     unsafe { ffi::Py_TYPE(object.as_ptr()) == T::type_object_raw(object.py()) }
 }
 
-/// Whether the one who asks holds the only reference to `object`.
+/// Whether the caller's reference to `object` is the only one.
+///
+/// Without a GIL `false` may be said of an object that another thread made; `true` is true there as well. A weak reference
+/// may become a strong one right afterwards.
 #[inline]
 pub(crate) fn has_one_reference(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: attached, `object` is a live reference; reading its count needs no more.
-    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+    #[cfg(not(Py_GIL_DISABLED))]
+    return unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 };
+    // SAFETY: as above.
+    #[cfg(Py_GIL_DISABLED)]
+    return unsafe { ffi::PyUnstable_Object_IsUniquelyReferenced(object.as_ptr()) != 0 };
+}
+
+/// A number that no two running threads share; neither 0 nor 1.
+#[cfg(Py_GIL_DISABLED)]
+#[inline]
+pub(super) fn thread_mark() -> usize {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    {
+        let mark: usize;
+        // SAFETY: the ABI of x86-64 keeps the address of the thread's control block there, readable for ever.
+        unsafe {
+            std::arch::asm!("mov {}, fs:0", out(reg) mark, options(nostack, preserves_flags, readonly, pure));
+        }
+        mark
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    {
+        thread_local! {
+            static MARK: u64 = const { 0 };
+        }
+        MARK.with(|mark| std::ptr::from_ref(mark) as usize)
+    }
 }
 
 /// Sets (or with `None` deletes) an attribute as `object.__setattr__` does, past a class's own `__setattr__`.
@@ -34,11 +63,4 @@ pub(crate) fn set_attribute(
     // SAFETY: attached, all are live references; a null value means deletion.
     let outcome = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) };
     if outcome == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
-}
-
-/// Whether the caller's reference to `object` is the only one.
-#[inline]
-pub(crate) fn is_unshared(object: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: attached, `object` is a live reference.
-    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
 }

@@ -17,5 +17,6 @@ pub(crate) mod names;
 pub(crate) mod raise;
 pub(crate) mod recycle;
 pub(crate) mod slots;
+mod usage;
 
 pub(crate) use cell::{Exclusive, Guarded};

@@ -3,6 +3,8 @@
 //! `install::<T>()` sets `tp_alloc` and `tp_free` of a class: blocks of dead direct instances wait in a short list, which
 //! the interpreter lock guards. Python subclasses have slots of their own and are not concerned. A block that went
 //! through a finalizer of the collector is not kept: CPython's mark "finalized" would stick to the next object in it.
+//!
+//! Without an interpreter lock nothing is kept here: the allocator of a free-threaded build has a list for each thread.
 
 use std::cell::UnsafeCell;
 use std::ptr;
@@ -23,7 +25,7 @@ pub(crate) struct Blocks {
 }
 
 // SAFETY: only reached by `tp_alloc` and `tp_free`, which CPython calls with the interpreter lock held; both are
-// straight-line code that can't be interrupted by another look.
+// straight-line code that can't be interrupted by another look. Where there is no such lock, `install` does not set them.
 unsafe impl Sync for Blocks {}
 
 impl Blocks {
@@ -84,6 +86,9 @@ unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
 
 /// Sets the slots of `T`; called once, while the module is made.
 pub(crate) fn install<T: Recycle + PyTypeInfo>(py: Python<'_>) {
+    if cfg!(Py_GIL_DISABLED) {
+        return;
+    }
     let class = T::type_object_raw(py);
     // SAFETY: the type object was made by PyO3 for T, and no instance exists yet.
     unsafe {

@@ -56,6 +56,16 @@ impl Callback {
         }
     }
 
+    fn duplicate(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Wake(task) => Self::Wake(task.clone_ref(py)),
+            Self::Python { function, context } => {
+                Self::Python { function: function.clone_ref(py), context: context.clone_ref(py) }
+            }
+            Self::Native(watcher, call) => Self::Native(watcher.clone_ref(py), *call),
+        }
+    }
+
     /// The pair `(callable, context)` that `Future._callbacks` shows.
     fn shown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         match self {
@@ -120,9 +130,13 @@ impl Callbacks {
         };
     }
 
+    /// A copy, to look at without holding the future's state.
+    pub(crate) fn duplicate(&self, py: Python<'_>) -> Vec<Callback> {
+        self.as_slice().iter().map(|callback| callback.duplicate(py)).collect()
+    }
+
     /// The list that `Future._callbacks` shows, or `None` when there are none.
-    pub(crate) fn shown<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let all = self.as_slice();
+    pub(crate) fn shown<'py>(py: Python<'py>, all: &[Callback]) -> PyResult<Option<Bound<'py, PyList>>> {
         if all.is_empty() {
             return Ok(None);
         }

@@ -199,15 +199,8 @@ impl Future {
     #[getter]
     fn _callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         // Shown from a copy: making wrappers allocates, and may run the collector, which wants the state.
-        let callbacks = self.state.with(py, |state| std::mem::take(&mut state.callbacks));
-        let shown = callbacks.shown(py);
-        self.state.with(py, |state| {
-            let added = std::mem::replace(&mut state.callbacks, callbacks);
-            for late in added.into_vec() {
-                state.callbacks.add(late);
-            }
-        });
-        shown
+        let callbacks = self.state.with(py, |state| state.callbacks.duplicate(py));
+        callbacks::Callbacks::shown(py, &callbacks)
     }
 
     #[getter]

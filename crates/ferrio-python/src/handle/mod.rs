@@ -305,7 +305,7 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
         None,
     }
     let py = handle.py();
-    if interpreter::is_unshared(handle.as_any()) {
+    if interpreter::has_one_reference(handle.as_any()) {
         return run_unobserved(handle);
     }
     let taken = handle.get().state.with(py, |state| {

@@ -338,7 +338,7 @@ impl Wait {
                 lock.release(py)?;
                 let waiter = this.clone().unbind();
                 self.stage =
-                    Stage::Waiting(condition.get().state.with(py, |state| state.waiters.push(waiter)));
+                    Stage::Waiting(condition.get().state.with(py, |state| state.waiters.push(py, waiter)));
                 return Ok(Step::Park);
             }
             Stage::Waiting(ticket) => {

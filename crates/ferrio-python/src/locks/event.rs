@@ -93,6 +93,12 @@ impl Event {
         PyClassInitializer::from(LoopBound::default())
             .add_subclass(Self { state: Guarded::new(State { value, ..State::default() }) })
     }
+
+    /// Sets the flag from inside a look at the object that the event belongs to; after `true` call `wake_all` outside.
+    #[inline]
+    pub(crate) fn put(&self, py: Python<'_>, value: bool) {
+        self.state.with_leaf(py, |state| state.value = value);
+    }
 }
 
 /// `event.set()`; from any thread when ferrio's loops wait.
@@ -101,6 +107,12 @@ pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
     if event.get().state.with(py, |state| std::mem::replace(&mut state.value, true)) {
         return Ok(());
     }
+    wake_all(event)
+}
+
+/// Wakes everybody who waits, after `Event::put`.
+pub(crate) fn wake_all(event: &Bound<'_, Event>) -> PyResult<()> {
+    let py = event.py();
     // They take themselves out of the list when they are resumed.
     while let Some(waiter) = event.get().state.with(py, |state| state.waiters.next_parked(py)) {
         operation::wake(&waiter)?;
@@ -132,8 +144,17 @@ impl Run for Wait {
         } else if !event.get().is_set(py) {
             bound::require_loop(event.as_super())?;
             let waiter = this.clone().unbind();
-            self.ticket = event.get().state.with(py, |state| state.waiters.push(waiter));
-            return Ok(Progress::Park);
+            // Another thread may have set it meanwhile.
+            let unneeded = event.get().state.with(py, |state| {
+                if state.value {
+                    return Some(waiter);
+                }
+                self.ticket = state.waiters.push(py, waiter);
+                None
+            });
+            if unneeded.is_none() {
+                return Ok(Progress::Park);
+            }
         }
         match resume {
             Resume::Send => Ok(Progress::Ready(PyBool::new(py, true).to_owned().into_any())),

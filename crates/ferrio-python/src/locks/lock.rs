@@ -178,7 +178,16 @@ impl Acquire {
                 if !taken {
                     bound::require_loop(lock.as_super())?;
                     let waiter = this.clone().unbind();
-                    self.ticket = lock.get().state.with(py, |state| state.waiters.push(waiter));
+                    // Another thread may have released it meanwhile.
+                    let unneeded = lock.get().state.with(py, |state| {
+                        if !state.locked && state.waiters.all_cancelled(py) {
+                            state.locked = true;
+                            return Some(waiter);
+                        }
+                        self.ticket = state.waiters.push(py, waiter);
+                        None
+                    });
+                    return Ok(unneeded.is_some());
                 }
                 Ok(taken)
             }

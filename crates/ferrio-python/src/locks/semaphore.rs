@@ -269,8 +269,19 @@ impl Run for Acquire {
         }
         bound::require_loop(semaphore.as_super())?;
         let waiter = this.clone().unbind();
-        self.ticket = semaphore.get().state.with(py, |state| state.waiters.push(waiter));
-        Ok(Progress::Park)
+        // Another thread may have released it meanwhile.
+        let unneeded = semaphore.get().state.with(py, |state| {
+            if !state.locked(py) {
+                state.value.add(-1);
+                return Some(waiter);
+            }
+            self.ticket = state.waiters.push(py, waiter);
+            None
+        });
+        match unneeded {
+            None => Ok(Progress::Park),
+            Some(_) => Ok(Progress::Ready(acquired(py, self.entering))),
+        }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

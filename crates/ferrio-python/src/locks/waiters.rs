@@ -39,9 +39,10 @@ pub(crate) struct WaitList {
 }
 
 impl WaitList {
-    /// Appends a waiter, which parks right after this.
+    /// Appends a waiter, which counts as parked from now on, and parks right after this.
     #[inline]
-    pub(crate) fn push(&mut self, operation: Py<Operation>) -> Ticket {
+    pub(crate) fn push(&mut self, py: Python<'_>, operation: Py<Operation>) -> Ticket {
+        operation.get().park_in_list(py);
         self.last += 1;
         let ticket = Ticket(self.last);
         self.entries.push_back((ticket, Some(operation)));
@@ -98,11 +99,11 @@ impl WaitList {
     /// The first waiter that waits to be woken.
     pub(crate) fn next_parked<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, Operation>> {
         while let Some((_, entry)) = self.entries.get(self.settled) {
-            let phase = entry.as_ref().map_or(Phase::Finished, |operation| operation.get().phase(py));
+            let phase = entry.as_ref().map_or(Phase::Finished, |operation| operation.get().phase_in_list(py));
             match phase {
                 Phase::Woken | Phase::Cancelled | Phase::Finished => self.settled += 1,
                 Phase::Parked => return entry.as_ref().map(|operation| operation.bind(py).clone()),
-                // On its way into the list, right now: it has yet to park.
+                // On its way out of the list, in another thread.
                 Phase::Fresh | Phase::Running | Phase::Between => break,
             }
         }
@@ -115,7 +116,7 @@ impl WaitList {
         self.entries
             .iter()
             .filter_map(|(_, operation)| operation.as_ref())
-            .all(|operation| operation.get().phase(py) == Phase::Cancelled)
+            .all(|operation| operation.get().phase_in_list(py) == Phase::Cancelled)
     }
 
     /// How many wait.

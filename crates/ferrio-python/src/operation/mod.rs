@@ -51,6 +51,8 @@ pub(crate) enum Phase {
 /// All that an operation holds; only touched by the thread that is attached.
 pub(crate) struct State {
     pub(crate) phase: Phase,
+    /// Whether its state machine runs, in whichever thread and phase.
+    inside: bool,
     /// Whether nobody is to hear that it was never awaited.
     forgiven: bool,
     /// The phase from which it was resumed last.
@@ -88,6 +90,7 @@ impl Operation {
             state: Guarded::new(State {
                 phase: Phase::Fresh,
                 resumed_from: Phase::Fresh,
+                inside: false,
                 forgiven: false,
                 task: None,
                 extra,
@@ -123,6 +126,19 @@ impl Operation {
         self.state.with(py, |state| state.phase)
     }
 
+    /// The phase at the moment, for who looks into a list of waiters.
+    #[inline]
+    pub(crate) fn phase_in_list(&self, py: Python<'_>) -> Phase {
+        self.state.with_leaf(py, |state| state.phase)
+    }
+
+    /// For the state machine, when it leaves its operation where wakers find it and is about to answer `Park`: a thread
+    /// that wakes it before it has said so finds it parked. For who has the list of waiters.
+    #[inline]
+    pub(crate) fn park_in_list(&self, py: Python<'_>) {
+        self.state.with_leaf(py, |state| state.phase = Phase::Parked);
+    }
+
     /// For the state machine, while it runs: whether it was woken or cancelled when it was resumed.
     ///
     /// A task that is cancelled after what it waits for was woken throws into an operation that was `Woken`: what the
@@ -132,10 +148,10 @@ impl Operation {
         self.state.with(py, |state| state.resumed_from)
     }
 
-    /// Whether it waits to be woken; what `not future.done()` is for asyncio's waiters.
+    /// Whether it waits to be woken; what `not future.done()` is for asyncio's waiters. For who looks into a list of these.
     #[inline]
     pub(crate) fn is_parked(&self, py: Python<'_>) -> bool {
-        self.phase(py) == Phase::Parked
+        self.phase_in_list(py) == Phase::Parked
     }
 }
 
@@ -226,9 +242,13 @@ pub(crate) fn take_cancellation<'py>(
 pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>) -> Sent<'py> {
     let py = operation.py();
     let entered = operation.get().state.with(py, |state| {
-        if matches!(state.phase, Phase::Running | Phase::Finished) {
+        if state.inside {
+            return Err(Phase::Running);
+        }
+        if state.phase == Phase::Finished {
             return Err(state.phase);
         }
+        state.inside = true;
         let cancelled = state.phase == Phase::Cancelled;
         state.resumed_from = state.phase;
         state.phase = Phase::Running;
@@ -246,29 +266,34 @@ pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>
     let resume = match resume {
         Resume::Send if cancelled => match error::cancelled(py, None) {
             Ok(exception) => Resume::Throw(exception),
-            Err(failure) => return Sent::Raised(failure),
+            Err(failure) => {
+                operation.get().state.with(py, |state| state.inside = false);
+                return Sent::Raised(failure);
+            }
         },
         resume => resume,
     };
-    let (progress, ended) = operation
-        .get()
-        .kind
-        .enter(py, |kind| match kind {
-            Some(running) => {
-                let progress = running.as_run().resume(operation, resume);
-                let ended = matches!(progress, Ok(Progress::Ready(_)) | Err(_));
-                (progress, if ended { kind.take() } else { None })
-            }
-            None => (Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")), None),
-        })
-        .unwrap_or_else(|| (Err(PyValueError::new_err("coroutine already executing")), None));
+    let (progress, ended) = operation.get().kind.work(py, |kind| match kind {
+        Some(running) => {
+            let progress = running.as_run().resume(operation, resume);
+            let ended = matches!(progress, Ok(Progress::Ready(_)) | Err(_));
+            (progress, if ended { kind.take() } else { None })
+        }
+        None => (Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")), None),
+    });
     drop(ended);
     let phase = match &progress {
         Ok(Progress::Ready(_)) | Err(_) => Phase::Finished,
         Ok(Progress::Park) => Phase::Parked,
         Ok(Progress::Yield | Progress::Forward(_)) => Phase::Between,
     };
-    operation.get().state.with(py, |state| state.phase = phase);
+    operation.get().state.with(py, |state| {
+        state.inside = false;
+        // Another thread may have woken or cancelled it before it came here to park.
+        if phase != Phase::Parked || !matches!(state.phase, Phase::Woken | Phase::Cancelled) {
+            state.phase = phase;
+        }
+    });
     match progress {
         Ok(Progress::Ready(value)) => Sent::Returned(value),
         Ok(Progress::Park) => Sent::Yielded(operation.as_any().clone()),

@@ -73,12 +73,29 @@ impl State {
         self.limit > 0 && i64::try_from(items).is_ok_and(|items| items >= self.limit)
     }
 
+    /// Whether a plain queue makes who wants an item wait.
+    fn nothing_to_get(&self) -> bool {
+        matches!(&self.store, Store::Native(items) if items.is_empty()) && !self.shut_down
+    }
+
+    /// Whether a plain queue makes who has an item wait.
+    fn nowhere_to_put(&self) -> bool {
+        matches!(&self.store, Store::Native(items) if self.is_full(items.len())) && !self.shut_down
+    }
+
+    /// Says that nothing is unfinished; returns the event whose waiters are to be woken.
+    fn all_done<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, Event>> {
+        let finished = self.finished.as_ref()?;
+        finished.get().put(py, true);
+        Some(finished.bind(py).clone())
+    }
+
     /// Counts an item that came in.
     #[inline]
     fn count_in(&mut self, py: Python<'_>) {
         self.unfinished += 1;
         if let Some(finished) = &self.finished {
-            finished.get().clear(py);
+            finished.get().put(py, false);
         }
     }
 }
@@ -194,15 +211,11 @@ impl Queue {
                 return Err(());
             }
             state.unfinished -= 1;
-            Ok(if state.unfinished == 0 {
-                state.finished.as_ref().map(|finished| finished.bind(py).clone())
-            } else {
-                None
-            })
+            Ok(if state.unfinished == 0 { state.all_done(py) } else { None })
         });
         match finished {
             Ok(None) => Ok(()),
-            Ok(Some(finished)) => event::set(&finished),
+            Ok(Some(finished)) => event::wake_all(&finished),
             Err(()) => Err(PyValueError::new_err("task_done() called too many times")),
         }
     }
@@ -413,11 +426,12 @@ impl Queue {
         let made = Bound::new(py, Event::with_value(nothing))?;
         let kept = made.clone().unbind();
         let unused = self.state.with(py, |state| match state.finished {
-            None => {
+            // Unless another thread has changed meanwhile what the event was made to say.
+            None if (state.unfinished <= 0) == nothing => {
                 state.finished = Some(kept);
                 None
             }
-            Some(_) => Some(kept),
+            _ => Some(kept),
         });
         if unused.is_some() { self.finished(py) } else { Ok(made) }
     }

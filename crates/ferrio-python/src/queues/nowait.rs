@@ -136,11 +136,10 @@ pub(super) fn shutdown(slf: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> 
             queue.state.with(py, |state| state.unfinished = (state.unfinished - 1).max(0));
         }
         let finished = queue.state.with(py, |state| {
-            let nothing = state.unfinished == 0;
-            nothing.then(|| state.finished.as_ref().map(|finished| finished.bind(py).clone())).flatten()
+            if state.unfinished == 0 { state.all_done(py) } else { None }
         });
         if let Some(finished) = finished {
-            event::set(&finished)?;
+            event::wake_all(&finished)?;
         }
     }
     // Everybody looks again, and finds the queue shut down.

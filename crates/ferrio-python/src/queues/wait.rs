@@ -64,21 +64,39 @@ impl Run for Get {
             return Err(PyErr::from_value(exception));
         }
         let queue = self.queue.bind(py);
-        let found = if queue.get().is_plain() { try_get(queue) } else { Err(Refusal::Shown) };
-        let found = match found {
-            Err(Refusal::Shown) => Self::by_methods(queue)?,
-            Err(Refusal::NotNow) => None,
-            Err(Refusal::ShutDown) => return Err(nowait::shut_down(py)),
-            Err(Refusal::Failed(failure)) => return Err(failure),
-            Ok(item) => Some(item),
-        };
-        if let Some(item) = found {
-            return Ok(Progress::Ready(item));
+        loop {
+            let found = if queue.get().is_plain() { try_get(queue) } else { Err(Refusal::Shown) };
+            match found {
+                Err(Refusal::Shown) => {
+                    // Nobody else puts an item in before we stand in line.
+                    let _inside = queue.get().gate.enter(py);
+                    if let Some(item) = Self::by_methods(queue)? {
+                        return Ok(Progress::Ready(item));
+                    }
+                    bound::require_loop(queue.as_super())?;
+                    let waiter = this.clone().unbind();
+                    self.ticket = queue.get().state.with(py, |state| state.getters.push(py, waiter));
+                    return Ok(Progress::Park);
+                }
+                Err(Refusal::NotNow) => {}
+                Err(Refusal::ShutDown) => return Err(nowait::shut_down(py)),
+                Err(Refusal::Failed(failure)) => return Err(failure),
+                Ok(item) => return Ok(Progress::Ready(item)),
+            }
+            bound::require_loop(queue.as_super())?;
+            let waiter = this.clone().unbind();
+            let unneeded = queue.get().state.with(py, |state| {
+                if !state.nothing_to_get() {
+                    return Some(waiter);
+                }
+                self.ticket = state.getters.push(py, waiter);
+                None
+            });
+            if unneeded.is_none() {
+                return Ok(Progress::Park);
+            }
+            // Another thread has put something in.
         }
-        bound::require_loop(queue.as_super())?;
-        let waiter = this.clone().unbind();
-        self.ticket = queue.get().state.with(py, |state| state.getters.push(waiter));
-        Ok(Progress::Park)
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -160,23 +178,44 @@ impl Run for Put {
                 "Queue.put() was resumed after the garbage collector cleared it",
             ));
         };
-        let item = item.into_bound(py);
-        let refused = if queue.get().is_plain() { try_put(queue, item) } else { Err((Refusal::Shown, item)) };
-        let item = match refused {
-            Ok(()) => return Ok(Progress::Ready(py.None().into_bound(py))),
-            Err((Refusal::Shown, item)) => match Self::by_methods(queue, item)? {
-                Ok(value) => return Ok(Progress::Ready(value)),
-                Err(item) => item,
-            },
-            Err((Refusal::NotNow, item)) => item,
-            Err((Refusal::ShutDown, _)) => return Err(nowait::shut_down(py)),
-            Err((Refusal::Failed(failure), _)) => return Err(failure),
-        };
-        self.item = Some(item.unbind());
-        bound::require_loop(queue.as_super())?;
-        let waiter = this.clone().unbind();
-        self.ticket = queue.get().state.with(py, |state| state.putters.push(waiter));
-        Ok(Progress::Park)
+        let mut item = item.into_bound(py);
+        loop {
+            let refused =
+                if queue.get().is_plain() { try_put(queue, item) } else { Err((Refusal::Shown, item)) };
+            item = match refused {
+                Ok(()) => return Ok(Progress::Ready(py.None().into_bound(py))),
+                Err((Refusal::Shown, item)) => {
+                    // Nobody else takes an item out before we stand in line.
+                    let _inside = queue.get().gate.enter(py);
+                    let item = match Self::by_methods(queue, item)? {
+                        Ok(value) => return Ok(Progress::Ready(value)),
+                        Err(item) => item,
+                    };
+                    self.item = Some(item.unbind());
+                    bound::require_loop(queue.as_super())?;
+                    let waiter = this.clone().unbind();
+                    self.ticket = queue.get().state.with(py, |state| state.putters.push(py, waiter));
+                    return Ok(Progress::Park);
+                }
+                Err((Refusal::NotNow, item)) => item,
+                Err((Refusal::ShutDown, _)) => return Err(nowait::shut_down(py)),
+                Err((Refusal::Failed(failure), _)) => return Err(failure),
+            };
+            bound::require_loop(queue.as_super())?;
+            let waiter = this.clone().unbind();
+            let unneeded = queue.get().state.with(py, |state| {
+                if !state.nowhere_to_put() {
+                    return Some(waiter);
+                }
+                self.ticket = state.putters.push(py, waiter);
+                None
+            });
+            if unneeded.is_none() {
+                self.item = Some(item.unbind());
+                return Ok(Progress::Park);
+            }
+            // Another thread has taken something out.
+        }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -112,6 +112,7 @@ impl Read {
             }
             What::Some(most) => state.with(py, |state| {
                 if state.unread.is_empty() && !state.eof {
+                    state.seen = 0;
                     return Outcome::NotYet;
                 }
                 let available = state.unread.len(py);
@@ -124,6 +125,7 @@ impl Read {
                 } else if state.eof {
                     Outcome::Incomplete(state.unread.take(py, available))
                 } else {
+                    state.seen = available;
                     Outcome::NotYet
                 }
             }),
@@ -141,6 +143,7 @@ impl Read {
                         gathered.extend(py, state.unread.as_slice(py))?;
                         state.unread.clear(py);
                     }
+                    state.seen = 0;
                     PyResult::Ok((state.eof, None))
                 })?;
                 shown::reflect(reader)?;
@@ -227,6 +230,7 @@ impl Read {
             Parked,
             Busy,
             AtEnd,
+            Again,
             Resume(Option<Py<PyAny>>),
         }
         let need = match &self.what {
@@ -248,6 +252,11 @@ impl Read {
                 let transport = state.transport.as_ref().map(|transport| transport.clone_ref(py));
                 return (Step::Resume(transport), Some(entry));
             }
+            if !matches!(self.what, What::Data(_)) && state.unread.len(py) != state.seen {
+                // Another thread has fed it since the look.
+                return (Step::Again, Some(entry));
+            }
+            entry.get().park_in_list(py);
             state.waiter = Waiter::Operation(entry, need);
             (Step::Parked, None)
         });
@@ -267,7 +276,7 @@ impl Read {
                 Err(PyAssertionError::new_err("_wait_for_data after EOF"))
             }
             // The transport brought it while it was resumed.
-            Step::AtEnd => Ok(false),
+            Step::AtEnd | Step::Again => Ok(false),
             Step::Resume(transport) => {
                 if let Some(transport) = transport {
                     feed::resume_reading(transport.bind(py))?;
@@ -362,7 +371,10 @@ impl State {
             Found::LongMessage(found) => Outcome::TooLong(found),
             Found::TooMuch(consumed) => Outcome::TooMuch(consumed),
             Found::Nothing if self.eof => Outcome::Incomplete(self.unread.take(py, self.unread.len(py))),
-            Found::Nothing => Outcome::NotYet,
+            Found::Nothing => {
+                self.seen = self.unread.len(py);
+                Outcome::NotYet
+            }
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct StreamReader {
 pub(super) struct State {
     /// `feed.rs` adds, `read.rs` takes.
     pub(super) unread: Content,
+    /// How many bytes were unread when a read last found too few.
+    pub(super) seen: usize,
     pub(super) limit: Limit,
     /// Whether the end of input was fed.
     pub(super) eof: bool,

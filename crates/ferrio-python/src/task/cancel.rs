@@ -124,20 +124,32 @@ fn request<'py>(task: &Bound<'py, Task>, message: Option<&Bound<'py, PyAny>>) ->
     if done {
         return Ok(Met::Answer(false));
     }
-    let waiter = task.get().task.with(py, |state| {
+    let mut waiter = task.get().task.with(py, |state| {
         state.cancel_requests += 1;
         state.waiter.as_ref().map(|waiter| waiter.bind(py).clone())
     });
-    if let Some(waiter) = waiter {
-        // The waiter stays: it may be a task that catches the cancellation, to be cancelled again later.
-        match end(&waiter, message)? {
-            Some(true) => return Ok(Met::Answer(true)),
-            Some(false) => {}
-            None => return Ok(Met::Passed(Asked::Task(task.clone()), waiter)),
+    loop {
+        if let Some(waiter) = &waiter {
+            // The waiter stays: it may be a task that catches the cancellation, to be cancelled again later.
+            match end(waiter, message)? {
+                Some(true) => return Ok(Met::Answer(true)),
+                Some(false) => {}
+                None => return Ok(Met::Passed(Asked::Task(task.clone()), waiter.clone())),
+            }
+        }
+        // The task may run in another thread: if it waits for something else by now, that is to be cancelled.
+        native::set_cancel_message(task.as_super().get(), py, message.cloned());
+        let now = task.get().task.with(py, |state| {
+            let now = state.waiter.as_ref().map(|now| now.bind(py).clone());
+            let other = now.as_ref().is_some_and(|now| !waiter.as_ref().is_some_and(|seen| seen.is(now)));
+            state.must_cancel |= !other;
+            if other { now } else { None }
+        });
+        match now {
+            None => return Ok(Met::Answer(true)),
+            other => waiter = other,
         }
     }
-    keep(task, message);
-    Ok(Met::Answer(true))
 }
 
 /// Keeps the request for the task's next step.

@@ -18,9 +18,9 @@ impl Wakeup {
         Self { task: Guarded::new(Some(task)) }
     }
 
-    /// The task that it steps.
+    /// The task that it steps. May be asked from inside a look at a future's callbacks.
     pub(crate) fn task(&self, py: Python<'_>) -> Option<Py<Task>> {
-        self.task.with(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
+        self.task.with_leaf(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
     }
 }
 
@@ -72,9 +72,9 @@ impl Watcher {
         Self { watcher: Guarded::new(Some(watcher)), call }
     }
 
-    /// The object that it tells.
+    /// The object that it tells. May be asked from inside a look at a future's callbacks.
     pub(crate) fn watcher(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.watcher.with(py, |watcher| watcher.as_ref().map(|watcher| watcher.clone_ref(py)))
+        self.watcher.with_leaf(py, |watcher| watcher.as_ref().map(|watcher| watcher.clone_ref(py)))
     }
 }
 

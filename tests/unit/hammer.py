@@ -1,0 +1,93 @@
+"""Threads that do the same things to the same objects at the same time: tools of the tests about sharing.
+
+What the actions do is wrong by asyncio's rules, mostly: its objects belong to their loop's thread. What must come out is
+what the action is for, or an exception that says what is wrong; never a crash, a panic of the Rust code, a hang.
+"""
+
+import contextlib
+import gc
+import random
+import sys
+import threading
+
+import ferrio
+
+THREADS = 4
+ROUNDS = 300
+
+
+@contextlib.contextmanager
+def quick_switches(seconds=1e-5):
+    """With a GIL, lets threads take turns five hundred times as often as usual; without one, changes nothing."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def hammer(*actions, allowed=(), threads=THREADS, rounds=ROUNDS):
+    """Calls the actions from several threads at once, each thread in an order of its own, while this one collects garbage.
+
+    Exceptions of the classes `allowed` are answers; the first other one is raised here.
+    """
+    errors = []
+    begin = threading.Barrier(threads + 1)
+
+    def body(seed):
+        order = random.Random(seed)
+        begin.wait()
+        for _ in range(rounds):
+            try:
+                order.choice(actions)()
+            except allowed:
+                pass
+            except BaseException as error:
+                errors.append(error)
+                return
+
+    team = [threading.Thread(target=body, args=(seed,)) for seed in range(threads)]
+    with quick_switches():
+        for thread in team:
+            thread.start()
+        begin.wait()
+        while any(thread.is_alive() for thread in team):
+            gc.collect(0)
+        for thread in team:
+            thread.join()
+    gc.collect()
+    if errors:
+        raise errors[0]
+
+
+class Served:
+    """A ferrio loop that runs in a thread of its own."""
+
+    def __init__(self, loop=None):
+        self.loop = loop or ferrio.new_event_loop()
+        self.reported = []
+        self.loop.set_exception_handler(lambda loop, context: self.reported.append(context))
+        self._thread = threading.Thread(target=self.loop.run_forever)
+
+    def __enter__(self):
+        self._thread.start()
+        # Only a loop that turns takes what `run` posts.
+        self.run(ferrio.sleep(0))
+        return self
+
+    def __exit__(self, *exception):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.run_until_complete(self._end_tasks())
+        self.loop.close()
+
+    def run(self, coroutine):
+        """Runs a coroutine on the loop, from this thread; returns its result. One that hangs raises `TimeoutError`."""
+        return ferrio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    async def _end_tasks(self):
+        tasks = ferrio.all_tasks() - {ferrio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await ferrio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,194 @@
+"""Several loops in several threads at the same time; and that the module needs no GIL to run them.
+
+With a GIL the threads take turns, and everything here holds as well.
+"""
+
+import asyncio
+import concurrent.futures
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+
+import pytest
+from tests.unit.hammer import hammer, quick_switches
+
+import ferrio
+
+LOOPS = 4
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this build of Python always has a GIL")
+def test_import_leaves_the_gil_off():
+    # -X gil unset: CPython's own rule, which turns the GIL on for a module that doesn't say that it needs none.
+    code = "import sys, ferrio; print(sys._is_gil_enabled())"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def in_threads(main, count=LOOPS):
+    """Runs the coroutine function `main(number)` on a loop of its own in each of `count` threads; returns the results."""
+    begin = threading.Barrier(count)
+
+    def body(number):
+        begin.wait()
+        return ferrio.run(main(number))
+
+    with quick_switches(), concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(body, range(count)))
+
+
+def test_tasks():
+    async def work(number):
+        await ferrio.sleep(0)
+        assert ferrio.current_task().get_coro() is not None
+        return number
+
+    async def main(number):
+        total = 0
+        for _ in range(50):
+            total += sum(await ferrio.gather(*(work(number) for _ in range(20))))
+            async with ferrio.TaskGroup() as group:
+                tasks = [group.create_task(work(number)) for _ in range(5)]
+                assert ferrio.all_tasks() >= set(tasks)
+            assert ferrio.all_tasks() == {ferrio.current_task()} == asyncio.all_tasks()
+        return total
+
+    assert in_threads(main) == [1000 * number for number in range(LOOPS)]
+
+
+def test_timers_and_cancellation():
+    async def main(number):
+        for _ in range(30):
+            with pytest.raises(TimeoutError):
+                async with ferrio.timeout(0):
+                    await ferrio.sleep(60)
+            late = ferrio.create_task(ferrio.sleep(60))
+            await ferrio.wait([late], timeout=0.0001)
+            late.cancel()
+            await ferrio.gather(late, return_exceptions=True)
+            assert late.cancelled()
+            assert await ferrio.wait_for(ferrio.sleep(0.0001, number), 60) == number
+
+    in_threads(main)
+
+
+def test_locks_and_queues():
+    async def main(number):
+        lock, queue, seen = ferrio.Lock(), ferrio.Queue(2), []
+
+        async def put():
+            for item in range(100):
+                async with lock:
+                    await ferrio.sleep(0)
+                await queue.put(item)
+
+        async def get():
+            for _ in range(100):
+                seen.append(await queue.get())
+                queue.task_done()
+
+        await ferrio.gather(put(), get())
+        await queue.join()
+        assert seen == list(range(100))
+
+    in_threads(main)
+
+
+def test_echo():
+    async def main(number):
+        async def serve(reader, writer):
+            while line := await reader.readline():
+                writer.write(line)
+                await writer.drain()
+            writer.close()
+
+        server = await ferrio.start_server(serve, "127.0.0.1", 0, family=socket.AF_INET)
+        async with server:
+            reader, writer = await ferrio.open_connection(*server.sockets[0].getsockname())
+            for line in range(100):
+                writer.write(b"%d\n" % line)
+                assert await reader.readline() == b"%d\n" % line
+            writer.close()
+            await writer.wait_closed()
+
+    in_threads(main)
+
+
+def test_each_loop_hands_work_to_all_others():
+    async def main(number):
+        queues.setdefault(number, ferrio.Queue())
+        loops[number] = ferrio.get_running_loop()
+        while len(loops) < LOOPS:
+            await ferrio.sleep(0)
+        for other in range(LOOPS):
+            for item in range(100):
+                loops[other].call_soon_threadsafe(queues[other].put_nowait, item)
+        got = [await queues[number].get() for _ in range(100 * LOOPS)]
+        # Nobody closes its loop before the others have posted.
+        finished.add(number)
+        while len(finished) < LOOPS:
+            await ferrio.sleep(0.001)
+        return sum(got)
+
+    queues, loops, finished = {}, {}, set()
+    assert in_threads(main) == [LOOPS * sum(range(100))] * LOOPS
+
+
+def test_threads_of_one_loop():
+    async def main(number):
+        return sum(await ferrio.gather(*(ferrio.to_thread(int, str(number)) for _ in range(50))))
+
+    assert in_threads(main) == [50 * number for number in range(LOOPS)]
+
+
+def test_one_loop_runs_in_one_thread_at_a_time():
+    loop = ferrio.new_event_loop()
+    inside, most, ran = [], [], []
+
+    def run():
+        async def main():
+            inside.append(1)
+            most.append(len(inside))
+            await ferrio.sleep(0)
+            inside.pop()
+            ran.append(1)
+
+        coroutine = main()
+        try:
+            loop.run_until_complete(coroutine)
+        finally:
+            # Where the loop was taken, the task it made would run later: not here.
+            coroutine.close()
+
+    try:
+        hammer(lambda: loop.run_until_complete(ferrio.sleep(0)), allowed=RuntimeError, rounds=50)
+        run()
+    finally:
+        loop.close()
+    assert (most, ran) == ([1], [1])
+
+
+def test_making_and_closing_loops():
+    def make():
+        loop = ferrio.new_event_loop()
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        assert not loop.is_running()
+        loop.close()
+
+    hammer(make, ferrio.EventLoop, rounds=30)
+
+
+def test_a_loop_is_closed_while_others_post():
+    for _ in range(20):
+        loop = ferrio.new_event_loop()
+        hammer(
+            lambda: loop.call_soon_threadsafe(int),  # noqa: B023: called before the next turn of this loop
+            lambda: loop.call_later(60, int),  # noqa: B023
+            loop.close,
+            allowed=RuntimeError,
+            rounds=10,
+        )
+        assert loop.is_closed()

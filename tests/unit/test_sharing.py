@@ -1,0 +1,446 @@
+"""Objects of one loop in the hands of several threads: what comes out is right or an error, never corruption.
+
+asyncio's objects belong to their loop's thread. A program that forgets this may get an exception or a surprising order;
+the state of the object stays whole, the loop goes on, and nobody who waits is forgotten.
+"""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+from tests.unit.hammer import ROUNDS, THREADS, Served, hammer
+
+import ferrio
+
+
+@pytest.fixture
+def served():
+    """A loop in a thread of its own."""
+    with Served() as served:
+        yield served
+
+
+def counted(counter, function, *args):
+    """An action that notes when `function` succeeds."""
+
+    def action():
+        function(*args)
+        counter.append(1)
+
+    return action
+
+
+def test_a_future_is_done_once(served):
+    for _ in range(50):
+        future, done = ferrio.Future(loop=served.loop), []
+        callback = threading.Event()
+
+        def cancel(future=future, done=done):
+            if future.cancel():
+                done.append(1)
+
+        hammer(
+            counted(done, future.set_result, 1),
+            counted(done, future.set_exception, LookupError("spam")),
+            cancel,
+            lambda future=future, callback=callback: future.add_done_callback(lambda _: callback.set()),
+            lambda future=future: future.remove_done_callback(print),
+            future.done,
+            future.exception,
+            future.result,
+            lambda future=future: future._callbacks,
+            lambda future=future: repr(future),
+            allowed=(ferrio.InvalidStateError, ferrio.CancelledError, LookupError),
+            rounds=20,
+        )
+        future.cancel()
+        future.add_done_callback(lambda _, callback=callback: callback.set())
+        assert callback.wait(30)
+        assert len(done) <= 1
+        if not future.cancelled():
+            future.exception()
+
+
+def test_nobody_who_awaits_a_future_is_forgotten(served):
+    async def wait(future):
+        with contextlib.suppress(ferrio.CancelledError):
+            return await future
+
+    async def all_of(futures):
+        return await ferrio.gather(*(wait(future) for future in futures for _ in range(3)))
+
+    futures = [ferrio.Future(loop=served.loop) for _ in range(ROUNDS)]
+    waiting = ferrio.run_coroutine_threadsafe(all_of(futures), served.loop)
+    left = iter(futures)
+
+    def finish():
+        for future in left:
+            future.set_result(1)
+            break
+
+    # An iterator that two threads ask at once may skip one.
+    hammer(finish, allowed=(ferrio.InvalidStateError, ValueError))
+    for future in futures:
+        with contextlib.suppress(ferrio.InvalidStateError):
+            future.set_result(1)
+    assert waiting.result(30) == [1] * (3 * ROUNDS)
+
+
+def test_a_task_is_cancelled(served):
+    async def sleep():
+        await ferrio.sleep(60)
+
+    async def spin():
+        while True:
+            await ferrio.sleep(0)
+
+    async def wait_for_other():
+        await ferrio.create_task(sleep())
+
+    async def catch_one():
+        with contextlib.suppress(ferrio.CancelledError):
+            await ferrio.sleep(60)
+        await ferrio.Queue().get()
+
+    async def create(function):
+        return ferrio.create_task(function())
+
+    for function in [sleep, spin, wait_for_other, catch_one]:
+        for _ in range(10):
+            task = served.run(create(function))
+            hammer(
+                task.cancel,
+                task.cancelling,
+                task.uncancel,
+                task.get_stack,
+                lambda task=task: task.set_name("spam"),
+                lambda task=task: (task.get_name(), task.get_coro(), task.get_context()),
+                lambda task=task: task.add_done_callback(print),
+                lambda task=task: task.remove_done_callback(print),
+                lambda task=task: repr(task),
+                rounds=10,
+            )
+            done = threading.Event()
+            task.add_done_callback(lambda _, done=done: done.set())
+            # `uncancel` may have taken requests back, and `catch_one` swallows one.
+            while not done.wait(0.05):
+                task.cancel()
+            assert task.cancelled()
+
+
+def test_handles(served):
+    called = []
+    handles = [served.loop.call_later(60, print)]
+
+    def schedule():
+        handles[0] = served.loop.call_soon_threadsafe(called.append, 1)
+
+    def schedule_later():
+        handles[0] = served.loop.call_later(0.0001, called.append, 1)
+
+    hammer(
+        schedule,
+        schedule_later,
+        lambda: served.loop.call_soon(called.append, 1),
+        lambda: handles[0].cancel(),
+        lambda: handles[0].cancelled(),
+        lambda: repr(handles[0]),
+        lambda: handles[0].get_context(),
+        lambda: handles[0]._args,
+    )
+    served.run(ferrio.sleep(0.001))
+    assert called
+    assert served.reported == []
+
+
+@pytest.mark.parametrize("kind", [ferrio.Queue, ferrio.LifoQueue, ferrio.PriorityQueue])
+@pytest.mark.parametrize("size", [0, 3])
+def test_a_queue_loses_nothing(served, kind, size):
+    queue, put, got = kind(size), [], []
+
+    async def consume():
+        with contextlib.suppress(ferrio.QueueShutDown):
+            while True:
+                got.append(await queue.get())
+                queue.task_done()
+
+    async def produce():
+        for _ in range(ROUNDS):
+            await queue.put(1)
+            put.append(1)
+
+    def get_nowait():
+        got.append(queue.get_nowait())
+        queue.task_done()
+
+    async def begin():
+        return [ferrio.create_task(function()) for function in (consume, consume, produce)]
+
+    *consumers, producer = served.run(begin())
+    hammer(
+        counted(put, queue.put_nowait, 1),
+        counted(put, queue.put_nowait, 1),
+        get_nowait,
+        queue.qsize,
+        queue.empty,
+        queue.full,
+        lambda: repr(queue),
+        lambda: queue._getters,
+        allowed=(ferrio.QueueEmpty, ferrio.QueueFull),
+    )
+
+    async def end():
+        await producer
+        await queue.join()
+        queue.shutdown()
+        await ferrio.gather(*consumers)
+
+    served.run(end())
+    assert len(got) == len(put)
+
+
+def test_an_event_wakes_everybody(served):
+    event, woken = ferrio.Event(), []
+
+    async def wait():
+        for _ in range(20):
+            await event.wait()
+            woken.append(1)
+            await ferrio.sleep(0)
+
+    async def begin():
+        return [ferrio.create_task(wait()) for _ in range(10)]
+
+    tasks = served.run(begin())
+    hammer(event.set, event.clear, event.is_set, lambda: repr(event))
+    event.set()
+
+    async def end():
+        await ferrio.gather(*tasks)
+
+    served.run(end())
+    assert len(woken) == 200
+
+
+def test_a_lock_has_one_owner(served):
+    lock, inside, most = ferrio.Lock(), [], []
+
+    async def work():
+        for _ in range(50):
+            async with lock:
+                inside.append(1)
+                most.append(len(inside))
+                await ferrio.sleep(0)
+                inside.pop()
+
+    async def main():
+        await ferrio.gather(*(work() for _ in range(5)))
+
+    done = ferrio.run_coroutine_threadsafe(main(), served.loop)
+    hammer(lock.locked, lambda: repr(lock), lambda: lock._waiters)
+    done.result(30)
+    assert set(most) == {1}
+
+
+@pytest.mark.parametrize("make", [lambda: ferrio.Semaphore(1), ferrio.Lock], ids=["Semaphore", "Lock"])
+def test_releases_from_other_threads_are_not_lost(served, make):
+    lock, taken = make(), []
+
+    async def work():
+        for _ in range(ROUNDS // 10):
+            await lock.acquire()
+            taken.append(1)
+
+    async def main():
+        await ferrio.gather(*(work() for _ in range(10)))
+
+    done = ferrio.run_coroutine_threadsafe(main(), served.loop)
+    while not done.done():
+        # The lock raises where nobody has it.
+        hammer(lock.release, lock.locked, allowed=RuntimeError, rounds=100)
+    done.result(0)
+    assert len(taken) == ROUNDS // 10 * 10
+
+
+def test_an_operation_is_driven_by_one_thread_at_a_time():
+    for make in [lambda: ferrio.sleep(0), lambda: ferrio.Lock().acquire(), lambda: ferrio.Queue().get()]:
+        for _ in range(30):
+            operation, ended = make(), []
+
+            def send(operation=operation, ended=ended):
+                try:
+                    operation.send(None)
+                except StopIteration:
+                    ended.append(1)
+
+            hammer(
+                send,
+                lambda operation=operation: operation.throw(LookupError),
+                lambda operation=operation: repr(operation),
+                lambda operation=operation: (operation.cr_await, operation.cr_running, operation.__name__),
+                operation.cancel,
+                operation.close,
+                allowed=(RuntimeError, ValueError, LookupError),
+                rounds=5,
+            )
+            assert len(ended) <= 1
+            operation.close()
+
+
+def test_a_stream_reader_keeps_its_bytes(served):
+    reader = ferrio.StreamReader(loop=served.loop)
+    fed, got = [], []
+
+    def feed():
+        reader.feed_data(b"spam\n")
+        fed.append(1)
+
+    async def read():
+        while line := await reader.readline():
+            got.append(line)
+
+    reading = ferrio.run_coroutine_threadsafe(read(), served.loop)
+    hammer(feed, feed, reader.at_eof, reader.exception, lambda: repr(reader))
+    reader.feed_eof()
+    reading.result(30)
+    assert got == [b"spam\n"] * len(fed)
+
+
+@contextlib.contextmanager
+def connected(served, make_protocol=ferrio.Protocol):
+    """A transport on the served loop, and the other end as a blocking socket."""
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(30)
+    with theirs:
+        transport, protocol = served.run(served.loop.create_connection(make_protocol, sock=ours))
+        try:
+            yield transport, protocol, theirs
+        finally:
+            served.loop.call_soon_threadsafe(transport.abort)
+
+
+def drained(sock):
+    """Reads to the end in a thread; returns what has come when that is joined."""
+    received = bytearray()
+
+    def body():
+        while data := sock.recv(65536):
+            received.extend(data)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    return thread, received
+
+
+def test_a_transport_sends_whole_messages(served):
+    message, sent = b"0123456789" * 100, []
+
+    with connected(served) as (transport, _, theirs):
+        thread, received = drained(theirs)
+        hammer(
+            counted(sent, transport.write, message),
+            lambda: (transport.writelines([message, message]), sent.extend((1, 1))),
+            transport.get_write_buffer_size,
+            transport.get_write_buffer_limits,
+            lambda: transport.set_write_buffer_limits(10, 1),
+            transport.is_closing,
+            lambda: transport.get_extra_info("socket"),
+            lambda: repr(transport),
+        )
+        served.loop.call_soon_threadsafe(transport.close)
+        thread.join()
+    assert bytes(received) == message * len(sent)
+
+
+def test_a_transport_is_closed_by_many(served):
+    class Counting(ferrio.Protocol):
+        def __init__(self):
+            self.lost = []
+            self.ended = threading.Event()
+
+        def connection_lost(self, exception):
+            self.lost.append(exception)
+            self.ended.set()
+
+    for _ in range(20):
+        with connected(served, Counting) as (transport, protocol, _):
+            hammer(
+                transport.close,
+                transport.abort,
+                transport.pause_reading,
+                transport.resume_reading,
+                transport.is_reading,
+                lambda transport=transport: transport.write(b"spam"),
+                allowed=RuntimeError,
+                rounds=10,
+            )
+            transport.abort()
+            assert protocol.ended.wait(30)
+            served.run(ferrio.sleep(0))
+            assert len(protocol.lost) == 1
+
+
+def test_readers_come_and_go(served):
+    pairs = [socket.socketpair() for _ in range(3)]
+    called = []
+    actions = []
+    for ours, theirs in pairs:
+        theirs.send(b"spam")
+        actions += [
+            lambda ours=ours: served.loop.add_reader(ours, called.append, 1),
+            lambda ours=ours: served.loop.add_writer(ours, called.append, 1),
+            lambda ours=ours: served.loop.remove_reader(ours),
+            lambda ours=ours: served.loop.remove_writer(ours),
+        ]
+    # The loop's thread may have closed or changed what another is about to change.
+    hammer(*actions, allowed=(OSError, RuntimeError))
+    for ours, _ in pairs:
+        served.loop.remove_reader(ours)
+        served.loop.remove_writer(ours)
+    served.run(ferrio.sleep(0))
+    seen = len(called)
+    served.run(ferrio.sleep(0))
+    assert len(called) == seen
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def test_settings_of_a_loop(served):
+    hammer(
+        lambda: served.loop.set_debug(False),
+        served.loop.get_debug,
+        served.loop.is_running,
+        served.loop.time,
+        lambda: served.loop.set_task_factory(None),
+        served.loop.get_exception_handler,
+        lambda: setattr(served.loop, "slow_callback_duration", 0.5),
+        lambda: repr(served.loop),
+        lambda: ferrio.all_tasks(served.loop),
+    )
+    assert served.run(ferrio.sleep(0, 1)) == 1
+
+
+def test_tasks_made_by_many_threads(served):
+    done = []
+
+    async def work():
+        await ferrio.sleep(0)
+        done.append(1)
+
+    def create():
+        task = served.loop.create_task(work())
+        # Whoever is not the loop's thread has to wake it.
+        served.loop.call_soon_threadsafe(int)
+        return task
+
+    hammer(create, rounds=ROUNDS // 3)
+
+    async def end():
+        while len(done) < THREADS * (ROUNDS // 3):
+            await ferrio.sleep(0)
+        await ferrio.sleep(0)
+        return ferrio.all_tasks() - {ferrio.current_task()}
+
+    assert served.run(end()) == set()
