@@ -17,7 +17,7 @@ CONFORMANCE =
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites bench bench-files bench-pools \
-	bench-processes bench-net docs lint conformance wheels sdist clean python
+	bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
 
 help: ## what there is
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -30,6 +30,7 @@ help: ## what there is
 	@echo "make bench-pools  calls in other processes, beside the pool itself (a minute)"
 	@echo "make bench-processes  child processes, beside the others; how long a start stops the loop (minutes)"
 	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
+	@echo "make bench-scaling  two loops on two threads against one (PYTHON=/path/to/python3.14t)"
 	@echo "make docs         the pages of docs/ as a site in target/site, readable without a server or a network"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
@@ -101,6 +102,10 @@ docs: python ## the site; --strict: a link or an anchor that leads nowhere is an
 	@$(DEVELOP) --environment docs --with docs --without-module
 	@NO_MKDOCS_2_WARNING=1 .venv-docs-$(TAG)/bin/mkdocs build --quiet --strict
 	@echo ">> target/site/index.html"
+
+bench-scaling: python ## how much more several loops in several threads do; for a free-threaded PYTHON
+	@$(DEVELOP) --environment bench
+	@.venv-bench-$(TAG)/bin/python benches/scaling.py $(BENCH)
 
 lint: python ## what CI checks before it tests
 	@$(DEVELOP) --for-tests --with test --with lint

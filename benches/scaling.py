@@ -2,9 +2,9 @@
 
     PYTHON benches/scaling.py [--loops 2] [--rounds 7] [--impls asyncio,ferrio] [--only echo] [--quick]
 
-Each scenario is a fixed amount of work for one loop, which shares nothing with other loops: task switching (`sleep(0)` in
-ten tasks), tasks (made and awaited), echo (a client and a server of its own, 1 KiB messages, over a loopback connection),
-streams (the same by `StreamReader` and `StreamWriter`), queue (a producer and a consumer).
+Each scenario is a fixed amount of work for one loop, which shares nothing with other loops: task switching (`sleep(0)`
+in ten tasks), tasks (made and awaited), echo (a client and a server of its own, 1 KiB messages, over a loopback
+connection), streams (the same by `StreamReader` and `StreamWriter`), queue (a producer and a consumer).
 
 A round measures one loop on one thread, then N loops on N threads that begin together; each does the same work, so the
 ratio is `N * time of one / time of the slowest of N`. Two clocks: wall time, which wants N free cores, and the CPU time
@@ -133,7 +133,7 @@ SCENARIOS = {
 
 
 def measure(aio, scenario, count, loops):
-    """Runs the scenario on so many loops at once; returns wall seconds of the slowest and CPU seconds of all threads."""
+    """Runs the scenario on so many loops at once; returns wall seconds of the slowest, CPU seconds of all threads."""
     new_loop = ferrio.new_event_loop if aio is ferrio else asyncio.SelectorEventLoop
     begin, walls, cpus, errors = threading.Barrier(loops), [], [], []
 
@@ -169,9 +169,7 @@ def ratios(aio, scenario, count, options):
         together.append(measure(aio, scenario, count, options.loops))
     wall, wall_all = min(one[0] for one in alone), min(many[0] for many in together)
     cpu, cpu_all = min(one[1] for one in alone), min(many[1] for many in together)
-    median = statistics.median(
-        options.loops * one[0] / many[0] for one, many in zip(alone, together, strict=True)
-    )
+    median = statistics.median(options.loops * one[0] / many[0] for one, many in zip(alone, together, strict=True))
     return wall / count * 1e9, options.loops * wall / wall_all, median, options.loops * options.loops * cpu / cpu_all
 
 
@@ -191,7 +189,9 @@ def main():
     print(f"Python {sys.version.split()[0]}, {'free-threaded' if free else 'with a GIL'}, {os.cpu_count()} CPUs")
     if not free:
         print("With a GIL threads take turns: expect a ratio of one.")
-    print(f"{'':12}{'':10}{'ns/op, 1 loop':>14}{'wall, best':>12}{'median':>8}{'CPU, best':>11}   ({options.loops} loops)")
+    print(
+        f"{'':12}{'':10}{'ns/op, 1 loop':>14}{'wall, best':>12}{'median':>8}{'CPU, best':>11}   ({options.loops} loops)"
+    )
     for scenario, count in SCENARIOS.items():
         if options.only and options.only not in scenario.__name__:
             continue

@@ -1,11 +1,12 @@
 """Threads that do the same things to the same objects at the same time: tools of the tests about sharing.
 
-What the actions do is wrong by asyncio's rules, mostly: its objects belong to their loop's thread. What must come out is
-what the action is for, or an exception that says what is wrong; never a crash, a panic of the Rust code, a hang.
+What the actions do is wrong by asyncio's rules, mostly: its objects belong to their loop's thread. What must come out
+is what the action is for, or an exception that says what is wrong; never a crash, a panic of the Rust code, a hang.
 """
 
 import contextlib
 import gc
+import itertools
 import random
 import sys
 import threading
@@ -27,10 +28,11 @@ def quick_switches(seconds=1e-5):
         sys.setswitchinterval(usual)
 
 
-def hammer(*actions, allowed=(), threads=THREADS, rounds=ROUNDS):
-    """Calls the actions from several threads at once, each thread in an order of its own, while this one collects garbage.
+def hammer(*actions, allowed=(), threads=THREADS, rounds=ROUNDS, until=None):
+    """Calls the actions from several threads at once, each in an order of its own, while this thread collects garbage.
 
-    Exceptions of the classes `allowed` are answers; the first other one is raised here.
+    Each thread makes `rounds` calls, or calls until `until()` is true. Exceptions of the classes `allowed` are answers;
+    the first other one is raised here.
     """
     errors = []
     begin = threading.Barrier(threads + 1)
@@ -38,7 +40,7 @@ def hammer(*actions, allowed=(), threads=THREADS, rounds=ROUNDS):
     def body(seed):
         order = random.Random(seed)
         begin.wait()
-        for _ in range(rounds):
+        for _ in itertools.takewhile(lambda _: not until(), itertools.count()) if until else range(rounds):
             try:
                 order.choice(actions)()
             except allowed:
@@ -52,11 +54,11 @@ def hammer(*actions, allowed=(), threads=THREADS, rounds=ROUNDS):
         for thread in team:
             thread.start()
         begin.wait()
-        while any(thread.is_alive() for thread in team):
-            gc.collect(0)
         for thread in team:
-            thread.join()
-    gc.collect()
+            while thread.is_alive():
+                gc.collect(0)
+                # A moment for the others: without a GIL the collector stops all threads.
+                thread.join(0.005)
     if errors:
         raise errors[0]
 

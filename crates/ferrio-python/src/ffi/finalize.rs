@@ -105,7 +105,12 @@ pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
         (*class).tp_dealloc = Some(tp_dealloc::<T>);
         (*class).tp_finalize = Some(tp_finalize::<T>);
         // Without the flag a Python subclass does not inherit the slot.
-        (*class).tp_flags |= ffi::Py_TPFLAGS_HAVE_FINALIZE;
+        #[cfg(not(Py_GIL_DISABLED))]
+        {
+            (*class).tp_flags |= ffi::Py_TPFLAGS_HAVE_FINALIZE;
+        }
+        #[cfg(Py_GIL_DISABLED)]
+        (*class).tp_flags.fetch_or(ffi::Py_TPFLAGS_HAVE_FINALIZE, Ordering::Relaxed);
         ffi::PyType_Modified(class);
     }
 }

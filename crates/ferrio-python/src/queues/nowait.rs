@@ -135,9 +135,8 @@ pub(super) fn shutdown(slf: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> 
             drop(take(slf)?);
             queue.state.with(py, |state| state.unfinished = (state.unfinished - 1).max(0));
         }
-        let finished = queue.state.with(py, |state| {
-            if state.unfinished == 0 { state.all_done(py) } else { None }
-        });
+        let finished =
+            queue.state.with(py, |state| if state.unfinished == 0 { state.all_done(py) } else { None });
         if let Some(finished) = finished {
             event::wake_all(&finished)?;
         }
