@@ -18,7 +18,7 @@ use pyo3::types::PyWeakrefReference;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::flush::flush_if_much;
-use super::{Item, Loop};
+use super::{Item, Loop, debug};
 use crate::handle::Handle;
 use crate::operation::{self, Operation};
 use crate::task::current;
@@ -471,7 +471,11 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
     match fired {
         Some(Target::Native(owner, call)) => {
             current::retire(native)?;
-            let outcome = call(native, owner.bind(py), event);
+            let outcome = if state.debug() {
+                debug::timed(native, owner.bind(py), || call(native, owner.bind(py), event))
+            } else {
+                call(native, owner.bind(py), event)
+            };
             owner.drop_ref(py);
             outcome.and_then(|()| flush_if_much(native))
         }
