@@ -28,6 +28,21 @@ async def upgrade(loop, pair):
     )
 
 
+def test_a_connection_that_was_closed_is_refused(aio, loop, run):
+    async def main():
+        pair = await in_the_clear(loop)
+        pair.client.transport.close()
+        start = loop.start_tls(pair.client.transport, pair.client, tls.client_context(), server_hostname="localhost")
+        if aio is asyncio:
+            assert await start is None
+        else:
+            with pytest.raises(ConnectionAbortedError, match="closed during the TLS handshake"):
+                await start
+        pair.server.transport.close()
+
+    run(main())
+
+
 @pytest.mark.parametrize("receiver", [Recorder, BufferedRecorder])
 def test_a_connection_goes_on_with_tls(loop, run, receiver):
     async def main():
