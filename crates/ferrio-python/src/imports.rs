@@ -151,6 +151,10 @@ pub(crate) static REGISTER_TASK: Import = Import::new("asyncio.tasks", "_registe
 pub(crate) static UNREGISTER_TASK: Import = Import::new("asyncio.tasks", "_unregister_task");
 pub(crate) static ENTER_TASK: Import = Import::new("asyncio.tasks", "_enter_task");
 pub(crate) static LEAVE_TASK: Import = Import::new("asyncio.tasks", "_leave_task");
+/// The dictionary of the loops' current tasks; the one that counts up to 3.13 only.
+pub(crate) static CURRENT_TASKS: Import = Import::new("asyncio.tasks", "_current_tasks");
+/// From 3.14 on (3.12 and 3.13 have it too, but not for this).
+pub(crate) static SWAP_CURRENT_TASK: Import = Import::new("asyncio.tasks", "_swap_current_task");
 pub(crate) static STANDARD_ALL_TASKS: Import = Import::new("asyncio.tasks", "all_tasks");
 pub(crate) static STANDARD_CURRENT_TASK: Import = Import::new("asyncio.tasks", "current_task");
 
@@ -199,6 +203,8 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &FORMAT_LIST,
         &FUTURE_REPR,
         &TASK_REPR,
+        // `ferrio.tasks` has a function of that name, which calls this one.
+        if cfg!(Py_3_14) { &SWAP_CURRENT_TASK } else { &CURRENT_TASKS },
     ] {
         import.get(py)?;
     }

@@ -6,44 +6,27 @@
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::Task;
 use crate::event_loop::{self, Loop, LoopRef};
 use crate::imports;
 
-/// Where the standard library looks.
-enum Published {
-    /// `asyncio.tasks._current_tasks`, up to 3.13.
-    Dictionary(Py<PyDict>),
-    /// `asyncio.tasks._swap_current_task(loop, task)`, from 3.14 on.
-    Swap(Py<PyAny>),
-}
-
-static PUBLISHED: PyOnceLock<Published> = PyOnceLock::new();
-
-fn published(py: Python<'_>) -> PyResult<&Published> {
-    PUBLISHED.get_or_try_init(py, || {
-        let tasks = py.import("asyncio.tasks")?;
-        if py.version_info() < (3, 14) {
-            Ok(Published::Dictionary(tasks.getattr("_current_tasks")?.cast_into::<PyDict>()?.unbind()))
-        } else {
-            Ok(Published::Swap(tasks.getattr("_swap_current_task")?.unbind()))
-        }
-    })
-}
-
+/// Tells the standard library: `asyncio.tasks._current_tasks`, a dictionary, up to 3.13;
+/// `asyncio.tasks._swap_current_task(loop, task)` from 3.14 on.
 #[inline]
 fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    match (published(py)?, task) {
-        (Published::Dictionary(tasks), Some(task)) => tasks.bind(py).set_item(home, task),
-        (Published::Dictionary(tasks), None) => {
+    if cfg!(Py_3_14) {
+        return imports::SWAP_CURRENT_TASK.get(py)?.call1((home, task)).map(drop);
+    }
+    let tasks = imports::CURRENT_TASKS.get(py)?.cast::<PyDict>()?;
+    match task {
+        Some(task) => tasks.set_item(home, task),
+        None => {
             // Somebody who drives tasks by hand may have taken the entry out already.
-            let _ = tasks.bind(py).del_item(home);
+            let _ = tasks.del_item(home);
             Ok(())
         }
-        (Published::Swap(swap), task) => swap.bind(py).call1((home, task)).map(drop),
     }
 }
 
