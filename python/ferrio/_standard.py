@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio.base_futures
 import asyncio.coroutines
+import asyncio.futures
 import asyncio.tasks
 import gc
 import reprlib
@@ -102,7 +103,7 @@ class _TasksOfAllLoops(weakref.WeakSet[Any]):
 
 
 def share_tasks() -> None:
-    """Make `asyncio.all_tasks()` see the tasks of ferrio's loops; called when the first loop is made."""
+    """Make `asyncio.all_tasks()` and call graphs see the tasks of ferrio's loops; called when the first one is made."""
     known = [getattr(asyncio.tasks, name, None) for name in ("_scheduled_tasks", "_all_tasks")]
     if sys.version_info >= (3, 14):
         # There the set that counts is the C module's own, which no name leads to. Not before: up to 3.13 the module
@@ -111,3 +112,10 @@ def share_tasks() -> None:
     for tasks in known:
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = _TasksOfAllLoops
+    if sys.version_info >= (3, 14):
+        # The standard gather(), wait() and task groups note here who awaits whom, for call graphs, but only of the
+        # standard library's own futures; ours hands those on.
+        from ferrio import _ferrio
+
+        for name in ("future_add_to_awaited_by", "future_discard_from_awaited_by"):
+            setattr(asyncio.futures, name, getattr(_ferrio, name))

@@ -14,6 +14,8 @@ from ferrio._ferrio import Handle, TimerHandle
 from ferrio._loop import EventLoop
 from ferrio._policy import (
     EventLoopPolicy,
+    _get_event_loop_policy,
+    _set_event_loop_policy,
     get_event_loop,
     get_event_loop_policy,
     new_event_loop,

@@ -7,7 +7,6 @@ belongs to a loop of another make, and what the error says. Handing out calls is
 from __future__ import annotations
 
 import functools
-import pickle
 import signal
 import sys
 import threading
@@ -99,6 +98,8 @@ def _explain_unsent(
     failure: Exception, function: object, arguments: tuple[object, ...], keywords: dict[str, object] | None
 ) -> Exception:
     """Returns `failure`, or a clearer error if it came from pickling the call."""
+    import pickle  # for an error only: `import ferrio` doesn't pay for it
+
     if not isinstance(failure, pickle.PicklingError | AttributeError | TypeError):
         return failure
     from multiprocessing.reduction import ForkingPickler

@@ -66,6 +66,9 @@ class _Race:
         else:
             if self.winner is None:
                 self.winner, self.result = index, result
+                # At once: what could go on in this very turn has lost too.
+                for task in self.running - {tasks.current_task()}:
+                    task.cancel()
 
     async def wait_for(self, latest: Any, delay: float | None) -> bool:
         """Waits until `latest` has ended, somebody has won, or `delay` is over; returns whether somebody has won."""
@@ -78,10 +81,11 @@ class _Race:
         return self.winner is not None
 
     async def end(self) -> None:
-        """Cancels who still runs and waits for all of them; a cancellation meanwhile is passed on to them."""
+        """Waits for all, who are cancelled unless the winner did so; a cancellation meanwhile is passed on to them."""
         cancelled = None
-        for task in tuple(self.running):
-            task.cancel()
+        if self.winner is None:
+            for task in tuple(self.running):
+                task.cancel()
         while self.running:
             try:
                 await tasks.wait(self.running)

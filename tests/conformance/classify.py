@@ -63,6 +63,8 @@ _REPEATED_CLASSES = [
     r"test_futures2\.PyFutureTests",
     r"test_eager_task_factory\.(PyEagerTaskFactoryLoop|(Non)?Eager(Py|C)Task|PyIsEager)Tests",
     r"test_events\.TestPyGetEventLoop",
+    r"test_graph\.TestCallStackPy",
+    r"test_free_threading\.Test(Eager)?PyFreeThreading",
 ]
 
 

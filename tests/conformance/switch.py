@@ -137,7 +137,7 @@ def _switch_modules(implementation: Implementation) -> None:
     # All of the standard submodules first: some import others by the name that is about to change hands.
     originals = {}
     for info in pkgutil.iter_modules(standard.__path__):
-        if info.name != "__main__" and info.name != "tools" and not info.name.startswith("windows"):
+        if info.name != "__main__" and not info.name.startswith("windows"):
             originals[info.name] = importlib.import_module("asyncio." + info.name)
 
     # These bound the standard asyncio if they were imported before; they are to bind the new one.
@@ -148,8 +148,9 @@ def _switch_modules(implementation: Implementation) -> None:
     sys.modules["asyncio"] = module
     replaced = {}
     for name, original in originals.items():
-        if name == "proactor_events":
-            # The loops of Windows, which are not replaced: tests ask whether theirs is one of them.
+        if name in ("proactor_events", "tools"):
+            # Not replaced: the loops of Windows (tests ask whether theirs is one of them), and the look at another
+            # process, whose tests are about what it makes of what it saw.
             replaced[name] = original
             setattr(module, name, original)
             continue
@@ -158,7 +159,7 @@ def _switch_modules(implementation: Implementation) -> None:
         except ImportError:
             submodule = types.ModuleType("asyncio." + name)
         replaced[name] = submodule
-        _fill(submodule, original, module)
+        _fill(submodule, original, module, frozenset(standard.__all__))
         sys.modules["asyncio." + name] = submodule
         if not hasattr(module, name):  # `asyncio.timeouts` yes, but never over a function such as ferrio.timeout
             setattr(module, name, submodule)
@@ -172,9 +173,15 @@ def _switch_modules(implementation: Implementation) -> None:
                     setattr(replaced[name], attribute, linked)
 
 
-def _fill(submodule: types.ModuleType, original: types.ModuleType, top: types.ModuleType) -> None:
-    """Completes the implementation's version of a submodule with what test modules import from it."""
-    public = frozenset(getattr(original, "__all__", ()))
+def _fill(
+    submodule: types.ModuleType, original: types.ModuleType, top: types.ModuleType, exported: frozenset[str]
+) -> None:
+    """Completes the implementation's version of a submodule with what test modules import from it.
+
+    `exported`: what `asyncio` offers under its own name.
+    """
+    # The package does not export all that its submodules do (`selector_events` its loop).
+    public = frozenset(getattr(original, "__all__", ())) & exported
     for attribute, value in vars(original).items():
         if attribute.startswith("__") or attribute in vars(submodule):
             continue

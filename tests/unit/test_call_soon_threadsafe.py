@@ -3,8 +3,10 @@
 import asyncio
 import contextvars
 import threading
+import time
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 
@@ -183,6 +185,55 @@ def test_debug_mode_checks_the_callback(aio):
             aio.get_running_loop().call_soon_threadsafe(42)
 
     aio.run(main(), debug=True)
+
+
+@since(3, 14)
+@pytest.mark.parametrize("ask", ["cancel", "cancelled"])
+def test_another_thread_that_asks_while_the_callback_runs_waits_for_its_end(aio, ask):
+    async def main():
+        loop = aio.get_running_loop()
+        began, asks, ended, answers = threading.Event(), threading.Event(), [], []
+        asked = loop.create_future()
+
+        def callback():
+            began.set()
+            asks.wait()
+            time.sleep(0.01)  # what doesn't wait gets its answer now
+            ended.append(True)
+
+        def thread():
+            handle = loop.call_soon_threadsafe(callback)
+            began.wait()
+            asks.set()
+            getattr(handle, ask)()
+            answers.append(list(ended))
+            loop.call_soon_threadsafe(asked.set_result, handle.cancelled())
+
+        other = threading.Thread(target=thread)
+        other.start()
+        is_cancelled = await asked
+        other.join()
+        assert answers == [[True]]
+        return is_cancelled
+
+    assert aio.run(main()) is (ask == "cancel")
+
+
+@since(3, 14)
+def test_callback_may_cancel_its_own_handle(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        done, handles = loop.create_future(), []
+
+        def callback():
+            handles[0].cancel()
+            done.set_result(handles[0].cancelled())
+
+        handles.append(loop.call_soon_threadsafe(callback))
+        assert isinstance(handles[0], asyncio.Handle)
+        return await done
+
+    assert aio.run(main())
 
 
 def test_loop_closed_while_threads_post(aio):

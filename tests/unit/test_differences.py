@@ -133,6 +133,15 @@ def test_operations_are_awaitables():
     assert ferrio.run(main()) == ("as a task", "in time")
 
 
+def test_future_is_initialized_once():
+    async def main():
+        future = ferrio.get_running_loop().create_future()
+        with pytest.raises(RuntimeError, match="already initialized"):
+            future.__init__()
+
+    ferrio.run(main())
+
+
 def test_instances_pass_for_asyncios():
     async def main():
         task = ferrio.current_task()

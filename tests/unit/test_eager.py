@@ -135,6 +135,21 @@ def test_constructor(aio, loop):
     assert Task.made == 2
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="before, a name was set once the task was made")
+def test_first_step_knows_the_name(aio):
+    async def name():
+        return aio.current_task().get_name()
+
+    async def main():
+        loop = aio.get_running_loop()
+        loop.set_task_factory(lambda loop, coro, **kwargs: aio.Task(coro, loop=loop, eager_start=True, **kwargs))
+        task = loop.create_task(name(), name="spam")
+        assert task.done()
+        return task.result()
+
+    assert aio.run(main()) == "spam"
+
+
 def test_factory_by_hand(aio, loop):
     async def main():
         task = aio.eager_task_factory(loop, value_of(aio, 1))

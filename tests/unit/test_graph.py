@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import sys
 
 import pytest
 
@@ -241,6 +242,26 @@ def test_of_another_loop_that_does_not_run():
 def test_what_is_no_future():
     with pytest.raises(TypeError, match=r"does not appear to be compatible with asyncio\.Future"):
         ferrio.capture_call_graph("task")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio's own call graphs came with Python 3.14")
+def test_standard_functions_tell_who_awaits_ferrios_tasks():
+    async def child():
+        await asyncio.sleep(0)
+        return [waiter.future.get_name() for waiter in asyncio.capture_call_graph().awaited_by]
+
+    async def group():
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(child())
+        return task.result()
+
+    async def main():
+        asyncio.current_task().set_name("main")
+        gathered = await asyncio.gather(child())
+        waited = await asyncio.wait_for(child(), 60)
+        return [gathered, waited, await asyncio.create_task(group(), name="group")]
+
+    assert asyncio.run(main(), loop_factory=ferrio.new_event_loop) == [[["main"]], [], ["group"]]
 
 
 def test_standard_task():

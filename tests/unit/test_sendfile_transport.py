@@ -115,7 +115,9 @@ def test_a_part_of_a_file(run, loop, connection, source):
         assert source.tell() == 24
         assert await loop.sendfile(sender, source, len(DATA) - 8, 100) == 8
         assert source.tell() == len(DATA)
+        source.seek(3)
         assert await loop.sendfile(sender, source, len(DATA)) == 0
+        assert source.tell() == len(DATA)
         sender.close()
         await them.lost
         assert bytes(them.data) == DATA[8:24] + DATA[-8:]

@@ -74,6 +74,26 @@ def test_everybody_fails(loop):
     assert race(loop, [(3, errors[0]), (1, errors[1])], 1) == (None, None, errors, [0, 1], 3)
 
 
+def test_who_could_go_on_in_the_winners_turn_is_cancelled_too(loop):
+    async def main():
+        gate = ferrio.Event()
+
+        async def runner(index):
+            await gate.wait()
+            return index
+
+        async def opener():
+            gate.set()
+            await ferrio.Event().wait()
+
+        functions = [lambda: runner(0), lambda: runner(1), opener]
+        result, winner, exceptions = await ferrio.staggered.staggered_race(functions, 1)
+        assert (result, winner) == (0, 0)
+        assert [type(error) for error in exceptions] == [type(None), ferrio.CancelledError, ferrio.CancelledError]
+
+    loop.run_until_complete(main())
+
+
 def test_cancelled_race_leaves_no_task(loop):
     functions, _ = attempts(loop, (10, None), (10, None))
 

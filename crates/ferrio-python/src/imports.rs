@@ -47,9 +47,16 @@ pub(crate) static DEQUE: Import = Import::new("collections", "deque");
 pub(crate) static HEAPPUSH: Import = Import::new("heapq", "heappush");
 pub(crate) static HEAPPOP: Import = Import::new("heapq", "heappop");
 pub(crate) static STANDARD_FUTURE: Import = Import::new("asyncio.futures", "Future");
+/// These two from 3.14 on.
+pub(crate) static STANDARD_ADD_TO_AWAITED_BY: Import =
+    Import::new("asyncio.futures", "future_add_to_awaited_by");
+pub(crate) static STANDARD_DISCARD_FROM_AWAITED_BY: Import =
+    Import::new("asyncio.futures", "future_discard_from_awaited_by");
 pub(crate) static STANDARD_TASK: Import = Import::new("asyncio.tasks", "Task");
 pub(crate) static STANDARD_HANDLE: Import = Import::new("asyncio.events", "Handle");
 pub(crate) static STANDARD_TIMER_HANDLE: Import = Import::new("asyncio.events", "TimerHandle");
+/// From 3.14 on.
+pub(crate) static STANDARD_THREAD_SAFE_HANDLE: Import = Import::new("asyncio.events", "_ThreadSafeHandle");
 pub(crate) static TRANSPORT_SOCKET: Import = Import::new("asyncio.trsock", "TransportSocket");
 pub(crate) static SET_RUNNING_LOOP: Import = Import::new("asyncio.events", "_set_running_loop");
 pub(crate) static STANDARD_RUNNING_LOOP: Import = Import::new("asyncio.events", "_get_running_loop");
@@ -207,6 +214,10 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         if cfg!(Py_3_14) { &SWAP_CURRENT_TASK } else { &CURRENT_TASKS },
     ] {
         import.get(py)?;
+    }
+    if cfg!(Py_3_14) {
+        STANDARD_ADD_TO_AWAITED_BY.get(py)?;
+        STANDARD_DISCARD_FROM_AWAITED_BY.get(py)?;
     }
     Ok(())
 }

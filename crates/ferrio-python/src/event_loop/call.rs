@@ -30,7 +30,7 @@ impl Loop {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
-        let handle = make_handle(slf, callback, Args::from_tuple(args), context, "call_soon")?;
+        let handle = make_handle(slf, callback, Args::from_tuple(args), context, Caller::LoopThread)?;
         slf.get().push(py, Item::Handle(handle.clone().unbind()))?;
         Ok(handle)
     }
@@ -46,7 +46,7 @@ impl Loop {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
-        let handle = make_handle(slf, callback, Args::from_tuple(args), context, "call_soon_threadsafe")?;
+        let handle = make_handle(slf, callback, Args::from_tuple(args), context, Caller::AnyThread)?;
         slf.get().push(py, Item::Handle(handle.clone().unbind()))?;
         Ok(handle)
     }
@@ -105,7 +105,7 @@ Raises `RuntimeError` on a closed loop; in debug mode also when called from anot
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let (callback, args) = callback_of(arguments, 0)?;
-        let handle = make_handle(slf, callback, args, None, "call_soon")?;
+        let handle = make_handle(slf, callback, args, None, Caller::LoopThread)?;
         // Not thread-safe by its contract, so no look at which thread this is.
         let item = Item::Handle(handle.clone().unbind());
         slf.get().engine.with(slf.py(), |engine| engine.ready.push(item));
@@ -178,7 +178,7 @@ As `call_soon`, from any thread; wakes the loop if it sleeps.\n\nRaises `Runtime
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let (callback, args) = callback_of(arguments, 0)?;
-        let handle = make_handle(slf, callback, args, None, "call_soon_threadsafe")?;
+        let handle = make_handle(slf, callback, args, None, Caller::AnyThread)?;
         slf.get().push(slf.py(), Item::Handle(handle.clone().unbind()))?;
         Ok(handle.into_any())
     }
@@ -274,15 +274,28 @@ impl Loop {
     }
 }
 
+/// Who may touch a handle.
+#[derive(Clone, Copy)]
+enum Caller {
+    /// `call_soon`.
+    LoopThread,
+    /// `call_soon_threadsafe`.
+    AnyThread,
+}
+
 #[inline]
 fn make_handle<'py>(
     native: &Bound<'py, Loop>,
     callback: Bound<'py, PyAny>,
     args: Args,
     given: Option<Bound<'py, PyAny>>,
-    method: &'static str,
+    caller: Caller,
 ) -> PyResult<Bound<'py, Handle>> {
     let py = native.py();
+    let method = match caller {
+        Caller::LoopThread => "call_soon",
+        Caller::AnyThread => "call_soon_threadsafe",
+    };
     let state = native.get();
     state.require_open()?;
     let debug = state.debug();
@@ -292,7 +305,14 @@ fn make_handle<'py>(
     require_callable(&callback, method)?;
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
-    Bound::new(py, Handle::build(py, home, callback, args, context, debug)?)
+    let handle = Handle::build(py, home, callback, args, context, debug)?;
+    Bound::new(
+        py,
+        match caller {
+            Caller::LoopThread => handle,
+            Caller::AnyThread => handle.thread_safe(),
+        },
+    )
 }
 
 #[inline]

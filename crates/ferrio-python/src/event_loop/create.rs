@@ -75,8 +75,15 @@ impl Loop {
         if let Some(eager) = eager_start {
             keywords.set_item(intern!(py, "eager_start"), eager)?;
         }
+        let mut name = name.filter(|name| !name.is_none());
+        // From 3.14 on asyncio passes the name as well, for tasks that begin at once; before, it set it afterwards.
+        if cfg!(Py_3_14)
+            && let Some(name) = name.take()
+        {
+            keywords.set_item(intern!(py, "name"), name)?;
+        }
         let task = factory.bind(py).call((slf, coro), Some(&keywords))?;
-        if let Some(name) = name.filter(|name| !name.is_none())
+        if let Some(name) = name
             && task.hasattr(intern!(py, "set_name"))?
         {
             task.call_method1(intern!(py, "set_name"), (name,))?;

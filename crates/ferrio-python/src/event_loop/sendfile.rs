@@ -112,7 +112,9 @@ impl Run for SendFile {
             }
         };
         if !matches!(outcome, Ok(Progress::Park | Progress::Yield | Progress::Forward(_))) {
-            self.leave_position(py).or_else(|failure| if outcome.is_ok() { Err(failure) } else { Ok(()) })?;
+            let is_done = outcome.is_ok();
+            self.leave_position(py, is_done)
+                .or_else(|failure| if is_done { Err(failure) } else { Ok(()) })?;
         }
         outcome
     }
@@ -303,9 +305,9 @@ impl SendFile {
         Ok(Progress::Ready(self.sent.into_pyobject(py)?.into_any()))
     }
 
-    /// Moves the file's position behind what was sent.
-    fn leave_position(&self, py: Python<'_>) -> PyResult<()> {
-        if self.sent == 0 {
+    /// Moves the file's position behind what was sent; if that was nothing, only where it ended well (`is_done`).
+    fn leave_position(&self, py: Python<'_>, is_done: bool) -> PyResult<()> {
+        if self.sent == 0 && !is_done {
             return Ok(());
         }
         let position = self.offset + self.sent;

@@ -325,10 +325,17 @@ pub(crate) fn default_loop(py: Python<'_>) -> PyResult<LoopRef> {
 #[pyfunction]
 #[pyo3(signature = (fut, waiter, /))]
 pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (Ok(future), true) = (fut.cast::<Future>(), waiter.is_instance_of::<Future>()) else {
-        return Ok(());
-    };
     let py = fut.py();
+    let Ok(future) = fut.cast::<Future>() else {
+        return if cfg!(Py_3_14) {
+            imports::STANDARD_ADD_TO_AWAITED_BY.get(py)?.call1((fut, waiter)).map(drop)
+        } else {
+            Ok(())
+        };
+    };
+    if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
+        return Ok(());
+    }
     let known = future.get().state.with(py, |state| {
         state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
     });
@@ -351,8 +358,14 @@ pub(crate) fn future_discard_from_awaited_by(
     fut: &Bound<'_, PyAny>,
     waiter: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    let Ok(future) = fut.cast::<Future>() else { return Ok(()) };
     let py = fut.py();
+    let Ok(future) = fut.cast::<Future>() else {
+        return if cfg!(Py_3_14) {
+            imports::STANDARD_DISCARD_FROM_AWAITED_BY.get(py)?.call1((fut, waiter)).map(drop)
+        } else {
+            Ok(())
+        };
+    };
     let known = future.get().state.with(py, |state| {
         state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
     });

@@ -1,7 +1,8 @@
 //! `Handle`: one callback that a loop is going to call (asyncio's page "Event Loop", callback handles).
 //!
-//! `timer.rs` has the kind that waits for a time. How a handle runs is here; when it runs is the loop's affair.
+//! `timer.rs` has the kind that waits for a time, `threadsafe.rs` what other threads may do to one. How a handle runs is here; when it runs is the loop's affair.
 
+mod threadsafe;
 pub(crate) mod timer;
 
 use pyo3::exceptions::PyTypeError;
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
 use crate::event_loop::LoopRef;
 use crate::ffi::{Guarded, context, interpreter};
@@ -22,6 +24,7 @@ use crate::{error, imports};
 #[pyclass(subclass, frozen, weakref, module = "ferrio")]
 pub(crate) struct Handle {
     state: Guarded<State>,
+    runner: Runner,
 }
 
 /// All that a handle holds.
@@ -105,7 +108,10 @@ impl Handle {
     }
 
     /// Return whether the call was cancelled.
+    ///
+    /// For a handle of `call_soon_threadsafe` whose callback another thread runs, this and `cancel` wait for its end.
     pub(crate) fn cancelled(&self, py: Python<'_>) -> bool {
+        self.runner.wait(py);
         self.state.with(py, |state| state.cancelled)
     }
 
@@ -134,6 +140,9 @@ impl Handle {
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         if interpreter::is_exactly::<Self>(slf.as_any()) {
+            if cfg!(Py_3_14) && slf.get().runner.is_shared() {
+                return imports::STANDARD_THREAD_SAFE_HANDLE.get(slf.py()).cloned();
+            }
             return imports::STANDARD_HANDLE.get(slf.py()).cloned();
         }
         Ok(slf.get_type().into_any())
@@ -221,7 +230,12 @@ impl Handle {
         };
         let call = Some(Call { callback: callback.unbind(), args });
         let state = State { event_loop, context: context.unbind(), call, cancelled: false, debug };
-        Ok(Self { state: Guarded::new(state) })
+        Ok(Self { state: Guarded::new(state), runner: Runner::unshared() })
+    }
+
+    /// The same, for other threads to cancel too.
+    pub(crate) fn thread_safe(self) -> Self {
+        Self { runner: Runner::shared(), ..self }
     }
 
     /// A handle that the loop itself asks for, without a stack: `callback(argument)` or `callback()`.
@@ -242,7 +256,7 @@ impl Handle {
             cancelled: false,
             debug: None,
         };
-        Py::new(py, Self { state: Guarded::new(state) })
+        Py::new(py, Self { state: Guarded::new(state), runner: Runner::unshared() })
     }
 
     fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -277,6 +291,7 @@ impl Handle {
 /// Cancels `handle`; in debug mode its look is kept for the reports to come.
 pub(crate) fn cancel(handle: &Bound<'_, Handle>) -> PyResult<()> {
     let py = handle.py();
+    handle.get().runner.wait(py);
     let event_loop = handle.get().state.with(py, |state| {
         if state.cancelled {
             return None;
@@ -308,6 +323,7 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
     if interpreter::has_one_reference(handle.as_any()) {
         return run_unobserved(handle);
     }
+    let _running = handle.get().runner.begin();
     let taken = handle.get().state.with(py, |state| {
         let call = state.call.as_ref()?;
         let arguments = match &call.args {

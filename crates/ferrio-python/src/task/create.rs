@@ -113,16 +113,16 @@ pub(crate) fn initialize(
 ) -> PyResult<()> {
     let py = task.py();
     native::initialize(task.as_super(), event_loop)?;
-    let checked = require_coroutine(&coro).and_then(|()| context_for(py, given_context));
-    let context = match checked {
-        Ok(context) => context.unbind(),
+    let checked = require_coroutine(&coro)
+        .and_then(|()| Ok((name_for(name)?, context_for(py, given_context)?.unbind())));
+    let (name, context) = match checked {
+        Ok(checked) => checked,
         Err(failure) => {
             // Nothing runs, so nothing is to be reported when the object dies.
             task.get().task.with(py, |state| state.log_destroy_pending = false);
             return Err(failure);
         }
     };
-    let name = name_for(name)?;
     let old = task.get().task.with(py, |state| {
         state.coroutine = Some(coro.unbind());
         state.context = Some(context);

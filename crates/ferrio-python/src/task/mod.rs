@@ -67,15 +67,16 @@ impl Task {
         PyClassInitializer::from(Future::default()).add_subclass(Self::empty())
     }
 
-    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = false))]
+    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = None))]
     fn __init__(
         slf: &Bound<'_, Self>,
         coro: Bound<'_, PyAny>,
         r#loop: Option<Bound<'_, PyAny>>,
         name: Option<Bound<'_, PyAny>>,
         context: Option<Bound<'_, PyAny>>,
-        eager_start: bool,
+        eager_start: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let eager_start = eager_start.map_or(Ok(false), |eager| eager.is_truthy())?;
         create::initialize(slf, coro, r#loop, name, context, eager_start)
     }
 

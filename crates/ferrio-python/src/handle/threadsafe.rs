@@ -1,0 +1,106 @@
+//! What `call_soon_threadsafe` adds to a handle: another thread that cancels it, or asks whether it is cancelled, while
+//! its callback runs, waits for the callback's end. Then the answer is final: the callback has run, or never will.
+//!
+//! As in asyncio from Python 3.14 on, here on every Python. The invariant: whoever waits is detached from the
+//! interpreter, so that the callback can go on, and holds nothing that a running thread wants while attached.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+
+/// How many threads wait for the end of some callback.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// One for all handles: waiting is rare, and short.
+static LOCK: Mutex<()> = Mutex::new(());
+static ENDED: Condvar = Condvar::new();
+
+/// The number of this thread, from 1 on.
+fn this_thread() -> u32 {
+    static THREADS: AtomicU32 = AtomicU32::new(1);
+    thread_local!(static NUMBER: u32 = THREADS.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
+}
+
+/// Which thread runs a handle's callback at this moment.
+pub(crate) struct Runner {
+    /// The number of the thread, `NOBODY`, or `UNSHARED`.
+    thread: AtomicU32,
+}
+
+const NOBODY: u32 = 0;
+/// Of a handle that only its loop's thread may touch: nothing is noted.
+const UNSHARED: u32 = u32::MAX;
+
+impl Runner {
+    /// For a handle that only its loop's thread may touch.
+    pub(crate) const fn unshared() -> Self {
+        Self { thread: AtomicU32::new(UNSHARED) }
+    }
+
+    /// For a handle of `call_soon_threadsafe`.
+    pub(crate) const fn shared() -> Self {
+        Self { thread: AtomicU32::new(NOBODY) }
+    }
+
+    /// Whether other threads may touch the handle.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.thread.load(Ordering::Relaxed) != UNSHARED
+    }
+
+    /// Notes that this thread runs the callback until what is returned is dropped.
+    #[inline]
+    pub(crate) fn begin(&self) -> Option<Running<'_>> {
+        if !self.is_shared() {
+            return None;
+        }
+        let before = self.thread.swap(this_thread(), Ordering::SeqCst);
+        Some(Running { runner: self, before })
+    }
+
+    /// Waits until no other thread runs the callback.
+    #[inline]
+    pub(crate) fn wait(&self, py: Python<'_>) {
+        if self.is_elsewhere() {
+            self.wait_detached(py);
+        }
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        let thread = self.thread.load(Ordering::SeqCst);
+        thread != NOBODY && thread != UNSHARED && thread != this_thread()
+    }
+
+    #[cold]
+    fn wait_detached(&self, py: Python<'_>) {
+        py.detach(|| {
+            // Counted before the look at the thread: whoever ends after that look sees the count, and wakes us.
+            WAITING.fetch_add(1, Ordering::SeqCst);
+            let mut lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+            while self.is_elsewhere() {
+                lock = ENDED.wait(lock).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(lock);
+            WAITING.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+/// A callback that runs.
+pub(crate) struct Running<'a> {
+    runner: &'a Runner,
+    /// What was noted before: a program may call `_run` inside the callback.
+    before: u32,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.runner.thread.store(self.before, Ordering::SeqCst);
+        if WAITING.load(Ordering::SeqCst) > 0 {
+            // Taken and let go: a thread between its look and its wait has the lock.
+            drop(LOCK.lock().unwrap_or_else(PoisonError::into_inner));
+            ENDED.notify_all();
+        }
+    }
+}
