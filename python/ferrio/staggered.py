@@ -33,7 +33,9 @@ async def staggered_race(
             await tasks.wait(race.running, return_when=tasks.FIRST_COMPLETED)
     finally:
         await race.end()
-    return race.result, race.winner, race.exceptions
+    # Their tracebacks hold the race, which must not hold them.
+    exceptions, race.exceptions = race.exceptions, []
+    return race.result, race.winner, exceptions
 
 
 class _Race:
