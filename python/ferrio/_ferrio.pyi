@@ -80,7 +80,7 @@ class Task(Future[_T], asyncio.Task[_T]):
         loop: asyncio.AbstractEventLoop | None = None,
         name: str | None = None,
         context: Context | None = None,
-        eager_start: bool = False,
+        eager_start: bool | None = None,
     ) -> None: ...
     def get_context(self) -> Context: ...
 
