@@ -348,13 +348,17 @@ def server_protocol_factory(loop, witness):
 
 
 def tls_protocol(loop, witness):
-    protocol = ferrio.sslproto.SSLProtocol(loop, ferrio.Protocol(), ssl.create_default_context(), witness)
+    protocol = ferrio.sslproto.SSLProtocol(
+        loop, ferrio.Protocol(), ssl.create_default_context(), witness, False, "localhost"
+    )
     protocol._app_transport.abort()  # or it complains that it is open
     witness.held.append(protocol)
 
 
 def tls_transport(loop, witness):
-    transport = ferrio.sslproto.SSLProtocol(loop, witness, ssl.create_default_context(), None)._app_transport
+    transport = ferrio.sslproto.SSLProtocol(
+        loop, witness, ssl.create_default_context(), None, False, "localhost"
+    )._app_transport
     transport.abort()
     witness.held.append(transport)
 

@@ -108,7 +108,7 @@ def test_a_whole_file_between_what_is_written_before_and_after(run, loop, connec
     run(main())
 
 
-def test_a_part_of_a_file(run, loop, connection, source):
+def test_a_part_of_a_file(aio, run, loop, connection, source):
     async def main():
         sender, _, _, them = await connection()
         assert await loop.sendfile(sender, source, 8, 16) == 16
@@ -117,7 +117,9 @@ def test_a_part_of_a_file(run, loop, connection, source):
         assert source.tell() == len(DATA)
         source.seek(3)
         assert await loop.sendfile(sender, source, len(DATA)) == 0
-        assert source.tell() == len(DATA)
+        # asyncio does so for nothing that was sent only in the newest Pythons.
+        if aio is ferrio:
+            assert source.tell() == len(DATA)
         sender.close()
         await them.lost
         assert bytes(them.data) == DATA[8:24] + DATA[-8:]

@@ -193,6 +193,7 @@ def test_callback_that_raises_is_reported(loop):
 
 
 @since(3, 12)
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_child_of_a_fork_does_not_wake_its_parents_loop(loop, run):
     seen = []
 

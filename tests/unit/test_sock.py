@@ -503,7 +503,7 @@ PARTS = [(0, None), (10, None), (0, 5), (100, 650_000), (0, 10**9)]
 
 
 @pytest.mark.parametrize(("offset", "count"), [*PARTS, (10**7, None)])
-def test_send_a_file(loop, run, pair, file, offset, count):
+def test_send_a_file(aio, loop, run, pair, file, offset, count):
     ours, theirs = pair
     whole = file.read()
     expected = whole[offset:] if count is None else whole[offset : offset + count]
@@ -512,7 +512,9 @@ def test_send_a_file(loop, run, pair, file, offset, count):
         sending = loop.create_task(loop.sock_sendfile(ours, file, offset, count))
         assert await received_whole(loop, theirs, len(expected)) == expected
         assert await sending == len(expected)
-        assert file.tell() == (offset + len(expected) if expected else len(whole))
+        # asyncio moves the position for nothing that was sent only in the newest Pythons.
+        if expected or aio is ferrio:
+            assert file.tell() == offset + len(expected)
 
     run(main())
 
