@@ -22,7 +22,7 @@ def served():
 
 
 def look_at(thing):
-    """An action: `repr`, whose parts are Python's own (`asyncio.base_futures`, a deque's iterator) and may see a change."""
+    """An action: `repr`; its parts are Python's own (`base_futures`, a deque's iterator) and may see a change."""
     with contextlib.suppress(TypeError, IndexError, RuntimeError):
         repr(thing)
 
