@@ -116,9 +116,9 @@ class Process:
         self._transport = transport
         self._protocol = protocol
         self._loop = loop
-        self.stdin: Any = protocol.stdin
-        self.stdout: Any = protocol.stdout
-        self.stderr: Any = protocol.stderr
+        self.stdin: streams.StreamWriter | None = protocol.stdin
+        self.stdout: streams.StreamReader | None = protocol.stdout
+        self.stderr: streams.StreamReader | None = protocol.stderr
         self.pid: int = transport.get_pid()
 
     def __repr__(self) -> str:
@@ -147,7 +147,7 @@ class Process:
         """Send the child SIGKILL. As `send_signal` otherwise."""
         self._transport.kill()
 
-    async def communicate(self, input: Any = None) -> tuple[bytes | None, bytes | None]:
+    async def communicate(self, input: Any = None) -> tuple[bytes, bytes]:
         """Write `input` to the child, read all that it writes, wait for its end; return both outputs.
 
         An output that is no pipe is `None`. That the child does not read its input is no error.
@@ -157,27 +157,30 @@ class Process:
             self._read_stream(1) if self.stdout is not None else _nothing(),
             self._read_stream(2) if self.stderr is not None else _nothing(),
         ]
-        _, stdout, stderr = await gather(*work)
+        outputs: Any = await gather(*work)
         await self.wait()
-        return stdout, stderr
+        # Typed as asyncio's: who passed PIPE gets bytes.
+        return outputs[1], outputs[2]
 
     async def _feed_stdin(self, input: Any) -> None:
         debug = self._loop.get_debug()
+        stdin: Any = self.stdin
         try:
             if input is not None:
-                self.stdin.write(input)
+                stdin.write(input)
                 if debug:
                     logger.debug("%r communicate: feed stdin (%s bytes)", self, len(input))
-            await self.stdin.drain()
+            await stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as failure:
             if debug:
                 logger.debug("%r communicate: stdin got %r", self, failure)
         if debug:
             logger.debug("%r communicate: close stdin", self)
-        self.stdin.close()
+        stdin.close()
 
     async def _read_stream(self, fd: int) -> bytes:
         debug = self._loop.get_debug()
+        stream: Any
         name, stream = ("stdout", self.stdout) if fd == 1 else ("stderr", self.stderr)
         if debug:
             logger.debug("%r communicate: read %s", self, name)
