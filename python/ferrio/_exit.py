@@ -17,6 +17,7 @@ from ferrio import _ferrio, executor, processes
 REPORT_DELAY = 5.0
 
 _begun = False
+_waits_for_processes = False
 
 
 def begin() -> None:
@@ -58,3 +59,14 @@ def _running() -> list[str]:
 def call_before_threads_are_joined() -> None:
     """Has `_end` called as early as the interpreter knows, which is when it has to be: `atexit` comes after that."""
     threading._register_atexit(_end)  # type: ignore[attr-defined]
+
+
+def call_before_processes_are_joined() -> None:
+    """Has `begin` called before `concurrent.futures.process`, which must be imported, waits for its processes.
+
+    Any number of calls are one.
+    """
+    global _waits_for_processes
+    if not _waits_for_processes:
+        _waits_for_processes = True
+        threading._register_atexit(begin)  # type: ignore[attr-defined]

@@ -6,7 +6,6 @@ belongs to a loop of another make, and what the error says. Handing out calls is
 
 from __future__ import annotations
 
-import functools
 import signal
 import sys
 import threading
@@ -31,17 +30,11 @@ def _new_pool() -> Executor:
     # Imported late: it needs multiprocessing, which takes as long as all of ferrio.
     from concurrent.futures import ProcessPoolExecutor
 
-    _tell_at_exit()
-    return ProcessPoolExecutor(initializer=_take_interrupts)
-
-
-@functools.cache
-def _tell_at_exit() -> None:
-    """Has a program that waits for a process at its end say so; after the import of the module that will wait."""
     from ferrio import _exit
 
-    # The last that is registered is the first to be called.
-    threading._register_atexit(_exit.begin)  # type: ignore[attr-defined]
+    # Now that the module which will wait is imported: the last that is registered is the first to be called.
+    _exit.call_before_processes_are_joined()
+    return ProcessPoolExecutor(initializer=_take_interrupts)
 
 
 def _take_interrupts() -> None:
