@@ -90,7 +90,7 @@ bench-pools: python ## calls in other processes, beside the pool itself
 
 bench-processes: python ## children: start, end, 4 MiB through one, how long the loop stands still
 	@$(DEVELOP) --environment bench --with bench
-	@.venv-bench-$(TAG)/bin/python benches/processes.py $(BENCH)
+	@.venv-bench-$(TAG)/bin/python benches/child_processes.py $(BENCH)
 
 bench-net: python ## servers under load: CPU time of the server per message
 	@$(DEVELOP) --environment bench --with bench
