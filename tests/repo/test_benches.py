@@ -10,9 +10,7 @@ import pytest
 from tests.repo.sources import ROOT
 
 COMMANDS = [
-    path.relative_to(ROOT)
-    for path in sorted((ROOT / "benches").rglob("*.py"))
-    if "ArgumentParser(" in path.read_text() and "__main__" in path.read_text()
+    path.relative_to(ROOT) for path in sorted((ROOT / "benches").rglob("*.py")) if "parse_args(" in path.read_text()
 ]
 
 
