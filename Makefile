@@ -111,7 +111,7 @@ lint: python ## what CI checks before it tests
 	@$(DEVELOP) --for-tests --with test --with lint
 	@sh tools/lint $(PYTHON) $(BIN)
 
-conformance: python ## CPython's own tests
+conformance: ## CPython's own tests; PYTHON may name several
 	@sh tools/conformance $(CONFORMANCE)
 
 # ALL: the interpreters to build wheels for.
