@@ -9,7 +9,7 @@ import socket
 import threading
 
 import pytest
-from tests.unit.hammer import ROUNDS, THREADS, Served, hammer
+from tests.unit.hammer import ROUNDS, THREADS, Served, hammer, quick_switches
 
 import ferrio
 
@@ -265,6 +265,69 @@ def test_releases_from_other_threads_are_not_lost(served, make):
     hammer(lock.release, lock.locked, allowed=RuntimeError, until=done.done)
     done.result(0)
     assert len(taken) == ROUNDS // 10 * 10
+
+
+def test_notifications_from_another_thread_are_not_lost(served):
+    condition, turn = ferrio.Condition(), ["ours"]
+
+    async def work():
+        async with condition:
+            for _ in range(ROUNDS):
+                while turn[0] != "theirs":
+                    await condition.wait()
+                turn[0] = "ours"
+
+    def acquire():
+        """Takes the lock, from this thread, where no loop could wait for it."""
+        with contextlib.suppress(RuntimeError):
+            with pytest.raises(StopIteration):
+                condition.acquire().send(None)
+            return True
+        return False
+
+    done = ferrio.run_coroutine_threadsafe(work(), served.loop)
+    given = 0
+    with quick_switches():
+        while given < ROUNDS:
+            if acquire():
+                if turn[0] == "ours":
+                    turn[0] = "theirs"
+                    given += 1
+                    condition.notify()
+                condition.release()
+    done.result(30)
+
+
+def test_who_finds_a_conditions_lock_free_finds_who_waits():
+    seen, found = [], []
+
+    class Loop(ferrio.EventLoop):
+        def call_soon(self, *args, **keywords):
+            # What another thread would see at this moment. A call wakes `second` when `first` lets the lock go.
+            seen.append(repr(condition).rpartition("[")[2])
+            return super().call_soon(*args, **keywords)
+
+    async def first():
+        async with condition:
+            await condition.wait()
+
+    async def second():
+        async with condition:
+            found.extend(seen)
+            condition.notify()
+
+    async def main():
+        nonlocal condition
+        condition = ferrio.Condition()
+        async with condition:
+            tasks = [ferrio.create_task(first()), ferrio.create_task(second())]
+            await ferrio.sleep(0)  # both wait for the lock
+        await ferrio.gather(*tasks)
+        assert "unlocked, waiters:1]>" in found
+
+    condition = None
+    with ferrio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
 
 
 def test_an_operation_is_driven_by_one_thread_at_a_time():

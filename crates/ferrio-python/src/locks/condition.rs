@@ -335,10 +335,7 @@ impl Wait {
                 let lock = condition.get().lock(py)?;
                 condition.get().require_locked(py, "cannot wait on un-acquired lock")?;
                 bound::require_loop(condition.as_super())?;
-                lock.release(py)?;
-                let waiter = this.clone().unbind();
-                self.stage =
-                    Stage::Waiting(condition.get().state.with(py, |state| state.waiters.push(py, waiter)));
+                self.stand_in_line(this, &condition, &lock)?;
                 return Ok(Step::Park);
             }
             Stage::Waiting(ticket) => {
@@ -360,6 +357,34 @@ impl Wait {
             Ok(step) => Ok(step),
             Err(failure) => self.fail(py, failure),
         }
+    }
+
+    /// Lets the lock go and joins those who wait.
+    ///
+    /// With a lock of ours first the line, then the lock: who has the lock next, in another thread, finds us to notify.
+    /// A lock of another kind runs a program's code in `release`, to which we don't wait yet, as in asyncio.
+    fn stand_in_line(
+        &mut self,
+        this: &Bound<'_, Operation>,
+        condition: &Bound<'_, Condition>,
+        lock: &AnyLock,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let waiter = this.clone().unbind();
+        let join = || condition.get().state.with(py, |state| state.waiters.push(py, waiter));
+        let AnyLock::Native(_) = lock else {
+            lock.release(py)?;
+            self.stage = Stage::Waiting(join());
+            return Ok(());
+        };
+        let ticket = join();
+        self.stage = Stage::Waiting(ticket);
+        lock.release(py).or_else(|failure| {
+            let gone = condition.get().state.with(py, |state| state.waiters.remove(ticket));
+            drop(gone);
+            // Another thread has released it, and may have notified us.
+            self.fail(py, failure).map(drop)
+        })
     }
 
     /// Takes the lock, whatever cancellations come meanwhile: the last of them is raised afterwards.
