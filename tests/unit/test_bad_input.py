@@ -56,6 +56,29 @@ def test_create_task_of_no_coroutine(goes_on, wrong):
     goes_on(main)
 
 
+class NoText:
+    """What cannot be a task's name: it has no text."""
+
+    def __str__(self):
+        raise LookupError("spam")
+
+
+def test_a_task_that_could_not_be_made_may_be_tried_again(goes_on):
+    # As in asyncio, where CPython's own test of references does it.
+    async def main(aio):
+        task = aio.Task.__new__(aio.Task)
+        for _ in range(2):
+            coroutine = answer()
+            with pytest.raises(LookupError, match="spam"):
+                task.__init__(coroutine, name=NoText())
+            coroutine.close()
+        task.__init__(answer(), name="eggs")
+        assert task.get_name() == "eggs"
+        assert await task == 42
+
+    goes_on(main)
+
+
 @pytest.mark.parametrize("function", ["ensure_future", "gather", "shield"])
 @pytest.mark.parametrize("wrong", [answer, 1, None, "spam"], ids=["function", "1", "None", "str"])
 def test_future_of_nothing_awaitable(goes_on, function, wrong):

@@ -118,14 +118,17 @@ pub(crate) fn initialize(
     let (name, context) = match checked {
         Ok(checked) => checked,
         Err(failure) => {
-            // Nothing runs, so nothing is to be reported when the object dies.
+            // Nothing runs, so nothing is to be reported when the object dies. As before the call, it may be tried again.
             task.get().task.with(py, |state| state.log_destroy_pending = false);
+            let bound = task.as_super().get().state.with(py, |state| state.event_loop.take());
+            drop(bound);
             return Err(failure);
         }
     };
     let old = task.get().task.with(py, |state| {
         state.coroutine = Some(coro.unbind());
         state.context = Some(context);
+        state.log_destroy_pending = true;
         std::mem::replace(&mut state.name, name)
     });
     drop(old);
