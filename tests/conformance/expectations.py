@@ -11,7 +11,8 @@ class Expectation(NamedTuple):
     """Why a test does not pass, and where."""
 
     reason: str
-    #: Versions of CPython, e.g. ("3.11",); empty: all. "3.14" is "3.14t" too, not the other way round.
+    #: Versions of CPython, e.g. ("3.11",); empty: all. "3.14" is "3.14t" too, not the other way round. "3.14.10+" is
+    #: 3.14 from that release on, "3.14.9-" up to it.
     versions: tuple[str, ...] = ()
     #: Ways in; empty: both.
     modes: tuple[str, ...] = ()
@@ -45,6 +46,8 @@ _NO_FRAME = Expectation(
     ("3.14", "3.15"),
     ("module",),
 )
+# Tests that Python 3.14.7 has not got yet, and 3.14.10 has.
+_NO_FRAME_EITHER = _NO_FRAME._replace(versions=("3.14.8+", "3.15"))
 _NO_WARNING = Expectation(
     "ferrio's functions that get or set a policy warn; the look-up of a policy's class doesn't, as a module with"
     " __getattr__ would make each look-up of ferrio's names slower",
@@ -53,6 +56,12 @@ _NO_WARNING = Expectation(
 )
 _INITIALIZED_TWICE = Expectation(
     "calls the __init__ of a future that is in use, which ferrio refuses with RuntimeError", ("3.14",), ("module",)
+)
+_NOT_REPORTED_YET = Expectation(
+    "the newest releases (3.14.10, 3.15) report the exception of a future whose shield() was cancelled once nobody can"
+    " retrieve it any more, as any other future's; the test of older ones expects a report at once",
+    ("3.14.7-",),
+    ("module",),
 )
 
 EXPECTED_FAILURES: dict[str, Expectation] = {
@@ -65,21 +74,39 @@ EXPECTED_FAILURES: dict[str, Expectation] = {
         _INITIALIZED_TWICE
     ),
     "test_futures2.FutureReprTests.test_recursive_repr_for_pending_tasks": _WAITS_INLINE,
-    "test_graph.TestCallStackC.test_stack_as_completed": _NO_FRAME,
-    "test_graph.TestCallStackC.test_stack_as_completed_timeout": _NO_FRAME,
+    "test_graph.TestCallStackC.test_stack_as_completed": _NO_FRAME_EITHER,
+    "test_graph.TestCallStackC.test_stack_as_completed_timeout": _NO_FRAME_EITHER,
     "test_graph.TestCallStackC.test_stack_tgroup": _NO_FRAME,
     "test_graph.TestCallStackC.test_stack_wait": _NO_FRAME,
-    "test_graph.TestCallStackC.test_stack_wait_for_non_positive_timeout": _NO_FRAME,
+    "test_graph.TestCallStackC.test_stack_wait_for_non_positive_timeout": _NO_FRAME_EITHER,
     "test_runners.RunnerTests.test_run_future": _RUN_FUTURE,
     "test_taskgroups.TestTaskGroup.test_taskgroup_no_create_task_after_failure": _CLOSED,
+    "test_tasks.CTask_CFuture_SubclassTests.test_shield_cancel_outer_exception": _NOT_REPORTED_YET,
+    "test_tasks.CTask_CFuture_SubclassTests.test_shield_duplicate_log_once": _NOT_REPORTED_YET,
+    "test_tasks.CTask_CFuture_Tests.test_shield_cancel_outer_exception": _NOT_REPORTED_YET,
+    "test_tasks.CTask_CFuture_Tests.test_shield_duplicate_log_once": _NOT_REPORTED_YET,
     "test_waitfor.AsyncioWaitForTest.test_wait_for_self_cancellation": _WAITS_ITSELF,
 }
 
 
-def expected(test: str, mode: str, version: str) -> Expectation | None:
-    """The expectation for a test ("test_module.Class.test_name") in a mode on a version, if it is expected to fail."""
+def expected(test: str, mode: str, version: str, release: int) -> Expectation | None:
+    """The expectation for a test ("test_module.Class.test_name") in a mode, if it is expected to fail.
+
+    On release `release` of a version: 7 is 3.14.7 where the version is "3.14" or "3.14t".
+    """
     entry = EXPECTED_FAILURES.get(test)
     if entry is None or (entry.modes and mode not in entry.modes):
         return None
-    fits = not entry.versions or version in entry.versions or version.rstrip("t") in entry.versions
+    fits = not entry.versions or any(_fits(pattern, version, release) for pattern in entry.versions)
     return entry if fits else None
+
+
+def _fits(pattern: str, version: str, release: int) -> bool:
+    minor, bound = pattern, ""
+    if pattern.endswith(("+", "-")):
+        minor, _, bound = pattern.rpartition(".")
+    if minor not in (version, version.rstrip("t")):
+        return False
+    if bound.endswith("+"):
+        return release >= int(bound[:-1])
+    return not bound or release <= int(bound[:-1])

@@ -31,9 +31,12 @@ STATUSES = ("pass", "fail", "error", "timeout", "crash", "skip")
 class Run:
     """The outcome of the suite on one interpreter in one mode."""
 
-    def __init__(self, orders: Orders, version: str):
+    def __init__(self, orders: Orders, version: str, release: int):
         self.orders = orders
+        #: As directories are named by it: "3.13", "3.14t".
         self.version = version
+        #: 7 for 3.14.7.
+        self.release = release
         self.kinds: dict[str, tuple[str, str]] = {}
         self.results: dict[str, Result] = {}
         #: Modules that cannot be imported, with the traceback.
@@ -58,7 +61,7 @@ class Run:
         """Why the test is expected to fail, or None. Expectations are ferrio's, not those of its peers."""
         if self.orders.implementation != "ferrio":
             return None
-        return expectations.expected(test, self.orders.mode, self.version)
+        return expectations.expected(test, self.orders.mode, self.version, self.release)
 
     def unexpected(self) -> dict[str, Result]:
         """Behaviour tests that fail and are not listed, and listed ones that pass."""
@@ -92,7 +95,8 @@ def run_suite(
     orders: Orders, modules: list[str], chosen: Callable[[str], bool], kinds: set[str], jobs: int, verbose: bool
 ) -> Run:
     """Runs the tests of the modules that are chosen by their id and of one of the kinds, one process a class."""
-    run = Run(orders, ask(orders.python, "'%d.%d%s' % (*sys.version_info[:2], sys.abiflags)"))
+    version = ask(orders.python, "'%d.%d%s' % (*sys.version_info[:2], sys.abiflags)")
+    run = Run(orders, version, int(ask(orders.python, "sys.version_info.micro")))
     started = time.monotonic()
     by_module, run.broken = list_tests(orders, modules)
     run.stale = [
