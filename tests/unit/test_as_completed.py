@@ -171,7 +171,7 @@ def test_cancelled_waiter_hands_on(aio, run):
     assert run(main()) == "spam"
 
 
-@since(3, 14)
+@since(3, 14, 10)
 def test_cancelled_waiter_does_not_count(aio, run):
     async def main():
         future = aio.Future()

@@ -95,7 +95,7 @@ def test_as_completed(aio, run):
     run(main())
 
 
-@since(3, 14)
+@since(3, 14, 10)
 def test_shield(aio, run):
     async def main():
         inner = aio.Future()

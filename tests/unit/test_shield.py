@@ -5,7 +5,7 @@ import gc
 import weakref
 
 import pytest
-from tests.unit.implementations import Turns, failure, value_of
+from tests.unit.implementations import Turns, failure, since, value_of
 
 import ferrio
 
@@ -34,6 +34,7 @@ def test_what_is_done_comes_back_itself(aio, run):
     run(main())
 
 
+@since(3, 14, 10)  # some releases before left a callback that reports what the task raises
 def test_cancelled_waiter_leaves_the_inner_task_alone(aio, run):
     async def main():
         inner = aio.create_task(value_of(aio, "done", 4))

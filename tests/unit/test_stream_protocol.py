@@ -156,7 +156,7 @@ def test_coroutine_function_runs_as_a_task(aio, loop, run, transport):
     assert transport.closing
 
 
-@since(3, 14)
+@since(3, 14, 10)
 def test_callback_that_raises_costs_its_connection(aio, loop, transport, reports):
     def callback(reader, writer):
         raise ZeroDivisionError("broken")
