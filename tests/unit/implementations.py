@@ -72,3 +72,12 @@ def in_a_fork(body):
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def is_gone(pid):
+    """Whether no process, no zombie either, has the number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

@@ -12,21 +12,12 @@ import sys
 import warnings
 
 import pytest
-from tests.unit.implementations import in_a_fork
+from tests.unit.implementations import in_a_fork, is_gone
 
 import ferrio
 from ferrio import _launch
 
 PIPE = subprocess.PIPE
-
-
-def is_gone(pid):
-    """Whether no process, no zombie either, has the number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 @pytest.fixture(params=["launched", "by Popen"])

@@ -10,6 +10,7 @@ import subprocess
 import warnings
 
 import pytest
+from tests.unit.implementations import is_gone
 
 import ferrio
 
@@ -22,15 +23,6 @@ FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
 def run(aio):
     """A function that runs a coroutine in a program's usual way."""
     return aio.run
-
-
-def is_gone(pid):
-    """Whether no process, no zombie either, has the number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_a_program_that_is_missing_or_not_executable(run, aio, tmp_path):

@@ -61,11 +61,6 @@ impl Loop {
         self._work_is_out();
     }
 
-    /// The job could not be handed out.
-    pub(crate) fn job_stays(&self) {
-        self.count_down();
-    }
-
     /// One of the calls that are out is a slow one; [`Loop::slow_call_ended`] counts it down.
     pub(crate) fn slow_call_began(&self) {
         self.away.slow.fetch_add(1, Ordering::Relaxed);
@@ -76,8 +71,8 @@ impl Loop {
         count_down(&self.away.slow);
     }
 
-    /// A call is back. In the loop's thread.
-    pub(super) fn count_down(&self) {
+    /// A call is back, or could not be handed out. In the loop's thread.
+    pub(crate) fn count_down(&self) {
         count_down(&self.away.calls);
     }
 

@@ -172,7 +172,7 @@ pub(super) fn submit<T: Send + 'static>(
     }
     shared.threads.run(Box::new(job)).map_err(|failure| {
         if let Some(native) = native {
-            native.get().job_stays();
+            native.get().count_down();
         }
         PyRuntimeError::new_err(format!("can't start new thread for a file: {failure}"))
     })?;

@@ -321,17 +321,22 @@ pub(crate) fn default_loop(py: Python<'_>) -> PyResult<LoopRef> {
     Ok(LoopRef::new(&imports::GET_EVENT_LOOP.get(py)?.call0()?))
 }
 
+/// Passes a future of another make to asyncio's own function; before Python 3.14 there is none.
+fn note_by_standard(
+    function: &imports::Import,
+    fut: &Bound<'_, PyAny>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    if cfg!(Py_3_14) { function.get(fut.py())?.call1((fut, waiter)).map(drop) } else { Ok(()) }
+}
+
 /// Records that the future `waiter` awaits the future `fut`, for call graphs (`asyncio.future_add_to_awaited_by`).
 #[pyfunction]
 #[pyo3(signature = (fut, waiter, /))]
 pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = fut.py();
     let Ok(future) = fut.cast::<Future>() else {
-        return if cfg!(Py_3_14) {
-            imports::STANDARD_ADD_TO_AWAITED_BY.get(py)?.call1((fut, waiter)).map(drop)
-        } else {
-            Ok(())
-        };
+        return note_by_standard(&imports::STANDARD_ADD_TO_AWAITED_BY, fut, waiter);
     };
     if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
         return Ok(());
@@ -360,11 +365,7 @@ pub(crate) fn future_discard_from_awaited_by(
 ) -> PyResult<()> {
     let py = fut.py();
     let Ok(future) = fut.cast::<Future>() else {
-        return if cfg!(Py_3_14) {
-            imports::STANDARD_DISCARD_FROM_AWAITED_BY.get(py)?.call1((fut, waiter)).map(drop)
-        } else {
-            Ok(())
-        };
+        return note_by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, fut, waiter);
     };
     let known = future.get().state.with(py, |state| {
         state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
