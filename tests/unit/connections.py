@@ -47,7 +47,10 @@ async def echoed(transport, protocol, data=b"some words"):
 
 
 def open_sockets():
-    """The sockets of this process that are open, as the system names them."""
+    """The sockets of this process that are open, as the system names them.
+
+    Those of another moment may be more by what the collector has closed since: compare by `<=`.
+    """
     found = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself

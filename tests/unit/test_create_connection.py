@@ -99,7 +99,7 @@ def test_local_addresses_of_which_none_can_be_had(loop, run, open_before):
 
     run(main(("192.0.2.1", 0), "error while attempting to bind on address .*192.0.2.1"))
     run(main(("::1", 0), "no matching local address with family="))
-    assert open_sockets() == open_before
+    assert open_sockets() <= open_before
 
 
 def test_addresses_are_tried_in_turn(loop, run, open_before):
@@ -131,7 +131,7 @@ def test_failures_of_several_addresses(loop, run, open_before):
             await loop.create_connection(Noting, "name", 1)
 
     run(main())
-    assert open_sockets() == open_before
+    assert open_sockets() <= open_before
 
 
 @since(3, 12)
@@ -167,14 +167,14 @@ def test_cancelled_while_it_connects(loop, run, open_before):
     async def main():
         with deaf() as address:
             task = loop.create_task(loop.create_connection(Noting, *address))
-            while len(open_sockets()) < len(open_before) + 5:  # the deaf socket, its three clients, ours
+            while len(open_sockets() - open_before) < 5:  # the deaf socket, its three clients, ours
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
 
     run(main())
-    assert open_sockets() == open_before
+    assert open_sockets() <= open_before
 
 
 def test_cancelled_before_the_protocol_is_told(loop, run, open_before):
@@ -192,7 +192,7 @@ def test_cancelled_before_the_protocol_is_told(loop, run, open_before):
             await protocol.lost
 
     run(main())
-    assert open_sockets() == open_before
+    assert open_sockets() <= open_before
 
 
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves it to the collector up to 3.14
@@ -208,7 +208,7 @@ def test_protocol_that_cannot_be_made_costs_its_socket(loop, run, open_before):
                 assert ours.fileno() == -1
 
     run(main())
-    assert open_sockets() == open_before
+    assert open_sockets() <= open_before
 
 
 def bad_calls():
@@ -247,7 +247,7 @@ def test_refused(loop, run, arguments, keywords, exception, text, open_before):
     run(main())
     if "sock" in keywords:
         keywords["sock"].close()
-    assert open_sockets() == open_before
+    assert open_sockets() <= open_before
 
 
 def test_ssl_sockets_are_refused(loop, run):

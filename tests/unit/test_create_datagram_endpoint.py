@@ -42,7 +42,7 @@ def test_refused(loop, run, keywords, exception, text):
         if sock:
             sock.close()
         await loop.shutdown_default_executor()
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(main())
 
@@ -53,7 +53,7 @@ def test_protocol_that_cannot_be_made_costs_its_socket(loop, run):
         before = open_sockets()
         with pytest.raises(ZeroDivisionError):
             await loop.create_datagram_endpoint(lambda: 1 / 0, local_addr=("127.0.0.1", 0))
-        assert open_sockets() == before
+        assert open_sockets() <= before
         with socket.socket(type=socket.SOCK_DGRAM) as sock:
             with pytest.raises(ZeroDivisionError):
                 await loop.create_datagram_endpoint(lambda: 1 / 0, sock=sock)

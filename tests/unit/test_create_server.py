@@ -113,7 +113,7 @@ def test_address_in_use(loop, run):
             assert str(address) in str(caught.value)
             with pytest.raises(OSError, match="error while attempting to bind on address"):
                 await loop.create_server(Echo, ["::1", "127.0.0.1"], other.getsockname()[1])
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(main())
 
@@ -123,7 +123,7 @@ def test_address_of_nobody_here(loop, run):
         before = open_sockets()
         with pytest.raises(OSError):
             await loop.create_server(Echo, "192.0.2.1", 0)
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(main())
 
@@ -139,13 +139,13 @@ def test_cannot_listen(loop, run):
             assert connected.fileno() == -1
         with pytest.raises(TypeError):
             await loop.create_server(Echo, "127.0.0.1", 0, backlog="many")
-        assert open_sockets() == before
+        assert open_sockets() <= before
         task = loop.create_task(loop.create_server(Echo, "127.0.0.1", 0))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(main())
 

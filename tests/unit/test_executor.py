@@ -37,7 +37,7 @@ def run_program(source):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     ).stdout
 
@@ -317,14 +317,16 @@ def test_shutdown_gives_up_after_the_timeout(aio):
 
 
 def check_shutdown_timeout(aio):
-    release = threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     def slow_one():
+        started.set()
         release.wait()
 
     async def main():
         loop = aio.get_running_loop()
         loop.run_in_executor(None, slow_one)
+        started.wait()
         with pytest.warns(RuntimeWarning, match=r"did not finishing joining its threads within 0\.01 sec") as caught:
             await loop.shutdown_default_executor(0.01)
         release.set()
@@ -522,6 +524,7 @@ def test_pool_is_used_by_many_threads_at_once():
 
 def test_loop_and_pool_are_collected(collected):
     def live():
+        collected()
         return sum(isinstance(thing, ThreadPool) for thing in gc.get_objects())
 
     before = live()
@@ -531,8 +534,9 @@ def test_loop_and_pool_are_collected(collected):
         loop.cycle = loop
         loop.close()
     del loop
-    collected()
-    assert live() == before
+    # A thread lets go of its pool when it ends, which nobody waits for here.
+    while live() > before:
+        os.sched_yield()
 
 
 # Fork and exit

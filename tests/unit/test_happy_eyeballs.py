@@ -20,7 +20,7 @@ def test_next_address_begins_after_the_head_start(loop, run):
             transport.abort()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(main())
 
@@ -42,7 +42,7 @@ def test_all_fail(loop, run):
         loop.getaddrinfo = infos_of(refusing_address(), refusing_address())
         with pytest.raises(OSError, match="Multiple exceptions"):
             await loop.create_connection(Noting, "name", 1, happy_eyeballs_delay=0.25)
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(main())
 
@@ -52,15 +52,15 @@ def test_cancelled(loop, run):
         before = open_sockets()
         with deaf() as dead:
             loop.getaddrinfo = infos_of(dead, dead, dead)
-            among = len(open_sockets())
+            among = open_sockets()
             connecting = loop.create_connection(Noting, "name", 1, happy_eyeballs_delay=0.001)
             task = loop.create_task(connecting)
-            while len(open_sockets()) < among + 2:
+            while len(open_sockets() - among) < 2:
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(main())
 

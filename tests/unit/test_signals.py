@@ -24,13 +24,6 @@ def signals_as_before():
     assert signal.getsignal(SIGNAL) == before, "the handler was left behind"
 
 
-def raise_in_other_thread():
-    """Raises the signal in a thread of its own: the main thread's system call is not interrupted by it."""
-    thread = threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), SIGNAL))
-    thread.start()
-    thread.join()
-
-
 def test_handler_is_called_in_the_loop_each_time(loop, run):
     seen = []
 
@@ -222,11 +215,28 @@ def ours():
     loop.close()
 
 
+def raise_once_it_runs(loop):
+    """Raises the signal in another thread when `loop` runs, and the main thread has no more Python code to run."""
+    running = threading.Lock()
+    running.acquire()
+    # No Python code either: the signal's handler would run, and raise, within that.
+    loop.call_soon(running.release)
+
+    def wait_and_raise():
+        with running:
+            signal.pthread_kill(threading.get_ident(), SIGNAL)
+
+    thread = threading.Thread(target=wait_and_raise)
+    thread.start()
+    return thread
+
+
 def test_python_handler_runs_though_the_loops_system_call_is_not_interrupted(ours):
     before = signal.signal(SIGNAL, lambda *_: ours.stop())
     try:
-        threading.Timer(0.01, raise_in_other_thread).start()
+        thread = raise_once_it_runs(ours)
         ours.run_forever()
+        thread.join()
     finally:
         signal.signal(SIGNAL, before)
 
@@ -240,9 +250,10 @@ def test_exception_of_a_python_handler_leaves_the_loop(ours):
 
     before = signal.signal(SIGNAL, stop)
     try:
-        threading.Timer(0.01, raise_in_other_thread).start()
+        thread = raise_once_it_runs(ours)
         with pytest.raises(Stop):
             ours.run_forever()
+        thread.join()
         ours.run_until_complete(ferrio.sleep(0))
     finally:
         signal.signal(SIGNAL, before)

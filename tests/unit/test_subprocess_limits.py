@@ -13,15 +13,18 @@ import ferrio
 
 PIPE = subprocess.PIPE
 MANY = 2000
-#: A user that nobody is, so that its processes are those of the test.
-NOBODY = 54321
+#: A user that nobody is, not even a test in another process, so that its processes are those of one test.
+NOBODY = 30_000 + os.getpid() % 30_000
 
 FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
 IS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
 
 def free_descriptor():
-    """The lowest number that is free: it grows when descriptors are left open."""
+    """The lowest number that is free: it grows when descriptors are left open.
+
+    It may also fall, as `open_descriptors()` may: the collector closes what other tests have left.
+    """
     number = os.dup(0)
     os.close(number)
     return number
@@ -81,7 +84,7 @@ def test_out_of_processes(aio, monkeypatch, by_popen):
         assert len(children) == 4
         assert failure.errno == errno.EAGAIN
         assert os.strerror(errno.EAGAIN) in str(failure)
-        assert free_descriptor() == before
+        assert free_descriptor() <= before
         # The others don't mind, and when one has ended there is room.
         assert await children.pop().communicate(b"one") == (b"one", None)
         another = await aio.create_subprocess_exec("/bin/true")
@@ -115,7 +118,7 @@ def test_the_childs_user_is_out_of_processes(aio):
         assert caught.value.errno == errno.EAGAIN
         await first.communicate()
         assert first.returncode == 0
-        assert len(open_descriptors()) == len(before)
+        assert len(open_descriptors()) <= len(before)
 
     aio.run(main())
 
@@ -144,7 +147,7 @@ def test_out_of_descriptors_leaves_nothing(aio):
                 started = True
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-            assert len(open_descriptors()) == len(before)
+            assert len(open_descriptors()) <= len(before)
         # Three pipes, the child's own descriptor, the one by which it reports.
         assert refused >= 8
 

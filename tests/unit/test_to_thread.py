@@ -12,6 +12,7 @@ import pytest
 from tests.unit.implementations import since
 
 import ferrio
+from ferrio.executor import ThreadPool
 
 variable = contextvars.ContextVar("variable", default="unset")
 
@@ -137,7 +138,7 @@ def test_threads_end_with_the_run(aio):
 def test_cancelled_before_a_thread_begins_it_never_runs(aio):
     async def main():
         loop = aio.get_running_loop()
-        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1) if aio is asyncio else one_thread())
+        loop.set_default_executor(one_thread(aio))
         release, ran = threading.Event(), []
         first = aio.create_task(aio.to_thread(release.wait))
         second = aio.create_task(aio.to_thread(ran.append, 1))
@@ -154,10 +155,9 @@ def test_cancelled_before_a_thread_begins_it_never_runs(aio):
     assert aio.run(main()) == [2]
 
 
-def one_thread():
-    from ferrio.executor import ThreadPool
-
-    return ThreadPool(1)
+def one_thread(aio):
+    """A pool of one thread, of the kind that the implementation has by default."""
+    return ThreadPool(1) if aio is ferrio else concurrent.futures.ThreadPoolExecutor(1)
 
 
 def test_cancelled_while_it_runs_the_thread_goes_on_unheeded(aio):
@@ -226,12 +226,12 @@ def test_function_and_arguments_are_let_go(aio, collected):
             return 1
 
     async def main():
+        aio.get_running_loop().set_default_executor(one_thread(aio))
         thing = Thing()
         reference = weakref.ref(thing)
         assert await aio.to_thread(thing.call) == 1
         del thing
-        # The worker drops the call after it has posted the result.
-        await aio.to_thread(abs, 1)
+        # The worker drops the call after it has posted the result, and before it begins the next.
         await aio.to_thread(abs, 1)
         collected()
         return reference()
