@@ -11,11 +11,13 @@ reason, or a reason without a difference.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -107,15 +109,24 @@ def run(name: str, way: str, tests: list[str], results: pathlib.Path) -> dict[st
     command += ["-n", "0" if tests else "2"]
     log = results.with_suffix(".log")
     with log.open("w") as output:
-        subprocess.run(
+        process = subprocess.Popen(
             [*command, *(tests or ["tests"])],
             cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            timeout=LIMIT,
+            start_new_session=True,
         )
+        try:
+            process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            sys.exit(f"{name}, {way}, did not end within {LIMIT} s:\n{log.read_text()[-3000:]}")
+        finally:
+            # With its workers and what tests left behind.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if not results.exists():
         sys.exit(f"pytest ended early on {name}, {way}:\n{log.read_text()[-3000:]}")
     return json.loads(results.read_text())
@@ -188,6 +199,8 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="take the outcomes of whole suites that were run before")
     parser.add_argument("--write", action="store_true", help=f"write the counts into {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args()
+    # Some tests send themselves Ctrl-C, which a shell lets those ignore that it starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rows, notes, right = [], [], True
     for name in [options.only] if options.only else SUITES:
         (row, *more), as_expected = compare(name, [options.way] if options.way else WAYS[1:], options.resume)
