@@ -233,8 +233,10 @@ def constants() -> dict[str, Any]:
 def declarations() -> dict[tuple[str, str], list[Any]]:
     """Returns the functions of the package's sources by module and qualified name; several of an overloaded one."""
     found: dict[tuple[str, str], list[Any]] = {}
-    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("*.pyi")]:
-        module = "ferrio" if path.stem == "__init__" else f"ferrio.{path.stem}"
+    sources = {path: "ferrio" if path.stem == "__init__" else f"ferrio.{path.stem}" for path in PACKAGE.glob("*.py")}
+    # The extension module is one module, and its stub has several files.
+    sources |= dict.fromkeys(PACKAGE.glob("_ferrio/*.pyi"), "ferrio._ferrio")
+    for path, module in sources.items():
         for node in ast.parse(path.read_text()).body:
             _collect(found, module, node, "")
     return found

@@ -1,0 +1,121 @@
+# The types of the loop, its handles, and the threads and processes that it gives calls to.
+
+import asyncio
+import concurrent.futures
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context
+from typing import Any, ParamSpec, Self, TypeVar, final
+
+from ferrio._ferrio.tasks import Future, Task
+from ferrio._ferrio.transports import (
+    DatagramTransport,
+    Launch,
+    ReadPipeTransport,
+    SocketTransport,
+    SubprocessTransport,
+    WritePipeTransport,
+)
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+class Handle(asyncio.Handle):
+    def get_context(self) -> Context: ...
+
+class TimerHandle(Handle, asyncio.TimerHandle): ...
+
+# asyncio's selector loop for type checkers: with it come the signatures of all methods, those inherited from
+# `AbstractEventLoop` at run time included.
+class Loop(asyncio.SelectorEventLoop):
+    slow_callback_duration: float
+    def _make_socket_transport(
+        self,
+        sock: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: Context | None = None,
+    ) -> SocketTransport: ...
+    def _make_datagram_transport(
+        self,
+        sock: Any,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> DatagramTransport: ...
+    def _attach_subprocess(
+        self,
+        popen: Any,
+        protocol: Any,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+        launch: Launch | None = None,
+    ) -> SubprocessTransport: ...
+    def _launched(self, launch: Launch) -> Coroutine[Any, Any, tuple[int, int] | None]: ...
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> ReadPipeTransport: ...
+    def _make_write_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> WritePipeTransport: ...
+    def __new__(cls, *args: Any, virtual_time: bool = False, **kwargs: Any) -> Self: ...
+    def __init__(self, *args: Any, virtual_time: bool = False, **kwargs: Any) -> None: ...
+    def create_future(self) -> Future[Any]: ...
+    def create_task(
+        self,
+        /,
+        coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T],
+        *,
+        name: object = None,
+        context: Context | None = None,
+        eager_start: bool | None = None,
+        **kwargs: Any,
+    ) -> Task[_T]: ...
+    def set_process_executor(self, executor: concurrent.futures.Executor, /) -> None: ...
+    def shutdown_default_executor(self, /, timeout: float | None = None) -> Coroutine[Any, Any, None]: ...
+    def run(self, /, future: Generator[Any, None, _T] | Awaitable[_T]) -> _T: ...
+    def _connect(self, /, sock: Any, address: Any) -> Coroutine[Any, Any, None]: ...
+    def _known_address(
+        self, /, address: Any, family: int, kind: int, proto: int
+    ) -> tuple[int, int, int, str, tuple[Any, ...]] | None: ...
+
+# ---- the threads and processes that it gives calls to
+
+@final
+class _Worker:
+    @property
+    def function(self) -> Callable[..., Any] | None: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None: ...
+
+class ThreadPool:
+    def __new__(cls, max_workers: int, thread_name_prefix: str) -> Self: ...
+    max_workers: int
+    @property
+    def queued(self) -> int: ...
+    @property
+    def running(self) -> list[Callable[..., Any]]: ...
+    @property
+    def _threads(self) -> set[Any]: ...
+    def _close(self, cancel_jobs: bool, /) -> None: ...
+    def _submit(
+        self,
+        future: concurrent.futures.Future[Any],
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        /,
+    ) -> None: ...
+
+def to_thread(func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]: ...
+def to_process(func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]: ...
