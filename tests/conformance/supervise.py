@@ -14,10 +14,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _WORKER = Path(__file__).with_name("worker.py")
+
+#: How often a test is tried alone before its failure counts.
+REPEATS = 2
+#: So many failures may be chance, and are tried again with nothing beside them; more are something broken.
+FEW = 30
 
 
 @dataclass
@@ -111,11 +116,18 @@ class Worker:
             elif ended:
                 yield {"event": "crash"}
                 return
-            elif readable:
-                self._process.wait(timeout)  # end of file: it is about to end
-            elif time.monotonic() > deadline:
+            elif readable and self._ends_before(deadline):  # end of file: it is about to end
+                continue
+            elif readable or time.monotonic() > deadline:
                 yield {"event": "timeout"}
                 return
+
+    def _ends_before(self, deadline: float) -> bool:
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def last_words(self) -> str:
         """How the process ended, and the end of what it wrote to stdout and stderr."""
@@ -164,26 +176,38 @@ def run_batch(orders: Orders, tests: list[str]) -> dict[str, Result]:
 
 
 def run_batches(
-    orders: Orders, batches: dict[str, list[str]], jobs: int, progress: Callable[[str, int], None]
+    orders: Orders,
+    batches: dict[str, list[str]],
+    jobs: int,
+    progress: Callable[[str, int], None],
+    is_expected: Callable[[str], bool],
 ) -> dict[str, Result]:
     """Runs batches, `jobs` at a time. `progress` is told the name of each finished batch and its number of failures.
 
-    A test that does not pass is run again alone: the suite's classes lean on the state that others leave, and some
-    tests measure time. The second verdict counts.
+    A test that does not pass, and of which `is_expected` does not say that it fails, is run again alone, up to
+    `REPEATS` times, when all others have ended: the suite's classes lean on the state that others leave, and some tests
+    measure time. The last verdict counts.
     """
 
     def work(name: str, tests: list[str]) -> dict[str, Result]:
         batch = run_batch(orders, tests)
-        for test, result in batch.items():
-            if not result.is_good and len(tests) > 1:
-                again = run_batch(orders, [test])[test]
-                again.first = result.status
-                batch[test] = again
         progress(name, sum(not result.is_good for result in batch.values()))
         return batch
 
+    def alone(test: str) -> Result:
+        for _ in range(REPEATS):
+            result = run_batch(patient, [test])[test]
+            result.first = results[test].status
+            if result.is_good:
+                break
+        return result
+
+    patient = replace(orders, timeout=2 * orders.timeout)
     results: dict[str, Result] = {}
     with ThreadPoolExecutor(jobs) as pool:
         for batch in pool.map(work, batches.keys(), batches.values()):
             results.update(batch)
+    failed = [test for test, result in results.items() if not result.is_good and not is_expected(test)]
+    with ThreadPoolExecutor(1 if len(failed) <= FEW else jobs) as pool:
+        results.update(zip(failed, pool.map(alone, failed), strict=True))
     return results
