@@ -7,7 +7,7 @@ import gc
 import importlib
 import sys
 
-from tests.leaks.measure import resident_bytes
+from tests.leaks.measure import own_bytes
 
 TASKS = 50_000
 
@@ -21,10 +21,10 @@ async def measure(aio) -> float:
     await aio.sleep(0)
     gc.collect()
     gc.disable()
-    before = resident_bytes()
+    before = own_bytes()
     tasks = [aio.create_task(sleeper()) for _ in range(TASKS)]
     await aio.sleep(0.01)
-    after = resident_bytes()
+    after = own_bytes()
     gc.enable()
     for task in first + tasks:
         task.cancel()
