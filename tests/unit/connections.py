@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 
@@ -58,6 +59,21 @@ def open_sockets():
     return {name for name in found if name.startswith("socket:")}
 
 
+def pair_with_number(number):
+    """Two connected sockets, the first of which has this number, which must be free.
+
+    The system gives the lowest that is free, which another one is when the collector has closed something meanwhile.
+    """
+    first, second = socket.socketpair()
+    if second.fileno() == number:
+        first, second = second, first
+    if first.fileno() != number:
+        os.dup2(first.fileno(), number, inheritable=False)
+        first.close()
+        first = socket.socket(fileno=number)
+    return first, second
+
+
 @contextlib.contextmanager
 def listening(family=socket.AF_INET, host="127.0.0.1", backlog=100):
     """A socket that listens and accepts nothing."""
@@ -78,11 +94,21 @@ def deaf():
         yield listener.getsockname()
 
 
-def refusing_address(family=socket.AF_INET, host="127.0.0.1"):
-    """An address at which nobody listens."""
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
+def free_address():
+    """An address of this machine that a socket can be bound to."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
         return sock.getsockname()
+
+
+#: None is assigned to a service that somebody runs, and the system gives none of them to who asks for any.
+_UNUSED_PORTS = itertools.cycle(range(2, 7))
+
+
+def refusing_address(host="127.0.0.1"):
+    """An address at which nobody listens; another one each time."""
+    port = next(_UNUSED_PORTS)
+    return (host, port) if "." in host else (host, port, 0, 0)
 
 
 def infos_of(*addresses):

@@ -20,6 +20,7 @@ async def answer():
 @pytest.fixture
 def reports(caplog):
     """What the loop logs."""
+    gc.collect()  # what other tests left is not to be told of here
     caplog.set_level(logging.ERROR, logger="asyncio")
     return lambda: [record.getMessage() for record in caplog.records]
 
@@ -538,6 +539,7 @@ def test_never_awaited(forget, debug):
     async def main():
         forget()  # the line
 
+    gc.collect()  # what other tests left is not to be told of here
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         ferrio.run(main(), debug=debug)

@@ -6,7 +6,17 @@ import socket
 import ssl
 
 import pytest
-from tests.unit.connections import Echo, Noting, deaf, echoed, infos_of, listening, open_sockets, refusing_address
+from tests.unit.connections import (
+    Echo,
+    Noting,
+    deaf,
+    echoed,
+    free_address,
+    infos_of,
+    listening,
+    open_sockets,
+    refusing_address,
+)
 from tests.unit.implementations import since
 
 import ferrio
@@ -80,7 +90,7 @@ def test_given_socket(loop, run):
 def test_local_address(loop, run):
     async def main():
         with listening() as listener:
-            local = refusing_address()
+            local = free_address()
             transport, _ = await loop.create_connection(Noting, *listener.getsockname(), local_addr=local)
             assert transport.get_extra_info("sockname") == local
             accepted, address = listener.accept()

@@ -11,6 +11,7 @@ import sys
 import warnings
 
 import pytest
+from tests.unit.connections import refusing_address
 from tests.unit.implementations import since
 
 import ferrio
@@ -220,10 +221,7 @@ def test_a_name_is_looked_up_by_the_system(run, endpoint):
 
 def test_a_refused_datagram_is_an_error_received(run, endpoint):
     async def main():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-            gone.bind(LOCAL)
-            address = gone.getsockname()
-        ours, us = await endpoint(remote_addr=address)
+        ours, us = await endpoint(remote_addr=refusing_address())
         ours.sendto(b"anybody?")
         await us.until(lambda: us.errors)
         assert [type(error) for error in us.errors] == [ConnectionRefusedError]
@@ -457,10 +455,7 @@ def test_an_exception_of_error_received_is_reported(run, endpoint, loop):
             raise RuntimeError("error")
 
     async def main():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-            gone.bind(LOCAL)
-            address = gone.getsockname()
-        ours, us = await endpoint(Clumsy(loop), remote_addr=address)
+        ours, us = await endpoint(Clumsy(loop), remote_addr=refusing_address())
         ours.sendto(b"anybody?")
         await us.until(lambda: us.errors)
 

@@ -1,7 +1,6 @@
 """Connection attempts to several addresses that overtake each other (RFC 8305), and the order in which they begin."""
 
 import asyncio
-import socket
 
 import pytest
 from tests.unit.connections import Noting, deaf, infos_of, listening, open_sockets, refusing_address
@@ -81,7 +80,7 @@ def test_cancelled(loop, run):
 def test_order_of_families(loop, run, keywords, order):
     async def main():
         addresses = [refusing_address() for _ in range(2)]
-        addresses += [refusing_address(socket.AF_INET6, "::1") for _ in range(3)]
+        addresses += [refusing_address("::1") for _ in range(3)]
         loop.getaddrinfo = infos_of(*addresses)
         with pytest.raises(ExceptionGroup) as caught:
             await loop.create_connection(Noting, "name", 1, all_errors=True, **keywords)

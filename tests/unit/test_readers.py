@@ -10,6 +10,7 @@ import socket
 import weakref
 
 import pytest
+from tests.unit.connections import pair_with_number
 
 import ferrio
 
@@ -294,10 +295,8 @@ def test_number_that_was_closed_and_used_again():
         loop.add_reader(ours, print)
         ours.close()
         theirs.close()
-        again, peer = socket.socketpair()
+        again, peer = pair_with_number(number)
         with again, peer:
-            again, peer = (again, peer) if again.fileno() == number else (peer, again)
-            assert again.fileno() == number
             loop.add_reader(again, lambda: seen.append(again.recv(9)))
             peer.send(b"x")
             await until(lambda: seen)

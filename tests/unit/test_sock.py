@@ -10,6 +10,7 @@ import threading
 import weakref
 
 import pytest
+from tests.unit.connections import pair_with_number, refusing_address
 
 import ferrio
 
@@ -251,9 +252,7 @@ def test_connect_to_a_name(loop, run, listener, monkeypatch):
 
 
 def test_connection_refused(loop, run):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = unused.getsockname()
+    address = refusing_address()
     with socket.socket() as client:
         client.setblocking(False)
         with pytest.raises(ConnectionRefusedError, match="Connect call failed") as caught:
@@ -435,9 +434,7 @@ def test_socket_closed_while_waiting_whose_number_is_used_again():
         await parked(stale)
         ours.close()
         theirs.close()
-        again, peer = socket.socketpair()
-        again, peer = (again, peer) if again.fileno() == number else (peer, again)
-        assert again.fileno() == number
+        again, peer = pair_with_number(number)
         again.setblocking(False)
         with again, peer:
             receiving = loop.create_task(loop.sock_recv(again, 9))

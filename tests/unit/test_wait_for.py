@@ -24,7 +24,7 @@ async def fail(error):
     raise error
 
 
-@pytest.mark.parametrize("limit", [None, 1, 1.5, True])
+@pytest.mark.parametrize("limit", [None, 100, 99.5, True])
 def test_in_time(aio, limit):
     async def main():
         loop = aio.get_running_loop()
@@ -48,7 +48,7 @@ def test_awaitable_object(aio):
             return 7
 
     async def main():
-        return await aio.wait_for(Awaitable(), 1)
+        return await aio.wait_for(Awaitable(), 100)
 
     assert aio.run(main()) == 7
 
@@ -177,7 +177,7 @@ def test_cancelled_from_outside(aio):
     assert aio.run(main()) == (True, 1)
 
 
-@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("limit", [None, 100])
 def test_exceptions_pass(aio, limit):
     async def main():
         with pytest.raises(LookupError, match="spam"):
