@@ -1,6 +1,7 @@
 """`add_signal_handler`, `remove_signal_handler`, and signals that come while the loop sleeps."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -66,6 +67,33 @@ def test_busy_loop_gets_to_its_signals(loop):
     signal.raise_signal(SIGNAL)
     loop.run_forever()
     loop.remove_signal_handler(SIGNAL)
+
+
+def test_busy_loop_gets_to_a_signal_that_another_thread_received(loop):
+    here, there = socket.socketpair()
+    receive = ctypes.CDLL(None).recv
+    seen = []
+
+    async def main():
+        # Time for the thread to begin to wait; without it the test sees less.
+        await asyncio.sleep(0.01)
+        signal.pthread_kill(thread.ident, SIGNAL)
+        while not seen:
+            await asyncio.sleep(0)
+
+    before = signal.signal(SIGNAL, lambda number, frame: seen.append(number))
+    # Then the thread goes on waiting in C, and never asks for the interpreter.
+    signal.siginterrupt(SIGNAL, False)
+    thread = threading.Thread(target=receive, args=(there.fileno(), ctypes.create_string_buffer(1), 1, 0))
+    thread.start()
+    try:
+        with here, there:
+            loop.run_until_complete(main())
+            here.send(b"x")
+            thread.join()
+    finally:
+        signal.signal(SIGNAL, before)
+    assert seen == [SIGNAL]
 
 
 def test_second_handler_replaces_the_first(loop, run):

@@ -19,6 +19,9 @@ use crate::{error, imports};
 /// How many events one look at the descriptors takes at most.
 pub(super) const EVENTS: usize = 1024;
 
+/// How many turns a loop that never waits makes between two looks for signals.
+const BUSY_TURNS: u32 = 16;
+
 /// What `run_forever` restores when it ends.
 #[derive(Default)]
 pub(crate) struct Saved {
@@ -178,8 +181,10 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     let state = native.get();
     let mut events = Events::with_capacity(EVENTS);
     let mut first = true;
+    let mut busy = 0;
     loop {
         flush(native)?;
+        ask_for_signals(native, &mut busy)?;
         wait(native, &mut events, first)?;
         first = false;
         let batch = state.engine.with(py, |engine| engine.begin_turn());
@@ -199,17 +204,29 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     }
 }
 
+/// Runs the handlers of signals that came: before the loop waits, and while it doesn't, now and then. `busy`: the turns since
+/// it last might have waited.
+///
+/// A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. And up to Python 3.12 the
+/// interpreter doesn't tell the main thread of one that the system gave to another thread until it next takes the GIL,
+/// which a busy loop keeps. A handler may queue something, or stop the loop, so it runs before the plan is made.
+#[inline]
+fn ask_for_signals(native: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
+    let py = native.py();
+    *busy += 1;
+    if *busy < BUSY_TURNS && !native.get().engine.with(py, |engine| engine.is_idle()) {
+        return Ok(());
+    }
+    *busy = 0;
+    current::retire(native)?;
+    py.check_signals()
+}
+
 /// Looks at the descriptors, and waits there if nothing is ready.
 #[inline]
 fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<()> {
     let py = native.py();
     let state = native.get();
-    if state.engine.with(py, |engine| engine.is_idle()) {
-        // A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. Its
-        // handler may queue something, or stop the loop, so it runs before the plan is made.
-        current::retire(native)?;
-        py.check_signals()?;
-    }
     let plan = if state.stopping.load(Ordering::Relaxed) {
         Plan::Poll
     } else {
