@@ -43,8 +43,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def _awaitable(function: Callable[_P, _T], /) -> Callable[_P, Awaitable[_T]]:
-    """Return `function` as one that returns an awaitable, and works in a thread for files."""
+def wrap(function: Callable[_P, _T], /) -> Callable[_P, Awaitable[_T]]:
+    """Return `function` as one that returns an awaitable, and works in a thread that waits for disks."""
 
     @wraps(function)
     def in_thread(*args: _P.args, **kwargs: _P.kwargs) -> Awaitable[_T]:
@@ -53,29 +53,27 @@ def _awaitable(function: Callable[_P, _T], /) -> Callable[_P, Awaitable[_T]]:
     return in_thread
 
 
-wrap = _awaitable
+access = wrap(os.access)
+getcwd = wrap(os.getcwd)
+link = wrap(os.link)
+listdir = wrap(os.listdir)
+lstat = wrap(os.lstat)
+makedirs = wrap(os.makedirs)
+mkdir = wrap(os.mkdir)
+readlink = wrap(os.readlink)
+remove = wrap(os.remove)
+removedirs = wrap(os.removedirs)
+rename = wrap(os.rename)
+renames = wrap(os.renames)
+replace = wrap(os.replace)
+rmdir = wrap(os.rmdir)
+scandir = wrap(os.scandir)
+sendfile = wrap(os.sendfile)
+stat = wrap(os.stat)
+statvfs = wrap(os.statvfs)
+symlink = wrap(os.symlink)
+truncate = wrap(os.truncate)
+unlink = wrap(os.unlink)
+utime = wrap(os.utime)
 
-access = _awaitable(os.access)
-getcwd = _awaitable(os.getcwd)
-link = _awaitable(os.link)
-listdir = _awaitable(os.listdir)
-lstat = _awaitable(os.lstat)
-makedirs = _awaitable(os.makedirs)
-mkdir = _awaitable(os.mkdir)
-readlink = _awaitable(os.readlink)
-remove = _awaitable(os.remove)
-removedirs = _awaitable(os.removedirs)
-rename = _awaitable(os.rename)
-renames = _awaitable(os.renames)
-replace = _awaitable(os.replace)
-rmdir = _awaitable(os.rmdir)
-scandir = _awaitable(os.scandir)
-sendfile = _awaitable(os.sendfile)
-stat = _awaitable(os.stat)
-statvfs = _awaitable(os.statvfs)
-symlink = _awaitable(os.symlink)
-truncate = _awaitable(os.truncate)
-unlink = _awaitable(os.unlink)
-utime = _awaitable(os.utime)
-
-from ferrio import ospath as path  # noqa: E402  (it takes `_awaitable` from here)
+from ferrio import ospath as path  # noqa: E402  (it takes `wrap` from here)

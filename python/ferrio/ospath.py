@@ -5,7 +5,7 @@ What only works on text (`join`, `basename`, ...) is not here: nothing of it wai
 
 import os
 
-from ferrio.os import _awaitable
+from ferrio.os import wrap
 
 __all__ = (
     "abspath",
@@ -24,17 +24,17 @@ __all__ = (
     "sameopenfile",
 )
 
-abspath = _awaitable(os.path.abspath)
-exists = _awaitable(os.path.exists)
-getatime = _awaitable(os.path.getatime)
-getctime = _awaitable(os.path.getctime)
-getmtime = _awaitable(os.path.getmtime)
-getsize = _awaitable(os.path.getsize)
-isdir = _awaitable(os.path.isdir)
-isfile = _awaitable(os.path.isfile)
-islink = _awaitable(os.path.islink)
-ismount = _awaitable(os.path.ismount)
-lexists = _awaitable(os.path.lexists)
-realpath = _awaitable(os.path.realpath)
-samefile = _awaitable(os.path.samefile)
-sameopenfile = _awaitable(os.path.sameopenfile)
+abspath = wrap(os.path.abspath)
+exists = wrap(os.path.exists)
+getatime = wrap(os.path.getatime)
+getctime = wrap(os.path.getctime)
+getmtime = wrap(os.path.getmtime)
+getsize = wrap(os.path.getsize)
+isdir = wrap(os.path.isdir)
+isfile = wrap(os.path.isfile)
+islink = wrap(os.path.islink)
+ismount = wrap(os.path.ismount)
+lexists = wrap(os.path.lexists)
+realpath = wrap(os.path.realpath)
+samefile = wrap(os.path.samefile)
+sameopenfile = wrap(os.path.sameopenfile)
