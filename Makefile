@@ -8,9 +8,10 @@ BIN = .venv-$(TAG)/bin
 DEVELOP = $(PYTHON) tools/develop.py
 # Loom explores the interleavings of threads; two preemptions find what there is to find, in seconds.
 LOOM = RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_TARGET_DIR=target/loom
-# Further arguments: make bench BENCH="--only queue", make conformance CONFORMANCE="--only Gather -v",
-# make test-libraries LIBRARIES="-k aiohttp"
+# Further arguments: make test TESTS="-k queue", make bench BENCH="--only queue",
+# make conformance CONFORMANCE="--only Gather -v", make test-libraries LIBRARIES="-k aiohttp"
 BENCH =
+TESTS =
 LIBRARIES =
 SUITES =
 CONFORMANCE =
@@ -62,7 +63,7 @@ test-rust:
 test-python: python
 	@$(DEVELOP) --for-tests --with test
 	@echo ">> the Python tests ($(BIN)/python -m pytest)"
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 $(TESTS)
 
 test-all: test-rust ## every test on every Python
 	@tools/test-all
