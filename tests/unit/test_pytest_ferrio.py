@@ -26,6 +26,9 @@ def show(where):
     print("\\n" + where, kind.partition(".")[0], Queue.__module__.partition(".")[0], "ferrio" in sys.modules)
 """
 
+# To import hypothesis takes three times as long as all the rest.
+QUICKLY = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -35,7 +38,7 @@ def run(tmp_path):
     def run(*arguments, configuration=""):
         (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n" + configuration)
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "pytest", "-s", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-W", "error", "-m", "pytest", "-s", *QUICKLY, *arguments],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -83,13 +86,13 @@ def test_asyncio_is_what_it_was_after_the_run(tmp_path):
     program = """
 import asyncio, sys, pytest
 before = dict(vars(asyncio))
-assert pytest.main(["-q", "-o", sys.argv[1]]) == 0
+assert pytest.main(["-q", "-o", *sys.argv[1:]]) == 0
 changed = [name for name in before if vars(asyncio).get(name) is not before[name]]
 print(changed, type(asyncio.new_event_loop()).__module__)
 """
     for setting in ("ferrio=true", "ferrio_loop=true"):
         done = subprocess.run(
-            [sys.executable, "-c", program, setting],
+            [sys.executable, "-c", program, setting, *QUICKLY],
             cwd=tmp_path,
             capture_output=True,
             text=True,
