@@ -6,7 +6,9 @@ use std::os::fd::AsRawFd;
 
 use ferrio_engine::process::launch::{Launch, Order, Outcome, Place};
 use ferrio_engine::process::{Child, Fate};
-use ferrio_engine::reactor::{Events, Interest, Reactor, Wait};
+
+mod support;
+use support::wait_for;
 
 fn text(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
@@ -24,16 +26,6 @@ fn order(programs: &[&str], arguments: &[&str]) -> Order {
 
 fn shell(script: &str) -> Order {
     order(&["/bin/sh"], &["sh", "-c", script])
-}
-
-fn wait_for(descriptor: i32) -> io::Result<()> {
-    let reactor = Reactor::new()?;
-    reactor.register(descriptor, 1, Interest::READABLE)?;
-    let mut events = Events::with_capacity(1);
-    while events.is_empty() {
-        reactor.wait(&mut events, Wait::Forever)?;
-    }
-    Ok(())
 }
 
 /// Where a sandbox allows no such start there is nothing to test here: Python's own `Popen` starts the children then.

@@ -4,7 +4,9 @@ use std::io::{self, Read};
 use std::process::{Command, Stdio};
 
 use ferrio_engine::process::{Child, Fate};
-use ferrio_engine::reactor::{Events, Interest, Reactor, Wait};
+
+mod support;
+use support::wait_for;
 
 fn start(script: &str) -> io::Result<std::process::Child> {
     Command::new("/bin/sh").arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
@@ -13,12 +15,7 @@ fn start(script: &str) -> io::Result<std::process::Child> {
 /// Waits for the end, by the descriptor if there is one.
 fn fate(child: &Child, process: &mut std::process::Child) -> io::Result<Fate> {
     if let Some(descriptor) = child.descriptor() {
-        let reactor = Reactor::new()?;
-        reactor.register(descriptor, 1, Interest::READABLE)?;
-        let mut events = Events::with_capacity(1);
-        while events.is_empty() {
-            reactor.wait(&mut events, Wait::Forever)?;
-        }
+        wait_for(descriptor)?;
     } else if let Some(output) = &mut process.stdout {
         // The end of its output comes right before its own.
         output.read_to_end(&mut Vec::new())?;

@@ -1,5 +1,25 @@
-//! What several test files need: random numbers that are the same in each run.
+//! What several test files need: random numbers that are the same in each run, a wait for a descriptor.
 #![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io;
+
+use ferrio_engine::reactor::{Events, Interest, Reactor, Wait};
+
+/// Waits until a descriptor can be read.
+pub(crate) fn wait_for(descriptor: i32) -> io::Result<()> {
+    let reactor = Reactor::new()?;
+    reactor.register(descriptor, 1, Interest::READABLE)?;
+    let mut events = Events::with_capacity(1);
+    while events.is_empty() {
+        match reactor.wait(&mut events, Wait::Forever) {
+            // Of a child that ended: no handler minds it, but while a thread that starts a child holds all signals back,
+            // the kernel can't know and hands it to another.
+            Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
 
 /// A linear congruential generator, seeded by hand so that a failure can be repeated.
 pub(crate) struct Random(u64);
