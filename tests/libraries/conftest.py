@@ -1,11 +1,16 @@
-"""Writes what the programs of this directory did into the table of docs/libraries.md, if asked to: --write-table.
+"""Writes what the programs of this directory did into the tables of docs/libraries.md, if asked to: --write-table.
 
 Rows of programs that were not run stay as they are, rows of programs that are no more go. Versions are those that are
-installed. What else the document says is written by hand.
+installed. The second table has a row for each Python, which a whole run there writes: one of every test. What else the
+document says is written by hand.
 """
 
 import importlib.metadata
+import pathlib
+import platform
 import re
+import signal
+import sys
 
 from tests.libraries.programs_list import PREFIX, Program, programs
 from tests.libraries.servers import chromium_server, postgresql_server, redis_server
@@ -13,7 +18,9 @@ from tests.libraries.servers import chromium_server, postgresql_server, redis_se
 __all__ = ("chromium_server", "postgresql_server", "redis_server")
 
 DOCUMENT = "docs/libraries.md"
-BEGIN, END = "<!-- table: written by make test-libraries -->\n", "<!-- end of the table -->\n"
+TABLE = "<!-- table: written by make test-libraries -->\n", "<!-- end of the table -->\n"
+PYTHONS = "<!-- Pythons: written by make test-libraries -->\n", "<!-- end of the Pythons -->\n"
+FILES = {path.name for path in pathlib.Path(__file__).parent.glob("test_*.py")}
 
 
 def pytest_addoption(parser):
@@ -21,6 +28,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # Some programs are sent Ctrl-C, which a shell lets those ignore that it starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--write-table"):
         config.pluginmanager.register(_TableWriter(config))
 
@@ -30,36 +39,76 @@ class _TableWriter:
 
     def __init__(self, config):
         self._document = config.rootpath / DOCUMENT
+        self._is_narrowed = bool(config.option.keyword or config.option.markexpr or config.option.deselect)
         self._outcomes: dict[tuple[str, str], bool] = {}
         # What a missing server kept from being run; its teardown passes all the same.
         self._skipped: set[tuple[str, str]] = set()
+        # Those of the other files: by the test's id, whether it passed, or `None` if it was skipped.
+        self._others: dict[str, bool | None] = {}
+        self._files: set[str] = set()
 
     def pytest_runtest_logreport(self, report):
-        for name, value in report.user_properties:
-            if name == "library" and report.skipped:
-                self._skipped.add(tuple(value))
-            elif name == "library":
-                self._outcomes[tuple(value)] = self._outcomes.get(tuple(value), True) and report.passed
+        self._files.add(pathlib.Path(report.nodeid.partition("::")[0]).name)
+        library = [tuple(value) for name, value in report.user_properties if name == "library"]
+        for key in library:
+            if report.skipped:
+                self._skipped.add(key)
+            else:
+                self._outcomes[key] = self._outcomes.get(key, True) and report.passed
+        if not library:
+            before = self._others.get(report.nodeid, True)
+            self._others[report.nodeid] = None if report.skipped else before and report.passed
 
-    def pytest_sessionfinish(self):
-        if not self._outcomes:
-            return
-        before, _, rest = self._document.read_text().partition(BEGIN)
-        table, _, after = rest.partition(END)
-        old = {found[1]: line for line in table.splitlines() if (found := re.search(rf"/{PREFIX}(\w+)\.py\)", line))}
+    def pytest_sessionfinish(self, session):
+        if self._outcomes:
+            text = self._with_programs(self._document.read_text())
+            if not (self._is_narrowed or session.shouldstop or session.shouldfail) and self._files == FILES:
+                text = self._with_python(text)
+            self._document.write_text(text)
+
+    def _with_programs(self, text: str) -> str:
+        before, table, after = _parts(text, TABLE)
+        old = {found[1]: line for line in table if (found := re.search(rf"/{PREFIX}(\w+)\.py\)", line))}
         rows = [self._row(program) or old.get(program.name) for program in programs()]
         header = ["| library | what is run | on the loop | under `install()` |", "|---|---|---|---|"]
-        lines = [*header, *filter(None, rows)]
-        self._document.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + after)
+        return before + "\n".join([*header, *filter(None, rows)]) + "\n" + after
 
     def _row(self, program: Program) -> str | None:
-        results = {
-            way: None if (program.name, way) in self._skipped else self._outcomes.get((program.name, way))
-            for way in program.ways
-        }
+        results = {way: self._outcome(program, way) for way in program.ways}
         if None in results.values():
             return None
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in program.distributions)
         link = f"[{program.what}](../tests/libraries/programs/{program.path.name})"
         words = {way: "passes" if result else "fails" for way, result in results.items()}
         return f"| {versions} | {link} | {words.get('loop', program.not_on_loop)} | {words['install']} |"
+
+    def _outcome(self, program: Program, way: str) -> bool | None:
+        key = program.name, way
+        return None if key in self._skipped else self._outcomes.get(key)
+
+    def _with_python(self, text: str) -> str:
+        """Adds the row of this Python, or puts it in the place of the one of another release of its version."""
+        before, table, after = _parts(text, PYTHONS)
+        rows = {(int(found[1]), int(found[2])): line for line in table if (found := re.match(r"\| (\d+)\.(\d+)", line))}
+        ran = [[self._outcome(program, way) for way in program.ways] for program in programs()]
+        cells = [platform.python_version(), _counted(None if None in each else all(each) for each in ran)]
+        cells.append(_counted(self._others.values()))
+        rows[sys.version_info[:2]] = f"| {' | '.join(cells)} |"
+        header = ["| Python | programs | tests of other pages |", "|---|---|---|"]
+        return before + "\n".join([*header, *(rows[key] for key in sorted(rows))]) + "\n" + after
+
+
+def _counted(outcomes) -> str:
+    """Outcomes in words: "27 pass, 1 fails, 2 not run"."""
+    found = list(outcomes)
+    words = {True: "pass", False: "fail", None: "not run"}
+    return ", ".join(f"{found.count(kind)} {word}" for kind, word in words.items() if kind in found)
+
+
+def _parts(text: str, marks: tuple[str, str]) -> tuple[str, list[str], str]:
+    """The text up to the end of the first mark, the lines between the two, and the rest from the second mark on."""
+    begin, end = marks
+    before, found, rest = text.partition(begin)
+    assert found, f"{DOCUMENT} has no line {begin!r}"
+    table, _, after = rest.partition(end)
+    return before + begin, table.splitlines(), end + after

@@ -152,7 +152,7 @@ async def main() -> None:
             print("-- and usable:", end=" ")
             await run(client, "await asyncio.sleep(0, 'yes')")
             await asks(client)
-            print((await client.complete("asyncio.creat", reply=True, timeout=60))["content"]["matches"][:3])
+            print((await client.complete("asyncio.create_s", reply=True, timeout=60))["content"]["matches"])
             print((await client.inspect("count", reply=True, timeout=60))["content"]["found"])
             client.stop_channels()
             await manager.restart_kernel()
