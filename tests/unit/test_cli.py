@@ -206,7 +206,7 @@ def test_interrupt_ends_the_program_as_in_python(source):
     assert process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGINT)
     try:
-        out, err = process.communicate(timeout=5)
+        out, err = process.communicate(timeout=20)
     except subprocess.TimeoutExpired:
         # It came between Python's look for signals and the system call that waits; plain Python loses it there too.
         process.send_signal(signal.SIGINT)
