@@ -37,7 +37,8 @@ from ferrio.coroutines import *
 from ferrio.events import *
 from ferrio.exceptions import *
 from ferrio.executor import *
-from ferrio.files import File, open
+from ferrio.files import File
+from ferrio.files import open as open  # `__all__` has it not: so that mypy knows it is public
 from ferrio.futures import *
 from ferrio.graph import *
 from ferrio.locks import *
@@ -55,31 +56,27 @@ from ferrio.transports import *
 
 __version__ = _ferrio.__version__
 
-__all__ = (
-    *base_events.__all__,
-    *coroutines.__all__,
-    *events.__all__,
-    *exceptions.__all__,
-    *executor.__all__,
-    *futures.__all__,
-    *graph.__all__,
-    *locks.__all__,
-    *processes.__all__,
-    *protocols.__all__,
-    *queues.__all__,
-    *runners.__all__,
-    *streams.__all__,
-    *subprocess.__all__,
-    *taskgroups.__all__,
-    *tasks.__all__,
-    *threads.__all__,
-    *timeouts.__all__,
-    *transports.__all__,
-    "File",
-    "Operation",
-    "install",
-    "uninstall",
-)
+# Put together in a form that pyright evaluates, so that the names with an underscore are public to it too.
+__all__ = ["File", "Operation", "install", "uninstall"]
+__all__ += base_events.__all__
+__all__ += coroutines.__all__
+__all__ += events.__all__
+__all__ += exceptions.__all__
+__all__ += executor.__all__
+__all__ += futures.__all__
+__all__ += graph.__all__
+__all__ += locks.__all__
+__all__ += processes.__all__
+__all__ += protocols.__all__
+__all__ += queues.__all__
+__all__ += runners.__all__
+__all__ += streams.__all__
+__all__ += subprocess.__all__
+__all__ += taskgroups.__all__
+__all__ += tasks.__all__
+__all__ += threads.__all__
+__all__ += timeouts.__all__
+__all__ += transports.__all__
 
 # A forked child has one thread, and no loop runs in it, nor is one current.
 register_at_fork(after_in_child=_ferrio._forget_running_loop)

@@ -1,7 +1,7 @@
 """Type checkers say of a program on ferrio what they say of the same program on asyncio: nothing more, nothing less.
 
-The programs are the examples. A checker that isn't installed is left out: mypy comes with `make lint`; pyright, which
-needs node, is `pip install pyright`.
+The programs are the examples; and one that names everything public, of which checkers must say nothing. A checker that
+isn't installed is left out: mypy comes with `make lint`; pyright, which needs node, is `pip install pyright`.
 """
 
 import pathlib
@@ -18,6 +18,7 @@ LEFT_OUT = {
     "many_files.py": "is about files, which asyncio doesn't have",
     "top_level_await.py": "awaits outside functions, which checkers refuse in a file",
 }
+REFERENCE = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
 IMPORT = "import ferrio as asyncio"
 # So that a checker which knows nothing of ferrio, and takes everything of it for Any, is found out.
 WRONG = f"""
@@ -32,13 +33,18 @@ asyncio.wait_for(asyncio.sleep(1), timeout="1")
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A directory with each example twice: NAME.py on ferrio, and asyncio_NAME.py."""
+    """A directory with each example twice: NAME.py on ferrio, and asyncio_NAME.py. And names.py, the public names."""
     folder = tmp_path_factory.mktemp("programs")
     sources = {path.name: path.read_text() for path in (ROOT / "examples").glob("*.py") if path.name not in LEFT_OUT}
     for name, source in {**sources, "wrong.py": WRONG}.items():
         assert IMPORT in source, name
         (folder / name).write_text(source)
         (folder / f"asyncio_{name}").write_text(source.replace(IMPORT, "import asyncio"))
+    names = re.findall(r"^::: (ferrio\.[\w.]+)$", REFERENCE, re.MULTILINE)
+    assert "ferrio.open" in names
+    (folder / "names.py").write_text(
+        "import ferrio\nimport ferrio.tempfile\n\n" + "".join(f"print({name})\n" for name in names)
+    )
     return folder
 
 
