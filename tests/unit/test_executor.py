@@ -491,6 +491,32 @@ def test_pool_size_can_change():
             pool.max_workers = 0
 
 
+def test_raised_pool_size_starts_threads_for_the_calls_that_wait():
+    with ThreadPool(1) as pool:
+        barrier = threading.Barrier(4)
+        # The first waits for the others, for which there is no thread.
+        waiting = [pool.submit(barrier.wait) for _ in range(4)]
+        pool.max_workers = 4
+        for future in waiting:
+            future.result()
+        assert len(pool._threads) == 4
+
+
+def test_raised_pool_size_without_threads_to_be_had(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with ThreadPool(1) as pool:
+        release = threading.Event()
+        waiting = [pool.submit(release.wait) for _ in range(3)]
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            pool.max_workers = 3
+        assert (pool.max_workers, len(pool._threads)) == (3, 1)
+        release.set()
+        assert all(future.result() for future in waiting)
+
+
 def test_pool_that_is_dropped_ends_its_threads(pool_class):
     pool = pool_class(1)
     future = pool.submit(threading.current_thread)

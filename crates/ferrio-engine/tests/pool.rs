@@ -165,14 +165,29 @@ fn limit_is_at_least_one_and_can_change() {
     let pool = Pool::new(0);
     assert_eq!(pool.limit(), 1);
     assert_eq!([pool.submit(0), pool.submit(1)], [Submit::Spawn, Submit::Queued]);
-    pool.set_limit(2);
-    assert_eq!(pool.submit(2), Submit::Spawn);
+    assert_eq!(pool.set_limit(2), 1, "a job waits");
+    assert_eq!(pool.submit(2), Submit::Queued);
     assert_eq!(pool.next(), Some(0));
-    pool.set_limit(0);
+    assert_eq!(pool.set_limit(0), 0);
     assert_eq!(pool.limit(), 1);
     assert_eq!(pool.next(), None, "one worker too many");
     assert_eq!(pool.next(), Some(1));
     assert_eq!(pool.workers(), 1);
+}
+
+#[test]
+fn raised_limit_asks_for_as_many_workers_as_jobs_wait() {
+    let pool = Pool::new(1);
+    assert_eq!(pool.submit(0), Submit::Spawn);
+    assert_eq!(pool.next(), Some(0));
+    assert_eq!(pool.set_limit(9), 0, "no job waits");
+    assert_eq!(pool.set_limit(1), 0);
+    assert_eq!([1, 2, 3].map(|job| pool.submit(job)), [Submit::Queued, Submit::Queued, Submit::Queued]);
+    assert_eq!(pool.set_limit(3), 2, "no more than allowed");
+    assert_eq!(pool.set_limit(9), 3, "and no more than there are jobs: nobody has come to them");
+    assert_eq!(pool.workers(), 6);
+    pool.close();
+    assert_eq!(pool.set_limit(20), 0, "it is closed");
 }
 
 #[test]

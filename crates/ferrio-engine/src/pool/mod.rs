@@ -230,11 +230,17 @@ impl<J> Pool<J> {
         lock(&self.state).limit
     }
 
-    /// Changes the greatest number of workers (at least one). Workers in excess end after their present job.
-    pub fn set_limit(&self, limit: usize) {
+    /// Changes the greatest number of workers (at least one). Workers in excess end after their present job. How many more
+    /// the host should start for the jobs that wait (they are counted already: see [`Pool::forget_worker`]).
+    #[must_use = "the workers are counted: start them, or take them back"]
+    pub fn set_limit(&self, limit: usize) -> usize {
         let mut state = lock(&self.state);
         state.limit = limit.max(1);
+        let waiting = if state.closed { 0 } else { state.queue.len().saturating_sub(state.idle) };
+        let wanted = waiting.min(state.limit.saturating_sub(state.workers));
+        state.workers += wanted;
         self.wake_all(state);
+        wanted
     }
 
     /// Closes the pool and hands back the jobs that no worker has taken. Workers end after their present job.

@@ -165,17 +165,26 @@ impl ThreadPool {
         self.usable(py).pool.queued()
     }
 
-    /// The greatest number of threads; can be set, threads in excess end after what they do at present.
+    /// The greatest number of threads; can be set: threads in excess end after what they do at present, and for calls that
+    /// wait more are started.
     #[getter]
     fn max_workers(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.limit)
     }
 
     #[setter]
-    fn set_max_workers(&self, py: Python<'_>, max_workers: isize) -> PyResult<()> {
-        let (limit, shared) = (limit(max_workers)?, self.usable(py));
-        self.state.with(py, |state| state.limit = limit);
-        shared.pool.set_limit(limit);
+    fn set_max_workers(slf: &Bound<'_, Self>, max_workers: isize) -> PyResult<()> {
+        let (py, pool) = (slf.py(), slf.get());
+        let (limit, shared) = (limit(max_workers)?, pool.usable(py));
+        pool.state.with(py, |state| state.limit = limit);
+        let wanted = shared.pool.set_limit(limit);
+        for started in 0..wanted {
+            if let Err(failure) = start(slf, &shared) {
+                (started..wanted).for_each(|_| shared.pool.forget_worker());
+                // Without a thread more the calls wait for those that are there.
+                return if failure.is_instance_of::<PyRuntimeError>(py) { Ok(()) } else { Err(failure) };
+            }
+        }
         Ok(())
     }
 
