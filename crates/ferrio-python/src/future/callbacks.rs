@@ -78,6 +78,14 @@ impl Callback {
         }
     }
 
+    /// What `remove_done_callback` compares with its argument.
+    pub(crate) fn callable(&self) -> Option<&Py<PyAny>> {
+        match self {
+            Self::Python { function: callable, .. } | Self::Native(callable, _) => Some(callable),
+            Self::Wake(_) => None,
+        }
+    }
+
     /// Who is behind the callback, if that is one of ferrio's own.
     fn waiting(&self, py: Python<'_>) -> Option<Waiting> {
         match self {
@@ -103,6 +111,19 @@ impl Callback {
             }
         }
     }
+}
+
+/// The ones of `callables` that are equal to `wanted`. The comparison runs Python code, which may add and remove callbacks:
+/// so the list is a copy, and what is found in it is removed by identity.
+pub(crate) fn equal_to(wanted: &Bound<'_, PyAny>, callables: Vec<Py<PyAny>>) -> PyResult<Vec<Py<PyAny>>> {
+    let py = wanted.py();
+    let mut equal = Vec::new();
+    for callable in callables {
+        if callable.bind(py).eq(wanted)? {
+            equal.push(callable);
+        }
+    }
+    Ok(equal)
 }
 
 /// The callbacks of one future, in the order of their registration.
@@ -144,41 +165,27 @@ impl Callbacks {
         PyList::new(py, pairs).map(Some)
     }
 
-    /// Python's callables, in order, to compare them outside the guard.
-    pub(crate) fn functions(&self, py: Python<'_>) -> Vec<Option<Py<PyAny>>> {
-        self.as_slice()
-            .iter()
-            .map(|callback| match callback {
-                Callback::Python { function, .. } => Some(function.clone_ref(py)),
-                Callback::Native(watcher, _) => Some(watcher.clone_ref(py)),
-                Callback::Wake(_) => None,
-            })
-            .collect()
+    /// What `remove_done_callback` looks at, to compare it outside the guard.
+    pub(crate) fn callables(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.as_slice().iter().filter_map(Callback::callable).map(|callable| callable.clone_ref(py)).collect()
     }
 
-    /// Takes out the callbacks that `remove` points at (by their place in `functions`), for the caller to drop.
-    pub(crate) fn remove(&mut self, remove: &[bool]) -> Vec<Callback> {
+    /// Takes out the callbacks of which `unwanted` is true, for the caller to drop.
+    pub(crate) fn remove(&mut self, unwanted: impl Fn(&Callback) -> bool) -> Vec<Callback> {
         let mut removed = Vec::new();
-        let mut kept = Callbacks::None;
-        for (index, callback) in std::mem::take(self).into_vec().into_iter().enumerate() {
-            if remove.get(index).copied().unwrap_or(false) {
+        for callback in std::mem::take(self).into_vec() {
+            if unwanted(&callback) {
                 removed.push(callback);
             } else {
-                kept.add(callback);
+                self.add(callback);
             }
         }
-        *self = kept;
         removed
     }
 
     /// Takes out the native watcher `object`, for the caller to drop.
     pub(crate) fn remove_watcher(&mut self, object: &Bound<'_, PyAny>) -> Vec<Callback> {
-        let remove: Vec<bool> = self
-            .as_slice()
-            .iter()
-            .map(|callback| matches!(callback, Callback::Native(watcher, _) if watcher.is(object)))
-            .collect();
-        self.remove(&remove)
+        self.remove(|callback| matches!(callback, Callback::Native(watcher, _) if watcher.is(object)))
     }
 
     /// Who waits by ferrio's own callbacks.

@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::callbacks::{Callback, Callbacks};
+use super::callbacks::{self, Callback, Callbacks};
 use super::state::Outcome;
 use super::{Future, cancelled_error_of, default_loop, invalid_state};
 use crate::event_loop::{LoopRef, call};
@@ -276,28 +276,12 @@ pub(crate) fn add_callback(future: &Bound<'_, Future>, callback: Callback) -> Py
 pub(crate) fn remove_callback(future: &Bound<'_, Future>, function: &Bound<'_, PyAny>) -> PyResult<usize> {
     let py = future.py();
     future.get().event_loop(py)?;
-    let functions = future.get().state.with(py, |state| state.callbacks.functions(py));
-    // Comparison runs Python code: callbacks may come and go meanwhile, so the removal goes by identity.
-    let mut matching = Vec::with_capacity(functions.len());
-    for known in &functions {
-        matching.push(match known {
-            Some(known) => known.bind(py).eq(function)?,
-            None => false,
-        });
-    }
+    let callables = future.get().state.with(py, |state| state.callbacks.callables(py));
+    let equal = callbacks::equal_to(function, callables)?;
     let removed = future.get().state.with(py, |state| {
-        let now = state.callbacks.functions(py);
-        let remove: Vec<bool> = now
-            .iter()
-            .map(|candidate| {
-                candidate.as_ref().is_some_and(|candidate| {
-                    functions.iter().zip(&matching).any(|(known, matches)| {
-                        *matches && known.as_ref().is_some_and(|known| known.is(candidate))
-                    })
-                })
-            })
-            .collect();
-        (state.callbacks.remove(&remove), now)
+        state.callbacks.remove(|callback| {
+            callback.callable().is_some_and(|callable| equal.iter().any(|one| one.is(callable)))
+        })
     });
-    Ok(removed.0.len())
+    Ok(removed.len())
 }

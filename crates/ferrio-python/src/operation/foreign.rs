@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::{Operation, Phase};
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::context;
+use crate::future::callbacks;
 
 /// Who else waits.
 #[derive(Default)]
@@ -89,23 +90,17 @@ pub(crate) fn remove_done_callback(
     function: &Bound<'_, PyAny>,
 ) -> PyResult<usize> {
     let py = operation.py();
-    let callbacks = operation.get().state.with(py, |state| {
-        state.extra.as_mut().map(|extra| std::mem::take(&mut extra.foreign.callbacks)).unwrap_or_default()
+    let callables = operation.get().state.with(py, |state| {
+        let waiters = state.extra.as_ref().map_or(&[][..], |extra| &extra.foreign.callbacks);
+        waiters.iter().map(|waiter| waiter.function.clone_ref(py)).collect()
     });
-    let mut kept = Vec::new();
-    let mut removed = Vec::new();
-    for waiter in callbacks {
-        if waiter.function.bind(py).eq(function)? {
-            removed.push(waiter);
-        } else {
-            kept.push(waiter);
-        }
-    }
-    operation.get().state.with(py, |state| {
-        if let Some(extra) = state.extra.as_mut() {
-            kept.append(&mut extra.foreign.callbacks);
-            extra.foreign.callbacks = kept;
-        }
+    let equal = callbacks::equal_to(function, callables)?;
+    let removed = operation.get().state.with(py, |state| {
+        let Some(extra) = state.extra.as_mut() else { return Vec::new() };
+        let is_unwanted = |waiter: &ForeignWaiter| equal.iter().any(|one| one.is(&waiter.function));
+        let (removed, kept) = std::mem::take(&mut extra.foreign.callbacks).into_iter().partition(is_unwanted);
+        extra.foreign.callbacks = kept;
+        removed
     });
     Ok(removed.len())
 }
