@@ -312,6 +312,11 @@ def test_fork_in_the_midst_of_threads_that_post(tmp_path):
     # A worker may hold any lock of its pool or its loop's inbox at that moment.
     async def main():
         ended = False
+        loop = ferrio.get_running_loop()
+
+        def child_main(number):
+            loop.call_soon_threadsafe(print, "never")
+            use_threads_and_files(tmp_path, f"child {number}")
 
         async def work(what):
             while not ended:
@@ -323,7 +328,7 @@ def test_fork_in_the_midst_of_threads_that_post(tmp_path):
         ]
         for number in range(20):
             await ferrio.sleep(0.000_5)
-            child = forked(lambda number=number: use_threads_and_files(tmp_path, f"child {number}"))
+            child = forked(lambda number=number: child_main(number))
             assert (await ferrio.to_thread(os.waitpid, child, 0))[1] == 0, "the child failed: see what it printed"
         ended = True
         await ferrio.gather(*workers)

@@ -3,6 +3,9 @@
 //! One atomic word says what the loop must know without a lock: whether there are items, whether somebody wants it awake,
 //! whether it sleeps. The wake fd is written only when the loop sleeps, and once a sleep.
 //!
+//! In the child of a fork the items are there that were posted before, unless another thread was just posting or taking: then
+//! they are the parent's only.
+//!
 //! Invariants: `ITEMS` is set whenever the queue holds an item and the lock is free; whoever sets the first bit beside
 //! `SLEEPING` wakes the loop; no item is dropped under the lock (its drop may run any code, even code that posts).
 
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use crate::clock::Nanos;
 use crate::cpu::CpuMark;
+use crate::fork_lock::ForkLock;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::sys;
@@ -38,12 +42,18 @@ struct Queue<T> {
     closed: bool,
 }
 
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), closed: false }
+    }
+}
+
 /// The queue between other threads and the loop; shared in an `Arc`.
 pub struct Inbox<T> {
     /// `ITEMS`, `WOKEN`, `SLEEPING`. Posters set the first two, the loop clears them and owns the third.
     state: AtomicU32,
     /// Posters push, the loop swaps the whole list out.
-    queue: Mutex<Queue<T>>,
+    queue: ForkLock<Queue<T>>,
     /// Touched by the loop only: the list that the next [`Inbox::take`] swaps in, so that steady traffic allocates nothing.
     spare: Mutex<Vec<T>>,
     /// Where the thread ran that posted to the empty queue last.
@@ -56,7 +66,7 @@ impl<T> Inbox<T> {
     pub fn new(wake: impl Wake) -> Self {
         Self {
             state: AtomicU32::new(0),
-            queue: Mutex::new(Queue { items: Vec::new(), closed: false }),
+            queue: ForkLock::new(Queue::default()),
             spare: Mutex::new(Vec::new()),
             poster: CpuMark::new(),
             wake: Box::new(wake),
@@ -69,7 +79,7 @@ impl<T> Inbox<T> {
     ///
     /// Hands the item back if the inbox is closed.
     pub fn post(&self, item: T) -> Result<(), T> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
             return Err(item);
@@ -98,7 +108,7 @@ impl<T> Inbox<T> {
     /// Moves all items to `out`, in the order in which they were posted. For the loop's thread.
     pub fn take(&self, out: &mut impl Extend<T>) {
         let mut items = std::mem::take(&mut *lock(&self.spare));
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.items, &mut items);
         self.state.fetch_and(!ITEMS, Ordering::AcqRel);
         drop(queue);
@@ -145,7 +155,7 @@ impl<T> Inbox<T> {
     pub fn settle(&self, time: Duration) {
         let mut now = sys::monotonic_nanos();
         let deadline = now.saturating_add(time.as_nanos() as u64);
-        let mut seen = lock(&self.queue).items.len();
+        let mut seen = self.queue.lock().items.len();
         while now < deadline {
             // Looking all the time would slow down those who post.
             let next = now + MOMENT;
@@ -153,7 +163,7 @@ impl<T> Inbox<T> {
                 std::hint::spin_loop();
                 now = sys::monotonic_nanos();
             }
-            let length = lock(&self.queue).items.len();
+            let length = self.queue.lock().items.len();
             if length == seen {
                 return;
             }
@@ -174,7 +184,7 @@ impl<T> Inbox<T> {
 
     /// Refuses all later posts; what was posted and not taken.
     pub fn close(&self) -> Vec<T> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         queue.closed = true;
         self.state.fetch_and(!ITEMS, Ordering::AcqRel);
         std::mem::take(&mut queue.items)

@@ -60,6 +60,7 @@ pub mod buffer;
 pub mod clock;
 pub mod cpu;
 pub mod files;
+mod fork_lock;
 pub mod inbox;
 pub mod net;
 pub mod pool;
