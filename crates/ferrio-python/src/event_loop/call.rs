@@ -30,7 +30,7 @@ impl Loop {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
-        let handle = make_handle(slf, callback, Args::from_tuple(args), context, Caller::LoopThread)?;
+        let handle = make_handle(slf, callback, Args::from_tuple(args), context, Caller::Soon)?;
         slf.get().push(py, Item::Handle(handle.clone().unbind()))?;
         Ok(handle)
     }
@@ -46,7 +46,7 @@ impl Loop {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
-        let handle = make_handle(slf, callback, Args::from_tuple(args), context, Caller::AnyThread)?;
+        let handle = make_handle(slf, callback, Args::from_tuple(args), context, Caller::SoonThreadsafe)?;
         slf.get().push(py, Item::Handle(handle.clone().unbind()))?;
         Ok(handle)
     }
@@ -105,7 +105,7 @@ Raises `RuntimeError` on a closed loop; in debug mode also when called from anot
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let (callback, args) = callback_of(arguments, 0)?;
-        let handle = make_handle(slf, callback, args, None, Caller::LoopThread)?;
+        let handle = make_handle(slf, callback, args, None, Caller::Soon)?;
         // Not thread-safe by its contract, so no look at which thread this is.
         let item = Item::Handle(handle.clone().unbind());
         slf.get().engine.with(slf.py(), |engine| engine.ready.push(item));
@@ -178,7 +178,7 @@ As `call_soon`, from any thread; wakes the loop if it sleeps.\n\nRaises `Runtime
     #[inline]
     fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let (callback, args) = callback_of(arguments, 0)?;
-        let handle = make_handle(slf, callback, args, None, Caller::AnyThread)?;
+        let handle = make_handle(slf, callback, args, None, Caller::SoonThreadsafe)?;
         slf.get().push(slf.py(), Item::Handle(handle.clone().unbind()))?;
         Ok(handle.into_any())
     }
@@ -274,13 +274,23 @@ impl Loop {
     }
 }
 
-/// Who may touch a handle.
-#[derive(Clone, Copy)]
+/// The method that schedules: `call_...`.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Caller {
-    /// `call_soon`.
-    LoopThread,
-    /// `call_soon_threadsafe`.
-    AnyThread,
+    Soon,
+    At,
+    SoonThreadsafe,
+}
+
+impl Caller {
+    /// As a program calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Soon => "call_soon",
+            Self::At => "call_at",
+            Self::SoonThreadsafe => "call_soon_threadsafe",
+        }
+    }
 }
 
 #[inline]
@@ -292,27 +302,17 @@ fn make_handle<'py>(
     caller: Caller,
 ) -> PyResult<Bound<'py, Handle>> {
     let py = native.py();
-    let method = match caller {
-        Caller::LoopThread => "call_soon",
-        Caller::AnyThread => "call_soon_threadsafe",
-    };
     let state = native.get();
     state.require_open()?;
     let debug = state.debug();
     if debug {
-        check(native, &callback, method)?;
+        check(native, &callback, caller)?;
     }
-    require_callable(&callback, method)?;
+    require_callable(&callback, caller.name())?;
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
     let handle = Handle::build(py, home, callback, args, context, debug)?;
-    Bound::new(
-        py,
-        match caller {
-            Caller::LoopThread => handle,
-            Caller::AnyThread => handle.thread_safe(),
-        },
-    )
+    Bound::new(py, if caller == Caller::SoonThreadsafe { handle.thread_safe() } else { handle })
 }
 
 #[inline]
@@ -327,7 +327,7 @@ fn schedule<'py>(
     let py = native.py();
     let state = native.get();
     if state.debug() {
-        check(native, &callback, "call_at")?;
+        check(native, &callback, Caller::At)?;
     }
     let context = context::given_or_copy(py, given)?;
     let timer = TimerHandle::build(py, native, when.0, when.1, callback, args, context)?;
@@ -339,11 +339,11 @@ fn schedule<'py>(
 
 /// Debug mode's checks: the right thread, and no coroutine.
 #[cold]
-fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
-    if method != "call_soon_threadsafe" {
+fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, caller: Caller) -> PyResult<()> {
+    if caller != Caller::SoonThreadsafe {
         check_thread(native.py(), native.get())?;
     }
-    check_callback(callback, method)
+    check_callback(callback, caller.name())
 }
 
 /// Debug mode's check of the thread: that of the loop, if it runs.
