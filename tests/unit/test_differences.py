@@ -165,20 +165,3 @@ def test_loop_is_an_abstract_event_loop():
     assert not isinstance(loop, asyncio.BaseEventLoop)
     assert not hasattr(loop, "_selector")
     loop.close()
-
-
-@pytest.mark.parametrize(("aio", "ran"), [(asyncio, True), (ferrio, False)], ids=["asyncio", "ferrio"])
-def test_timers_are_due_by_ferrios_own_clock(aio, ran):
-    async def main():
-        loop = aio.get_running_loop()
-        done = []
-        in_two_hours = loop.time() + 7200
-        timer = loop.call_later(3600, done.append, True)
-        loop.time = lambda: in_two_hours
-        for _ in range(3):
-            await aio.sleep(0)
-        del loop.time
-        timer.cancel()
-        return bool(done)
-
-    assert aio.run(main()) is ran

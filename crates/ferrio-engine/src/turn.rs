@@ -68,6 +68,8 @@ pub struct Engine<T> {
     pub timers: Timers<T>,
     /// The loop's time.
     pub clock: Clock,
+    /// The time by which timers are due, if the host has a clock of its own.
+    told: Option<Nanos>,
     reactor: Arc<Reactor>,
     inbox: Arc<Inbox<T>>,
     planned: Planned,
@@ -105,6 +107,7 @@ impl<T> Engine<T> {
             ready: ReadyQueue::new(),
             timers: Timers::new(),
             clock,
+            told: None,
             reactor,
             inbox,
             planned: Planned::Nothing,
@@ -129,6 +132,12 @@ impl<T> Engine<T> {
         &self.inbox
     }
 
+    /// Lets timers be due by the host's own clock, which shows `time` now; from then on tell the time before each
+    /// [`Engine::plan`] and [`Engine::begin_turn`]. `None`: by [`Engine::clock`] again.
+    pub fn tell_time(&mut self, time: Option<Nanos>) {
+        self.told = time;
+    }
+
     /// Takes the inbox, expires timers, and returns how many items this turn runs.
     #[inline]
     pub fn begin_turn(&mut self) -> usize {
@@ -136,9 +145,9 @@ impl<T> Engine<T> {
             self.inbox.take(&mut self.ready);
         }
         if let Some(deadline) = self.timers.next_deadline()
-            && deadline <= self.clock.coarse().saturating_add(COARSE_LAG)
+            && deadline <= self.told.unwrap_or_else(|| self.clock.coarse().saturating_add(COARSE_LAG))
         {
-            let now = self.clock.now();
+            let now = self.now();
             self.timers.expire(now, |item| self.ready.push(item));
         }
         let batch = self.ready.len();
@@ -235,15 +244,14 @@ impl<T> Engine<T> {
     }
 
     fn plan_idle(&mut self, external_work: bool) -> Plan {
-        let wait = match self.timers.next_deadline() {
-            Some(deadline) if self.clock.is_virtual() => match self.left_for_jobs(deadline, external_work) {
-                0 => return self.plan_jump(deadline),
+        let left = self.timers.next_deadline().map(|deadline| deadline.saturating_sub(self.now()));
+        let wait = match left {
+            Some(left) if self.clock.is_virtual() => match self.left_for_jobs(left, external_work) {
+                0 => return self.plan_jump(left),
                 left => Wait::Until(Duration::from_nanos(left)),
             },
-            Some(deadline) => match deadline.saturating_sub(self.clock.now()) {
-                0 => return self.plan_busy(),
-                left => Wait::Until(Duration::from_nanos(left)),
-            },
+            Some(0) => return self.plan_busy(),
+            Some(left) => Wait::Until(Duration::from_nanos(left)),
             None => Wait::Forever,
         };
         if !self.inbox.prepare_sleep() {
@@ -253,8 +261,14 @@ impl<T> Engine<T> {
         Plan::Sleep(wait)
     }
 
-    /// With a virtual clock: for how long it still stands still before it jumps to `deadline`.
-    fn left_for_jobs(&mut self, deadline: Nanos, external_work: bool) -> Nanos {
+    /// The time by which timers are due.
+    #[inline]
+    fn now(&self) -> Nanos {
+        self.told.unwrap_or_else(|| self.clock.now())
+    }
+
+    /// With a virtual clock: for how long it still stands still before it jumps to the next deadline, `left` from now.
+    fn left_for_jobs(&mut self, left: Nanos, external_work: bool) -> Nanos {
         if !external_work {
             self.held = None;
             return 0;
@@ -265,14 +279,15 @@ impl<T> Engine<T> {
             _ => now,
         };
         self.held = Some(Held { at, since });
-        deadline.saturating_sub(at).saturating_sub(now.saturating_sub(since))
+        left.saturating_sub(now.saturating_sub(since))
     }
 
-    /// With a virtual clock and all quiet: looks at the descriptors once, then moves the clock to the next deadline.
-    fn plan_jump(&mut self, deadline: Nanos) -> Plan {
+    /// With a virtual clock and all quiet: looks at the descriptors once, then moves the clock to the next deadline, `left` from
+    /// now.
+    fn plan_jump(&mut self, left: Nanos) -> Plan {
         if self.looked || self.reactor.watched() == 0 {
             self.looked = false;
-            self.clock.advance_to(deadline);
+            self.clock.advance_to(self.clock.now().saturating_add(left));
             return Plan::Skip;
         }
         self.looked = true;

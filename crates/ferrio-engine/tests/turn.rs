@@ -158,6 +158,33 @@ fn sleep_lasts_until_the_next_live_deadline() -> io::Result<()> {
 }
 
 #[test]
+fn timers_are_due_by_the_hosts_clock_while_it_has_one() -> io::Result<()> {
+    let mut engine = Engine::new(Clock::monotonic())?;
+    engine.timers.insert(5_000, 1);
+    engine.timers.insert(9_000, 2);
+    engine.tell_time(Some(4_000));
+    assert_eq!(batch(&mut engine), []);
+    assert_eq!(engine.plan(false), Plan::Sleep(Wait::Until(Duration::from_nanos(1_000))));
+    engine.finish_wait();
+    engine.tell_time(Some(5_000));
+    assert_eq!(engine.plan(false), Plan::Skip);
+    assert_eq!(batch(&mut engine), [1]);
+    engine.tell_time(None);
+    assert_eq!(batch(&mut engine), [2], "its own clock began when the machine did");
+    Ok(())
+}
+
+#[test]
+fn virtual_time_jumps_by_what_the_hosts_clock_lacks() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    engine.timers.insert(5_000, 1);
+    engine.tell_time(Some(4_000));
+    assert_eq!(engine.plan(false), Plan::Skip);
+    assert_eq!(engine.clock.now(), 2_000);
+    Ok(())
+}
+
+#[test]
 fn virtual_time_jumps_from_deadline_to_deadline() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
     let year = 365 * 24 * 3_600 * 1_000_000_000;

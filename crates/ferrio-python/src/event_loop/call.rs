@@ -268,9 +268,9 @@ impl Loop {
         }
     }
 
-    /// Whether the timer still waits.
+    /// Whether the timer still waits. May be asked from inside a look at a timeout.
     pub(crate) fn has_timer(&self, py: Python<'_>, key: TimerKey) -> bool {
-        self.engine.with(py, |engine| engine.timers.get(key).is_some())
+        self.engine.with_leaf(py, |engine| engine.timers.get(key).is_some())
     }
 }
 

@@ -197,7 +197,7 @@ impl Loop {
 
     fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         interpreter::set_attribute(slf.as_any(), name, None)?;
-        slf.get().overrides.refresh(&slf.get_type())
+        Overrides::refresh(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -1,26 +1,31 @@
 //! Which of the loop's methods somebody replaced, by a subclass or by an attribute of the instance.
 //!
 //! Native code schedules without a method call; where `call_soon`, `call_later`, `call_at` or `time` is not ours, it
-//! goes through Python, so that a test's loop or a GUI's sees every call.
+//! goes through Python, so that a test's loop or a GUI's sees every call. A loop with a `time` of its own is asked for it
+//! in each turn.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use ferrio_engine::clock::nanos_from_seconds;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::Loop;
+use crate::seconds::not_a_number;
 
 const CALL_SOON: u8 = 1;
 const TIMERS: u8 = 2;
 const CREATE_TASK: u8 = 4;
 const CALL_SOON_THREADSAFE: u8 = 8;
 const RUN_IN_EXECUTOR: u8 = 16;
+const TIME: u8 = 32;
 
 const NAMES: [(&str, u8); 7] = [
     ("call_soon", CALL_SOON),
     ("call_later", TIMERS),
     ("call_at", TIMERS),
-    ("time", TIMERS),
+    ("time", TIMERS | TIME),
     ("create_task", CREATE_TASK),
     ("call_soon_threadsafe", CALL_SOON_THREADSAFE),
     ("run_in_executor", RUN_IN_EXECUTOR),
@@ -48,6 +53,12 @@ impl Overrides {
         self.0.load(Ordering::Relaxed) & TIMERS != 0
     }
 
+    /// Whether `time` is not ours.
+    #[inline]
+    fn time(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & TIME != 0
+    }
+
     /// Whether `create_task` is not ours.
     #[inline]
     pub(crate) fn create_task(&self) -> bool {
@@ -73,11 +84,38 @@ impl Overrides {
         }
     }
 
-    /// Starts over from the class, after an attribute was deleted.
-    pub(crate) fn refresh(&self, class: &Bound<'_, PyType>) -> PyResult<()> {
-        self.0.store(class_bits(class)?, Ordering::Relaxed);
+    /// Looks again at the class and the attributes of `native`, of which one was deleted.
+    pub(super) fn refresh(native: &Bound<'_, Loop>) -> PyResult<()> {
+        let py = native.py();
+        let mut bits = class_bits(&native.get_type())?;
+        for (name, bit) in NAMES {
+            if native.getattr(intern!(py, "__dict__"))?.contains(name)? {
+                bits |= bit;
+            }
+        }
+        let overrides = &native.get().overrides;
+        overrides.0.store(bits, Ordering::Relaxed);
+        if !overrides.time() {
+            native.get().engine.with(py, |engine| engine.tell_time(None));
+        }
         Ok(())
     }
+}
+
+/// Tells the engine by which time timers are due, where the loop's `time` is not ours.
+#[inline]
+pub(super) fn tell_time(native: &Bound<'_, Loop>) -> PyResult<()> {
+    if native.get().overrides.time() { tell_own_time(native) } else { Ok(()) }
+}
+
+#[cold]
+fn tell_own_time(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let time: f64 = native.call_method0(intern!(py, "time"))?.extract()?;
+    let time = nanos_from_seconds(time).ok_or_else(|| not_a_number("time of the loop"))?;
+    // With asyncio's resolution: sums of seconds that ought to be equal are, but for their last bit.
+    native.get().engine.with(py, |engine| engine.tell_time(Some(time.saturating_add(1))));
+    Ok(())
 }
 
 fn bit(name: &str) -> u8 {

@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::flush::{flush, flush_if_much};
-use super::{Loop, debug, descriptors, executor, running, set_running, signals};
+use super::{Loop, debug, descriptors, executor, overrides, running, set_running, signals};
 use crate::ffi::interpreter;
 use crate::future::{self, Future, watch};
 use crate::task::{Task, create, current, finalize};
@@ -185,8 +185,10 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     loop {
         flush(native)?;
         ask_for_signals(native, &mut busy)?;
+        overrides::tell_time(native)?;
         wait(native, &mut events, first)?;
         first = false;
+        overrides::tell_time(native)?;
         let batch = state.engine.with(py, |engine| engine.begin_turn());
         if state.debug() {
             debug::run_batch(native, batch)?;

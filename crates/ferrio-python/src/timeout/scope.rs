@@ -92,7 +92,7 @@ impl When {
 
 /// What will end the wait.
 pub(crate) enum Timer {
-    Native(Py<Loop>, TimerKey, Nanos),
+    Native(Py<Loop>, TimerKey),
     /// A handle of a loop with timers of its own, or of a callback that is due already.
     Handle(Py<PyAny>),
 }
@@ -101,7 +101,7 @@ impl Timer {
     /// Takes the timer back.
     pub(crate) fn stop(self, py: Python<'_>) -> PyResult<()> {
         match self {
-            Self::Native(native, key, _) => {
+            Self::Native(native, key) => {
                 native.get().forget_timer(py, key);
                 Ok(())
             }
@@ -134,7 +134,7 @@ impl Scope {
         }
         match self.timer.as_ref()? {
             // Rescheduled after the old timer was taken to run.
-            Timer::Native(native, _, deadline) if *deadline > native.get().now(py) => None,
+            Timer::Native(native, key) if native.get().has_timer(py, *key) => None,
             _ => self.task.as_ref().map(|task| task.clone_ref(py)),
         }
     }
@@ -186,7 +186,7 @@ pub(crate) fn start_timer<'py>(
         if deadline > native.get().now(py) {
             let item = Item::Watch(owner.clone().unbind(), py.None(), call);
             let key = native.get().insert_timer(py, deadline, item)?;
-            return Ok(Some(Timer::Native(native.clone_ref(py), key, deadline)));
+            return Ok(Some(Timer::Native(native.clone_ref(py), key)));
         }
         return call_soon(home, owner, call);
     }
