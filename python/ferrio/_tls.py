@@ -28,8 +28,9 @@ class Upgrading:
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> SSLTransport:
-        """Put TLS between `transport` and `protocol`; return the transport that `protocol` uses from then on.
+    ) -> SSLTransport | None:
+        """Put TLS between `transport` and `protocol`; return the transport that `protocol` uses from then on, or `None`
+        if this side closed the connection meanwhile.
 
         `sslcontext` is an `ssl.SSLContext`; the time limits are in seconds. Raises `TypeError` for what is no context,
         and for a transport that can't be taken over; `ssl.SSLError` or `OSError` if the handshake fails.
@@ -68,10 +69,7 @@ class Upgrading:
             # The exception's traceback holds this frame, and the waiter the exception.
             waiter = None
             raise
-        made = tls._app_transport
-        if made is None:
-            raise ConnectionAbortedError("the connection was closed during the TLS handshake")
-        return made
+        return tls._app_transport
 
 
 def _take_received(protocol: Any) -> bytes:

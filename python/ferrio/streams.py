@@ -102,5 +102,7 @@ async def _start_tls(writer: Any, sslcontext: Any, options: dict[str, Any]) -> N
     transport = await writer._loop.start_tls(
         writer._transport, protocol, sslcontext, server_side=server_side, **options
     )
+    if transport is None:
+        raise ConnectionAbortedError("the connection was closed during the TLS handshake")
     writer._transport = transport
     protocol._replace_transport(transport)

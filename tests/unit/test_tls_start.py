@@ -20,27 +20,87 @@ async def in_the_clear(loop, client=Recorder, server=Recorder):
     return SimpleNamespace(client=made, server=accepted)
 
 
+def start_tls(loop, protocol, **keywords):
+    """The upgrade of a client's end."""
+    context = tls.client_context()
+    return loop.start_tls(protocol.transport, protocol, context, server_hostname="localhost", **keywords)
+
+
 async def upgrade(loop, pair):
     """Puts TLS on both ends of a pair, and gives the protocols their transports."""
     pair.client.transport, pair.server.transport = await asyncio.gather(
-        loop.start_tls(pair.client.transport, pair.client, tls.client_context(), server_hostname="localhost"),
+        start_tls(loop, pair.client),
         loop.start_tls(pair.server.transport, pair.server, tls.server_context(), server_side=True),
     )
 
 
-def test_a_connection_that_was_closed_is_refused(aio, loop, run):
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_connection_that_was_closed_has_no_transport(loop, run, end):
     async def main():
         pair = await in_the_clear(loop)
-        pair.client.transport.close()
-        start = loop.start_tls(pair.client.transport, pair.client, tls.client_context(), server_hostname="localhost")
-        if aio is asyncio:
-            assert await start is None
-        else:
-            with pytest.raises(ConnectionAbortedError, match="closed during the TLS handshake"):
-                await start
-        pair.server.transport.close()
+        getattr(pair.client.transport, end)()
+        assert await start_tls(loop, pair.client) is None
+        await pair.client.lost
+        await pair.server.lost
+        assert pair.client.calls == ["made", "lost"]
 
     run(main())
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_connection_that_is_closed_during_the_handshake_has_no_transport(loop, run, end):
+    async def main():
+        pair = await in_the_clear(loop)
+        upgrading = asyncio.ensure_future(start_tls(loop, pair.client))
+        await pair.server.received(1)
+        getattr(pair.client.transport, end)()
+        assert await upgrading is None
+        await pair.server.lost
+
+    run(main())
+
+
+def test_a_connection_that_was_lost_is_waited_for_no_longer_than_the_handshake():
+    # asyncio's waits for ever.
+    async def main():
+        loop = asyncio.get_running_loop()
+        pair = await in_the_clear(loop)
+        pair.client.transport.close()
+        await pair.client.lost
+        with pytest.raises(ConnectionAbortedError, match=r"taking longer than 0\.01 seconds"):
+            await start_tls(loop, pair.client, ssl_handshake_timeout=0.01)
+        await pair.server.lost
+
+    ferrio.run(main())
+
+
+def test_a_stream_that_is_closed(aio, loop, run):
+    async def main():
+        ours, theirs = tls.sockets()
+        with theirs:
+            _, writer = await aio.open_connection(sock=ours)
+            writer.close()
+            with pytest.raises(ConnectionResetError, match="Connection lost"):
+                await writer.start_tls(tls.client_context(), server_hostname="localhost")
+
+    run(main())
+
+
+def test_a_stream_that_is_closed_during_the_handshake():
+    # asyncio's has a writer without a transport then.
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = tls.sockets()
+        with theirs:
+            _, writer = await ferrio.open_connection(sock=ours)
+            upgrading = asyncio.ensure_future(writer.start_tls(tls.client_context(), server_hostname="localhost"))
+            assert await loop.sock_recv(theirs, 1)
+            writer.close()
+            with pytest.raises(ConnectionAbortedError, match="closed during the TLS handshake"):
+                await upgrading
+            assert writer.is_closing()
+
+    ferrio.run(main())
 
 
 @pytest.mark.parametrize("receiver", [Recorder, BufferedRecorder])
@@ -98,7 +158,7 @@ def test_a_handshake_that_fails_closes_the_connection(loop, run):
     async def main():
         pair = await in_the_clear(loop, server=Echo)
         with pytest.raises((ssl.SSLError, ConnectionError)):
-            await loop.start_tls(pair.client.transport, pair.client, tls.client_context(), server_hostname="localhost")
+            await start_tls(loop, pair.client)
         assert pair.client.transport.is_closing()
         await pair.server.lost
 
@@ -108,9 +168,7 @@ def test_a_handshake_that_fails_closes_the_connection(loop, run):
 def test_an_upgrade_can_be_cancelled(loop, run):
     async def main():
         pair = await in_the_clear(loop)
-        upgrading = asyncio.ensure_future(
-            loop.start_tls(pair.client.transport, pair.client, tls.client_context(), server_hostname="localhost")
-        )
+        upgrading = asyncio.ensure_future(start_tls(loop, pair.client))
         await pair.server.received(1)
         upgrading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -227,11 +285,10 @@ def in_memory(aio, loop, buffered, waiters):
     return made, pipes
 
 
-@pytest.mark.parametrize("buffered", [True, False] if False else [True])
-def test_any_transport_will_do(aio, loop, run, buffered):
+def test_any_transport_will_do(aio, loop, run):
     async def main():
         waiters = [loop.create_future(), loop.create_future()]
-        (client, server), pipes = in_memory(aio, loop, buffered, waiters)
+        (client, server), pipes = in_memory(aio, loop, True, waiters)
         await asyncio.gather(*waiters)
         transport = client.recorder.transport
         assert transport.get_extra_info("pipe") is pipes[0]

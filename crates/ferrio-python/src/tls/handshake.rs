@@ -105,7 +105,13 @@ pub(super) fn time_is_up(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
         .with(py, |state| (state.life.stage() == Stage::Handshake).then(|| state.timers.handshake_limit(py)));
     let Some(limit) = limit else { return Ok(()) };
     let text = format!("SSL handshake is taking longer than {limit} seconds: aborting the connection");
-    shutdown::fatal(protocol, &PyConnectionAbortedError::new_err(text), "Fatal error on transport")
+    let failure = PyConnectionAbortedError::new_err(text);
+    shutdown::fatal(protocol, &failure, "Fatal error on transport")?;
+    // A transport that was lost before TLS came over it never tells so.
+    if let Some(transport) = protocol.get()._app_transport(py) {
+        transport.get().mark_closed();
+    }
+    wake_waiter(protocol, Some(failure.value(py).as_any()))
 }
 
 /// Tells who waits for the handshake of its end, unless there was one already or nobody waits any more.
