@@ -20,6 +20,7 @@ __all__ = ("chromium_server", "postgresql_server", "redis_server")
 DOCUMENT = "docs/libraries.md"
 TABLE = "<!-- table: written by make test-libraries -->\n", "<!-- end of the table -->\n"
 PYTHONS = "<!-- Pythons: written by make test-libraries -->\n", "<!-- end of the Pythons -->\n"
+PROGRAMS = "tests/libraries/test_programs.py::"
 FILES = {path.name for path in pathlib.Path(__file__).parent.glob("test_*.py")}
 
 
@@ -55,7 +56,7 @@ class _TableWriter:
                 self._skipped.add(key)
             else:
                 self._outcomes[key] = self._outcomes.get(key, True) and report.passed
-        if not library:
+        if not report.nodeid.startswith(PROGRAMS):
             before = self._others.get(report.nodeid, True)
             self._others[report.nodeid] = None if report.skipped else before and report.passed
 

@@ -13,10 +13,18 @@ import tempfile
 from common import WAY, python_command, report_loop
 
 ON_A_LOOP = """
-import asyncio, ferrio
-asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())
+import asyncio, ferrio, warnings
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # from Python 3.14 on
+    asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())
 from ipykernel.kernelapp import launch_new_instance
 launch_new_instance()
+"""
+
+# What a kernel runs first. ipykernel leaves this task of its own pending in the loop of its second thread, which ferrio
+# reports when the loop is closed, and asyncio if the task is collected: whether the process comes to that is chance.
+STARTUP = """
+import logging
+logging.getLogger("asyncio").addFilter(lambda record: "poll_stopped_queue" not in record.getMessage())
 """
 
 CELLS = {
@@ -70,6 +78,9 @@ async def start(directory: str):
     spec.mkdir(parents=True)
     words = {"argv": [*command, "-f", "{connection_file}"], "display_name": "here", "language": "python"}
     (spec / "kernel.json").write_text(json.dumps(words))
+    startup = pathlib.Path(directory, "profile_default", "startup")
+    startup.mkdir(parents=True)
+    (startup / "first.py").write_text(STARTUP)
     # Unix sockets: of TCP the kernel warns.
     manager = AsyncKernelManager(kernel_name="here", transport="ipc", ip=os.path.join(directory, "kernel"))
     await manager.start_kernel(cwd=os.path.dirname(__file__))
@@ -149,11 +160,12 @@ async def main() -> None:
             print("-- interrupted:", end=" ")
             # Not one long sleep: the handler of the signal is a plain `call_soon`, which doesn't wake asyncio's loop.
             await run(client, "print('it runs')\nwhile True:\n    await asyncio.sleep(0.001)", manager.interrupt_kernel)
-            print("-- and usable:", end=" ")
-            await run(client, "await asyncio.sleep(0, 'yes')")
-            await asks(client)
             print((await client.complete("asyncio.create_s", reply=True, timeout=60))["content"]["matches"])
             print((await client.inspect("count", reply=True, timeout=60))["content"]["found"])
+            print("-- and usable:", end=" ")
+            await run(client, "await asyncio.sleep(0, 'yes')")
+            # This waits until the kernel is idle: a restart begins with an interrupt, which would meet what it does.
+            await asks(client)
             client.stop_channels()
             await manager.restart_kernel()
             client = await connect(manager)
