@@ -1,6 +1,8 @@
-"""Fixtures of the unit tests: the implementation under test, and a way to run a coroutine on it."""
+"""Fixtures of the unit tests: the implementation under test, what runs a coroutine on it, what several files need."""
 
 import asyncio
+import concurrent.futures
+import socket
 
 import pytest
 
@@ -10,6 +12,12 @@ import ferrio
 @pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
 def aio(request):
     """The implementation under test: one body says what both do. See also `implementations.since`."""
+    return request.param
+
+
+@pytest.fixture(params=[concurrent.futures.ThreadPoolExecutor, ferrio.ThreadPool], ids=["standard", "ferrio"])
+def pool_class(request):
+    """A thread pool as `concurrent.futures` has it."""
     return request.param
 
 
@@ -34,3 +42,13 @@ def settled(loop):
     for _ in range(4):
         loop.call_soon(loop.stop)
         loop.run_forever()
+
+
+@pytest.fixture
+def pair():
+    """Two connected non-blocking sockets."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs

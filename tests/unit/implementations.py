@@ -40,6 +40,13 @@ def in_the_second_turn(loop, callback, *arguments):
     loop.call_soon(loop.call_soon, callback, *arguments)
 
 
+async def parked(task, turns=5):
+    """Lets turns pass, after which `task` must still wait."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert not task.done()
+
+
 async def value_of(aio, value, turns=0):
     """Returns `value` after so many bare yields."""
     for _ in range(turns):

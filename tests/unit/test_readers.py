@@ -15,16 +15,6 @@ from tests.unit.connections import pair_with_number
 import ferrio
 
 
-@pytest.fixture
-def pair():
-    """Two connected non-blocking sockets."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    with ours, theirs:
-        yield ours, theirs
-
-
 async def until(condition):
     """Lets turns pass until `condition()` holds; pytest's timeout ends what never does."""
     import asyncio
