@@ -98,10 +98,14 @@ def wrong_wheel(path):
         names = set(wheel.namelist())
         info = f"ferrio-{workspace_version()}.dist-info"
         metadata = wheel.read(f"{info}/METADATA").decode()
+        modules = {name for name in names if re.fullmatch(r"ferrio/_ferrio\.cpython-[\w-]+\.so", name)}
+        binaries = [wheel.read(name) for name in modules]
     yield from wrong_metadata(metadata)
-    modules = {name for name in names if re.fullmatch(r"ferrio/_ferrio\.cpython-[\w-]+\.so", name)}
     if len(modules) != 1:
         yield f"the wheel has {len(modules)} extension modules: {sorted(modules)}"
+    for directory in (Path.home(), ROOT):
+        if f"{directory}/".encode() in b"".join(binaries):
+            yield f"the extension module names a directory of this machine, {directory}"
     described = {name for name in names if name.startswith(info + "/")}
     for needed in (f"{info}/licenses/LICENSE-MIT", f"{info}/licenses/LICENSE-APACHE", f"{info}/RECORD"):
         if needed not in described:

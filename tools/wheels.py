@@ -5,6 +5,7 @@
 The wheels are linked by zig against glibc 2.17 (manylinux2014), whichever glibc this machine has, and maturin refuses
 to name a wheel so if it needs more. `--native` links with the machine's own compiler instead, for where zig can't be
 had; the wheel's name then tells which glibc it needs. Each Python has its own cargo directory: a second run is quick.
+What a panic says of its place names no directory of this machine.
 
 What a good distribution is, `check_dist.py` knows: everything that was built goes through it, in a fresh environment
 of the Python it is for. Nothing is uploaded by anything here.
@@ -36,6 +37,16 @@ def new_file(directory, pattern, since):
     return made[0]
 
 
+def flags_without_directories():
+    """The environment's flags for rustc, and those that keep this machine's directories out of what it makes, as
+    CARGO_ENCODED_RUSTFLAGS wants them."""
+    cargo = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    # Of several that fit a path, rustc takes the last.
+    names = {Path.home(): "~", cargo: "cargo", ROOT: "ferrio"}
+    flags = [f"--remap-path-prefix={path}={name}" for path, name in names.items()]
+    return "\x1f".join(os.environ.get("RUSTFLAGS", "").split() + flags)
+
+
 def build_sdist(maturin, out):
     """Makes the sdist. Returns its path."""
     started = time.time()
@@ -48,6 +59,7 @@ def build_wheel(maturin, python, out, native):
     started = time.time()
     environment = dict(os.environ)
     environment["CARGO_TARGET_DIR"] = str(ROOT / "target" / "wheels" / ("py" + tag_of(python)))
+    environment["CARGO_ENCODED_RUSTFLAGS"] = flags_without_directories()
     command = [maturin, "build", "--release", "--strip", "--locked", "--interpreter", python, "--out", out]
     run(command + ([] if native else ["--zig", "--compatibility", "manylinux2014"]), env=environment)
     wheel = new_file(out, "ferrio-*.whl", started)
