@@ -17,11 +17,13 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 
 from reasons import REASONS
 
@@ -109,7 +111,10 @@ def run(name: str, way: str, tests: list[str], results: pathlib.Path) -> dict[st
         command += ["-p", plugin]
     command += ["-n", "0" if tests else "2"]
     log = results.with_suffix(".log")
-    with log.open("w") as output:
+    with log.open("w") as output, tempfile.TemporaryDirectory(prefix="suite-", ignore_cleanup_errors=True) as temporary:
+        # Suites that start pytest themselves find these settings, and not those that lie about higher up.
+        pathlib.Path(temporary, "pytest.ini").write_text("[pytest]\n")
+        environment["TMPDIR"] = temporary
         process = subprocess.Popen(
             [*command, *(tests or ["tests"])],
             cwd=directory,
@@ -182,8 +187,12 @@ def compare(name: str, ways: list[str], resume: bool) -> tuple[list[str], bool]:
         print(f"!! {test} differs and has no reason in reasons.py")
     for test in expected - differing.keys():
         print(f"!! {test} has a reason and doesn't differ any more: take it out of reasons.py")
-    row = f"| {name} {version} | {summary(oracle)} | {' | '.join(cells)} |"
+    row = f"| {name} {version} | {platform.python_version()} | {summary(oracle)} | {' | '.join(cells)} |"
     notes = [f"- `{test}` of {name}: {REASONS[name, test]}" for test in sorted(differing.keys() & expected)]
+    failed = [test for test, outcome in oracle.items() if outcome == "failed" and test not in differing]
+    failing = sorted({test.partition("[")[0] for test in failed})
+    if failing:
+        notes.append(f"- fail on asyncio too, of {name}: {', '.join(f'`{test}`' for test in failing)}")
     return [row, *notes], differing.keys() == expected
 
 
@@ -191,7 +200,7 @@ def write(rows: list[str], notes: list[str]) -> None:
     """Puts the table and the reasons into the document."""
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    header = ["| suite | on asyncio | on the loop | under `install()` |", "|---|---|---|---|"]
+    header = ["| suite | Python | on asyncio | on the loop | under `install()` |", "|---|---|---|---|---|"]
     text = "\n".join([*header, *rows]) + "\n" + ("\n" + "\n".join(notes) + "\n" if notes else "")
     DOCUMENT.write_text(before + BEGIN + text + END + after)
 
