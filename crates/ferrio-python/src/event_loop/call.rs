@@ -81,6 +81,8 @@ impl Loop {
     }
 
     /// Return the time of the loop's clock in seconds, `time.monotonic()`'s unless the clock is virtual.
+    ///
+    /// Timers are due by what a subclass puts in its place.
     fn time(&self, py: Python<'_>) -> f64 {
         seconds_from_nanos(self.now(py))
     }
