@@ -26,6 +26,8 @@ KINDS = {
     "servers": ("CPU microseconds of the server an operation", 1000.0),
 }
 OURS = ("ferrio", "ferrio-std")
+# What stands beside a row's name, by the clock that decides it; one row is decided by none (benches/README.md).
+REMARKS = {"cpu": " (CPU time)", None: " (not compared: less than the 100,000 asked for is too early)"}
 # In the pictures, of the servers: what lies between these is in the table.
 PICTURED = re.compile(r" x 50$|^UDP, 8|^(?!.* x \d+$)")
 
@@ -130,9 +132,9 @@ def part(kind: str, figures: dict) -> list[str]:
     ]
     for row in figures["rows"]:
         known = {name: figure for name, figure in row["figures"].items() if name != "C"}
-        least = min(known.values())
+        least = min(known.values()) if row["judged"] else None
         cells = [cell(row["figures"].get(name), least if name != "C" else None) for name in names]
-        remark = " (CPU time)" if kind == "programs" and row["judged"] == "cpu" else ""
+        remark = REMARKS.get(row["judged"], "") if kind == "programs" else ""
         lines.append(f"| {row['name']}{remark} | {' | '.join(cells)} |")
     return [*lines, "", "**Where another one is faster than ferrio.**", "", *losses(figures), ""]
 
