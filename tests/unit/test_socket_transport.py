@@ -150,6 +150,55 @@ def test_what_is_changed_after_write_is_sent_as_it_was(connect, run):
     assert peer.recv(10) == b"before"
 
 
+def receive(peer, length):
+    """So many bytes, waiting for them."""
+    data = b""
+    while len(data) < length:
+        data += peer.recv(length - len(data))
+    return data
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [
+        (bytearray, 20_000),
+        (memoryview, 100_000),
+        (lambda data: memoryview(data).cast("I"), 100_000),
+        (bytearray, 5_000_000),
+        (memoryview, 5_000_000),
+    ],
+    ids=["array", "view", "view of integers", "large array", "large view"],
+)
+@pytest.mark.parametrize("first", [b"", b"first"])
+def test_much_that_is_changed_after_write_is_sent_as_it_was(connect, run, loop, kind, length, first):
+    transport, _protocol, peer = connect()
+    expected = first + b"x" * length + b"last"
+
+    async def main():
+        data = kind(bytearray(b"x" * length))
+        transport.write(first)
+        transport.write(data)
+        # Since Python 3.12 asyncio keeps a view of what the socket doesn't take.
+        if length < 1_000_000 or not isinstance(loop, asyncio.SelectorEventLoop):
+            memoryview(data).cast("B")[:] = b"y" * length
+        transport.write(b"last")
+        return await loop.run_in_executor(None, receive, peer, len(expected))
+
+    assert run(main()) == expected
+
+
+def test_much_for_a_peer_that_has_gone(connect, run):
+    transport, protocol, peer = connect()
+
+    async def main():
+        transport.pause_reading()
+        peer.close()
+        transport.write(bytearray(100_000))
+        return await protocol.lost
+
+    assert isinstance(run(main()), ConnectionError)
+
+
 @pytest.mark.parametrize("wrong", ["text", None, 3, [b"a"]])
 def test_write_refuses_what_is_not_bytes(connect, wrong):
     transport, _, _ = connect()

@@ -1,7 +1,8 @@
 //! Bytes that wait to be sent, in the pieces in which they were written.
 //!
-//! `bytes` objects are kept as they are; what the program may change after `write` returned is copied. Dropping a piece
-//! runs no Python code, so all of this may happen while a transport's state is borrowed.
+//! `bytes` objects are kept as they are; what the program may change after `write` returned is copied, if it is much only as
+//! far as the socket doesn't take it at once. Dropping a piece runs no Python code, so all of this may happen while a
+//! transport's state is borrowed.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -20,6 +21,9 @@ const PIECES: usize = 64;
 /// Up to how many bytes pieces are joined first: copying them costs less than a list of them costs the kernel.
 const JOINED: usize = 16 * 1024;
 
+/// From how many bytes on a copy costs more than to ask the socket first.
+const MUCH: usize = 16 * 1024;
+
 /// One piece, never empty.
 pub(crate) enum Piece {
     Bytes(Py<PyBytes>),
@@ -35,10 +39,7 @@ impl Piece {
         if let Ok(bytes) = data.cast_exact::<PyBytes>() {
             return Ok((!bytes.as_bytes().is_empty()).then(|| Self::Bytes(bytes.clone().unbind())));
         }
-        let accepted = data.is_instance_of::<PyBytes>()
-            || data.is_instance_of::<PyByteArray>()
-            || data.is_instance_of::<PyMemoryView>();
-        if !accepted {
+        if !is_accepted(data) {
             return Err(PyTypeError::new_err(format!(
                 "data argument must be a bytes, bytearray, or memoryview object, not '{}'",
                 data.get_type().name()?
@@ -55,8 +56,12 @@ impl Piece {
             let bytes = view.call_method0(pyo3::intern!(data.py(), "tobytes"))?;
             return Self::new(&bytes);
         }
-        let copy = Buffer::to_read(data)?.read(data.py(), |bytes| Box::<[u8]>::from(bytes));
-        Ok((!copy.is_empty()).then_some(Self::Copied(copy)))
+        Ok(Self::rest_of(data.py(), &Buffer::to_read(data)?, 0))
+    }
+
+    /// A copy of a buffer without its first `sent` bytes; `None` if nothing is left.
+    pub(super) fn rest_of(py: Python<'_>, buffer: &Buffer, sent: usize) -> Option<Self> {
+        buffer.read(py, |bytes| (sent < bytes.len()).then(|| Self::Copied(bytes[sent..].into())))
     }
 
     #[inline]
@@ -79,6 +84,25 @@ impl Piece {
             bytes.drop_ref(py);
         }
     }
+}
+
+/// Whether `write` takes it.
+fn is_accepted(data: &Bound<'_, PyAny>) -> bool {
+    data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>()
+}
+
+/// The bytes of what `write` was given, if they are many and would have to be copied.
+#[inline]
+pub(super) fn much_that_may_change(data: &Bound<'_, PyAny>) -> Option<Buffer> {
+    if data.is_exact_instance_of::<PyBytes>() {
+        return None;
+    }
+    // A view's length is in items: of those with large ones some are copied, which is slower and right.
+    let much = is_accepted(data) && data.len().is_ok_and(|length| length >= MUCH);
+    // What is not contiguous is refused here, and copied piece by piece.
+    if much { Buffer::to_read(data).ok() } else { None }
 }
 
 /// The queue.

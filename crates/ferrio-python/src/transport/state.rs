@@ -129,6 +129,13 @@ impl State {
         self.lose_if_sent()
     }
 
+    /// Whether what is written now may go to the socket before anything else does.
+    #[must_use]
+    pub(super) fn may_send_at_once(&self) -> bool {
+        let allowed = !self.output_ended && self.empty_waiter.is_none() && self.lost == 0;
+        allowed && !self.blocked && self.outgoing.is_empty()
+    }
+
     /// Whether a closing transport has nothing left to do; true once.
     #[must_use]
     pub(super) fn lose_if_sent(&mut self) -> bool {

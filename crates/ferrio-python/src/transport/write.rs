@@ -1,19 +1,23 @@
 //! Writing: pieces gather until the end of the turn, then leave in one system call.
 //!
-//! What exceeds the high-water mark is tried at once, so that a protocol is told to pause only if the socket is full. Nobody
-//! can tell the difference from sending at once but by looking at the other end within the turn.
+//! What exceeds the high-water mark is tried at once, so that a protocol is told to pause only if the socket is full; and much
+//! that the program may change is, so that it need not be copied. Nobody can tell the difference from sending at once but by
+//! looking at the other end within the turn.
 
 use std::ffi::CStr;
+use std::io;
 
+use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::outgoing::Piece;
+use super::outgoing::{Piece, much_that_may_change};
 use super::socket::SocketTransport;
 use super::{lifetime, report};
 use crate::error;
 use crate::event_loop::Loop;
+use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
 use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::future::watch;
@@ -36,9 +40,44 @@ enum Pushed {
 /// `transport.write(data)`.
 #[inline]
 pub(crate) fn write(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-    let piece = Piece::new(data)?;
+    match much_that_may_change(data) {
+        None => write_piece(transport, Piece::new(data)?),
+        Some(buffer) => write_much(transport, buffer),
+    }
+}
+
+#[inline]
+fn write_piece(transport: &Bound<'_, SocketTransport>, piece: Option<Piece>) -> PyResult<()> {
     let refused = "unable to write; sendfile is in progress";
     push(transport, piece.into_iter(), "Cannot call write() after write_eof()", refused)
+}
+
+/// Sends what the socket takes straight from the program's memory; only the rest is copied.
+fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResult<()> {
+    let (py, fd) = (transport.py(), transport.get().fd);
+    let native = transport.get().home.bind(py);
+    let outcome = transport.get().state.with(py, |state| {
+        if !state.may_send_at_once() {
+            return Ok(0);
+        }
+        let attempt = buffer.read(py, |bytes| net::send(fd, bytes))?;
+        let Attempt::Done(sent) = attempt else {
+            state.blocked = true;
+            return Ok(0);
+        };
+        state.blocked = sent < buffer.len();
+        Ok(sent)
+    });
+    match outcome {
+        Ok(sent) => {
+            let rest = Piece::rest_of(py, &buffer, sent);
+            // The protocol may be told to pause, and may then resize what it gave.
+            drop(buffer);
+            write_piece(transport, rest)?;
+            lifetime::settle_interest(native, transport)
+        }
+        Err(failure) => failed(native, transport, &failure),
+    }
 }
 
 /// `transport.write`, by the quick way in.
@@ -196,21 +235,28 @@ fn attempt(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> 
     });
     match outcome {
         Ok(after) => Ok(after),
-        Err(failure) => {
-            let failure: std::io::Error = failure;
-            let error = error::from_system(py, &failure);
-            let waiter = transport.get().state.with(py, |state| {
-                state.outgoing.clear();
-                state.blocked = false;
-                state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py))
-            });
-            if let Some(waiter) = waiter {
-                watch::set_exception_unless_done(waiter.bind(py), &error)?;
-            }
-            lifetime::fatal(native, transport, error, "Fatal write error on socket transport")?;
-            Ok(After::default())
-        }
+        Err(failure) => failed(native, transport, &failure).map(|()| After::default()),
     }
+}
+
+/// Ends the connection that the system refused to send on.
+#[cold]
+fn failed(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+    failure: &io::Error,
+) -> PyResult<()> {
+    let py = native.py();
+    let error = error::from_system(py, failure);
+    let waiter = transport.get().state.with(py, |state| {
+        state.outgoing.clear();
+        state.blocked = false;
+        state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+    });
+    if let Some(waiter) = waiter {
+        watch::set_exception_unless_done(waiter.bind(py), &error)?;
+    }
+    lifetime::fatal(native, transport, error, "Fatal write error on socket transport")
 }
 
 #[inline]
