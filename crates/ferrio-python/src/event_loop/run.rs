@@ -20,7 +20,7 @@ use crate::{error, imports};
 pub(super) const EVENTS: usize = 1024;
 
 /// How many turns a loop that never waits makes between two looks for signals.
-const BUSY_TURNS: u32 = 16;
+const BUSY_TURNS: u32 = 64;
 
 /// What `run_forever` restores when it ends.
 #[derive(Default)]
