@@ -6,12 +6,13 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Loop, descriptors};
+use crate::error;
+use crate::ffi::{context, raise};
 use crate::future::callbacks::WatcherCall;
 use crate::handle::{self, Handle};
 use crate::operation::{self, Operation};
 use crate::task::wakeup::{Wakeup, Watcher};
 use crate::task::{Task, current, step};
-use crate::{error, ffi::context};
 
 /// One thing to run.
 pub(crate) enum Item {
@@ -138,9 +139,11 @@ fn report(native: &Bound<'_, Loop>, failure: PyErr, culprit: &Bound<'_, PyAny>) 
     if error::ends_program(py, &failure) {
         return Err(failure);
     }
+    let failure = error::into_object(py, failure);
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), format!("Exception in callback of {}", culprit.repr()?))?;
-    context.set_item(intern!(py, "exception"), error::into_object(py, failure))?;
-    native.call_method1(intern!(py, "call_exception_handler"), (context,))?;
-    Ok(())
+    context.set_item(intern!(py, "exception"), &failure)?;
+    raise::while_handling(&failure, || {
+        native.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    })
 }

@@ -1,4 +1,4 @@
-//! Raising an exception object the way Python's `raise` statement does.
+//! Raising an exception object the way Python's `raise` statement does, and handling one as inside `except`.
 
 use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
@@ -16,4 +16,34 @@ pub(crate) fn raise(exception: Bound<'_, PyAny>) -> PyErr {
     // SAFETY: attached; both are live references, and the type is that of the instance.
     unsafe { ffi::PyErr_SetObject(exception.get_type_ptr().cast(), exception.as_ptr()) };
     PyErr::fetch(py)
+}
+
+/// Runs `work` as inside an `except` block for `exception`: `sys.exception()` is it meanwhile, and what is raised has it as its
+/// `__context__`.
+pub(crate) fn while_handling<T>(
+    exception: &Bound<'_, PyBaseException>,
+    work: impl FnOnce() -> PyResult<T>,
+) -> PyResult<T> {
+    let py = exception.py();
+    // Each coroutine that runs has a place of its own for what it handles; what an outer one handles shows through an empty one.
+    let shown = handled(py);
+    handle(py, None);
+    let behind = handled(py);
+    handle(py, Some(exception));
+    let outcome = work();
+    let own = shown.filter(|shown| !behind.is_some_and(|behind| behind.is(shown)));
+    handle(py, own.as_ref());
+    outcome
+}
+
+fn handled(py: Python<'_>) -> Option<Bound<'_, PyBaseException>> {
+    // SAFETY: attached; what it returns is a new reference to an exception, or null if none is being handled.
+    let found = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyErr_GetHandledException()) };
+    found.and_then(|found| found.cast_into().ok())
+}
+
+fn handle(_attached: Python<'_>, exception: Option<&Bound<'_, PyBaseException>>) {
+    let pointer = exception.map_or(std::ptr::null_mut(), |exception| exception.as_ptr());
+    // SAFETY: attached; the function takes a reference of its own, or null.
+    unsafe { ffi::PyErr_SetHandledException(pointer) };
 }

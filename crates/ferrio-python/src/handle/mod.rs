@@ -13,7 +13,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
 use crate::event_loop::LoopRef;
-use crate::ffi::{Guarded, context, interpreter};
+use crate::ffi::{Guarded, context, interpreter, raise};
 use crate::future::native::current_stack;
 use crate::{error, imports};
 
@@ -407,14 +407,15 @@ fn report(handle: &Bound<'_, Handle>, callback: &Bound<'_, PyAny>, failure: PyEr
     let py = handle.py();
     let event_loop = handle.get().event_loop(py);
     let source = format_source(py, callback, handle.get().arguments(py)?, event_loop.debug(py)?)?;
+    let failure = error::into_object(py, failure);
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), format!("Exception in callback {source}"))?;
-    context.set_item(intern!(py, "exception"), error::into_object(py, failure))?;
+    context.set_item(intern!(py, "exception"), &failure)?;
     context.set_item(intern!(py, "handle"), handle)?;
     if let Some(source) = handle.get()._source_traceback(py) {
         context.set_item(intern!(py, "source_traceback"), source)?;
     }
-    event_loop.call_exception_handler(py, &context)
+    raise::while_handling(&failure, || event_loop.call_exception_handler(py, &context))
 }
 
 /// `callback(args) at file:line`, as asyncio formats it; its `debug` argument exists from 3.12.2 on.

@@ -6,6 +6,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyTypeInfo, intern};
 
 use crate::event_loop::Loop;
+use crate::ffi::raise;
 use crate::{error, imports};
 
 /// From how many writes after the end on a program is told that they go nowhere.
@@ -60,7 +61,9 @@ pub(crate) fn problem(
     context.set_item(intern!(py, "exception"), failure.value(py))?;
     context.set_item(intern!(py, "transport"), transport)?;
     context.set_item(intern!(py, "protocol"), protocol)?;
-    native.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    raise::while_handling(failure.value(py), || {
+        native.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    })
 }
 
 /// A write to a lost connection, the `count`th: from the fifth on, a line in the log.
