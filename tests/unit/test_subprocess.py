@@ -182,6 +182,17 @@ def test_what_a_protocol_is_told_and_when(run, aio):
     run(main())
 
 
+def test_signal_to_a_child_that_was_waited_for(run, aio):
+    async def main():
+        child = await aio.create_subprocess_exec("true")
+        await child.wait()
+        for send in (child.kill, child.terminate, lambda: child.send_signal(signal.SIGINT)):
+            with pytest.raises(ProcessLookupError):
+                send()
+
+    run(main())
+
+
 def test_closing_kills(run, aio):
     async def main():
         loop = aio.get_running_loop()

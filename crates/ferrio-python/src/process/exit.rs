@@ -86,10 +86,12 @@ fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -
     }
     let told =
         SubprocessTransport::tell(transport, |protocol| protocol.call_method0(intern!(py, "process_exited")));
+    // First, as in asyncio: who waited finds that the connection of a child without open pipes is lost.
+    let over = finish_if_over(transport);
     while let Some(waiter) = this.state.with(py, |state| state.waiters.next_parked(py)) {
         operation::wake(&waiter)?;
     }
-    told.and(finish_if_over(transport))
+    told.and(over)
 }
 
 /// Leaves `connection_lost` to the next turn once the child and all its pipes have ended.
