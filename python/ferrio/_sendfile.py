@@ -146,7 +146,8 @@ class _Turnstile(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         if self._waiter is not None:
-            self._waiter.set_result(None)
+            if not self._waiter.done():  # the sender may have been cancelled in this turn
+                self._waiter.set_result(None)
             self._waiter = None
 
     def data_received(self, data: bytes) -> NoReturn:

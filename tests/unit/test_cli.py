@@ -98,6 +98,19 @@ def test_program_from_standard_input(tmp_path):
     assert on_ferrio("-", "arg", stdin=code, cwd=tmp_path) == Ran("-", "arg", stdin=code, cwd=tmp_path)
 
 
+def test_null_bytes_are_reported_with_the_file(program):
+    path = program("first = 1\nsecond = '\0'\n")
+    ran = on_ferrio(path)
+    assert ran.status == 1
+    assert f'File "{path}", line 2' in ran.err
+    assert "source code cannot contain null bytes" in ran.err
+    assert "program.py" not in ran.err.replace(path, "")
+
+
+def test_end_of_options_without_a_program_is_the_prompt():
+    assert on_ferrio("--", stdin="print(await __import__('asyncio').sleep(0, 'spam'))").out.splitlines()[-1] == "spam"
+
+
 def test_safe_path_is_left_alone(program, tmp_path):
     path = program("import sys; print(sys.path[0])")
     assert Ran("-P", "-m", "ferrio", path).out == Ran("-P", path).out

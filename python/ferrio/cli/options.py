@@ -73,8 +73,9 @@ def parse(arguments: Sequence[str]) -> Options:
             chosen.kind = "module" if argument[1] == "m" else "code"
             chosen.program, chosen.arguments = (attached, rest) if attached else (rest[0], rest[1:])
             return chosen
-        elif argument == "--" and rest:
-            chosen.kind, chosen.program, chosen.arguments = "file", rest[0], rest[1:]
+        elif argument == "--":
+            if rest:
+                chosen.kind, chosen.program, chosen.arguments = "file", rest[0], rest[1:]
             return chosen
         elif argument.startswith("-") and argument != "-":
             _refuse(f"unknown option {argument}")

@@ -59,7 +59,15 @@ def run(kind: str, program: str, arguments: Iterable[str]) -> None:
 def compile_program(source: str | bytes, filename: str) -> CodeType:
     """Returns the code object of `source` (text or bytes), in which `await` may stand outside
     functions.
+
+    Raises `SyntaxError`, also for null bytes: `compile` alone doesn't say in which file they are.
     """
+    null = b"\0" if isinstance(source, bytes) else "\0"
+    before, found, _after = source.partition(null)  # type: ignore[arg-type]
+    if found:
+        lines = before.splitlines() or [before]
+        place = (filename, len(lines), None, None)
+        raise SyntaxError("source code cannot contain null bytes", place)
     code: CodeType = compile(source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     return code
 
