@@ -12,7 +12,7 @@ use crate::ffi::context;
 use crate::ffi::coroutine::{self, Sent};
 use crate::future::callbacks::Callback;
 use crate::future::state::Outcome;
-use crate::future::{self, Future, native};
+use crate::future::{self, Future, native, watch};
 use crate::operation::{self, Operation};
 use crate::{error, imports};
 
@@ -85,12 +85,13 @@ fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
     if let Ok(operation) = waiter.cast_exact::<Operation>() {
         return operation::take_cancellation(operation);
     }
-    let failed = match waiter.cast::<Future>() {
-        Ok(future) => {
-            let plain = future.get().state.with(py, |state| matches!(state.outcome, Outcome::Result(_)));
-            if plain { return Ok(None) } else { native::result(future).map(drop) }
+    let failed = match watch::plain(waiter) {
+        Some(future) => {
+            let fine = future.get().state.with(py, |state| matches!(state.outcome, Outcome::Result(_)));
+            if fine { return Ok(None) } else { native::result(future).map(drop) }
         }
-        Err(_) => waiter.call_method0(intern!(py, "result")).map(drop),
+        // A subclass may have a `result` of its own.
+        None => waiter.call_method0(intern!(py, "result")).map(drop),
     };
     Ok(failed.err().map(|failure| error::into_object(py, failure).into_any()))
 }
