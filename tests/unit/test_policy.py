@@ -1,14 +1,16 @@
 """Policies: ferrio's own beside the standard library's, and ferrio's as the standard library's."""
 
 import asyncio
+import errno
 import os
+import resource
 import subprocess
 import sys
 import threading
 import warnings
 
 import pytest
-from tests.unit.implementations import since
+from tests.unit.implementations import in_a_fork, since
 
 import ferrio
 from ferrio import events
@@ -217,3 +219,13 @@ def test_forked_child_has_no_current_loop(aio):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     aio.set_event_loop(None)
     loop.close()
+
+
+def test_loop_for_which_no_descriptor_is_left(aio):
+    def body():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        with pytest.raises(OSError, match="Too many open files") as caught:
+            aio.new_event_loop()
+        assert caught.value.errno == errno.EMFILE
+
+    in_a_fork(body)

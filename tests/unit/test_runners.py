@@ -287,6 +287,37 @@ def test_second_interrupt_is_raised_at_once(aio):
     assert loop.is_closed()
 
 
+@pytest.mark.parametrize("way", ["at once", "in a later turn", "from a thread"])
+def test_main_that_exits_is_not_reported_besides(aio, way, caplog):
+    async def main():
+        if way == "from a thread":
+            await aio.to_thread(sys.exit, 3)
+        if way == "in a later turn":
+            await aio.sleep(0)
+        sys.exit(3)
+
+    with pytest.raises(SystemExit, match="3"):
+        aio.run(main())
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_task_whose_coroutine_somebody_closed_can_be_cancelled(aio):
+    async def main():
+        task = aio.create_task(sleeping())
+        await aio.sleep(0)
+        task.get_coro().close()
+        assert task.cancel()
+        assert task.cancel()
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            await task
+
+    async def sleeping():
+        await aio.sleep(3600)
+
+    aio.run(main())
+
+
 def test_main_that_swallows_the_interrupt(aio):
     async def main():
         _thread.interrupt_main()

@@ -52,9 +52,9 @@ pub(crate) use self::reference::LoopRef;
 use self::signals::Signals;
 pub(crate) use self::sock::unless_blocked;
 use crate::ffi::{Guarded, interpreter};
-use crate::imports;
 use crate::task::current::Current;
 use crate::task::registry::Registry;
+use crate::{error, imports};
 
 /// ferrio's event loop; `ferrio.EventLoop` is this class as an `asyncio.AbstractEventLoop`.
 ///
@@ -130,7 +130,7 @@ impl Loop {
         }
         let clock =
             if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };
-        let engine = Engine::new(clock)?;
+        let engine = Engine::new(clock).map_err(|failure| error::from_system(py, &failure))?;
         let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
         let slow_callback_duration = 0.1_f64.into_pyobject(py)?.into_any().unbind();
         Ok(Self {

@@ -259,7 +259,7 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<
             current::retire(native)?;
             py.check_signals()?;
         }
-        Err(failure) => return Err(failure.into()),
+        Err(failure) => return Err(error::from_system(py, &failure)),
     }
     Ok(())
 }
@@ -297,7 +297,8 @@ fn run_until_complete<'py>(
 fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = native.py();
     let fatal = match done.cast::<Future>() {
-        Ok(future) => match &future.get().outcome_exception(py) {
+        // It counts as retrieved: whoever runs the loop hears of it.
+        Ok(future) => match &future.get().take_notice(py) {
             Some(exception) => {
                 error::ends_program(py, &PyErr::from_value(exception.bind(py).as_any().clone()))
             }

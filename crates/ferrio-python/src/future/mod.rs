@@ -387,10 +387,13 @@ pub(crate) fn cancelled_error_of(future: &Bound<'_, Future>) -> PyErr {
 pub(crate) use error::invalid_state;
 
 impl Future {
-    /// The exception that the future ended with, without marking it as retrieved.
-    pub(crate) fn outcome_exception(&self, py: Python<'_>) -> Option<Py<pyo3::exceptions::PyBaseException>> {
+    /// The exception that the future ended with, if one, which counts as retrieved now.
+    pub(crate) fn take_notice(&self, py: Python<'_>) -> Option<Py<pyo3::exceptions::PyBaseException>> {
         self.state.with(py, |state| match &state.outcome {
-            Outcome::Exception(exception, _) => Some(exception.clone_ref(py)),
+            Outcome::Exception(exception, _) => {
+                state.log_traceback = false;
+                Some(exception.clone_ref(py))
+            }
             _ => None,
         })
     }
