@@ -1,7 +1,9 @@
 """What bad input gets: asyncio's exceptions with words that help, at the call that was wrong; the loop goes on."""
 
 import asyncio
+import gc
 import re
+import socket
 
 import pytest
 
@@ -353,6 +355,49 @@ def test_result_from_another_thread_in_debug_mode_is_refused_and_can_still_be_se
         return await waiting
 
     assert ferrio.run(main(), debug=True) == "right way"
+
+
+def test_task_from_another_thread_in_debug_mode_is_refused(aio, caplog):
+    async def main():
+        loop = aio.get_running_loop()
+        coroutine = answer()
+        with pytest.raises(RuntimeError, match="Non-thread-safe"):
+            await aio.to_thread(loop.create_task, coroutine)
+        coroutine.close()
+
+    aio.run(main(), debug=True)
+    gc.collect()  # asyncio reports the task besides, as one that was destroyed
+    assert aio is asyncio or caplog.records == []
+
+
+@pytest.mark.parametrize("address", ["x", ("127.0.0.1",), (), None, 7])
+def test_address_that_is_no_pair(aio, address):
+    async def main():
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            await aio.get_running_loop().sock_connect(sock, address)
+
+    with pytest.raises((TypeError, ValueError)) as caught:
+        aio.run(main())
+    if aio is ferrio:
+        assert str(caught.value) == f"an address is a tuple (host, port), got {address!r}"
+
+
+def test_limit_for_slow_callbacks_that_is_no_number():
+    loop = ferrio.new_event_loop()
+    with pytest.raises(TypeError, match="slow_callback_duration must be a number of seconds, not 'long'"):
+        loop.slow_callback_duration = "long"
+    assert loop.slow_callback_duration == 0.1
+    loop.close()
+
+
+def test_timer_that_never_fires_says_so(aio):
+    async def main():
+        handle = aio.get_running_loop().call_later(float("inf"), answer)
+        handle.cancel()
+        return handle.when()
+
+    assert aio.run(main()) == float("inf")
 
 
 def test_pending_future(goes_on):

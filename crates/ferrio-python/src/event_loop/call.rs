@@ -213,7 +213,7 @@ fn call_after<'py>(
         state.require_open()?;
         require_callable(&callback, "call_later")?;
         let deadline = state.deadline_after(py, delay);
-        let when = seconds_from_nanos(deadline);
+        let when = if deadline == Nanos::MAX { f64::INFINITY } else { seconds_from_nanos(deadline) };
         return schedule(native, (when, None), deadline, callback, args, context).map(Bound::into_any);
     }
     let now: f64 = native.call_method0(intern!(py, "time"))?.extract()?;

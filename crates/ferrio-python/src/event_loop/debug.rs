@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::{Item, Loop, running};
+use crate::seconds::seconds;
 use crate::{error, imports};
 
 #[pymethods]
@@ -44,11 +45,15 @@ impl Loop {
     }
 
     #[setter(slow_callback_duration)]
-    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: Py<PyAny>) {
-        let old = self
-            .settings
-            .with(py, |settings| std::mem::replace(&mut settings.slow_callback_duration, seconds));
+    fn set_slow_callback_duration(&self, given: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = given.py();
+        // Here, where the program is at fault, and not in the turn that first compares with it.
+        seconds(&given, "slow_callback_duration")?;
+        let given = given.unbind();
+        let old =
+            self.settings.with(py, |settings| std::mem::replace(&mut settings.slow_callback_duration, given));
         drop(old);
+        Ok(())
     }
 
     /// In debug mode, the handle that runs.

@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyLookupError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -46,7 +46,7 @@ impl Loop {
         kind: Bound<'py, PyAny>,
         proto: Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let (host, port) = (address.get_item(0)?, address.get_item(1)?);
+        let (host, port) = host_and_port(&address)?;
         known(&address, &host, &port, &family, &kind, &proto)
     }
 
@@ -83,7 +83,7 @@ pub(crate) fn resolve<'py>(
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<Resolution<'py>> {
     let py = native.py();
-    let (host, port) = (address.get_item(0)?, address.get_item(1)?);
+    let (host, port) = host_and_port(address)?;
     if let Some(info) = known(address, &host, &port, family, kind, protocol)? {
         return Ok(Resolution::Known(info));
     }
@@ -92,6 +92,23 @@ pub(crate) fn resolve<'py>(
     keywords.set_item(intern!(py, "type"), kind)?;
     keywords.set_item(intern!(py, "proto"), protocol)?;
     native.call_method(intern!(py, "getaddrinfo"), (host, port), Some(&keywords)).map(Resolution::Wanted)
+}
+
+/// The first two parts of an address.
+///
+/// Raises `ValueError` for one that has fewer, `TypeError` for what has no parts.
+fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let py = address.py();
+    let (host, port) = match (address.get_item(0), address.get_item(1)) {
+        (Ok(host), Ok(port)) if !is_text(address) => return Ok((host, port)),
+        others => others,
+    };
+    let text = format!("an address is a tuple (host, port), got {}", address.repr()?);
+    match host.and(port) {
+        Err(failure) if failure.is_instance_of::<PyTypeError>(py) => Err(PyTypeError::new_err(text)),
+        Err(failure) if !failure.is_instance_of::<PyLookupError>(py) => Err(failure),
+        _ => Err(PyValueError::new_err(text)),
+    }
 }
 
 /// What `getaddrinfo` would say of an address in numbers; `None` where it has to be asked.

@@ -8,7 +8,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyClassInitializer, intern};
 
 use super::{Name, State, Task, registry, step};
-use crate::event_loop::{self, Item, LoopRef};
+use crate::event_loop::{self, Item, LoopRef, call};
 use crate::ffi::{Guarded, context, coroutine};
 use crate::future::{self, Future, native};
 use crate::imports;
@@ -152,6 +152,13 @@ fn start(task: &Bound<'_, Task>, home: &LoopRef, eager_start: bool) -> PyResult<
             drop(ended);
         }
         return begun;
+    }
+    if let LoopRef::Native(native) = home
+        && native.get().debug()
+        && let Err(refusal) = call::check_thread(py, native.get())
+    {
+        task.get().task.with(py, |state| state.log_destroy_pending = false);
+        return Err(refusal);
     }
     home.schedule(py, Item::Step(task.clone().unbind()))?;
     registry::remember(py, home, task)
