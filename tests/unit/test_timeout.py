@@ -461,3 +461,22 @@ def test_no_timer_stays_behind():
         return scope()
 
     assert ferrio.run(main()) is None
+
+
+def test_what_entering_and_leaving_return_can_be_made_into_tasks(aio):
+    async def main():
+        lock, semaphore = aio.Lock(), aio.Semaphore(1)
+        assert await aio.gather(lock.__aenter__(), aio.create_task(semaphore.__aenter__())) == [None, None]
+        assert lock.locked() and semaphore.locked()
+        leaving = semaphore.__aexit__(None, None, None)
+        assert aio.iscoroutine(leaving)
+        leaving.close()
+        assert semaphore.locked()
+        cancelled = aio.create_task(semaphore.__aexit__(None, None, None))
+        cancelled.cancel()
+        await aio.wait([aio.create_task(lock.__aexit__(None, None, None)), cancelled])
+        assert (lock.locked(), semaphore.locked(), cancelled.cancelled()) == (False, True, True)
+        limit = aio.timeout(60)
+        assert await aio.create_task(limit.__aenter__()) is limit
+
+    aio.run(main())

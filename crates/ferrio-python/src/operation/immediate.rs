@@ -73,6 +73,39 @@ impl Immediate {
         }
     }
 
+    // With these it is a coroutine for `asyncio.iscoroutine`, and can be made into a task.
+
+    /// As a coroutine's `send`: does the work; the value is ignored.
+    #[pyo3(signature = (_value, /))]
+    fn send<'py>(slf: &Bound<'py, Self>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match Self::advance(slf) {
+            Sent::Yielded(yielded) => Ok(yielded),
+            Sent::Returned(value) => Err(coroutine::stop_iteration(value)),
+            Sent::Raised(failure) => Err(failure),
+        }
+    }
+
+    /// As a coroutine's `throw`: raises the exception, the work is left undone.
+    #[pyo3(signature = (typ, val = None, tb = None, /))]
+    fn throw<'py>(
+        &self,
+        typ: Bound<'py, PyAny>,
+        val: Option<Bound<'py, PyAny>>,
+        tb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.close(typ.py());
+        Err(coroutine::thrown(typ, val, tb)?)
+    }
+
+    /// As a coroutine's `close`: the work is left undone.
+    fn close(&self, py: Python<'_>) {
+        let undone = self.work.with(py, |work| match work {
+            Work::Once(..) => std::mem::replace(work, Work::Done),
+            Work::Nothing | Work::Done => Work::Done,
+        });
+        drop(undone);
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.work.visit(&visit, |work| match work {
             Work::Once(owner, _) => visit.call(owner),
@@ -81,11 +114,7 @@ impl Immediate {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.work.with(py, |work| match work {
-            Work::Once(..) => std::mem::replace(work, Work::Done),
-            Work::Nothing | Work::Done => Work::Done,
-        });
-        drop(cleared);
+        self.close(py);
     }
 }
 
