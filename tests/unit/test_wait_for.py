@@ -328,3 +328,15 @@ def test_any_names_on_any_loop(loop_of, names_of):
         assert loop.run_until_complete(main()) == 0
     finally:
         loop.close()
+
+
+def test_await_method_that_returns_no_iterator(aio):
+    class Wrong:
+        def __await__(self):
+            return 3
+
+    async def main():
+        with pytest.raises(TypeError, match=r"__await__\(\) returned non-iterator of type 'int'"):
+            await aio.wait_for(Wrong(), 60)
+
+    aio.run(main())

@@ -14,9 +14,9 @@ pub(crate) mod kind;
 mod origin;
 pub(crate) mod sleep;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyIterator, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use self::foreign::ForeignWaiters;
@@ -338,8 +338,15 @@ pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
     }
     let py = awaitable.py();
     match awaitable.getattr(pyo3::intern!(py, "__await__")) {
-        Ok(method) => method.call0(),
-        Err(_) => Err(pyo3::exceptions::PyTypeError::new_err(format!(
+        Ok(method) => {
+            let inner = method.call0()?;
+            if inner.cast::<PyIterator>().is_ok() {
+                return Ok(inner);
+            }
+            let kind = inner.get_type().name()?;
+            Err(PyTypeError::new_err(format!("__await__() returned non-iterator of type '{kind}'")))
+        }
+        Err(_) => Err(PyTypeError::new_err(format!(
             "object {} can't be used in 'await' expression",
             awaitable.get_type().name()?
         ))),
