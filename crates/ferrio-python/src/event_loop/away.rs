@@ -90,8 +90,12 @@ impl Loop {
             }
             if !quick {
                 self.reactor.wait(events, timeout)?;
-            } else if self.away.worth_watching(calls) && !self.inbox.poster_is_here() && self.watch(timeout) {
-                events.clear();
+            } else if self.away.worth_watching(calls) && !self.inbox.poster_is_here() {
+                if self.watch(timeout) {
+                    events.clear();
+                } else {
+                    self.sleep_in_kernel(events, after_watching(timeout))?;
+                }
             } else {
                 self.sleep_in_kernel(events, timeout)?;
             }
@@ -148,6 +152,14 @@ impl Away {
     fn watched(&self, posted: bool) {
         let vain = if posted { 0 } else { (self.vain.load(Ordering::Relaxed) + 1).min(HOPE) };
         self.vain.store(vain, Ordering::Relaxed);
+    }
+}
+
+/// What is left of `timeout` once it was watched in vain: a timer must not wait for the watching besides.
+fn after_watching(timeout: Wait) -> Wait {
+    match timeout {
+        Wait::Until(time) => Wait::Until(time.saturating_sub(WATCH)),
+        other => other,
     }
 }
 
