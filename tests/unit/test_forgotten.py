@@ -122,6 +122,9 @@ def test_tasks_that_are_done_are_not_reported(reports):
 def test_a_loop_never_closed(aio):
     loop = aio.new_event_loop()
     look = repr(loop)
-    with pytest.warns(ResourceWarning, match=re.escape(f"unclosed event loop {look}")):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         del loop
         gc.collect()
+    # asyncio's is in a cycle with its sockets: where the collector comes to these first, they warn too.
+    assert f"unclosed event loop {look}" in [str(warning.message) for warning in caught]
