@@ -330,6 +330,7 @@ def test_any_names_on_any_loop(loop_of, names_of):
         loop.close()
 
 
+@since(3, 12)
 def test_await_method_that_returns_no_iterator(aio):
     class Wrong:
         def __await__(self):
