@@ -11,11 +11,13 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import types
 
 import pytest
 from tests.unit.hammer import hammer, quick_switches
 
 import ferrio
+from ferrio import _ferrio
 
 LOOPS = 4
 
@@ -26,6 +28,26 @@ def test_import_leaves_the_gil_off():
     code = "import sys, ferrio; print(sys._is_gil_enabled())"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL a count of references costs nothing"
+)
+def test_what_all_threads_use_is_not_counted():
+    def counted(shown):
+        if isinstance(shown, type):
+            return not sys._is_immortal(shown)
+        # One that is counted with delay shows a number far beyond any real one.
+        return isinstance(shown, types.BuiltinFunctionType) and sys.getrefcount(shown) < 2**32
+
+    async def main():
+        return {
+            "a future's iterator": type(iter(ferrio.get_running_loop().create_future())),
+            "what an entered timeout awaits": type(ferrio.timeout(None).__aenter__()),
+        }
+
+    shown = vars(_ferrio) | ferrio.run(main())
+    assert [name for name, one in shown.items() if counted(one)] == []
 
 
 def in_threads(main, count=LOOPS):
@@ -57,6 +79,17 @@ def test_tasks():
         return total
 
     assert in_threads(main) == [1000 * number for number in range(LOOPS)]
+
+
+def test_names_of_tasks():
+    async def main(number):
+        return [ferrio.create_task(ferrio.sleep(0)).get_name() for _ in range(200)]
+
+    threads = in_threads(main)
+    assert len({name for names in threads for name in names}) == 200 * LOOPS
+    for names in threads:
+        numbers = [int(name.removeprefix("Task-")) for name in names]
+        assert numbers == sorted(numbers)
 
 
 def test_timers_and_cancellation():

@@ -156,6 +156,17 @@ mod _ferrio {
         crate::ffi::recycle::install::<crate::operation::Operation>(py);
         crate::ffi::recycle::install::<crate::task::Task>(py);
         crate::ffi::recycle::install::<crate::timeout::Timeout>(py);
+        crate::ffi::uncounted::surface(module);
+        crate::ffi::uncounted::class::<crate::executor::elsewhere::Elsewhere>(py);
+        crate::ffi::uncounted::class::<crate::future::FutureIter>(py);
+        crate::ffi::uncounted::class::<crate::future::chain::Chain>(py);
+        crate::ffi::uncounted::class::<crate::operation::immediate::Immediate>(py);
+        crate::ffi::uncounted::class::<crate::operation::sleep::Waker>(py);
+        crate::ffi::uncounted::class::<crate::process::pipe::PipeProtocol>(py);
+        crate::ffi::uncounted::class::<crate::task::combinators::wait::Countdown>(py);
+        crate::ffi::uncounted::class::<crate::task::threadsafe::Submission>(py);
+        crate::ffi::uncounted::class::<crate::task::wakeup::Wakeup>(py);
+        crate::ffi::uncounted::class::<crate::task::wakeup::Watcher>(py);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -4,15 +4,17 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyFloatMethods, PyInt};
 
+use crate::ffi::Cast;
+
 /// The number of seconds that the argument `name` is.
 ///
 /// Raises `TypeError` for what is no number, `ValueError` for a NaN, `OverflowError` for what no float can hold.
 #[inline]
 pub(crate) fn seconds(given: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
-    let seconds = match given.cast_exact::<PyFloat>() {
-        Ok(seconds) => seconds.value(),
+    let seconds = match given.as_exactly::<PyFloat>() {
+        Some(seconds) => seconds.value(),
         // A small whole number, without the float object that a conversion would make.
-        Err(_) => match small(given) {
+        None => match small(given) {
             Some(seconds) => f64::from(seconds),
             None => given.extract::<f64>().map_err(|failure| explain(given, name, failure))?,
         },

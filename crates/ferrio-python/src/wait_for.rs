@@ -8,7 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::error;
 use crate::event_loop;
-use crate::ffi::coroutine::Sent;
+use crate::ffi::{Cast, coroutine::Sent};
 use crate::future::native;
 use crate::future::watch;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
@@ -180,7 +180,7 @@ fn leave<'py>(py: Python<'py>, scope: Scope, failure: Option<&Bound<'py, PyAny>>
 /// The deadline has come: cancels the task that waits.
 fn expire<'py>(waiting: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = waiting.py();
-    let Ok(operation) = waiting.cast_exact::<Operation>() else { return Ok(()) };
+    let Some(operation) = waiting.as_exactly::<Operation>() else { return Ok(()) };
     let task = operation.get().with_kind(py, |kind| match kind {
         Kind::WaitFor(waiting) => match &waiting.stage {
             Stage::Awaiting(_, scope) => scope.due(py),
@@ -206,9 +206,9 @@ fn expire<'py>(waiting: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResu
 
 /// The done callback of the cancelled future.
 fn wake<'py>(waiting: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResult<()> {
-    match waiting.cast_exact::<Operation>() {
-        Ok(operation) => operation::wake(operation).map(drop),
-        Err(_) => Ok(()),
+    match waiting.as_exactly::<Operation>() {
+        Some(operation) => operation::wake(operation).map(drop),
+        None => Ok(()),
     }
 }
 

@@ -8,6 +8,8 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyFloatMethods, PyInt};
 
+use crate::ffi::Cast;
+
 /// A whole number: an integer, or a float without a fraction. As an argument, anything else raises `TypeError`.
 #[derive(Clone, Copy)]
 pub(crate) struct Whole(pub(crate) i64);
@@ -17,7 +19,7 @@ impl<'py> FromPyObject<'_, 'py> for Whole {
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let py = given.py();
-        if let Ok(float) = given.cast::<PyFloat>() {
+        if let Some(float) = given.as_instance::<PyFloat>() {
             let float = float.value();
             #[allow(
                 clippy::cast_possible_truncation,

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{Loop, LoopRef};
+use crate::ffi::Cast;
 use crate::future::{self, Future};
 use crate::task::create;
 use crate::task::eager::EagerTaskFactory;
@@ -51,7 +52,7 @@ impl Loop {
             let home = LoopRef::Native(slf.clone().unbind());
             return create::new_task(py, home, coro, name, context, eager).map(Bound::into_any);
         };
-        if let Ok(eager) = factory.bind(py).cast_exact::<EagerTaskFactory>() {
+        if let Some(eager) = factory.bind(py).as_exactly::<EagerTaskFactory>() {
             let keywords = match kwargs {
                 Some(kwargs) => kwargs.copy()?,
                 None => PyDict::new(py),

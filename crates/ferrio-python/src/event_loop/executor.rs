@@ -15,6 +15,7 @@ use super::{Loop, LoopRef, call};
 use crate::executor::elsewhere::{Elsewhere, Told};
 use crate::executor::job::{Call, Job, Target};
 use crate::executor::{self, Shared, ThreadPool};
+use crate::ffi::Cast;
 use crate::future::{self, chain, watch};
 use crate::imports;
 
@@ -64,13 +65,13 @@ impl Loop {
         call::require_callable(&func, "run_in_executor")?;
         let executor = match executor {
             None => default_executor(slf)?,
-            Some(given) => match given.cast::<PyString>() {
-                Ok(name) if *name == "process" => {
+            Some(given) => match given.as_instance::<PyString>() {
+                Some(name) if *name == "process" => {
                     let submitted = submit_to_process(slf, &with_arguments(func, &args)?, None)?;
                     return future_of(slf, &submitted, true);
                 }
-                Ok(name) => named_executor(slf, name)?,
-                Err(_) => given,
+                Some(name) => named_executor(slf, name)?,
+                None => given,
             },
         };
         if let Some(pool) = own_of(slf, &executor) {

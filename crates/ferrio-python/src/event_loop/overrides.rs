@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::Loop;
+use crate::ffi::Cast;
 use crate::seconds::not_a_number;
 
 const CALL_SOON: u8 = 1;
@@ -79,7 +80,7 @@ impl Overrides {
 
     /// Notes an attribute set on the instance.
     pub(crate) fn note(&self, name: &Bound<'_, PyAny>) {
-        if let Ok(name) = name.cast::<PyString>() {
+        if let Some(name) = name.as_instance::<PyString>() {
             self.0.fetch_or(bit(&name.to_string_lossy()), Ordering::Relaxed);
         }
     }

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Item, Loop};
+use crate::ffi::Cast;
 use crate::handle::Handle;
 use crate::imports;
 
@@ -19,9 +20,9 @@ impl LoopRef {
     /// Wraps any loop object.
     #[inline]
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> Self {
-        match object.cast::<Loop>() {
-            Ok(native) => Self::Native(native.clone().unbind()),
-            Err(_) => Self::Foreign(object.clone().unbind()),
+        match object.as_instance::<Loop>() {
+            Some(native) => Self::Native(native.clone().unbind()),
+            None => Self::Foreign(object.clone().unbind()),
         }
     }
 

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Loop;
-use crate::ffi::coroutine::Sent;
+use crate::ffi::{Cast, coroutine::Sent};
 use crate::imports;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
@@ -136,11 +136,11 @@ fn known<'py>(
         Some(port) => port,
         None => return Ok(None),
     };
-    let text = match host.cast::<PyBytes>() {
-        Ok(bytes) => bytes.call_method1(intern!(py, "decode"), ("idna",))?.extract::<String>()?,
-        Err(_) => match host.cast::<PyString>() {
-            Ok(text) => text.to_string_lossy().into_owned(),
-            Err(_) => return Ok(None),
+    let text = match host.as_instance::<PyBytes>() {
+        Some(bytes) => bytes.call_method1(intern!(py, "decode"), ("idna",))?.extract::<String>()?,
+        None => match host.as_instance::<PyString>() {
+            Some(text) => text.to_string_lossy().into_owned(),
+            None => return Ok(None),
         },
     };
     let (inet, inet6) = (imports::AF_INET.get(py)?, imports::AF_INET6.get(py)?);

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use super::flush::{flush, flush_if_much};
 use super::{Loop, debug, descriptors, executor, overrides, running, set_running, signals};
-use crate::ffi::interpreter;
+use crate::ffi::{Cast, interpreter};
 use crate::future::{self, Future, watch};
 use crate::task::{Task, create, current, finalize};
 use crate::{error, imports};
@@ -272,7 +272,7 @@ fn run_until_complete<'py>(
     require_idle(native)?;
     let made_here = !future::isfuture(&awaitable)?;
     let awaited = create::ensure_future(&awaitable, Some(native.as_any()))?;
-    if made_here && let Ok(task) = awaited.cast::<Task>() {
+    if made_here && let Some(task) = awaited.as_instance::<Task>() {
         // If the loop stops early, an exception says so: no second report is needed.
         task.get().task.with(py, |state| state.log_destroy_pending = false);
     }
@@ -296,15 +296,15 @@ fn run_until_complete<'py>(
 /// The done callback of `run_until_complete`: stops the loop, unless what ended the future leaves the loop anyway.
 fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = native.py();
-    let fatal = match done.cast::<Future>() {
+    let fatal = match done.as_instance::<Future>() {
         // It counts as retrieved: whoever runs the loop hears of it.
-        Ok(future) => match &future.get().take_notice(py) {
+        Some(future) => match &future.get().take_notice(py) {
             Some(exception) => {
                 error::ends_program(py, &PyErr::from_value(exception.bind(py).as_any().clone()))
             }
             None => false,
         },
-        Err(_) => {
+        None => {
             !done.call_method0(intern!(py, "cancelled"))?.is_truthy()? && {
                 let exception = done.call_method0(intern!(py, "exception"))?;
                 !exception.is_none() && error::ends_program(py, &PyErr::from_value(exception))

@@ -11,7 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::Loop;
 use super::descriptors::Side;
 use super::sock::{check, descriptor, park};
-use crate::ffi::coroutine::Sent;
+use crate::ffi::{Cast, coroutine::Sent};
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
 use crate::{error, imports};
@@ -149,7 +149,7 @@ impl Run for SendFile {
 impl SendFile {
     fn check_arguments(&mut self, py: Python<'_>) -> PyResult<()> {
         if let Ok(mode) = self.file.bind(py).getattr(intern!(py, "mode"))
-            && mode.cast::<PyString>().is_ok_and(|mode| !mode.to_string_lossy().contains('b'))
+            && mode.as_instance::<PyString>().is_some_and(|mode| !mode.to_string_lossy().contains('b'))
         {
             return Err(PyValueError::new_err("file should be opened in binary mode"));
         }

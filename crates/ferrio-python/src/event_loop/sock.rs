@@ -12,7 +12,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::descriptors::Side;
 use super::{Loop, readers};
-use crate::ffi::buffer::Buffer;
+use crate::ffi::{Cast, buffer::Buffer};
 use crate::operation::Operation;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::{error, imports};
@@ -402,9 +402,9 @@ impl Action for SendAll {
         let py = native.py();
         if let Data::Unseen(object) = &self.data {
             let object = object.bind(py);
-            self.data = match object.cast_exact::<PyBytes>() {
-                Ok(bytes) => Data::Bytes(bytes.clone().unbind()),
-                Err(_) => Data::Other(Buffer::to_read(object)?),
+            self.data = match object.as_exactly::<PyBytes>() {
+                Some(bytes) => Data::Bytes(bytes.clone().unbind()),
+                None => Data::Other(Buffer::to_read(object)?),
             };
         }
         match self.send(py, fd) {

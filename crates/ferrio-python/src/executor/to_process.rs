@@ -13,7 +13,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::elsewhere::{Elsewhere, Told};
 use super::job::Job;
 use crate::event_loop::{self, Loop};
-use crate::ffi::coroutine::Sent;
+use crate::ffi::{Cast, coroutine::Sent};
 use crate::future::chain;
 use crate::imports;
 use crate::operation::kind::{Progress, Resume, Run};
@@ -110,7 +110,7 @@ impl ToProcess {
         let py = this.py();
         let home = event_loop::get_running_loop(py)?;
         let submitted = self.submit(&home).map_err(|failure| self.explained(py, failure))?;
-        if let Ok(native) = home.cast::<Loop>() {
+        if let Some(native) = home.as_instance::<Loop>() {
             let job = Job::elsewhere();
             let told = || Ok(Told::Operation(this.clone().unbind(), job.clone()));
             if let Some(elsewhere) = event_loop::executor::follow(native, &submitted, told)? {
@@ -130,7 +130,7 @@ impl ToProcess {
         let function = self.function.bind(py).clone();
         let all = event_loop::executor::with_arguments(function, self.arguments.bind(py))?;
         let keywords = self.keywords.as_ref().map(|keywords| keywords.bind(py));
-        if let Ok(native) = home.cast::<Loop>() {
+        if let Some(native) = home.as_instance::<Loop>() {
             return event_loop::executor::submit_to_process(native, &all, keywords);
         }
         let pool = imports::POOL_OF_FOREIGN_LOOP.get(py)?;

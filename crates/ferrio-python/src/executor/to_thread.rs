@@ -8,8 +8,8 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::job::{Call, Job, Target};
 use crate::event_loop::{self, Loop};
-use crate::ffi::context;
 use crate::ffi::coroutine::Sent;
+use crate::ffi::{Cast, context};
 use crate::imports;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
@@ -82,7 +82,7 @@ impl ToThread {
         let py = this.py();
         let home = event_loop::get_running_loop(py)?;
         let context = context::copy_current(py)?;
-        if let Ok(native) = home.cast::<Loop>()
+        if let Some(native) = home.as_instance::<Loop>()
             && let Some(pool) = event_loop::executor::own_pool(native)?
         {
             self.job.amend(py, |call| call.context = Some(context.unbind()));

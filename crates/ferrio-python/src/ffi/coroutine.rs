@@ -8,6 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyTraceback, PyTuple, PyType};
 
+use super::Cast;
+
 /// What a coroutine did when it was resumed.
 pub(crate) enum Sent<'py> {
     /// It suspended and handed this object to its driver.
@@ -101,8 +103,8 @@ pub(crate) fn thrown<'py>(
         }
         typ
     } else if typ
-        .cast::<PyType>()
-        .is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false))
+        .as_instance::<PyType>()
+        .is_some_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false))
     {
         match val {
             Some(val) if val.is_instance(&typ)? => val,

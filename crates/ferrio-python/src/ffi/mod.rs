@@ -6,6 +6,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod bytes;
+pub(crate) mod cast;
 pub(crate) mod cell;
 pub(crate) mod context;
 pub(crate) mod coroutine;
@@ -17,6 +18,8 @@ pub(crate) mod names;
 pub(crate) mod raise;
 pub(crate) mod recycle;
 pub(crate) mod slots;
+pub(crate) mod uncounted;
 mod usage;
 
+pub(crate) use cast::Cast;
 pub(crate) use cell::{Exclusive, Guarded};

@@ -20,6 +20,7 @@ use super::collector::Collected;
 use super::file::{File, Kind};
 use super::threads::{self, Doing, Slot};
 use crate::error;
+use crate::ffi::Cast;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{Operation, Phase};
 
@@ -382,7 +383,7 @@ fn bare_count(arguments: &Bound<'_, PyTuple>) -> Option<Option<usize>> {
     if count.is_none() {
         return Some(None);
     }
-    match count.cast_exact::<pyo3::types::PyInt>().ok()?.extract::<isize>().ok()? {
+    match count.as_exactly::<pyo3::types::PyInt>()?.extract::<isize>().ok()? {
         -1 => Some(None),
         count => usize::try_from(count).ok().filter(|count| *count >= bare::LEAST).map(Some),
     }

@@ -18,7 +18,7 @@ use super::bare::Bare;
 use super::file::File;
 use super::threads::{self, Doing, Slot};
 use super::{Call, Outcome};
-use crate::ffi::Guarded;
+use crate::ffi::{Cast, Guarded};
 use crate::given::Given;
 use crate::imports;
 use crate::operation::Operation;
@@ -291,7 +291,7 @@ impl Arguments {
         if file.is_instance_of::<PyInt>() || !self.opener.is_none(py) || !self.closefd.is_truthy(py)? {
             return Ok(None);
         }
-        let Ok(mode) = self.mode.bind(py).cast_exact::<PyString>() else { return Ok(None) };
+        let Some(mode) = self.mode.bind(py).as_exactly::<PyString>() else { return Ok(None) };
         let Some((access, text)) = access(&mode.to_string_lossy()) else { return Ok(None) };
         let Ok(buffering) = self.buffering.extract::<i32>(py) else { return Ok(None) };
         let optional =

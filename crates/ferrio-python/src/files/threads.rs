@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use super::file::File;
 use crate::event_loop::{self, Item, Loop, LoopRef};
 use crate::executor::fork_count;
-use crate::ffi::Guarded;
+use crate::ffi::{Cast, Guarded};
 use crate::operation::{self, Operation};
 
 /// The most threads: as many as the default executor has. More would only take the CPUs from each other while the page
@@ -148,7 +148,7 @@ pub(super) fn submit<T: Send + 'static>(
     let py = operation.py();
     let running = event_loop::get_running_loop(py)?;
     let native =
-        running.cast::<Loop>().ok().filter(|native| !native.get().overrides().call_soon_threadsafe());
+        running.as_instance::<Loop>().filter(|native| !native.get().overrides().call_soon_threadsafe());
     let home = match native {
         Some(native) => Home::Native(native.get().inbox()),
         None => Home::Foreign(LoopRef::new(&running)),
@@ -242,9 +242,9 @@ fn job_ended(operation: &Bound<'_, PyAny>, file: &Bound<'_, PyAny>) -> PyResult<
 }
 
 fn leave(file: &Bound<'_, PyAny>) -> PyResult<()> {
-    match file.cast::<File>() {
-        Ok(file) => file.get().leave(file.py()),
-        Err(_) => Ok(()),
+    match file.as_instance::<File>() {
+        Some(file) => file.get().leave(file.py()),
+        None => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::Future;
 use crate::event_loop::{Item, LoopRef};
+use crate::ffi::Cast;
 use crate::task::Task;
 use crate::task::wakeup::{Wakeup, Watcher};
 
@@ -93,9 +94,9 @@ impl Callback {
             Self::Native(watcher, _) => Some(Waiting::Watcher(watcher.clone_ref(py))),
             Self::Python { function, .. } => {
                 let function = function.bind(py);
-                match function.cast_exact::<Wakeup>() {
-                    Ok(wakeup) => wakeup.get().task(py).map(Waiting::Task),
-                    Err(_) => function.cast_exact::<Watcher>().ok()?.get().watcher(py).map(Waiting::Watcher),
+                match function.as_exactly::<Wakeup>() {
+                    Some(wakeup) => wakeup.get().task(py).map(Waiting::Task),
+                    None => function.as_exactly::<Watcher>()?.get().watcher(py).map(Waiting::Watcher),
                 }
             }
         }

@@ -20,7 +20,7 @@ pub(crate) use self::iter::FutureIter;
 use self::state::{Outcome, State};
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::raise::raise;
-use crate::ffi::{Guarded, context, interpreter};
+use crate::ffi::{Cast, Guarded, context, interpreter};
 use crate::task::combinators::awaited_by::waiters;
 use crate::{error, imports};
 
@@ -335,7 +335,7 @@ fn note_by_standard(
 #[pyo3(signature = (fut, waiter, /))]
 pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = fut.py();
-    let Ok(future) = fut.cast::<Future>() else {
+    let Some(future) = fut.as_instance::<Future>() else {
         return note_by_standard(&imports::STANDARD_ADD_TO_AWAITED_BY, fut, waiter);
     };
     if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
@@ -364,7 +364,7 @@ pub(crate) fn future_discard_from_awaited_by(
     waiter: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = fut.py();
-    let Ok(future) = fut.cast::<Future>() else {
+    let Some(future) = fut.as_instance::<Future>() else {
         return note_by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, fut, waiter);
     };
     let known = future.get().state.with(py, |state| {
@@ -410,7 +410,7 @@ pub(crate) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
 /// The loop of a future, ours or not, by `get_loop()` or the older `_loop`.
 pub(crate) fn loop_of<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = future.py();
-    if let Ok(ours) = future.cast::<Future>() {
+    if let Some(ours) = future.as_instance::<Future>() {
         return Ok(ours.get().event_loop(py)?.object(py));
     }
     match future.getattr(intern!(py, "get_loop")) {

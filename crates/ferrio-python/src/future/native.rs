@@ -11,7 +11,7 @@ use super::callbacks::{self, Callback, Callbacks};
 use super::state::Outcome;
 use super::{Future, cancelled_error_of, default_loop, invalid_state};
 use crate::event_loop::{LoopRef, call};
-use crate::ffi::raise::raise;
+use crate::ffi::{Cast, raise::raise};
 use crate::{error, imports};
 
 /// `Future.__init__`: binds the loop. Raises `RuntimeError` when called twice.
@@ -206,8 +206,8 @@ pub(crate) fn set_exception(future: &Bound<'_, Future>, exception: Bound<'_, PyA
         // Before the argument is looked at, as asyncio does it.
         return finish(future, Outcome::Cancelled);
     }
-    let exception = match exception.cast::<PyType>() {
-        Ok(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,
+    let exception = match exception.as_instance::<PyType>() {
+        Some(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,
         _ => exception,
     };
     let Ok(exception) = exception.cast_into::<PyBaseException>() else {

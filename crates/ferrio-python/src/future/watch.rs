@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::callbacks::{Callback, WatcherCall};
 use super::state::Outcome;
 use super::{Future, is_plain, native};
+use crate::ffi::Cast;
 use crate::task::wakeup::Watcher;
 
 /// How a future ended.
@@ -32,7 +33,7 @@ pub(crate) enum Failure<'py> {
 /// `object` as one of ferrio's own futures, if nobody can have replaced its methods.
 #[inline]
 pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
-    if is_plain(object) { object.cast::<Future>().ok() } else { None }
+    if is_plain(object) { object.as_instance::<Future>() } else { None }
 }
 
 /// Has `call(watcher, future)` run in a turn of the future's loop once `future` is done.

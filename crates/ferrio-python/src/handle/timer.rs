@@ -8,7 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Args, Handle, cancel, repr_info};
 use crate::event_loop::{Loop, LoopRef};
-use crate::ffi::{Guarded, context, interpreter};
+use crate::ffi::{Cast, Guarded, context, interpreter};
 use crate::imports;
 
 /// A callback that the loop is going to call at the time `when` (seconds of `loop.time()`); what `call_later` and
@@ -84,7 +84,7 @@ impl TimerHandle {
 
     fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
+        let Some(other) = other.as_instance::<Self>() else { return Ok(py.NotImplemented()) };
         let (mine, theirs) = (slf.get().when, other.get().when);
         let equal = || -> PyResult<bool> {
             if mine != theirs {

@@ -7,7 +7,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::lock::{self, Lock};
 use super::semaphore::{self, Semaphore};
-use crate::ffi::coroutine::Sent;
+use crate::ffi::{Cast, coroutine::Sent};
 use crate::operation::immediate::{self, Immediate};
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
@@ -75,9 +75,9 @@ pub(super) fn exit<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Immed
 
 fn release<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
-    if let Ok(lock) = object.cast_exact::<Lock>() {
+    if let Some(lock) = object.as_exactly::<Lock>() {
         lock::release(lock)?;
-    } else if let Ok(semaphore) = object.cast_exact::<Semaphore>() {
+    } else if let Some(semaphore) = object.as_exactly::<Semaphore>() {
         semaphore::release(semaphore)?;
     } else {
         object.call_method0(intern!(py, "release"))?;

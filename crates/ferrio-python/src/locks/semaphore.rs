@@ -13,7 +13,7 @@ use super::context;
 use super::lock::{acquired, with_waiters};
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
-use crate::ffi::{Guarded, interpreter};
+use crate::ffi::{Cast, Guarded, interpreter};
 use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
@@ -42,7 +42,7 @@ enum Count {
 
 impl Count {
     fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if value.cast::<PyFloat>().is_ok_and(|float| float.value() == f64::INFINITY) {
+        if value.as_instance::<PyFloat>().is_some_and(|float| float.value() == f64::INFINITY) {
             return Ok(Self::Unlimited);
         }
         value.extract::<Whole>().map(|Whole(value)| Self::Some(value)).map_err(|_| {

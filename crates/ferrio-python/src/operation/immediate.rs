@@ -2,7 +2,7 @@
 //!
 //! `async with` calls `__aenter__` and awaits at once what that returns. Where the work never suspends, an operation
 //! would be made only to be thrown away: here `None` has one object for all, and a call waits for its `await` in an
-//! object that is used again as soon as nobody else holds it.
+//! object that is used again as soon as nobody else holds it. (Not without a GIL: threads would take turns with it.)
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -11,24 +11,29 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::ffi::coroutine::{self, Sent};
 use crate::ffi::slots::Awaitable;
-use crate::ffi::{Guarded, interpreter};
+use crate::ffi::{Guarded, interpreter, uncounted};
 
 /// The work behind an `await` that never waits: takes the object whose method made it, returns the value.
 pub(crate) type Call = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>;
 
 /// What an `Immediate` has for its `await`.
 enum Work {
-    /// `None`, any number of times.
+    /// `None`, any number of times. Nothing to lock: all threads share the object.
     Nothing,
-    /// The value of this call, once.
-    Once(Py<PyAny>, Call),
-    Done,
+    /// The value of this call with its owner, once.
+    Once(Guarded<Option<(Py<PyAny>, Call)>>),
 }
 
 /// An awaitable that ends at once.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Immediate {
-    work: Guarded<Work>,
+    work: Work,
+}
+
+impl Immediate {
+    fn once(call: Option<(Py<PyAny>, Call)>) -> Self {
+        Self { work: Work::Once(Guarded::new(call)) }
+    }
 }
 
 static NONE: PyOnceLock<Py<Immediate>> = PyOnceLock::new();
@@ -37,7 +42,11 @@ static SPARE: PyOnceLock<Py<Immediate>> = PyOnceLock::new();
 /// An awaitable whose value is `None`.
 #[inline]
 pub(crate) fn none(py: Python<'_>) -> PyResult<Bound<'_, Immediate>> {
-    let none = NONE.get_or_try_init(py, || Py::new(py, Immediate { work: Guarded::new(Work::Nothing) }))?;
+    let none = NONE.get_or_try_init(py, || {
+        let none = Bound::new(py, Immediate { work: Work::Nothing })?;
+        uncounted::object(none.as_any());
+        PyResult::Ok(none.unbind())
+    })?;
     Ok(none.bind(py).clone())
 }
 
@@ -45,14 +54,18 @@ pub(crate) fn none(py: Python<'_>) -> PyResult<Bound<'_, Immediate>> {
 #[inline]
 pub(crate) fn call<'py>(owner: &Bound<'py, PyAny>, call: Call) -> PyResult<Bound<'py, Immediate>> {
     let py = owner.py();
-    let spare = SPARE.get_or_try_init(py, || Py::new(py, Immediate { work: Guarded::new(Work::Done) }))?;
-    let once = Work::Once(owner.clone().unbind(), call);
-    if interpreter::has_one_reference(spare.bind(py).as_any()) {
-        let old = spare.get().work.with(py, |work| std::mem::replace(work, once));
-        drop(old);
-        return Ok(spare.bind(py).clone());
+    let once = (owner.clone().unbind(), call);
+    if cfg!(not(Py_GIL_DISABLED)) {
+        let spare = SPARE.get_or_try_init(py, || Py::new(py, Immediate::once(None)))?;
+        if let Work::Once(cell) = &spare.get().work
+            && interpreter::has_one_reference(spare.bind(py).as_any())
+        {
+            let old = cell.with(py, |call| call.replace(once));
+            drop(old);
+            return Ok(spare.bind(py).clone());
+        }
     }
-    Bound::new(py, Immediate { work: Guarded::new(once) })
+    Bound::new(py, Immediate::once(Some(once)))
 }
 
 #[pymethods]
@@ -99,18 +112,21 @@ impl Immediate {
 
     /// As a coroutine's `close`: the work is left undone.
     fn close(&self, py: Python<'_>) {
-        let undone = self.work.with(py, |work| match work {
-            Work::Once(..) => std::mem::replace(work, Work::Done),
-            Work::Nothing | Work::Done => Work::Done,
-        });
-        drop(undone);
+        if let Work::Once(cell) = &self.work {
+            let undone = cell.with(py, Option::take);
+            drop(undone);
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.work.visit(&visit, |work| match work {
-            Work::Once(owner, _) => visit.call(owner),
-            Work::Nothing | Work::Done => Ok(()),
-        })
+        // Memory that is not written yet is zeroed, and zero is `Nothing`.
+        match &self.work {
+            Work::Nothing => Ok(()),
+            Work::Once(cell) => cell.visit(&visit, |call| match call {
+                Some((owner, _)) => visit.call(owner),
+                None => Ok(()),
+            }),
+        }
     }
 
     fn __clear__(&self, py: Python<'_>) {
@@ -127,17 +143,16 @@ impl Awaitable for Immediate {
     #[inline]
     fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
         let py = slf.py();
-        let work = slf.get().work.with(py, |work| match work {
-            Work::Nothing => Work::Nothing,
-            Work::Once(..) | Work::Done => std::mem::replace(work, Work::Done),
-        });
-        match work {
-            Work::Nothing => Sent::Returned(py.None().into_bound(py)),
-            Work::Once(owner, call) => match call(owner.bind(py)) {
+        let cell = match &slf.get().work {
+            Work::Nothing => return Sent::Returned(py.None().into_bound(py)),
+            Work::Once(cell) => cell,
+        };
+        match cell.with(py, Option::take) {
+            Some((owner, call)) => match call(owner.bind(py)) {
                 Ok(value) => Sent::Returned(value),
                 Err(failure) => Sent::Raised(failure),
             },
-            Work::Done => Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+            None => Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
         }
     }
 }

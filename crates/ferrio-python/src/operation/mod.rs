@@ -26,7 +26,7 @@ use crate::event_loop::debug::origins_may_be_tracked;
 use crate::event_loop::{self, Item};
 use crate::ffi::coroutine::{self, Sent};
 use crate::ffi::slots::Awaitable;
-use crate::ffi::{Exclusive, Guarded};
+use crate::ffi::{Cast, Exclusive, Guarded};
 use crate::task::Task;
 
 /// Where an operation is in its life.
@@ -321,9 +321,9 @@ pub(crate) fn send<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
 /// Takes the iterator that `start_awaiting` gave, and the resume to pass on.
 pub(crate) fn forward<'py>(inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> Sent<'py> {
     match resume {
-        Resume::Send => match inner.cast_exact::<Operation>() {
-            Ok(operation) => send(operation),
-            Err(_) => coroutine::send(inner, &inner.py().None().into_bound(inner.py())),
+        Resume::Send => match inner.as_exactly::<Operation>() {
+            Some(operation) => send(operation),
+            None => coroutine::send(inner, &inner.py().None().into_bound(inner.py())),
         },
         Resume::Throw(exception) => coroutine::throw(inner, &exception),
     }
@@ -340,7 +340,7 @@ pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
     match awaitable.getattr(pyo3::intern!(py, "__await__")) {
         Ok(method) => {
             let inner = method.call0()?;
-            if inner.cast::<PyIterator>().is_ok() {
+            if inner.as_instance::<PyIterator>().is_some() {
                 return Ok(inner);
             }
             let kind = inner.get_type().name()?;

@@ -15,7 +15,7 @@ use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::Loop;
-use crate::ffi::Guarded;
+use crate::ffi::{Cast, Guarded};
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
 use crate::{error, imports};
@@ -97,9 +97,9 @@ fn encode_all(strings: &[Bound<'_, PyAny>]) -> PyResult<Vec<CString>> {
 }
 
 fn encode(string: &Bound<'_, PyAny>) -> PyResult<CString> {
-    let encoded = match string.cast_exact::<PyBytes>() {
-        Ok(bytes) => CString::new(bytes.as_bytes()),
-        Err(_) => {
+    let encoded = match string.as_exactly::<PyBytes>() {
+        Some(bytes) => CString::new(bytes.as_bytes()),
+        None => {
             let bytes = imports::FSENCODE.get(string.py())?.call1((string,))?;
             CString::new(bytes.cast::<PyBytes>()?.as_bytes())
         }

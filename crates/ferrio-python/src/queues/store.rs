@@ -11,6 +11,7 @@ use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Queue;
+use crate::ffi::Cast;
 use crate::imports;
 
 /// Which item comes out next.
@@ -106,9 +107,9 @@ pub(super) fn add<'py>(slf: &Bound<'py, Queue>, order: Order, item: Bound<'py, P
     };
     match order {
         Order::Lowest => imports::HEAPPUSH.get(py)?.call1((shown, item)).map(drop),
-        Order::FirstIn | Order::LastIn => match shown.cast_exact::<PyList>() {
-            Ok(list) => list.append(item),
-            Err(_) => shown.call_method1(intern!(py, "append"), (item,)).map(drop),
+        Order::FirstIn | Order::LastIn => match shown.as_exactly::<PyList>() {
+            Some(list) => list.append(item),
+            None => shown.call_method1(intern!(py, "append"), (item,)).map(drop),
         },
     }
 }

@@ -11,8 +11,8 @@ use super::flow::FlowControlMixin;
 use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
-use crate::ffi::coroutine::Sent;
 use crate::ffi::raise::raise;
+use crate::ffi::{Cast, coroutine::Sent};
 use crate::locks::waiters::Ticket;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
@@ -60,8 +60,8 @@ impl Drain {
         let py = this.py();
         if let Some(writer) = &self.writer {
             let protocol = writer.get().protocol(py)?;
-            match protocol.cast::<FlowControlMixin>() {
-                Ok(flow) if !flow.get().drains_itself() => {
+            match protocol.as_instance::<FlowControlMixin>() {
+                Some(flow) if !flow.get().drains_itself() => {
                     if free(flow)? {
                         return Ok(Progress::Ready(py.None().into_bound(py)));
                     }
@@ -110,11 +110,9 @@ fn free(flow: &Bound<'_, FlowControlMixin>) -> PyResult<bool> {
 /// Raises the exception that the reader's connection ended with.
 #[inline]
 fn require_no_exception(py: Python<'_>, reader: &Bound<'_, PyAny>) -> PyResult<()> {
-    let exception = match reader.cast_exact::<StreamReader>() {
-        Ok(reader) => reader.get().exception(py).map(|exception| exception.into_bound(py)),
-        Err(_) => {
-            Some(reader.call_method0(intern!(py, "exception"))?).filter(|exception| !exception.is_none())
-        }
+    let exception = match reader.as_exactly::<StreamReader>() {
+        Some(reader) => reader.get().exception(py).map(|exception| exception.into_bound(py)),
+        None => Some(reader.call_method0(intern!(py, "exception"))?).filter(|exception| !exception.is_none()),
     };
     exception.map_or(Ok(()), |exception| Err(raise(exception)))
 }
@@ -191,8 +189,8 @@ impl WaitClosed {
     /// What is done once the connection is closed.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let protocol = self.writer.get().protocol(py)?;
-        let waiter = match protocol.cast::<StreamReaderProtocol>() {
-            Ok(protocol) if !protocol.as_super().get().closes_itself() => {
+        let waiter = match protocol.as_instance::<StreamReaderProtocol>() {
+            Some(protocol) if !protocol.as_super().get().closes_itself() => {
                 StreamReaderProtocol::closed(protocol)?
             }
             _ => protocol.call_method1(intern!(py, "_get_close_waiter"), (&self.writer,))?,

@@ -12,8 +12,8 @@ use super::feed;
 use super::flow::FlowControlMixin;
 use super::reader::StreamReader;
 use crate::event_loop::LoopRef;
-use crate::ffi::Guarded;
 use crate::ffi::interpreter::is_exactly;
+use crate::ffi::{Cast, Guarded};
 use crate::future;
 use crate::imports;
 use crate::transport;
@@ -77,9 +77,9 @@ impl StreamReaderProtocol {
         let mut fresh = State::default();
         if let Some(reader) = &stream_reader {
             fresh.reader = Some(PyWeakrefReference::new(reader)?.unbind());
-            let traceback = match reader.cast_exact::<StreamReader>() {
-                Ok(reader) => reader.get()._source_traceback(py),
-                Err(_) => Some(reader.getattr(intern!(py, "_source_traceback"))?.unbind()),
+            let traceback = match reader.as_exactly::<StreamReader>() {
+                Some(reader) => reader.get()._source_traceback(py),
+                None => Some(reader.getattr(intern!(py, "_source_traceback"))?.unbind()),
             };
             fresh.source_traceback = traceback.filter(|traceback| !traceback.is_none(py));
         }
@@ -111,9 +111,9 @@ impl StreamReaderProtocol {
         slf.get().put_transport(py, Some(transport.clone().unbind()));
         let reader = slf.get().reader(py);
         if let Some(reader) = &reader {
-            match reader.cast_exact::<StreamReader>() {
-                Ok(reader) => reader.get().set_transport(py, transport.clone().unbind())?,
-                Err(_) => {
+            match reader.as_exactly::<StreamReader>() {
+                Some(reader) => reader.get().set_transport(py, transport.clone().unbind())?,
+                None => {
                     reader.call_method1(intern!(py, "set_transport"), (transport,))?;
                 }
             }
@@ -128,13 +128,13 @@ impl StreamReaderProtocol {
         let py = slf.py();
         let exception = Some(exc).filter(|exc| !exc.is_none());
         if let Some(reader) = slf.get().reader(py) {
-            match (reader.cast_exact::<StreamReader>(), exception) {
-                (Ok(reader), None) => feed::feed_eof(reader)?,
-                (Ok(reader), Some(exception)) => feed::set_exception(reader, exception)?,
-                (Err(_), None) => {
+            match (reader.as_exactly::<StreamReader>(), exception) {
+                (Some(reader), None) => feed::feed_eof(reader)?,
+                (Some(reader), Some(exception)) => feed::set_exception(reader, exception)?,
+                (None, None) => {
                     reader.call_method0(intern!(py, "feed_eof"))?;
                 }
-                (Err(_), Some(exception)) => {
+                (None, Some(exception)) => {
                     reader.call_method1(intern!(py, "set_exception"), (exception,))?;
                 }
             }
@@ -162,9 +162,9 @@ impl StreamReaderProtocol {
     fn eof_received(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         if let Some(reader) = slf.get().reader(py) {
-            match reader.cast_exact::<StreamReader>() {
-                Ok(reader) => feed::feed_eof(reader)?,
-                Err(_) => {
+            match reader.as_exactly::<StreamReader>() {
+                Some(reader) => feed::feed_eof(reader)?,
+                None => {
                     reader.call_method0(intern!(py, "feed_eof"))?;
                 }
             }
@@ -440,9 +440,9 @@ pub(crate) fn is_plain(protocol: &Bound<'_, PyAny>) -> bool {
 pub(crate) fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()> {
     let py = protocol.py();
     let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
-    match reader.cast_exact::<StreamReader>() {
-        Ok(reader) => feed::put(reader, data),
-        Err(_) => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
+    match reader.as_exactly::<StreamReader>() {
+        Some(reader) => feed::put(reader, data),
+        None => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
     }
 }
 
@@ -451,8 +451,8 @@ pub(crate) fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> 
 pub(crate) fn receive_copy(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
     let py = protocol.py();
     let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
-    match reader.cast_exact::<StreamReader>() {
-        Ok(reader) => feed::feed(reader, data),
-        Err(_) => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
+    match reader.as_exactly::<StreamReader>() {
+        Some(reader) => feed::feed(reader, data),
+        None => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
     }
 }

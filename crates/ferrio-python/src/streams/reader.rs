@@ -17,9 +17,9 @@ use super::overrides::Overrides;
 use super::read::{Read, What};
 use super::shown;
 use crate::event_loop::LoopRef;
-use crate::ffi::Guarded;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::interpreter::is_exactly;
+use crate::ffi::{Cast, Guarded};
 use crate::future::{default_loop, native::current_stack};
 use crate::imports;
 use crate::operation::Operation;
@@ -211,7 +211,7 @@ impl StreamReader {
     /// Raises `AssertionError` after `feed_eof()`.
     #[pyo3(signature = (data))]
     fn feed_data(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+        if let Some(bytes) = data.as_exactly::<PyBytes>() {
             return feed::put(slf, bytes.clone());
         }
         let bytes = Buffer::to_read(data)?;
@@ -449,9 +449,9 @@ fn size(n: &Bound<'_, PyAny>) -> PyResult<Size> {
     if let Ok(count) = n.extract::<usize>() {
         return Ok(Size::Bytes(count));
     }
-    let integer = match n.cast::<PyInt>() {
-        Ok(integer) => integer.as_any().clone(),
-        Err(_) => n.call_method0(intern!(n.py(), "__index__")).map_err(|_| {
+    let integer = match n.as_instance::<PyInt>() {
+        Some(integer) => integer.as_any().clone(),
+        None => n.call_method0(intern!(n.py(), "__index__")).map_err(|_| {
             PyTypeError::new_err(match n.repr() {
                 Ok(shown) => format!("a number of bytes must be an integer, got {shown}"),
                 Err(_) => "a number of bytes must be an integer".to_owned(),
@@ -465,9 +465,9 @@ fn size(n: &Bound<'_, PyAny>) -> PyResult<Size> {
 /// The separators of `readuntil`. Raises `ValueError` for none, or an empty one, `TypeError` for what has no bytes.
 fn separators(given: Option<&Bound<'_, PyAny>>) -> PyResult<Separators> {
     let Some(given) = given else { return Ok(Separators::Byte(b'\n')) };
-    let strings = match given.cast::<PyTuple>() {
-        Ok(several) => several.iter().map(|one| separator(&one)).collect::<PyResult<Vec<_>>>()?,
-        Err(_) => vec![separator(given)?],
+    let strings = match given.as_instance::<PyTuple>() {
+        Some(several) => several.iter().map(|one| separator(&one)).collect::<PyResult<Vec<_>>>()?,
+        None => vec![separator(given)?],
     };
     if strings.is_empty() {
         return Err(PyValueError::new_err("Separator should contain at least one element"));

@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PySlice};
 
 use super::reader::StreamReader;
-use crate::ffi::buffer::Buffer;
 use crate::ffi::interpreter::is_exactly;
+use crate::ffi::{Cast, buffer::Buffer};
 
 /// What `reader._buffer` gives.
 pub(super) fn buffer<'py>(reader: &Bound<'py, StreamReader>) -> Bound<'py, PyByteArray> {
@@ -29,8 +29,8 @@ pub(super) fn buffer<'py>(reader: &Bound<'py, StreamReader>) -> Bound<'py, PyByt
 pub(super) fn set_buffer(reader: &Bound<'_, StreamReader>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = reader.py();
     let bytes = Buffer::to_read(value)?;
-    let shared = match value.cast::<PyByteArray>() {
-        Ok(array) if !is_exactly::<StreamReader>(reader.as_any()) => Some(array.clone().unbind()),
+    let shared = match value.as_instance::<PyByteArray>() {
+        Some(array) if !is_exactly::<StreamReader>(reader.as_any()) => Some(array.clone().unbind()),
         _ => None,
     };
     let old = reader.get().state.with(py, |state| {

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use super::combinators::gather::Gathering;
 use super::{Task, cancel_object};
 use crate::event_loop::Item;
-use crate::ffi::interpreter;
+use crate::ffi::{Cast, interpreter};
 use crate::future::state::Outcome;
 use crate::future::{Future, native};
 use crate::operation::{self, Operation};
@@ -91,10 +91,10 @@ fn meet<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) ->
     if let Some(answer) = end(waiter, message)? {
         return Ok(Met::Answer(answer));
     }
-    if let Ok(task) = waiter.cast_exact::<Task>() {
+    if let Some(task) = waiter.as_exactly::<Task>() {
         return request(task, message);
     }
-    if let Ok(outer) = waiter.cast_exact::<Gathering>() {
+    if let Some(outer) = waiter.as_exactly::<Gathering>() {
         return Ok(Gathering::ask(outer, 0, false));
     }
     cancel_object(waiter, message).map(Met::Answer)
@@ -103,11 +103,11 @@ fn meet<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) ->
 /// Cancels what can be at once: an operation, a plain future. `None` for everything else.
 #[inline]
 fn end<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) -> PyResult<Option<bool>> {
-    if let Ok(operation) = waiter.cast_exact::<Operation>() {
+    if let Some(operation) = waiter.as_exactly::<Operation>() {
         return operation::cancel(operation, message.cloned()).map(Some);
     }
     if interpreter::is_exactly::<Future>(waiter)
-        && let Ok(future) = waiter.cast::<Future>()
+        && let Some(future) = waiter.as_instance::<Future>()
     {
         return native::cancel(future, message.cloned()).map(Some);
     }
@@ -183,16 +183,16 @@ pub(crate) fn uncancel(task: &Task, py: Python<'_>) -> u32 {
 
 /// `task.cancelling()` of any task object.
 pub(crate) fn cancelling_of(task: &Bound<'_, PyAny>) -> PyResult<i64> {
-    match task.cast_exact::<Task>() {
-        Ok(task) => Ok(i64::from(task.get().cancelling(task.py()))),
-        Err(_) => task.call_method0(intern!(task.py(), "cancelling"))?.extract(),
+    match task.as_exactly::<Task>() {
+        Some(task) => Ok(i64::from(task.get().cancelling(task.py()))),
+        None => task.call_method0(intern!(task.py(), "cancelling"))?.extract(),
     }
 }
 
 /// `task.uncancel()` of any task object.
 pub(crate) fn uncancel_any(task: &Bound<'_, PyAny>) -> PyResult<i64> {
-    match task.cast_exact::<Task>() {
-        Ok(task) => Ok(i64::from(uncancel(task.get(), task.py()))),
-        Err(_) => task.call_method0(intern!(task.py(), "uncancel"))?.extract(),
+    match task.as_exactly::<Task>() {
+        Some(task) => Ok(i64::from(uncancel(task.get(), task.py()))),
+        None => task.call_method0(intern!(task.py(), "uncancel"))?.extract(),
     }
 }

@@ -1,21 +1,16 @@
 //! Making tasks: `Task.__init__`, `create_task`, `ensure_future`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyClassInitializer, intern};
 
-use super::{Name, State, Task, registry, step};
+use super::{Name, State, Task, number, registry, step};
 use crate::event_loop::{self, Item, LoopRef, call};
-use crate::ffi::{Guarded, context, coroutine};
+use crate::ffi::{Cast, Guarded, context, coroutine};
 use crate::future::{self, Future, native};
 use crate::imports;
 use crate::operation::Operation;
-
-/// Numbers the names `Task-1`, `Task-2`...; one count a process, as asyncio has it.
-static TASKS_MADE: AtomicU64 = AtomicU64::new(1);
 
 /// Whether `object` can be the coroutine of a task.
 #[inline]
@@ -98,7 +93,7 @@ pub(crate) fn new_task<'py>(
 fn name_for(name: Option<Bound<'_, PyAny>>) -> PyResult<Name> {
     match name {
         Some(name) if !name.is_none() => Ok(Name::Given(name.str()?.into_any().unbind())),
-        _ => Ok(Name::Number(TASKS_MADE.fetch_add(1, Ordering::Relaxed))),
+        _ => Ok(Name::Number(number::next())),
     }
 }
 
@@ -221,8 +216,8 @@ pub(crate) fn ensure_future<'py>(
         Some(given) => given.clone(),
         None => future::default_loop(py)?.object(py),
     };
-    match home.cast::<event_loop::Loop>() {
-        Ok(native) if native.get().makes_plain_tasks(py) => {
+    match home.as_instance::<event_loop::Loop>() {
+        Some(native) if native.get().makes_plain_tasks(py) => {
             native.get().require_open()?;
             new_task(py, LoopRef::Native(native.clone().unbind()), coro, None, None, false)
                 .map(Bound::into_any)

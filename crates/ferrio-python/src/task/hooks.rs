@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::{Task, current, registry};
 use crate::event_loop::LoopRef;
+use crate::ffi::Cast;
 use crate::imports;
 
 /// Show `task`, an object with a task's methods, in `all_tasks()` as long as it lives and is not done.
@@ -21,7 +22,7 @@ pub(crate) fn _register_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
 #[pyo3(signature = (task))]
 pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
-    if let Ok(ours) = task.cast::<Task>() {
+    if let Some(ours) = task.as_instance::<Task>() {
         let home = ours.as_super().get().event_loop(py)?;
         registry::forget(py, &home, ours);
     }

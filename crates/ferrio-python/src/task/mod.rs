@@ -10,6 +10,7 @@ pub(crate) mod current;
 pub(crate) mod eager;
 pub(crate) mod finalize;
 pub(crate) mod hooks;
+mod number;
 pub(crate) mod registry;
 pub(crate) mod step;
 pub(crate) mod threadsafe;

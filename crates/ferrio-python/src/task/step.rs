@@ -8,8 +8,8 @@ use super::cancel::cancel_waiter;
 use super::wakeup::Wakeup;
 use super::{Task, current, registry};
 use crate::event_loop::{Item, LoopRef};
-use crate::ffi::context;
 use crate::ffi::coroutine::{self, Sent};
+use crate::ffi::{Cast, context};
 use crate::future::callbacks::Callback;
 use crate::future::state::Outcome;
 use crate::future::{self, Future, native, watch};
@@ -82,7 +82,7 @@ fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py
 #[inline]
 fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = waiter.py();
-    if let Ok(operation) = waiter.cast_exact::<Operation>() {
+    if let Some(operation) = waiter.as_exactly::<Operation>() {
         return operation::take_cancellation(operation);
     }
     let failed = match watch::plain(waiter) {
@@ -108,9 +108,9 @@ fn resume<'py>(task: &Bound<'py, Task>, thrown: Option<Bound<'py, PyAny>>) -> Se
         return Sent::Raised(PyRuntimeError::new_err("the task has no coroutine any more"));
     };
     match thrown {
-        None => match coroutine.cast_exact::<Operation>() {
-            Ok(operation) => operation::send(operation),
-            Err(_) => coroutine::send(&coroutine, &py.None().into_bound(py)),
+        None => match coroutine.as_exactly::<Operation>() {
+            Some(operation) => operation::send(operation),
+            None => coroutine::send(&coroutine, &py.None().into_bound(py)),
         },
         Some(exception) => coroutine::throw(&coroutine, &exception),
     }
@@ -168,7 +168,7 @@ fn wait_for<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, yielded: Bound<'
         // A bare yield gives the others one turn.
         return event_loop.schedule(py, Item::Step(task.clone().unbind()));
     }
-    if let Ok(operation) = yielded.cast_exact::<Operation>() {
+    if let Some(operation) = yielded.as_exactly::<Operation>() {
         let adopted = operation::adopt(operation, task)?;
         if !adopted {
             return throw_next(task, event_loop, format!("Task got bad yield: {}", yielded.repr()?));
@@ -177,7 +177,7 @@ fn wait_for<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, yielded: Bound<'
         return cancel_if_asked(task);
     }
     if future::is_plain(&yielded)
-        && let Ok(future) = yielded.cast::<Future>()
+        && let Some(future) = yielded.as_instance::<Future>()
     {
         return wait_for_future(task, event_loop, future);
     }

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, step};
-use crate::ffi::Guarded;
+use crate::ffi::{Cast, Guarded};
 use crate::future::callbacks::WatcherCall;
 
 /// Steps a task when called: as `loop.call_soon(wakeup, context=task.get_context())` and as a done callback.
@@ -91,7 +91,7 @@ impl Watcher {
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
         let address =
             |watcher: &Watcher| watcher.watcher.with(py, |known| known.as_ref().map(|known| known.as_ptr()));
-        other.cast::<Self>().is_ok_and(|other| address(self) == address(other.get()))
+        other.as_instance::<Self>().is_some_and(|other| address(self) == address(other.get()))
     }
 
     fn __hash__(&self, py: Python<'_>) -> isize {

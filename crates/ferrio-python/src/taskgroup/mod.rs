@@ -16,7 +16,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::block::{Enter, Leave};
 use crate::error;
 use crate::event_loop::LoopRef;
-use crate::ffi::Guarded;
+use crate::ffi::{Cast, Guarded};
 use crate::future::watch::{self, Ended};
 use crate::operation::{self, Operation};
 use crate::task::cancel::cancel_waiter;
@@ -218,7 +218,7 @@ fn create_task<'py>(
         Ok(home) => home,
         Err(problem) => {
             // The refusal says it all: no second report of a coroutine that was never awaited.
-            if let Ok(operation) = coro.cast_exact::<Operation>() {
+            if let Some(operation) = coro.as_exactly::<Operation>() {
                 operation.get().forgive(py);
             } else if let Ok(close) = coro.getattr(intern!(py, "close")) {
                 close.call0()?;
@@ -259,7 +259,7 @@ fn adopt<'py>(group: &Bound<'py, TaskGroup>, task: &Bound<'py, PyAny>) -> PyResu
 /// The done callback of every child.
 fn child_done<'py>(group: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = group.py();
-    let Ok(group) = group.cast::<TaskGroup>() else { return Ok(()) };
+    let Some(group) = group.as_instance::<TaskGroup>() else { return Ok(()) };
     let (gone, leaving) = group.get().state.with(py, |state| {
         let gone = state.children.by_address.remove(&(task.as_ptr() as usize));
         let last = state.children.by_address.is_empty();

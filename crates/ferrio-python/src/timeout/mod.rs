@@ -12,7 +12,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::event_loop::{self, LoopRef};
-use crate::ffi::Guarded;
+use crate::ffi::{Cast, Guarded};
 use crate::operation::immediate::{self, Immediate};
 use crate::seconds::seconds_or_none;
 use crate::task::cancel::cancel_waiter;
@@ -216,7 +216,7 @@ fn arm(timeout: &Bound<'_, Timeout>, home: &LoopRef, when: &When) -> PyResult<()
 /// The deadline has come: cancels the task.
 fn expire<'py>(timeout: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = timeout.py();
-    let Ok(timeout) = timeout.cast::<Timeout>() else { return Ok(()) };
+    let Some(timeout) = timeout.as_instance::<Timeout>() else { return Ok(()) };
     let scope = &timeout.get().scope;
     let Some(task) = scope.with(py, |scope| scope.due(py)) else { return Ok(()) };
     cancel_waiter(task.bind(py), None)?;

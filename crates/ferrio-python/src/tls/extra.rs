@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::protocol::SSLProtocol;
+use crate::ffi::Cast;
 
 /// What is known as `name`, or `default`.
 pub(super) fn extra_info<'py>(
@@ -15,7 +16,7 @@ pub(super) fn extra_info<'py>(
     default: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = protocol.py();
-    if let Ok(text) = name.cast::<PyString>()
+    if let Some(text) = name.as_instance::<PyString>()
         && let Some(found) = own(protocol, text.to_str()?)?
     {
         return Ok(Some(found));

@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::ffi::interpreter;
+use crate::ffi::{Cast, interpreter};
 use crate::transport::{self, socket::SocketTransport};
 
 /// A transport as TLS uses it; cheap to copy.
@@ -27,7 +27,7 @@ impl Lower<'_> {
         if !interpreter::is_exactly::<SocketTransport>(&self.0) {
             return None;
         }
-        let socket = self.0.cast::<SocketTransport>().ok()?;
+        let socket = self.0.as_instance::<SocketTransport>()?;
         Some(socket.get().scope(self.0.py()))
     }
 

@@ -15,7 +15,7 @@ use super::write as outgoing;
 use super::{extra, read, shutdown};
 use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::finalize::Finalize;
-use crate::ffi::{Guarded, interpreter};
+use crate::ffi::{Cast, Guarded, interpreter};
 use crate::imports;
 use crate::transport::report;
 use crate::whole::Whole;
@@ -301,7 +301,9 @@ fn plain<'a, 'py>(transport: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, SSL
     if !interpreter::is_exactly::<SSLTransport>(transport) {
         return None;
     }
-    transport.cast::<SSLTransport>().ok().filter(|transport| !transport.get().altered.load(Ordering::Relaxed))
+    transport
+        .as_instance::<SSLTransport>()
+        .filter(|transport| !transport.get().altered.load(Ordering::Relaxed))
 }
 
 /// `write`, by the quick way in.

@@ -14,6 +14,7 @@ use super::session::{Answer, Session};
 use super::shutdown;
 use super::state::Stage;
 use crate::event_loop::LoopRef;
+use crate::ffi::Cast;
 use crate::{error, imports};
 
 /// More than this does not wait for the end of the turn, in bytes.
@@ -25,7 +26,7 @@ const SILENT_WRITES: u32 = 5;
 /// `bytes` of what `write` was given. Raises `TypeError` for what is neither `bytes` nor `bytearray` nor `memoryview`.
 #[inline]
 pub(super) fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+    if let Some(bytes) = data.as_exactly::<PyBytes>() {
         return Ok(bytes.clone());
     }
     if data.is_instance_of::<PyBytes>()
@@ -44,9 +45,9 @@ pub(super) fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyB
 pub(super) fn copied<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let py = data.py();
     // A view need not be of one piece; `tobytes` knows that.
-    let copy = match data.cast::<PyMemoryView>() {
-        Ok(view) => view.call_method0(intern!(py, "tobytes"))?,
-        Err(_) => imports::BYTES.get(py)?.call1((PyMemoryView::from(data)?,))?,
+    let copy = match data.as_instance::<PyMemoryView>() {
+        Some(view) => view.call_method0(intern!(py, "tobytes"))?,
+        None => imports::BYTES.get(py)?.call1((PyMemoryView::from(data)?,))?,
     };
     Ok(copy.cast_into::<PyBytes>()?)
 }

@@ -11,7 +11,7 @@ use ferrio_engine::net::{Address, Parts};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
-use crate::ffi::interpreter::is_exactly;
+use crate::ffi::{Cast, interpreter::is_exactly};
 use crate::imports;
 
 /// The families whose addresses are known here.
@@ -73,11 +73,11 @@ pub(crate) fn from_python(family: Family, given: &Bound<'_, PyAny>) -> Option<Ad
             let (flow, scope) = (part(2)?, part(3)?);
             (flow < 1 << 20).then_some(Address::v6(host, number(&rest.get_item(1).ok()?)?, flow, scope))
         }
-        Family::Unix => match given.cast_exact::<PyBytes>() {
-            Ok(name) => Address::unix(name.as_bytes()),
+        Family::Unix => match given.as_exactly::<PyBytes>() {
+            Some(name) => Address::unix(name.as_bytes()),
             // What is not ASCII depends on the file system's encoding.
-            Err(_) => {
-                let name = given.cast_exact::<PyString>().ok()?.to_str().ok()?;
+            None => {
+                let name = given.as_exactly::<PyString>()?.to_str().ok()?;
                 if name.is_ascii() { Address::unix(name.as_bytes()) } else { None }
             }
         },
@@ -90,7 +90,7 @@ fn host_and_rest<'py>(
     given: &Bound<'py, PyAny>,
     longest: usize,
 ) -> Option<(Bound<'py, PyString>, Bound<'py, PyTuple>)> {
-    let parts = given.cast_exact::<PyTuple>().ok()?;
+    let parts = given.as_exactly::<PyTuple>()?;
     if !(2..=longest).contains(&parts.len()) {
         return None;
     }

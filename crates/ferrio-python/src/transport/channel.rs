@@ -14,6 +14,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::address;
 use super::socket::SocketTransport;
+use crate::ffi::Cast;
 use crate::imports;
 
 /// The owner of the descriptor.
@@ -115,7 +116,7 @@ pub(super) fn look_up<'py>(
     name: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = transport.py();
-    let Ok(text) = name.cast::<PyString>() else { return Ok(None) };
+    let Some(text) = name.as_instance::<PyString>() else { return Ok(None) };
     let fd = transport.get().fd;
     let address = |own: bool| {
         let name = transport.get().state.with(py, |state| {

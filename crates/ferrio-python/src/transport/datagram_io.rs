@@ -15,8 +15,8 @@ use super::datagram::{DatagramTransport, force_close, schedule_loss};
 use super::report;
 use crate::error;
 use crate::event_loop::{Loop, unless_blocked};
-use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
+use crate::ffi::{Cast, buffer::Buffer};
 
 /// What each datagram that waits counts besides its data, in bytes.
 const HEADER: usize = 8;
@@ -236,9 +236,9 @@ pub(super) fn send<'py>(
         }
     }
     // What waits must not change.
-    let data = match data.cast_exact::<PyBytes>() {
-        Ok(data) => data.clone(),
-        Err(_) => py.get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
+    let data = match data.as_exactly::<PyBytes>() {
+        Some(data) => data.clone(),
+        None => py.get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
     };
     this.state.with(py, |state| {
         state.queued += data.as_bytes().len() + HEADER;
@@ -316,9 +316,9 @@ fn attempt<'py>(
     let open = this.state.with(py, |state| state.socket.is_some());
     // A closed socket's number may be somebody else's by now.
     let fd = if open { this.fd } else { -1 };
-    let sent = match data.cast::<PyBytes>() {
-        Ok(bytes) => net::send_to(fd, bytes.as_bytes(), address.as_ref()),
-        Err(_) => match Buffer::to_read(data) {
+    let sent = match data.as_instance::<PyBytes>() {
+        Some(bytes) => net::send_to(fd, bytes.as_bytes(), address.as_ref()),
+        None => match Buffer::to_read(data) {
             Ok(buffer) => buffer.read(py, |bytes| net::send_to(fd, bytes, address.as_ref())),
             Err(failure) => return Outcome::Failed(failure),
         },

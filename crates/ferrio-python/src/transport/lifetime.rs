@@ -11,7 +11,7 @@ use super::channel::Channel;
 use super::socket::SocketTransport;
 use super::{report, write};
 use crate::event_loop::{Item, Loop};
-use crate::ffi::context;
+use crate::ffi::{Cast, context};
 use crate::future::watch;
 use crate::server::{self, Server};
 use crate::{error, imports};
@@ -142,9 +142,9 @@ pub(super) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     drop(receiver);
     if let Some(server) = server {
         let server = server.bind(py);
-        let detached = match server.cast::<Server>() {
-            Ok(ours) => server::detach(ours, transport.as_any()),
-            Err(_) => server.call_method1(intern!(py, "_detach"), (transport,)).map(drop),
+        let detached = match server.as_instance::<Server>() {
+            Some(ours) => server::detach(ours, transport.as_any()),
+            None => server.call_method1(intern!(py, "_detach"), (transport,)).map(drop),
         };
         outcome = outcome.and(detached);
     }

@@ -32,7 +32,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use self::socket::SocketTransport;
-use crate::ffi::interpreter;
+use crate::ffi::{Cast, interpreter};
 use crate::tls;
 
 /// Writes `data` over any transport; over one of ours, whose methods nobody replaced, without a Python call.
@@ -52,7 +52,7 @@ pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Py
 /// Whether it is one of ours over a socket, without TLS, whose methods nobody replaced.
 #[inline]
 pub(crate) fn is_plain_socket(transport: &Bound<'_, PyAny>) -> bool {
-    transport.cast_exact::<SocketTransport>().is_ok_and(|socket| !socket.get().is_altered())
+    transport.as_exactly::<SocketTransport>().is_some_and(|socket| !socket.get().is_altered())
 }
 
 /// `transport.is_closing()` of any transport; of one of ours without a Python call.
@@ -71,8 +71,8 @@ pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Sends what waits for the end of the turn at once, if it is a transport of ours that lets it wait.
 pub(crate) fn send_now(transport: &Bound<'_, PyAny>) -> PyResult<()> {
-    match transport.cast::<SocketTransport>() {
-        Ok(socket) => write::send_gathered(socket.get().home.bind(transport.py()), socket),
-        Err(_) => Ok(()),
+    match transport.as_instance::<SocketTransport>() {
+        Some(socket) => write::send_gathered(socket.get().home.bind(transport.py()), socket),
+        None => Ok(()),
     }
 }

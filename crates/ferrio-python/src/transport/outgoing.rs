@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use crate::event_loop::Loop;
-use crate::ffi::buffer::Buffer;
+use crate::ffi::{Cast, buffer::Buffer};
 
 /// How many pieces leave in one system call.
 const PIECES: usize = 64;
@@ -36,7 +36,7 @@ impl Piece {
     /// Raises `TypeError` for what is neither `bytes` nor `bytearray` nor `memoryview`.
     #[inline]
     pub(crate) fn new(data: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+        if let Some(bytes) = data.as_exactly::<PyBytes>() {
             return Ok((!bytes.as_bytes().is_empty()).then(|| Self::Bytes(bytes.clone().unbind())));
         }
         if !is_accepted(data) {
@@ -50,7 +50,7 @@ impl Piece {
 
     /// A copy of any buffer.
     pub(crate) fn copy_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        if let Ok(view) = data.cast::<PyMemoryView>()
+        if let Some(view) = data.as_instance::<PyMemoryView>()
             && !view.getattr(pyo3::intern!(data.py(), "c_contiguous"))?.is_truthy()?
         {
             let bytes = view.call_method0(pyo3::intern!(data.py(), "tobytes"))?;

@@ -17,7 +17,7 @@ use super::state::State;
 use super::{lifetime, read, report, write};
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
-use crate::ffi::{Guarded, context, interpreter};
+use crate::ffi::{Cast, Guarded, context, interpreter};
 use crate::server::{self, Server};
 use crate::whole::Whole;
 use crate::{error, imports};
@@ -123,9 +123,9 @@ impl SocketTransport {
             .watch_natively(fd, transport.as_any(), read::on_event, None)
             .map_err(|failure| error::from_system(py, &failure))?;
         if let Some(server) = server {
-            match server.cast::<Server>() {
-                Ok(ours) => server::attach(ours, transport.as_any())?,
-                Err(_) => drop(server.call_method1(intern!(py, "_attach"), (&transport,))?),
+            match server.as_instance::<Server>() {
+                Some(ours) => server::attach(ours, transport.as_any())?,
+                None => drop(server.call_method1(intern!(py, "_attach"), (&transport,))?),
             }
         }
         let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());

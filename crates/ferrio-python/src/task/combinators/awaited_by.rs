@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use super::as_completed::AsCompleted;
 use super::gather::{self, Gathering};
 use super::wait::Countdown;
+use crate::ffi::Cast;
 use crate::future::Future;
 use crate::future::callbacks::Waiting;
 use crate::operation::Operation;
@@ -43,19 +44,19 @@ fn behind<'py>(
     to_look_at: &mut Vec<Bound<'py, Future>>,
 ) {
     let py = watcher.py();
-    if let Ok(gathering) = watcher.cast_exact::<Gathering>() {
+    if let Some(gathering) = watcher.as_exactly::<Gathering>() {
         found.extend(gather::awaiter(gathering));
-    } else if let Ok(countdown) = watcher.cast_exact::<Countdown>() {
+    } else if let Some(countdown) = watcher.as_exactly::<Countdown>() {
         found.extend(countdown.get().awaiter(py).map(|task| task.into_bound(py).into_any()));
-    } else if let Ok(iterator) = watcher.cast_exact::<AsCompleted>() {
+    } else if let Some(iterator) = watcher.as_exactly::<AsCompleted>() {
         found.extend(iterator.get().awaiter(py).map(|task| task.into_bound(py)));
-    } else if let Ok(group) = watcher.cast::<TaskGroup>() {
+    } else if let Some(group) = watcher.as_instance::<TaskGroup>() {
         found.extend(group.get().parent(py));
-    } else if let Ok(waiting) = watcher.cast_exact::<Operation>() {
+    } else if let Some(waiting) = watcher.as_exactly::<Operation>() {
         // A `wait_for` that has cancelled what it waited for.
         let task = waiting.get().state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)));
         found.extend(task.map(|task| task.into_bound(py).into_any()));
-    } else if let Ok(callable) = watcher.cast_exact::<Watcher>() {
+    } else if let Some(callable) = watcher.as_exactly::<Watcher>() {
         if let Some(inner) = callable.get().watcher(py) {
             behind(inner.into_bound(py), found, to_look_at);
         }

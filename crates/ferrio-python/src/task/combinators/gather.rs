@@ -13,7 +13,7 @@ use pyo3::{PyClassInitializer, PyTraverseError, PyVisit, intern};
 use super::by_address::ByAddress;
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::finalize::Finalize;
-use crate::ffi::{Guarded, coroutine};
+use crate::ffi::{Cast, Guarded, coroutine};
 use crate::future::callbacks::Callback;
 use crate::future::watch::{self, Ended, Failure};
 use crate::future::{self, Future, native};
@@ -208,9 +208,9 @@ impl<'py> Collection<'_, 'py> {
         let child = create::ensure_future(&argument, given.as_ref())?;
         if !child.is(&argument) {
             // The caller can't know this task, so that it was destroyed pending would tell nobody anything.
-            match child.cast::<Task>() {
-                Ok(task) => task.get().task.with(py, |state| state.log_destroy_pending = false),
-                Err(_) => child.setattr(intern!(py, "_log_destroy_pending"), false)?,
+            match child.as_instance::<Task>() {
+                Some(task) => task.get().task.with(py, |state| state.log_destroy_pending = false),
+                None => child.setattr(intern!(py, "_log_destroy_pending"), false)?,
             }
         }
         let outer = self.outer(py, || Ok(child.clone()))?.clone();
@@ -229,7 +229,7 @@ impl<'py> Collection<'_, 'py> {
         let py = argument.py();
         let Some(LoopRef::Native(home)) = &self.home else { return Ok(None) };
         let native = home.get();
-        let usual = (coroutine::is_coroutine(argument) || argument.cast_exact::<Operation>().is_ok())
+        let usual = (coroutine::is_coroutine(argument) || argument.is_exact_instance_of::<Operation>())
             && native.makes_plain_tasks(py)
             && !native.closed();
         if !usual {
@@ -406,7 +406,7 @@ impl<'a, 'py> Seen<'a, 'py> {
     fn place_of(&mut self, index: usize, argument: &Bound<'py, PyAny>) -> PyResult<Option<usize>> {
         let unequal = coroutine::is_coroutine(argument)
             || future::is_plain(argument)
-            || argument.cast_exact::<Operation>().is_ok();
+            || argument.is_exact_instance_of::<Operation>();
         if !unequal {
             return self.place_of_equal(index, argument);
         }

@@ -1,0 +1,62 @@
+//! Classes, functions and objects that all threads use all the time, without a count of references that they share.
+//!
+//! Without a GIL a reference to an object of another thread is counted by an atomic addition, and two cores that count
+//! references to one object wait for each other: more than a whole step of a task takes. CPython spares its own classes
+//! and functions that, and ferrio's are treated alike:
+//!
+//! - A class and an object that is there once a process become immortal. PyO3 keeps them until the process ends, so
+//!   nothing lives longer for it. (CPython counts the instances of a class in each thread for itself, but only its own
+//!   deallocator takes an instance off that count; PyO3's takes it off the shared one.)
+//! - A function is counted with delay, as those that `def` makes are.
+//!
+//! Invariant: called while the module is made, or with an object that no other thread has seen. With a GIL nothing is
+//! done: there a count costs what it always did.
+
+use pyo3::PyTypeInfo;
+use pyo3::prelude::*;
+
+#[cfg(Py_GIL_DISABLED)]
+mod imp {
+    use pyo3::ffi;
+
+    // SAFETY: CPython's own, exported by every free-threaded version (`pycore_object.h`, and from 3.14 on
+    // `cpython/object.h`); PyO3 declares neither.
+    unsafe extern "C" {
+        pub(super) fn _Py_SetImmortal(object: *mut ffi::PyObject);
+        pub(super) fn PyUnstable_Object_EnableDeferredRefcount(object: *mut ffi::PyObject)
+        -> std::ffi::c_int;
+    }
+}
+
+/// Counts no references to an object that is there once a process.
+pub(crate) fn object(object: &Bound<'_, PyAny>) {
+    #[cfg(Py_GIL_DISABLED)]
+    // SAFETY: attached, `object` is a live reference and no other thread has one.
+    unsafe {
+        imp::_Py_SetImmortal(object.as_ptr());
+    }
+    #[cfg(not(Py_GIL_DISABLED))]
+    let _ = object;
+}
+
+/// Counts no references to a class that the module does not show.
+pub(crate) fn class<T: PyTypeInfo>(py: Python<'_>) {
+    if cfg!(Py_GIL_DISABLED) {
+        object(T::type_object(py).as_any());
+    }
+}
+
+/// Counts no references to the classes that the module shows, and those to its functions with delay.
+pub(crate) fn surface(module: &Bound<'_, PyModule>) {
+    #[cfg(Py_GIL_DISABLED)]
+    for (_, shown) in module.dict() {
+        if shown.is_instance_of::<pyo3::types::PyType>() {
+            object(&shown);
+        } else if shown.is_instance_of::<pyo3::types::PyCFunction>() {
+            // SAFETY: attached, `shown` is a live reference. What the function refuses is counted as before.
+            unsafe { imp::PyUnstable_Object_EnableDeferredRefcount(shown.as_ptr()) };
+        }
+    }
+    #[cfg(not(Py_GIL_DISABLED))]
+    let _ = module;
+}
