@@ -221,6 +221,7 @@ def test_forked_child_has_no_current_loop(aio):
     loop.close()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_loop_for_which_no_descriptor_is_left(aio):
     def body():
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
