@@ -187,8 +187,10 @@ def test_signal_to_a_child_that_was_waited_for(run, aio):
         child = await aio.create_subprocess_exec("true")
         await child.wait()
         # asyncio's transport lets go of the process in one of the next turns.
-        for _ in range(5):
-            await aio.sleep(0)
+        with pytest.raises(ProcessLookupError):
+            while True:
+                child.kill()
+                await aio.sleep(0)
         for send in (child.kill, child.terminate, lambda: child.send_signal(signal.SIGINT)):
             with pytest.raises(ProcessLookupError):
                 send()
