@@ -55,6 +55,9 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
         callee, frame = frame, frame.f_back
     if frame is None or "call_item" not in frame.f_locals:
         return
+    if "e" in frame.f_locals or "r" in frame.f_locals:
+        # The function is over, and what came of it is on its way. So the second of two in a row ends no process.
+        return
     # A function in C has no frame.
     if callee is None or callee.f_globals.get("__name__") not in (process.__name__, "multiprocessing.queues"):
         raise KeyboardInterrupt
