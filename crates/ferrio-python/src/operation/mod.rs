@@ -223,8 +223,8 @@ pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) ->
 /// Whether `object` is an operation that has ended.
 pub(crate) fn is_finished(object: &Bound<'_, PyAny>) -> bool {
     object
-        .cast_exact::<Operation>()
-        .is_ok_and(|operation| operation.get().phase(object.py()) == Phase::Finished)
+        .as_exactly::<Operation>()
+        .is_some_and(|operation| operation.get().phase(object.py()) == Phase::Finished)
 }
 
 /// The `CancelledError` of a cancelled operation, for the task's step to throw; else `None`.
