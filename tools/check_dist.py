@@ -104,7 +104,7 @@ def wrong_wheel(path):
     if len(modules) != 1:
         yield f"the wheel has {len(modules)} extension modules: {sorted(modules)}"
     for directory in (Path.home(), ROOT):
-        if f"{directory}/".encode() in b"".join(binaries):
+        if any(f"{directory}/".encode() in binary for binary in binaries):
             yield f"the extension module names a directory of this machine, {directory}"
     described = {name for name in names if name.startswith(info + "/")}
     for needed in (f"{info}/licenses/LICENSE-MIT", f"{info}/licenses/LICENSE-APACHE", f"{info}/RECORD"):

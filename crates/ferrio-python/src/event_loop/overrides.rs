@@ -89,8 +89,9 @@ impl Overrides {
     pub(super) fn refresh(native: &Bound<'_, Loop>) -> PyResult<()> {
         let py = native.py();
         let mut bits = class_bits(&native.get_type())?;
+        let attributes = native.getattr(intern!(py, "__dict__"))?;
         for (name, bit) in NAMES {
-            if native.getattr(intern!(py, "__dict__"))?.contains(name)? {
+            if attributes.contains(name)? {
                 bits |= bit;
             }
         }
