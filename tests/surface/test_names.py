@@ -1,12 +1,10 @@
-"""The public names: everything of the newest asyncio that works within one process, with its parameters.
+"""The public names of the newest asyncio are on ferrio whatever Python runs, and so are ferrio's own.
 
-What a name does is the business of tests/unit and tests/conformance. Where the running Python's asyncio is older
-than the newest, the lists here say what the newest has.
+What the running Python's asyncio has is compared by `test_surface.py`.
 """
 
 import asyncio
 import inspect
-import sys
 
 import pytest
 
@@ -81,38 +79,8 @@ def test_the_lists_here_leave_nothing_of_asyncio_out():
     assert set(asyncio.__all__) - known - outdated == set()
 
 
-@pytest.mark.parametrize("name", [name for _, name in NAMES if not name.startswith("_")])
-def test_public_name_is_documented(name):
-    value = getattr(ferrio, name)
-    if isinstance(value, str):
-        return  # FIRST_COMPLETED and its like
-    assert inspect.getdoc(value)
-
-
-@pytest.mark.parametrize(("module", "name"), [(module, name) for module, name in NAMES if hasattr(asyncio, name)])
-def test_function_takes_asyncios_parameters(module, name):
-    ours, theirs = getattr(ferrio, name), getattr(asyncio, name)
-    if inspect.isclass(theirs) or not callable(theirs) or name.startswith("_"):
-        return
-    expected = _parameters(theirs)
-    if expected is None:
-        return  # a C function of this Python that does not tell
-    offered = _parameters(ours)
-    if offered is None and sys.version_info < (3, 13):
-        return  # an object whose __call__ these Pythons do not see
-    # Keyword arguments handed on to the loop's method count as any.
-    assert expected <= offered or "kwargs" in offered
-
-
 @pytest.mark.parametrize(
     "name", ["CancelledError", "TimeoutError", "InvalidStateError", "AbstractEventLoop", "Transport"]
 )
 def test_what_passes_between_worlds_is_the_standard_librarys_object(name):
     assert getattr(ferrio, name) is getattr(asyncio, name)
-
-
-def _parameters(function) -> set[str] | None:
-    try:
-        return set(inspect.signature(function).parameters)
-    except ValueError:
-        return None

@@ -1,0 +1,35 @@
+"""What class checks say: against each of asyncio's classes, and the order of bases."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from tests.surface.facts.words import outcome
+from tests.surface.walk import MISSING
+
+#: Asked of by others too: frameworks look whether something is one of these.
+ABSTRACT = (
+    "Awaitable",
+    "Coroutine",
+    "Generator",
+    "Iterable",
+    "AsyncIterable",
+    "Hashable",
+    "Sized",
+    "Container",
+    "Callable",
+)
+
+
+def facts(cls: type, instance: Any, classes: dict[str, type]) -> Iterator[tuple[str, str]]:
+    """`classes` are asyncio's, by name; they are the same whether asyncio's or ferrio's class is looked at."""
+    for name, standard in classes.items():
+        yield f"subclass of {name}", outcome(lambda standard=standard: issubclass(cls, standard), str)
+        if instance is not MISSING:
+            yield f"instance of {name}", outcome(lambda standard=standard: isinstance(instance, standard), str)
+    names = [base.__name__.replace("_UnixSelectorEventLoop", "EventLoop") for base in inspect.getmro(cls)]
+    public = [name for name in names if name in classes or name in ("object", "Exception", "Generic")]
+    yield "order of bases", " ".join(dict.fromkeys(public))
+    if instance is not MISSING:
+        yield "the instance's class", str(isinstance(instance, cls) and type(instance).__name__)
+        yield "the instance's __class__", outcome(lambda: instance.__class__.__name__, str)

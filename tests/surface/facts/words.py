@@ -1,0 +1,35 @@
+"""Texts that can be compared: outcomes of calls, and reprs without what differs between two runs or packages."""
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+_CHANGING = [
+    (r"0x[0-9a-f]+", "0x"),
+    (r"\b(fd|pid|when|maxsize)=\d+[\d.]*", r"\1=N"),
+    (r"'127\.0\.0\.1', \d+", "'127.0.0.1', N"),
+    (r"\b(?:_asyncio|asyncio|ferrio|_ferrio)(?:\._ferrio)?\.", "PACKAGE."),
+    (r"Task-\d+", "Task-N"),
+    (r"(?<=\W)/[\w./-]+\.py:\d+", "FILE"),
+    (r"_?Unix(?:Selector)?EventLoop", "EventLoop"),
+]
+
+
+def normal(text: str) -> str:
+    """`text` without addresses, numbers and the package's name."""
+    for pattern, word in _CHANGING:
+        text = re.sub(pattern, word, text)
+    return text
+
+
+def outcome(call: Callable[[], Any], show: Callable[[Any], str] = lambda result: type(result).__name__) -> str:
+    """What comes of a call: what `show` says of the result, or the exception's type."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return show(call())
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as failure:
+        return f"raises {type(failure).__name__}"
