@@ -1,9 +1,13 @@
-"""What bad input gets: asyncio's exceptions with words that help, at the call that was wrong; the loop goes on."""
+"""What bad input gets: asyncio's exceptions, where asyncio has them, with words that help; the loop goes on."""
 
 import asyncio
+import collections
 import gc
+import os
 import re
+import signal
 import socket
+import sys
 
 import pytest
 
@@ -383,11 +387,11 @@ def test_address_that_is_no_pair(aio, address):
         assert str(caught.value) == f"an address is a tuple (host, port), got {address!r}"
 
 
-def test_limit_for_slow_callbacks_that_is_no_number():
-    loop = ferrio.new_event_loop()
-    with pytest.raises(TypeError, match="slow_callback_duration must be a number of seconds, not 'long'"):
-        loop.slow_callback_duration = "long"
-    assert loop.slow_callback_duration == 0.1
+def test_limit_for_slow_callbacks_that_is_no_number_is_nobodys_business_without_debug_mode(aio):
+    loop = aio.new_event_loop()
+    loop.slow_callback_duration = "long"
+    assert loop.slow_callback_duration == "long"
+    loop.run_until_complete(answer())
     loop.close()
 
 
@@ -451,65 +455,183 @@ def test_negative_delays_are_none(goes_on, delay):
     goes_on(main)
 
 
-NUMBERS = {
-    "sleep": lambda value: ferrio.sleep(value),
-    "call_later": lambda value: ferrio.get_running_loop().call_later(value, print),
-    "call_at": lambda value: ferrio.get_running_loop().call_at(value, print),
-    "timeout": lambda value: ferrio.timeout(value),
-    "timeout_at": lambda value: ferrio.timeout_at(value),
+TIMES = {
+    "sleep": lambda aio, value: aio.sleep(value),
+    "wait_for": lambda aio, value: aio.wait_for(aio.get_running_loop().create_future(), value),
+    "wait": lambda aio, value: aio.wait([aio.get_running_loop().create_future()], timeout=value),
+    "timeout": lambda aio, value: within(aio, aio.timeout, value),
+    "timeout_at": lambda aio, value: within(aio, aio.timeout_at, value),
+    "as_completed": lambda aio, value: first_of(aio, value),
 }
 
 
-@pytest.mark.parametrize("function", NUMBERS)
-def test_times_that_are_none(function):
-    """asyncio takes a NaN for a time that never comes, or has come; here it is an error, at the call."""
+async def within(aio, timeout, value):
+    async with timeout(value):
+        await aio.get_running_loop().create_future()
+
+
+async def first_of(aio, value):
+    for first in aio.as_completed([aio.get_running_loop().create_future()], timeout=value):
+        await first
+
+
+@pytest.mark.parametrize("wrong", ["1", [], object()], ids=["str", "list", "object"])
+@pytest.mark.parametrize("function", TIMES)
+def test_what_is_no_time_raises_where_it_is_awaited(goes_on, function, wrong):
+    async def main(aio):
+        awaitable = TIMES[function](aio, wrong)
+        with pytest.raises(TypeError) as caught:
+            await awaitable
+        if aio is ferrio:
+            assert re.search(rf"must be a number of seconds, not {re.escape(repr(wrong))}", str(caught.value))
+
+    goes_on(main)
+
+
+def test_what_is_no_time_is_a_result_among_others(goes_on):
+    async def main(aio):
+        wrong, right = await aio.gather(aio.sleep("1"), aio.sleep(0, "slept"), return_exceptions=True)
+        assert isinstance(wrong, TypeError)
+        assert right == "slept"
+
+    goes_on(main)
+
+
+@pytest.mark.parametrize("wrong", ["1", [], None], ids=["str", "list", "None"])
+def test_what_is_no_delay_raises_in_the_call(goes_on, wrong):
+    async def main(aio):
+        with pytest.raises(TypeError):
+            aio.get_running_loop().call_later(wrong, print)
+        if wrong is not None:
+            with pytest.raises(TypeError):
+                aio.timeout(wrong)
+
+    goes_on(main)
+
+
+def test_a_nan_is_a_time_that_has_come():
+    """For asyncio too, if it comes so far: as the only timer it breaks the loop there."""
 
     async def main():
-        with pytest.raises(ValueError, match=r"NaN \(not a number\)"):
-            NUMBERS[function](NAN)
-        for wrong in ("1", [], object()):
-            with pytest.raises(TypeError, match=f"must be a number of seconds, not {re.escape(repr(wrong))}"):
-                NUMBERS[function](wrong)
-        return await ferrio.sleep(0, "on")
+        loop = ferrio.get_running_loop()
+        called = [loop.create_future(), loop.create_future()]
+        handles = loop.call_later(NAN, called[0].set_result, 1), loop.call_at(NAN, called[1].set_result, 2)
+        assert [str(handle.when()) for handle in handles] == ["nan", "nan"]
+        assert await ferrio.gather(*called) == [1, 2]
+        for function in ("wait_for", "timeout", "timeout_at", "as_completed"):
+            with pytest.raises(TimeoutError):
+                await TIMES[function](ferrio, NAN)
+        done, pending = await ferrio.wait([loop.create_future()], timeout=NAN)
+        assert (len(done), len(pending)) == (0, 1)
+        if sys.version_info >= (3, 13):
+            with pytest.raises(ValueError, match=r"Invalid delay: NaN \(not a number\)"):
+                await ferrio.sleep(NAN)
+        else:
+            await ferrio.sleep(NAN)
 
-    assert ferrio.run(main()) == "on"
-
-
-@pytest.mark.parametrize("function", ["wait_for", "wait", "as_completed"])
-def test_timeouts_that_are_none(function):
-    calls = {
-        "wait_for": lambda task, value: ferrio.wait_for(task, value),
-        "wait": lambda task, value: ferrio.wait([task], timeout=value),
-        "as_completed": lambda task, value: next(iter(ferrio.as_completed([task], timeout=value))),
-    }
-
-    async def main():
-        task = ferrio.create_task(ferrio.sleep(0, "done"))
-        with pytest.raises(ValueError, match=r"NaN \(not a number\)"):
-            await calls[function](task, NAN)
-        with pytest.raises(TypeError, match="must be a number of seconds, not 'soon'"):
-            await calls[function](task, "soon")
-        return await task
-
-    assert ferrio.run(main()) == "done"
+    ferrio.run(main())
 
 
 # Callbacks, contexts, handlers.
 
 
+def by_pipe(loop, callback):
+    """Has `callback` called because something can be read."""
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+    loop.add_reader(reading, callback)
+
+    def end():
+        loop.remove_reader(reading)
+        os.close(reading)
+        os.close(writing)
+
+    return end
+
+
+def by_signal(loop, callback):
+    loop.add_signal_handler(signal.SIGUSR1, callback)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return lambda: loop.remove_signal_handler(signal.SIGUSR1)
+
+
+CALLING = {
+    "call_soon": lambda loop, callback: loop.call_soon(callback).cancel,
+    "call_soon_threadsafe": lambda loop, callback: loop.call_soon_threadsafe(callback).cancel,
+    "call_later": lambda loop, callback: loop.call_later(0, callback).cancel,
+    "call_at": lambda loop, callback: loop.call_at(0, callback).cancel,
+    "add_done_callback": lambda loop, callback: loop.create_task(answer()).add_done_callback(callback),
+    "add_reader": by_pipe,
+    "add_signal_handler": by_signal,
+}
+
+
+@pytest.mark.parametrize("way", CALLING)
+@pytest.mark.parametrize("wrong", [None, 1, "print", "a task"], ids=repr)
+def test_what_cannot_be_called_is_reported_when_it_is_to_be_called(aio, way, wrong):
+    async def main():
+        loop = aio.get_running_loop()
+        reported = loop.create_future()
+
+        def report(loop, context):
+            if not reported.done():
+                reported.set_result(context)
+
+        loop.set_exception_handler(report)
+        callback = loop.create_task(answer()) if wrong == "a task" else wrong
+        end = CALLING[way](loop, callback)
+        context = await aio.wait_for(reported, 10)
+        if end is not None:
+            end()
+        assert isinstance(context["exception"], TypeError)
+        assert "is not callable" in str(context["exception"])
+        assert context["message"].startswith("Exception in callback ")
+        return await aio.sleep(0, "on")
+
+    assert aio.run(main()) == "on"
+
+
+def test_what_cannot_be_called_by_an_executor_is_its_futures_error(goes_on):
+    async def main(aio):
+        loop = aio.get_running_loop()
+        for wrong in (None, 1, "print"):
+            with pytest.raises(TypeError, match="is not callable"):
+                await loop.run_in_executor(None, wrong)
+            with pytest.raises(TypeError, match="is not callable"):
+                await aio.to_thread(wrong)
+
+    goes_on(main)
+
+
 @pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe", "call_later", "call_at", "run_in_executor"])
 @pytest.mark.parametrize("wrong", [None, 1, "print"], ids=repr)
-def test_what_cannot_be_called(method, wrong):
-    """asyncio finds out when it calls; here the call that was wrong raises."""
+def test_what_cannot_be_called_raises_in_debug_mode(aio, method, wrong):
     first = {"call_later": (0,), "call_at": (0,), "run_in_executor": (None,)}.get(method, ())
+    named = {"call_later": "call_at"}.get(method, method)
 
     async def main():
-        loop = ferrio.get_running_loop()
-        with pytest.raises(TypeError, match=rf"a callable object was expected by {method}\(\), got {wrong!r}"):
+        loop = aio.get_running_loop()
+        with pytest.raises(TypeError, match=rf"a callable object was expected by {named}\(\), got {wrong!r}"):
             getattr(loop, method)(*first, wrong)
-        return await ferrio.sleep(0.001, "on")
+        return await aio.sleep(0.001, "on")
 
-    assert ferrio.run(main()) == "on"
+    assert aio.run(main(), debug=True) == "on"
+
+
+class Mapping(collections.UserDict):
+    """A mapping that is no dict."""
+
+
+def test_a_problem_described_by_any_mapping_is_logged(aio, caplog):
+    loop = aio.new_event_loop()
+    loop.call_exception_handler(Mapping(message="spam", exception=None, detail=[1]))
+    assert caplog.records[-1].getMessage() == "spam\ndetail: [1]"
+    seen = []
+    loop.set_exception_handler(lambda loop, context: seen.append(context))
+    problem = Mapping(message="eggs")
+    loop.call_exception_handler(problem)
+    assert seen == [problem]
+    loop.close()
 
 
 def test_coroutines_are_no_callbacks_in_debug_mode(aio):

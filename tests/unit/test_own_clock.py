@@ -173,10 +173,9 @@ def test_a_clock_over_a_virtual_one():
 
 
 def test_a_clock_that_shows_no_time():
-    # asyncio's timers are never due then.
+    # Everything is due then, as on asyncio where it doesn't fail.
     loop = ferrio.new_event_loop()
-    loop.call_soon(loop.stop)
     loop.time = lambda: float("nan")
-    with pytest.raises(ValueError, match="Invalid time of the loop: NaN"):
-        loop.run_forever()
+    loop.call_at(1e12, loop.stop)
+    loop.run_forever()
     loop.close()

@@ -1,6 +1,6 @@
 //! Times that users give, in seconds.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyFloatMethods, PyInt};
 
@@ -8,18 +8,18 @@ use crate::ffi::Cast;
 
 /// The number of seconds that the argument `name` is.
 ///
-/// Raises `TypeError` for what is no number, `ValueError` for a NaN, `OverflowError` for what no float can hold.
+/// Raises `TypeError` for what is no number, `OverflowError` for what no float can hold. A NaN is one, as for asyncio: as a
+/// delay it is none, as a time it is past.
 #[inline]
 pub(crate) fn seconds(given: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
-    let seconds = match given.as_exactly::<PyFloat>() {
-        Some(seconds) => seconds.value(),
+    match given.as_exactly::<PyFloat>() {
+        Some(seconds) => Ok(seconds.value()),
         // A small whole number, without the float object that a conversion would make.
         None => match small(given) {
-            Some(seconds) => f64::from(seconds),
-            None => given.extract::<f64>().map_err(|failure| explain(given, name, failure))?,
+            Some(seconds) => Ok(f64::from(seconds)),
+            None => given.extract::<f64>().map_err(|failure| explain(given, name, failure)),
         },
-    };
-    if seconds.is_nan() { Err(not_a_number(name)) } else { Ok(seconds) }
+    }
 }
 
 #[inline]
@@ -42,10 +42,4 @@ fn explain(given: &Bound<'_, PyAny>, name: &str, failure: PyErr) -> PyErr {
         Ok(look) => PyTypeError::new_err(format!("{name} must be a number of seconds, not {look}")),
         Err(failure) => failure,
     }
-}
-
-/// What a NaN gets.
-#[cold]
-pub(crate) fn not_a_number(name: &str) -> PyErr {
-    PyValueError::new_err(format!("Invalid {name}: NaN (not a number)"))
 }

@@ -3,6 +3,7 @@
 //! What is awaited runs in the awaiting task itself, under a `Scope` (`timeout/scope.rs`), as `async with timeout()`
 //! does it. A limit that is zero or past is a case of its own: the thing is cancelled before it begins.
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -26,6 +27,8 @@ pub(crate) struct WaitFor {
 enum Stage {
     /// Not begun: what to await, and for how many seconds.
     Fresh(Py<PyAny>, Option<f64>),
+    /// Not begun, and to end with this exception: the limit is no number.
+    Refused(Py<PyAny>, Py<PyBaseException>),
     /// Inside the `await` of this iterator.
     Awaiting(Py<PyAny>, Scope),
     /// Waiting for this cancelled future to end.
@@ -36,13 +39,16 @@ enum Stage {
 /// Await `fut`, a coroutine or a future, for at most `timeout` seconds and return its result.
 ///
 /// Takes seconds, or `None` for no limit. When the time is over `fut` is cancelled and `TimeoutError` raised; with zero
-/// or less `fut` gets no time at all. If the wait is cancelled, so is `fut`. Raises `TypeError` for what is no number,
-/// `ValueError` for a NaN (asyncio's `wait_for`).
+/// or less `fut` gets no time at all. If the wait is cancelled, so is `fut`. The `await` raises
+/// `TypeError` for a limit that is no number (asyncio's `wait_for`).
 #[pyfunction]
 #[pyo3(signature = (fut, timeout))]
-pub(crate) fn wait_for(fut: Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    let limit = seconds_or_none(timeout, "timeout")?;
-    Ok(Operation::new(Kind::WaitFor(Box::new(WaitFor { stage: Stage::Fresh(fut.unbind(), limit) }))))
+pub(crate) fn wait_for(fut: Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> Operation {
+    let stage = match seconds_or_none(timeout, "timeout") {
+        Ok(limit) => Stage::Fresh(fut.unbind(), limit),
+        Err(refused) => Stage::Refused(fut.unbind(), refused.into_value(timeout.py())),
+    };
+    Operation::new(Kind::WaitFor(Box::new(WaitFor { stage })))
 }
 
 impl Run for WaitFor {
@@ -53,6 +59,7 @@ impl Run for WaitFor {
                 self.begin_cancelling(this, &awaitable.into_bound(py))
             }
             Stage::Fresh(awaitable, limit) => self.begin(this, &awaitable.into_bound(py), limit),
+            Stage::Refused(_, refused) => Err(PyErr::from_value(refused.into_bound(py).into_any())),
             Stage::Awaiting(inner, scope) => self.proceed(inner.into_bound(py), scope, resume),
             Stage::Cancelling(future) => {
                 let future = future.into_bound(py);
@@ -69,6 +76,10 @@ impl Run for WaitFor {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match &self.stage {
             Stage::Fresh(awaitable, _) => visit.call(awaitable),
+            Stage::Refused(awaitable, refused) => {
+                visit.call(awaitable)?;
+                visit.call(refused)
+            }
             Stage::Awaiting(inner, scope) => {
                 visit.call(inner)?;
                 scope.traverse(visit)

@@ -15,7 +15,7 @@ use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::{context, interpreter};
 use crate::handle::{Args, Handle, TimerHandle, timer};
 use crate::imports;
-use crate::seconds::{not_a_number, seconds};
+use crate::seconds::seconds;
 
 #[pymethods]
 impl Loop {
@@ -53,8 +53,8 @@ impl Loop {
 
     /// Call `callback(*args)` after `delay` seconds, never earlier; return a `TimerHandle`.
     ///
-    /// A negative delay means as soon as possible. Raises `TypeError` for what is no number, `ValueError` for a NaN,
-    /// `RuntimeError` on a closed loop.
+    /// A negative delay means as soon as possible. Raises `TypeError` for what is no number, `RuntimeError` on a closed
+    /// loop.
     #[pyo3(signature = (delay, callback, *args, context = None))]
     fn call_later<'py>(
         slf: &Bound<'py, Self>,
@@ -68,7 +68,7 @@ impl Loop {
 
     /// Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.
     ///
-    /// Raises `TypeError` for what is no number, `ValueError` for a NaN, `RuntimeError` on a closed loop.
+    /// Raises `TypeError` for what is no number, `RuntimeError` on a closed loop.
     #[pyo3(signature = (when, callback, *args, context = None))]
     fn call_at<'py>(
         slf: &Bound<'py, Self>,
@@ -124,8 +124,8 @@ impl FastMethod for CallLater {
     const NAME: &'static CStr = c"call_later";
     const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
 Call `callback(*args)` after `delay` seconds, never earlier; return a `TimerHandle`.\n\n\
-A negative delay means as soon as possible. Raises `TypeError` for what is no number, `ValueError` for a NaN,\n\
-`RuntimeError` on a closed loop.";
+A negative delay means as soon as possible. Raises `TypeError` for what is no number, `RuntimeError` on a closed\n\
+loop.";
 
     fn original() -> &'static PyOnceLock<Py<PyAny>> {
         static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -148,7 +148,7 @@ impl FastMethod for CallAt {
     const NAME: &'static CStr = c"call_at";
     const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\
 Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.\n\n\
-Raises `TypeError` for what is no number, `ValueError` for a NaN, `RuntimeError` on a closed loop.";
+Raises `TypeError` for what is no number, `RuntimeError` on a closed loop.";
 
     fn original() -> &'static PyOnceLock<Py<PyAny>> {
         static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -211,9 +211,12 @@ fn call_after<'py>(
     let state = native.get();
     if !state.overrides.timers() {
         state.require_open()?;
-        require_callable(&callback, "call_later")?;
         let deadline = state.deadline_after(py, delay);
-        let when = if deadline == Nanos::MAX { f64::INFINITY } else { seconds_from_nanos(deadline) };
+        let when = match deadline {
+            Nanos::MAX => f64::INFINITY,
+            _ if delay.is_nan() => delay,
+            _ => seconds_from_nanos(deadline),
+        };
         return schedule(native, (when, None), deadline, callback, args, context).map(Bound::into_any);
     }
     let now: f64 = native.call_method0(intern!(py, "time"))?.extract()?;
@@ -237,8 +240,7 @@ fn call_at_time<'py>(
 ) -> PyResult<Bound<'py, TimerHandle>> {
     let time = seconds(when, "when")?;
     native.get().require_open()?;
-    require_callable(&callback, "call_at")?;
-    let deadline = nanos_from_seconds(time).ok_or_else(|| not_a_number("when"))?;
+    let deadline = nanos_from_seconds(time).unwrap_or(0);
     schedule(native, (time, timer::given(when)), deadline, callback, args, context)
 }
 
@@ -310,7 +312,6 @@ fn make_handle<'py>(
     if debug {
         check(native, &callback, caller)?;
     }
-    require_callable(&callback, caller.name())?;
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
     let handle = Handle::build(py, home, callback, args, context, debug)?;
@@ -369,19 +370,9 @@ pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyRes
     if coroutine {
         return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
     }
-    Ok(())
-}
-
-/// Raises `TypeError` at the call; asyncio says it in debug mode only, and else when the callback is to run.
-#[inline]
-pub(super) fn require_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
-    if callback.is_callable() { Ok(()) } else { Err(not_callable(callback, method)) }
-}
-
-#[cold]
-fn not_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyErr {
-    match callback.repr() {
-        Ok(look) => PyTypeError::new_err(format!("a callable object was expected by {method}(), got {look}")),
-        Err(failure) => failure,
+    if callback.is_callable() {
+        return Ok(());
     }
+    let look = callback.repr()?;
+    Err(PyTypeError::new_err(format!("a callable object was expected by {method}(), got {look}")))
 }

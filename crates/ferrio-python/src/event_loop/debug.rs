@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use super::{Item, Loop, running};
-use crate::seconds::seconds;
 use crate::{error, imports};
 
 #[pymethods]
@@ -47,8 +46,6 @@ impl Loop {
     #[setter(slow_callback_duration)]
     fn set_slow_callback_duration(&self, given: Bound<'_, PyAny>) -> PyResult<()> {
         let py = given.py();
-        // Here, where the program is at fault, and not in the turn that first compares with it.
-        seconds(&given, "slow_callback_duration")?;
         let given = given.unbind();
         let old =
             self.settings.with(py, |settings| std::mem::replace(&mut settings.slow_callback_duration, given));
@@ -86,13 +83,13 @@ impl Loop {
 
     /// Log the problem described by the dict `context` to the logger "asyncio", at level ERROR.
     #[pyo3(signature = (context, /))]
-    fn default_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn default_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         log_problem(slf, context)
     }
 
     /// Tell the exception handler of the problem described by the dict `context`.
     #[pyo3(signature = (context, /))]
-    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         handle_problem(slf, context)
     }
 }
@@ -191,15 +188,20 @@ fn describe(shown: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(format!("{look} with protocol {}", inner.unwrap_or(protocol).repr()?))
 }
 
-fn log_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+/// What the mapping `context` has under `key`, unless that is `None`.
+fn known<'py>(context: &Bound<'py, PyAny>, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let found = context.call_method1(intern!(context.py(), "get"), (key,))?;
+    Ok(Some(found).filter(|found| !found.is_none()))
+}
+
+fn log_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = native.py();
-    let message =
-        context.get_item(intern!(py, "message"))?.filter(|message| message.is_truthy().unwrap_or(true));
+    let message = known(context, "message")?.filter(|message| message.is_truthy().unwrap_or(true));
     let mut text = match message {
         Some(message) => message.str()?.to_string(),
         None => "Unhandled exception in event loop".to_owned(),
     };
-    let exception = context.get_item(intern!(py, "exception"))?.filter(|exception| !exception.is_none());
+    let exception = known(context, "exception")?;
     if !context.contains(intern!(py, "source_traceback"))?
         && let Some(handle) = native.get()._current_handle(py)
         && let Ok(source) = handle.bind(py).getattr(intern!(py, "_source_traceback"))
@@ -207,14 +209,14 @@ fn log_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResul
     {
         context.set_item(intern!(py, "handle_traceback"), source)?;
     }
-    let keys = context.keys();
+    let keys = PyList::new(py, context.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
     keys.sort()?;
     for key in keys.iter() {
+        let value = context.get_item(&key)?;
         let key: String = key.str()?.to_string();
         if key == "message" || key == "exception" {
             continue;
         }
-        let Some(value) = context.get_item(&key)? else { continue };
         let shown = match key.as_str() {
             "source_traceback" => {
                 format!("Object created at (most recent call last):\n{}", lines_of(&value)?)
@@ -245,7 +247,7 @@ fn lines_of(stack: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(text.trim_end().to_owned())
 }
 
-fn handle_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+fn handle_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = native.py();
     let default = intern!(py, "default_exception_handler");
     let handler = native.get().get_exception_handler(py);
@@ -280,11 +282,11 @@ fn handle_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyRe
 fn call_in_context_of_culprit<'py>(
     native: &Bound<'py, Loop>,
     handler: &Bound<'py, PyAny>,
-    problem: &Bound<'py, PyDict>,
+    problem: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let py = native.py();
     for key in ["task", "future", "handle"] {
-        let Some(culprit) = problem.get_item(key)?.filter(|culprit| !culprit.is_none()) else { continue };
+        let Some(culprit) = known(problem, key)? else { continue };
         if let Ok(get_context) = culprit.getattr(intern!(py, "get_context")) {
             let context = get_context.call0()?;
             if !context.is_none() && context.hasattr(intern!(py, "run"))? {

@@ -62,7 +62,6 @@ impl Loop {
         if slf.get().debug() {
             call::check_callback(&func, "run_in_executor")?;
         }
-        call::require_callable(&func, "run_in_executor")?;
         let executor = match executor {
             None => default_executor(slf)?,
             Some(given) => match given.as_instance::<PyString>() {

@@ -6,14 +6,13 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use ferrio_engine::clock::nanos_from_seconds;
+use ferrio_engine::clock::{Nanos, nanos_from_seconds};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::Loop;
 use crate::ffi::Cast;
-use crate::seconds::not_a_number;
 
 const CALL_SOON: u8 = 1;
 const TIMERS: u8 = 2;
@@ -114,7 +113,8 @@ pub(super) fn tell_time(native: &Bound<'_, Loop>) -> PyResult<()> {
 fn tell_own_time(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let time: f64 = native.call_method0(intern!(py, "time"))?.extract()?;
-    let time = nanos_from_seconds(time).ok_or_else(|| not_a_number("time of the loop"))?;
+    // By a time that is a NaN everything is due, as for asyncio.
+    let time = nanos_from_seconds(time).unwrap_or(Nanos::MAX);
     // With asyncio's resolution: sums of seconds that ought to be equal are, but for their last bit.
     native.get().engine.with(py, |engine| engine.tell_time(Some(time.saturating_add(1))));
     Ok(())

@@ -1,6 +1,7 @@
 //! `sleep`: let time pass, or just a turn.
 
 use ferrio_engine::timer::TimerKey;
+use pyo3::exceptions::{PyBaseException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -20,6 +21,8 @@ pub(crate) struct Sleep {
 /// What will end the sleep.
 enum Timer {
     NotStarted,
+    /// Nothing: the delay is none, and the `await` raises this.
+    Refused(Py<PyBaseException>),
     Native(Py<Loop>, TimerKey),
     /// A handle of a loop with a `call_later` of its own.
     Handle(Py<PyAny>),
@@ -28,12 +31,25 @@ enum Timer {
 
 /// Return an awaitable that ends after `delay` seconds with `result`. A delay of zero or less lets one turn pass.
 ///
-/// Raises `ValueError` for a NaN, `TypeError` for what is no number. Never ends early (asyncio's `sleep`).
+/// The `await` raises `TypeError` for what is no number and, from Python 3.13 on, `ValueError` for a NaN. Never ends early
+/// (asyncio's `sleep`).
 #[pyfunction]
 #[pyo3(signature = (delay, result = None))]
-pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> PyResult<Operation> {
-    let delay = seconds(delay, "delay")?;
-    Ok(Operation::new(Kind::Sleep(Sleep { delay, result, timer: Timer::NotStarted })))
+pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> Operation {
+    let py = delay.py();
+    let (delay, timer) = match seconds(delay, "delay") {
+        Ok(delay) if cfg!(Py_3_13) && delay.is_nan() => {
+            (delay, refused(py, PyValueError::new_err("Invalid delay: NaN (not a number)")))
+        }
+        Ok(delay) => (delay, Timer::NotStarted),
+        Err(failure) => (0.0, refused(py, failure)),
+    };
+    Operation::new(Kind::Sleep(Sleep { delay, result, timer }))
+}
+
+#[cold]
+fn refused(py: Python<'_>, failure: PyErr) -> Timer {
+    Timer::Refused(failure.into_value(py))
 }
 
 impl Run for Sleep {
@@ -44,7 +60,7 @@ impl Run for Sleep {
             self.stop_timer(py)?;
             return Err(PyErr::from_value(exception));
         }
-        match self.timer {
+        match &self.timer {
             Timer::NotStarted if self.delay <= 0.0 => {
                 self.timer = Timer::Yielded;
                 Ok(Progress::Yield)
@@ -53,6 +69,7 @@ impl Run for Sleep {
                 self.start_timer(this)?;
                 Ok(Progress::Park)
             }
+            Timer::Refused(failure) => Err(PyErr::from_value(failure.bind(py).as_any().clone())),
             _ => {
                 let result = self.result.take();
                 Ok(Progress::Ready(
@@ -67,6 +84,7 @@ impl Run for Sleep {
         match &self.timer {
             Timer::Native(native, _) => visit.call(native),
             Timer::Handle(handle) => visit.call(handle),
+            Timer::Refused(failure) => visit.call(failure),
             Timer::NotStarted | Timer::Yielded => Ok(()),
         }
     }
@@ -101,7 +119,7 @@ impl Sleep {
             Timer::Handle(handle) => {
                 handle.bind(py).call_method0(intern!(py, "cancel"))?;
             }
-            Timer::NotStarted | Timer::Yielded => {}
+            Timer::NotStarted | Timer::Refused(_) | Timer::Yielded => {}
         }
         Ok(())
     }

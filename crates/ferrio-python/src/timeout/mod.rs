@@ -27,8 +27,8 @@ pub(crate) struct Timeout {
 
 /// Return a `Timeout` for `async with`: the block is cancelled `delay` seconds from now, and raises `TimeoutError`.
 ///
-/// Takes seconds, or `None` for no limit. Raises `RuntimeError` if no loop runs, `TypeError` for what is no number,
-/// `ValueError` for a NaN (asyncio's `timeout`).
+/// Takes seconds, or `None` for no limit. Raises `RuntimeError` if no loop runs, `TypeError` for what is no number
+/// (asyncio's `timeout`).
 #[pyfunction]
 #[pyo3(signature = (delay))]
 pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
@@ -43,16 +43,13 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
 /// As `timeout`, with the time `when` of `loop.time()` in place of a delay.
 #[pyfunction]
 #[pyo3(signature = (when))]
-pub(crate) fn timeout_at(when: &Bound<'_, PyAny>) -> PyResult<Timeout> {
-    given(when).map(Timeout::due)
+pub(crate) fn timeout_at(when: &Bound<'_, PyAny>) -> Timeout {
+    Timeout::due(given(when))
 }
 
-/// The deadline that a caller gave: a number of seconds or `None`.
-fn given(when: &Bound<'_, PyAny>) -> PyResult<When> {
-    match seconds_or_none(when, "when")? {
-        None => Ok(When::Never),
-        Some(_) => Ok(When::Given(when.clone().unbind())),
-    }
+/// The deadline that a caller gave: a number of seconds or `None`. What it is shows when the block is entered.
+fn given(when: &Bound<'_, PyAny>) -> When {
+    if when.is_none() { When::Never } else { When::Given(when.clone().unbind()) }
 }
 
 #[pymethods]
@@ -65,7 +62,7 @@ impl Timeout {
 
     #[pyo3(signature = (when))]
     fn __init__(&self, py: Python<'_>, when: &Bound<'_, PyAny>) -> PyResult<()> {
-        let fresh = Scope::new(given(when)?);
+        let fresh = Scope::new(given(when));
         let old = self.scope.with(py, |scope| std::mem::replace(scope, fresh));
         drop(old);
         Ok(())
@@ -90,7 +87,7 @@ impl Timeout {
                 return Err(PyRuntimeError::new_err(format!("Cannot change state of {word} Timeout")));
             }
         }
-        let when = given(when)?;
+        let when = given(when);
         let copy = when.duplicate(py);
         let (old, timer) =
             slf.get().scope.with(py, |scope| (std::mem::replace(&mut scope.when, copy), scope.timer.take()));

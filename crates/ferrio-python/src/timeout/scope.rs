@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::event_loop::{Item, Loop, LoopRef};
 use crate::future::callbacks::WatcherCall;
-use crate::seconds::not_a_number;
+use crate::seconds::seconds;
 use crate::task::cancel::{cancelling_of, uncancel_any};
 use crate::task::current::current_on;
 use crate::task::wakeup::Watcher;
@@ -168,7 +168,7 @@ pub(crate) fn start_timer<'py>(
     call: WatcherCall,
 ) -> PyResult<Option<Timer>> {
     let py = owner.py();
-    let seconds = match when {
+    let given = match when {
         When::Never => return Ok(None),
         When::At(_) => None,
         When::Given(given) => Some(given.bind(py)),
@@ -176,11 +176,10 @@ pub(crate) fn start_timer<'py>(
     if let LoopRef::Native(native) = home
         && !native.get().overrides().timers()
     {
-        let deadline = match (when, seconds) {
+        let deadline = match (when, given) {
             (When::At(deadline), _) => *deadline,
-            (_, Some(seconds)) => {
-                nanos_from_seconds(seconds.extract()?).ok_or_else(|| not_a_number("when"))?
-            }
+            // A NaN is past.
+            (_, Some(given)) => nanos_from_seconds(seconds(given, "when")?).unwrap_or(0),
             (_, None) => Nanos::MAX,
         };
         if deadline > native.get().now(py) {
