@@ -63,19 +63,31 @@ class EventLoopPolicy(_DefaultEventLoopPolicy):
     def _loop_factory(self) -> standard.AbstractEventLoop:
         return self._ferrio_loop_factory()
 
-    if (3, 12) <= sys.version_info < (3, 14):
+    def get_event_loop(self) -> standard.AbstractEventLoop:
+        """Returns the current loop of this thread, or what the running Python makes of there being none.
 
-        def get_event_loop(self) -> standard.AbstractEventLoop:
-            """Returns the current loop of this thread; makes one in the main thread, with a warning, if none was set.
-
-            Raises `RuntimeError` where there is none to return or make.
-            """
-            state: Any = self._local  # type: ignore[attr-defined]
-            if state._loop is None and not state._set_called and threading.current_thread() is threading.main_thread():
+        Raises `RuntimeError` where there is none to return or make.
+        """
+        state: Any = self._local  # type: ignore[attr-defined]
+        if state._loop is None:
+            if (
+                sys.version_info >= (3, 14)
+                or state._set_called
+                or threading.current_thread() is not threading.main_thread()
+            ):
+                raise RuntimeError(_no_current_loop())
+            if sys.version_info >= (3, 12):
                 # The base class would name ferrio as the place: it looks for a caller outside of asyncio's modules.
                 warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=_frames_of_loop_code())
-                self.set_event_loop(self.new_event_loop())
-            return super().get_event_loop()
+            self.set_event_loop(self.new_event_loop())
+        return super().get_event_loop()
+
+
+def _no_current_loop() -> str:
+    return (
+        f"There is no current event loop in thread {threading.current_thread().name!r}. "
+        "asyncio.run(main()) makes one for main(); what needs one before says set_event_loop(new_event_loop())."
+    )
 
 
 def _frames_of_loop_code() -> int:
@@ -123,22 +135,46 @@ def set_event_loop(loop: standard.AbstractEventLoop | None) -> None:
     """
     policy = _get_event_loop_policy()
     policy.set_event_loop(loop)
-    theirs = _events._event_loop_policy
-    # A policy that the program gave to the standard asyncio may refuse loops which it didn't make: leave it
-    # alone.
-    if theirs is not policy and (theirs is None or type(theirs) is _DefaultEventLoopPolicy):
-        _standard_set_event_loop(loop)
+    _tell_standard(policy, loop)
 
 
 def get_event_loop() -> Any:
-    """Returns the running loop, or else the current loop of this thread.
+    """Returns the running loop, or else the current loop of this thread: ferrio's, or if none is set the one that the
+    standard library has.
 
-    What happens where there is neither is the policy's to say: see `EventLoopPolicy`.
+    What happens where there is none is the policy's to say: see `EventLoopPolicy`.
     """
     running = _get_running_loop()
     if running is not None:
         return running
-    return _get_event_loop_policy().get_event_loop()
+    policy = _get_event_loop_policy()
+    if type(policy).get_event_loop not in _PLAIN_GET_EVENT_LOOP:
+        return policy.get_event_loop()
+    known = _loop_set(policy)
+    if known is None:
+        known = _loop_set(_events._event_loop_policy)
+    if known is not None:
+        return known
+    loop = policy.get_event_loop()  # makes one, or raises
+    _tell_standard(policy, loop)
+    return loop
+
+
+def _loop_set(policy: Any) -> standard.AbstractEventLoop | None:
+    """The current loop of this thread by `policy`, which isn't asked to make one; `None` if that can't be known."""
+    if policy is None or type(policy).get_event_loop not in _PLAIN_GET_EVENT_LOOP:
+        return None
+    known: standard.AbstractEventLoop | None = policy._local._loop
+    return known
+
+
+def _tell_standard(policy: Any, loop: standard.AbstractEventLoop | None) -> None:
+    """Makes `loop` current for the standard library as well, which has it from `policy` already if that is its own."""
+    theirs = _events._event_loop_policy
+    # A policy that the program gave to the standard asyncio may refuse loops which it didn't make: leave it
+    # alone.
+    if theirs is not policy and (theirs is None or type(theirs) in (_DefaultEventLoopPolicy, EventLoopPolicy)):
+        _standard_set_event_loop(loop)
 
 
 def _get_event_loop_policy() -> Any:
@@ -153,6 +189,9 @@ def _set_event_loop_policy(policy: Any) -> None:
     if policy is not None and not isinstance(policy, _AbstractEventLoopPolicy):
         raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not {type(policy).__name__!r}")
     _policy = policy
+    if _events.set_event_loop_policy is set_event_loop_policy:
+        # Installed: for what imported the standard functions by name before, which ask this variable.
+        _events._event_loop_policy = _get_event_loop_policy()
 
 
 def forget_after_fork() -> None:
@@ -174,6 +213,9 @@ def _warn_deprecated(name: str) -> None:
             stacklevel=3,
         )
 
+
+# The methods that give a policy's `_local._loop` back, and make a loop only where that is none.
+_PLAIN_GET_EVENT_LOOP = (_DefaultEventLoopPolicy.get_event_loop, EventLoopPolicy.get_event_loop)
 
 # Kept from before `install()`, which puts this module's function in its place.
 _standard_set_event_loop = _events.set_event_loop

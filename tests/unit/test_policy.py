@@ -1,6 +1,7 @@
 """Policies: ferrio's own beside the standard library's, and ferrio's as the standard library's."""
 
 import asyncio
+import concurrent.futures
 import errno
 import os
 import resource
@@ -110,6 +111,155 @@ def test_wrong_policy(module):
             module.set_event_loop_policy(1)
 
 
+def answer_of(loop, future):
+    loop.call_soon(future.set_result, 42)
+    return loop.run_until_complete(future)
+
+
+async def value(number):
+    return number
+
+
+def test_the_loop_first_and_then_what_runs_on_it(aio):
+    """How programs were written before `run`: futures and gatherings are made while no loop runs."""
+    loop = aio.new_event_loop()
+    aio.set_event_loop(loop)
+    assert loop.run_until_complete(aio.gather(value(1), value(2))) == [1, 2]
+    assert loop.run_until_complete(aio.shield(value(3))) == 3
+    future = aio.Future()
+    assert future.get_loop() is loop
+    assert answer_of(loop, future) == 42
+    queue, reader = aio.Queue(), aio.StreamReader()
+    loop.call_soon(queue.put_nowait, 5)
+    loop.call_soon(reader.feed_eof)
+    assert loop.run_until_complete(aio.gather(queue.get(), reader.read())) == [5, b""]
+    assert aio.get_event_loop() is loop
+    loop.close()
+
+
+def outcome(aio, make):
+    """What `make` does where no loop runs: the error, or the class of what it makes; and which warnings it gives."""
+    coroutine = value(1)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            made = make(aio, coroutine)
+        except RuntimeError as error:
+            result = str(error)[:21]
+        else:
+            result = "made"
+            if hasattr(made, "get_loop"):
+                loop = made.get_loop()
+                made.cancel()
+                loop.run_until_complete(value(1))
+    coroutine.close()
+    loop = aio.get_event_loop_policy()._local._loop if sys.version_info < (3, 14) else None
+    if loop is not None:
+        loop.close()
+    return result, [(warning.category, str(warning.message), warning.filename == __file__) for warning in warned]
+
+
+MAKERS = {
+    "get_event_loop": lambda aio, coroutine: aio.get_event_loop() and None,
+    "Future": lambda aio, coroutine: aio.Future(),
+    "Task": lambda aio, coroutine: aio.Task(coroutine),
+    "gather": lambda aio, coroutine: aio.gather(coroutine),
+    "gather of nothing": lambda aio, coroutine: aio.gather(),
+    "ensure_future": lambda aio, coroutine: aio.ensure_future(coroutine),
+    "shield": lambda aio, coroutine: aio.shield(coroutine),
+    "wrap_future": lambda aio, coroutine: aio.wrap_future(concurrent.futures.Future()),
+    "StreamReader": lambda aio, coroutine: aio.StreamReader() and None,
+    "Queue": lambda aio, coroutine: aio.Queue(),
+    "Lock": lambda aio, coroutine: aio.Lock(),
+    "create_task": lambda aio, coroutine: aio.create_task(coroutine),
+    "timeout": lambda aio, coroutine: aio.timeout(1),
+}
+
+
+def no_policy():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        ferrio.set_event_loop_policy(None)
+        asyncio.set_event_loop_policy(None)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_without_a_loop_the_running_python_decides(maker):
+    expected = []
+    for aio in (asyncio, ferrio):
+        no_policy()
+        nobody_asked = outcome(aio, MAKERS[maker])
+        no_policy()
+        aio.set_event_loop(None)
+        expected.append((nobody_asked, outcome(aio, MAKERS[maker])))
+    assert expected[0] == expected[1]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_without_a_loop_in_a_thread(maker):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(outcome, asyncio, MAKERS[maker]).result(60) == (
+            pool.submit(outcome, ferrio, MAKERS[maker]).result(60)
+        )
+
+
+@pytest.mark.parametrize(("sets", "asks"), [(ferrio, asyncio), (asyncio, ferrio)], ids=["ferrio", "asyncio"])
+def test_the_other_one_sees_the_loop_that_was_set(sets, asks):
+    loop = sets.new_event_loop()
+    sets.set_event_loop(loop)
+    assert asks.get_event_loop() is loop
+    assert asks.Future().get_loop() is loop
+    sets.set_event_loop(None)
+    with pytest.raises(RuntimeError, match="There is no current event loop"):
+        asks.get_event_loop()
+    loop.close()
+
+
+@pytest.mark.parametrize(("makes", "asks"), [(ferrio, asyncio), (asyncio, ferrio)], ids=["ferrio", "asyncio"])
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="from Python 3.14 on no loop is made by asking for one")
+def test_the_other_one_sees_the_loop_that_was_made_by_asking(makes, asks):
+    no_policy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loop = makes.get_event_loop()
+    assert isinstance(loop, ferrio.EventLoop) is (makes is ferrio)
+    assert asks.get_event_loop() is loop
+    loop.close()
+
+
+def test_each_world_asks_its_own_loop_first():
+    ours, theirs = ferrio.new_event_loop(), asyncio.new_event_loop()
+    ferrio.set_event_loop(ours)
+    asyncio.set_event_loop(theirs)
+    assert ferrio.get_event_loop() is ours
+    assert ferrio.Future().get_loop() is ours
+    assert asyncio.get_event_loop() is theirs
+    assert asyncio.Future().get_loop() is theirs
+    ours.close()
+    theirs.close()
+
+
+def test_standard_asyncio_with_ferrios_policy_sees_the_loop_of_ferrio():
+    set_policy(asyncio, ferrio.EventLoopPolicy())
+    loop = ferrio.new_event_loop()
+    ferrio.set_event_loop(loop)
+    assert asyncio.get_event_loop() is loop
+    loop.close()
+
+
+def test_a_policy_of_the_programs_own_is_asked_for_the_loop():
+    loop = ferrio.new_event_loop()
+
+    class Policy(ferrio.EventLoopPolicy):
+        def get_event_loop(self):
+            return loop
+
+    set_policy(ferrio, Policy())
+    assert ferrio.get_event_loop() is loop
+    assert ferrio.Future().get_loop() is loop
+    loop.close()
+
+
 def test_current_loop_is_seen_in_both_worlds():
     loop = ferrio.new_event_loop()
     ferrio.set_event_loop(loop)
@@ -147,7 +297,8 @@ def test_threads_have_no_current_loop(module):
     thread = threading.Thread(target=ask, name="asker")
     thread.start()
     thread.join(60)
-    assert raised == ["There is no current event loop in thread 'asker'."]
+    assert len(raised) == 1
+    assert raised[0].startswith("There is no current event loop in thread 'asker'.")
 
 
 @pytest.mark.parametrize("module", [asyncio, ferrio], ids=["asyncio", "ferrio"])

@@ -60,7 +60,7 @@ pub(crate) static STANDARD_THREAD_SAFE_HANDLE: Import = Import::new("asyncio.eve
 pub(crate) static TRANSPORT_SOCKET: Import = Import::new("asyncio.trsock", "TransportSocket");
 pub(crate) static SET_RUNNING_LOOP: Import = Import::new("asyncio.events", "_set_running_loop");
 pub(crate) static STANDARD_RUNNING_LOOP: Import = Import::new("asyncio.events", "_get_running_loop");
-pub(crate) static GET_EVENT_LOOP: Import = Import::new("asyncio.events", "get_event_loop");
+pub(crate) static GET_EVENT_LOOP: Import = Import::new("ferrio._policy", "get_event_loop");
 /// The `async def` function that awaits its argument: the coroutine for an awaitable that is none.
 pub(crate) static AWAIT_IT: Import = Import::new("ferrio._standard", "await_it");
 /// What the caller of a function that takes a coroutine may have meant.
@@ -190,7 +190,6 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &STANDARD_TIMER_HANDLE,
         &SET_RUNNING_LOOP,
         &STANDARD_RUNNING_LOOP,
-        &GET_EVENT_LOOP,
         &CANCELLED_ERROR,
         &INVALID_STATE_ERROR,
         &REGISTER_TASK,
