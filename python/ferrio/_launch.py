@@ -164,7 +164,10 @@ async def start(
 
     Raises what `Popen` raises. Cancelled, it leaves no child.
     """
-    if keywords.get("preexec_fn") is not None or not _may_launch():
+    env = keywords.get("env")
+    # Some Pythons refuse a variable without a name, and some set it.
+    nameless = env and any(name in env for name in ("", b""))
+    if nameless or keywords.get("preexec_fn") is not None or not _may_launch():
         return subprocess.Popen(args, **keywords), None
     popen = _Launched(args, **keywords)
     launch, named = popen._launch, popen._named

@@ -96,8 +96,11 @@ def has_file(path: str | bytes) -> bool:
 
 
 def remove_stale(path: str | bytes) -> None:
-    """Remove the socket file that an earlier server left at `path`; what can't be removed is logged."""
-    if not has_file(path):
+    """Remove the socket file that an earlier server left at `path`; what can't be removed is logged.
+
+    Raises `IndexError` for an empty path, as asyncio does.
+    """
+    if path[0] in (0, "\x00"):
         return
     try:
         if stat.S_ISSOCK(os.stat(path).st_mode):

@@ -130,6 +130,7 @@ pub(crate) static BYTES: Import = Import::new("builtins", "bytes");
 pub(crate) static BUFFERED_PROTOCOL: Import = Import::new("asyncio.protocols", "BufferedProtocol");
 pub(crate) static TCP_NODELAY: Import = Import::new("socket", "TCP_NODELAY");
 pub(crate) static SET_NODELAY: Import = Import::new("asyncio.base_events", "_set_nodelay");
+pub(crate) static IP_ADDRESS_INFO: Import = Import::new("asyncio.base_events", "_ipaddr_info");
 pub(crate) static SENDFILE_MODE: Import = Import::new("asyncio.constants", "_SendfileMode");
 pub(crate) static SOCKET: Import = Import::new("socket", "socket");
 pub(crate) static AF_INET: Import = Import::new("socket", "AF_INET");

@@ -4,9 +4,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use pyo3::exceptions::{PyLookupError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
+use pyo3::types::{PyInt, PySlice, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Loop;
@@ -99,22 +99,49 @@ pub(crate) fn resolve<'py>(
 /// Raises `ValueError` for one that has fewer, `TypeError` for what has no parts.
 fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let py = address.py();
-    let (host, port) = match (address.get_item(0), address.get_item(1)) {
-        (Ok(host), Ok(port)) if !is_text(address) => return Ok((host, port)),
-        others => others,
-    };
-    let text = format!("an address is a tuple (host, port), got {}", address.repr()?);
-    match host.and(port) {
-        Err(failure) if failure.is_instance_of::<PyTypeError>(py) => Err(PyTypeError::new_err(text)),
-        Err(failure) if !failure.is_instance_of::<PyLookupError>(py) => Err(failure),
-        _ => Err(PyValueError::new_err(text)),
+    let hint =
+        || -> PyResult<String> { Ok(format!("an address is a tuple (host, port), got {}", address.repr()?)) };
+    if let (Ok(host), Ok(port)) = (address.get_item(0), address.get_item(1)) {
+        return Ok((host, port));
+    }
+    match address.get_item(PySlice::new(py, 0, 2, 1)) {
+        Ok(_) => Err(PyValueError::new_err(hint()?)),
+        Err(failure) if failure.is_instance_of::<PyTypeError>(py) => Err(PyTypeError::new_err(hint()?)),
+        Err(failure) => Err(failure),
     }
 }
 
 /// What `getaddrinfo` would say of an address in numbers; `None` where it has to be asked.
+///
+/// Only what is beyond doubt is decided here. The standard library looks at every other host, so that an odd one (a NUL in
+/// the middle, a lone surrogate, no text at all) is refused with its exceptions.
 fn known<'py>(
     address: &Bound<'py, PyAny>,
     host: &Bound<'py, PyAny>,
+    port: &Bound<'py, PyAny>,
+    family: &Bound<'py, PyAny>,
+    kind: &Bound<'py, PyAny>,
+    protocol: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let py = address.py();
+    if address.as_exactly::<PyTuple>().is_some_and(|parts| parts.len() <= 4)
+        && port.is_exact_instance_of::<PyInt>()
+        && let Some(text) = host.as_exactly::<PyString>()
+        && let Some(info) = in_numbers(address, text, port, family, kind, protocol)?
+    {
+        return Ok(Some(info));
+    }
+    let mut arguments = vec![host.clone(), port.clone(), family.clone(), kind.clone(), protocol.clone()];
+    for part in address.get_item(PySlice::new(py, 2, isize::MAX, 1))?.try_iter()? {
+        arguments.push(part?);
+    }
+    Ok(imports::IP_ADDRESS_INFO.get(py)?.call1(PyTuple::new(py, arguments)?)?.extract()?)
+}
+
+/// As `known`, of a host that is exactly text and a port that is exactly a number.
+fn in_numbers<'py>(
+    address: &Bound<'py, PyAny>,
+    host: &Bound<'py, PyString>,
     port: &Bound<'py, PyAny>,
     family: &Bound<'py, PyAny>,
     kind: &Bound<'py, PyAny>,
@@ -132,25 +159,15 @@ fn known<'py>(
     } else {
         return Ok(None);
     };
-    let port = match port_number(port)? {
-        Some(port) => port,
-        None => return Ok(None),
-    };
-    let text = match host.as_instance::<PyBytes>() {
-        Some(bytes) => bytes.call_method1(intern!(py, "decode"), ("idna",))?.extract::<String>()?,
-        None => match host.as_instance::<PyString>() {
-            Some(text) => text.to_string_lossy().into_owned(),
-            None => return Ok(None),
-        },
-    };
+    let Ok(text) = host.to_str() else { return Ok(None) };
     let (inet, inet6) = (imports::AF_INET.get(py)?, imports::AF_INET6.get(py)?);
     let any = family.eq(0)?;
     if (any || family.eq(inet)?) && text.parse::<Ipv4Addr>().is_ok() {
-        let sockaddr = (&text, port).into_pyobject(py)?;
+        let sockaddr = (host, port).into_pyobject(py)?;
         return Ok(Some((inet, kind, protocol, "", sockaddr).into_pyobject(py)?));
     }
     if (any || family.eq(inet6)?) && text.parse::<Ipv6Addr>().is_ok() {
-        let mut sockaddr = vec![PyString::new(py, &text).into_any(), port];
+        let mut sockaddr = vec![host.clone().into_any(), port.clone()];
         for index in 2..4 {
             sockaddr.push(match address.get_item(index) {
                 Ok(given) => given,
@@ -161,28 +178,6 @@ fn known<'py>(
         return Ok(Some((inet6, kind, protocol, "", sockaddr).into_pyobject(py)?));
     }
     Ok(None)
-}
-
-/// `int(port)`, with `None` and the empty string for 0; `None` for the name of a service.
-fn port_number<'py>(port: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = port.py();
-    let empty = port.is_none() || (is_text(port) && port.len()? == 0);
-    if empty {
-        return Ok(Some(PyInt::new(py, 0_i32).into_any()));
-    }
-    match py.get_type::<PyInt>().call1((port,)) {
-        Ok(number) => Ok(Some(number)),
-        Err(failure)
-            if failure.is_instance_of::<PyValueError>(py) || failure.is_instance_of::<PyTypeError>(py) =>
-        {
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-fn is_text(object: &Bound<'_, PyAny>) -> bool {
-    object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>()
 }
 
 /// Whether no name server is needed: an address in numbers, or none (all interfaces, or this machine).
