@@ -117,6 +117,18 @@ class Runner:
             self._loop = None
             self._closed = True
 
+    @property
+    def _state(self) -> Any:
+        """Where it is in its life, as a member of asyncio's enumeration: test tools read it."""
+        state = asyncio.runners._State  # type: ignore[attr-defined]
+        if self._closed:
+            return state.CLOSED
+        return state.CREATED if self._loop is None else state.INITIALIZED
+
+    def _lazy_init(self) -> None:
+        """Makes the loop if there is none: asyncio's name of `_open`, for test tools."""
+        self._open()
+
     def _open(self) -> events.AbstractEventLoop:
         if self._closed:
             raise RuntimeError("Runner is closed: make a new one, a closed loop can't run again")

@@ -5,32 +5,16 @@ more: names that asyncio hasn't are not asked for, and parameters may be added i
 """
 
 import fnmatch
-import json
-import pathlib
 import re
-import subprocess
 import sys
 
 import pytest
 from tests.surface.differences import DIFFERENCES
 from tests.surface.facts import signatures
 
-ROOT = pathlib.Path(__file__).parents[2]
 NEWEST = (3, 15)
 
 Surface = dict[str, dict[str, str]]
-
-
-def collected(world: str) -> Surface:
-    command = [sys.executable, "-m", "tests.surface.collect", world]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def standard() -> Surface:
-    return collected("asyncio")
 
 
 def differences(theirs: Surface, ours: Surface) -> dict[str, str]:
@@ -60,6 +44,6 @@ def unlisted(found: dict[str, str]) -> list[str]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("world", ["ferrio", "installed"])
-def test_surface_is_asyncios(world, standard):
-    found = differences(standard, collected(world))
+def test_surface_is_asyncios(world, collected):
+    found = differences(collected("asyncio"), collected(world))
     assert unlisted(found) == []

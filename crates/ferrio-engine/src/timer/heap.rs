@@ -46,6 +46,11 @@ impl Heap {
         self.entries.len()
     }
 
+    /// All entries in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.entries.iter().copied()
+    }
+
     /// The smallest entry.
     #[inline]
     pub(super) fn first(&self) -> Option<Entry> {

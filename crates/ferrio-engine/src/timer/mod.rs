@@ -176,6 +176,22 @@ impl<T> Timers<T> {
         })
     }
 
+    /// The live timers, with their deadlines and keys, in no particular order.
+    pub fn entries(&self) -> impl Iterator<Item = (Nanos, TimerKey, &T)> {
+        self.heap.iter().filter_map(|entry| {
+            let slot = &self.slots[entry.slot() as usize];
+            let State::Live(payload) = &slot.state else { return None };
+            let key = TimerKey { index: entry.slot(), generation: slot.generation };
+            Some((entry.deadline(), key, payload))
+        })
+    }
+
+    /// The deadline of a timer that neither fired nor was cancelled; a search through all.
+    pub fn deadline(&self, key: TimerKey) -> Option<Nanos> {
+        self.get(key)?;
+        self.heap.iter().find(|entry| entry.slot() == key.index).map(Entry::deadline)
+    }
+
     /// Takes all live payloads out, in the order in which they would have fired. Their keys name nothing afterwards.
     pub fn drain(&mut self) -> Vec<T> {
         let mut payloads = Vec::with_capacity(self.live);

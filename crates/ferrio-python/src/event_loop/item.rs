@@ -97,6 +97,17 @@ impl Item {
         }
     }
 
+    /// Another reference to the same; none to an event, which only the loop can act on.
+    pub(super) fn duplicate(&self, py: Python<'_>) -> Option<Self> {
+        Some(match self {
+            Self::Step(task) => Self::Step(task.clone_ref(py)),
+            Self::Handle(handle) => Self::Handle(handle.clone_ref(py)),
+            Self::Wake(operation) => Self::Wake(operation.clone_ref(py)),
+            Self::Watch(watcher, done, call) => Self::Watch(watcher.clone_ref(py), done.clone_ref(py), *call),
+            Self::Event(_) => return None,
+        })
+    }
+
     /// Lets go of it while attached, which spares a look at the thread's state.
     #[inline]
     pub(crate) fn release(self, py: Python<'_>) {

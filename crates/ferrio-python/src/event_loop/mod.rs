@@ -4,7 +4,7 @@
 //! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads and processes,
 //! `away.rs` counts them and lets the loop sleep. `descriptors.rs` knows who waits for a file descriptor; `readers.rs`,
 //! `sock*.rs`, `sendfile.rs` and `signals.rs` are who may wait there, `transports.rs` makes transports, `flush.rs` lets them
-//! send at the end of a turn, `received.rs` is where they receive. `resolve.rs` turns names into addresses. The Python
+//! send at the end of a turn, `received.rs` is where they receive. `resolve.rs` turns names into addresses. `views.rs` shows tools what asyncio's loop has in private attributes. The Python
 //! package adds `asyncio.AbstractEventLoop` as a base (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
 
 mod asyncgens;
@@ -28,6 +28,7 @@ mod signals;
 mod sock;
 mod sock_connect;
 mod transports;
+mod views;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

@@ -37,6 +37,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// The handles by signal, to show.
+    pub(super) fn handlers(&self, py: Python<'_>) -> Vec<(i32, Py<Handle>)> {
+        self.handlers.iter().map(|(signal, handle)| (*signal, handle.clone_ref(py))).collect()
+    }
+
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.handlers.values().try_for_each(|handle| visit.call(handle))
     }

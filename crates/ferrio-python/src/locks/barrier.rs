@@ -146,6 +146,13 @@ impl Barrier {
         self.state.with(py, |state| state.phase == Phase::Broken)
     }
 
+    /// Where it is in its round: a member of asyncio's enumeration.
+    #[getter]
+    fn _state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let word = self.state.with(py, |state| state.phase).word();
+        py.import("asyncio.locks")?.getattr("_BarrierState")?.call1((word,))
+    }
+
     #[getter]
     fn _count(&self, py: Python<'_>) -> i64 {
         self.state.with(py, |state| state.count)

@@ -5,7 +5,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyFloatMethods, PyList, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyFloatMethods, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
@@ -147,8 +147,16 @@ impl Semaphore {
 
     /// Those who wait, in order: a copy of the list.
     #[getter]
-    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        waiters::require_nobody(value)?;
+        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
+        drop(forgotten);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

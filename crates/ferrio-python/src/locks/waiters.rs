@@ -8,10 +8,11 @@
 
 use std::collections::VecDeque;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::imports;
 use crate::operation::{Operation, Phase};
 
 /// Fewer holes than this aren't worth a compaction.
@@ -119,6 +120,13 @@ impl WaitList {
             .all(|operation| operation.get().phase_in_list(py) == Phase::Cancelled)
     }
 
+    /// Takes all waiters out. Who still waits is forgotten, not woken.
+    #[must_use = "to be dropped outside the look"]
+    pub(crate) fn clear(&mut self) -> VecDeque<(Ticket, Option<Py<Operation>>)> {
+        (self.holes, self.settled) = (0, 0);
+        std::mem::take(&mut self.entries)
+    }
+
     /// How many wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -138,7 +146,15 @@ impl WaitList {
     }
 }
 
-/// The list that `_waiters` and the like show: a copy, whose elements answer `done()` and `cancelled()`.
-pub(crate) fn shown<'py>(py: Python<'py>, waiters: Vec<Py<Operation>>) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(py, waiters)
+/// The deque that `_waiters` and the like show: a copy, whose elements answer `done()` and `cancelled()`.
+pub(crate) fn shown<'py>(py: Python<'py>, waiters: Vec<Py<Operation>>) -> PyResult<Bound<'py, PyAny>> {
+    imports::DEQUE.get(py)?.call1((waiters,))
+}
+
+/// Refuses what is given for `_waiters`, unless it stands for nobody: a list is made anew by whoever waits.
+pub(crate) fn require_nobody(value: &Bound<'_, PyAny>) -> PyResult<()> {
+    if value.is_truthy()? {
+        return Err(PyTypeError::new_err("_waiters can be emptied (None), and not be set to other waiters"));
+    }
+    Ok(())
 }

@@ -29,8 +29,8 @@ use crate::imports;
 use crate::locks::bound::LoopBound;
 use crate::locks::event::{self, Event};
 use crate::locks::waiters::{self, WaitList};
-use crate::operation::Operation;
 use crate::operation::kind::Kind;
+use crate::operation::{self, Operation};
 
 /// A queue between tasks, first in, first out. With a `maxsize` above zero, `put()` waits while that many are in it.
 ///
@@ -279,14 +279,24 @@ impl Queue {
 
     /// Those who wait in `get()`, in order: a copy of the list.
     #[getter]
-    fn _getters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn _getters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.state.with(py, |state| state.getters.duplicate(py)))
     }
 
     /// Those who wait in `put()`, in order: a copy of the list.
     #[getter]
-    fn _putters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn _putters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.state.with(py, |state| state.putters.duplicate(py)))
+    }
+
+    /// Wake the first of `waiters` that still waits: what subclasses and helpers call that put items in by `_queue`.
+    fn _wakeup_next(&self, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        for waiter in waiters.try_iter()? {
+            if operation::wake(waiter?.cast()?)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     #[getter]

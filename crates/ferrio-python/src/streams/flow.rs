@@ -4,7 +4,7 @@
 
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::drain::Drain;
@@ -236,7 +236,7 @@ impl FlowControlMixin {
 
     /// Those who wait in a drain, in order: a copy of the list.
     #[getter]
-    fn _drain_waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn _drain_waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.flow.with(py, |flow| flow.waiters.duplicate(py)))
     }
 

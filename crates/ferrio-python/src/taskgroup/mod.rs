@@ -160,6 +160,11 @@ impl TaskGroup {
         self.state.with(py, |state| state.aborting)
     }
 
+    /// What every task of the group is told to when it is done.
+    fn _on_task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        child_done(slf.as_any(), task)
+    }
+
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| state.home.as_ref().map(|home| home.object(py)))

@@ -4,6 +4,7 @@
 //! never wait, so `__aenter__` and `__aexit__` return what an `await` ends at once.
 
 pub(crate) mod scope;
+mod views;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

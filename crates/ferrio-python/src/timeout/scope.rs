@@ -98,6 +98,14 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
+    /// Another reference to the same.
+    pub(super) fn duplicate(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Native(native, key) => Self::Native(native.clone_ref(py), *key),
+            Self::Handle(handle) => Self::Handle(handle.clone_ref(py)),
+        }
+    }
+
     /// Takes the timer back.
     pub(crate) fn stop(self, py: Python<'_>) -> PyResult<()> {
         match self {

@@ -1,0 +1,34 @@
+"""Fixtures of the surface's tests: on which of the two a body runs, and the surfaces that were collected."""
+
+import asyncio
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import ferrio
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
+def aio(request):
+    """The module under test: asyncio, or ferrio in its place."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def collected():
+    """A function of a world's name ("asyncio", "ferrio", "installed") that returns its surface: facts by aspect, by path."""
+
+    @functools.cache
+    def collect(world):
+        command = [sys.executable, "-m", "tests.surface.collect", world]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return collect
