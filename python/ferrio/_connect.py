@@ -194,9 +194,9 @@ async def _on_socket(
     shutdown_timeout: float | None,
 ) -> tuple[Any, Any]:
     """Put a transport with a new protocol on a connected socket; until there is one, a failure closes the socket."""
+    loop._ensure_fd_no_transport(sock)
     try:
-        if sock.gettimeout() != 0:
-            sock.setblocking(False)
+        sock.setblocking(False)
         protocol = protocol_factory()
         waiter = loop.create_future()
         if ssl:

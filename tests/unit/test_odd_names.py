@@ -1,4 +1,4 @@
-"""Hosts, services, paths and programs that nobody should name so: ferrio refuses what asyncio refuses, by the same class.
+"""Hosts, services, paths and programs with odd names: ferrio refuses what asyncio refuses, by the same class.
 
 Each name meets each function that takes one. What comes of it is compared: success, or an exception's class and number.
 """

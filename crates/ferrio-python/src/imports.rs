@@ -133,6 +133,8 @@ pub(crate) static SET_NODELAY: Import = Import::new("asyncio.base_events", "_set
 pub(crate) static IP_ADDRESS_INFO: Import = Import::new("asyncio.base_events", "_ipaddr_info");
 pub(crate) static SENDFILE_MODE: Import = Import::new("asyncio.constants", "_SendfileMode");
 pub(crate) static SOCKET: Import = Import::new("socket", "socket");
+/// The C class, whose methods nobody can replace.
+pub(crate) static C_SOCKET: Import = Import::new("_socket", "socket");
 pub(crate) static AF_INET: Import = Import::new("socket", "AF_INET");
 pub(crate) static AF_INET6: Import = Import::new("socket", "AF_INET6");
 pub(crate) static AF_UNIX: Import = Import::new("socket", "AF_UNIX");

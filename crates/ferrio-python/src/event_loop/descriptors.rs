@@ -1,8 +1,8 @@
 //! Which file descriptors the loop watches, and what an event on one of them does.
 //!
-//! A descriptor has a side for reading and one for writing. On each may wait the handle that `add_reader` or `add_writer`
-//! made, and native operations (`sock_recv`...); or the whole descriptor belongs to a native watcher, whose function is
-//! called at once.
+//! A descriptor has a side for reading and one for writing. Each has one watcher, the last that came: the handle that
+//! `add_reader` or `add_writer` made, or a pipe's transport. Native operations (`sock_recv`...) may wait there besides. Or the
+//! whole descriptor belongs to a native watcher, whose function is called at once.
 //!
 //! Handles are level-triggered: the callback comes again while its condition lasts. Operations want one event: so where
 //! nobody else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. Who reads
@@ -18,7 +18,9 @@ use pyo3::types::PyWeakrefReference;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::flush::flush_if_much;
+use super::sides::Pipe;
 use super::{Item, Loop, debug};
+use crate::future::callbacks::WatcherCall;
 use crate::handle::Handle;
 use crate::operation::{self, Operation};
 use crate::task::current;
@@ -43,7 +45,7 @@ pub(crate) struct Descriptors {
 
 /// One descriptor.
 #[derive(Default)]
-struct Entry {
+pub(super) struct Entry {
     /// Part of the token, changed with every registration: what an event of an earlier one says is of no meaning.
     generation: u32,
     kernel: Kernel,
@@ -67,16 +69,17 @@ enum Kernel {
     Armed(Interest),
 }
 
-/// Who waits on one side.
+/// Who waits on one side. Only one of `handle` and `pipe` is there.
 #[derive(Default)]
-struct Waiting {
-    handle: Option<Registered>,
+pub(super) struct Waiting {
+    pub(super) handle: Option<Registered>,
+    pub(super) pipe: Option<Pipe>,
     parked: Vec<Py<Operation>>,
 }
 
 /// A handle, and the object by which it was registered if that was no number: a closed socket has lost its number.
-struct Registered {
-    handle: Py<Handle>,
+pub(super) struct Registered {
+    pub(super) handle: Py<Handle>,
     given: Option<Py<PyAny>>,
 }
 
@@ -91,6 +94,7 @@ struct Native {
 #[derive(Default)]
 struct Fired {
     handles: [Option<Py<Handle>>; 2],
+    pipes: [Option<(Py<PyAny>, WatcherCall)>; 2],
     first: Option<Py<Operation>>,
     others: Vec<Py<Operation>>,
     /// One of them reads, and may soon do so again.
@@ -98,14 +102,23 @@ struct Fired {
 }
 
 impl Waiting {
+    /// Whether somebody waits for the side to be ready.
     fn wanted(&self) -> bool {
-        self.handle.is_some() || !self.parked.is_empty()
+        self.lasts() && !self.pipe.as_ref().is_some_and(|pipe| pipe.breakage) || !self.parked.is_empty()
+    }
+
+    /// Whether there is a watcher, who wants more than one event.
+    fn lasts(&self) -> bool {
+        self.handle.is_some() || self.pipe.is_some()
     }
 
     /// Moves who waits here to what an event sets off.
-    fn fire(&mut self, py: Python<'_>, fired: &mut Fired, side: Side) {
+    fn fire(&mut self, py: Python<'_>, fired: &mut Fired, side: Side, broken: bool) {
         if let Some(registered) = &self.handle {
             fired.handles[side as usize] = Some(registered.handle.clone_ref(py));
+        }
+        if let Some(pipe) = self.pipe.as_ref().filter(|pipe| broken || !pipe.breakage) {
+            fired.pipes[side as usize] = Some((pipe.owner.clone_ref(py), pipe.call));
         }
         fired.reads_again |= side == Side::Reading && !self.parked.is_empty();
         if fired.first.is_none() && self.parked.len() == 1 {
@@ -120,12 +133,15 @@ impl Waiting {
             visit.call(&registered.handle)?;
             visit.call(&registered.given)?;
         }
+        if let Some(pipe) = &self.pipe {
+            visit.call(&pipe.owner)?;
+        }
         self.parked.iter().try_for_each(|operation| visit.call(operation))
     }
 }
 
 impl Entry {
-    fn side(&mut self, side: Side) -> &mut Waiting {
+    pub(super) fn side(&mut self, side: Side) -> &mut Waiting {
         match side {
             Side::Reading => &mut self.reading,
             Side::Writing => &mut self.writing,
@@ -137,16 +153,17 @@ impl Entry {
         if let Some(native) = &self.native {
             return native.interest;
         }
+        let watched = self.reading.lasts() || self.writing.lasts();
         let interest = match (self.reading.wanted(), self.writing.wanted()) {
+            (false, false) if watched => Interest::BREAKAGE,
             (false, false) => return None,
             (true, false) => Interest::READABLE,
             (false, true) => Interest::WRITABLE,
             (true, true) => Interest::BOTH,
         };
-        let handles = self.reading.handle.is_some() || self.writing.handle.is_some();
         // Room to write lasts, so that waiting on would bring events that nobody wants.
         let lasts = self.known.is_some() && interest == Interest::READABLE;
-        Some(if handles || lasts { interest } else { interest.only_once() })
+        Some(if watched || lasts { interest } else { interest.only_once() })
     }
 
     /// Whether the socket behind the weak reference is the one that was parked for last. Two references to one object are one.
@@ -155,7 +172,7 @@ impl Entry {
     }
 
     /// Tells the kernel what has changed.
-    fn settle(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
+    pub(super) fn settle(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
         if matches!(self.kernel, Kernel::Armed(present) if !present.once && self.wanted() == Some(present)) {
             return Ok(());
         }
@@ -163,7 +180,7 @@ impl Entry {
     }
 
     /// Tells the kernel what is wanted, though it may know: for a newcomer, who may have a new file under an old number.
-    fn tell(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
+    pub(super) fn tell(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
         let Some(wanted) = self.wanted() else {
             // What will bring no event may stay: the next operation on the descriptor finds it registered.
             if matches!(self.kernel, Kernel::Armed(_)) {
@@ -196,25 +213,25 @@ impl Entry {
         let broken = event.error || event.hangup;
         if event.readable || broken {
             self.drained = false;
-            self.reading.fire(py, &mut fired, Side::Reading);
+            self.reading.fire(py, &mut fired, Side::Reading, broken);
         }
         if event.writable || broken {
-            self.writing.fire(py, &mut fired, Side::Writing);
+            self.writing.fire(py, &mut fired, Side::Writing, broken);
         }
         if fired.reads_again && self.known.is_some() && self.wanted().is_none() {
             return fired;
         }
         if self.settle(fd, reactor).is_err() {
             // Closed meanwhile: who still waits will see it.
-            self.reading.fire(py, &mut fired, Side::Reading);
-            self.writing.fire(py, &mut fired, Side::Writing);
+            self.reading.fire(py, &mut fired, Side::Reading, true);
+            self.writing.fire(py, &mut fired, Side::Writing, true);
         }
         fired
     }
 }
 
 impl Descriptors {
-    fn entry(&mut self, fd: i32) -> &mut Entry {
+    pub(super) fn entry(&mut self, fd: i32) -> &mut Entry {
         let index = fd.unsigned_abs() as usize;
         if index >= self.entries.len() {
             self.entries.resize_with(index + 1, || None);
@@ -222,7 +239,7 @@ impl Descriptors {
         self.entries[index].get_or_insert_default()
     }
 
-    fn known(&mut self, fd: i32) -> Option<&mut Entry> {
+    pub(super) fn known(&mut self, fd: i32) -> Option<&mut Entry> {
         self.entries.get_mut(usize::try_from(fd).ok()?)?.as_deref_mut()
     }
 
@@ -258,17 +275,20 @@ impl Loop {
         handle: Py<Handle>,
         given: Option<Py<PyAny>>,
     ) -> io::Result<Option<Py<Handle>>> {
-        let (outcome, old) = self.descriptors.with(py, |table| {
+        let (outcome, old, pipe) = self.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             let old = entry.side(side).handle.replace(Registered { handle, given });
+            let pipe = entry.side(side).pipe.take();
             match entry.tell(fd, &self.reactor) {
-                Ok(()) => (Ok(()), old),
+                Ok(()) => (Ok(()), old, pipe),
                 Err(failure) => {
                     let refused = std::mem::replace(&mut entry.side(side).handle, old);
-                    (Err(failure), refused)
+                    entry.side(side).pipe = pipe;
+                    (Err(failure), refused, None)
                 }
             }
         });
+        drop(pipe);
         outcome.map(|()| old.map(|old| old.handle))
     }
 
@@ -509,6 +529,9 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired) -> PyResult<()> {
         }
     }
     let mut outcome = Ok(());
+    for (owner, call) in fired.pipes.into_iter().flatten() {
+        outcome = outcome.and(native.get().push(py, Item::Watch(owner, py.None(), call)));
+    }
     for operation in fired.first.into_iter().chain(fired.others) {
         outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));
         operation.drop_ref(py);

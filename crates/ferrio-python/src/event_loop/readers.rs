@@ -91,6 +91,12 @@ impl Loop {
     fn _remove_writer(slf: &Bound<'_, Self>, fd: Bound<'_, PyAny>) -> PyResult<bool> {
         remove(slf, Side::Writing, &fd)
     }
+
+    /// Raise `RuntimeError` if the transport of a socket uses the descriptor `fd` and is not closing.
+    #[pyo3(signature = (fd))]
+    fn _ensure_fd_no_transport(slf: &Bound<'_, Self>, fd: Bound<'_, PyAny>) -> PyResult<()> {
+        require_free(slf, &fd)
+    }
 }
 
 fn add<'py>(
@@ -141,8 +147,8 @@ fn require_free(native: &Bound<'_, Loop>, object: &Bound<'_, PyAny>) -> PyResult
     require_no_transport(native, number(object)?, object)
 }
 
-/// Raises `RuntimeError` if a transport that is not closing uses the descriptor `fd`, which the program knows as `object`.
-pub(super) fn require_no_transport(
+/// Raises `RuntimeError` if a socket's transport that is not closing uses the descriptor `fd`, which the program knows as `object`.
+pub(crate) fn require_no_transport(
     native: &Bound<'_, Loop>,
     fd: i32,
     object: &Bound<'_, PyAny>,

@@ -1,11 +1,14 @@
 //! A stream transport's descriptor: who owns it, and what `get_extra_info` tells of it.
 //!
 //! A connection that a server accepted has no Python socket until somebody asks for one, nor addresses as Python writes
-//! them: most never need either. Whoever owns the descriptor closes it, once.
+//! them: most never need either. Whoever owns the descriptor closes it, once. Making the Python socket runs Python code, which
+//! may ask for the socket too, raise, or end the connection; and other threads may do so meanwhile. So the descriptor is lent
+//! to each socket that is being made, and stays open until the last of these is; the first one that is complete keeps it.
 
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrio_engine::net::{self, Address, Parts};
 use pyo3::prelude::*;
@@ -22,7 +25,34 @@ pub(super) enum Channel {
     Closed,
     Socket(Py<PyAny>),
     /// Ours, with the family, type and protocol that a Python socket of it has.
-    Descriptor(OwnedFd, Py<PyTuple>),
+    Descriptor(Arc<Lent>, Py<PyTuple>),
+}
+
+/// A descriptor that is closed with the last reference to it, unless it was given away.
+pub(super) struct Lent {
+    fd: Option<OwnedFd>,
+    given_away: AtomicBool,
+}
+
+impl Lent {
+    pub(super) fn new(fd: OwnedFd) -> Arc<Self> {
+        Arc::new(Self { fd: Some(fd), given_away: AtomicBool::new(false) })
+    }
+
+    fn number(&self) -> RawFd {
+        self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if *self.given_away.get_mut()
+            && let Some(fd) = self.fd.take()
+        {
+            // The Python socket closes it.
+            let _ = fd.into_raw_fd();
+        }
+    }
 }
 
 impl Channel {
@@ -48,7 +78,7 @@ impl Channel {
 }
 
 /// One end's address, in little memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 enum Name {
     #[default]
     Unknown,
@@ -125,7 +155,7 @@ pub(super) fn look_up<'py>(
             if own && open {
                 names.learn(fd);
             }
-            Some(std::mem::take(if own { &mut names.own } else { &mut names.peer }))
+            Some(if own { names.own.clone() } else { names.peer.clone() })
         });
         name.map(|name| name.to_python(py)).transpose()
     };
@@ -146,29 +176,62 @@ pub(super) fn look_up<'py>(
 /// The Python socket, which owns the descriptor from now on; a closed one for a closed transport.
 pub(super) fn socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyAny>> {
     let py = transport.py();
-    let (kind, fd) = match transport.get().state.with(py, |state| match &state.channel {
-        Channel::Closed => Err(None),
-        Channel::Socket(socket) => Err(Some(socket.clone_ref(py))),
-        Channel::Descriptor(fd, kind) => Ok((kind.clone_ref(py), fd.as_raw_fd())),
-    }) {
-        Ok(found) => found,
-        Err(Some(socket)) => return Ok(socket.into_bound(py)),
-        Err(None) => {
-            let socket = imports::SOCKET.get(py)?.call0()?;
-            socket.call_method0(intern!(py, "close"))?;
-            return Ok(socket);
-        }
+    let (lent, kind) = match look(transport) {
+        Found::Socket(socket) => return Ok(socket),
+        Found::Nothing => return closed(py),
+        Found::Descriptor(lent, kind) => (lent, kind),
     };
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "fileno"), fd)?;
-    let socket = imports::SOCKET.get(py)?.call(kind.bind(py), Some(&keywords))?;
+    let class = imports::SOCKET.get(py)?;
+    let socket = class.call_method1(intern!(py, "__new__"), (class,))?;
+    let made = adopt(&socket, &lent, &kind);
     let held = socket.clone().unbind();
-    let before =
-        transport.get().state.with(py, |state| std::mem::replace(&mut state.channel, Channel::Socket(held)));
-    if let Channel::Descriptor(fd, _) = before {
-        // The object owns it now.
-        let _ = fd.into_raw_fd();
+    let before = transport.get().state.with(py, |state| match &state.channel {
+        Channel::Descriptor(..) if made.is_ok() => {
+            lent.given_away.store(true, Ordering::Relaxed);
+            Ok(std::mem::replace(&mut state.channel, Channel::Socket(held)))
+        }
+        _ => Err(held),
+    });
+    let kept = before.is_ok();
+    drop(before);
+    if kept {
+        return Ok(socket);
     }
-    socket.call_method1(intern!(py, "setblocking"), (false,))?;
+    // This one isn't to close the descriptor: it was interrupted, or somebody else was quicker.
+    imports::C_SOCKET.get(py)?.call_method1(intern!(py, "detach"), (&socket,))?;
+    match look(transport) {
+        Found::Socket(socket) => Ok(socket),
+        Found::Nothing => closed(py),
+        Found::Descriptor(..) => made.map(|()| socket),
+    }
+}
+
+/// What `socket.socket(..., fileno=...)` does, then into non-blocking mode.
+fn adopt(socket: &Bound<'_, PyAny>, lent: &Lent, kind: &Bound<'_, PyTuple>) -> PyResult<()> {
+    let py = socket.py();
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "fileno"), lent.number())?;
+    socket.getattr(intern!(py, "__init__"))?.call(kind, Some(&keywords))?;
+    socket.call_method1(intern!(py, "setblocking"), (false,)).map(drop)
+}
+
+enum Found<'py> {
+    Socket(Bound<'py, PyAny>),
+    Descriptor(Arc<Lent>, Bound<'py, PyTuple>),
+    Nothing,
+}
+
+fn look<'py>(transport: &Bound<'py, SocketTransport>) -> Found<'py> {
+    let py = transport.py();
+    transport.get().state.with(py, |state| match &state.channel {
+        Channel::Closed => Found::Nothing,
+        Channel::Socket(socket) => Found::Socket(socket.bind(py).clone()),
+        Channel::Descriptor(lent, kind) => Found::Descriptor(lent.clone(), kind.bind(py).clone()),
+    })
+}
+
+fn closed(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let socket = imports::SOCKET.get(py)?.call0()?;
+    socket.call_method0(intern!(py, "close"))?;
     Ok(socket)
 }

@@ -16,7 +16,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::address::Family;
 use super::datagram_io::{self, Appetite};
 use super::{channel, report, socket};
-use crate::event_loop::{Item, Loop};
+use crate::event_loop::{Item, Loop, readers};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context};
 use crate::future::watch;
@@ -120,6 +120,7 @@ impl DatagramTransport {
         let py = native.py();
         native.get().require_open()?;
         let fd = socket.call_method0(intern!(py, "fileno"))?.extract()?;
+        readers::require_no_transport(native, fd, socket)?;
         let extra = match extra {
             Some(extra) => extra.copy()?,
             None => PyDict::new(py),

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::AtomicPtr;
 
-use ferrio_engine::Event;
-use ferrio_engine::reactor::Interest;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -11,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::receiver::Receiver;
 use super::{pipe, report};
+use crate::event_loop::descriptors::Side;
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context};
@@ -36,8 +35,8 @@ struct State {
     receiver: Receiver,
     /// The file object; `None` once it is closed.
     pipe: Option<Py<PyAny>>,
-    /// What the loop watches for.
-    interest: Option<Interest>,
+    /// The loop watches the pipe for it.
+    watched: bool,
     /// `connection_made` has been called: from now on it reads.
     started: bool,
     /// By `pause_reading`.
@@ -51,13 +50,10 @@ impl State {
         !self.closing && !self.paused
     }
 
-    /// What the loop has to be told to watch for; `None` if it knows.
-    fn changed_interest(&mut self) -> Option<Option<Interest>> {
-        let wanted = (self.started && self.is_reading()).then_some(Interest::READABLE);
-        (wanted != self.interest).then(|| {
-            self.interest = wanted;
-            wanted
-        })
+    /// Whether the loop has to be told to watch; `None` if it knows.
+    fn changed_watch(&mut self) -> Option<bool> {
+        let wanted = self.started && self.is_reading();
+        (std::mem::replace(&mut self.watched, wanted) != wanted).then_some(wanted)
     }
 }
 
@@ -84,7 +80,7 @@ impl ReadPipeTransport {
         let state = State {
             receiver: Receiver::of(protocol)?,
             pipe: Some(file.clone().unbind()),
-            interest: None,
+            watched: false,
             started: false,
             paused: false,
             closing: false,
@@ -99,10 +95,6 @@ impl ReadPipeTransport {
                 extra: extra.unbind(),
             },
         )?;
-        native
-            .get()
-            .watch_natively(fd, transport.as_any(), on_event, None)
-            .map_err(|failure| error::from_system(py, &failure))?;
         let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());
         native.get().push(py, Item::Watch(transport.clone().into_any().unbind(), waiter, start))?;
         Ok(transport)
@@ -112,11 +104,19 @@ impl ReadPipeTransport {
         self.state.with(py, |state| state.receiver.protocol().map(|protocol| protocol.bind(py).clone()))
     }
 
-    /// Tells the loop what to watch the descriptor for, if that has changed.
-    fn settle_interest(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(interest) = self.state.with(py, |state| state.changed_interest()) else { return Ok(()) };
-        let outcome = self.home.get().change_interest(py, self.fd, interest);
-        outcome.map_err(|failure| error::from_system(py, &failure))
+    /// Tells the loop whether to watch the descriptor, if that has changed.
+    fn settle_interest(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        match this.state.with(slf.py(), |state| state.changed_watch()) {
+            Some(true) => {
+                pipe::watch(this.home.bind(slf.py()), this.fd, Side::Reading, slf.as_any(), on_event, false)
+            }
+            Some(false) => {
+                this.home.get().unwatch_side(this.fd, Side::Reading, slf.as_any());
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -163,7 +163,7 @@ impl ReadPipeTransport {
         {
             return Ok(());
         }
-        slf.get().settle_interest(py)?;
+        Self::settle_interest(slf)?;
         report::debug(slf.get().home.bind(py), "%r pauses reading", slf.as_any())
     }
 
@@ -173,7 +173,7 @@ impl ReadPipeTransport {
         if !slf.get().state.with(py, |state| !state.closing && std::mem::replace(&mut state.paused, false)) {
             return Ok(());
         }
-        slf.get().settle_interest(py)?;
+        Self::settle_interest(slf)?;
         report::debug(slf.get().home.bind(py), "%r resumes reading", slf.as_any())
     }
 
@@ -222,7 +222,7 @@ impl ReadPipeTransport {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let (closed, closing, polling) =
-            self.state.with(py, |state| (state.pipe.is_none(), state.closing, state.interest.is_some()));
+            self.state.with(py, |state| (state.pipe.is_none(), state.closing, state.watched));
         let word = match (closed, closing) {
             (true, _) => "closed",
             (false, true) => "closing",
@@ -261,7 +261,7 @@ fn start(owner: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
         });
     }
     transport.get().state.with(py, |state| state.started = true);
-    let watched = transport.get().settle_interest(py);
+    let watched = ReadPipeTransport::settle_interest(transport);
     if !waiter.is_none() {
         watch::set_result_unless_done(waiter, py.None().into_bound(py))?;
     }
@@ -269,10 +269,11 @@ fn start(owner: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 /// The loop's call at each event.
-fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {
+fn on_event<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyResult<()> {
     let transport = owner.cast::<ReadPipeTransport>()?;
-    let py = native.py();
+    let py = owner.py();
     let this = transport.get();
+    let native = this.home.bind(py);
     let receiver = this
         .state
         .with(py, |state| (state.started && state.is_reading()).then(|| state.receiver.clone_ref(py)));
@@ -345,7 +346,7 @@ fn end(transport: &Bound<'_, ReadPipeTransport>, failure: Py<PyAny>) -> PyResult
     if transport.get().state.with(py, |state| std::mem::replace(&mut state.closing, true)) {
         return Ok(());
     }
-    transport.get().settle_interest(py)?;
+    ReadPipeTransport::settle_interest(transport)?;
     let owner = transport.clone().into_any().unbind();
     transport.get().home.get().push(py, Item::Watch(owner, failure, lose))
 }
@@ -372,9 +373,9 @@ fn release(transport: &Bound<'_, ReadPipeTransport>) -> PyResult<()> {
         Some((state.pipe.take()?, std::mem::take(&mut state.receiver)))
     });
     let Some((file, receiver)) = taken else { return Ok(()) };
-    transport.get().home.get().unwatch_natively(py, transport.get().fd);
+    ReadPipeTransport::settle_interest(transport)?;
     drop(receiver);
-    pipe::close(file.bind(py))
+    pipe::close(transport.get().home.bind(py), transport.get().fd, file.bind(py))
 }
 
 static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());

@@ -10,12 +10,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::channel::{self, Channel, Names};
+use super::channel::{self, Channel, Lent, Names};
 use super::outgoing::Piece;
 use super::receiver::Receiver;
 use super::state::State;
 use super::{lifetime, read, report, write};
-use crate::event_loop::{Item, Loop};
+use crate::event_loop::{Item, Loop, readers};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Cast, Guarded, context, interpreter};
 use crate::server::{self, Server};
@@ -66,6 +66,7 @@ impl SocketTransport {
         let py = native.py();
         native.get().require_open()?;
         let fd: i32 = socket.call_method0(intern!(py, "fileno"))?.extract()?;
+        readers::require_no_transport(native, fd, socket)?;
         let extra = match extra {
             Some(extra) => extra.copy()?,
             None => PyDict::new(py),
@@ -86,7 +87,7 @@ impl SocketTransport {
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fd = guest.connection.as_raw_fd();
-        let channel = Channel::Descriptor(guest.connection, guest.kind.clone().unbind());
+        let channel = Channel::Descriptor(Lent::new(guest.connection), guest.kind.clone().unbind());
         let names = Some(Box::new(Names::new(&guest.peer, guest.own)));
         let extra = PyDict::new(native.py());
         Self::make(native, fd, channel, names, extra, protocol, None, Some(server), scope)

@@ -5,10 +5,8 @@
 
 use std::sync::atomic::AtomicPtr;
 
-use ferrio_engine::Event;
 use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::net::FileKind;
-use ferrio_engine::reactor::Interest;
 use pyo3::exceptions::PyBrokenPipeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -16,9 +14,11 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::outgoing::{Outgoing, Piece};
 use super::{pipe, report, socket};
+use crate::event_loop::descriptors::Side;
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Guarded, context};
+use crate::future::callbacks::WatcherCall;
 use crate::future::watch;
 use crate::whole::Whole;
 use crate::{error, imports};
@@ -49,8 +49,10 @@ struct State {
     pipe: Option<Py<PyAny>>,
     outgoing: Outgoing,
     marks: Watermarks,
-    /// What the loop watches for.
-    interest: Option<Interest>,
+    /// The loop watches the side for reading, on which the other end's going shows.
+    watches_peer: bool,
+    /// The loop watches the side for writing.
+    watches_room: bool,
     /// `connection_made` has been called.
     started: bool,
     /// `close` or `write_eof` was called, or the connection failed.
@@ -62,21 +64,13 @@ struct State {
 }
 
 impl State {
-    /// What the loop has to be told to watch for; `None` if it knows.
-    fn changed_interest(&mut self, kind: FileKind) -> Option<Option<Interest>> {
-        let pending = !self.outgoing.is_empty();
-        let wanted = match kind {
-            _ if self.ended => None,
-            FileKind::Socket if self.started && pending => Some(Interest::BOTH),
-            FileKind::Socket if self.started => Some(Interest::READABLE),
-            _ if pending => Some(Interest::WRITABLE),
-            FileKind::Pipe if self.started => Some(Interest::BREAKAGE),
-            _ => None,
-        };
-        (wanted != self.interest).then(|| {
-            self.interest = wanted;
-            wanted
-        })
+    /// For each side, that for reading first, whether the loop has to be told to watch it; `None` if it knows.
+    fn changed_watch(&mut self, kind: FileKind) -> [Option<bool>; 2] {
+        let peer = !self.ended && self.started && matches!(kind, FileKind::Socket | FileKind::Pipe);
+        let room = !self.ended && !self.outgoing.is_empty();
+        let changed =
+            |known: &mut bool, wanted: bool| (std::mem::replace(known, wanted) != wanted).then_some(wanted);
+        [changed(&mut self.watches_peer, peer), changed(&mut self.watches_room, room)]
     }
 }
 
@@ -115,7 +109,8 @@ impl WritePipeTransport {
             pipe: Some(file.clone().unbind()),
             outgoing: Outgoing::default(),
             marks: Watermarks::default(),
-            interest: None,
+            watches_peer: false,
+            watches_room: false,
             started: false,
             closing: false,
             ended: false,
@@ -132,10 +127,6 @@ impl WritePipeTransport {
                 extra: extra.unbind(),
             },
         )?;
-        native
-            .get()
-            .watch_natively(fd, transport.as_any(), on_event, None)
-            .map_err(|failure| error::from_system(py, &failure))?;
         let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());
         native.get().push(py, Item::Watch(transport.clone().into_any().unbind(), waiter, start))?;
         Ok(transport)
@@ -146,11 +137,19 @@ impl WritePipeTransport {
     }
 
     /// Tells the loop what to watch the descriptor for, if that has changed.
-    fn settle_interest(&self, py: Python<'_>) -> PyResult<()> {
-        let changed = self.state.with(py, |state| state.changed_interest(self.kind));
-        let Some(interest) = changed else { return Ok(()) };
-        let outcome = self.home.get().change_interest(py, self.fd, interest);
-        outcome.map_err(|failure| error::from_system(py, &failure))
+    fn settle_interest(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let changed = this.state.with(py, |state| state.changed_watch(this.kind));
+        let calls: [(Side, WatcherCall, bool); 2] =
+            [(Side::Reading, peer_gone, this.kind == FileKind::Pipe), (Side::Writing, has_room, false)];
+        for (wanted, (side, call, breakage)) in changed.into_iter().zip(calls) {
+            match wanted {
+                Some(true) => pipe::watch(this.home.bind(py), this.fd, side, slf.as_any(), call, breakage)?,
+                Some(false) => this.home.get().unwatch_side(this.fd, side, slf.as_any()),
+                None => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -327,31 +326,30 @@ fn start(owner: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
         });
     }
     transport.get().state.with(py, |state| state.started = true);
-    let watched = transport.get().settle_interest(py);
+    let watched = WritePipeTransport::settle_interest(transport);
     if !waiter.is_none() {
         watch::set_result_unless_done(waiter, py.None().into_bound(py))?;
     }
     made.and(watched)
 }
 
-/// The loop's call at each event.
-fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
+/// The loop's call when the other end has gone; a terminal learns of it by writing.
+fn peer_gone<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyResult<()> {
     let transport = owner.cast::<WritePipeTransport>()?;
-    let this = transport.get();
-    let py = native.py();
-    let gone = match this.kind {
-        FileKind::Pipe => event.error || event.hangup,
-        FileKind::Socket => event.readable || event.error || event.hangup,
-        // Learns of it by writing.
-        FileKind::Character | FileKind::Other => false,
-    };
-    if !gone {
-        return context::run(this.context.bind(py), |_| flush(transport));
+    let (py, this) = (owner.py(), transport.get());
+    let (ended, unsent) = this.state.with(py, |state| (state.ended, !state.outgoing.is_empty()));
+    if ended {
+        return Ok(());
     }
-    report::debug(native, "%r was closed by peer", owner)?;
-    let unsent = this.state.with(py, |state| !state.outgoing.is_empty());
+    report::debug(this.home.bind(py), "%r was closed by peer", owner)?;
     let failure = if unsent { PyBrokenPipeError::new_err(()).into_value(py).into_any() } else { py.None() };
     end(transport, failure)
+}
+
+/// The loop's call when there is room to write.
+fn has_room<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyResult<()> {
+    let transport = owner.cast::<WritePipeTransport>()?;
+    context::run(transport.get().context.bind(owner.py()), |_| flush(transport))
 }
 
 fn write(transport: &Bound<'_, WritePipeTransport>, piece: Piece) -> PyResult<()> {
@@ -376,7 +374,7 @@ fn write(transport: &Bound<'_, WritePipeTransport>, piece: Piece) -> PyResult<()
     match written {
         Written::All => Ok(()),
         Written::Part => {
-            this.settle_interest(py)?;
+            WritePipeTransport::settle_interest(transport)?;
             pause_if_full(transport)
         }
         Written::Lost(before) if before < WRITES_BEFORE_WARNING => Ok(()),
@@ -404,7 +402,7 @@ fn flush(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
             if resumes {
                 tell_flow(transport, "resume_writing", "protocol.resume_writing() failed")?;
             }
-            this.settle_interest(py)?;
+            WritePipeTransport::settle_interest(transport)?;
             finish_if_written(transport)
         }
         Err(failure) => broken(transport, &failure),
@@ -451,7 +449,7 @@ fn end(transport: &Bound<'_, WritePipeTransport>, failure: Py<PyAny>) -> PyResul
     if again {
         return Ok(());
     }
-    transport.get().settle_interest(py)?;
+    WritePipeTransport::settle_interest(transport)?;
     let owner = transport.clone().into_any().unbind();
     transport.get().home.get().push(py, Item::Watch(owner, failure, lose))
 }
@@ -479,9 +477,9 @@ fn release(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
         Some((state.pipe.take()?, state.protocol.take()))
     });
     let Some((file, protocol)) = taken else { return Ok(()) };
-    transport.get().home.get().unwatch_natively(py, transport.get().fd);
+    WritePipeTransport::settle_interest(transport)?;
     drop(protocol);
-    pipe::close(file.bind(py))
+    pipe::close(transport.get().home.bind(py), transport.get().fd, file.bind(py))
 }
 
 /// Tells the protocol to stop writing if too much waits.
