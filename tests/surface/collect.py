@@ -1,6 +1,6 @@
 """Collects the surface of one of three worlds as JSON: `python -m tests.surface.collect WORLD`.
 
-`asyncio`; `ferrio`, the package in its place (`import ferrio as asyncio`); `installed`, asyncio after `ferrio.install()`.
+`asyncio`; `ferrio`, in its place (`import ferrio as asyncio`); `installed`, asyncio after `ferrio.install()`.
 Each is collected in a process of its own, so that none sees what another did.
 """
 

@@ -22,7 +22,7 @@ def aio(request):
 
 @pytest.fixture(scope="session")
 def collected():
-    """A function of a world's name ("asyncio", "ferrio", "installed") that returns its surface: facts by aspect, by path."""
+    """A function of the name of a world (see `collect.py`) that returns its surface: facts by aspect, by path."""
 
     @functools.cache
     def collect(world):

@@ -8,7 +8,6 @@ import heapq
 import threading
 
 import pytest
-
 from tests.surface.private import PRIVATE, VERSION_BOUND
 
 
