@@ -122,9 +122,10 @@ def set_event_loop_policy(policy: Any) -> None:
     _set_event_loop_policy(policy)
 
 
-def new_event_loop() -> Any:
+def new_event_loop() -> standard.AbstractEventLoop:
     """Returns a new loop, made by the policy: a `ferrio.EventLoop` unless the program set another policy."""
-    return _get_event_loop_policy().new_event_loop()
+    loop: standard.AbstractEventLoop = _get_event_loop_policy().new_event_loop()
+    return loop
 
 
 def set_event_loop(loop: standard.AbstractEventLoop | None) -> None:
@@ -138,7 +139,7 @@ def set_event_loop(loop: standard.AbstractEventLoop | None) -> None:
     _tell_standard(policy, loop)
 
 
-def get_event_loop() -> Any:
+def get_event_loop() -> standard.AbstractEventLoop:
     """Returns the running loop, or else the current loop of this thread: ferrio's, or if none is set the one that the
     standard library has.
 
@@ -148,8 +149,10 @@ def get_event_loop() -> Any:
     if running is not None:
         return running
     policy = _get_event_loop_policy()
+    loop: standard.AbstractEventLoop
     if type(policy).get_event_loop not in _PLAIN_GET_EVENT_LOOP:
-        return policy.get_event_loop()
+        loop = policy.get_event_loop()
+        return loop
     known = _loop_set(policy)
     if known is None:
         known = _loop_set(_events._event_loop_policy)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ferrio import events
 from ferrio._ferrio import FlowControlMixin as FlowControlMixin  # for the protocols of child processes
 from ferrio._ferrio import StreamReader, StreamReaderProtocol, StreamWriter, _stream_protocol
+
+if TYPE_CHECKING:
+    from asyncio import Server
 
 __all__ = (
     "StreamReader",
@@ -48,7 +51,7 @@ async def start_server(
     *,
     limit: int = _DEFAULT_LIMIT,
     **kwds: Any,
-) -> Any:
+) -> Server:
     """Listen on `host` and `port`, and call `client_connected_cb(reader, writer)` for each connection; return the
     `Server`.
 
@@ -82,7 +85,7 @@ async def start_unix_server(
     *,
     limit: int = _DEFAULT_LIMIT,
     **kwds: Any,
-) -> Any:
+) -> Server:
     """Listen on the Unix socket `path`, and call `client_connected_cb(reader, writer)` for each connection; return the
     `Server`.
 

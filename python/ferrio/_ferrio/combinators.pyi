@@ -1,19 +1,16 @@
 # The types of what waits for time or for several awaitables: sleep, gather, wait, timeouts, task groups.
 #
-# The list that `gather` gives is typed as a tuple where the number of awaitables is known, as typeshed does.
+# `gather` has typeshed's many overloads, by which the list it gives is a tuple where the number of awaitables is known.
 
 import asyncio
+from asyncio.tasks import gather as gather
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, final, overload
+from typing import Any, Generic, Self, TypeVar, final, overload
 
 from ferrio._ferrio.tasks import Task
 
 _T = TypeVar("_T")
-_T1 = TypeVar("_T1")
-_T2 = TypeVar("_T2")
-_T3 = TypeVar("_T3")
-_T4 = TypeVar("_T4")
 _FutureT = TypeVar("_FutureT", bound=asyncio.Future[Any])
 
 @overload
@@ -42,32 +39,6 @@ class _AsCompletedIterator(Generic[_T]):
     def __anext__(self) -> Coroutine[Any, Any, asyncio.Future[_T]]: ...
 
 def as_completed(fs: Iterable[Awaitable[_T]], *, timeout: float | None = None) -> _AsCompletedIterator[_T]: ...
-@overload
-def gather(  # type: ignore[overload-overlap]
-    c1: Awaitable[_T1], /, *, return_exceptions: Literal[False] = False
-) -> asyncio.Future[tuple[_T1]]: ...
-@overload
-def gather(  # type: ignore[overload-overlap]
-    c1: Awaitable[_T1], c2: Awaitable[_T2], /, *, return_exceptions: Literal[False] = False
-) -> asyncio.Future[tuple[_T1, _T2]]: ...
-@overload
-def gather(  # type: ignore[overload-overlap]
-    c1: Awaitable[_T1], c2: Awaitable[_T2], c3: Awaitable[_T3], /, *, return_exceptions: Literal[False] = False
-) -> asyncio.Future[tuple[_T1, _T2, _T3]]: ...
-@overload
-def gather(  # type: ignore[overload-overlap]
-    c1: Awaitable[_T1],
-    c2: Awaitable[_T2],
-    c3: Awaitable[_T3],
-    c4: Awaitable[_T4],
-    /,
-    *,
-    return_exceptions: Literal[False] = False,
-) -> asyncio.Future[tuple[_T1, _T2, _T3, _T4]]: ...
-@overload
-def gather(*coros_or_futures: Awaitable[_T], return_exceptions: Literal[False] = False) -> asyncio.Future[list[_T]]: ...
-@overload
-def gather(*coros_or_futures: Awaitable[_T], return_exceptions: bool) -> asyncio.Future[list[_T | BaseException]]: ...
 def timeout(delay: float | None) -> Timeout: ...
 def timeout_at(when: float | None) -> Timeout: ...
 

@@ -19,10 +19,9 @@ from ferrio._ferrio.transports import (
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
-class Handle(asyncio.Handle):
-    def get_context(self) -> Context: ...
-
-class TimerHandle(Handle, asyncio.TimerHandle): ...
+# For type checkers these are asyncio's, as futures and tasks are.
+Handle = asyncio.Handle
+TimerHandle = asyncio.TimerHandle
 
 # asyncio's selector loop for type checkers: with it come the signatures of all methods, those inherited from
 # `AbstractEventLoop` at run time included.

@@ -51,22 +51,10 @@ class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
 
 # ---- futures and tasks
 
-class Future(asyncio.Future[_T]):
-    @property
-    def _asyncio_awaited_by(self) -> set[asyncio.Future[Any]] | None: ...
-
-class Task(Future[_T], asyncio.Task[_T]):
-    _must_cancel: bool
-    def __init__(
-        self,
-        coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T],
-        *,
-        loop: asyncio.AbstractEventLoop | None = None,
-        name: str | None = None,
-        context: Context | None = None,
-        eager_start: bool | None = None,
-    ) -> None: ...
-    def get_context(self) -> Context: ...
+# For type checkers these are asyncio's: a loop's methods return them whichever loop it is, and a list of the ones must be
+# a list of the others.
+Future = asyncio.Future
+Task = asyncio.Task
 
 @final
 class _GatheringFuture(Future[list[Any]]): ...
