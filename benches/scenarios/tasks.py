@@ -1,5 +1,7 @@
 """Tasks that take turns, and tasks that are created and awaited one after the other."""
 
+import socket
+
 from scenarios import scenario
 
 
@@ -8,6 +10,21 @@ async def switch_alone(aio, n):
     """One task gives way to nobody: a turn of the loop a switch."""
     for _ in range(n):
         await aio.sleep(0)
+    return n
+
+
+@scenario("sleep(0), 1 task, 1 reader", n=100_000)
+async def switch_beside_a_descriptor(aio, n):
+    """As above, beside a descriptor on which nothing comes: the loop looks at it in each turn."""
+    loop = aio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop.add_reader(ours.fileno(), ours.recv, 1)
+        try:
+            for _ in range(n):
+                await aio.sleep(0)
+        finally:
+            loop.remove_reader(ours.fileno())
     return n
 
 

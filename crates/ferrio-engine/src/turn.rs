@@ -2,8 +2,9 @@
 //!
 //! The engine decides, the host acts: it pops and runs the items, waits on the reactor and runs the events. Nothing here
 //! calls back into the host, so the host's items may use the engine freely between two calls. The invariant: while an
-//! item is ready, no plan says `Sleep`; and between two looks at the descriptors pass no more than `SKIP_TIME`, or a tick of
-//! the kernel if items are few and slow, plus one batch.
+//! item is ready, no plan says `Sleep`; and while a descriptor is watched, every turn looks at the descriptors. Programs count
+//! on that: they write, let two turns pass, and expect the other end to have it. The look is a system call without a
+//! wait, some 120 ns; a loop that watches nothing is spared it.
 
 use std::io;
 use std::sync::Arc;
@@ -15,24 +16,15 @@ use crate::reactor::{Reactor, Wait};
 use crate::ready::ReadyQueue;
 use crate::timer::Timers;
 
-/// For how long a busy loop may leave the descriptors alone.
-const SKIP_TIME: Nanos = 50_000;
-
-/// For how many turns a busy loop may leave the descriptors alone.
-const SKIP_TURNS: u32 = 61;
-
 /// By how much the coarse clock may lag behind: two ticks of the slowest kernel. A timer further away can't be due, and most
 /// turns have no other timers: these needn't read the dear clock.
 const COARSE_LAG: Nanos = 20_000_000;
-
-/// How many items may run between two looks at the clock while turns skip the poll.
-const ITEMS_A_LOOK: usize = 8;
 
 /// What to do at the end of a turn.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Plan {
-    /// Begin the next turn: there is work, and the descriptors were looked at a moment ago.
+    /// Begin the next turn: there is work, and no descriptor is watched.
     Skip,
     /// Look at the descriptors without waiting.
     Poll,
@@ -51,14 +43,6 @@ impl Plan {
     }
 }
 
-/// The last plan, until [`Engine::finish_wait`].
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Planned {
-    Nothing,
-    Poll,
-    Sleep,
-}
-
 /// The loop without its host.
 #[derive(Debug)]
 pub struct Engine<T> {
@@ -72,15 +56,8 @@ pub struct Engine<T> {
     told: Option<Nanos>,
     reactor: Arc<Reactor>,
     inbox: Arc<Inbox<T>>,
-    planned: Planned,
-    /// Turns since the descriptors were last looked at.
-    skipped: u32,
-    /// The kernel's tick at which the descriptors were last looked at.
-    looked_at: Nanos,
-    /// When the first of the skipped turns ended.
-    skipping_since: Nanos,
-    /// Items since the last look at the clock, while turns skip the poll.
-    unclocked: usize,
+    /// The last plan was to sleep, and [`Engine::finish_wait`] wasn't called yet.
+    sleeping: bool,
     /// With a virtual clock: the last look at the descriptors brought nothing, so time may jump.
     looked: bool,
     /// With a virtual clock: since when (by the system's clock) jobs that are out keep it at the time it shows.
@@ -110,11 +87,7 @@ impl<T> Engine<T> {
             told: None,
             reactor,
             inbox,
-            planned: Planned::Nothing,
-            skipped: 0,
-            looked_at: 0,
-            skipping_since: 0,
-            unclocked: 0,
+            sleeping: false,
             looked: false,
             held: None,
         })
@@ -138,11 +111,20 @@ impl<T> Engine<T> {
         self.told = time;
     }
 
+    /// Queues an item for the next turn, after all that other threads have posted before.
+    #[inline]
+    pub fn push(&mut self, item: T) {
+        if self.inbox.has_items() {
+            self.take_inbox();
+        }
+        self.ready.push(item);
+    }
+
     /// Takes the inbox, expires timers, and returns how many items this turn runs.
     #[inline]
     pub fn begin_turn(&mut self) -> usize {
         if self.inbox.has_items() {
-            self.inbox.take(&mut self.ready);
+            self.take_inbox();
         }
         if let Some(deadline) = self.timers.next_deadline()
             && deadline <= self.told.unwrap_or_else(|| self.clock.coarse().saturating_add(COARSE_LAG))
@@ -154,8 +136,12 @@ impl<T> Engine<T> {
         if batch > 0 {
             self.looked = false;
         }
-        self.unclocked += batch;
         batch
+    }
+
+    #[cold]
+    fn take_inbox(&mut self) {
+        self.inbox.take(&mut self.ready);
     }
 
     /// Takes the next item to run.
@@ -188,14 +174,9 @@ impl<T> Engine<T> {
     /// The wait, or the look, is over (or was left out, or failed).
     #[inline]
     pub fn finish_wait(&mut self) {
-        match self.planned {
-            Planned::Nothing => return,
-            Planned::Poll => {}
-            Planned::Sleep => self.inbox.finish_sleep(),
+        if std::mem::take(&mut self.sleeping) {
+            self.inbox.finish_sleep();
         }
-        self.planned = Planned::Nothing;
-        self.skipped = 0;
-        self.looked_at = self.clock.coarse();
     }
 
     /// The look brought events. What the host did for them without queueing anything may bring others, an answer from a
@@ -205,42 +186,12 @@ impl<T> Engine<T> {
         self.looked = false;
     }
 
-    /// Has the descriptors looked at in the next turn, however much is ready: the host did what another descriptor of the
-    /// same program answers.
-    pub fn look_next_turn(&mut self) {
-        self.skipped = SKIP_TURNS;
-    }
-
     fn plan_busy(&mut self) -> Plan {
         // Nobody to look after: other threads announce themselves through the inbox's flag.
         if self.reactor.watched() == 0 {
             return Plan::Skip;
         }
-        self.skipped += 1;
-        if self.may_skip() {
-            return Plan::Skip;
-        }
-        self.planned = Planned::Poll;
         Plan::Poll
-    }
-
-    /// Whether the descriptors were looked at a moment ago. Three looks at the time, the rarer the dearer: a tick tells of
-    /// items that take milliseconds, as programs have that compute and now and then `sleep(0)` to let others run.
-    #[inline]
-    fn may_skip(&mut self) -> bool {
-        if self.skipped >= SKIP_TURNS || self.clock.coarse() != self.looked_at {
-            return false;
-        }
-        if self.skipped == 1 {
-            self.skipping_since = self.clock.now();
-            self.unclocked = 0;
-            return true;
-        }
-        if self.unclocked < ITEMS_A_LOOK {
-            return true;
-        }
-        self.unclocked = 0;
-        self.clock.now().saturating_sub(self.skipping_since) < SKIP_TIME
     }
 
     fn plan_idle(&mut self, external_work: bool) -> Plan {
@@ -257,7 +208,7 @@ impl<T> Engine<T> {
         if !self.inbox.prepare_sleep() {
             return self.plan_busy();
         }
-        self.planned = Planned::Sleep;
+        self.sleeping = true;
         Plan::Sleep(wait)
     }
 
@@ -291,7 +242,6 @@ impl<T> Engine<T> {
             return Plan::Skip;
         }
         self.looked = true;
-        self.planned = Planned::Poll;
         Plan::Poll
     }
 }

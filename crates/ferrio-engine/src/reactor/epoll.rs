@@ -35,12 +35,21 @@ impl Events {
     /// Room for `capacity` events a wait (at least one); more of them stay with the kernel until the next wait.
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        Self { buffer: Vec::with_capacity(capacity), most: capacity }
+        Self { buffer: Vec::with_capacity(capacity), most: usize::MAX }
     }
 
     /// Forgets the events of the last wait, for a host that leaves a wait out.
     pub fn clear(&mut self) {
         self.buffer.clear();
+    }
+
+    /// Makes room for `capacity` events, where there is less.
+    #[inline]
+    pub fn make_room(&mut self, capacity: usize) {
+        if capacity > self.buffer.capacity() {
+            self.buffer.clear();
+            self.buffer.reserve(capacity);
+        }
     }
 
     /// Lets the waits that follow bring at most `most` events (at least one, and no more than there is room for). The kernel

@@ -110,7 +110,7 @@ Raises `RuntimeError` on a closed loop; in debug mode also when called from anot
         let handle = make_handle(slf, callback, args, None, Caller::Soon)?;
         // Not thread-safe by its contract, so no look at which thread this is.
         let item = Item::Handle(handle.clone().unbind());
-        slf.get().engine.with(slf.py(), |engine| engine.ready.push(item));
+        slf.get().engine.with(slf.py(), |engine| engine.push(item));
         Ok(handle.into_any())
     }
 }

@@ -55,8 +55,6 @@ pub(super) struct Entry {
     /// A weak reference to the socket object that an operation was last parked for. An object keeps its descriptor until it is
     /// closed, so while it comes again, the registration is its own.
     known: Option<Py<PyWeakrefReference>>,
-    /// Its last read took all that was there, and no event has come since.
-    drained: bool,
 }
 
 /// What the kernel was told about a descriptor.
@@ -212,7 +210,6 @@ impl Entry {
         // An error or a hang-up concerns both sides: whoever tries its call learns of it.
         let broken = event.error || event.hangup;
         if event.readable || broken {
-            self.drained = false;
             self.reading.fire(py, &mut fired, Side::Reading, broken);
         }
         if event.writable || broken {
@@ -331,38 +328,6 @@ impl Loop {
         });
         drop(dropped);
         outcome
-    }
-
-    /// Notes that a read from `socket` took all that was there.
-    pub(crate) fn drained(&self, fd: i32, socket: &Bound<'_, PyAny>) {
-        let Ok(reference) = PyWeakrefReference::new(socket) else { return };
-        let reference = reference.unbind();
-        self.descriptors.with(socket.py(), |table| {
-            if let Some(entry) = table.known(fd).filter(|entry| entry.knows(Some(&reference))) {
-                entry.drained = true;
-            }
-        });
-        reference.drop_ref(socket.py());
-    }
-
-    /// Whether nothing can have come for `socket` since a read took all: the kernel watches, and has told of nothing.
-    pub(crate) fn is_drained(&self, fd: i32, socket: &Bound<'_, PyAny>) -> bool {
-        let py = socket.py();
-        let told = self.descriptors.with(py, |table| {
-            table
-                .known(fd)
-                .is_some_and(|entry| entry.drained && entry.kernel == Kernel::Armed(Interest::READABLE))
-        });
-        if !told {
-            return false;
-        }
-        let Ok(reference) = PyWeakrefReference::new(socket) else { return false };
-        let reference = reference.unbind();
-        let same = self
-            .descriptors
-            .with(py, |table| table.known(fd).is_some_and(|entry| entry.knows(Some(&reference))));
-        reference.drop_ref(py);
-        same
     }
 
     /// Takes back an operation that was left on `fd`, if it is there still.
@@ -501,7 +466,7 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
         }
         Some(Target::Waiting(fired)) => release(native, fd, fired),
         Some(Target::Later) => {
-            state.engine.with(py, |engine| engine.ready.push(Item::Event(event)));
+            state.engine.with(py, |engine| engine.push(Item::Event(event)));
             Ok(())
         }
         None => Ok(()),
@@ -525,7 +490,7 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired) -> PyResult<()> {
             // Whoever cancels a handle by itself wants no more of its events.
             drop(state.unwatch_descriptor(py, fd, side));
         } else {
-            state.engine.with(py, |engine| engine.ready.push(Item::Handle(handle)));
+            state.engine.with(py, |engine| engine.push(Item::Handle(handle)));
         }
     }
     let mut outcome = Ok(());

@@ -287,7 +287,7 @@ impl Loop {
         let away = self.engine.with(py, |engine| {
             // In one look: a loop that begins to run meanwhile, in another thread, must not sleep over the item.
             if self.runs_here() || !self.is_running() {
-                engine.ready.push(item);
+                engine.push(item);
                 None
             } else {
                 Some(item)

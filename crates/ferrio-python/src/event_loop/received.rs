@@ -179,7 +179,7 @@ impl Loop {
             if put_off > 0 { events.len().saturating_sub(put_off).max(1) } else { (2 * look).min(EVENTS) };
         self.put_off.store(0, Ordering::Relaxed);
         self.look.store(look, Ordering::Relaxed);
-        events.limit(look);
+        events.limit(if look == EVENTS { usize::MAX } else { look });
     }
 }
 

@@ -16,11 +16,8 @@ use crate::future::{self, Future, watch};
 use crate::task::{Task, create, current, finalize};
 use crate::{error, imports};
 
-/// How many events one look at the descriptors takes at most.
+/// For how many events there is room at first.
 pub(super) const EVENTS: usize = 1024;
-
-/// How many turns a loop that never waits makes between two looks for signals.
-const BUSY_TURNS: u32 = 64;
 
 /// What `run_forever` restores when it ends.
 #[derive(Default)]
@@ -181,10 +178,9 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     let state = native.get();
     let mut events = Events::with_capacity(EVENTS);
     let mut first = true;
-    let mut busy = 0;
     loop {
         flush(native)?;
-        ask_for_signals(native, &mut busy)?;
+        ask_for_signals(native)?;
         overrides::tell_time(native)?;
         wait(native, &mut events, first)?;
         first = false;
@@ -206,21 +202,18 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     }
 }
 
-/// Runs the handlers of signals that came: before the loop waits, and while it doesn't, now and then. `busy`: the turns since
-/// it last might have waited.
+/// Runs the Python handlers of signals that came, in each turn as asyncio does. Costs a few nanoseconds if none has.
 ///
 /// A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. And up to Python 3.12 the
 /// interpreter doesn't tell the main thread of one that the system gave to another thread until it next takes the GIL,
 /// which a busy loop keeps. A handler may queue something, or stop the loop, so it runs before the plan is made.
 #[inline]
-fn ask_for_signals(native: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
+fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    *busy += 1;
-    if *busy < BUSY_TURNS && !native.get().engine.with(py, |engine| engine.is_idle()) {
-        return Ok(());
+    // Between two steps in a row the entry of the current task stays, which is cheaper; before a wait it has to go.
+    if native.get().engine.with(py, |engine| engine.is_idle()) {
+        current::retire(native)?;
     }
-    *busy = 0;
-    current::retire(native)?;
     py.check_signals()
 }
 
@@ -229,6 +222,8 @@ fn ask_for_signals(native: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
 fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<()> {
     let py = native.py();
     let state = native.get();
+    // All that is ready comes in one turn; a descriptor counts once, and two are the reactor's own.
+    events.make_room(state.reactor.watched() + 2);
     let plan = if state.stopping.load(Ordering::Relaxed) {
         Plan::Poll
     } else {

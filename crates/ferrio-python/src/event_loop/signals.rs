@@ -323,7 +323,7 @@ fn take_signals(native: &Bound<'_, Loop>, _owner: &Bound<'_, PyAny>, _event: Eve
         if handle.get().cancelled(py) {
             remove(native, number, &PyInt::new(py, number))?;
         } else {
-            state.engine.with(py, |engine| engine.ready.push(Item::Handle(handle)));
+            state.engine.with(py, |engine| engine.push(Item::Handle(handle)));
         }
     }
     outcome.map_err(|failure| error::from_system(py, &failure))

@@ -167,11 +167,6 @@ trait Action: Send {
         fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>>;
 
-    /// Whether the call would block on a socket from which all has been read; `false` where that is not known.
-    fn needs_data(&self) -> bool {
-        false
-    }
-
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 }
 
@@ -204,14 +199,6 @@ impl<A: Action> Run for SocketCall<A> {
         }
         // Asked for anew each time: the socket may have been closed meanwhile, and its number used again.
         let fd = descriptor(socket)?;
-        if matches!(self.stage, Stage::Fresh)
-            && self.action.needs_data()
-            && native.get().is_drained(fd, socket)
-        {
-            park(native, socket, fd, A::SIDE, this)?;
-            self.stage = Stage::Waiting(fd);
-            return Ok(Progress::Park);
-        }
         if let Some(value) = self.action.attempt(native, socket, fd)? {
             return Ok(Progress::Ready(value));
         }
@@ -239,14 +226,10 @@ impl Action for Receive {
     const NAME: &'static str = "Loop.sock_recv";
     const SIDE: Side = Side::Reading;
 
-    fn needs_data(&self) -> bool {
-        self.size > 0
-    }
-
     fn attempt<'py>(
         &mut self,
         native: &Bound<'py, Loop>,
-        socket: &Bound<'py, PyAny>,
+        _socket: &Bound<'py, PyAny>,
         fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = native.py();
@@ -258,11 +241,6 @@ impl Action for Receive {
         }
         let received =
             native.get().receive(py, fd, size).map_err(|failure| error::from_system(py, &failure))?;
-        if let Some(bytes) = &received
-            && (1..size).contains(&bytes.as_bytes().len())
-        {
-            native.get().drained(fd, socket);
-        }
         Ok(received.map(Bound::into_any))
     }
 

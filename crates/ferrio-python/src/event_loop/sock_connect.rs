@@ -166,11 +166,7 @@ impl Connect {
         for first in [true, false] {
             let number = socket.call_method1(intern!(py, "connect_ex"), (&self.address,))?.extract()?;
             match net::connecting(number) {
-                Connecting::Done => {
-                    // A server of the same loop accepts before the program goes on, as it would had this waited.
-                    self.home.get().engine.with(py, |engine| engine.look_next_turn());
-                    return Ok(Progress::Ready(py.None().into_bound(py)));
-                }
+                Connecting::Done => return Ok(Progress::Ready(py.None().into_bound(py))),
                 Connecting::Pending => {}
                 Connecting::Failed(failure) if first => return Err(error::from_system(py, &failure)),
                 Connecting::Failed(_) => return Err(self.failed(py, number)),

@@ -1,0 +1,618 @@
+"""In which turn of the loop does a program see what a descriptor, a signal, a thread or a child has for it?
+
+Programs and test suites count turns: they write, `sleep(0)` twice and expect the other end to have it. So each body
+here makes one thing happen and counts the turns until the program sees it, on asyncio and on ferrio, also after a
+hundred turns in which nothing happened. Ferrio may need as many as asyncio, or fewer.
+
+What happens is complete before the counting begins, so that the count is always the same: a thread was joined, a child
+waited for without being reaped.
+"""
+
+import asyncio
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import ferrio
+
+LIMIT = 1000
+"""More turns than anything takes."""
+
+
+async def by_sleep(aio, done):
+    """Counts bare yields of a task until `done()`."""
+    for count in range(LIMIT):
+        if done():
+            return count
+        await aio.sleep(0)
+    return LIMIT
+
+
+async def by_call_soon(aio, done):
+    """Counts the calls of a chain of callbacks until `done()`."""
+    loop = asyncio.get_running_loop()
+    result = loop.create_future()
+
+    def turn(count):
+        if done() or count == LIMIT:
+            result.set_result(count)
+        else:
+            loop.call_soon(turn, count + 1)
+
+    turn(0)
+    return await result
+
+
+COUNTERS = [by_sleep, by_call_soon]
+
+
+class Collector(asyncio.Protocol):
+    """Notes all it is told."""
+
+    def __init__(self):
+        self.received = []
+        self.connected = False
+        self.ended = False
+        self.lost = False
+
+    def connection_made(self, transport):
+        self.connected = True
+        self.transport = transport
+
+    def data_received(self, data):
+        self.received.append(data)
+
+    def datagram_received(self, data, _address):
+        self.received.append(data)
+
+    def eof_received(self):
+        self.ended = True
+
+    def connection_lost(self, exception):
+        self.lost = True
+
+
+class Bench:
+    """What a body gets: the implementation, its loop, and the counter."""
+
+    def __init__(self, aio, counter):
+        self.aio = aio
+        self.loop = asyncio.get_running_loop()
+        self._counter = counter
+        self._cleanups = []
+
+    async def turns(self, done):
+        return await self._counter(self.aio, done)
+
+    async def quiet(self, count=100):
+        """Lets turns pass in which nothing happens."""
+        for _ in range(count):
+            await self.aio.sleep(0)
+
+    def pair(self, *kind):
+        ends = socket.socketpair(*kind)
+        for end in ends:
+            end.setblocking(False)
+            self._cleanups.append(end.close)
+        return ends
+
+    def pipe(self):
+        ends = os.pipe()
+        for end in ends:
+            os.set_blocking(end, False)
+        return ends
+
+    def later(self, call, *arguments):
+        """Has something undone in the end."""
+        self._cleanups.append(lambda: call(*arguments))
+
+    def clean(self):
+        while self._cleanups:
+            self._cleanups.pop()()
+
+
+BODIES = []
+
+
+def body(function):
+    """A coroutine function that yields the counts of its kind of event."""
+    BODIES.append(function)
+    return function
+
+
+@body
+async def reader_of_a_pipe(bench):
+    source, sink = bench.pipe()
+    seen = []
+    bench.loop.add_reader(source, lambda: seen.append(os.read(source, 9)))
+    for _ in range(3):
+        await bench.quiet()
+        seen.clear()
+        os.write(sink, b"x")
+        yield await bench.turns(lambda: seen)
+    bench.loop.remove_reader(source)
+    os.close(source)
+    os.close(sink)
+
+
+@body
+async def new_reader_of_what_is_there(bench):
+    ours, theirs = bench.pair()
+    for _ in range(3):
+        seen = []
+        theirs.send(b"x")
+        bench.loop.add_reader(ours, lambda seen=seen: seen.append(ours.recv(9)))
+        yield await bench.turns(lambda seen=seen: seen)
+        bench.loop.remove_reader(ours)
+
+
+@body
+async def reader_again_and_again(bench):
+    ours, theirs = bench.pair()
+    seen = []
+    bench.loop.add_reader(ours, lambda: seen.append(ours.recv(1)))
+    await bench.quiet()
+    theirs.send(b"abcd")
+    yield await bench.turns(lambda: len(seen) == 4)
+    bench.loop.remove_reader(ours)
+
+
+@body
+async def reader_removed_and_added(bench):
+    ours, theirs = bench.pair()
+    seen = []
+    bench.loop.add_reader(ours, seen.append, 1)
+    await bench.quiet(3)
+    bench.loop.remove_reader(ours)
+    theirs.send(b"x")
+    bench.loop.add_reader(ours, lambda: seen.append(ours.recv(1)))
+    yield await bench.turns(lambda: seen)
+    bench.loop.remove_reader(ours)
+
+
+@body
+async def writer(bench):
+    ours, theirs = bench.pair()
+    while True:
+        try:
+            ours.send(bytes(65536))
+        except BlockingIOError:
+            break
+    seen = []
+    bench.loop.add_writer(ours, seen.append, 1)
+    await bench.quiet()
+    assert not seen
+    while True:
+        try:
+            theirs.recv(1 << 20)
+        except BlockingIOError:
+            break
+    yield await bench.turns(lambda: seen)
+    bench.loop.remove_writer(ours)
+    seen.clear()
+    bench.loop.add_writer(ours, seen.append, 1)
+    yield await bench.turns(lambda: seen)
+    bench.loop.remove_writer(ours)
+
+
+@body
+async def many_descriptors_at_once(bench):
+    source, sink = bench.pipe()
+    # More than one look of the kernel brings where nobody asks for all; duplicates are ready together.
+    number = min(1500, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200)
+    copies = [os.dup(source) for _ in range(number)]
+    seen = []
+    for copy in copies:
+        bench.loop.add_reader(copy, seen.append, copy)
+    await bench.quiet(3)
+    assert not seen
+    os.write(sink, b"x")
+    yield await bench.turns(lambda: len(seen) >= len(copies))
+    for copy in [*copies, source]:
+        bench.loop.remove_reader(copy)
+        os.close(copy)
+    os.close(sink)
+
+
+@body
+async def protocol_receives(bench):
+    ours, theirs = bench.pair()
+    transport, protocol = await bench.loop.create_connection(Collector, sock=ours)
+    bench.later(transport.abort)
+    for _ in range(3):
+        await bench.quiet()
+        protocol.received.clear()
+        theirs.send(b"x")
+        yield await bench.turns(lambda: protocol.received)
+    theirs.shutdown(socket.SHUT_WR)
+    yield await bench.turns(lambda: protocol.ended)
+    yield await bench.turns(lambda: protocol.lost)
+
+
+@body
+async def transport_writes_to_a_protocol(bench):
+    left, right = bench.pair()
+    ours, _ = await bench.loop.create_connection(Collector, sock=left)
+    theirs, protocol = await bench.loop.create_connection(Collector, sock=right)
+    bench.later(theirs.abort)
+    for _ in range(3):
+        await bench.quiet()
+        protocol.received.clear()
+        ours.write(b"x")
+        yield await bench.turns(lambda: protocol.received)
+    ours.write(b"the last")
+    ours.close()
+    yield await bench.turns(lambda: protocol.lost)
+
+
+@body
+async def transport_resumes_reading(bench):
+    ours, theirs = bench.pair()
+    transport, protocol = await bench.loop.create_connection(Collector, sock=ours)
+    bench.later(transport.abort)
+    transport.pause_reading()
+    theirs.send(b"x")
+    await bench.quiet(5)
+    assert not protocol.received
+    transport.resume_reading()
+    yield await bench.turns(lambda: protocol.received)
+
+
+@body
+async def transport_goes_on_writing(bench):
+    left, right = bench.pair()
+    transport, protocol = await bench.loop.create_connection(Collector, sock=left)
+    bench.later(transport.abort)
+    for _ in range(100):
+        transport.write(bytes(1 << 16))
+    await bench.quiet(3)
+    received = 0
+    while transport.get_write_buffer_size():
+        try:
+            received += len(right.recv(1 << 20))
+        except BlockingIOError:
+            yield await bench.turns(lambda: select.select([right], [], [], 0)[0])
+    assert received or not protocol.lost
+
+
+@body
+async def stream_reads(bench):
+    left, right = bench.pair()
+    reader, writer = await bench.aio.open_connection(sock=left)
+    for way in (reader.readline, reader.read, lambda: reader.readexactly(2)):
+        for count in (b"x\n", b"y\n"):
+            reading = asyncio.ensure_future(way(9) if way == reader.read else way())
+            await bench.quiet()
+            right.send(count)
+            yield await bench.turns(reading.done)
+    writer.close()
+    reading = asyncio.ensure_future(writer.wait_closed())
+    yield await bench.turns(reading.done)
+
+
+@body
+async def server_accepts(bench):
+    protocols = []
+
+    def factory():
+        protocols.append(Collector())
+        return protocols[-1]
+
+    server = await bench.loop.create_server(factory, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    for _ in range(3):
+        await bench.quiet()
+        protocols.clear()
+        client = socket.create_connection(address)
+        yield await bench.turns(lambda: protocols and protocols[0].connected)
+        # The loopback device delivers in the sender's call.
+        client.send(b"x")
+        yield await bench.turns(lambda: protocols[0].received)
+        client.close()
+        yield await bench.turns(lambda: protocols[0].lost)
+    protocols.clear()
+    clients = [socket.create_connection(address) for _ in range(20)]
+    yield await bench.turns(lambda: len(protocols) == 20 and all(each.connected for each in protocols))
+    for client, protocol in zip(clients, protocols, strict=True):
+        client.close()
+        protocol.transport.abort()
+    server.close()
+
+
+@body
+async def stream_server_accepts(bench):
+    seen = []
+    server = await bench.aio.start_server(lambda reader, writer: seen.append(writer), "127.0.0.1", 0)
+    for _ in range(2):
+        await bench.quiet()
+        client = socket.create_connection(server.sockets[0].getsockname())
+        yield await bench.turns(lambda: seen)
+        client.close()
+        writer = seen.pop()
+        writer.close()
+        await writer.wait_closed()
+    server.close()
+
+
+@body
+async def connection_is_made(bench):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connecting = asyncio.ensure_future(bench.loop.create_connection(Collector, *listener.getsockname()))
+        yield await bench.turns(connecting.done)
+        (await connecting)[0].abort()
+
+
+@body
+async def datagrams(bench):
+    endpoint, protocol = await bench.loop.create_datagram_endpoint(Collector, local_addr=("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in (1, 2, 5):
+            await bench.quiet()
+            protocol.received.clear()
+            for _ in range(number):
+                sender.sendto(b"x", endpoint.get_extra_info("sockname"))
+            yield await bench.turns(lambda number=number: len(protocol.received) == number)
+    other, _ = await bench.loop.create_datagram_endpoint(Collector, remote_addr=endpoint.get_extra_info("sockname"))
+    protocol.received.clear()
+    other.sendto(b"x")
+    yield await bench.turns(lambda: protocol.received)
+    endpoint.abort()
+    other.abort()
+
+
+@body
+async def sock_recv(bench):
+    ours, theirs = bench.pair()
+    for _ in range(3):
+        # What comes later, what is there, and what comes right after a read that took all there was.
+        receiving = asyncio.ensure_future(bench.loop.sock_recv(ours, 9))
+        await bench.quiet()
+        theirs.send(b"x")
+        yield await bench.turns(receiving.done)
+        theirs.send(b"y")
+        receiving = asyncio.ensure_future(bench.loop.sock_recv(ours, 9))
+        yield await bench.turns(receiving.done)
+        buffer = bytearray(9)
+        receiving = asyncio.ensure_future(bench.loop.sock_recv_into(ours, buffer))
+        await bench.quiet(3)
+        theirs.send(b"z")
+        yield await bench.turns(receiving.done)
+
+
+@body
+async def sock_recv_of_what_is_there(bench):
+    ours, theirs = bench.pair()
+    for _ in range(3):
+        # A read that waits and takes all that comes; then one that needn't wait.
+        bench.loop.call_soon(theirs.send, b"x")
+        await bench.loop.sock_recv(ours, 9)
+        theirs.send(b"y")
+        passed = []
+        bench.loop.call_soon(passed.append, 1)
+        await bench.loop.sock_recv(ours, 9)
+        yield len(passed)
+
+
+@body
+async def sock_sendall(bench):
+    ours, theirs = bench.pair()
+    sending = asyncio.ensure_future(bench.loop.sock_sendall(ours, b"x"))
+    yield await bench.turns(sending.done)
+    # A socket that stays full waits for its reader.
+    while True:
+        try:
+            ours.send(bytes(65536))
+        except BlockingIOError:
+            break
+    sending = asyncio.ensure_future(bench.loop.sock_sendall(ours, b"x"))
+    await bench.quiet()
+    while True:
+        try:
+            theirs.recv(1 << 20)
+        except BlockingIOError:
+            break
+    yield await bench.turns(sending.done)
+
+
+@body
+async def sock_accept_and_connect(bench):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        for _ in range(2):
+            accepting = asyncio.ensure_future(bench.loop.sock_accept(listener))
+            await bench.quiet()
+            with socket.create_connection(listener.getsockname()):
+                yield await bench.turns(accepting.done)
+            (await accepting)[0].close()
+            with socket.socket() as client:
+                client.setblocking(False)
+                connecting = asyncio.ensure_future(bench.loop.sock_connect(client, listener.getsockname()))
+                yield await bench.turns(connecting.done)
+                accepting = asyncio.ensure_future(bench.loop.sock_accept(listener))
+                yield await bench.turns(accepting.done)
+            (await accepting)[0].close()
+
+
+@body
+async def sock_datagrams(bench):
+    ours, theirs = bench.pair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for _ in range(2):
+        receiving = asyncio.ensure_future(bench.loop.sock_recvfrom(ours, 9))
+        await bench.quiet()
+        theirs.send(b"x")
+        yield await bench.turns(receiving.done)
+
+
+@body
+async def pipes(bench):
+    source, sink = bench.pipe()
+    with open(source, "rb", 0) as reading, open(sink, "wb", 0) as writing:
+        reader, protocol = await bench.loop.connect_read_pipe(Collector, reading)
+        for _ in range(2):
+            await bench.quiet()
+            protocol.received.clear()
+            os.write(sink, b"x")
+            yield await bench.turns(lambda: protocol.received)
+        writer, other = await bench.loop.connect_write_pipe(Collector, writing)
+        protocol.received.clear()
+        writer.write(b"x")
+        yield await bench.turns(lambda: protocol.received)
+        writer.close()
+        yield await bench.turns(lambda: other.lost)
+        yield await bench.turns(lambda: protocol.lost)
+        reader.close()
+
+
+@body
+async def reader_of_a_pipe_goes(bench):
+    source, sink = bench.pipe()
+    with open(sink, "wb", 0) as writing:
+        _, protocol = await bench.loop.connect_write_pipe(Collector, writing)
+        await bench.quiet()
+        os.close(source)
+        yield await bench.turns(lambda: protocol.lost)
+
+
+@body
+async def signal_handler_of_the_loop(bench):
+    seen = []
+    bench.loop.add_signal_handler(signal.SIGUSR1, seen.append, 1)
+    for _ in range(3):
+        await bench.quiet()
+        seen.clear()
+        signal.raise_signal(signal.SIGUSR1)
+        yield await bench.turns(lambda: seen)
+        seen.clear()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        yield await bench.turns(lambda: seen)
+    bench.loop.remove_signal_handler(signal.SIGUSR1)
+
+
+@body
+async def signal_handler_in_python(bench):
+    seen = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+    try:
+        for _ in range(3):
+            await bench.quiet()
+            seen.clear()
+            os.kill(os.getpid(), signal.SIGUSR1)
+            yield await bench.turns(lambda: seen)
+            # As another thread gets it: the system gives it to that thread, the interpreter to this one.
+            seen.clear()
+            thread = threading.Thread(target=signal.raise_signal, args=(signal.SIGUSR1,))
+            thread.start()
+            thread.join()
+            yield await bench.turns(lambda: seen)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@body
+async def call_from_another_thread(bench):
+    for _ in range(3):
+        await bench.quiet()
+        seen = []
+        thread = threading.Thread(target=bench.loop.call_soon_threadsafe, args=(seen.append, 1))
+        thread.start()
+        thread.join()
+        yield await bench.turns(lambda seen=seen: seen)
+
+
+@body
+async def coroutine_from_another_thread(bench):
+    async def nothing():
+        return None
+
+    for _ in range(2):
+        future = []
+        thread = threading.Thread(
+            target=lambda future=future: future.append(bench.aio.run_coroutine_threadsafe(nothing(), bench.loop))
+        )
+        thread.start()
+        thread.join()
+        yield await bench.turns(future[0].done)
+
+
+@body
+async def executor_result(bench):
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(3):
+            await bench.quiet()
+            result = bench.loop.run_in_executor(pool, int)
+            # The only thread has told of the first call's end before it takes the second.
+            pool.submit(int).result()
+            yield await bench.turns(result.done)
+
+
+@body
+async def future_of_a_thread(bench):
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(int)
+        result = bench.aio.wrap_future(future)
+        pool.submit(int).result()
+        yield await bench.turns(result.done)
+
+
+def until_ended(pid):
+    """Waits for a child's end without taking its status."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@body
+async def output_of_a_child(bench):
+    program = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
+    child = await bench.aio.create_subprocess_exec(
+        sys.executable, "-S", "-c", program, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    pipe = child._transport.get_pipe_transport(1).get_extra_info("pipe")
+    for _ in range(2):
+        child.stdin.write(b"x\n")
+        await child.stdin.drain()
+        reading = asyncio.ensure_future(child.stdout.readline())
+        await bench.aio.sleep(0)
+        # Not before the line is there, so that only turns are counted, not the child's time.
+        select.select([pipe.fileno()], [], [], 30)
+        yield await bench.turns(reading.done)
+    child.stdin.close()
+    await child.wait()
+
+
+@body
+async def end_of_a_child(bench):
+    child = await bench.aio.create_subprocess_exec("/bin/cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    reading = asyncio.ensure_future(child.stdout.read())
+    waiting = asyncio.ensure_future(child.wait())
+    await bench.quiet(5)
+    os.kill(child.pid, signal.SIGKILL)
+    until_ended(child.pid)
+    yield await bench.turns(reading.done)
+    if sys.version_info >= (3, 12):
+        # Before, a thread of asyncio's waits for the child: how many turns that takes is chance.
+        yield await bench.turns(waiting.done)
+    await waiting
+
+
+@pytest.mark.parametrize("counter", COUNTERS, ids=lambda counter: counter.__name__)
+@pytest.mark.parametrize("of", BODIES, ids=lambda of: of.__name__)
+def test_no_more_turns_than_on_asyncio(of, counter):
+    async def main(aio):
+        bench = Bench(aio, counter)
+        try:
+            return [count async for count in of(bench)]
+        finally:
+            bench.clean()
+            await bench.quiet(3)
+
+    expected, ours = asyncio.run(main(asyncio)), ferrio.run(main(ferrio))
+    assert len(expected) == len(ours)
+    assert all(count < LIMIT for count in expected)
+    assert all(own <= theirs for own, theirs in zip(ours, expected, strict=True)), (expected, ours)
