@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from asyncio.events import AbstractServer
+import asyncio.base_events
+from asyncio.base_events import BaseEventLoop  # a base for loops of a program's own, on which ferrio's tasks run
 from typing import Any
 
 from ferrio import _ferrio
-from ferrio._loop import EventLoop
 from ferrio.exceptions import CancelledError
-
-BaseEventLoop = EventLoop
 
 __all__ = ("BaseEventLoop", "Server")
 
 
-class Server(_ferrio.Server, AbstractServer):
+class Server(_ferrio.Server, asyncio.base_events.Server):
     """What `create_server` returns: listening sockets, and the connections that came by them.
 
     Connections are accepted in the extension module; here is what runs once a server.

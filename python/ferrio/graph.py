@@ -32,25 +32,28 @@ _SUSPENDABLE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GE
 _INDENT = "    "
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FrameCallGraphEntry:
-    """One frame of a call stack: `frame` is the frame object."""
+if sys.version_info >= (3, 14):
+    from asyncio.graph import FrameCallGraphEntry, FutureCallGraph
+else:
 
-    frame: FrameType
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class FrameCallGraphEntry:
+        """One frame of a call stack: `frame` is the frame object."""
 
+        frame: FrameType
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FutureCallGraph:
-    """A future or task, the stack of its coroutine, innermost frame first, and the graphs of those that await
-    it.
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class FutureCallGraph:
+        """A future or task, the stack of its coroutine, innermost frame first, and the graphs of those that await
+        it.
 
-    `future`: the `Future` or `Task`. `call_stack`: tuple of `FrameCallGraphEntry`, empty for a plain future.
-    `awaited_by`: tuple of `FutureCallGraph`.
-    """
+        `future`: the `Future` or `Task`. `call_stack`: tuple of `FrameCallGraphEntry`, empty for a plain future.
+        `awaited_by`: tuple of `FutureCallGraph`.
+        """
 
-    future: futures.Future[Any]
-    call_stack: tuple[FrameCallGraphEntry, ...]
-    awaited_by: tuple[FutureCallGraph, ...]
+        future: futures.Future[Any]
+        call_stack: tuple[FrameCallGraphEntry, ...]
+        awaited_by: tuple[FutureCallGraph, ...]
 
 
 def capture_call_graph(

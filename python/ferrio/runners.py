@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 _LoopFactory = Callable[[], events.AbstractEventLoop]
 
 
-class Runner:
+class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers alone
     """Runs coroutines on one event loop, and ends it cleanly.
 
         with ferrio.Runner() as runner:
@@ -58,7 +58,10 @@ class Runner:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,  # type: ignore[override]  # asyncio's annotation is looser than its protocol
+        error: BaseException | None,  # type: ignore[override]
+        traceback: TracebackType | None,  # type: ignore[override]
     ) -> None:
         self.close()
 

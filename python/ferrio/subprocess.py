@@ -21,13 +21,13 @@ STDOUT = subprocess.STDOUT
 DEVNULL = subprocess.DEVNULL
 
 
-class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.SubprocessProtocol):
+class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.subprocess.SubprocessStreamProtocol):
     """The protocol of a child whose pipes are streams: `stdin`, a writer, `stdout` and `stderr`, readers."""
 
     _loop: Any
 
     def __init__(self, limit: int, loop: Any):
-        super().__init__(loop=loop)
+        super().__init__(loop=loop)  # type: ignore[call-arg]  # the native class comes first
         self._limit = limit
         self.stdin: streams.StreamWriter | None = None
         self.stdout: streams.StreamReader | None = None
@@ -66,7 +66,7 @@ class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.SubprocessProto
         if pipe is not None:
             self.stdin = streams.StreamWriter(pipe, protocol=self, reader=None, loop=self._loop)
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # type: ignore[override]  # no pipe gives text
         reader = self._reader(fd)
         if reader is not None:
             reader.feed_data(data)
@@ -109,7 +109,7 @@ class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.SubprocessProto
         return self._stdin_closed if stream is self.stdin else None
 
 
-class Process:
+class Process(asyncio.subprocess.Process):
     """A child process, its `pid` and its streams `stdin`, `stdout` and `stderr`, each `None` unless it is a pipe."""
 
     def __init__(self, transport: Any, protocol: Any, loop: Any):
@@ -130,7 +130,7 @@ class Process:
         code: int | None = self._transport.get_returncode()
         return code
 
-    def wait(self) -> Awaitable[int]:
+    def wait(self) -> Awaitable[int]:  # type: ignore[override]  # an operation
         """Wait until the child has ended; return its `returncode`. Who fills a pipe that nobody reads never ends."""
         ending: Awaitable[int] = self._transport._wait()
         return ending

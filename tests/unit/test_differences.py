@@ -142,23 +142,6 @@ def test_future_is_initialized_once():
     ferrio.run(main())
 
 
-def test_instances_pass_for_asyncios():
-    async def main():
-        task = ferrio.current_task()
-        future = ferrio.get_running_loop().create_future()
-        handle = ferrio.get_running_loop().call_soon(int)
-        timer = ferrio.get_running_loop().call_later(60, int)
-        timer.cancel()
-        assert isinstance(task, asyncio.Task)
-        assert isinstance(future, asyncio.Future)
-        assert asyncio.isfuture(task)
-        assert isinstance(handle, asyncio.Handle)
-        assert isinstance(timer, asyncio.TimerHandle)
-
-    ferrio.run(main())
-    assert not issubclass(ferrio.Task, asyncio.Task)
-
-
 def test_loop_is_an_abstract_event_loop():
     loop = ferrio.new_event_loop()
     assert isinstance(loop, asyncio.AbstractEventLoop)

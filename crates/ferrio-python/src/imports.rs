@@ -34,9 +34,6 @@ pub(crate) static BROKEN_BARRIER_ERROR: Import = Import::new("asyncio.exceptions
 pub(crate) static INCOMPLETE_READ_ERROR: Import = Import::new("asyncio.exceptions", "IncompleteReadError");
 pub(crate) static LIMIT_OVERRUN_ERROR: Import = Import::new("asyncio.exceptions", "LimitOverrunError");
 pub(crate) static STANDARD_STREAM_READER: Import = Import::new("asyncio.streams", "StreamReader");
-pub(crate) static STANDARD_FLOW_CONTROL: Import = Import::new("asyncio.streams", "FlowControlMixin");
-pub(crate) static STANDARD_STREAM_PROTOCOL: Import = Import::new("asyncio.streams", "StreamReaderProtocol");
-pub(crate) static STANDARD_STREAM_WRITER: Import = Import::new("asyncio.streams", "StreamWriter");
 /// The `async def` function behind `StreamWriter.start_tls()`.
 pub(crate) static START_TLS_OF_STREAM: Import = Import::new("ferrio.streams", "_start_tls");
 pub(crate) static QUEUE_EMPTY: Import = Import::new("asyncio.queues", "QueueEmpty");
@@ -53,10 +50,6 @@ pub(crate) static STANDARD_ADD_TO_AWAITED_BY: Import =
 pub(crate) static STANDARD_DISCARD_FROM_AWAITED_BY: Import =
     Import::new("asyncio.futures", "future_discard_from_awaited_by");
 pub(crate) static STANDARD_TASK: Import = Import::new("asyncio.tasks", "Task");
-pub(crate) static STANDARD_HANDLE: Import = Import::new("asyncio.events", "Handle");
-pub(crate) static STANDARD_TIMER_HANDLE: Import = Import::new("asyncio.events", "TimerHandle");
-/// From 3.14 on.
-pub(crate) static STANDARD_THREAD_SAFE_HANDLE: Import = Import::new("asyncio.events", "_ThreadSafeHandle");
 pub(crate) static TRANSPORT_SOCKET: Import = Import::new("asyncio.trsock", "TransportSocket");
 pub(crate) static SET_RUNNING_LOOP: Import = Import::new("asyncio.events", "_set_running_loop");
 pub(crate) static STANDARD_RUNNING_LOOP: Import = Import::new("asyncio.events", "_get_running_loop");
@@ -108,17 +101,6 @@ pub(crate) static FSPATH: Import = Import::new("os", "fspath");
 pub(crate) static FSENCODE: Import = Import::new("os", "fsencode");
 pub(crate) static AUDIT: Import = Import::new("sys", "audit");
 pub(crate) static MODULES: Import = Import::new("sys", "modules");
-pub(crate) static STANDARD_DATAGRAM_TRANSPORT: Import =
-    Import::new("asyncio.selector_events", "_SelectorDatagramTransport");
-pub(crate) static STANDARD_SUBPROCESS_TRANSPORT: Import =
-    Import::new("asyncio.transports", "SubprocessTransport");
-pub(crate) static STANDARD_READ_TRANSPORT: Import =
-    Import::new("asyncio.unix_events", "_UnixReadPipeTransport");
-pub(crate) static STANDARD_WRITE_TRANSPORT: Import =
-    Import::new("asyncio.unix_events", "_UnixWritePipeTransport");
-pub(crate) static STANDARD_TRANSPORT: Import = Import::new("asyncio.transports", "Transport");
-pub(crate) static STANDARD_SSL_TRANSPORT: Import = Import::new("asyncio.sslproto", "_SSLProtocolTransport");
-pub(crate) static STANDARD_SSL_PROTOCOL: Import = Import::new("asyncio.sslproto", "SSLProtocol");
 pub(crate) static SSL_OBJECT: Import = Import::new("ssl", "SSLObject");
 /// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.
 pub(crate) static SSL_SOCKET_TYPE: Import = Import::new("_ssl", "_SSLSocket");
@@ -187,10 +169,6 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
     for import in [
         &STANDARD_FUTURE,
         &STANDARD_TASK,
-        &STANDARD_HANDLE,
-        &STANDARD_SSL_TRANSPORT,
-        &STANDARD_SSL_PROTOCOL,
-        &STANDARD_TIMER_HANDLE,
         &SET_RUNNING_LOOP,
         &STANDARD_RUNNING_LOOP,
         &CANCELLED_ERROR,
@@ -202,10 +180,7 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         &STANDARD_CURRENT_TASK,
         &STANDARD_ALL_TASKS,
         &IS_COROUTINE,
-        &STANDARD_FLOW_CONTROL,
-        &STANDARD_STREAM_PROTOCOL,
         &STANDARD_STREAM_READER,
-        &STANDARD_STREAM_WRITER,
         // Needed for reports while the interpreter ends, when no import works any more.
         &LOGGER,
         &WARN,

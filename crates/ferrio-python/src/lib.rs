@@ -15,6 +15,7 @@ mod locks;
 mod operation;
 mod process;
 mod queues;
+mod relations;
 mod seconds;
 mod server;
 mod streams;
@@ -123,6 +124,7 @@ mod _ferrio {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         crate::imports::load(py)?;
+        crate::relations::install(py)?;
         crate::locks::shorten_names(py);
         crate::queues::shorten_names(py);
         crate::ffi::finalize::install::<crate::future::Future>(py);

@@ -20,6 +20,7 @@ pub(crate) use self::iter::FutureIter;
 use self::state::{Outcome, State};
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::raise::raise;
+use crate::ffi::room::FutureRoom;
 use crate::ffi::{Cast, Guarded, context, interpreter};
 use crate::task::combinators::awaited_by::waiters;
 use crate::{error, imports};
@@ -28,7 +29,7 @@ use crate::{error, imports};
 ///
 /// Takes `loop`, the event loop that runs the callbacks; without it, the running or current one. Meaning and methods
 /// are those of `asyncio.Future`. Not thread-safe, except that a wake-up of another thread's loop is never lost.
-#[pyclass(subclass, frozen, weakref, dict, module = "ferrio")]
+#[pyclass(extends = FutureRoom, subclass, frozen, weakref, dict, module = "ferrio")]
 #[derive(Default)]
 pub(crate) struct Future {
     pub(crate) state: Guarded<State>,
@@ -60,15 +61,6 @@ impl Future {
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         imports::GENERIC_ALIAS.get(class.py())?.call1((class, item))
-    }
-
-    /// `asyncio.Future` for a plain ferrio future, so that `isinstance(f, asyncio.Future)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_FUTURE.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

@@ -13,6 +13,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
 use crate::event_loop::LoopRef;
+use crate::ffi::room::HandleRoom;
 use crate::ffi::{Guarded, context, interpreter, raise};
 use crate::future::native::current_stack;
 use crate::{error, imports};
@@ -21,7 +22,7 @@ use crate::{error, imports};
 ///
 /// Takes the `callback`, the tuple `args` of its arguments, the `loop`, and the `contextvars.Context` to call it in
 /// (without it a copy of the current one). Meaning and methods are those of `asyncio.Handle`.
-#[pyclass(subclass, frozen, weakref, module = "ferrio")]
+#[pyclass(extends = HandleRoom, subclass, frozen, weakref, module = "ferrio")]
 pub(crate) struct Handle {
     state: Guarded<State>,
     runner: Runner,
@@ -97,6 +98,10 @@ impl Handle {
         Self::build(py, event_loop, callback, Args::from_tuple(args), context, debug)
     }
 
+    /// Everything was done when the object was made: a subclass may pass on what it likes.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __init__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) {}
+
     /// Return the `contextvars.Context` that the callback runs in.
     fn get_context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.context(py)
@@ -134,18 +139,6 @@ impl Handle {
         let info = slf.call_method0(intern!(py, "_repr_info"))?;
         let words = PyString::new(py, " ").call_method1(intern!(py, "join"), (info,))?;
         Ok(format!("<{words}>"))
-    }
-
-    /// `asyncio.Handle` for a plain ferrio handle, so that `isinstance(h, asyncio.Handle)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if interpreter::is_exactly::<Self>(slf.as_any()) {
-            if cfg!(Py_3_14) && slf.get().runner.is_shared() {
-                return imports::STANDARD_THREAD_SAFE_HANDLE.get(slf.py()).cloned();
-            }
-            return imports::STANDARD_HANDLE.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     #[getter]

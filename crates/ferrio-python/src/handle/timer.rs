@@ -3,13 +3,12 @@
 use ferrio_engine::timer::TimerKey;
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Args, Handle, cancel, repr_info};
 use crate::event_loop::{Loop, LoopRef};
-use crate::ffi::{Cast, Guarded, context, interpreter};
-use crate::imports;
+use crate::ffi::{Cast, Guarded, context};
 
 /// A callback that the loop is going to call at the time `when` (seconds of `loop.time()`); what `call_later` and
 /// `call_at` return. Meaning and methods are those of `asyncio.TimerHandle`.
@@ -43,6 +42,10 @@ impl TimerHandle {
         let this = Self { when: when.extract()?, given: given(&when), key: Guarded::new(None) };
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }
+
+    /// Everything was done when the object was made: a subclass may pass on what it likes.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __init__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) {}
 
     /// Return the time of the call, in seconds of `loop.time()`.
     fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -108,15 +111,6 @@ impl TimerHandle {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.key.visit(&visit, |_| visit.call(&self.given))
-    }
-
-    /// `asyncio.TimerHandle` for a plain ferrio timer handle.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_TIMER_HANDLE.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     #[getter]

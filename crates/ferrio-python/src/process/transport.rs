@@ -13,6 +13,7 @@ use super::launch::Launch;
 use super::pipe::PipeProtocol;
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
+use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
 use crate::future::watch;
 use crate::locks::waiters::WaitList;
@@ -26,7 +27,7 @@ use crate::{error, imports};
 /// The transport of a child process: an `asyncio.SubprocessTransport`.
 ///
 /// Made by the loop's `subprocess_exec` and `subprocess_shell`.
-#[pyclass(frozen, weakref, dict, module = "ferrio._ferrio")]
+#[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct SubprocessTransport {
     pub(super) home: Py<Loop>,
     pub(super) pid: i32,
@@ -323,12 +324,6 @@ impl SubprocessTransport {
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         let open = self.state.with(py, |state| state.popen.is_some());
         open.then(|| self.home.bind(py).clone())
-    }
-
-    /// `asyncio.SubprocessTransport`, so that `isinstance(transport, asyncio.SubprocessTransport)` holds.
-    #[getter]
-    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(imports::STANDARD_SUBPROCESS_TRANSPORT.get(slf.py())?.clone().unbind())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

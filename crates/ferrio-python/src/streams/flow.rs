@@ -12,7 +12,6 @@ use super::overrides::Overrides;
 use super::protocol::StreamReaderProtocol;
 use crate::event_loop::LoopRef;
 use crate::ffi::Guarded;
-use crate::ffi::interpreter::is_exactly;
 use crate::future::default_loop;
 use crate::imports;
 use crate::locks::waiters::{self, WaitList};
@@ -137,15 +136,6 @@ impl FlowControlMixin {
     #[pyo3(signature = (r#loop = None))]
     fn __init__(&self, py: Python<'_>, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.initialize(py, r#loop)
-    }
-
-    /// asyncio's class for a plain instance, so that `isinstance(protocol, asyncio.Protocol)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_FLOW_CONTROL.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     /// The transport's buffer is full: from now on a drain waits.

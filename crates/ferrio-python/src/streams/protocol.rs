@@ -15,7 +15,6 @@ use crate::event_loop::LoopRef;
 use crate::ffi::interpreter::is_exactly;
 use crate::ffi::{Cast, Guarded};
 use crate::future;
-use crate::imports;
 use crate::transport;
 
 /// Hands what a transport receives to `stream_reader`; on a server calls `client_connected_cb(reader, writer)` for the
@@ -90,15 +89,6 @@ impl StreamReaderProtocol {
         let old = slf.get().state.with(py, |state| std::mem::replace(state, fresh));
         drop(old);
         Ok(())
-    }
-
-    /// asyncio's class for a plain instance, so that `isinstance(protocol, asyncio.StreamReaderProtocol)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_STREAM_PROTOCOL.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     /// The connection is made: the reader learns of its transport, a server's callback is called.

@@ -18,10 +18,8 @@ use super::read::{Read, What};
 use super::shown;
 use crate::event_loop::LoopRef;
 use crate::ffi::buffer::Buffer;
-use crate::ffi::interpreter::is_exactly;
 use crate::ffi::{Cast, Guarded};
 use crate::future::{default_loop, native::current_stack};
-use crate::imports;
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
 
@@ -95,15 +93,6 @@ impl StreamReader {
         let old = self.state.with(py, |state| std::mem::replace(state, fresh));
         drop(old);
         Ok(())
-    }
-
-    /// `asyncio.StreamReader` for a plain reader, so that `isinstance(reader, asyncio.StreamReader)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_STREAM_READER.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

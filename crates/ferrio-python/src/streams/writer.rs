@@ -15,7 +15,6 @@ use crate::event_loop::LoopRef;
 use crate::ffi::Guarded;
 use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::finalize::Finalize;
-use crate::ffi::interpreter::is_exactly;
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
 use crate::{imports, transport};
@@ -70,15 +69,6 @@ impl StreamWriter {
         let old = self.state.with(py, |state| state.replace(fresh));
         drop(old);
         Ok(())
-    }
-
-    /// `asyncio.StreamWriter` for a plain writer, so that `isinstance(writer, asyncio.StreamWriter)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_STREAM_WRITER.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

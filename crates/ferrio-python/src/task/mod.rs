@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::ffi::{Guarded, interpreter};
+use crate::ffi::Guarded;
 use crate::future::{Future, not_initialized};
 use crate::imports;
 
@@ -79,15 +79,6 @@ impl Task {
     ) -> PyResult<()> {
         let eager_start = eager_start.map_or(Ok(false), |eager| eager.is_truthy())?;
         create::initialize(slf, coro, r#loop, name, context, eager_start)
-    }
-
-    /// `asyncio.Task` for a plain ferrio task, so that `isinstance(t, asyncio.Task)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_TASK.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

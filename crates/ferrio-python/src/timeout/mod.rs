@@ -21,7 +21,7 @@ use crate::task::cancel::cancel_waiter;
 /// An asynchronous context manager that cancels its block at the loop's time `when` and raises `TimeoutError` then.
 ///
 /// `timeout()` and `timeout_at()` make it. Takes `when` in seconds of `loop.time()`, or `None` for no limit.
-#[pyclass(subclass, frozen, weakref, module = "ferrio")]
+#[pyclass(subclass, frozen, weakref, dict, module = "ferrio")]
 pub(crate) struct Timeout {
     scope: Guarded<Scope>,
 }

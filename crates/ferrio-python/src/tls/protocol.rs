@@ -22,7 +22,7 @@ use super::state::Life;
 use super::transport::SSLTransport;
 use super::{handshake, read, shutdown, write};
 use crate::event_loop::LoopRef;
-use crate::ffi::{Guarded, context, interpreter};
+use crate::ffi::{Guarded, context};
 use crate::imports;
 use crate::transport::receiver::Receiver;
 
@@ -252,15 +252,6 @@ impl SSLProtocol {
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().state.with(slf.py(), |state| state.lower_writing_paused = false);
         write::resumed(slf)
-    }
-
-    /// `asyncio.sslproto.SSLProtocol`, so that `isinstance(protocol, asyncio.BufferedProtocol)` holds.
-    #[getter]
-    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return imports::STANDARD_SSL_PROTOCOL.get(slf.py()).cloned();
-        }
-        Ok(slf.get_type().into_any())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

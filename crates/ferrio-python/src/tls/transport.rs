@@ -15,6 +15,7 @@ use super::write as outgoing;
 use super::{extra, read, shutdown};
 use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::finalize::Finalize;
+use crate::ffi::room::TransportRoom;
 use crate::ffi::{Cast, Guarded, interpreter};
 use crate::imports;
 use crate::transport::report;
@@ -23,7 +24,7 @@ use crate::whole::Whole;
 /// The transport of a connection over TLS: an `asyncio.Transport`.
 ///
 /// What is written is encrypted and leaves at the end of the loop's turn, however many writes it came in.
-#[pyclass(frozen, weakref, dict, module = "ferrio.sslproto")]
+#[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio.sslproto")]
 pub(crate) struct SSLTransport {
     protocol: Guarded<Option<Py<SSLProtocol>>>,
     /// The program closed it, or it closed itself: nothing to complain about.
@@ -247,12 +248,6 @@ impl SSLTransport {
     #[classattr]
     fn _sendfile_compatible(py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(imports::SENDFILE_MODE.get(py)?.getattr(intern!(py, "FALLBACK"))?.unbind())
-    }
-
-    /// asyncio's class of such transports, so that `isinstance(transport, asyncio.Transport)` holds.
-    #[getter]
-    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(imports::STANDARD_SSL_TRANSPORT.get(slf.py())?.clone().unbind())
     }
 
     fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {

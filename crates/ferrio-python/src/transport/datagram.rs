@@ -16,17 +16,18 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::address::Family;
 use super::datagram_io::{self, Appetite};
 use super::{channel, report, socket};
+use crate::error;
 use crate::event_loop::{Item, Loop, readers};
 use crate::ffi::finalize::Finalize;
+use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
 use crate::future::watch;
 use crate::whole::Whole;
-use crate::{error, imports};
 
 /// The transport of a datagram socket: an `asyncio.DatagramTransport`.
 ///
 /// Made by the loop's `create_datagram_endpoint`. Each `sendto` leaves at once if the socket has room.
-#[pyclass(frozen, weakref, dict, module = "ferrio._ferrio")]
+#[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct DatagramTransport {
     pub(super) home: Py<Loop>,
     pub(super) fd: i32,
@@ -296,12 +297,6 @@ impl DatagramTransport {
     #[getter]
     fn _sock(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.socket.as_ref().map(|socket| socket.clone_ref(py)))
-    }
-
-    /// asyncio's own class, an `asyncio.DatagramTransport` and an `asyncio.Transport`, so that `isinstance` says so.
-    #[getter]
-    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(imports::STANDARD_DATAGRAM_TRANSPORT.get(slf.py())?.clone().unbind())
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

@@ -12,6 +12,7 @@ use super::{pipe, report};
 use crate::event_loop::descriptors::Side;
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
+use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
 use crate::future::watch;
 use crate::{error, imports};
@@ -19,7 +20,7 @@ use crate::{error, imports};
 /// The transport that reads from a pipe: an `asyncio.ReadTransport`.
 ///
 /// Made by the loop's `connect_read_pipe`, and for a subprocess's output.
-#[pyclass(frozen, weakref, dict, module = "ferrio._ferrio")]
+#[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct ReadPipeTransport {
     home: Py<Loop>,
     fd: i32,
@@ -212,12 +213,6 @@ impl ReadPipeTransport {
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         let open = self.state.with(py, |state| state.pipe.is_some());
         open.then(|| self.home.bind(py).clone())
-    }
-
-    /// asyncio's own class, an `asyncio.ReadTransport`, so that `isinstance` says so.
-    #[getter]
-    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(imports::STANDARD_READ_TRANSPORT.get(slf.py())?.clone().unbind())
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

@@ -17,6 +17,7 @@ use super::state::State;
 use super::{lifetime, read, report, write};
 use crate::event_loop::{Item, Loop, readers};
 use crate::ffi::finalize::Finalize;
+use crate::ffi::room::TransportRoom;
 use crate::ffi::{Cast, Guarded, context, interpreter};
 use crate::server::{self, Server};
 use crate::whole::Whole;
@@ -26,7 +27,7 @@ use crate::{error, imports};
 ///
 /// Made by the loop's `create_connection`, `create_server` and their kin. What is written leaves at the end of the
 /// loop's turn, however many writes it came in.
-#[pyclass(frozen, weakref, dict, module = "ferrio._ferrio")]
+#[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct SocketTransport {
     pub(super) home: Py<Loop>,
     pub(super) fd: i32,
@@ -402,12 +403,6 @@ impl SocketTransport {
     #[classattr]
     fn _sendfile_compatible(py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(imports::SENDFILE_MODE.get(py)?.getattr("TRY_NATIVE")?.unbind())
-    }
-
-    /// `asyncio.Transport`, so that `isinstance(transport, asyncio.Transport)` holds.
-    #[getter]
-    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(imports::STANDARD_TRANSPORT.get(slf.py())?.clone().unbind())
     }
 
     fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -17,6 +17,7 @@ use super::{pipe, report, socket};
 use crate::event_loop::descriptors::Side;
 use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
+use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
 use crate::future::callbacks::WatcherCall;
 use crate::future::watch;
@@ -29,7 +30,7 @@ const WRITES_BEFORE_WARNING: u32 = 5;
 /// The transport that writes to a pipe: an `asyncio.WriteTransport`.
 ///
 /// Made by the loop's `connect_write_pipe`, and for a subprocess's input.
-#[pyclass(frozen, weakref, dict, module = "ferrio._ferrio")]
+#[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct WritePipeTransport {
     home: Py<Loop>,
     fd: i32,
@@ -276,12 +277,6 @@ impl WritePipeTransport {
     #[getter]
     fn _protocol_paused(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.marks.is_paused())
-    }
-
-    /// asyncio's own class, an `asyncio.WriteTransport` and an `asyncio.Transport`, so that `isinstance` says so.
-    #[getter]
-    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(imports::STANDARD_WRITE_TRANSPORT.get(slf.py())?.clone().unbind())
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

@@ -46,12 +46,6 @@ struct State {
 
 #[pymethods]
 impl Gathering {
-    /// `asyncio.Future`, so that `isinstance(f, asyncio.Future)` holds.
-    #[getter]
-    fn __class__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(imports::STANDARD_FUTURE.get(slf.py())?.clone().unbind())
-    }
-
     /// Cancel every child that is not done. Return `False` if there was nothing to cancel.
     ///
     /// The future itself ends when the children have, with `CancelledError`.
