@@ -9,9 +9,11 @@ import asyncio.base_futures
 import asyncio.coroutines
 import asyncio.futures
 import asyncio.tasks
+import functools
 import gc
 import reprlib
 import sys
+import types
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +43,26 @@ def task_repr(task: Any) -> str:
         details.append(f"wait_for={task._fut_waiter!r}")
     info[1:1] = details
     return f"<{type(task).__name__} {' '.join(info)}>"
+
+
+async def _operation() -> None:
+    """What an operation would be, had it Python code."""
+
+
+@functools.cache
+def operation_code(qualname: str) -> Any:
+    """Return the code object that stands for the operation of that name: a coroutine's, without instructions."""
+    return _operation.__code__.replace(
+        co_filename="<ferrio>", co_name=qualname.rpartition(".")[2], co_qualname=qualname, co_firstlineno=1
+    )
+
+
+def operation_frame(qualname: str) -> Any:
+    """Return a frame of that code."""
+    coroutine = types.FunctionType(operation_code(qualname), {})()
+    frame = coroutine.cr_frame
+    coroutine.close()
+    return frame
 
 
 def hint(candidate: Any, function: str | None = None) -> str:

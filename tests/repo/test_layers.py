@@ -43,6 +43,7 @@ PYTHON_CLASSES = {
     "_sendfile._Turnstile": "a file that is sent in pieces",
 }
 PYTHON_COROUTINES = {
+    "_standard._operation": "never runs: only its code object is shown",
     "streams._start_tls": "once a connection",
     "streams.open_connection": "once a connection",
     "streams.open_unix_connection": "once a connection",

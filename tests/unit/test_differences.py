@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import threading
+import types
 import weakref
 
 import pytest
@@ -118,7 +119,8 @@ def test_virtual_time():
 
 def test_operations_are_awaitables():
     operation = ferrio.sleep(0, "slept")
-    assert not inspect.iscoroutine(operation)
+    assert inspect.iscoroutine(operation)
+    assert type(operation) is not types.CoroutineType
     assert not inspect.iscoroutinefunction(ferrio.sleep)
     assert asyncio.iscoroutine(operation)
     assert ferrio.iscoroutine(operation)

@@ -72,7 +72,7 @@ def test_waiters():
         return graph, names(ferrio.capture_call_graph(task))
 
     while_waiting, afterwards = ferrio.run(main())
-    assert while_waiting == ("worker", ["worker"], [("parent 1", ["parent"], []), ("parent 2", ["parent"], [])])
+    assert while_waiting == ("worker", ["wait", "worker"], [("parent 1", ["parent"], []), ("parent 2", ["parent"], [])])
     assert afterwards == ("worker", [], [])
 
 
@@ -143,17 +143,17 @@ def test_limit():
         if level:
             await deep(level - 1, event)
         else:
-            await event.wait()
+            await event
 
     async def main():
-        event = ferrio.Event()
+        event = ferrio.Future()
         task = ferrio.create_task(deep(3, event))
         await ferrio.sleep(0)
         levels = {
             limit: [entry.frame.f_locals["level"] for entry in ferrio.capture_call_graph(task, limit=limit).call_stack]
             for limit in (None, 2, -2, 0, 9)
         }
-        event.set()
+        event.set_result(None)
         await task
         return levels
 
@@ -196,6 +196,7 @@ def test_text():
     assert text.splitlines() == [
         f"* Task(name='sleeper', id={sleeper:#x})",
         "  + Call stack:",
+        "  |   File '<ferrio>', line 1, in async sleep()",
         f"  |   {where} {line}, in async test_text.<locals>.sleep()",
         "  + Awaited by:",
         f"    * Task(name='waiter', id={waiter:#x})",

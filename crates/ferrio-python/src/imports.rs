@@ -60,6 +60,7 @@ pub(crate) static AWAIT_IT: Import = Import::new("ferrio._standard", "await_it")
 pub(crate) static HINT: Import = Import::new("ferrio._standard", "hint");
 /// The `async def` function behind `loop.shutdown_asyncgens()`.
 pub(crate) static CLOSE_ASYNCGENS: Import = Import::new("ferrio._standard", "close_asyncgens");
+pub(crate) static COROUTINE_TYPE: Import = Import::new("types", "CoroutineType");
 pub(crate) static GENERATOR_TYPE: Import = Import::new("types", "GeneratorType");
 pub(crate) static GENERIC_ALIAS: Import = Import::new("types", "GenericAlias");
 pub(crate) static EXTRACT_STACK: Import = Import::new("asyncio.format_helpers", "extract_stack");
@@ -67,6 +68,9 @@ pub(crate) static FORMAT_CALLBACK_SOURCE: Import =
     Import::new("asyncio.format_helpers", "_format_callback_source");
 pub(crate) static FUTURE_REPR: Import = Import::new("ferrio._standard", "future_repr");
 pub(crate) static TASK_REPR: Import = Import::new("ferrio._standard", "task_repr");
+/// What stands for the code and the frame that an operation hasn't got.
+pub(crate) static OPERATION_CODE: Import = Import::new("ferrio._standard", "operation_code");
+pub(crate) static OPERATION_FRAME: Import = Import::new("ferrio._standard", "operation_frame");
 pub(crate) static EAGER_FACTORY_CODE: Import = Import::new("ferrio._standard", "EAGER_FACTORY_CODE");
 pub(crate) static CELL_TYPE: Import = Import::new("types", "CellType");
 pub(crate) static TASK_GET_STACK: Import = Import::new("asyncio.base_tasks", "_task_get_stack");
@@ -139,6 +143,8 @@ pub(crate) static IS_FINALIZING: Import = Import::new("sys", "is_finalizing");
 pub(crate) static WARN: Import = Import::new("warnings", "warn");
 pub(crate) static WEAK_SET: Import = Import::new("weakref", "WeakSet");
 pub(crate) static FORMAT_LIST: Import = Import::new("traceback", "format_list");
+/// What the interpreter itself calls for a coroutine that nobody awaited.
+pub(crate) static WARN_UNAWAITED: Import = Import::new("warnings", "_warn_unawaited_coroutine");
 pub(crate) static REGISTER_TASK: Import = Import::new("asyncio.tasks", "_register_task");
 pub(crate) static UNREGISTER_TASK: Import = Import::new("asyncio.tasks", "_unregister_task");
 pub(crate) static ENTER_TASK: Import = Import::new("asyncio.tasks", "_enter_task");
@@ -184,7 +190,8 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         // Needed for reports while the interpreter ends, when no import works any more.
         &LOGGER,
         &WARN,
-        &FORMAT_LIST,
+        &WARN_UNAWAITED,
+        &COROUTINE_TYPE,
         &FUTURE_REPR,
         &TASK_REPR,
         // `ferrio.tasks` has a function of that name, which calls this one.

@@ -141,7 +141,7 @@ mod _ferrio {
         crate::ffi::finalize::install::<crate::tls::transport::SSLTransport>(py);
         crate::ffi::finalize::install::<crate::files::file::File>(py);
         crate::ffi::slots::install::<crate::operation::Operation>(py);
-        crate::ffi::slots::install::<crate::operation::immediate::Immediate>(py);
+        crate::ffi::slots::install_coroutine::<crate::operation::Operation>(py)?;
         crate::ffi::slots::install::<crate::future::Future>(py);
         crate::ffi::slots::install::<crate::task::Task>(py);
         crate::ffi::fastcall::install::<crate::event_loop::call::CallSoon>(py)?;
@@ -162,7 +162,7 @@ mod _ferrio {
         crate::ffi::uncounted::class::<crate::executor::elsewhere::Elsewhere>(py);
         crate::ffi::uncounted::class::<crate::future::FutureIter>(py);
         crate::ffi::uncounted::class::<crate::future::chain::Chain>(py);
-        crate::ffi::uncounted::class::<crate::operation::immediate::Immediate>(py);
+        crate::ffi::uncounted::class::<crate::operation::face::Wrapper>(py);
         crate::ffi::uncounted::class::<crate::operation::sleep::Waker>(py);
         crate::ffi::uncounted::class::<crate::process::pipe::PipeProtocol>(py);
         crate::ffi::uncounted::class::<crate::task::combinators::wait::Countdown>(py);

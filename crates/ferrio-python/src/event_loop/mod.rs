@@ -318,6 +318,12 @@ pub(crate) fn running(py: Python<'_>) -> Option<Py<Loop>> {
     RUNNING.with_borrow(|running| running.as_ref().map(|running| running.clone_ref(py)))
 }
 
+/// What `look` says of the ferrio loop that runs in this thread; `false` if none does.
+#[inline]
+pub(crate) fn with_running(look: impl FnOnce(&Py<Loop>) -> bool) -> bool {
+    RUNNING.with_borrow(|running| running.as_ref().is_some_and(look))
+}
+
 /// Notes which ferrio loop runs in this thread, for us and for the standard library.
 fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()> {
     let address = native.map_or(std::ptr::null(), |native| std::ptr::from_ref(native.get()).cast());

@@ -20,6 +20,17 @@ pub(crate) enum Sent<'py> {
     Raised(PyErr),
 }
 
+impl<'py> Sent<'py> {
+    /// As a coroutine's `send` and `throw` tell it.
+    pub(crate) fn into_result(self) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Yielded(yielded) => Ok(yielded),
+            Self::Returned(value) => Err(stop_iteration(value)),
+            Self::Raised(failure) => Err(failure),
+        }
+    }
+}
+
 /// Resumes `coroutine` with `value`, without a `StopIteration` object where the type allows it (`am_send`).
 #[inline]
 pub(crate) fn send<'py>(coroutine: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py> {

@@ -22,6 +22,15 @@ pub(crate) trait Awaitable: PyClass {
     fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py>;
 }
 
+/// An awaitable that passes for a coroutine.
+pub(crate) trait Coroutine: Awaitable {
+    /// The iterator for `yield from`; raises `TypeError` for everybody else.
+    fn iterate<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>>;
+
+    /// What `coroutine[...]` raises.
+    fn refuse_subscript() -> PyErr;
+}
+
 fn guarded<'py>(py: Python<'py>, body: impl FnOnce() -> Sent<'py>) -> Sent<'py> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<&str>().map_or("panic in an operation", |text| text).to_owned();
@@ -88,7 +97,46 @@ unsafe extern "C" fn am_send<T: Awaitable>(
     }
 }
 
-/// Sets the slots of `T`, whose `__await__` and `__next__` exist already; called once, while the module is made.
+unsafe extern "C" fn tp_iter<T: Coroutine>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls the slot attached, with a live instance of T; `object` is borrowed.
+    unsafe {
+        let py = Python::assume_attached();
+        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        match T::iterate(&slf) {
+            Ok(iterator) => iterator.into_ptr(),
+            Err(failure) => {
+                failure.restore(py);
+                ptr::null_mut()
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn mp_subscript<T: Coroutine>(
+    _object: *mut ffi::PyObject,
+    _key: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls the slot attached.
+    T::refuse_subscript().restore(unsafe { Python::assume_attached() });
+    ptr::null_mut()
+}
+
+/// Sets slots of `T` without the methods of these names, which a coroutine hasn't got, and gives it a coroutine's name, for
+/// the interpreter's own messages. Called once, while the module is made, after `install`.
+pub(crate) fn install_coroutine<T: Coroutine + PyTypeInfo>(py: Python<'_>) -> PyResult<()> {
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T; a heap type has room for the slots of a mapping.
+    unsafe {
+        (*class).tp_iter = Some(tp_iter::<T>);
+        (*(*class).tp_as_mapping).mp_subscript = Some(mp_subscript::<T>);
+        ffi::PyType_Modified(class);
+    }
+    let class = T::type_object(py);
+    class.setattr("__name__", "coroutine")?;
+    class.setattr("__qualname__", "coroutine")
+}
+
+/// Sets the slots of `T`, whose `__await__` exists already; called once, while the module is made.
 pub(crate) fn install<T: Awaitable + PyTypeInfo>(py: Python<'_>) {
     let class = T::type_object_raw(py);
     // SAFETY: the type object was made by PyO3 for T; it has `tp_as_async`, because it has `__await__`.

@@ -19,7 +19,7 @@ use super::opening::How;
 use crate::ffi::Guarded;
 use crate::ffi::finalize::Finalize;
 use crate::imports;
-use crate::operation::immediate::{self, Immediate};
+use crate::operation::immediate;
 use crate::operation::{self, Operation};
 
 /// What does a file's work.
@@ -308,8 +308,8 @@ impl File {
         FileCall::operation(slf, Request::Next)
     }
 
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Immediate>> {
-        immediate::call(slf.as_any(), |file| {
+    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+        immediate::call(slf.as_any(), None, "File.__aenter__", |file, _none| {
             let py = file.py();
             if file.getattr(intern!(py, "closed"))?.is_truthy()? {
                 return Err(pyo3::exceptions::PyValueError::new_err("I/O operation on closed file."));

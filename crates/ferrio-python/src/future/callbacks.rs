@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::Future;
 use crate::event_loop::{Item, LoopRef};
 use crate::ffi::Cast;
+use crate::operation::{Operation, view};
 use crate::task::Task;
 use crate::task::wakeup::{Wakeup, Watcher};
 
@@ -21,6 +22,8 @@ pub(crate) enum Callback {
     Python { function: Py<PyAny>, context: Py<PyAny> },
     /// Tell one of ferrio's own objects (see `Watcher`).
     Native(Py<PyAny>, WatcherCall),
+    /// End the wait of the operation that the future stands for, at once.
+    Operation(Py<Operation>),
 }
 
 /// What a native watcher does when the future `done` is done; `watcher` is the object given to `Callback::Native`.
@@ -44,6 +47,7 @@ impl Callback {
         future: &Bound<'_, Future>,
     ) -> PyResult<()> {
         match self {
+            Self::Operation(operation) => view::ended(operation.bind(py), future),
             Self::Wake(task) => {
                 let home = task.bind(py).as_super().get().event_loop(py)?;
                 home.schedule(py, Item::Step(task))
@@ -60,6 +64,7 @@ impl Callback {
     fn duplicate(&self, py: Python<'_>) -> Self {
         match self {
             Self::Wake(task) => Self::Wake(task.clone_ref(py)),
+            Self::Operation(operation) => Self::Operation(operation.clone_ref(py)),
             Self::Python { function, context } => {
                 Self::Python { function: function.clone_ref(py), context: context.clone_ref(py) }
             }
@@ -67,15 +72,18 @@ impl Callback {
         }
     }
 
-    /// The pair `(callable, context)` that `Future._callbacks` shows.
-    fn shown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    /// The pair `(callable, context)` that `Future._callbacks` shows, unless nobody waits.
+    fn shown<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
         match self {
-            Self::Wake(task) => {
-                let context = Task::context_of(task.bind(py));
-                (Bound::new(py, Wakeup::new(task.clone_ref(py)))?, context).into_pyobject(py)
+            Self::Wake(task) => shown_task(task.bind(py)).map(Some),
+            Self::Operation(operation) => {
+                let task = operation.get().waiting_task(py);
+                task.map(|task| shown_task(task.bind(py))).transpose()
             }
-            Self::Native(watcher, _) => (watcher.bind(py), py.None()).into_pyobject(py),
-            Self::Python { function, context } => (function.bind(py), context.bind(py)).into_pyobject(py),
+            Self::Native(watcher, _) => (watcher.bind(py), py.None()).into_pyobject(py).map(Some),
+            Self::Python { function, context } => {
+                (function.bind(py), context.bind(py)).into_pyobject(py).map(Some)
+            }
         }
     }
 
@@ -83,7 +91,7 @@ impl Callback {
     pub(crate) fn callable(&self) -> Option<&Py<PyAny>> {
         match self {
             Self::Python { function: callable, .. } | Self::Native(callable, _) => Some(callable),
-            Self::Wake(_) => None,
+            Self::Wake(_) | Self::Operation(_) => None,
         }
     }
 
@@ -91,6 +99,7 @@ impl Callback {
     fn waiting(&self, py: Python<'_>) -> Option<Waiting> {
         match self {
             Self::Wake(task) => Some(Waiting::Task(task.clone_ref(py))),
+            Self::Operation(operation) => operation.get().waiting_task(py).map(Waiting::Task),
             Self::Native(watcher, _) => Some(Waiting::Watcher(watcher.clone_ref(py))),
             Self::Python { function, .. } => {
                 let function = function.bind(py);
@@ -105,6 +114,7 @@ impl Callback {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Wake(task) => visit.call(task),
+            Self::Operation(operation) => visit.call(operation),
             Self::Native(watcher, _) => visit.call(watcher),
             Self::Python { function, context } => {
                 visit.call(function)?;
@@ -112,6 +122,11 @@ impl Callback {
             }
         }
     }
+}
+
+fn shown_task<'py>(task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = task.py();
+    (Bound::new(py, Wakeup::new(task.clone().unbind()))?, Task::context_of(task)).into_pyobject(py)
 }
 
 /// The ones of `callables` that are equal to `wanted`. The comparison runs Python code, which may add and remove callbacks:
@@ -162,7 +177,11 @@ impl Callbacks {
         if all.is_empty() {
             return Ok(None);
         }
-        let pairs = all.iter().map(|callback| callback.shown(py)).collect::<PyResult<Vec<_>>>()?;
+        let pairs =
+            all.iter().filter_map(|callback| callback.shown(py).transpose()).collect::<PyResult<Vec<_>>>()?;
+        if pairs.is_empty() {
+            return Ok(None);
+        }
         PyList::new(py, pairs).map(Some)
     }
 

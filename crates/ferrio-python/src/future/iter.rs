@@ -113,11 +113,16 @@ impl Awaitable for Future {
     #[inline]
     fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
         let py = slf.py();
-        let pending = slf.get().state.with(py, |state| {
+        let (pending, untaken) = slf.get().state.with(py, |state| {
+            let untaken = state.blocking;
             state.blocking = matches!(state.outcome, super::Outcome::Pending);
-            state.blocking
+            (state.blocking, untaken)
         });
         if pending {
+            if untaken {
+                // It was yielded already, to somebody that didn't begin to wait for it.
+                return Sent::Raised(PyRuntimeError::new_err("await wasn't used with future"));
+            }
             return Sent::Yielded(slf.as_any().clone());
         }
         match native::result(slf) {

@@ -15,8 +15,8 @@ use super::context;
 use super::lock::{self, Lock};
 use crate::ffi::{Guarded, interpreter};
 use crate::operation::Operation;
-use crate::operation::immediate::{self, Immediate};
-use crate::operation::kind::{Progress, Resume, Run};
+use crate::operation::immediate;
+use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::whole::Whole;
 use crate::{future, imports};
 
@@ -98,24 +98,23 @@ impl Barrier {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
         if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return Self::wait(slf);
+            return Operation::named(Kind::Boxed(Box::new(Pass::new(slf))), "Barrier.__aenter__");
         }
         context::await_method(slf.as_any(), "wait")
     }
 
     #[pyo3(signature = (*_args))]
-    fn __aexit__<'py>(
-        slf: &Bound<'py, Self>,
-        _args: &Bound<'py, PyTuple>,
-    ) -> PyResult<Bound<'py, Immediate>> {
-        immediate::none(slf.py())
+    fn __aexit__<'py>(slf: &Bound<'py, Self>, _args: &Bound<'py, PyTuple>) -> Operation {
+        immediate::call(slf.as_any(), None, "Barrier.__aexit__", |barrier, _none| {
+            Ok(barrier.py().None().into_bound(barrier.py()))
+        })
     }
 
     /// Wait until all parties do; return a number of its own to each, from 0 on.
     ///
     /// Raises `BrokenBarrierError` if the barrier is aborted, or reset meanwhile.
     fn wait(slf: &Bound<'_, Self>) -> Operation {
-        Operation::boxed(Pass { barrier: slf.clone().unbind(), stage: Stage::Fresh })
+        Operation::boxed(Pass::new(slf))
     }
 
     /// Empty the barrier: those who wait get a `BrokenBarrierError`.
@@ -334,6 +333,12 @@ fn park<'py>(step: Step<'py>, py: Python<'py>, number: i64) -> PyResult<Progress
 
 fn number_object(py: Python<'_>, number: i64) -> PyResult<Progress<'_>> {
     Ok(Progress::Ready(number.into_pyobject(py)?.into_any()))
+}
+
+impl Pass {
+    fn new(barrier: &Bound<'_, Barrier>) -> Self {
+        Self { barrier: barrier.clone().unbind(), stage: Stage::Fresh }
+    }
 }
 
 impl Run for Pass {

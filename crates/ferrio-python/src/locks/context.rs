@@ -8,7 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::lock::{self, Lock};
 use super::semaphore::{self, Semaphore};
 use crate::ffi::{Cast, coroutine::Sent};
-use crate::operation::immediate::{self, Immediate};
+use crate::operation::immediate;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
@@ -48,7 +48,7 @@ impl Run for Enter {
     }
 
     fn name(&self) -> &'static str {
-        "__aenter__"
+        if self.keeps_value { "Barrier.__aenter__" } else { "_ContextManagerMixin.__aenter__" }
     }
 
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -69,11 +69,14 @@ pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> O
 
 /// The end of `async with object`: releases it when it is awaited, and never suspends.
 #[inline]
-pub(super) fn exit<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Immediate>> {
-    immediate::call(object, release)
+pub(super) fn exit(object: &Bound<'_, PyAny>) -> Operation {
+    immediate::call(object, None, "_ContextManagerMixin.__aexit__", release)
 }
 
-fn release<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn release<'py>(
+    object: &Bound<'py, PyAny>,
+    _none: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     if let Some(lock) = object.as_exactly::<Lock>() {
         lock::release(lock)?;

@@ -12,7 +12,6 @@ use super::context;
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
 use crate::ffi::{Guarded, interpreter};
-use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
@@ -75,7 +74,7 @@ impl Lock {
         _exc_type: &Bound<'py, PyAny>,
         _exc: &Bound<'py, PyAny>,
         _tb: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, Immediate>> {
+    ) -> Operation {
         context::exit(slf.as_any())
     }
 
@@ -243,7 +242,7 @@ impl Run for Acquire {
     }
 
     fn name(&self) -> &'static str {
-        if self.entering { "Lock.__aenter__" } else { "Lock.acquire" }
+        if self.entering { "_ContextManagerMixin.__aenter__" } else { "Lock.acquire" }
     }
 }
 

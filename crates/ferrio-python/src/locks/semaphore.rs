@@ -14,7 +14,6 @@ use super::lock::{acquired, with_waiters};
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
 use crate::ffi::{Cast, Guarded, interpreter};
-use crate::operation::immediate::Immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
 use crate::whole::Whole;
@@ -129,7 +128,7 @@ impl Semaphore {
         _exc_type: &Bound<'py, PyAny>,
         _exc: &Bound<'py, PyAny>,
         _tb: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, Immediate>> {
+    ) -> Operation {
         context::exit(slf.as_any())
     }
 
@@ -297,7 +296,7 @@ impl Run for Acquire {
     }
 
     fn name(&self) -> &'static str {
-        if self.entering { "Semaphore.__aenter__" } else { "Semaphore.acquire" }
+        if self.entering { "_ContextManagerMixin.__aenter__" } else { "Semaphore.acquire" }
     }
 }
 

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::imports;
-use crate::operation::{Operation, Phase};
+use crate::operation::{Operation, Phase, view};
 
 /// Fewer holes than this aren't worth a compaction.
 const FEW_HOLES: usize = 32;
@@ -146,9 +146,10 @@ impl WaitList {
     }
 }
 
-/// The deque that `_waiters` and the like show: a copy, whose elements answer `done()` and `cancelled()`.
+/// The deque that `_waiters` and the like show: a copy, of futures.
 pub(crate) fn shown<'py>(py: Python<'py>, waiters: Vec<Py<Operation>>) -> PyResult<Bound<'py, PyAny>> {
-    imports::DEQUE.get(py)?.call1((waiters,))
+    let futures: Vec<_> = waiters.iter().map(|waiter| view::shown(waiter.bind(py))).collect();
+    imports::DEQUE.get(py)?.call1((futures,))
 }
 
 /// Refuses what is given for `_waiters`, unless it stands for nobody: a list is made anew by whoever waits.

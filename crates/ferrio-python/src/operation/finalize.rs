@@ -1,13 +1,12 @@
 //! "coroutine 'sleep' was never awaited": what an operation says when it dies unused.
 
-use std::ffi::CString;
 use std::sync::atomic::AtomicPtr;
 
-use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 
-use super::{Operation, origin};
+use super::Operation;
 use crate::ffi::finalize::Finalize;
+use crate::imports;
 
 static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -18,12 +17,8 @@ impl Finalize for Operation {
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let name = slf.get().__qualname__(py);
-        let origin = slf.get().cr_origin(py).map(|origin| origin.into_bound(py));
-        let message = format!("coroutine '{name}' was never awaited{}", origin::lines(origin)?);
-        let message = CString::new(message).unwrap_or_else(|_| c"an operation was never awaited".to_owned());
-        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1)
+        // The interpreter's own words, with the origin in debug mode; `tracemalloc` adds where the object was allocated.
+        imports::WARN_UNAWAITED.get(slf.py())?.call1((slf,)).map(drop)
     }
 
     fn original_dealloc() -> &'static AtomicPtr<()> {

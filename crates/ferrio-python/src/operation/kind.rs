@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::Operation;
+use super::immediate::Immediate;
 use super::sleep::Sleep;
 use crate::executor::to_thread::ToThread;
 use crate::locks::{event, lock, semaphore};
@@ -57,6 +58,7 @@ pub(crate) trait Run {
 /// Every native operation.
 pub(crate) enum Kind {
     Sleep(Sleep),
+    Immediate(Immediate),
     WaitFor(Box<WaitFor>),
     LockAcquire(lock::Acquire),
     SemaphoreAcquire(semaphore::Acquire),
@@ -75,6 +77,7 @@ impl Kind {
     pub(crate) fn as_run(&mut self) -> &mut dyn Run {
         match self {
             Self::Sleep(sleep) => sleep,
+            Self::Immediate(immediate) => immediate,
             Self::WaitFor(wait_for) => wait_for.as_mut(),
             Self::LockAcquire(acquire) => acquire,
             Self::SemaphoreAcquire(acquire) => acquire,
@@ -92,6 +95,7 @@ impl Kind {
     pub(crate) fn as_run_ref(&self) -> &dyn Run {
         match self {
             Self::Sleep(sleep) => sleep,
+            Self::Immediate(immediate) => immediate,
             Self::WaitFor(wait_for) => wait_for.as_ref(),
             Self::LockAcquire(acquire) => acquire,
             Self::SemaphoreAcquire(acquire) => acquire,

@@ -2,32 +2,35 @@
 //!
 //! `sleep`, `Queue.get`, `Lock.acquire`... each are a small state machine (`kind.rs`) behind this one class. To Python
 //! it is a coroutine: `await` it, give it to `create_task`, `send` and `throw` it; one that is dropped without an
-//! `await` warns as a coroutine does. A ferrio task that awaits it is resumed without any future in between. Another
-//! driver (the standard library's task) sees a future in what it yields: itself.
+//! `await` warns as a coroutine does. A ferrio task that awaits it is resumed without any future in between; everybody
+//! else is shown a future (`view.rs`). What Python sees of the coroutine is in `face.rs`.
 //!
-//! Invariant: an operation is in exactly one `Phase`, and a parked one is woken or cancelled at most once.
+//! Invariants: an operation is in exactly one `Phase`, and a parked one is woken or cancelled at most once. Only that lets
+//! the state machine go on: whoever resumes a parked one gets what an `await` of a pending future answers. If it is thrown
+//! into or closed while it is parked, those who waited for it are resumed and learn what became of their coroutine.
 
+pub(crate) mod face;
 pub(crate) mod finalize;
-pub(crate) mod foreign;
 pub(crate) mod immediate;
 pub(crate) mod kind;
 mod origin;
 pub(crate) mod sleep;
+pub(crate) mod view;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use self::foreign::ForeignWaiters;
 use self::kind::{Kind, Progress, Resume};
 use crate::error;
+use crate::event_loop::Item;
 use crate::event_loop::debug::origins_may_be_tracked;
-use crate::event_loop::{self, Item};
 use crate::ffi::coroutine::{self, Sent};
-use crate::ffi::slots::Awaitable;
 use crate::ffi::{Cast, Exclusive, Guarded};
-use crate::task::Task;
+use crate::future::Future;
+use crate::future::state::Outcome;
+use crate::task::{Task, current};
 
 /// Where an operation is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,9 +69,31 @@ pub(crate) struct State {
 #[derive(Default)]
 struct Extra {
     cancel_message: Option<Py<PyAny>>,
-    foreign: ForeignWaiters,
+    /// What a cancelled wait raises, if that is no `CancelledError`.
+    failure: Option<Py<PyAny>>,
+    /// The future that stands for the wait of this moment, once somebody has asked for one.
+    view: Option<Py<Future>>,
     /// Where the operation was made, in debug mode: as a coroutine's `cr_origin`.
     origin: Option<Py<PyTuple>>,
+    /// `__name__` and `__qualname__`, where a program has set them.
+    names: [Option<Py<PyAny>>; 2],
+}
+
+impl State {
+    /// For the garbage collector.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.task)?;
+        match &self.extra {
+            Some(extra) => {
+                visit.call(&extra.cancel_message)?;
+                visit.call(&extra.failure)?;
+                visit.call(&extra.view)?;
+                visit.call(&extra.origin)?;
+                extra.names.iter().try_for_each(|name| visit.call(name))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// A native awaitable; what `ferrio.sleep()`, `Queue.get()` and the like return.
@@ -79,14 +104,24 @@ pub(crate) struct Operation {
     pub(crate) state: Guarded<State>,
     /// The state machine; `None` once it has ended.
     kind: Exclusive<Option<Kind>>,
+    /// The qualified name of asyncio's coroutine.
+    name: &'static str,
 }
 
 impl Operation {
     /// An operation that nobody awaits yet.
     #[inline]
     pub(crate) fn new(kind: Kind) -> Self {
+        let name = kind.as_run_ref().name();
+        Self::named(kind, name)
+    }
+
+    /// One with a name that its kind doesn't know.
+    #[inline]
+    pub(crate) fn named(kind: Kind, name: &'static str) -> Self {
         let extra = if origins_may_be_tracked() { origin::note() } else { None };
         Self {
+            name,
             state: Guarded::new(State {
                 phase: Phase::Fresh,
                 resumed_from: Phase::Fresh,
@@ -130,6 +165,11 @@ impl Operation {
     #[inline]
     pub(crate) fn phase_in_list(&self, py: Python<'_>) -> Phase {
         self.state.with_leaf(py, |state| state.phase)
+    }
+
+    /// The ferrio task that took it as what it waits for. May be asked from inside a look at a future's callbacks.
+    pub(crate) fn waiting_task(&self, py: Python<'_>) -> Option<Py<Task>> {
+        self.state.with_leaf(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
     }
 
     /// For the state machine, when it leaves its operation where wakers find it and is about to answer `Park`: a thread
@@ -182,16 +222,16 @@ fn end_parking(
         if message.is_some() {
             state.extra.get_or_insert_default().cancel_message = message;
         }
-        let foreign = state.extra.as_mut().map(|extra| std::mem::take(&mut extra.foreign));
-        Some((state.task.take(), foreign))
+        let view = state.extra.as_ref().and_then(|extra| extra.view.as_ref());
+        Some((state.task.take(), view.map(|view| view.clone_ref(py))))
     });
-    let Some((task, foreign)) = found else { return Ok(false) };
+    let Some((task, view)) = found else { return Ok(false) };
     if let Some(task) = task {
         let home = task.bind(py).as_super().get().event_loop(py)?;
         home.schedule(py, Item::Step(task))?;
     }
-    if let Some(foreign) = foreign {
-        foreign.schedule(operation)?;
+    if let Some(view) = view {
+        view::follow(operation, view.bind(py), phase)?;
     }
     Ok(true)
 }
@@ -220,58 +260,72 @@ pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) ->
     }
 }
 
-/// Whether `object` is an operation that has ended.
-pub(crate) fn is_finished(object: &Bound<'_, PyAny>) -> bool {
-    object
-        .as_exactly::<Operation>()
-        .is_some_and(|operation| operation.get().phase(object.py()) == Phase::Finished)
-}
-
-/// The `CancelledError` of a cancelled operation, for the task's step to throw; else `None`.
+/// What the wait of an operation was cancelled with, for the task's step to throw; else `None`.
 #[inline]
 pub(crate) fn take_cancellation<'py>(
     operation: &Bound<'py, Operation>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let cancelled = operation.get().phase(operation.py()) == Phase::Cancelled;
+    if cancelled { cancellation(operation).map(Some) } else { Ok(None) }
+}
+
+#[cold]
+fn cancellation<'py>(operation: &Bound<'py, Operation>) -> PyResult<Bound<'py, PyAny>> {
     let py = operation.py();
-    let message = operation.get().state.with(py, |state| {
-        (state.phase == Phase::Cancelled)
-            .then(|| state.extra.as_mut().and_then(|extra| extra.cancel_message.take()))
+    let (message, failure) = operation.get().state.with(py, |state| match &mut state.extra {
+        Some(extra) => (extra.cancel_message.take(), extra.failure.take()),
+        None => (None, None),
     });
-    match message {
-        None => Ok(None),
-        Some(message) => {
-            error::cancelled(py, message.map(|message| message.into_bound(py)).as_ref()).map(Some)
-        }
+    match failure {
+        Some(failure) => Ok(failure.into_bound(py)),
+        None => error::cancelled(py, message.map(|message| message.into_bound(py)).as_ref()),
     }
+}
+
+/// Why an operation can't be resumed.
+enum Refused {
+    Running,
+    Finished,
+    /// It is parked, and nobody has woken or cancelled it.
+    Parked,
 }
 
 /// Resumes the operation: the one way in for `await`, `send`, `throw` and a task whose coroutine it is.
 pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>) -> Sent<'py> {
     let py = operation.py();
+    let sent = matches!(resume, Resume::Send);
     let entered = operation.get().state.with(py, |state| {
         if state.inside {
-            return Err(Phase::Running);
+            return Err(Refused::Running);
         }
-        if state.phase == Phase::Finished {
-            return Err(state.phase);
+        match state.phase {
+            Phase::Finished => return Err(Refused::Finished),
+            Phase::Parked if sent => return Err(Refused::Parked),
+            _ => {}
         }
         state.inside = true;
         let cancelled = state.phase == Phase::Cancelled;
         state.resumed_from = state.phase;
         state.phase = Phase::Running;
-        Ok((cancelled, state.task.take()))
+        let view = state.extra.as_mut().and_then(|extra| extra.view.take());
+        Ok((cancelled, state.task.take(), view))
     });
-    let (cancelled, stale) = match entered {
+    let (cancelled, task, view) = match entered {
         Ok(entered) => entered,
-        Err(Phase::Running) => return Sent::Raised(PyValueError::new_err("coroutine already executing")),
-        Err(_) => return Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+        Err(Refused::Parked) => return resume_parked(operation),
+        Err(Refused::Running) => {
+            return Sent::Raised(PyValueError::new_err("coroutine already executing"));
+        }
+        Err(Refused::Finished) => {
+            return Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+        }
     };
-    if let Some(stale) = stale {
-        stale.drop_ref(py);
+    if task.is_some() || view.is_some() {
+        desert(py, task, view);
     }
     // A driver that resumes a cancelled operation by `send` gets the cancellation all the same.
     let resume = match resume {
-        Resume::Send if cancelled => match error::cancelled(py, None) {
+        Resume::Send if cancelled => match cancellation(operation) {
             Ok(exception) => Resume::Throw(exception),
             Err(failure) => {
                 operation.get().state.with(py, |state| state.inside = false);
@@ -303,10 +357,41 @@ pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>
     });
     match progress {
         Ok(Progress::Ready(value)) => Sent::Returned(value),
-        Ok(Progress::Park) => Sent::Yielded(operation.as_any().clone()),
+        Ok(Progress::Park) if current::is_stepping(py) => Sent::Yielded(operation.as_any().clone()),
+        Ok(Progress::Park) => view::yielded(operation),
         Ok(Progress::Yield) => Sent::Yielded(py.None().into_bound(py)),
         Ok(Progress::Forward(yielded)) => Sent::Yielded(yielded),
         Err(failure) => Sent::Raised(failure),
+    }
+}
+
+/// Answers whoever sends into a parked operation as the `await` of a pending future does: it is yielded once more if
+/// somebody has begun to wait for what was yielded before, and refused if not.
+#[cold]
+fn resume_parked<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
+    match view::await_again(operation) {
+        Ok(Some(view)) => Sent::Yielded(view.into_any()),
+        Ok(None) => {
+            let refusal = PyRuntimeError::new_err("await wasn't used with future");
+            let exception = error::into_object(operation.py(), refusal).into_any();
+            resume(operation, Resume::Throw(exception))
+        }
+        Err(failure) => Sent::Raised(failure),
+    }
+}
+
+/// Resumes those who waited for an operation that somebody else has thrown into or closed: nobody will wake them any
+/// more. Their next step sends into the coroutine, which says what became of it.
+#[cold]
+fn desert(py: Python<'_>, task: Option<Py<Task>>, view: Option<Py<Future>>) {
+    // An operation that is closed while the program's end takes it apart has a closed loop, and nobody to tell.
+    if let Some(task) = task
+        && let Ok(home) = task.bind(py).as_super().get().event_loop(py)
+    {
+        let _ = home.schedule(py, Item::Step(task));
+    }
+    if let Some(view) = view {
+        let _ = view::end(view.bind(py), Outcome::Result(py.None()));
     }
 }
 
@@ -350,249 +435,5 @@ pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
             "object {} can't be used in 'await' expression",
             awaitable.get_type().name()?
         ))),
-    }
-}
-
-#[pymethods]
-impl Operation {
-    fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        Self::begin(&slf)?;
-        Ok(slf)
-    }
-
-    /// `yield from operation.__await__()` asks for the iterator's iterator.
-    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match send(slf) {
-            Sent::Yielded(yielded) => Ok(Some(yielded)),
-            Sent::Returned(value) if value.is_none() => Ok(None),
-            Sent::Returned(value) => Err(coroutine::stop_iteration(value)),
-            Sent::Raised(failure) => Err(failure),
-        }
-    }
-
-    /// Resume the operation, as a coroutine's `send`; the value is ignored.
-    #[pyo3(signature = (_value, /))]
-    fn send<'py>(slf: &Bound<'py, Self>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match send(slf) {
-            Sent::Yielded(yielded) => Ok(yielded),
-            Sent::Returned(value) => Err(coroutine::stop_iteration(value)),
-            Sent::Raised(failure) => Err(failure),
-        }
-    }
-
-    /// Raise an exception inside the operation, as a coroutine's `throw`.
-    #[pyo3(signature = (typ, val = None, tb = None, /))]
-    fn throw<'py>(
-        slf: &Bound<'py, Self>,
-        typ: Bound<'py, PyAny>,
-        val: Option<Bound<'py, PyAny>>,
-        tb: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let exception = error::into_object(py, coroutine::thrown(typ, val, tb)?).into_any();
-        if slf.get().phase(py) == Phase::Fresh {
-            // As with a coroutine that never ran: nothing inside can see the exception.
-            finish(slf);
-            return Err(PyErr::from_value(exception));
-        }
-        match resume(slf, Resume::Throw(exception)) {
-            Sent::Yielded(yielded) => Ok(yielded),
-            Sent::Returned(value) => Err(coroutine::stop_iteration(value)),
-            Sent::Raised(failure) => Err(failure),
-        }
-    }
-
-    /// Close the operation, as a coroutine's `close`: what it waits for is left.
-    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        match slf.get().phase(py) {
-            Phase::Fresh => {
-                finish(slf);
-                Ok(())
-            }
-            Phase::Finished => Ok(()),
-            Phase::Running => Err(PyValueError::new_err("coroutine already executing")),
-            _ => {
-                let exit = pyo3::exceptions::PyGeneratorExit::new_err(());
-                match resume(slf, Resume::Throw(error::into_object(py, exit).into_any())) {
-                    Sent::Raised(failure)
-                        if failure.is_instance_of::<pyo3::exceptions::PyGeneratorExit>(py)
-                            || failure.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) =>
-                    {
-                        Ok(())
-                    }
-                    Sent::Raised(failure) => Err(failure),
-                    Sent::Returned(_) => Ok(()),
-                    Sent::Yielded(_) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
-                }
-            }
-        }
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
-        let phase = match slf.get().phase(slf.py()) {
-            Phase::Fresh => "not awaited",
-            Phase::Running => "running",
-            Phase::Between | Phase::Parked | Phase::Woken | Phase::Cancelled => "waiting",
-            Phase::Finished => "finished",
-        };
-        format!("<operation {} {phase} at {:#x}>", slf.get().__qualname__(slf.py()), slf.as_ptr() as usize)
-    }
-
-    /// The name of the function that made it.
-    #[getter]
-    fn __name__(&self, py: Python<'_>) -> &'static str {
-        let name = self.__qualname__(py);
-        name.rsplit('.').next().unwrap_or(name)
-    }
-
-    /// The name of the function that made it, with its class.
-    #[getter]
-    pub(crate) fn __qualname__(&self, py: Python<'_>) -> &'static str {
-        let name = self.kind.enter(py, |kind| kind.as_ref().map(|kind| kind.as_run_ref().name()));
-        name.flatten().unwrap_or("operation")
-    }
-
-    /// What it awaits, as a coroutine's `cr_await`.
-    #[getter]
-    fn cr_await<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.kind.enter(py, |kind| kind.as_ref().and_then(|kind| kind.as_run_ref().awaits(py))).flatten()
-    }
-
-    /// Whether it runs right now, as a coroutine's `cr_running`.
-    #[getter]
-    fn cr_running(&self, py: Python<'_>) -> bool {
-        self.phase(py) == Phase::Running
-    }
-
-    /// Where it was made, in debug mode, as a coroutine's `cr_origin`.
-    #[getter]
-    pub(crate) fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
-        self.state.with(py, |state| {
-            state.extra.as_ref().and_then(|extra| extra.origin.as_ref().map(|origin| origin.clone_ref(py)))
-        })
-    }
-
-    /// Always `None`: there is no Python frame.
-    #[getter]
-    fn cr_frame(&self) -> Option<Py<PyAny>> {
-        None
-    }
-
-    /// Always `None`: there is no Python code.
-    #[getter]
-    fn cr_code(&self) -> Option<Py<PyAny>> {
-        None
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            visit.call(&state.task)?;
-            match &state.extra {
-                Some(extra) => {
-                    visit.call(&extra.cancel_message)?;
-                    visit.call(&extra.origin)?;
-                    extra.foreign.traverse(&visit)
-                }
-                None => Ok(()),
-            }
-        })?;
-        self.kind
-            .visit(&visit, |kind| kind.as_ref().map_or(Ok(()), |kind| kind.as_run_ref().traverse(&visit)))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| (state.task.take(), state.extra.take()));
-        drop(cleared);
-        let kind = self.kind.enter(py, Option::take);
-        drop(kind);
-    }
-
-    // The future that other drivers see in what was yielded: see foreign.rs.
-
-    #[getter]
-    fn _asyncio_future_blocking(&self, py: Python<'_>) -> Option<bool> {
-        foreign::blocking(self, py)
-    }
-
-    #[setter(_asyncio_future_blocking)]
-    fn set_asyncio_future_blocking(&self, py: Python<'_>, value: bool) {
-        self.state.with(py, |state| state.extra.get_or_insert_default().foreign.taken = !value);
-    }
-
-    /// Return the loop that the operation waits on; only while it is awaited.
-    fn get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        event_loop::get_running_loop(slf.py())
-    }
-
-    /// Call `fn(operation)` once the operation is woken or cancelled.
-    #[pyo3(signature = (r#fn, /, *, context = None))]
-    fn add_done_callback(
-        slf: &Bound<'_, Self>,
-        r#fn: Bound<'_, PyAny>,
-        context: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        foreign::add_done_callback(slf, r#fn, context)
-    }
-
-    /// Remove every registration of `fn`; return how many there were.
-    #[pyo3(signature = (r#fn, /))]
-    fn remove_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<usize> {
-        foreign::remove_done_callback(slf, r#fn)
-    }
-
-    /// Cancel the wait: the `await` raises `CancelledError`. Return `False` if it waits no more.
-    #[pyo3(signature = (msg = None))]
-    fn cancel(slf: &Bound<'_, Self>, msg: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
-        cancel(slf, msg)
-    }
-
-    /// Return whether the wait has ended.
-    fn done(&self, py: Python<'_>) -> bool {
-        matches!(self.phase(py), Phase::Woken | Phase::Cancelled | Phase::Finished)
-    }
-
-    /// Return whether the wait was cancelled.
-    fn cancelled(&self, py: Python<'_>) -> bool {
-        self.phase(py) == Phase::Cancelled
-    }
-
-    /// Return `None` once the wait has ended, raise `CancelledError` if it was cancelled.
-    fn result(slf: &Bound<'_, Self>) -> PyResult<()> {
-        match take_cancellation(slf)? {
-            Some(exception) => Err(PyErr::from_value(exception)),
-            None => Ok(()),
-        }
-    }
-
-    /// As `result`.
-    fn exception(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::result(slf)
-    }
-}
-
-/// Ends an operation that never ran.
-fn finish(operation: &Bound<'_, Operation>) {
-    let py = operation.py();
-    operation.get().state.with(py, |state| state.phase = Phase::Finished);
-    let ended = operation.get().kind.enter(py, Option::take);
-    drop(ended);
-}
-
-impl Awaitable for Operation {
-    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
-        match slf.get().phase(slf.py()) {
-            Phase::Fresh => Ok(()),
-            Phase::Finished => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
-            _ => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
-        }
-    }
-
-    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
-        send(slf)
     }
 }

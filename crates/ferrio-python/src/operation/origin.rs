@@ -1,8 +1,8 @@
-//! Where an operation was made: remembered in debug mode, told when nobody awaits it.
+//! Where an operation was made: remembered in debug mode, told by the warning when nobody awaits it.
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::Extra;
 use crate::imports;
@@ -36,21 +36,4 @@ fn stack(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>> {
         frame = frame.getattr(intern!(py, "f_back"))?;
     }
     PyTuple::new(py, frames).map(Some)
-}
-
-/// The lines that say where, outermost frame first; empty without an origin.
-pub(super) fn lines(origin: Option<Bound<'_, PyTuple>>) -> PyResult<String> {
-    let Some(origin) = origin else { return Ok(String::new()) };
-    let py = origin.py();
-    let mut frames = Vec::with_capacity(origin.len());
-    for frame in origin.iter() {
-        let (file, line, function) =
-            frame.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-        // The text of the line is looked up by whoever formats.
-        frames.push((file, line, function, py.None()).into_pyobject(py)?);
-    }
-    frames.reverse();
-    let formatted = imports::FORMAT_LIST.get(py)?.call1((frames,))?;
-    let text: String = PyString::new(py, "").call_method1(intern!(py, "join"), (formatted,))?.extract()?;
-    Ok(format!("\nCoroutine created at (most recent call last)\n{}", text.trim_end()))
 }

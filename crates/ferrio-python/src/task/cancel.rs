@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 
 use super::combinators::gather::Gathering;
 use super::{Task, cancel_object};
-use crate::event_loop::Item;
 use crate::ffi::{Cast, interpreter};
 use crate::future::state::Outcome;
 use crate::future::{Future, native};
@@ -138,27 +137,18 @@ fn request<'py>(task: &Bound<'py, Task>, message: Option<&Bound<'py, PyAny>>) ->
                 None => return Ok(Met::Passed(Asked::Task(task.clone()), waiter.clone())),
             }
         }
-        // A step takes the task's waiter before it ends it. This one was ended by somebody else, who closed the coroutine
-        // or threw into it: nothing will wake the task any more.
-        let deserted = waiter.as_ref().is_some_and(operation::is_finished);
         // The task may run in another thread: if it waits for something else by now, that is to be cancelled.
         native::set_cancel_message(task.as_super().get(), py, message.cloned());
-        let (now, left) = task.get().task.with(py, |state| {
+        let other = task.get().task.with(py, |state| {
             let now = state.waiter.as_ref().map(|now| now.bind(py).clone());
-            let other = now.as_ref().is_some_and(|now| !waiter.as_ref().is_some_and(|seen| seen.is(now)));
-            state.must_cancel |= !other;
-            if other { (now, None) } else { (None, if deserted { state.waiter.take() } else { None }) }
+            let other = now.filter(|now| !waiter.as_ref().is_some_and(|seen| seen.is(now)));
+            state.must_cancel |= other.is_none();
+            other
         });
-        match (now, left) {
-            (None, None) => return Ok(Met::Answer(true)),
-            (None, Some(left)) => {
-                left.drop_ref(py);
-                let home = task.as_super().get().event_loop(py)?;
-                home.schedule(py, Item::Step(task.clone().unbind()))?;
-                return Ok(Met::Answer(true));
-            }
-            (other, _) => waiter = other,
+        if other.is_none() {
+            return Ok(Met::Answer(true));
         }
+        waiter = other;
     }
 }
 

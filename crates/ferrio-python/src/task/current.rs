@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 
 use super::Task;
 use crate::event_loop::{self, Loop, LoopRef};
+use crate::ffi::interpreter;
 use crate::imports;
 
 /// Tells the standard library: `asyncio.tasks._current_tasks`, a dictionary, up to 3.13;
@@ -146,6 +147,16 @@ pub(crate) fn current_on<'py>(py: Python<'py>, home: &LoopRef) -> PyResult<Optio
     // Whoever drives tasks by hand tells the standard library (`_enter_task`).
     let task = imports::STANDARD_CURRENT_TASK.get(py)?.call1((home.object(py),))?;
     Ok((!task.is_none()).then_some(task))
+}
+
+/// Whether a task of ferrio's own is in the middle of a step in this thread.
+#[inline]
+pub(crate) fn is_stepping(py: Python<'_>) -> bool {
+    event_loop::with_running(|native| {
+        native.bind(py).get().current.with(py, |current| {
+            current.task.as_ref().is_some_and(|task| interpreter::is_exactly::<Task>(task.bind(py)))
+        })
+    })
 }
 
 /// What the loop knows of its current task; only touched by the thread that is attached.

@@ -21,9 +21,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::ffi::Guarded;
+use crate::ffi::{Cast, Guarded};
 use crate::future::{Future, not_initialized};
 use crate::imports;
+use crate::operation::{Operation, view};
 
 /// A task's name: numbered ones become text when somebody asks.
 pub(crate) enum Name {
@@ -174,7 +175,11 @@ impl Task {
 
     #[getter]
     fn _fut_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.task.with(py, |task| task.waiter.as_ref().map(|waiter| waiter.clone_ref(py)))
+        let waiter = self.task.with(py, |task| task.waiter.as_ref().map(|waiter| waiter.clone_ref(py)))?;
+        match waiter.bind(py).as_exactly::<Operation>() {
+            Some(operation) => Some(view::shown(operation).unbind()),
+            None => Some(waiter),
+        }
     }
 
     #[getter]

@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::{Cast, Guarded};
-use crate::operation::immediate::{self, Immediate};
+use crate::operation::{Operation, immediate};
 use crate::seconds::seconds_or_none;
 use crate::task::cancel::cancel_waiter;
 
@@ -118,43 +118,20 @@ impl Timeout {
     }
 
     /// Begin: from here on the running task is what the deadline cancels. Raises `RuntimeError` outside a task.
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Immediate>> {
-        immediate::call(slf.as_any(), enter)
+    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+        immediate::call(slf.as_any(), None, "Timeout.__aenter__", enter)
     }
 
     /// End: stop the clock; if the deadline passed, take the cancellation back and raise `TimeoutError`.
     #[pyo3(signature = (exc_type, exc_val, exc_tb, /))]
-    fn __aexit__<'py>(
-        slf: &Bound<'py, Self>,
-        exc_type: &Bound<'py, PyAny>,
-        exc_val: Option<&Bound<'py, PyAny>>,
-        exc_tb: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, Immediate>> {
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: &Bound<'_, PyAny>,
+    ) -> Operation {
         let _ = (exc_type, exc_tb);
-        let py = slf.py();
-        let (phase, timer, task, cancelling) = slf.get().scope.with(py, |scope| {
-            let phase = scope.phase;
-            match phase {
-                Phase::Entered => scope.phase = Phase::Exited,
-                Phase::Expiring => scope.phase = Phase::Expired,
-                Phase::Created | Phase::Expired | Phase::Exited => {}
-            }
-            (phase, scope.timer.take(), scope.task.take(), scope.cancelling)
-        });
-        if let Some(timer) = timer {
-            timer.stop(py)?;
-        }
-        match (phase, task) {
-            (Phase::Entered, _) => {}
-            (Phase::Expiring, Some(task)) => {
-                if let Some(failure) = convert(task.bind(py), cancelling, exc_val)? {
-                    return Err(failure);
-                }
-            }
-            (Phase::Created, _) => return Err(PyRuntimeError::new_err("Timeout has not been entered")),
-            _ => return Err(PyRuntimeError::new_err("Timeout has already been left")),
-        }
-        immediate::none(py)
+        immediate::call(slf.as_any(), exc_val, "Timeout.__aexit__", leave)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -183,7 +160,7 @@ impl Timeout {
 }
 
 /// What `await timeout.__aenter__()` does.
-fn enter<'py>(timeout: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn enter<'py>(timeout: &Bound<'py, PyAny>, _none: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     let py = timeout.py();
     let timeout = timeout.cast::<Timeout>()?;
     let scope = &timeout.get().scope;
@@ -201,6 +178,37 @@ fn enter<'py>(timeout: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     });
     arm(timeout, &home, &when)?;
     Ok(timeout.as_any().clone())
+}
+
+/// Leaves the block, with what it raised.
+fn leave<'py>(
+    timeout: &Bound<'py, PyAny>,
+    raised: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = timeout.py();
+    let (phase, timer, task, cancelling) = timeout.cast::<Timeout>()?.get().scope.with(py, |scope| {
+        let phase = scope.phase;
+        match phase {
+            Phase::Entered => scope.phase = Phase::Exited,
+            Phase::Expiring => scope.phase = Phase::Expired,
+            Phase::Created | Phase::Expired | Phase::Exited => {}
+        }
+        (phase, scope.timer.take(), scope.task.take(), scope.cancelling)
+    });
+    if let Some(timer) = timer {
+        timer.stop(py)?;
+    }
+    match (phase, task) {
+        (Phase::Entered, _) => {}
+        (Phase::Expiring, Some(task)) => {
+            if let Some(failure) = convert(task.bind(py), cancelling, raised)? {
+                return Err(failure);
+            }
+        }
+        (Phase::Created, _) => return Err(PyRuntimeError::new_err("Timeout has not been entered")),
+        _ => return Err(PyRuntimeError::new_err("Timeout has already been left")),
+    }
+    Ok(py.None().into_bound(py))
 }
 
 /// Starts the timer of an entered timeout.

@@ -17,7 +17,6 @@ use super::context;
 use super::lock::{self, Lock, with_waiters};
 use super::waiters::{self, WaitList};
 use crate::ffi::{Guarded, interpreter};
-use crate::operation::immediate::Immediate;
 use crate::operation::kind::Kind;
 use crate::operation::{self, Operation};
 
@@ -142,13 +141,13 @@ impl Condition {
         _exc_type: &Bound<'py, PyAny>,
         _exc: &Bound<'py, PyAny>,
         _tb: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, Immediate>> {
+    ) -> PyResult<Operation> {
         let py = slf.py();
         match slf.get().lock(py)? {
             AnyLock::Native(native) if interpreter::is_exactly::<Self>(slf.as_any()) => {
-                context::exit(native.bind(py).as_any())
+                Ok(context::exit(native.bind(py).as_any()))
             }
-            _ => context::exit(slf.as_any()),
+            _ => Ok(context::exit(slf.as_any())),
         }
     }
 

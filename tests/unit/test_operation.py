@@ -1,0 +1,352 @@
+"""What a call of `sleep`, `Queue.get` and their like returns, and what a task waits for in it: as with a coroutine.
+
+How several drivers share one is in test_shared_coroutine.py.
+"""
+
+import asyncio
+import collections.abc
+import copy
+import gc
+import inspect
+import pickle
+import tracemalloc
+import types
+import warnings
+
+import pytest
+
+import ferrio
+
+MAKERS = {
+    "sleep": lambda aio: aio.sleep(0),
+    "get": lambda aio: aio.Queue().get(),
+    "put": lambda aio: aio.Queue().put(1),
+    "join": lambda aio: aio.Queue().join(),
+    "acquire": lambda aio: aio.Lock().acquire(),
+    "enter": lambda aio: aio.Lock().__aenter__(),
+    "leave": lambda aio: aio.Lock().__aexit__(None, None, None),
+    "semaphore": lambda aio: aio.Semaphore().acquire(),
+    "enter semaphore": lambda aio: aio.Semaphore().__aenter__(),
+    "event": lambda aio: aio.Event().wait(),
+    "condition": lambda aio: aio.Condition().wait(),
+    "barrier": lambda aio: aio.Barrier(1).wait(),
+    "enter barrier": lambda aio: aio.Barrier(1).__aenter__(),
+    "leave barrier": lambda aio: aio.Barrier(1).__aexit__(None, None, None),
+    "timeout": lambda aio: aio.Timeout(None).__aenter__(),
+    "leave timeout": lambda aio: aio.Timeout(None).__aexit__(None, None, None),
+    "wait_for": lambda aio: aio.wait_for(None, 1),
+    "to_thread": lambda aio: aio.to_thread(len, ()),
+}
+
+
+def told(function):
+    """What a call returned, or the type of what it raised."""
+    try:
+        return function()
+    except Exception as failure:
+        return type(failure)
+
+
+@pytest.fixture(params=MAKERS)
+def make(request):
+    return MAKERS[request.param]
+
+
+def face(coroutine):
+    """All that can be asked of a coroutine that nobody has awaited yet."""
+    frame, code = coroutine.cr_frame, coroutine.cr_code
+    return (
+        type(coroutine).__name__,
+        coroutine.__name__,
+        coroutine.__qualname__,
+        repr(coroutine).partition(" at ")[0],
+        coroutine.__class__ is types.CoroutineType,
+        isinstance(coroutine, types.CoroutineType),
+        isinstance(coroutine, collections.abc.Coroutine),
+        isinstance(coroutine, collections.abc.Iterable),
+        isinstance(coroutine, collections.abc.Iterator),
+        isinstance(coroutine, asyncio.Future),
+        inspect.iscoroutine(coroutine),
+        inspect.isawaitable(coroutine),
+        inspect.isgenerator(coroutine),
+        asyncio.iscoroutine(coroutine),
+        asyncio.isfuture(coroutine),
+        callable(coroutine),
+        inspect.getcoroutinestate(coroutine),
+        (frame.f_code is code, code.co_name, code.co_qualname, bool(code.co_flags & inspect.CO_COROUTINE)),
+        (coroutine.cr_await, coroutine.cr_running, coroutine.cr_suspended, coroutine.cr_origin),
+        [hasattr(coroutine, name) for name in ("gi_frame", "done", "result", "__iter__", "__next__", "__getitem__")],
+        type(coroutine.__await__()).__name__,
+        [
+            told(wrong)
+            for wrong in (
+                lambda: coroutine.value,
+                lambda: setattr(coroutine, "value", 1),
+                lambda: coroutine[0],
+                lambda: coroutine["key"],
+                lambda: coroutine(),
+                lambda: len(coroutine),
+                lambda: iter(coroutine),
+                lambda: list(coroutine),
+                lambda: coroutine + 1,
+                lambda: coroutine < coroutine,
+                lambda: {**coroutine},
+                lambda: coroutine.send(1),
+                lambda: copy.copy(coroutine),
+                lambda: pickle.dumps(coroutine),
+                lambda: coroutine.__enter__(),
+                lambda: coroutine.__aenter__(),
+                lambda: setattr(coroutine, "__name__", 1),
+            )
+        ],
+    )
+
+
+def test_passes_for_a_coroutine(make):
+    standard, ours = make(asyncio), make(ferrio)
+    try:
+        assert face(ours) == face(standard)
+    finally:
+        standard.close()
+        ours.close()
+    assert inspect.getcoroutinestate(ours) == inspect.getcoroutinestate(standard) == inspect.CORO_CLOSED
+    assert ours.cr_frame is standard.cr_frame is None
+    assert ours.__qualname__ == standard.__qualname__
+
+
+def test_wrong_use_hears_of_await():
+    coroutine = ferrio.Queue().get()
+    for wrong in (lambda: coroutine.items, lambda: coroutine[0], lambda: list(coroutine)):
+        with pytest.raises((AttributeError, TypeError), match=r"^'coroutine' object .*: is an `await` missing"):
+            wrong()
+    with pytest.raises(AttributeError) as caught:
+        coroutine.items  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("items", coroutine)
+    coroutine.close()
+
+
+def test_can_be_renamed(aio):
+    coroutine = aio.sleep(0)
+    coroutine.__name__, coroutine.__qualname__ = "nap", "my.nap"
+    assert (coroutine.__name__, coroutine.__qualname__) == ("nap", "my.nap")
+    assert repr(coroutine).startswith("<coroutine object my.nap at ")
+    coroutine.close()
+
+
+def test_every_one_that_nobody_awaits_is_told_of(make):
+    def warnings_of(aio):
+        gc.collect()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            make(aio)
+            gc.collect()
+        return [(warning.category, str(warning.message), warning.filename) for warning in caught]
+
+    assert warnings_of(ferrio) == warnings_of(asyncio)
+    assert len(warnings_of(ferrio)) == 1
+
+
+def test_where_it_was_made_is_told_by_tracemalloc(aio):
+    for _ in range(2):  # memory that was used before tells of its last use
+        tracemalloc.start(4)
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                aio.sleep(0)  # here
+                gc.collect()
+            (warning,) = caught
+            lines = tracemalloc.get_object_traceback(warning.source).format()
+            assert "aio.sleep(0)  # here" in "\n".join(lines)
+            del warning, caught
+        finally:
+            tracemalloc.stop()
+
+
+def test_yield_from_in_a_plain_generator_is_refused(aio):
+    def generator(coroutine):
+        yield from coroutine
+
+    coroutine = aio.sleep(0)
+    with pytest.raises(TypeError):
+        next(generator(coroutine))
+    coroutine.close()
+
+
+def test_yield_from_what_await_returns(aio, run):
+    class Value:
+        def __await__(self):
+            return (yield from aio.sleep(0, "slept").__await__())
+
+    async def main():
+        return await Value()
+
+    assert run(main()) == "slept"
+
+
+def test_states_of_a_coroutine(aio, run):
+    async def main():
+        event = aio.Event()
+        coroutine = event.wait()
+        task = aio.create_task(coroutine)
+        states = [inspect.getcoroutinestate(coroutine)]
+        await aio.sleep(0)
+        states.append(inspect.getcoroutinestate(coroutine))
+        assert type(coroutine.cr_await).__name__ == "FutureIter"
+        assert [frame.f_code.co_name for frame in task.get_stack()] == ["wait"]
+        event.set()
+        await task
+        states.append(inspect.getcoroutinestate(coroutine))
+        assert coroutine.cr_await is None
+        return states
+
+    assert run(main()) == [inspect.CORO_CREATED, inspect.CORO_SUSPENDED, inspect.CORO_CLOSED]
+
+
+# ---- what the task waits for
+
+WAITS = {
+    "sleep": lambda aio: aio.sleep(60),
+    "get": lambda aio: aio.Queue().get(),
+    "event": lambda aio: aio.Event().wait(),
+    "acquire": lambda aio: aio.Semaphore(0).acquire(),
+    "read": lambda aio: aio.StreamReader().read(),
+    "wait_for": lambda aio: aio.wait_for(aio.Event().wait(), 60),
+    "gather": lambda aio: aio.wait([aio.Future()]),
+}
+
+
+@pytest.fixture(params=WAITS)
+def wait(request):
+    return WAITS[request.param]
+
+
+async def waiting(aio, wait, wrapped=True):
+    async def body():
+        return await wait(aio)
+
+    task = aio.create_task(body() if wrapped else wait(aio))
+    await aio.sleep(0)
+    return task
+
+
+@pytest.mark.parametrize("wrapped", [True, False], ids=["async def", "bare"])
+def test_waiter_is_a_future(aio, run, wait, wrapped):
+    async def main():
+        loop = aio.get_running_loop()
+        task = await waiting(aio, wait, wrapped)
+        waiter = task._fut_waiter
+        assert isinstance(waiter, asyncio.Future)
+        assert asyncio.isfuture(waiter)
+        assert task._fut_waiter is waiter
+        assert (waiter.done(), waiter.cancelled(), waiter._state) == (False, False, "PENDING")
+        assert waiter.get_loop() is waiter._loop is loop
+        with pytest.raises(asyncio.InvalidStateError):
+            waiter.result()
+        told = []
+        waiter.add_done_callback(told.append)
+        waiter.add_done_callback(print)
+        assert waiter.remove_done_callback(print) == 1
+        assert not task._must_cancel
+        task.cancel("enough")
+        assert task._fut_waiter is waiter
+        assert (waiter.done(), waiter.cancelled(), waiter._state) == (True, True, "CANCELLED")
+        assert not task._must_cancel
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            waiter.result()
+        await aio.wait([task])
+        assert told == [waiter]
+        assert task._fut_waiter is None
+        assert task.cancelled()
+
+    run(main())
+
+
+def test_waiter_first_asked_for_after_the_cancellation(aio, run, wait):
+    async def main():
+        task = await waiting(aio, wait)
+        task.cancel("enough")
+        assert task._fut_waiter.cancelled()
+        await aio.wait([task])
+
+    run(main())
+
+
+def test_waiter_of_a_wait_that_has_ended(aio, run):
+    async def main():
+        event = aio.Event()
+        task = aio.create_task(event.wait())
+        await aio.sleep(0)
+        event.set()
+        assert task._fut_waiter.done()
+        assert not task._fut_waiter.cancelled()
+        assert task._fut_waiter.result() is True
+        assert task._fut_waiter.exception() is None
+        task.cancel()
+        assert task._must_cancel
+        await aio.wait([task])
+        assert task.cancelled()
+
+    run(main())
+
+
+def test_waiter_cancelled_instead_of_the_task(aio, run, wait):
+    async def main():
+        task = await waiting(aio, wait)
+        assert task._fut_waiter.cancel("from within")
+        assert not task._fut_waiter.cancel()
+        assert task.cancelling() == 0
+        await aio.wait([task])
+        assert task.cancelled()
+        with pytest.raises(asyncio.CancelledError, match="from within"):
+            await task
+
+    run(main())
+
+
+def test_waiter_ended_by_hand(aio, run):
+    async def main():
+        task = await waiting(aio, WAITS["event"])
+        task._fut_waiter.set_result(None)
+        assert await task is True
+        task = await waiting(aio, WAITS["acquire"])
+        task._fut_waiter.set_exception(KeyError("why not"))
+        with pytest.raises(KeyError):
+            await task
+
+    run(main())
+
+
+def test_cancelled_waiter_is_given_nothing(aio, run):
+    """As libraries of channels ask: who is cancelled already gets no item."""
+
+    async def main():
+        queue, lock = aio.Queue(), aio.Lock()
+        await lock.acquire()
+        tasks = [aio.create_task(queue.get()), aio.create_task(queue.get())]
+        takers = [aio.create_task(lock.acquire()), aio.create_task(lock.acquire())]
+        await aio.sleep(0)
+        tasks[0]._fut_waiter.cancel()
+        takers[0]._fut_waiter.cancel()
+        queue.put_nowait("item")
+        lock.release()
+        await aio.wait(tasks + takers)
+        assert [task.cancelled() for task in tasks + takers] == [True, False, True, False]
+        assert tasks[1].result() == "item"
+
+    run(main())
+
+
+def test_waiters_of_a_lock_are_futures(aio, run):
+    async def main():
+        lock = aio.Lock()
+        await lock.acquire()
+        task = aio.create_task(lock.acquire())
+        await aio.sleep(0)
+        (waiter,) = lock._waiters
+        assert isinstance(waiter, asyncio.Future)
+        assert waiter is task._fut_waiter
+        lock.release()
+        assert waiter.done()
+        assert await task
+
+    run(main())
