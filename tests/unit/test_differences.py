@@ -121,7 +121,7 @@ def test_operations_are_awaitables():
     operation = ferrio.sleep(0, "slept")
     assert inspect.iscoroutine(operation)
     assert type(operation) is not types.CoroutineType
-    assert not inspect.iscoroutinefunction(ferrio.sleep)
+    assert inspect.iscoroutinefunction(ferrio.sleep)
     assert asyncio.iscoroutine(operation)
     assert ferrio.iscoroutine(operation)
     assert inspect.isawaitable(operation)

@@ -7,6 +7,7 @@ mod event_loop;
 mod executor;
 mod ffi;
 mod files;
+mod functions;
 mod future;
 mod given;
 mod handle;
@@ -158,6 +159,64 @@ mod _ferrio {
         crate::ffi::recycle::install::<crate::operation::Operation>(py);
         crate::ffi::recycle::install::<crate::task::Task>(py);
         crate::ffi::recycle::install::<crate::timeout::Timeout>(py);
+        crate::functions::of_class::<crate::event_loop::Loop>(module)?;
+        crate::functions::of_class::<crate::handle::Handle>(module)?;
+        crate::functions::of_class::<crate::handle::TimerHandle>(module)?;
+        crate::functions::of_class::<crate::locks::barrier::Barrier>(module)?;
+        crate::functions::of_class::<crate::locks::bound::LoopBound>(module)?;
+        crate::functions::of_class::<crate::locks::condition::Condition>(module)?;
+        crate::functions::of_class::<crate::locks::event::Event>(module)?;
+        crate::functions::of_class::<crate::locks::lock::Lock>(module)?;
+        crate::functions::of_class::<crate::locks::semaphore::BoundedSemaphore>(module)?;
+        crate::functions::of_class::<crate::locks::semaphore::Semaphore>(module)?;
+        crate::functions::of_class::<crate::process::transport::SubprocessTransport>(module)?;
+        crate::functions::of_class::<crate::queues::Queue>(module)?;
+        crate::functions::of_class::<crate::queues::ordered::LifoQueue>(module)?;
+        crate::functions::of_class::<crate::queues::ordered::PriorityQueue>(module)?;
+        crate::functions::of_class::<crate::server::Server>(module)?;
+        crate::functions::of_class::<crate::streams::flow::FlowControlMixin>(module)?;
+        crate::functions::of_class::<crate::streams::protocol::StreamReaderProtocol>(module)?;
+        crate::functions::of_class::<crate::streams::reader::StreamReader>(module)?;
+        crate::functions::of_class::<crate::streams::writer::StreamWriter>(module)?;
+        crate::functions::of_class::<crate::task::combinators::as_completed::AsCompleted>(module)?;
+        crate::functions::of_class::<crate::task::combinators::gather::Gathering>(module)?;
+        crate::functions::of_class::<crate::taskgroup::TaskGroup>(module)?;
+        crate::functions::of_class::<crate::timeout::Timeout>(module)?;
+        crate::functions::of_class::<crate::tls::protocol::SSLProtocol>(module)?;
+        crate::functions::of_class::<crate::tls::transport::SSLTransport>(module)?;
+        crate::functions::of_class::<crate::transport::datagram::DatagramTransport>(module)?;
+        crate::functions::of_class::<crate::transport::read_pipe::ReadPipeTransport>(module)?;
+        crate::functions::of_class::<crate::transport::socket::SocketTransport>(module)?;
+        crate::functions::of_class::<crate::transport::write_pipe::WritePipeTransport>(module)?;
+        for declared in [
+            crate::executor::to_process::TO_PROCESS,
+            crate::executor::to_thread::TO_THREAD,
+            crate::future::ISFUTURE,
+            crate::future::chain::CHAIN_FUTURE,
+            crate::future::chain::COPY_FUTURE_STATE,
+            crate::future::chain::WRAP_FUTURE,
+            crate::operation::sleep::SLEEP,
+            crate::task::combinators::as_completed::AS_COMPLETED,
+            crate::task::combinators::gather::GATHER,
+            crate::task::combinators::shield::SHIELD,
+            crate::task::combinators::wait::WAIT,
+            crate::task::create::CREATE_TASK,
+            crate::task::create::ENSURE_FUTURE,
+            crate::task::eager::CREATE_EAGER_TASK_FACTORY,
+            crate::task::threadsafe::RUN_COROUTINE_THREADSAFE,
+            crate::timeout::TIMEOUT,
+            crate::timeout::TIMEOUT_AT,
+            crate::wait_for::WAIT_FOR,
+        ] {
+            crate::functions::of_module(module, &declared)?;
+        }
+        // In C from 3.12 on, and 3.14 on.
+        if !cfg!(Py_3_12) {
+            crate::functions::of_module(module, &crate::task::current::CURRENT_TASK)?;
+        }
+        if !cfg!(Py_3_14) {
+            crate::functions::of_module(module, &crate::task::registry::ALL_TASKS)?;
+        }
         crate::ffi::uncounted::surface(module);
         crate::ffi::uncounted::class::<crate::executor::elsewhere::Elsewhere>(py);
         crate::ffi::uncounted::class::<crate::future::FutureIter>(py);

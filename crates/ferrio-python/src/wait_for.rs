@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::error;
 use crate::event_loop;
 use crate::ffi::{Cast, coroutine::Sent};
+use crate::functions::Declared;
 use crate::future::native;
 use crate::future::watch;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
@@ -35,6 +36,8 @@ enum Stage {
     Cancelling(Py<PyAny>),
     Finished,
 }
+
+pub(crate) const WAIT_FOR: Declared = Declared::coroutine("ferrio.tasks", "wait_for");
 
 /// Await `fut`, a coroutine or a future, for at most `timeout` seconds and return its result.
 ///

@@ -11,7 +11,6 @@ use crate::imports;
 #[pymethods]
 impl Loop {
     /// Called by the interpreter when a generator is iterated for the first time.
-    #[pyo3(signature = (agen, /))]
     fn _asyncgen_firstiter_hook(slf: &Bound<'_, Self>, agen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let closed = slf.get().settings.with(py, |settings| settings.asyncgens_closed);
@@ -30,7 +29,6 @@ impl Loop {
     }
 
     /// Called by the interpreter when a generator that was not exhausted is collected, in any thread.
-    #[pyo3(signature = (agen, /))]
     fn _asyncgen_finalizer_hook(slf: &Bound<'_, Self>, agen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         slf.get()._asyncgens(py)?.call_method1(intern!(py, "discard"), (agen,))?;

@@ -93,7 +93,7 @@ impl Loop {
     }
 
     /// Set the callable `factory(loop, coro, **kwargs)` that makes the tasks of `create_task`; `None` for the default.
-    #[pyo3(signature = (factory, /))]
+    #[pyo3(signature = (factory))]
     fn set_task_factory(&self, py: Python<'_>, factory: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         if let Some(factory) = &factory
             && !factory.is_callable()

@@ -18,7 +18,6 @@ impl Loop {
     }
 
     /// Turn debug mode on or off: checks of threads and callbacks, slow-callback reports, origins of objects.
-    #[pyo3(signature = (enabled, /))]
     fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let enabled = enabled.is_truthy()?;
@@ -60,7 +59,7 @@ impl Loop {
     }
 
     /// Set the callable `handler(loop, context)` for problems that nobody can catch; `None` for the default.
-    #[pyo3(signature = (handler, /))]
+    #[pyo3(signature = (handler))]
     fn set_exception_handler(&self, py: Python<'_>, handler: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         if let Some(handler) = &handler
             && !handler.is_callable()
@@ -82,13 +81,11 @@ impl Loop {
     }
 
     /// Log the problem described by the dict `context` to the logger "asyncio", at level ERROR.
-    #[pyo3(signature = (context, /))]
     fn default_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         log_problem(slf, context)
     }
 
     /// Tell the exception handler of the problem described by the dict `context`.
-    #[pyo3(signature = (context, /))]
     fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         handle_problem(slf, context)
     }

@@ -91,7 +91,6 @@ impl Loop {
     ///
     /// Takes a `concurrent.futures.ThreadPoolExecutor` or a `ferrio.executor.ThreadPool`. Raises `TypeError` for
     /// anything else.
-    #[pyo3(signature = (executor, /))]
     fn set_default_executor(&self, executor: Bound<'_, PyAny>) -> PyResult<()> {
         if !executor.is_instance_of::<ThreadPool>()
             && !executor.is_instance(imports::THREAD_POOL_EXECUTOR.get(executor.py())?)?
@@ -105,7 +104,6 @@ impl Loop {
     ///
     /// Takes a `concurrent.futures.Executor`, mostly a `ProcessPoolExecutor` with a size or a start method of its own. It
     /// belongs to the loop then, which shuts it down. Raises `TypeError` for anything else.
-    #[pyo3(signature = (executor, /))]
     fn set_process_executor(&self, executor: Bound<'_, PyAny>) -> PyResult<()> {
         let py = executor.py();
         if !executor.is_instance(imports::EXECUTOR.get(py)?)? {

@@ -54,6 +54,7 @@ pub(crate) use self::reference::LoopRef;
 use self::signals::Signals;
 pub(crate) use self::sock::unless_blocked;
 use crate::ffi::{Guarded, interpreter};
+use crate::functions::Functions;
 use crate::task::current::Current;
 use crate::task::registry::Registry;
 use crate::{error, imports};
@@ -95,6 +96,24 @@ pub(crate) struct Loop {
     executors: Guarded<executor::Executors>,
     /// What threads and processes do for the loop.
     away: away::Away,
+}
+
+impl Functions for Loop {
+    const COROUTINES: &'static [&'static str] = &[
+        "getaddrinfo",
+        "getnameinfo",
+        "shutdown_asyncgens",
+        "shutdown_default_executor",
+        "sock_accept",
+        "sock_connect",
+        "sock_recv",
+        "sock_recv_into",
+        "sock_recvfrom",
+        "sock_recvfrom_into",
+        "sock_sendall",
+        "sock_sendfile",
+        "sock_sendto",
+    ];
 }
 
 /// What is set rarely and read rarely.

@@ -28,7 +28,10 @@ impl Loop {
     ///
     /// Return an awaitable of the number of bytes sent. Raises `SendfileNotAvailableError` if the system can't do it and
     /// `fallback` is false, `ValueError` or `TypeError` for arguments that make no sense.
-    #[pyo3(signature = (sock, file, offset = None, count = None, *, fallback = true))]
+    #[pyo3(
+        signature = (sock, file, offset = None, count = None, *, fallback = true),
+        text_signature = "($self, sock, file, offset=0, count=None, *, fallback=True)"
+    )]
     fn sock_sendfile(
         slf: Bound<'_, Self>,
         sock: Bound<'_, PyAny>,

@@ -14,6 +14,7 @@ use super::elsewhere::{Elsewhere, Told};
 use super::job::Job;
 use crate::event_loop::{self, Loop};
 use crate::ffi::{Cast, coroutine::Sent};
+use crate::functions::Declared;
 use crate::future::chain;
 use crate::imports;
 use crate::operation::kind::{Progress, Resume, Run};
@@ -34,6 +35,8 @@ enum Stage {
     /// Another pool or another loop has it; this is what we await.
     Forwarded(Py<PyAny>),
 }
+
+pub(crate) const TO_PROCESS: Declared = Declared::coroutine("ferrio.processes", "to_process");
 
 /// Return an awaitable that calls `func(*args, **kwargs)` in a process of the pool that is kept for the running loop, and
 /// ends as the call does.

@@ -10,6 +10,7 @@ use super::job::{Call, Job, Target};
 use crate::event_loop::{self, Loop};
 use crate::ffi::coroutine::Sent;
 use crate::ffi::{Cast, context};
+use crate::functions::Declared;
 use crate::imports;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
@@ -27,6 +28,8 @@ enum Stage {
     /// Another executor or another loop has it; this is what we await.
     Forwarded(Py<PyAny>),
 }
+
+pub(crate) const TO_THREAD: Declared = Declared::coroutine("ferrio.threads", "to_thread");
 
 /// Return an awaitable that calls `func(*args, **kwargs)` in a thread of the running loop's default executor, in a copy
 /// of the current context, and ends as the call does.

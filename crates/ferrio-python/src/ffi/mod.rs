@@ -12,6 +12,7 @@ pub(crate) mod context;
 pub(crate) mod coroutine;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;
+pub(crate) mod function;
 pub(crate) mod inherit;
 pub(crate) mod interpreter;
 pub(crate) mod memory;

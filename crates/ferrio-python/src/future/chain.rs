@@ -12,6 +12,7 @@ use super::watch::{self, Ended};
 use super::{default_loop, isfuture, loop_of, native};
 use crate::event_loop::{Item, LoopRef};
 use crate::ffi::Guarded;
+use crate::functions::Declared;
 use crate::imports;
 
 /// What the callbacks of both futures know.
@@ -73,6 +74,8 @@ impl Chain {
         })
     }
 }
+
+pub(crate) const CHAIN_FUTURE: Declared = Declared::function("ferrio.futures", "_chain_future");
 
 /// Let `destination` end as `source` does, and cancel `source` when `destination` is cancelled.
 ///
@@ -175,11 +178,12 @@ fn copy_in_loop(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult
     }
 }
 
+pub(crate) const COPY_FUTURE_STATE: Declared = Declared::function("ferrio.futures", "_copy_future_state");
+
 /// End the asyncio future `dest` as `source`, which is done, has ended; a cancelled `dest` stays as it is.
 ///
 /// Raises `AssertionError` if `source` isn't done, or if `dest` has a result already.
 #[pyfunction(name = "_copy_future_state")]
-#[pyo3(signature = (source, dest, /))]
 pub(crate) fn copy(source: &Bound<'_, PyAny>, dest: &Bound<'_, PyAny>) -> PyResult<()> {
     if watch::is_cancelled(dest)? {
         return Ok(());
@@ -241,6 +245,8 @@ fn converted(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     made.setattr(intern!(py, "__traceback__"), exception.getattr(intern!(py, "__traceback__"))?)?;
     Ok(made)
 }
+
+pub(crate) const WRAP_FUTURE: Declared = Declared::function("ferrio.futures", "wrap_future");
 
 /// Return a future of `loop` (without it: of the running or current loop) that ends as the `concurrent.futures.Future`
 /// given; an asyncio future is returned as it is.

@@ -22,6 +22,7 @@ use crate::event_loop::{self, LoopRef};
 use crate::ffi::raise::raise;
 use crate::ffi::room::FutureRoom;
 use crate::ffi::{Cast, Guarded, context, interpreter};
+use crate::functions::Declared;
 use crate::task::combinators::awaited_by::waiters;
 use crate::{error, imports};
 
@@ -290,6 +291,8 @@ pub(crate) fn create<'py>(py: Python<'py>, event_loop: LoopRef) -> PyResult<Boun
     }
     Ok(future)
 }
+
+pub(crate) const ISFUTURE: Declared = Declared::function("ferrio.futures", "isfuture");
 
 /// Return whether `obj` is a future: it has asyncio's `_asyncio_future_blocking` protocol.
 #[pyfunction]

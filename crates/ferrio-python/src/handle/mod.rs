@@ -15,6 +15,7 @@ pub(crate) use self::timer::TimerHandle;
 use crate::event_loop::LoopRef;
 use crate::ffi::room::HandleRoom;
 use crate::ffi::{Guarded, context, interpreter, raise};
+use crate::functions::Functions;
 use crate::future::native::current_stack;
 use crate::{error, imports};
 
@@ -27,6 +28,8 @@ pub(crate) struct Handle {
     state: Guarded<State>,
     runner: Runner,
 }
+
+impl Functions for Handle {}
 
 /// All that a handle holds.
 struct State {

@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::{Args, Handle, cancel, repr_info};
 use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::{Cast, Guarded, context};
+use crate::functions::Functions;
 
 /// A callback that the loop is going to call at the time `when` (seconds of `loop.time()`); what `call_later` and
 /// `call_at` return. Meaning and methods are those of `asyncio.TimerHandle`.
@@ -21,6 +22,8 @@ pub(crate) struct TimerHandle {
     /// Its place in the loop's timers while it waits there.
     key: Guarded<Option<TimerKey>>,
 }
+
+impl Functions for TimerHandle {}
 
 #[pymethods]
 impl TimerHandle {

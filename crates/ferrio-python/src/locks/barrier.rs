@@ -14,6 +14,7 @@ use super::condition::{self, Condition, Step, Wait};
 use super::context;
 use super::lock::{self, Lock};
 use crate::ffi::{Guarded, interpreter};
+use crate::functions::Functions;
 use crate::operation::Operation;
 use crate::operation::immediate;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
@@ -26,6 +27,10 @@ use crate::{future, imports};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Barrier {
     state: Guarded<State>,
+}
+
+impl Functions for Barrier {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "abort", "reset", "wait"];
 }
 
 struct State {
@@ -103,8 +108,9 @@ impl Barrier {
         context::await_method(slf.as_any(), "wait")
     }
 
-    #[pyo3(signature = (*_args))]
-    fn __aexit__<'py>(slf: &Bound<'py, Self>, _args: &Bound<'py, PyTuple>) -> Operation {
+    #[pyo3(signature = (*args))]
+    fn __aexit__<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>) -> Operation {
+        let _ = args;
         immediate::call(slf.as_any(), None, "Barrier.__aexit__", |barrier, _none| {
             Ok(barrier.py().None().into_bound(barrier.py()))
         })

@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop;
 use crate::ffi::Guarded;
+use crate::functions::Functions;
 
 /// The base of what belongs to one event loop, from the first time that it makes somebody wait (asyncio's class of that
 /// name).
@@ -16,6 +17,8 @@ use crate::ffi::Guarded;
 pub(crate) struct LoopBound {
     home: Guarded<Option<Py<PyAny>>>,
 }
+
+impl Functions for LoopBound {}
 
 impl Default for LoopBound {
     fn default() -> Self {

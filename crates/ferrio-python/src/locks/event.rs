@@ -8,6 +8,7 @@ use super::bound::{self, LoopBound};
 use super::lock::with_waiters;
 use super::waiters::{self, Ticket, WaitList};
 use crate::ffi::Guarded;
+use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
@@ -17,6 +18,10 @@ use crate::operation::{self, Operation};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Event {
     state: Guarded<State>,
+}
+
+impl Functions for Event {
+    const COROUTINES: &'static [&'static str] = &["wait"];
 }
 
 #[derive(Default)]

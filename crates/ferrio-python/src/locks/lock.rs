@@ -12,6 +12,7 @@ use super::context;
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
 use crate::ffi::{Guarded, interpreter};
+use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
 
@@ -21,6 +22,10 @@ use crate::operation::{self, Operation};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Lock {
     state: Guarded<State>,
+}
+
+impl Functions for Lock {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire"];
 }
 
 #[derive(Default)]
@@ -68,13 +73,14 @@ impl Lock {
         context::enter(slf.as_any())
     }
 
-    #[pyo3(signature = (_exc_type, _exc, _tb, /))]
+    #[pyo3(signature = (exc_type, exc, tb))]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
-        _exc_type: &Bound<'py, PyAny>,
-        _exc: &Bound<'py, PyAny>,
-        _tb: &Bound<'py, PyAny>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        tb: &Bound<'py, PyAny>,
     ) -> Operation {
+        let _ = (exc_type, exc, tb);
         context::exit(slf.as_any())
     }
 

@@ -14,6 +14,7 @@ use super::lock::{acquired, with_waiters};
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
 use crate::ffi::{Cast, Guarded, interpreter};
+use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
 use crate::whole::Whole;
@@ -24,6 +25,10 @@ use crate::whole::Whole;
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Semaphore {
     state: Guarded<State>,
+}
+
+impl Functions for Semaphore {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire"];
 }
 
 struct State {
@@ -122,13 +127,14 @@ impl Semaphore {
         context::enter(slf.as_any())
     }
 
-    #[pyo3(signature = (_exc_type, _exc, _tb, /))]
+    #[pyo3(signature = (exc_type, exc, tb))]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
-        _exc_type: &Bound<'py, PyAny>,
-        _exc: &Bound<'py, PyAny>,
-        _tb: &Bound<'py, PyAny>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        tb: &Bound<'py, PyAny>,
     ) -> Operation {
+        let _ = (exc_type, exc, tb);
         context::exit(slf.as_any())
     }
 
@@ -307,6 +313,8 @@ impl Run for Acquire {
 pub(crate) struct BoundedSemaphore {
     bound: Guarded<Count>,
 }
+
+impl Functions for BoundedSemaphore {}
 
 #[pymethods]
 impl BoundedSemaphore {

@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::Operation;
 use super::kind::{Kind, Progress, Resume, Run};
 use crate::event_loop::{self, Item, Loop, LoopRef};
+use crate::functions::Declared;
 use crate::seconds::seconds;
 
 /// The state of one `sleep`.
@@ -28,6 +29,8 @@ enum Timer {
     Handle(Py<PyAny>),
     Yielded,
 }
+
+pub(crate) const SLEEP: Declared = Declared::coroutine("ferrio.tasks", "sleep");
 
 /// Return an awaitable that ends after `delay` seconds with `result`. A delay of zero or less lets one turn pass.
 ///

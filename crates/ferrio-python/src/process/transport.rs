@@ -15,6 +15,7 @@ use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
+use crate::functions::Functions;
 use crate::future::watch;
 use crate::locks::waiters::WaitList;
 use crate::operation::Operation;
@@ -36,6 +37,10 @@ pub(crate) struct SubprocessTransport {
     pub(super) state: Guarded<State>,
     /// What `get_extra_info` knows.
     extra: Py<PyDict>,
+}
+
+impl Functions for SubprocessTransport {
+    const COROUTINES: &'static [&'static str] = &["_wait"];
 }
 
 /// All that changes in a transport's life.

@@ -25,6 +25,7 @@ pub(crate) use self::store::Order;
 use self::store::Store;
 use crate::ffi::Guarded;
 use crate::ffi::names::shorten;
+use crate::functions::Functions;
 use crate::imports;
 use crate::locks::bound::LoopBound;
 use crate::locks::event::{self, Event};
@@ -43,6 +44,10 @@ pub(crate) struct Queue {
     overrides: Overrides,
     order: Order,
     gate: Gate,
+}
+
+impl Functions for Queue {
+    const COROUTINES: &'static [&'static str] = &["get", "join", "put"];
 }
 
 /// Gives the classes the short names in error messages that asyncio's have.
@@ -236,7 +241,8 @@ impl Queue {
     }
 
     /// Makes the empty `_queue`; called once, by `__init__`, in a subclass that overrides it.
-    fn _init(slf: &Bound<'_, Self>, _maxsize: &Bound<'_, PyAny>) {
+    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
+        let _ = maxsize;
         store::clear(slf);
     }
 

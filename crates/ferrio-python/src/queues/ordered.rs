@@ -8,12 +8,15 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::Queue;
 use super::store::{self, Order};
+use crate::functions::Functions;
 
 /// A queue that gives the lowest item first; items are typically tuples `(priority, data)`.
 ///
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.PriorityQueue`.
 #[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
 pub(crate) struct PriorityQueue;
+
+impl Functions for PriorityQueue {}
 
 #[pymethods]
 impl PriorityQueue {
@@ -29,7 +32,8 @@ impl PriorityQueue {
     }
 
     /// Makes the empty `_queue`.
-    fn _init(slf: &Bound<'_, Self>, _maxsize: &Bound<'_, PyAny>) {
+    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
+        let _ = maxsize;
         store::clear(slf.as_super());
     }
 
@@ -50,6 +54,8 @@ impl PriorityQueue {
 #[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
 pub(crate) struct LifoQueue;
 
+impl Functions for LifoQueue {}
+
 #[pymethods]
 impl LifoQueue {
     #[new]
@@ -64,7 +70,8 @@ impl LifoQueue {
     }
 
     /// Makes the empty `_queue`.
-    fn _init(slf: &Bound<'_, Self>, _maxsize: &Bound<'_, PyAny>) {
+    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
+        let _ = maxsize;
         store::clear(slf.as_super());
     }
 

@@ -20,6 +20,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::event_loop::{Loop, LoopRef};
 use crate::ffi::{Guarded, context};
+use crate::functions::Functions;
 use crate::{error, future, imports};
 
 /// What `create_server` returns; `ferrio.base_events.Server` is this class as an `asyncio.AbstractServer`.
@@ -29,6 +30,8 @@ use crate::{error, future, imports};
 pub(crate) struct Server {
     state: Guarded<State>,
 }
+
+impl Functions for Server {}
 
 #[derive(Default)]
 struct State {

@@ -12,6 +12,7 @@ use super::overrides::Overrides;
 use super::protocol::StreamReaderProtocol;
 use crate::event_loop::LoopRef;
 use crate::ffi::Guarded;
+use crate::functions::Functions;
 use crate::future::default_loop;
 use crate::imports;
 use crate::locks::waiters::{self, WaitList};
@@ -23,6 +24,10 @@ use crate::operation::{self, Operation};
 pub(crate) struct FlowControlMixin {
     pub(super) flow: Guarded<Flow>,
     overrides: Overrides,
+}
+
+impl Functions for FlowControlMixin {
+    const COROUTINES: &'static [&'static str] = &["_drain_helper"];
 }
 
 /// Whether writers have to wait, and who does.

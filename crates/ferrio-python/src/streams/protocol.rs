@@ -14,6 +14,7 @@ use super::reader::StreamReader;
 use crate::event_loop::LoopRef;
 use crate::ffi::interpreter::is_exactly;
 use crate::ffi::{Cast, Guarded};
+use crate::functions::Functions;
 use crate::future;
 use crate::transport;
 
@@ -23,6 +24,8 @@ use crate::transport;
 pub(crate) struct StreamReaderProtocol {
     pub(super) state: Guarded<State>,
 }
+
+impl Functions for StreamReaderProtocol {}
 
 #[derive(Default)]
 pub(super) struct State {

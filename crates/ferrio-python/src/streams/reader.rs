@@ -19,6 +19,7 @@ use super::shown;
 use crate::event_loop::LoopRef;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::{Cast, Guarded};
+use crate::functions::Functions;
 use crate::future::{default_loop, native::current_stack};
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
@@ -31,6 +32,11 @@ use crate::operation::kind::Kind;
 pub(crate) struct StreamReader {
     pub(super) state: Guarded<State>,
     overrides: Overrides,
+}
+
+impl Functions for StreamReader {
+    const COROUTINES: &'static [&'static str] =
+        &["__anext__", "_wait_for_data", "read", "readexactly", "readline", "readuntil"];
 }
 
 /// All that a reader holds.

@@ -15,6 +15,7 @@ use crate::event_loop::LoopRef;
 use crate::ffi::Guarded;
 use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::finalize::Finalize;
+use crate::functions::Functions;
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
 use crate::{imports, transport};
@@ -24,6 +25,10 @@ use crate::{imports, transport};
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
 pub(crate) struct StreamWriter {
     state: Guarded<Option<State>>,
+}
+
+impl Functions for StreamWriter {
+    const COROUTINES: &'static [&'static str] = &["drain", "start_tls", "wait_closed"];
 }
 
 /// All that a writer holds; there is none before `__init__` has run.

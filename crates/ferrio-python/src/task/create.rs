@@ -8,6 +8,7 @@ use pyo3::{PyClassInitializer, intern};
 use super::{Name, State, Task, number, registry, step};
 use crate::event_loop::{self, Item, LoopRef, call};
 use crate::ffi::{Cast, Guarded, context, coroutine};
+use crate::functions::Declared;
 use crate::future::{self, Future, native};
 use crate::imports;
 use crate::operation::Operation;
@@ -166,6 +167,8 @@ fn is_running(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
     }
 }
 
+pub(crate) const CREATE_TASK: Declared = Declared::function("ferrio.tasks", "create_task");
+
 /// Run the coroutine `coro` as a task of the running loop and return the task.
 ///
 /// Takes the keywords of `loop.create_task`: `name`, `context`, `eager_start`. Raises `RuntimeError` if no loop runs.
@@ -231,6 +234,8 @@ pub(crate) fn ensure_future<'py>(
         }
     }
 }
+
+pub(crate) const ENSURE_FUTURE: Declared = Declared::function("ferrio.tasks", "ensure_future");
 
 /// Return a future for `coro_or_future`: itself if it is a future, else a task that runs the coroutine or awaitable.
 ///

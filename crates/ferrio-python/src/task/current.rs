@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use super::Task;
 use crate::event_loop::{self, Loop, LoopRef};
 use crate::ffi::interpreter;
+use crate::functions::Declared;
 use crate::imports;
 
 /// Tells the standard library: `asyncio.tasks._current_tasks`, a dictionary, up to 3.13;
@@ -114,6 +115,8 @@ pub(crate) fn retire(native: &Bound<'_, Loop>) -> PyResult<()> {
         .with(py, |current| current.task.is_none() && std::mem::take(&mut current.published));
     if stale { publish(py, native.as_any(), None) } else { Ok(()) }
 }
+
+pub(crate) const CURRENT_TASK: Declared = Declared::function("ferrio.tasks", "current_task");
 
 /// Return the task that runs now on `loop` (without it: on the running loop), or `None`.
 ///

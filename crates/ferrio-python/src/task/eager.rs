@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::{Task, create};
 use crate::event_loop::LoopRef;
 use crate::ffi::Guarded;
+use crate::functions::Declared;
 use crate::imports;
 
 /// A task factory, made by `create_eager_task_factory`: call it as `factory(loop, coro, *, eager_start=True, **kwargs)`.
@@ -16,6 +17,9 @@ use crate::imports;
 pub(crate) struct EagerTaskFactory {
     constructor: Guarded<Option<Py<PyAny>>>,
 }
+
+pub(crate) const CREATE_EAGER_TASK_FACTORY: Declared =
+    Declared::function("ferrio.tasks", "create_eager_task_factory");
 
 /// Return a task factory for `loop.set_task_factory`, whose tasks run their first step at once.
 ///

@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::Task;
 use crate::event_loop::{self, LoopRef};
+use crate::functions::Declared;
 use crate::imports;
 
 /// The pending tasks of one loop, in slots that are used again.
@@ -90,6 +91,8 @@ pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
         drop(entry);
     }
 }
+
+pub(crate) const ALL_TASKS: Declared = Declared::function("ferrio.tasks", "all_tasks");
 
 /// Return the set of the tasks of `loop` (without it: of the running loop) that are not done.
 ///

@@ -7,8 +7,12 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::create;
 use crate::ffi::Guarded;
+use crate::functions::Declared;
 use crate::future::chain;
 use crate::{error, imports};
+
+pub(crate) const RUN_COROUTINE_THREADSAFE: Declared =
+    Declared::function("ferrio.tasks", "run_coroutine_threadsafe");
 
 /// Run the coroutine `coro` on `loop`, from another thread than the loop's; return a `concurrent.futures.Future`.
 ///

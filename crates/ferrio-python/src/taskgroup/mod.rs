@@ -17,6 +17,7 @@ use self::block::{Enter, Leave};
 use crate::error;
 use crate::event_loop::LoopRef;
 use crate::ffi::{Cast, Guarded};
+use crate::functions::Functions;
 use crate::future::watch::{self, Ended};
 use crate::operation::{self, Operation};
 use crate::task::cancel::cancel_waiter;
@@ -59,6 +60,10 @@ pub(crate) struct TaskGroup {
     state: Guarded<State>,
 }
 
+impl Functions for TaskGroup {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__"];
+}
+
 #[pymethods]
 impl TaskGroup {
     #[new]
@@ -94,7 +99,7 @@ impl TaskGroup {
     }
 
     /// Await every task of the group, then raise what failed, grouped.
-    #[pyo3(signature = (et, exc, tb, /))]
+    #[pyo3(signature = (et, exc, tb))]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
         et: Option<Bound<'py, PyAny>>,

@@ -14,6 +14,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::{Cast, Guarded};
+use crate::functions::{Declared, Functions};
 use crate::operation::{Operation, immediate};
 use crate::seconds::seconds_or_none;
 use crate::task::cancel::cancel_waiter;
@@ -25,6 +26,12 @@ use crate::task::cancel::cancel_waiter;
 pub(crate) struct Timeout {
     scope: Guarded<Scope>,
 }
+
+impl Functions for Timeout {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__"];
+}
+
+pub(crate) const TIMEOUT: Declared = Declared::function("ferrio.timeouts", "timeout");
 
 /// Return a `Timeout` for `async with`: the block is cancelled `delay` seconds from now, and raises `TimeoutError`.
 ///
@@ -40,6 +47,8 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
         Some(delay) => Ok(Timeout::due(When::after(py, &home, delay)?)),
     }
 }
+
+pub(crate) const TIMEOUT_AT: Declared = Declared::function("ferrio.timeouts", "timeout_at");
 
 /// As `timeout`, with the time `when` of `loop.time()` in place of a delay.
 #[pyfunction]
@@ -123,7 +132,7 @@ impl Timeout {
     }
 
     /// End: stop the clock; if the deadline passed, take the cancellation back and raise `TimeoutError`.
-    #[pyo3(signature = (exc_type, exc_val, exc_tb, /))]
+    #[pyo3(signature = (exc_type, exc_val, exc_tb))]
     fn __aexit__(
         slf: &Bound<'_, Self>,
         exc_type: &Bound<'_, PyAny>,

@@ -23,6 +23,7 @@ use super::transport::SSLTransport;
 use super::{handshake, read, shutdown, write};
 use crate::event_loop::LoopRef;
 use crate::ffi::{Guarded, context};
+use crate::functions::Functions;
 use crate::imports;
 use crate::transport::receiver::Receiver;
 
@@ -40,6 +41,8 @@ const SHUTDOWN_SECONDS: f64 = 30.0;
 pub(crate) struct SSLProtocol {
     pub(super) state: Guarded<State>,
 }
+
+impl Functions for SSLProtocol {}
 
 impl Default for Guarded<State> {
     fn default() -> Self {

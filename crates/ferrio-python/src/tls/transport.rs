@@ -17,6 +17,7 @@ use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Cast, Guarded, interpreter};
+use crate::functions::Functions;
 use crate::imports;
 use crate::transport::report;
 use crate::whole::Whole;
@@ -32,6 +33,8 @@ pub(crate) struct SSLTransport {
     /// Somebody set an attribute, a method perhaps: native code goes through Python then.
     altered: AtomicBool,
 }
+
+impl Functions for SSLTransport {}
 
 impl SSLTransport {
     /// The transport of `protocol`.

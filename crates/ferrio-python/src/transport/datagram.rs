@@ -21,6 +21,7 @@ use crate::event_loop::{Item, Loop, readers};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
+use crate::functions::Functions;
 use crate::future::watch;
 use crate::whole::Whole;
 
@@ -42,6 +43,8 @@ pub(crate) struct DatagramTransport {
     /// What `get_extra_info` knows.
     extra: Py<PyDict>,
 }
+
+impl Functions for DatagramTransport {}
 
 /// All that changes in a transport's life.
 pub(super) struct State {

@@ -14,6 +14,7 @@ use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
+use crate::functions::Functions;
 use crate::future::watch;
 use crate::{error, imports};
 
@@ -30,6 +31,8 @@ pub(crate) struct ReadPipeTransport {
     /// What `get_extra_info` knows.
     extra: Py<PyDict>,
 }
+
+impl Functions for ReadPipeTransport {}
 
 /// All that changes in a transport's life.
 struct State {

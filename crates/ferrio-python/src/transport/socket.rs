@@ -19,6 +19,7 @@ use crate::event_loop::{Item, Loop, readers};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Cast, Guarded, context, interpreter};
+use crate::functions::Functions;
 use crate::server::{self, Server};
 use crate::whole::Whole;
 use crate::{error, imports};
@@ -39,6 +40,8 @@ pub(crate) struct SocketTransport {
     /// Somebody set an attribute, a method perhaps: native code goes through Python then.
     altered: AtomicBool,
 }
+
+impl Functions for SocketTransport {}
 
 /// A new connection, as a server accepts it.
 pub(crate) struct Guest<'a, 'py> {

@@ -19,6 +19,7 @@ use crate::event_loop::{Item, Loop};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Guarded, context};
+use crate::functions::Functions;
 use crate::future::callbacks::WatcherCall;
 use crate::future::watch;
 use crate::whole::Whole;
@@ -41,6 +42,8 @@ pub(crate) struct WritePipeTransport {
     /// What `get_extra_info` knows.
     extra: Py<PyDict>,
 }
+
+impl Functions for WritePipeTransport {}
 
 /// All that changes in a transport's life.
 struct State {

@@ -17,6 +17,7 @@ use super::context;
 use super::lock::{self, Lock, with_waiters};
 use super::waiters::{self, WaitList};
 use crate::ffi::{Guarded, interpreter};
+use crate::functions::Functions;
 use crate::operation::kind::Kind;
 use crate::operation::{self, Operation};
 
@@ -26,6 +27,10 @@ use crate::operation::{self, Operation};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Condition {
     state: Guarded<State>,
+}
+
+impl Functions for Condition {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire", "wait", "wait_for"];
 }
 
 #[derive(Default)]
@@ -135,13 +140,14 @@ impl Condition {
         }
     }
 
-    #[pyo3(signature = (_exc_type, _exc, _tb, /))]
+    #[pyo3(signature = (exc_type, exc, tb))]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
-        _exc_type: &Bound<'py, PyAny>,
-        _exc: &Bound<'py, PyAny>,
-        _tb: &Bound<'py, PyAny>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        tb: &Bound<'py, PyAny>,
     ) -> PyResult<Operation> {
+        let _ = (exc_type, exc, tb);
         let py = slf.py();
         match slf.get().lock(py)? {
             AnyLock::Native(native) if interpreter::is_exactly::<Self>(slf.as_any()) => {

@@ -11,6 +11,7 @@ use super::by_address::ByAddress;
 use super::deadline::Deadline;
 use crate::event_loop::{self, Item};
 use crate::ffi::Guarded;
+use crate::functions::{Declared, Functions};
 use crate::future;
 use crate::future::watch;
 use crate::imports;
@@ -22,6 +23,10 @@ use crate::task::{create, current};
 #[pyclass(frozen, weakref, name = "_AsCompletedIterator", module = "ferrio.tasks")]
 pub(crate) struct AsCompleted {
     state: Guarded<State>,
+}
+
+impl Functions for AsCompleted {
+    const COROUTINES: &'static [&'static str] = &["__anext__"];
 }
 
 /// What the iterator holds; only touched by the thread that is attached.
@@ -40,6 +45,8 @@ struct State {
     /// The arguments, while the iteration has not begun (before Python 3.13 it begins with the first step).
     given: Option<(Py<PyAny>, Option<Py<PyAny>>)>,
 }
+
+pub(crate) const AS_COMPLETED: Declared = Declared::function("ferrio.tasks", "as_completed");
 
 /// Run the awaitables `fs` concurrently; return an iterator over them in the order in which they end.
 ///

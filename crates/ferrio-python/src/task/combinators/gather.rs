@@ -14,6 +14,7 @@ use super::by_address::ByAddress;
 use crate::event_loop::{self, LoopRef};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::{Cast, Guarded, coroutine};
+use crate::functions::{Declared, Functions};
 use crate::future::callbacks::Callback;
 use crate::future::watch::{self, Ended, Failure};
 use crate::future::{self, Future, native};
@@ -27,6 +28,8 @@ use crate::task::{Task, create, current};
 pub(crate) struct Gathering {
     gathered: Guarded<State>,
 }
+
+impl Functions for Gathering {}
 
 /// What a gathering has beyond its being a future; only touched by the thread that is attached.
 struct State {
@@ -97,6 +100,8 @@ impl Finalize for Gathering {
         &DEALLOC
     }
 }
+
+pub(crate) const GATHER: Declared = Declared::function("ferrio.tasks", "gather");
 
 /// Run awaitables concurrently; return a future with the list of their results, in the order of the arguments.
 ///

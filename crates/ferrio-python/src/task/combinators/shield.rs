@@ -3,9 +3,12 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::functions::Declared;
 use crate::future;
 use crate::future::watch::{self, Ended};
 use crate::task::create;
+
+pub(crate) const SHIELD: Declared = Declared::function("ferrio.tasks", "shield");
 
 /// Return a future that ends as the awaitable `arg` does; cancelling it leaves `arg` alone.
 ///

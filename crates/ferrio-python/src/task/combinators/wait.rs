@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::deadline::Deadline;
 use crate::event_loop::{self, Item, LoopRef};
 use crate::ffi::Guarded;
+use crate::functions::Declared;
 use crate::future::isfuture;
 use crate::future::watch::{self, Failure};
 use crate::given::Given;
@@ -31,6 +32,8 @@ enum Wait {
     Waiting { futures: Vec<Py<PyAny>>, countdown: Py<Countdown>, deadline: Deadline },
     Over,
 }
+
+pub(crate) const WAIT: Declared = Declared::coroutine("ferrio.tasks", "wait");
 
 /// Wait for the tasks and futures `fs`; return two sets, of those that are done and of those that are pending.
 ///
