@@ -61,6 +61,9 @@ pub(crate) static HINT: Import = Import::new("ferrio._standard", "hint");
 /// The `async def` function behind `loop.shutdown_asyncgens()`.
 pub(crate) static CLOSE_ASYNCGENS: Import = Import::new("ferrio._standard", "close_asyncgens");
 pub(crate) static COROUTINE_TYPE: Import = Import::new("types", "CoroutineType");
+/// What a copy of a lock or a queue is made of, and how.
+pub(crate) static STATE_OF: Import = Import::new("ferrio._copies", "state_of");
+pub(crate) static RESTORE: Import = Import::new("ferrio._copies", "restore");
 pub(crate) static GENERATOR_TYPE: Import = Import::new("types", "GeneratorType");
 pub(crate) static GENERIC_ALIAS: Import = Import::new("types", "GenericAlias");
 pub(crate) static EXTRACT_STACK: Import = Import::new("asyncio.format_helpers", "extract_stack");

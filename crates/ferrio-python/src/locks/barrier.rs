@@ -6,8 +6,8 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
+use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::bound::{self, LoopBound};
 use super::condition::{self, Condition, Step, Wait};
@@ -158,9 +158,26 @@ impl Barrier {
         py.import("asyncio.locks")?.getattr("_BarrierState")?.call1((word,))
     }
 
+    #[setter(_state)]
+    fn set_state(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let word = value.getattr(intern!(py, "value"))?;
+        let word = word.cast::<PyString>()?.to_str()?;
+        let all = [Phase::Filling, Phase::Draining, Phase::Resetting, Phase::Broken];
+        let phase = all.into_iter().find(|phase| phase.word() == word);
+        let phase = phase.ok_or_else(|| PyValueError::new_err(format!("no state of a barrier: {word}")))?;
+        self.state.with(py, |state| state.phase = phase);
+        Ok(())
+    }
+
     #[getter]
     fn _count(&self, py: Python<'_>) -> i64 {
         self.state.with(py, |state| state.count)
+    }
+
+    #[setter(_count)]
+    fn set_count(&self, py: Python<'_>, value: i64) {
+        self.state.with(py, |state| state.count = value);
     }
 
     #[getter]
@@ -168,9 +185,23 @@ impl Barrier {
         self.parties(py)
     }
 
+    #[setter(_parties)]
+    fn set_parties(&self, py: Python<'_>, value: Whole) {
+        self.state.with(py, |state| state.parties = value.0);
+    }
+
     #[getter]
     fn _cond(&self, py: Python<'_>) -> PyResult<Py<Condition>> {
         Ok(self.parts(py)?.condition)
+    }
+
+    #[setter(_cond)]
+    fn set_condition(&self, py: Python<'_>, value: &Bound<'_, Condition>) -> PyResult<()> {
+        let lock = value.getattr(intern!(py, "_lock"))?.cast_into::<Lock>()?.unbind();
+        let parts = Parts { lock, condition: value.clone().unbind() };
+        let old = self.state.with(py, |state| state.parts.replace(parts));
+        drop(old);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

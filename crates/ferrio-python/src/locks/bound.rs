@@ -5,11 +5,12 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
+use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::event_loop;
 use crate::ffi::Guarded;
 use crate::functions::Functions;
+use crate::imports;
 
 /// The base of what belongs to one event loop, from the first time that it makes somebody wait (asyncio's class of that
 /// name).
@@ -51,6 +52,24 @@ impl LoopBound {
     /// Raises `RuntimeError` if no loop runs or the object is bound to another one.
     fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         require_loop(slf)
+    }
+
+    /// What a copy is made of.
+    fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        imports::STATE_OF.get(slf.py())?.call1((slf,))
+    }
+
+    /// Become what `state` says: for copies and pickles.
+    #[pyo3(signature = (state, /))]
+    fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyAny>) -> PyResult<()> {
+        imports::RESTORE.get(slf.py())?.call1((slf, state)).map(drop)
+    }
+
+    /// As every object's; the way of the oldest protocols is for classes written in Python.
+    #[pyo3(signature = (protocol, /))]
+    fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, protocol: i64) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.get_type::<PyAny>().call_method1(intern!(py, "__reduce_ex__"), (slf, protocol.max(2)))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -198,6 +198,12 @@ impl Condition {
         Ok(self.lock(py)?.object(py).clone())
     }
 
+    #[setter(_lock)]
+    fn set_lock(&self, py: Python<'_>, value: Bound<'_, PyAny>) {
+        let old = self.state.with(py, |state| state.lock.replace(AnyLock::of(value)));
+        drop(old);
+    }
+
     /// Those who wait, in order: a copy of the list.
     #[getter]
     fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
