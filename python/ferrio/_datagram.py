@@ -164,7 +164,7 @@ async def _open(
     reuse_port: bool | None,
     allow_broadcast: bool | None,
 ) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM, proto)
+    sock = socket.socket(family=family, type=socket.SOCK_DGRAM, proto=proto)
     try:
         if reuse_port:
             _sockets.share_port(sock)

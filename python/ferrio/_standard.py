@@ -5,6 +5,7 @@ Nothing here runs per callback, packet or task. What the extension module needs 
 
 from __future__ import annotations
 
+import _socket
 import asyncio.base_futures
 import asyncio.coroutines
 import asyncio.futures
@@ -12,11 +13,18 @@ import asyncio.tasks
 import functools
 import gc
 import reprlib
+import socket
 import sys
 import types
 import weakref
 from collections.abc import Iterator
 from typing import Any
+
+# `socket.socket` as it was made, though a test suite may have put another class into its place before.
+SOCKET: Any = next(
+    (each for each in _socket.socket.__subclasses__() if (each.__module__, each.__name__) == ("socket", "socket")),
+    socket.socket,
+)
 
 # The code that all of asyncio's eager task factories share; Python 3.11 has none.
 EAGER_FACTORY_CODE: Any = (

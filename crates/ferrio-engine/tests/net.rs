@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
@@ -65,4 +66,18 @@ fn signal_pipe_keeps_every_number() -> io::Result<()> {
     pipe.drain(|number| seen.push(number))?;
     assert_eq!(seen, numbers);
     Ok(())
+}
+
+#[test]
+fn a_connection_to_this_machine_is_over_at_once() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let connected = TcpStream::connect(listener.local_addr()?)?;
+    assert!(net::has_connected(connected.as_raw_fd())?);
+    Ok(())
+}
+
+#[test]
+fn only_descriptors_and_memory_can_be_short() {
+    assert!([libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].into_iter().all(net::is_shortage));
+    assert!(![libc::EBADF, libc::EINVAL, libc::ECONNABORTED].into_iter().any(net::is_shortage));
 }

@@ -121,7 +121,8 @@ pub(crate) static TCP_NODELAY: Import = Import::new("socket", "TCP_NODELAY");
 pub(crate) static SET_NODELAY: Import = Import::new("asyncio.base_events", "_set_nodelay");
 pub(crate) static IP_ADDRESS_INFO: Import = Import::new("asyncio.base_events", "_ipaddr_info");
 pub(crate) static SENDFILE_MODE: Import = Import::new("asyncio.constants", "_SendfileMode");
-pub(crate) static SOCKET: Import = Import::new("socket", "socket");
+/// The standard library's class, whatever a test suite has put into its place.
+pub(crate) static SOCKET: Import = Import::new("ferrio._standard", "SOCKET");
 /// The C class, whose methods nobody can replace.
 pub(crate) static C_SOCKET: Import = Import::new("_socket", "socket");
 pub(crate) static AF_INET: Import = Import::new("socket", "AF_INET");

@@ -14,6 +14,7 @@ mod handle;
 mod imports;
 mod locks;
 mod operation;
+mod plain_socket;
 mod process;
 mod queues;
 mod relations;

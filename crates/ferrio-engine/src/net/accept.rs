@@ -38,9 +38,7 @@ pub fn accept(fd: RawFd) -> io::Result<Accepted> {
         match failure.raw_os_error() {
             Some(libc::EINTR) => {}
             Some(libc::EAGAIN) => return Ok(Accepted::WouldBlock),
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                return Ok(Accepted::Short(failure));
-            }
+            Some(number) if is_shortage(number) => return Ok(Accepted::Short(failure)),
             // Linux hands up what has gone wrong on the new connection; a firewall says EPERM (accept(2)).
             Some(
                 libc::ECONNABORTED
@@ -57,6 +55,12 @@ pub fn accept(fd: RawFd) -> io::Result<Accepted> {
             _ => return Err(failure),
         }
     }
+}
+
+/// Whether the error `number` tells that descriptors or memory are short.
+#[must_use]
+pub fn is_shortage(number: i32) -> bool {
+    matches!(number, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
 }
 
 /// The address that our end of every connection has which the listening socket `fd` accepts; `None` where it depends on the

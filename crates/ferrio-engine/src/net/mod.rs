@@ -13,7 +13,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
-pub use self::accept::{Accepted, accept, address_of_accepted, local_address};
+pub use self::accept::{Accepted, accept, address_of_accepted, is_shortage, local_address};
 pub use self::address::{Address, Parts};
 pub use self::connect::{Connecting, connecting};
 pub use self::datagram::{receive_from, send_to};
@@ -72,6 +72,15 @@ pub const MOST_PARTS: usize = 1024;
 #[inline]
 pub fn send_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<Attempt> {
     attempt(|| sys::socket::send_parts(fd, parts))
+}
+
+/// Whether a connection attempt on `fd` is over: a peer on the same machine has answered by the time `connect` returns.
+///
+/// # Errors
+///
+/// The kernel's, when it is out of memory.
+pub fn has_connected(fd: RawFd) -> io::Result<bool> {
+    sys::socket::is_writable(fd)
 }
 
 /// Tells the peer of a connection that nothing more will be sent.

@@ -80,6 +80,13 @@ pub(crate) fn set_nonblocking(fd: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there is room to write, an error or a hang-up now.
+pub(crate) fn is_writable(fd: RawFd) -> io::Result<bool> {
+    let mut asked = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: `asked` is one valid pollfd for the length of the call, which doesn't wait.
+    check(unsafe { libc::poll(&mut asked, 1, 0) }).map(|ready| ready > 0)
+}
+
 /// Closes the sending direction.
 pub(crate) fn shut_down_sending(fd: RawFd) -> io::Result<()> {
     // SAFETY: takes numbers only; a bad `fd` yields an error.

@@ -20,8 +20,9 @@ const CREATE_TASK: u8 = 4;
 const CALL_SOON_THREADSAFE: u8 = 8;
 const RUN_IN_EXECUTOR: u8 = 16;
 const TIME: u8 = 32;
+const SOCK_CONNECT: u8 = 64;
 
-const NAMES: [(&str, u8); 7] = [
+const NAMES: [(&str, u8); 8] = [
     ("call_soon", CALL_SOON),
     ("call_later", TIMERS),
     ("call_at", TIMERS),
@@ -29,6 +30,7 @@ const NAMES: [(&str, u8); 7] = [
     ("create_task", CREATE_TASK),
     ("call_soon_threadsafe", CALL_SOON_THREADSAFE),
     ("run_in_executor", RUN_IN_EXECUTOR),
+    ("sock_connect", SOCK_CONNECT),
 ];
 
 /// One bit a family of methods.
@@ -75,6 +77,11 @@ impl Overrides {
     #[inline]
     pub(crate) fn run_in_executor(&self) -> bool {
         self.0.load(Ordering::Relaxed) & RUN_IN_EXECUTOR != 0
+    }
+
+    /// Whether `sock_connect` is not ours.
+    pub(crate) fn sock_connect(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & SOCK_CONNECT != 0
     }
 
     /// Notes an attribute set on the instance.

@@ -7,7 +7,7 @@
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::descriptors::Side;
@@ -15,7 +15,7 @@ use super::{Loop, readers};
 use crate::ffi::{Cast, buffer::Buffer};
 use crate::operation::Operation;
 use crate::operation::kind::{Progress, Resume, Run};
-use crate::{error, imports};
+use crate::{error, imports, plain_socket};
 
 #[pymethods]
 impl Loop {
@@ -167,6 +167,9 @@ trait Action: Send {
         fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>>;
 
+    /// Makes the call by the method of a socket that isn't plain; `None` means that it would block.
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>;
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 }
 
@@ -196,6 +199,15 @@ impl<A: Action> Run for SocketCall<A> {
         }
         if let Stage::Fresh = self.stage {
             check(native, socket)?;
+        }
+        if !plain_socket::is_plain(socket)? {
+            if let Some(value) = self.action.attempt_by_method(socket)? {
+                return Ok(Progress::Ready(value));
+            }
+            let fd = descriptor(socket)?;
+            park(native, socket, fd, A::SIDE, this)?;
+            self.stage = Stage::Waiting(fd);
+            return Ok(Progress::Park);
         }
         // Asked for anew each time: the socket may have been closed meanwhile, and its number used again.
         let fd = descriptor(socket)?;
@@ -244,6 +256,11 @@ impl Action for Receive {
         Ok(received.map(Bound::into_any))
     }
 
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = socket.py();
+        unless_blocked(py, socket.call_method1(intern!(py, "recv"), (self.size,)))
+    }
+
     fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         Ok(())
     }
@@ -281,6 +298,11 @@ impl Action for ReceiveInto {
         }
     }
 
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = socket.py();
+        unless_blocked(py, socket.call_method1(intern!(py, "recv_into"), (&self.object,)))
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.object)
     }
@@ -296,11 +318,15 @@ impl Action for ReceiveFrom {
 
     fn attempt<'py>(
         &mut self,
-        native: &Bound<'py, Loop>,
+        _native: &Bound<'py, Loop>,
         socket: &Bound<'py, PyAny>,
         _fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = native.py();
+        self.attempt_by_method(socket)
+    }
+
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "recvfrom"), (&self.size,)))
     }
 
@@ -320,11 +346,15 @@ impl Action for ReceiveFromInto {
 
     fn attempt<'py>(
         &mut self,
-        native: &Bound<'py, Loop>,
+        _native: &Bound<'py, Loop>,
         socket: &Bound<'py, PyAny>,
         _fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = native.py();
+        self.attempt_by_method(socket)
+    }
+
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "recvfrom_into"), (&self.buffer, self.size)))
     }
 
@@ -392,6 +422,27 @@ impl Action for SendAll {
         }
     }
 
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = socket.py();
+        let data = match &self.data {
+            Data::Unseen(data) => data.bind(py).clone(),
+            Data::Bytes(bytes) => bytes.bind(py).clone().into_any(),
+            Data::Other(buffer) => buffer.read(py, |bytes| PyBytes::new(py, bytes)).into_any(),
+        };
+        let rest = if self.sent == 0 {
+            data
+        } else {
+            PyMemoryView::from(&data)?.get_item(PySlice::new(py, self.sent.cast_signed(), isize::MAX, 1))?
+        };
+        let length = rest.len()?;
+        let Some(count) = unless_blocked(py, socket.call_method1(intern!(py, "send"), (rest,)))? else {
+            return Ok(None);
+        };
+        let count: usize = count.extract()?;
+        self.sent += count;
+        Ok((count >= length).then(|| py.None().into_bound(py)))
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match &self.data {
             Data::Unseen(object) => visit.call(object),
@@ -411,11 +462,15 @@ impl Action for SendTo {
 
     fn attempt<'py>(
         &mut self,
-        native: &Bound<'py, Loop>,
+        _native: &Bound<'py, Loop>,
         socket: &Bound<'py, PyAny>,
         _fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = native.py();
+        self.attempt_by_method(socket)
+    }
+
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "sendto"), (&self.data, &self.address)))
     }
 
@@ -433,11 +488,15 @@ impl Action for Accept {
 
     fn attempt<'py>(
         &mut self,
-        native: &Bound<'py, Loop>,
+        _native: &Bound<'py, Loop>,
         socket: &Bound<'py, PyAny>,
         _fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = native.py();
+        self.attempt_by_method(socket)
+    }
+
+    fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = socket.py();
         let accepted = unless_blocked(py, socket.call_method0(intern!(py, "accept")))?;
         if let Some(accepted) = &accepted {
             accepted.get_item(0)?.call_method1(intern!(py, "setblocking"), (false,))?;

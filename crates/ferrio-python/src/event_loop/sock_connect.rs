@@ -12,7 +12,7 @@ use super::sock::{check, descriptor, park};
 use crate::ffi::coroutine::Sent;
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
-use crate::{error, imports};
+use crate::{error, imports, plain_socket};
 
 #[pymethods]
 impl Loop {
@@ -25,15 +25,21 @@ impl Loop {
         Operation::boxed(Connect { home: slf.unbind(), socket: sock.unbind(), address, stage: Stage::Fresh })
     }
 
-    /// As `sock_connect`, for a socket of the loop's own and an `address` that needs no look-up.
+    /// As `sock_connect`, for a socket of the loop's own and an `address` that needs no look-up; a `sock_connect` that
+    /// somebody has put into its place is called.
     #[pyo3(signature = (sock, address))]
-    fn _connect(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, address: Py<PyAny>) -> Operation {
-        Operation::boxed(Connect {
-            home: slf.unbind(),
-            socket: sock.unbind(),
-            address,
-            stage: Stage::Resolved,
-        })
+    fn _connect<'py>(
+        slf: Bound<'py, Self>,
+        sock: Bound<'py, PyAny>,
+        address: Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if slf.get().overrides.sock_connect() {
+            return slf.call_method1(intern!(py, "sock_connect"), (sock, address));
+        }
+        let (home, socket) = (slf.unbind(), sock.unbind());
+        let operation = Operation::boxed(Connect { home, socket, address, stage: Stage::Resolved });
+        Ok(Bound::new(py, operation)?.into_any())
     }
 }
 
@@ -75,7 +81,7 @@ impl Run for Connect {
             }
             (_, Resume::Throw(exception)) => Err(PyErr::from_value(exception)),
             (Stage::Connecting(_), Resume::Send) => self.outcome(py),
-            (Stage::Resolved, Resume::Send) => self.connect_twice(this),
+            (Stage::Resolved, Resume::Send) => self.connect_quickly(this),
             (_, Resume::Send) => {
                 check(self.home.bind(py), self.socket.bind(py))?;
                 self.resolve(this)
@@ -158,21 +164,24 @@ impl Connect {
         }
     }
 
-    /// As `connect`, without exceptions for what is usual. A peer on this machine has answered by the second call, which
+    /// As `connect`, without exceptions for what is usual. A peer on this machine has answered when the call returns, which
     /// spares the wait.
-    fn connect_twice<'py>(&mut self, this: &Bound<'py, Operation>) -> PyResult<Progress<'py>> {
+    fn connect_quickly<'py>(&mut self, this: &Bound<'py, Operation>) -> PyResult<Progress<'py>> {
         let py = this.py();
         let socket = self.socket.bind(py);
-        for first in [true, false] {
-            let number = socket.call_method1(intern!(py, "connect_ex"), (&self.address,))?.extract()?;
-            match net::connecting(number) {
-                Connecting::Done => return Ok(Progress::Ready(py.None().into_bound(py))),
-                Connecting::Pending => {}
-                Connecting::Failed(failure) if first => return Err(error::from_system(py, &failure)),
-                Connecting::Failed(_) => return Err(self.failed(py, number)),
-            }
+        if !plain_socket::is_plain(socket)? {
+            return self.connect(this);
         }
+        let arguments = (socket, &self.address);
+        let number =
+            imports::C_SOCKET.get(py)?.call_method1(intern!(py, "connect_ex"), arguments)?.extract()?;
         let fd = descriptor(socket)?;
+        match net::connecting(number) {
+            Connecting::Done => return Ok(Progress::Ready(py.None().into_bound(py))),
+            Connecting::Pending if net::has_connected(fd).unwrap_or(false) => return self.outcome(py),
+            Connecting::Pending => {}
+            Connecting::Failed(failure) => return Err(error::from_system(py, &failure)),
+        }
         park(self.home.bind(py), socket, fd, Side::Writing, this)?;
         self.stage = Stage::Connecting(fd);
         Ok(Progress::Park)

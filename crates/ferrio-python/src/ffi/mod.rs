@@ -4,10 +4,12 @@
 //! this folder may use `unsafe`.
 #![allow(unsafe_code, reason = "this folder is where raw CPython lives; the rest of the crate denies it")]
 
+pub(crate) mod audit;
 pub(crate) mod buffer;
 pub(crate) mod bytes;
 pub(crate) mod cast;
 pub(crate) mod cell;
+pub(crate) mod class_version;
 pub(crate) mod context;
 pub(crate) mod coroutine;
 pub(crate) mod fastcall;

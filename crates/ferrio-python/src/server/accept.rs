@@ -3,24 +3,24 @@
 //! Each costs at most itself: a protocol that can't be made, a peer that is gone already, a failed handshake. Only where
 //! descriptors or memory are short does the socket rest for a while, since it would be reported ready for ever.
 
-use std::io;
 use std::os::fd::AsRawFd;
 
 use ferrio_engine::net::{self, Accepted};
 use ferrio_engine::reactor::Event;
+use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{IntoPyDict, PyDict};
 
 use super::{Listener, Server, rest};
 use crate::event_loop::descriptors::descriptor_of;
-use crate::event_loop::{Loop, LoopRef};
+use crate::event_loop::{Loop, LoopRef, unless_blocked};
 use crate::ffi::context;
 use crate::future::watch::{self, Failure};
 use crate::tls::protocol::Settings;
 use crate::transport::address;
 use crate::transport::socket::{Guest, SocketTransport};
-use crate::{error, future, imports, tls};
+use crate::{error, future, imports, plain_socket, tls};
 
 /// Seconds for which a socket rests when descriptors or memory are short, as in asyncio.
 const REST: u32 = 1;
@@ -46,17 +46,28 @@ pub(super) fn connections_wait(
             break;
         };
         let socket = socket.bind(py);
+        if !plain_socket::accepts_natively(socket)? {
+            match accept_by_method(socket) {
+                Ok(Some(visitor)) => welcome(native, server, visitor)?,
+                Ok(None) => break,
+                Err(failure) => return refused(native, server, socket, fd, failure),
+            }
+            continue;
+        }
         match net::accept(fd) {
             Ok(Accepted::Connection(connection, peer)) => {
                 let guest = Guest { connection, peer, own, kind: kind.bind(py) };
-                welcome(native, server, guest)?;
+                welcome(native, server, Visitor::Guest(guest))?;
             }
             Ok(Accepted::Lost) => {}
             Ok(Accepted::WouldBlock) => {
                 with_listener(server, fd, |listener| listener.short = false);
                 break;
             }
-            Ok(Accepted::Short(failure)) => return rest_for_a_while(native, server, socket, fd, &failure),
+            Ok(Accepted::Short(failure)) => {
+                let failure = error::from_system(py, &failure);
+                return rest_for_a_while(native, server, socket, fd, failure);
+            }
             Err(failure) => {
                 rest(server, fd);
                 let problem = problem(py, NEVER_AGAIN, error::from_system(py, &failure))?;
@@ -69,6 +80,53 @@ pub(super) fn connections_wait(
     Ok(())
 }
 
+/// A connection that was accepted.
+enum Visitor<'a, 'py> {
+    Guest(Guest<'a, 'py>),
+    /// By the method of the listening socket: its socket, and the peer's address.
+    Socket(Bound<'py, PyAny>, Bound<'py, PyAny>),
+}
+
+/// Accepts by the method of a socket that isn't plain, or that somebody watches; `None` if no connection waits.
+#[cold]
+fn accept_by_method<'py>(socket: &Bound<'py, PyAny>) -> PyResult<Option<Visitor<'py, 'py>>> {
+    let py = socket.py();
+    match socket.call_method0(intern!(py, "accept")) {
+        Ok(accepted) => {
+            let (connection, peer): (Bound<'py, PyAny>, Bound<'py, PyAny>) = accepted.extract()?;
+            connection.call_method1(intern!(py, "setblocking"), (false,))?;
+            Ok(Some(Visitor::Socket(connection, peer)))
+        }
+        Err(failure) if failure.is_instance_of::<PyConnectionAbortedError>(py) => Ok(None),
+        failed => unless_blocked(py, failed).map(|_| None),
+    }
+}
+
+/// Does with what a socket's `accept` raised what is done with the system's own errors.
+#[cold]
+fn refused(
+    native: &Bound<'_, Loop>,
+    server: &Bound<'_, Server>,
+    socket: &Bound<'_, PyAny>,
+    fd: i32,
+    failure: PyErr,
+) -> PyResult<()> {
+    let py = native.py();
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    let number = match failure.value(py).getattr_opt(intern!(py, "errno"))? {
+        Some(number) => number.extract::<i32>().ok(),
+        None => None,
+    };
+    if number.is_some_and(net::is_shortage) {
+        return rest_for_a_while(native, server, socket, fd, failure);
+    }
+    let problem = problem(py, NOT_MADE, failure)?;
+    problem.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+    tell(native, &problem)
+}
+
 fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut Listener) -> R) -> Option<R> {
     server.get().state.with(server.py(), |state| {
         state.listeners.iter_mut().flatten().find(|listener| listener.fd == fd).map(look)
@@ -79,18 +137,23 @@ fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut 
 fn welcome<'py>(
     native: &Bound<'py, Loop>,
     server: &Bound<'py, Server>,
-    guest: Guest<'_, 'py>,
+    visitor: Visitor<'_, 'py>,
 ) -> PyResult<()> {
     let py = native.py();
     if native.get().debug() {
-        let (peer, fd) = (address::to_python(py, &guest.peer)?, guest.connection.as_raw_fd());
+        let (peer, fd) = match &visitor {
+            Visitor::Guest(guest) => (address::to_python(py, &guest.peer)?, guest.connection.as_raw_fd()),
+            Visitor::Socket(socket, peer) => {
+                (peer.clone(), socket.call_method0(intern!(py, "fileno"))?.extract()?)
+            }
+        };
         imports::LOGGER.get(py)?.call_method1(
             intern!(py, "debug"),
             ("%r got a new connection from %r: descriptor %d", server, peer, fd),
         )?;
     }
     let mut protocol = None;
-    let Err(failure) = connect(native, server, guest, &mut protocol) else { return Ok(()) };
+    let Err(failure) = connect(native, server, visitor, &mut protocol) else { return Ok(()) };
     if error::ends_program(py, &failure) {
         return Err(failure);
     }
@@ -105,7 +168,7 @@ fn welcome<'py>(
 fn connect<'py>(
     native: &Bound<'py, Loop>,
     server: &Bound<'py, Server>,
-    guest: Guest<'_, 'py>,
+    visitor: Visitor<'_, 'py>,
     made: &mut Option<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     let py = native.py();
@@ -122,9 +185,17 @@ fn connect<'py>(
     context::run(&own, |py| {
         let protocol = factory.bind(py).call0()?;
         *made = Some(protocol.clone());
+        let (listener, scope) = (server.as_any(), own.clone());
         if !ssl_context.bind(py).is_truthy()? {
-            return SocketTransport::accepted(native, guest, &protocol, server.as_any(), own.clone())
-                .map(drop);
+            let made = match visitor {
+                Visitor::Guest(guest) => SocketTransport::accepted(native, guest, &protocol, listener, scope),
+                Visitor::Socket(socket, peer) => {
+                    let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
+                    let (extra, scope) = (Some(&extra), Some(scope));
+                    SocketTransport::create(native, &socket, &protocol, None, extra, Some(listener), scope)
+                }
+            };
+            return made.map(drop);
         }
         let [handshake_timeout, shutdown_timeout] =
             timeouts.map(|seconds| Some(seconds.into_bound(py)).filter(|seconds| !seconds.is_none()));
@@ -138,8 +209,16 @@ fn connect<'py>(
         };
         let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
         let over = waiter.clone().into_any();
-        let transport =
-            tls::over_accepted(native, guest, &protocol, over, settings, server.as_any(), own.clone())?;
+        let transport = match visitor {
+            Visitor::Guest(guest) => {
+                tls::over_accepted(native, guest, &protocol, over, settings, listener, scope)?
+            }
+            Visitor::Socket(socket, peer) => {
+                let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
+                let (over, extra, scope) = (Some(over), Some(&extra), Some(scope));
+                tls::over_socket(native, &socket, &protocol, over, settings, extra, Some(listener), scope)?
+            }
+        };
         let made = (native, transport, protocol).into_pyobject(py)?;
         watch::watch(waiter.as_any(), made.as_any(), handshake_over)
     })
@@ -176,7 +255,7 @@ fn rest_for_a_while(
     server: &Bound<'_, Server>,
     socket: &Bound<'_, PyAny>,
     fd: i32,
-    failure: &io::Error,
+    failure: PyErr,
 ) -> PyResult<()> {
     let py = native.py();
     let known = with_listener(server, fd, |listener| std::mem::replace(&mut listener.short, true));
@@ -186,7 +265,7 @@ fn rest_for_a_while(
     if known == Some(true) {
         return Ok(());
     }
-    let problem = problem(py, SHORT, error::from_system(py, failure))?;
+    let problem = problem(py, SHORT, failure)?;
     problem.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
     tell(native, &problem)
 }

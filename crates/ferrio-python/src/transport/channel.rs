@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrio_engine::net::{self, Address, Parts};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -132,11 +133,27 @@ impl Names {
 pub(super) fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
     extra.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
-    extra.set_item(intern!(py, "sockname"), socket.call_method0(intern!(py, "getsockname")).ok())?;
+    extra.set_item(
+        intern!(py, "sockname"),
+        unless_refused(py, socket.call_method0(intern!(py, "getsockname")))?,
+    )?;
     if !extra.contains(intern!(py, "peername"))? {
-        extra.set_item(intern!(py, "peername"), socket.call_method0(intern!(py, "getpeername")).ok())?;
+        let peer = unless_refused(py, socket.call_method0(intern!(py, "getpeername")))?;
+        extra.set_item(intern!(py, "peername"), peer)?;
     }
     Ok(())
+}
+
+/// `None` for an `OSError`: the socket has no such address.
+fn unless_refused<'py>(
+    py: Python<'py>,
+    address: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match address {
+        Ok(address) => Ok(Some(address)),
+        Err(failure) if failure.is_instance_of::<PyOSError>(py) => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// What is known of an accepted connection as `name`, kept in `extra` from then on; `None` for anything else.

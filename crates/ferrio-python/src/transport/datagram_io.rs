@@ -13,10 +13,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use super::address::{self, Family};
 use super::datagram::{DatagramTransport, force_close, schedule_loss};
 use super::report;
-use crate::error;
 use crate::event_loop::{Loop, unless_blocked};
-use crate::ffi::context;
-use crate::ffi::{Cast, buffer::Buffer};
+use crate::ffi::{Cast, audit, buffer::Buffer, context};
+use crate::{error, plain_socket};
 
 /// What each datagram that waits counts besides its data, in bytes.
 const HEADER: usize = 8;
@@ -103,6 +102,7 @@ fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -
         let Some(protocol) = protocol else { return Ok(()) };
         let outcome = match this.family {
             Family::Other => receive_by_python(transport),
+            _ if !plain_socket::is_class_unchanged(py)? => receive_by_python(transport),
             _ => receive_natively(native, transport),
         };
         match outcome {
@@ -300,7 +300,12 @@ fn attempt<'py>(
     let this = transport.get();
     let address = match (this.family, target) {
         (Family::Other, _) => return attempt_by_python(transport, data, target),
+        _ if !plain_socket::is_class_unchanged(py).unwrap_or(false) => {
+            return attempt_by_python(transport, data, target);
+        }
         _ if this.connected => None,
+        // The method tells audit hooks of the address.
+        _ if audit::is_watched(py) => return attempt_by_python(transport, data, target),
         (_, None) => return attempt_by_python(transport, data, target),
         (family, Some(target)) => {
             let known = this.state.with(py, |state| match &state.last {

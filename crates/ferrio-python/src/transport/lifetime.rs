@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use super::channel::Channel;
 use super::socket::SocketTransport;
-use super::{report, write};
+use super::{by_method, report, write};
 use crate::event_loop::{Item, Loop};
 use crate::ffi::{Cast, context};
 use crate::future::watch;
@@ -156,6 +156,9 @@ pub(super) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
 
 /// Tells the peer that nothing more comes.
 pub(super) fn shut_down_sending(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    if let Some(socket) = SocketTransport::by_methods(transport)? {
+        return by_method::shut_down_sending(&socket);
+    }
     net::shut_down_sending(transport.get().fd).map_err(|failure| error::from_system(transport.py(), &failure))
 }
 

@@ -3,7 +3,7 @@
 //! `socket.rs` is the class for stream sockets (TCP, Unix); `state.rs` has its state and the transitions, `read.rs` and
 //! `write.rs` what an event does, `lifetime.rs` beginning and end, `lend.rs` what `sendfile` needs. `outgoing.rs` holds bytes
 //! that wait to be sent, `channel.rs` knows who owns the descriptor, `receiver.rs` how bytes reach a protocol, `report.rs`
-//! tells of failures.
+//! tells of failures, `by_method.rs` calls a socket's own methods where they count.
 //!
 //! `read_pipe.rs` and `write_pipe.rs` are the classes for the two ends of a pipe, `pipe.rs` what they share.
 //! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket; `address.rs` turns the
@@ -12,6 +12,7 @@
 //! A transport never runs Python code while its state is borrowed: a protocol may do anything to its transport.
 
 pub(crate) mod address;
+mod by_method;
 mod channel;
 pub(crate) mod datagram;
 mod datagram_io;

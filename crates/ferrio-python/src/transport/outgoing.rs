@@ -212,7 +212,17 @@ impl Outgoing {
         Ok((offered, several(&parts[..count])?))
     }
 
-    fn advance(&mut self, py: Python<'_>, mut count: usize) {
+    /// What is left of the first piece, as an object.
+    pub(super) fn first<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        match self.pieces.front()? {
+            Piece::Bytes(bytes) if self.sent == 0 => Some(bytes.bind(py).clone()),
+            piece => Some(PyBytes::new(py, &piece.as_slice(py)[self.sent..])),
+        }
+    }
+
+    /// Forgets the first `count` bytes, which have been sent.
+    pub(super) fn advance(&mut self, py: Python<'_>, mut count: usize) {
+        count = count.min(self.size);
         self.size -= count;
         while count > 0 {
             let Some(first) = self.pieces.front() else { return };

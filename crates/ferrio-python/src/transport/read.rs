@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::receiver::{Failed, Received};
 use super::socket::SocketTransport;
-use super::{lifetime, report, write};
+use super::{by_method, lifetime, report, write};
 use crate::event_loop::Loop;
 use crate::ffi::context;
 
@@ -25,7 +25,10 @@ pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event
         let reads = reads.filter(|(receiver, _)| !receiver.can_wait(native));
         if let Some((receiver, mut expected)) = reads {
             let scope = transport.get().context.bind(py);
-            let outcome = receiver.receive(native, transport.get().fd, scope, &mut expected);
+            let outcome = match SocketTransport::by_methods(transport)? {
+                None => receiver.receive(native, transport.get().fd, scope, &mut expected),
+                Some(socket) => by_method::receive(&receiver, &socket, scope),
+            };
             receiver.release(py);
             transport.get().state.with(py, |state| state.expected = expected);
             match outcome {

@@ -54,9 +54,9 @@ pub(crate) enum Received {
     End,
 }
 
-const READ: &str = "Fatal read error on socket transport";
-const DATA_RECEIVED: &str = "Fatal error: protocol.data_received() call failed.";
-const GET_BUFFER: &str = "Fatal error: protocol.get_buffer() call failed.";
+pub(super) const READ: &str = "Fatal read error on socket transport";
+pub(super) const DATA_RECEIVED: &str = "Fatal error: protocol.data_received() call failed.";
+pub(super) const GET_BUFFER: &str = "Fatal error: protocol.get_buffer() call failed.";
 const BUFFER_UPDATED: &str = "Fatal error: protocol.buffer_updated() call failed.";
 
 impl Receiver {
@@ -148,7 +148,7 @@ impl Receiver {
                             .map(|()| Received::Something)
                             .map_err(|error| Failed { message: DATA_RECEIVED, error })
                     }
-                    Some(bytes) => data_received(protocol.bind(py), scope, bytes),
+                    Some(bytes) => data_received(protocol.bind(py), scope, bytes.into_any()),
                 }
             }
             Self::Native(protocol, take) => {
@@ -189,7 +189,7 @@ impl Receiver {
         match self {
             Self::Nobody => Ok(()),
             Self::Streaming(protocol) => {
-                data_received(protocol.bind(py), scope, PyBytes::new(py, bytes)).map(drop)
+                data_received(protocol.bind(py), scope, PyBytes::new(py, bytes).into_any()).map(drop)
             }
             Self::Reader(protocol) => streams::receive_copy(protocol.bind(py), bytes)
                 .map_err(|error| Failed { message: DATA_RECEIVED, error }),
@@ -218,10 +218,10 @@ impl Receiver {
 }
 
 #[inline]
-fn data_received(
+pub(super) fn data_received(
     protocol: &Bound<'_, PyAny>,
     scope: &Bound<'_, PyAny>,
-    bytes: Bound<'_, PyBytes>,
+    bytes: Bound<'_, PyAny>,
 ) -> Result<Received, Failed> {
     let outcome =
         context::run(scope, |py| protocol.call_method1(intern!(py, "data_received"), (bytes,)).map(drop));
@@ -240,7 +240,7 @@ fn get_buffer(protocol: &Bound<'_, PyAny>, hint: isize) -> PyResult<Buffer> {
 }
 
 #[inline]
-fn buffer_updated(
+pub(super) fn buffer_updated(
     protocol: &Bound<'_, PyAny>,
     scope: &Bound<'_, PyAny>,
     count: usize,

@@ -22,7 +22,7 @@ use crate::ffi::{Cast, Guarded, context, interpreter};
 use crate::functions::Functions;
 use crate::server::{self, Server};
 use crate::whole::Whole;
-use crate::{error, imports};
+use crate::{error, imports, plain_socket};
 
 /// The transport of a connection over a stream socket: an `asyncio.Transport`.
 ///
@@ -32,6 +32,8 @@ use crate::{error, imports};
 pub(crate) struct SocketTransport {
     pub(super) home: Py<Loop>,
     pub(super) fd: i32,
+    /// Its socket is a `socket.socket`, and no instance of a subclass or stand-in, whose methods count.
+    exact: bool,
     /// The protocol's methods run in it when the loop calls them.
     pub(super) context: Py<PyAny>,
     pub(super) state: Guarded<State>,
@@ -79,7 +81,8 @@ impl SocketTransport {
         lifetime::set_nodelay(socket)?;
         let channel = Channel::Socket(socket.clone().unbind());
         let scope = context::given_or_copy(py, scope)?;
-        Self::make(native, fd, channel, None, extra, protocol, waiter, server, scope)
+        let exact = plain_socket::is_exact(socket)?;
+        Self::make(native, fd, exact, channel, None, extra, protocol, waiter, server, scope)
     }
 
     /// The transport of a connection that `server` accepted. The protocol's methods run in `scope`; the rest as in `create`.
@@ -94,13 +97,14 @@ impl SocketTransport {
         let channel = Channel::Descriptor(Lent::new(guest.connection), guest.kind.clone().unbind());
         let names = Some(Box::new(Names::new(&guest.peer, guest.own)));
         let extra = PyDict::new(native.py());
-        Self::make(native, fd, channel, names, extra, protocol, None, Some(server), scope)
+        Self::make(native, fd, true, channel, names, extra, protocol, None, Some(server), scope)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a transport, put together in one place")]
     fn make<'py>(
         native: &Bound<'py, Loop>,
         fd: i32,
+        exact: bool,
         channel: Channel,
         names: Option<Box<Names>>,
         extra: Bound<'py, PyDict>,
@@ -117,6 +121,7 @@ impl SocketTransport {
             Self {
                 home: native.clone().unbind(),
                 fd,
+                exact,
                 context: scope.unbind(),
                 state: Guarded::new(state),
                 extra: extra.unbind(),
@@ -136,6 +141,15 @@ impl SocketTransport {
         let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());
         native.get().push(py, Item::Watch(transport.clone().into_any().unbind(), waiter, lifetime::start))?;
         Ok(transport)
+    }
+
+    /// The Python socket if its methods are to be called, since they aren't the standard library's; else the system is asked.
+    #[inline]
+    pub(super) fn by_methods<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if slf.get().exact && plain_socket::is_class_unchanged(slf.py())? {
+            return Ok(None);
+        }
+        channel::socket(slf).map(Some)
     }
 
     /// The context in which its protocol's methods run.

@@ -5,7 +5,6 @@
 //! looking at the other end within the turn.
 
 use std::ffi::CStr;
-use std::io;
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTypeError};
@@ -14,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 
 use super::outgoing::{Piece, much_that_may_change};
 use super::socket::SocketTransport;
-use super::{lifetime, report};
+use super::{by_method, lifetime, report};
 use crate::error;
 use crate::event_loop::Loop;
 use crate::ffi::buffer::Buffer;
@@ -42,6 +41,9 @@ enum Pushed {
 pub(crate) fn write(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     match much_that_may_change(data) {
         None => write_piece(transport, Piece::new(data)?),
+        Some(_) if SocketTransport::by_methods(transport)?.is_some() => {
+            write_piece(transport, Piece::new(data)?)
+        }
         Some(buffer) => write_much(transport, buffer),
     }
 }
@@ -76,7 +78,7 @@ fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResul
             write_piece(transport, rest)?;
             lifetime::settle_interest(native, transport)
         }
-        Err(failure) => failed(native, transport, &failure),
+        Err(failure) => failed(native, transport, error::from_system(py, &failure)),
     }
 }
 
@@ -156,7 +158,8 @@ fn push(
         Pushed::Waiting { tell: None } => Ok(()),
         Pushed::Waiting { tell: Some(bytes) } => {
             let native = transport.get().home.bind(py);
-            if native.get().flush_later(transport.as_any(), flush, bytes) {
+            let by_methods = SocketTransport::by_methods(transport)?.is_some();
+            if !by_methods && native.get().flush_later(transport.as_any(), flush, bytes) {
                 return Ok(());
             }
             transport.get().state.with(py, |state| state.queued = false);
@@ -222,6 +225,9 @@ struct After {
 
 #[inline]
 fn attempt(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<After> {
+    if let Some(socket) = SocketTransport::by_methods(transport)? {
+        return attempt_by_method(native, transport, &socket);
+    }
     let py = native.py();
     let fd = transport.get().fd;
     let outcome = transport.get().state.with(py, |state| {
@@ -235,19 +241,48 @@ fn attempt(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> 
     });
     match outcome {
         Ok(after) => Ok(after),
-        Err(failure) => failed(native, transport, &failure).map(|()| After::default()),
+        Err(failure) => {
+            failed(native, transport, error::from_system(py, &failure)).map(|()| After::default())
+        }
     }
 }
 
-/// Ends the connection that the system refused to send on.
+/// As `attempt`, piece by piece by the method of the socket; what it does to the transport counts.
 #[cold]
-fn failed(
+fn attempt_by_method(
     native: &Bound<'_, Loop>,
     transport: &Bound<'_, SocketTransport>,
-    failure: &io::Error,
-) -> PyResult<()> {
+    socket: &Bound<'_, PyAny>,
+) -> PyResult<After> {
     let py = native.py();
-    let error = error::from_system(py, failure);
+    let state = &transport.get().state;
+    let was_blocked = state.with(py, |state| state.blocked);
+    loop {
+        let next = state.with(py, |state| if state.lost > 0 { None } else { state.outgoing.first(py) });
+        let Some(piece) = next else { break };
+        match by_method::send(socket, piece.as_any()) {
+            Ok(sent) => {
+                let sent = sent.unwrap_or(0);
+                state.with(py, |state| state.outgoing.advance(py, sent));
+                if sent < piece.as_bytes().len() {
+                    break;
+                }
+            }
+            Err(failure) => return failed(native, transport, failure).map(|()| After::default()),
+        }
+    }
+    Ok(state.with(py, |state| {
+        let empty = state.outgoing.is_empty();
+        state.blocked = !empty;
+        let resume = state.marks.may_resume(state.outgoing.size());
+        After { resume, empty, watch: was_blocked == empty }
+    }))
+}
+
+/// Ends the connection on which sending failed.
+#[cold]
+fn failed(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>, error: PyErr) -> PyResult<()> {
+    let py = native.py();
     let waiter = transport.get().state.with(py, |state| {
         state.outgoing.clear();
         state.blocked = false;
