@@ -5,6 +5,7 @@ from os import register_at_fork
 from ferrio import (
     _exit,
     _ferrio,
+    _modules,
     _policy,
     base_events,
     coroutines,
@@ -32,6 +33,7 @@ from ferrio import (
 )
 from ferrio._ferrio import Operation
 from ferrio._install import install, uninstall
+from ferrio._modules import base_futures, base_tasks, constants, format_helpers, log, trsock
 from ferrio.base_events import *
 from ferrio.coroutines import *
 from ferrio.events import *
@@ -77,6 +79,26 @@ __all__ += tasks.__all__
 __all__ += threads.__all__
 __all__ += timeouts.__all__
 __all__ += transports.__all__
+
+_modules.share()
+_modules.name_contents(
+    (
+        events,
+        base_events,
+        executor,
+        futures,
+        graph,
+        locks,
+        processes,
+        queues,
+        streams,
+        subprocess,
+        taskgroups,
+        tasks,
+        threads,
+        timeouts,
+    )
+)
 
 # A forked child has one thread, and no loop runs in it, nor is one current.
 register_at_fork(after_in_child=_ferrio._forget_running_loop)

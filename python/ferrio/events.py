@@ -68,4 +68,9 @@ def version_bound_names() -> dict[str, Any]:
     return names
 
 
+# For policies of a program's own, which derive from it; in the module alone, as in asyncio.
+if "BaseDefaultEventLoopPolicy" in vars(_standard):
+    BaseDefaultEventLoopPolicy = vars(_standard)["BaseDefaultEventLoopPolicy"]
+
+
 globals().update(version_bound_names())

@@ -50,7 +50,6 @@ async def make(aio: Any) -> dict[str, Any]:
         "StreamReaderProtocol": writer.transport.get_protocol(),
         "Server": server,
         "SelectorEventLoop": other_loop,
-        "BaseEventLoop": other_loop,
         "subprocess.Process": process,
         "<socket transport>": transport,
         "<datagram transport>": datagrams,

@@ -19,14 +19,16 @@ MISSING = object()
 # Submodules that are another system's, or programs; and what asyncio's own loop is made of, which no program imports.
 LEFT_OUT = {"__main__", "tools", "windows_events", "windows_utils", "proactor_events"}
 LEFT_OUT |= {"base_subprocess", "selector_events", "unix_events"}
-# How a class was written, not what it does.
+# How a class was written, not what it does; and what the interpreter calls.
 STRUCTURE = set(dir(object)) | {
     "__abstractmethods__",
     "__annotate__",
     "__annotate_func__",
     "__annotations__",
     "__annotations_cache__",
+    "__class_getitem__",
     "__conditional_annotations__",
+    "__del__",
     "__dict__",
     "__final__",
     "__firstlineno__",
@@ -72,9 +74,16 @@ def public_names() -> dict[str, str]:
     names = {name: "" for name in names if not name.startswith("_") and not inspect.ismodule(_lookup(asyncio, name))}
     for module in submodules():
         standard = importlib.import_module(f"asyncio.{module}")
+        listed = getattr(standard, "__all__", ())
         for name, value in vars(standard).items():
             ours = getattr(value, "__module__", None) == standard.__name__
-            if ours and not name.startswith("_") and name not in names:
+            # A list of public names leaves out functions on purpose, and classes that programs derive from.
+            if (
+                ours
+                and (not listed or name in listed or inspect.isclass(value))
+                and not name.startswith("_")
+                and name not in names
+            ):
                 names[f"{module}.{name}"] = module
     return names
 

@@ -1,8 +1,8 @@
 """mypy and pyright see the same types in a program on ferrio as in the same program on asyncio.
 
-The program says `reveal_type` of what functions, methods and attributes give, and annotates by asyncio's names. A type is
-compared by its name without the module: `ferrio.Queue[int]` is `asyncio.Queue[int]`. What asyncio's stubs get wrong is left
-out: that entering a barrier gives the barrier.
+The program says `reveal_type` of what functions, methods and attributes give, and annotates by asyncio's names. A type
+is compared by its name without the module: `ferrio.Queue[int]` is `asyncio.Queue[int]`. What asyncio's stubs get wrong
+is left out: that entering a barrier gives the barrier.
 """
 
 import pathlib

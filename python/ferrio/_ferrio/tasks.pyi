@@ -42,8 +42,8 @@ class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
 
 # ---- futures and tasks
 
-# For type checkers these are asyncio's: a loop's methods return them whichever loop it is, and a list of the ones must be
-# a list of the others.
+# For type checkers these are asyncio's: a loop's methods return them whichever loop it is, and a list of ferrio's must
+# be a list of asyncio's.
 Future = asyncio.Future
 Task = asyncio.Task
 

@@ -19,9 +19,9 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
         yield f"coroutine function, {form}", str(inspect.iscoroutinefunction(function))
         asked = outcome(lambda function=function: _asyncios_answer(function), str)
         yield f"coroutine function for asyncio, {form}", asked
-    yield "a routine", str(inspect.isroutine(subject.value))
-    yield "generator function", str(inspect.isgeneratorfunction(subject.value))
-    yield "asynchronous generator function", str(inspect.isasyncgenfunction(subject.value))
+    yield "a routine", str(inspect.isroutine(subject.in_use))
+    yield "generator function", str(inspect.isgeneratorfunction(subject.in_use))
+    yield "asynchronous generator function", str(inspect.isasyncgenfunction(subject.in_use))
 
 
 def _asyncios_answer(function: object) -> bool:

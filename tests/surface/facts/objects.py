@@ -23,13 +23,12 @@ def facts(cls: type, instance: Any) -> Iterator[tuple[str, str]]:
         )
     yield "weak reference", outcome(lambda: weakref.ref(instance))
     yield "attribute of one's own", outcome(lambda: setattr(instance, "attribute_of_ones_own", 1))
-    yield "its dict", outcome(lambda: vars(instance))
     yield "hash", outcome(lambda: hash(instance))
     yield "hash by identity", outcome(lambda: hash(instance) == object.__hash__(instance), str)
     yield "truth", outcome(lambda: bool(instance), str)
     for name in ("len", "iter", "next", "aiter", "anext", "int", "float", "callable", "format"):
         yield name, outcome(lambda name=name: __builtins__[name](instance), _name)
-    for operation in ("eq", "ne", "lt", "le", "contains", "getitem"):
+    for operation in ("eq", "ne", "lt", "le"):
         compare = getattr(operator, operation)
         yield f"{operation} itself", outcome(lambda compare=compare: compare(instance, instance), str)
         yield f"{operation} None", outcome(lambda compare=compare: compare(instance, None), str)
@@ -44,7 +43,6 @@ def of_class(cls: type) -> Iterator[tuple[str, str]]:
     yield "attribute of the class", outcome(lambda: _set_and_delete(cls))
     yield "generic", outcome(lambda: cls[int], _name)
     yield "union", outcome(lambda: cls | None, _name)
-    yield "class repr", normal(repr(cls))
     yield "metaclass", type(cls).__name__
     yield "pickled class", outcome(lambda: pickle.loads(pickle.dumps(cls)) is cls, str)
 

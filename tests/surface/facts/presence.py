@@ -12,7 +12,7 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
     yield "presence", "there"
     yield "kind", _kind(subject)
     if subject.is_callable:
-        value = subject.value
+        value = subject.in_use
         yield "name", str(getattr(value, "__name__", None))
         yield "qualified name", _qualified_name(subject)
 
@@ -50,7 +50,7 @@ def _kind(subject: Subject) -> str:
 
 def _qualified_name(subject: Subject) -> str:
     """As coroutines' reprs show it. Which of the bases a method comes from is left to each."""
-    whole = str(getattr(subject.value, "__qualname__", None))
+    whole = str(getattr(subject.in_use, "__qualname__", None))
     place, _, name = whole.rpartition(".")
     inherited = subject.owner is not None and any(place == base.__qualname__ for base in inspect.getmro(subject.owner))
     return f"CLASS.{name}" if inherited else whole

@@ -27,11 +27,9 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "call without arguments", outcome(callee)
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         yield "call with too many arguments", outcome(functools.partial(callee, *[None] * 30))
-    if inspect.Parameter.VAR_KEYWORD not in kinds:
-        yield (
-            "call with a wrong keyword",
-            outcome(functools.partial(callee, *[None] * len(required), **NO_SUCH_KEYWORD)),
-        )
+    wrong = functools.partial(callee, *[None] * len(required), **NO_SUCH_KEYWORD)
+    if inspect.Parameter.VAR_KEYWORD not in kinds or "create_task" in subject.path:
+        yield "call with a wrong keyword", outcome(wrong)
 
 
 def offers(theirs: str, ours: str) -> bool:
@@ -49,7 +47,7 @@ def offers(theirs: str, ours: str) -> bool:
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 # The interpreter calls these.
-_NEVER_CALLED = (".__class__", ".__del__", ".__init_subclass__", ".__subclasshook__")
+_NEVER_CALLED = (".__class__", ".__init_subclass__", ".__subclasshook__")
 _MARKS = {
     inspect.Parameter.POSITIONAL_ONLY: " (positional)",
     inspect.Parameter.KEYWORD_ONLY: " (keyword)",

@@ -11,6 +11,7 @@ _CHANGING = [
     (r"'127\.0\.0\.1', \d+", "'127.0.0.1', N"),
     (r"\b(?:_asyncio|asyncio|ferrio|_ferrio)(?:\._ferrio)?\.", "PACKAGE."),
     (r"Task-\d+", "Task-N"),
+    (r"Process \d+", "Process N"),
     (r"(?<=\W)/[\w./-]+\.py:\d+", "FILE"),
     (r"_?Unix(?:Selector)?EventLoop", "EventLoop"),
 ]

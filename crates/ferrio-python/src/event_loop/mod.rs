@@ -39,7 +39,7 @@ use ferrio_engine::clock::Clock;
 use ferrio_engine::inbox::Inbox;
 use ferrio_engine::reactor::Reactor;
 use ferrio_engine::turn::Engine;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -135,20 +135,15 @@ pub(crate) struct Settings {
 impl Loop {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*args, virtual_time = false, **kwargs), text_signature = "(*, virtual_time=False)")]
+    #[pyo3(signature = (*args, virtual_time = false, **kwargs), text_signature = "(selector=None, *, virtual_time=False)")]
     fn new(
         class: &Bound<'_, PyType>,
         args: &Bound<'_, PyTuple>,
         virtual_time: bool,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let py = class.py();
-        // A subclass may take arguments of its own in its __init__.
-        if class.is(py.get_type::<Self>())
-            && (!args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty()))
-        {
-            return Err(PyTypeError::new_err("EventLoop() takes no arguments but virtual_time"));
-        }
+        // What a subclass takes besides, its own `__init__` knows; without one, the `__init__` here looks at them.
+        let (py, _) = (class.py(), (args, kwargs));
         let clock =
             if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };
         let engine = Engine::new(clock).map_err(|failure| error::from_system(py, &failure))?;
@@ -186,14 +181,14 @@ impl Loop {
         })
     }
 
-    #[pyo3(signature = (*_args, virtual_time = false, **_kwargs))]
+    /// A selector, which asyncio's loop may be given, isn't used: the loop waits by itself.
+    #[pyo3(signature = (selector = None, *, virtual_time = false))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        _args: &Bound<'_, PyTuple>,
+        selector: Option<&Bound<'_, PyAny>>,
         virtual_time: bool,
-        _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let _ = virtual_time;
+        let _ = (selector, virtual_time);
         every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
         Ok(())
     }
