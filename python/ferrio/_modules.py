@@ -1,9 +1,9 @@
 """asyncio's modules under ferrio's name: what of them is the standard library's alone, and whose name ferrio's objects
 bear.
 
-`ferrio.log` and its like are the standard library's own modules, which ferrio's objects use too: a program that replaces
-a constant or the logger there is heard. What ferrio has of its own is made in the extension module and in modules with an
-underscore; but it is found, pickled, logged and replaced by the name of the public one, as with asyncio.
+`ferrio.log` and its like are the standard library's own modules, which ferrio's objects use too: a program that
+replaces a constant or the logger there is heard. What ferrio has of its own is made in the extension module and in
+modules with an underscore; but it is found, pickled, logged and replaced by the name of the public one.
 """
 
 import sys

@@ -76,14 +76,10 @@ def public_names() -> dict[str, str]:
         standard = importlib.import_module(f"asyncio.{module}")
         listed = getattr(standard, "__all__", ())
         for name, value in vars(standard).items():
-            ours = getattr(value, "__module__", None) == standard.__name__
-            # A list of public names leaves out functions on purpose, and classes that programs derive from.
-            if (
-                ours
-                and (not listed or name in listed or inspect.isclass(value))
-                and not name.startswith("_")
-                and name not in names
-            ):
+            if getattr(value, "__module__", None) != standard.__name__ or name.startswith("_") or name in names:
+                continue
+            # A list of public names leaves out functions on purpose; classes are for programs to derive from.
+            if not listed or name in listed or inspect.isclass(value):
                 names[f"{module}.{name}"] = module
     return names
 

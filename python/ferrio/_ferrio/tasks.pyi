@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextvars import Context
 from types import CellType, CodeType, FrameType, TracebackType
 from typing import Any, Generic, TypeVar, final, overload
 

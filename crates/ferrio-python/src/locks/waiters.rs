@@ -152,6 +152,11 @@ pub(crate) fn shown<'py>(py: Python<'py>, waiters: Vec<Py<Operation>>) -> PyResu
     imports::DEQUE.get(py)?.call1((futures,))
 }
 
+/// What stands for one of them there.
+pub(crate) fn shown_one<'py>(waiter: &Bound<'py, Operation>) -> Bound<'py, PyAny> {
+    view::shown(waiter)
+}
+
 /// Refuses what is given for `_waiters`, unless it stands for nobody: a list is made anew by whoever waits.
 pub(crate) fn require_nobody(value: &Bound<'_, PyAny>) -> PyResult<()> {
     if value.is_truthy()? {

@@ -30,8 +30,8 @@ use crate::imports;
 use crate::locks::bound::LoopBound;
 use crate::locks::event::{self, Event};
 use crate::locks::waiters::{self, WaitList};
+use crate::operation::Operation;
 use crate::operation::kind::Kind;
-use crate::operation::{self, Operation};
 
 /// A queue between tasks, first in, first out. With a `maxsize` above zero, `put()` waits while that many are in it.
 ///
@@ -295,14 +295,22 @@ impl Queue {
         waiters::shown(py, self.state.with(py, |state| state.putters.duplicate(py)))
     }
 
-    /// Wake the first of `waiters` that still waits: what subclasses and helpers call that put items in by `_queue`.
-    fn _wakeup_next(&self, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-        for waiter in waiters.try_iter()? {
-            if operation::wake(waiter?.cast()?)? {
-                break;
-            }
+    /// Wake the first of `waiters`, `_getters` or `_putters`: what subclasses and helpers call that use `_queue`.
+    fn _wakeup_next(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if waiters.len()? == 0 {
+            return Ok(());
         }
-        Ok(())
+        let first = waiters.get_item(0)?;
+        let (getter, putter) =
+            slf.get().state.with(py, |state| (state.getters.front(py), state.putters.front(py)));
+        if getter.is_some_and(|getter| waiters::shown_one(&getter).is(&first)) {
+            nowait::wake_getter(slf)
+        } else if putter.is_some_and(|putter| waiters::shown_one(&putter).is(&first)) {
+            nowait::wake_putter(slf)
+        } else {
+            Ok(())
+        }
     }
 
     #[getter]
