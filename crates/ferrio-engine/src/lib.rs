@@ -69,6 +69,7 @@ pub mod reactor;
 pub mod ready;
 mod sync;
 mod sys;
+pub mod thread_end;
 pub mod timer;
 pub mod tls_record;
 pub mod turn;

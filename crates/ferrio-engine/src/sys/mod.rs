@@ -1,6 +1,6 @@
 //! The only raw libc of the engine: clock, epoll, eventfd, timerfd here, sockets and pipes in `socket.rs`, datagrams in
-//! `datagram.rs`, child processes in `process.rs`, how they begin in `spawn.rs` and `child.rs`, files in `file.rs`, each as one
-//! safe function.
+//! `datagram.rs`, child processes in `process.rs`, how they begin in `spawn.rs` and `child.rs`, files in `file.rs`, loaded objects in
+//! `object.rs`, the end of a thread in `thread_end.rs`, each as one safe function.
 //!
 //! No policy lives here: a function makes one system call and turns -1 into an `io::Error`.
 #![allow(unsafe_code, reason = "system calls have no safe form; every block states what makes it sound")]
@@ -9,9 +9,11 @@ pub(crate) mod accept;
 mod child;
 pub(crate) mod datagram;
 pub(crate) mod file;
+pub(crate) mod object;
 pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod spawn;
+pub(crate) mod thread_end;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
