@@ -12,7 +12,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -101,8 +100,8 @@ pub struct Reactor {
     watched: AtomicUsize,
     /// Set once the kernel has refused `epoll_pwait2`.
     lacks_pwait2: AtomicBool,
-    /// Made at the first wait that needs it.
-    timer: OnceLock<OwnedFd>,
+    /// Made with the reactor, since a wait can't report that the process is out of descriptors.
+    timer: OwnedFd,
     slack: Slack,
 }
 
@@ -113,15 +112,17 @@ impl Reactor {
     ///
     /// The kernel's, when the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
-        let (epoll, waker) = (sys::epoll_create()?, Waker::new()?);
-        sys::epoll_control(&epoll, libc::EPOLL_CTL_ADD, waker.as_fd().as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
+        let (epoll, waker, timer) = (sys::epoll_create()?, Waker::new()?, sys::timerfd()?);
+        for own in [waker.as_fd(), timer.as_fd()] {
+            sys::epoll_control(&epoll, libc::EPOLL_CTL_ADD, own.as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
+        }
         Ok(Self {
             epoll,
             forks: AtomicU32::new(fork::count()),
             waker,
             watched: AtomicUsize::new(0),
             lacks_pwait2: AtomicBool::new(false),
-            timer: OnceLock::new(),
+            timer,
             slack: Slack::of_this_thread(),
         })
     }
@@ -260,8 +261,7 @@ impl Reactor {
 
     #[cold]
     fn renew(&self) -> io::Result<()> {
-        let timer = self.timer.get().map(AsFd::as_fd);
-        fork::renew(self.epoll.as_fd(), self.waker.as_fd(), timer, OWN_EVENTS)?;
+        fork::renew(self.epoll.as_fd(), self.waker.as_fd(), self.timer.as_fd(), OWN_EVENTS)?;
         self.forks.store(fork::count(), Ordering::Relaxed);
         Ok(())
     }
@@ -281,17 +281,8 @@ impl Reactor {
                 result => return result,
             }
         }
-        sys::timerfd_arm(self.timer()?.as_fd(), timeout)?;
+        sys::timerfd_arm(self.timer.as_fd(), timeout)?;
         sys::epoll_wait(self.epoll.as_fd(), buffer, most, true)
-    }
-
-    fn timer(&self) -> io::Result<&OwnedFd> {
-        if let Some(timer) = self.timer.get() {
-            return Ok(timer);
-        }
-        let timer = sys::timerfd()?;
-        sys::epoll_control(&self.epoll, libc::EPOLL_CTL_ADD, timer.as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
-        Ok(self.timer.get_or_init(|| timer))
     }
 }
 

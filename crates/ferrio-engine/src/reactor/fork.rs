@@ -29,16 +29,14 @@ pub(crate) fn count() -> u32 {
 pub(super) fn renew(
     epoll: BorrowedFd<'_>,
     waker: BorrowedFd<'_>,
-    timer: Option<BorrowedFd<'_>>,
+    timer: BorrowedFd<'_>,
     own_events: u32,
 ) -> io::Result<()> {
     let fresh = sys::epoll_create()?;
     let watched = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", epoll.as_raw_fd()));
     sys::replace(waker, &sys::eventfd()?)?;
-    if let Some(timer) = timer {
-        sys::replace(timer, &sys::timerfd()?)?;
-    }
-    for own in [Some(waker), timer].into_iter().flatten() {
+    sys::replace(timer, &sys::timerfd()?)?;
+    for own in [waker, timer] {
         sys::epoll_control(&fresh, libc::EPOLL_CTL_ADD, own.as_raw_fd(), own_events, OWN_TOKEN)?;
     }
     for (fd, events, token) in watched.unwrap_or_default().lines().filter_map(registration) {
