@@ -4,6 +4,8 @@ import gc
 import logging
 import re
 import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -128,3 +130,20 @@ def test_a_loop_never_closed(aio):
         gc.collect()
     # asyncio's is in a cycle with its sockets: where the collector comes to these first, they warn too.
     assert f"unclosed event loop {look}" in [str(warning.message) for warning in caught]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_loop_that_holds_results_of_other_threads_is_collected():
+    def forget():
+        loop = ferrio.new_event_loop()
+        with ThreadPoolExecutor(1) as executor:
+            # Done after the loop has run, so what the jobs leave for it stays there.
+            loop.run_until_complete(ferrio.sleep(0))
+            futures = [loop.run_in_executor(executor, int) for _ in range(3)]
+        assert not any(future.done() for future in futures)
+        return weakref.ref(loop)
+
+    forgotten = forget()
+    gc.collect()
+    gc.collect()
+    assert forgotten() is None

@@ -118,6 +118,15 @@ impl<T> Inbox<T> {
         }
     }
 
+    /// Shows what waits here; `look` must not post.
+    ///
+    /// # Errors
+    ///
+    /// The first of `look`'s.
+    pub fn visit<E>(&self, look: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        self.queue.lock().items.iter().try_for_each(look)
+    }
+
     /// Wakes the loop, or keeps it from falling asleep once, without an item. Lock-free; callable from any thread.
     pub fn wake(&self) {
         if self.state.fetch_or(WOKEN, Ordering::AcqRel) == SLEEPING {

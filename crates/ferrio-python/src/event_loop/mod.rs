@@ -221,6 +221,7 @@ impl Loop {
             engine.ready.iter().try_for_each(|item| item.traverse(&visit))?;
             engine.timers.iter().try_for_each(|item| item.traverse(&visit))
         })?;
+        self.inbox.visit(|item| item.traverse(&visit))?;
         self.descriptors.visit(&visit, |table| table.traverse(&visit))?;
         self.signals.visit(&visit, |signals| signals.traverse(&visit))?;
         self.flushes.visit(&visit, |flushes| flushes.traverse(&visit))?;
@@ -239,6 +240,9 @@ impl Loop {
     fn __clear__(&self, py: Python<'_>) {
         let queued = self.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
         drop(queued);
+        let mut posted = Vec::new();
+        self.inbox.take(&mut posted);
+        drop(posted);
         let table = self.descriptors.with(py, std::mem::take);
         drop(table);
         let signals = self.signals.with(py, std::mem::take);
