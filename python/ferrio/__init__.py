@@ -23,6 +23,7 @@ from ferrio import (
     queues,
     runners,
     sslproto,
+    staggered,
     streams,
     subprocess,
     taskgroups,
@@ -105,6 +106,7 @@ register_at_fork(after_in_child=_ferrio._forget_running_loop)
 register_at_fork(after_in_child=_policy.forget_after_fork)
 
 _exit.call_before_threads_are_joined()
+_exit.load_before_the_end()
 
 
 def load_ipython_extension(shell: object) -> None:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import ferrio  # for `staggered`, which imports the loop: at the end of a program nothing can be imported late
 from ferrio import _sockets
 from ferrio._sockets import AddressInfo, logger
 
@@ -244,11 +245,9 @@ async def _connect_to_any(
                 except OSError:
                     pass
         else:
-            from ferrio import staggered  # which imports the loop
-
             attempts = [lambda info=info: _connect_to(loop, info, local_infos, failures) for info in infos]
             # The race's third result holds the failures in a cycle with this frame, so it isn't kept.
-            sock = (await staggered.staggered_race(attempts, head_start, loop=loop))[0]
+            sock = (await ferrio.staggered.staggered_race(attempts, head_start, loop=loop))[0]
             if sock is not None:
                 return sock
         raise _summary([failure for attempt in failures for failure in attempt], all_errors)

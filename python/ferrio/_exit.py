@@ -6,6 +6,7 @@ thread, so that nothing waits for it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import time
@@ -59,6 +60,11 @@ def _running() -> list[str]:
 def call_before_threads_are_joined() -> None:
     """Has `_end` called as early as the interpreter knows, which is when it has to be: `atexit` comes after that."""
     threading._register_atexit(_end)  # type: ignore[attr-defined]
+
+
+def load_before_the_end() -> None:
+    """Has what native code may need yet loaded while imports still work."""
+    atexit.register(_ferrio._load_before_the_end)
 
 
 def call_before_processes_are_joined() -> None:

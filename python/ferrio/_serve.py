@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import ferrio  # for `base_events`, which imports the loop: at the end of a program nothing can be imported late
 from ferrio import _ferrio, _sockets
 from ferrio._sockets import AddressInfo, logger
 
@@ -150,13 +151,13 @@ async def _serve(
     cleanup: Callable[[], None] | None = None,
 ) -> Server:
     """Return a server on sockets that are bound; a failure or cancellation closes them."""
-    from ferrio.base_events import Server  # which imports the loop
-
     server = None
     try:
         for sock in sockets:
             sock.setblocking(False)
-        server = Server(loop, sockets, protocol_factory, ssl, backlog, handshake_timeout, shutdown_timeout)
+        server = ferrio.base_events.Server(
+            loop, sockets, protocol_factory, ssl, backlog, handshake_timeout, shutdown_timeout
+        )
         server._cleanup = cleanup
         if start_serving:
             await server.start_serving()

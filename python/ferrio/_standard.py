@@ -12,6 +12,7 @@ import asyncio.futures
 import asyncio.tasks
 import functools
 import gc
+import inspect
 import reprlib
 import socket
 import sys
@@ -19,6 +20,8 @@ import types
 import weakref
 from collections.abc import Iterator
 from typing import Any
+
+from ferrio import _ferrio
 
 # `socket.socket` as it was made, though a test suite may have put another class into its place before.
 SOCKET: Any = next(
@@ -75,8 +78,6 @@ def operation_frame(qualname: str) -> Any:
 
 def hint(candidate: Any, function: str | None = None) -> str:
     """Return what a caller may have meant who passed `candidate` (to `function`) for a coroutine; maybe nothing."""
-    import inspect  # for an error only
-
     name = getattr(candidate, "__name__", None)
     if inspect.isasyncgenfunction(candidate) or inspect.isasyncgen(candidate):
         return ": an async generator is read with `async for`, inside a coroutine"
@@ -102,8 +103,6 @@ async def await_it(awaitable: Any) -> Any:
 
 async def close_asyncgens(loop: Any) -> None:
     """Close the asynchronous generators that `loop` knows of; the body of `loop.shutdown_asyncgens()`."""
-    from ferrio import _ferrio
-
     generators = loop._take_asyncgens()
     if not generators:
         return
@@ -126,8 +125,6 @@ class _TasksOfAllLoops(weakref.WeakSet[Any]):
     """
 
     def __iter__(self) -> Iterator[Any]:
-        from ferrio import _ferrio
-
         yield from super().__iter__()
         yield from _ferrio._pending_tasks()
 
@@ -145,7 +142,5 @@ def share_tasks() -> None:
     if sys.version_info >= (3, 14):
         # The standard gather(), wait() and task groups note here who awaits whom, for call graphs, but only of the
         # standard library's own futures; ours hands those on.
-        from ferrio import _ferrio
-
         for name in ("future_add_to_awaited_by", "future_discard_from_awaited_by"):
             setattr(asyncio.futures, name, getattr(_ferrio, name))

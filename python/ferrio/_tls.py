@@ -12,6 +12,12 @@ from typing import Any
 
 from ferrio._ferrio import SSLProtocol, SSLTransport
 
+ssl: Any
+try:
+    import ssl
+except ImportError:  # a Python built without it
+    ssl = None
+
 
 class Upgrading:
     """The method of an event loop that puts TLS on a connection."""
@@ -35,8 +41,8 @@ class Upgrading:
         `sslcontext` is an `ssl.SSLContext`; the time limits are in seconds. Raises `TypeError` for what is no context,
         and for a transport that can't be taken over; `ssl.SSLError` or `OSError` if the handshake fails.
         """
-        import ssl
-
+        if ssl is None:
+            raise RuntimeError("Python ssl module is not available")
         if not isinstance(sslcontext, ssl.SSLContext):
             raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
         if not getattr(transport, "_start_tls_compatible", False):

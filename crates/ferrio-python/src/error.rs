@@ -44,7 +44,9 @@ pub(crate) fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
 
 /// The exception object of `error`.
 pub(crate) fn into_object(py: Python<'_>, error: PyErr) -> Bound<'_, PyBaseException> {
-    error.into_value(py).into_bound(py)
+    // By way of the interpreter, which makes the object at once: PyO3 detaches and attaches to make it.
+    error.restore(py);
+    PyErr::fetch(py).into_value(py).into_bound(py)
 }
 
 /// The `OSError` (or the subclass for its number) of a system call that failed, with `errno` and text as Python's own have.

@@ -66,6 +66,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::handle::{Handle, TimerHandle};
     #[pymodule_export]
+    use crate::imports::_load_before_the_end;
+    #[pymodule_export]
     use crate::locks::{
         barrier::Barrier,
         bound::LoopBound,
@@ -125,6 +127,8 @@ mod _ferrio {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        crate::ffi::interpreter::park_ended_threads();
+        crate::ffi::interpreter::let_attach_at_the_end(py);
         crate::imports::load(py)?;
         crate::relations::install(py)?;
         crate::locks::shorten_names(py);

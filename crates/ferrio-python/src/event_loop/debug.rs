@@ -93,7 +93,7 @@ impl Loop {
 
 /// Whether the environment asks for debug mode (`PYTHONASYNCIODEBUG`, `-X dev`).
 pub(super) fn wanted_by_environment(py: Python<'_>) -> PyResult<bool> {
-    py.import("asyncio.coroutines")?.getattr("_is_debug_mode")?.call0()?.is_truthy()
+    imports::COROUTINES_MODULE.get(py)?.getattr(intern!(py, "_is_debug_mode"))?.call0()?.is_truthy()
 }
 
 /// How many loops run in debug mode, in the whole process: while there is none, nothing asks for origins.

@@ -390,7 +390,7 @@ static EVERY_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// The `weakref.WeakSet` of all ferrio loops; with the first of them `asyncio.all_tasks()` learns of their tasks.
 fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let set = EVERY_LOOP.get_or_try_init(py, || {
-        py.import("ferrio._standard")?.call_method0("share_tasks")?;
+        imports::SHARE_TASKS.get(py)?.call0()?;
         Ok::<_, PyErr>(imports::WEAK_SET.get(py)?.call0()?.unbind())
     })?;
     Ok(set.bind(py))

@@ -234,7 +234,7 @@ impl Run for Lookup {
             (_, Resume::Throw(exception)) => return Err(PyErr::from_value(exception.clone())),
             (state, Resume::Send) => {
                 // Taken from the module now, so that a program may have replaced it.
-                let function = py.import(intern!(py, "socket"))?.getattr(self.function)?;
+                let function = imports::SOCKET_MODULE.get(py)?.getattr(self.function)?;
                 if let LookUp::AtOnce = state {
                     return function.call1(self.arguments.bind(py)).map(Progress::Ready);
                 }

@@ -112,7 +112,7 @@ fn add<'py>(
         // From now on the pipe brings work: a busy loop must look at it.
         state.reactor.count(true);
     }
-    let module = py.import(intern!(py, "signal"))?;
+    let module = imports::SIGNAL_MODULE.get(py)?;
     let caught = module
         .call_method1(intern!(py, "signal"), (signal, noop(py)?))
         // The system's own calls go on where the signal interrupted them.
@@ -130,7 +130,7 @@ fn remove(native: &Bound<'_, Loop>, number: i32, signal: &Bound<'_, PyAny>) -> P
     if !known {
         return Ok(false);
     }
-    let module = py.import(intern!(py, "signal"))?;
+    let module = imports::SIGNAL_MODULE.get(py)?;
     let interrupt: i32 = module.getattr(intern!(py, "SIGINT"))?.extract()?;
     let default = if number == interrupt {
         module.getattr(intern!(py, "default_int_handler"))?
@@ -335,7 +335,7 @@ fn number(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
     if !signal.is_instance_of::<PyInt>() {
         return Err(PyTypeError::new_err(format!("sig must be an int, not {}", signal.repr()?)));
     }
-    let valid = py.import(intern!(py, "signal"))?.call_method0(intern!(py, "valid_signals"))?;
+    let valid = imports::SIGNAL_MODULE.get(py)?.call_method0(intern!(py, "valid_signals"))?;
     if !valid.contains(signal)? {
         return Err(PyValueError::new_err(format!("invalid signal number {signal}")));
     }

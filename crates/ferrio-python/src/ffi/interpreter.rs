@@ -10,6 +10,23 @@ pub(crate) fn thread_id(_py: Python<'_>) -> u64 {
     unsafe { ffi::PyThread_get_thread_ident() as u64 }
 }
 
+/// Has threads that the interpreter ends, because the program is at its end, wait for ever where Rust frames are on their stacks.
+///
+/// Up to Python 3.13 a thread that wants the GIL while the interpreter finalizes is ended by `pthread_exit`. From 3.14 on it waits
+/// for ever (PyThread_hang_thread).
+pub(crate) fn park_ended_threads() {
+    #[cfg(not(Py_3_14))]
+    ferrio_engine::thread_end::park_instead(ffi::Py_IsInitialized as *const std::ffi::c_void);
+}
+
+/// Lets PyO3 attach this thread again while the interpreter finalizes, as it does to complete an exception.
+///
+/// PyO3 panics there ("not initialized") unless it has seen an initialized interpreter once. The thread that finalizes may
+/// attach; others never return from it.
+pub(crate) fn let_attach_at_the_end(py: Python<'_>) {
+    py.detach(|| Python::attach(|_py| ()));
+}
+
 /// Whether `object` is an instance of exactly the class `T`, not of a subclass.
 #[inline]
 pub(crate) fn is_exactly<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool {

@@ -538,7 +538,7 @@ fn default_context(py: Python<'_>, server_side: bool, named: bool) -> PyResult<B
         return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));
     }
     // Looked up now: a program may have replaced it.
-    let context = py.import(intern!(py, "ssl"))?.call_method0(intern!(py, "create_default_context"))?;
+    let context = imports::SSL_MODULE.get(py)?.call_method0(intern!(py, "create_default_context"))?;
     if !named {
         context.setattr(intern!(py, "check_hostname"), false)?;
     }
