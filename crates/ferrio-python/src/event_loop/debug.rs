@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::{Item, Loop, running};
+use crate::ffi::scope::then_leave;
 use crate::{error, imports};
 
 #[pymethods]
@@ -140,12 +141,13 @@ pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> 
         let entry = shown.clone().unbind();
         let old = state.settings.with(py, |settings| settings.current_handle.replace(entry));
         drop(old);
-        let outcome = match item {
+        let run = || match item {
             // It is timed where what it is about is known.
             Item::Event(_) => item.run(native),
             _ => timed(native, &shown, || item.run(native)),
         };
-        let old = state.settings.with(py, |settings| settings.current_handle.take());
+        let (outcome, old) =
+            then_leave(run, || state.settings.with(py, |settings| settings.current_handle.take()));
         drop(old);
         outcome?;
     }

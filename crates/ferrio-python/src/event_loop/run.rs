@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 use super::flush::{flush, flush_if_much};
 use super::{Loop, debug, descriptors, executor, overrides, running, set_running, signals};
+use crate::ffi::scope::then_leave;
 use crate::ffi::{Cast, interpreter};
 use crate::future::{self, Future, watch};
 use crate::task::{Task, create, current, finalize};
@@ -34,12 +35,17 @@ impl Loop {
     /// Raises `RuntimeError` if a loop runs in this thread already, or if this one is closed.
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        begin(slf)?;
-        let outcome = turns(slf);
-        // What was written in the last turn is not left behind, whatever ended it.
-        let flushed = flush(slf);
-        let ended = end(py, slf);
-        outcome.and(flushed).and(ended)
+        require_idle(slf)?;
+        take_loop(py, slf.get())?;
+        let run = || {
+            begin(slf)?;
+            let outcome = turns(slf);
+            // What was written in the last turn is not left behind, whatever ended it.
+            let flushed = flush(slf);
+            outcome.and(flushed)
+        };
+        let (outcome, ended) = then_leave(run, || end(py, slf));
+        outcome.and(ended)
     }
 
     /// Run until `future`, a future or a coroutine, is done; return its result or raise its exception.
@@ -96,23 +102,17 @@ impl Loop {
     }
 }
 
-/// Takes the thread: from here to `end` the loop is the running one.
+/// Takes the thread: from here to `end` the loop is the running one. `end` gives back what was taken before an error too.
 fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    require_idle(native)?;
     let state = native.get();
-    take_loop(py, state)?;
-    if let Err(failure) = signals::begin(native) {
-        state.thread.store(0, Ordering::Relaxed);
-        return Err(failure);
-    }
-    let hooks = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?;
+    signals::begin(native)?;
     let firstiter = native.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
     let finalizer = native.getattr(intern!(py, "_asyncgen_finalizer_hook"))?;
-    imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((firstiter, finalizer))?;
-    let hooks = hooks.unbind();
+    let hooks = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?.unbind();
     let old = state.settings.with(py, |settings| settings.saved.asyncgen_hooks.replace(hooks));
     drop(old);
+    imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((firstiter, finalizer))?;
     if state.debug() {
         debug::track_origins(native, true)?;
     }
@@ -146,17 +146,20 @@ fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
 }
 
 fn give_back(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
-    let state = native.get();
+    // Each of these, whatever becomes of the others.
     let retired = current::retire(native);
-    set_running(py, None)?;
-    signals::end(native)?;
-    debug::track_origins(native, false)?;
-    let hooks = state.settings.with(py, |settings| settings.saved.asyncgen_hooks.take());
-    if let Some(hooks) = hooks {
-        let hooks = hooks.into_bound(py);
-        imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((hooks.get_item(0)?, hooks.get_item(1)?))?;
-    }
-    retired
+    let left = set_running(py, None);
+    let signals = signals::end(native);
+    let origins = debug::track_origins(native, false);
+    retired.and(left).and(signals).and(origins).and(restore_hooks(native))
+}
+
+fn restore_hooks(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let hooks = native.get().settings.with(py, |settings| settings.saved.asyncgen_hooks.take());
+    let Some(hooks) = hooks else { return Ok(()) };
+    let hooks = hooks.into_bound(py);
+    imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((hooks.get_item(0)?, hooks.get_item(1)?)).map(drop)
 }
 
 /// Raises `RuntimeError` unless the loop may begin to run in this thread.
@@ -272,8 +275,11 @@ fn run_until_complete<'py>(
         task.get().task.with(py, |state| state.log_destroy_pending = false);
     }
     watch::watch(&awaited, native.as_any(), stop_when_done)?;
-    let outcome = native.call_method0(intern!(py, "run_forever"));
-    watch::unwatch(&awaited, native.as_any(), stop_when_done)?;
+    let (outcome, unwatched) = then_leave(
+        || native.call_method0(intern!(py, "run_forever")),
+        || watch::unwatch(&awaited, native.as_any(), stop_when_done),
+    );
+    unwatched?;
     let done = watch::is_done(&awaited)?;
     if let Err(failure) = outcome {
         if made_here && done && !watch::is_cancelled(&awaited)? {

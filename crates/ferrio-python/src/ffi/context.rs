@@ -4,6 +4,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::scope::then_leave;
+
 /// The context of the running code, copied in constant time (`contextvars.copy_context()`).
 #[inline]
 pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
@@ -63,11 +65,8 @@ pub(crate) fn run<'py, R>(
     if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
         return Err(PyErr::fetch(py));
     }
-    let result = body(py);
-    // SAFETY: attached, and this very context was entered above by this thread. The exception of `body`, if any, is
-    // held by `result`, not by the interpreter's error indicator.
-    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
-        return Err(PyErr::fetch(py));
-    }
-    result
+    // SAFETY: attached, and this very context was entered above by this thread. The exception of `body`, if any, is held by what it
+    // returned, not by the interpreter's error indicator.
+    let (result, left) = then_leave(|| body(py), || unsafe { ffi::PyContext_Exit(context.as_ptr()) });
+    if left == 0 { result } else { Err(PyErr::fetch(py)) }
 }

@@ -5,16 +5,16 @@
 
 use std::ffi::{CStr, c_char};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
-use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyClass, PyTypeInfo};
+
+use super::protect::protected;
 
 /// The arguments of one call.
 pub(crate) struct Arguments<'a, 'py> {
@@ -94,15 +94,15 @@ unsafe extern "C" fn enter<M: FastMethod>(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls attached; the descriptor has checked that `object` is an instance of the class, and
     // `values` holds `positional` references and one for each of `names`.
-    unsafe {
+    let (py, slf) = unsafe {
         let py = Python::assume_attached();
-        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<M::Class>();
-        let positional = usize::try_from(positional).unwrap_or(0);
-        let arguments = Arguments { values, positional, names, py, call: PhantomData };
-        let quick = names.is_null() && positional >= M::NEEDS;
-        let body = || if quick { M::call(&slf, &arguments) } else { call_original::<M>(&slf, &arguments) };
-        let outcome = catch_unwind(AssertUnwindSafe(body))
-            .unwrap_or_else(|_| Err(PanicException::new_err("a ferrio method panicked")));
+        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<M::Class>())
+    };
+    let positional = usize::try_from(positional).unwrap_or(0);
+    let arguments = Arguments { values, positional, names, py, call: PhantomData };
+    let quick = names.is_null() && positional >= M::NEEDS;
+    protected(py, ptr::null_mut(), || {
+        let outcome = if quick { M::call(&slf, &arguments) } else { call_original::<M>(&slf, &arguments) };
         match outcome {
             Ok(value) => value.into_ptr(),
             Err(failure) => {
@@ -110,7 +110,7 @@ unsafe extern "C" fn enter<M: FastMethod>(
                 ptr::null_mut()
             }
         }
-    }
+    })
 }
 
 /// The way of PyO3's own method: it knows every keyword, and what to say when an argument is missing.

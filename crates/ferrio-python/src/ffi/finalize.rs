@@ -5,12 +5,16 @@
 //! alone, so that is set too: a slot without the name would be cleared in the subclass. CPython makes sure that a
 //! finalizer runs at most once an object.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::{PyClass, PyTypeInfo};
+
+use super::protect::protected;
+use super::raise;
 
 /// A class whose instances have something to say when they die.
 pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
@@ -26,21 +30,22 @@ pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
 
 unsafe extern "C" fn tp_finalize<T: Finalize>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls finalizers attached, with a live instance of the class (or of a subclass of it).
-    unsafe {
+    let (py, slf) = unsafe {
         let py = Python::assume_attached();
-        // An exception in flight is not ours to lose: finalizers run anywhere.
-        let pending = PyErr::take(py);
-        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            if T::wants_finalize(&slf) { T::finalize(&slf) } else { Ok(()) }
-        }));
-        if let Ok(Err(error)) = outcome {
+        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+    };
+    // An exception in flight is not ours to lose: finalizers run anywhere.
+    let _pending = raise::set_aside(py);
+    let went_well = protected(py, false, || {
+        if T::wants_finalize(&slf)
+            && let Err(error) = T::finalize(&slf)
+        {
             error.write_unraisable(py, Some(slf.as_any()));
         }
-        drop(slf);
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
+        true
+    });
+    if !went_well {
+        raise::write_unraisable(&slf);
     }
 }
 
@@ -68,7 +73,8 @@ unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
             // A borrowed look: a reference taken here would resurrect the object.
             let slf =
                 std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>());
-            T::wants_finalize(&slf)
+            // What panics has something to say.
+            catch_unwind(AssertUnwindSafe(|| T::wants_finalize(&slf))).unwrap_or(true)
         };
         if wants && ffi::PyObject_CallFinalizerFromDealloc(object) != 0 {
             return;

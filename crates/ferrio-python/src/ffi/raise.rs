@@ -1,8 +1,12 @@
 //! Raising an exception object the way Python's `raise` statement does, and handling one as inside `except`.
 
+use std::marker::PhantomData;
+
 use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
+
+use super::scope::then_leave;
 
 /// The error that `raise exception` makes: its `__context__` is the exception that is being handled, if any.
 ///
@@ -30,10 +34,53 @@ pub(crate) fn while_handling<T>(
     handle(py, None);
     let behind = handled(py);
     handle(py, Some(exception));
-    let outcome = work();
     let own = shown.filter(|shown| !behind.is_some_and(|behind| behind.is(shown)));
-    handle(py, own.as_ref());
-    outcome
+    then_leave(work, || handle(py, own.as_ref())).0
+}
+
+/// Takes the exception that is set, if any, out of the way until what this returns is dropped.
+///
+/// `PyErr::take` isn't for this: it panics for the exception that a panic has become.
+pub(super) fn set_aside(_attached: Python<'_>) -> SetAside<'_> {
+    // SAFETY: attached; what is fetched is owned until it is restored.
+    unsafe {
+        #[cfg(Py_3_12)]
+        return SetAside { exception: ffi::PyErr_GetRaisedException(), attached: PhantomData };
+        #[cfg(not(Py_3_12))]
+        {
+            let mut parts = [std::ptr::null_mut(); 3];
+            let [class, value, traceback] = &mut parts;
+            ffi::PyErr_Fetch(class, value, traceback);
+            SetAside { parts, attached: PhantomData }
+        }
+    }
+}
+
+/// An exception that waits.
+pub(super) struct SetAside<'py> {
+    #[cfg(Py_3_12)]
+    exception: *mut ffi::PyObject,
+    #[cfg(not(Py_3_12))]
+    parts: [*mut ffi::PyObject; 3],
+    attached: PhantomData<Python<'py>>,
+}
+
+impl Drop for SetAside<'_> {
+    fn drop(&mut self) {
+        // SAFETY: attached still, and this gives away what `set_aside` was given; null stands for none.
+        unsafe {
+            #[cfg(Py_3_12)]
+            ffi::PyErr_SetRaisedException(self.exception);
+            #[cfg(not(Py_3_12))]
+            ffi::PyErr_Restore(self.parts[0], self.parts[1], self.parts[2]);
+        }
+    }
+}
+
+/// Reports the exception that is set, to which nobody listens where `culprit` was at work.
+pub(super) fn write_unraisable<T>(culprit: &Bound<'_, T>) {
+    // SAFETY: attached, the culprit is a live reference, and an exception is set.
+    unsafe { ffi::PyErr_WriteUnraisable(culprit.as_ptr()) };
 }
 
 fn handled(py: Python<'_>) -> Option<Bound<'_, PyBaseException>> {

@@ -3,15 +3,14 @@
 //! They do what the class's `__await__`, `__next__` and `send` do, without PyO3's way in and without a `StopIteration`
 //! object where CPython needs none. A panic becomes an exception.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pyo3::ffi;
-use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{PyClass, PyTypeInfo};
 
 use super::coroutine::{Sent, set_stop_iteration};
+use super::protect::protected;
 
 /// A class that is its own iterator under `await`.
 pub(crate) trait Awaitable: PyClass {
@@ -31,48 +30,40 @@ pub(crate) trait Coroutine: Awaitable {
     fn refuse_subscript() -> PyErr;
 }
 
-fn guarded<'py>(py: Python<'py>, body: impl FnOnce() -> Sent<'py>) -> Sent<'py> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map_or("panic in an operation", |text| text).to_owned();
-        let _ = py;
-        Sent::Raised(PanicException::new_err(text))
-    })
-}
-
 unsafe extern "C" fn am_await<T: Awaitable>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls the slot attached, with a live instance of T; `object` is borrowed.
-    unsafe {
+    let (py, slf) = unsafe {
         let py = Python::assume_attached();
-        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
-        match T::begin(&slf) {
-            Ok(()) => slf.into_ptr(),
-            Err(failure) => {
-                failure.restore(py);
-                ptr::null_mut()
-            }
+        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+    };
+    protected(py, ptr::null_mut(), || match T::begin(&slf) {
+        Ok(()) => slf.into_ptr(),
+        Err(failure) => {
+            failure.restore(py);
+            ptr::null_mut()
         }
-    }
+    })
 }
 
 unsafe extern "C" fn tp_iternext<T: Awaitable>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls the slot attached, with a live instance of T, and keeps it alive for the call.
-    unsafe {
+    let (py, slf) = unsafe {
         let py = Python::assume_attached();
-        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
-        match guarded(py, || T::advance(&slf)) {
-            Sent::Yielded(yielded) => yielded.into_ptr(),
-            // Null without an exception is an iterator's end, and an await's `None`.
-            Sent::Returned(value) if value.is_none() => ptr::null_mut(),
-            Sent::Returned(value) => {
-                set_stop_iteration(&value);
-                ptr::null_mut()
-            }
-            Sent::Raised(failure) => {
-                failure.restore(py);
-                ptr::null_mut()
-            }
+        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+    };
+    protected(py, ptr::null_mut(), || match T::advance(&slf) {
+        Sent::Yielded(yielded) => yielded.into_ptr(),
+        // Null without an exception is an iterator's end, and an await's `None`.
+        Sent::Returned(value) if value.is_none() => ptr::null_mut(),
+        Sent::Returned(value) => {
+            set_stop_iteration(&value);
+            ptr::null_mut()
         }
-    }
+        Sent::Raised(failure) => {
+            failure.restore(py);
+            ptr::null_mut()
+        }
+    })
 }
 
 unsafe extern "C" fn am_send<T: Awaitable>(
@@ -80,36 +71,38 @@ unsafe extern "C" fn am_send<T: Awaitable>(
     _value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    // SAFETY: as for `tp_iternext`; `result` is CPython's, for a new reference.
-    unsafe {
+    // SAFETY: as for `tp_iternext`.
+    let (py, slf) = unsafe {
         let py = Python::assume_attached();
-        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
-        let (object, outcome) = match guarded(py, || T::advance(&slf)) {
-            Sent::Yielded(yielded) => (yielded.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
-            Sent::Returned(value) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
-            Sent::Raised(failure) => {
-                failure.restore(py);
-                (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
-            }
-        };
-        *result = object;
-        outcome
-    }
+        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+    };
+    let failed = (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR);
+    let (object, outcome) = protected(py, failed, || match T::advance(&slf) {
+        Sent::Yielded(yielded) => (yielded.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
+        Sent::Returned(value) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
+        Sent::Raised(failure) => {
+            failure.restore(py);
+            (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
+        }
+    });
+    // SAFETY: `result` is CPython's, for a new reference.
+    unsafe { *result = object };
+    outcome
 }
 
 unsafe extern "C" fn tp_iter<T: Coroutine>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls the slot attached, with a live instance of T; `object` is borrowed.
-    unsafe {
+    let (py, slf) = unsafe {
         let py = Python::assume_attached();
-        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
-        match T::iterate(&slf) {
-            Ok(iterator) => iterator.into_ptr(),
-            Err(failure) => {
-                failure.restore(py);
-                ptr::null_mut()
-            }
+        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+    };
+    protected(py, ptr::null_mut(), || match T::iterate(&slf) {
+        Ok(iterator) => iterator.into_ptr(),
+        Err(failure) => {
+            failure.restore(py);
+            ptr::null_mut()
         }
-    }
+    })
 }
 
 unsafe extern "C" fn mp_subscript<T: Coroutine>(
@@ -117,8 +110,11 @@ unsafe extern "C" fn mp_subscript<T: Coroutine>(
     _key: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls the slot attached.
-    T::refuse_subscript().restore(unsafe { Python::assume_attached() });
-    ptr::null_mut()
+    let py = unsafe { Python::assume_attached() };
+    protected(py, ptr::null_mut(), || {
+        T::refuse_subscript().restore(py);
+        ptr::null_mut()
+    })
 }
 
 /// Sets slots of `T` without the methods of these names, which a coroutine hasn't got, and gives it a coroutine's name, for

@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use super::Task;
 use crate::event_loop::{self, Loop, LoopRef};
 use crate::ffi::interpreter;
+use crate::ffi::scope::then_leave;
 use crate::functions::Declared;
 use crate::imports;
 
@@ -32,11 +33,24 @@ fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAn
     }
 }
 
-/// Makes `task` the current one for a step; returns what `leave` wants back.
+/// Runs `step` with `task` as the current one.
 ///
 /// Raises `RuntimeError` when another task of the loop is in the middle of a step.
 #[inline]
-pub(crate) fn enter(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
+pub(crate) fn during<R>(
+    py: Python<'_>,
+    home: &LoopRef,
+    task: &Bound<'_, Task>,
+    step: impl FnOnce() -> R,
+) -> PyResult<R> {
+    enter(py, home, task)?;
+    let (result, left) = then_leave(step, || leave(py, home, task));
+    left.map(|()| result)
+}
+
+/// Makes `task` the current one until `leave`.
+#[inline]
+fn enter(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
     match home {
         LoopRef::Native(native) => {
             let native = native.bind(py);
@@ -55,15 +69,17 @@ pub(crate) fn enter(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> P
                     other.repr()?
                 )));
             }
-            publish(py, native.as_any(), Some(task.as_any()))
+            publish(py, native.as_any(), Some(task.as_any())).or_else(|failure| {
+                leave(py, home, task)?;
+                Err(failure)
+            })
         }
         LoopRef::Foreign(foreign) => imports::ENTER_TASK.get(py)?.call1((foreign, task)).map(drop),
     }
 }
 
-/// Ends the step that `enter` began.
 #[inline]
-pub(crate) fn leave(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
+fn leave(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
     match home {
         LoopRef::Native(native) => {
             let left = native.get().current.with(py, |current| current.task.take());

@@ -9,6 +9,7 @@ use super::wakeup::Wakeup;
 use super::{Task, current, registry};
 use crate::event_loop::{Item, LoopRef};
 use crate::ffi::coroutine::{self, Sent};
+use crate::ffi::scope::then_leave;
 use crate::ffi::{Cast, context};
 use crate::future::callbacks::Callback;
 use crate::future::state::Outcome;
@@ -32,9 +33,7 @@ pub(crate) fn step_in_current_context(task: &Bound<'_, Task>) -> PyResult<()> {
     }
     let event_loop = future.get().event_loop(py)?;
     let thrown = exception_to_throw(task)?;
-    current::enter(py, &event_loop, task)?;
-    let sent = resume(task, thrown);
-    current::leave(py, &event_loop, task)?;
+    let sent = current::during(py, &event_loop, task, || resume(task, thrown))?;
     let settled = settle(task, &event_loop, sent);
     event_loop.release(py);
     settled
@@ -45,8 +44,10 @@ pub(crate) fn step_eagerly(task: &Bound<'_, Task>, event_loop: &LoopRef) -> PyRe
     let py = task.py();
     let Some(context) = Task::context_of(task) else { return Ok(()) };
     let previous = current::swap(py, event_loop, Some(task.as_any().clone()))?;
-    let sent = context::run(&context, |_| Ok(resume(task, None)));
-    let swapped = current::swap(py, event_loop, previous);
+    let (sent, swapped) = then_leave(
+        || context::run(&context, |_| Ok(resume(task, None))),
+        || current::swap(py, event_loop, previous),
+    );
     let outcome = match sent {
         Ok(sent) => settle(task, event_loop, sent),
         Err(failure) => Err(failure),

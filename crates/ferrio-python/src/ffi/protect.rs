@@ -1,0 +1,36 @@
+//! No panic leaves a function that CPython calls: it becomes an exception.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::ffi;
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+
+/// Runs `body`, the making of its exception included, and returns what it returns; after a panic an exception is set and `failed`
+/// is returned.
+#[inline]
+pub(super) fn protected<R>(py: Python<'_>, failed: R, body: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        explain(py, payload);
+        failed
+    })
+}
+
+#[cold]
+fn explain(py: Python<'_>, payload: Box<dyn Any + Send>) {
+    let text =
+        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("ferrio panicked").to_owned();
+    let explained = catch_unwind(AssertUnwindSafe(|| {
+        // PyO3 panics where memory is short, with the exception set that says so.
+        // SAFETY: attached; the class lives as long as the interpreter.
+        if unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) } == 0 {
+            PanicException::new_err(text).restore(py);
+        }
+    }));
+    if explained.is_err() {
+        // SAFETY: attached. The interpreter has its last MemoryErrors ready.
+        unsafe { ffi::PyErr_NoMemory() };
+    }
+}
