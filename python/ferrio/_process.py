@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
 _Protocol = TypeVar("_Protocol", bound="SubprocessProtocol")
 
-#: What asyncio does not take of `Popen`'s arguments, with the only value that it does.
-_FIXED: dict[str, Any] = {
-    "universal_newlines": False,
-    "bufsize": 0,
-    "text": False,
-    "encoding": None,
-    "errors": None,
-}
-
 _waiting_threads = itertools.count()
 
 
@@ -48,7 +39,12 @@ class Spawning:
         stdin: Any = subprocess.PIPE,
         stdout: Any = subprocess.PIPE,
         stderr: Any = subprocess.PIPE,
+        universal_newlines: bool = False,
         shell: bool = True,
+        bufsize: int = 0,
+        encoding: str | None = None,
+        errors: str | None = None,
+        text: bool | None = None,
         **kwargs: Any,
     ) -> tuple[SubprocessTransport, _Protocol]:
         """Run the shell command `cmd` in a child process; return its transport and protocol.
@@ -60,7 +56,7 @@ class Spawning:
             raise ValueError("cmd must be a string")
         if not shell:
             raise ValueError("shell must be True")
-        _take_fixed(kwargs)
+        _require_bytes(universal_newlines, bufsize, encoding, errors, text)
         protocol = protocol_factory()
         # Parameters may hold passwords; the command of a shell is asyncio's exception.
         what = f"run shell command {cmd!r}"
@@ -75,7 +71,12 @@ class Spawning:
         stdin: Any = subprocess.PIPE,
         stdout: Any = subprocess.PIPE,
         stderr: Any = subprocess.PIPE,
+        universal_newlines: bool = False,
         shell: bool = False,
+        bufsize: int = 0,
+        encoding: str | None = None,
+        errors: str | None = None,
+        text: bool | None = None,
         **kwargs: Any,
     ) -> tuple[SubprocessTransport, _Protocol]:
         """Run `program` with the arguments `args` in a child process; return its transport and protocol.
@@ -85,7 +86,7 @@ class Spawning:
         """
         if shell:
             raise ValueError("shell must be False")
-        _take_fixed(kwargs)
+        _require_bytes(universal_newlines, bufsize, encoding, errors, text)
         protocol = protocol_factory()
         what = f"execute program {program!r}"
         transport = await _start(self, protocol, what, (program, *args), False, (stdin, stdout, stderr), kwargs)
@@ -123,14 +124,18 @@ class Spawning:
         return transport
 
 
-def _take_fixed(keywords: dict[str, Any]) -> None:
-    """Take the arguments out of `keywords` that have one value; raise `ValueError` for another."""
-    if not keywords:
-        return
-    for name, value in _FIXED.items():
-        given = keywords.pop(name, value)
-        if given is not None if value is None else given != value and (given or name == "bufsize"):
-            raise ValueError(f"{name} must be {value}")
+def _require_bytes(universal_newlines: bool, bufsize: int, encoding: object, errors: object, text: object) -> None:
+    """Raise `ValueError` for arguments that concern text and buffers, other than those that mean bytes without one."""
+    if universal_newlines:
+        raise ValueError("universal_newlines must be False")
+    if bufsize != 0:
+        raise ValueError("bufsize must be 0")
+    if text:
+        raise ValueError("text must be False")
+    if encoding is not None:
+        raise ValueError("encoding must be None")
+    if errors is not None:
+        raise ValueError("errors must be None")
 
 
 async def _start(

@@ -59,9 +59,9 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,  # type: ignore[override]  # asyncio's annotation is looser than its protocol
-        error: BaseException | None,  # type: ignore[override]
-        traceback: TracebackType | None,  # type: ignore[override]
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
     ) -> None:
         self.close()
 

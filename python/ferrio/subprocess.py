@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Awaitable
 from typing import Any
 
 from ferrio import _ferrio, events, streams
@@ -130,10 +129,10 @@ class Process(asyncio.subprocess.Process):
         code: int | None = self._transport.get_returncode()
         return code
 
-    def wait(self) -> Awaitable[int]:  # type: ignore[override]  # an operation
+    async def wait(self) -> int:
         """Wait until the child has ended; return its `returncode`. Who fills a pipe that nobody reads never ends."""
-        ending: Awaitable[int] = self._transport._wait()
-        return ending
+        returncode: int = await self._transport._wait()
+        return returncode
 
     def send_signal(self, signal: int) -> None:
         """Send the child a signal; raise `ProcessLookupError` once its end is known and its pipes are closed."""

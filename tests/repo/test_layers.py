@@ -88,6 +88,7 @@ PYTHON_COROUTINES = {
     "subprocess._nothing": "once a child",
     "subprocess._read_stream": "once a child",
     "subprocess.communicate": "once a child",
+    "subprocess.wait": "once a child",
     "subprocess.create_subprocess_exec": "once a child",
     "subprocess.create_subprocess_shell": "once a child",
     "_standard.await_it": "the coroutine that CPython's ensure_future makes of an awaitable",

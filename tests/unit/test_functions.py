@@ -27,6 +27,11 @@ _CLASSES = {
     if isinstance(getattr(asyncio, name), type) and getattr(ferrio, name, None) is not getattr(asyncio, name)
 }
 _CLASSES |= {
+    "Process": (asyncio.subprocess.Process, ferrio.subprocess.Process),
+    "SubprocessStreamProtocol": (
+        asyncio.subprocess.SubprocessStreamProtocol,
+        ferrio.subprocess.SubprocessStreamProtocol,
+    ),
     "Server": (asyncio.base_events.Server, ferrio.Server),
     "SelectorEventLoop": (asyncio.SelectorEventLoop, ferrio.EventLoop),
     "SSLProtocol": (asyncio.sslproto.SSLProtocol, _ferrio.SSLProtocol),

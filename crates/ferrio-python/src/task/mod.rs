@@ -111,14 +111,16 @@ impl Task {
     }
 
     /// Always raises `RuntimeError`: a task's result comes from its coroutine.
-    #[pyo3(signature = (_result, /))]
-    fn set_result(&self, _result: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (result, /))]
+    fn set_result(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = result;
         Err(PyRuntimeError::new_err("Task does not support set_result operation"))
     }
 
     /// Always raises `RuntimeError`: a task's exception comes from its coroutine.
-    #[pyo3(signature = (_exception, /))]
-    fn set_exception(&self, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (exception, /))]
+    fn set_exception(&self, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = exception;
         Err(PyRuntimeError::new_err("Task does not support set_exception operation"))
     }
 
