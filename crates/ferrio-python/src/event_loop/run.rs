@@ -159,7 +159,11 @@ fn restore_hooks(native: &Bound<'_, Loop>) -> PyResult<()> {
     let hooks = native.get().settings.with(py, |settings| settings.saved.asyncgen_hooks.take());
     let Some(hooks) = hooks else { return Ok(()) };
     let hooks = hooks.into_bound(py);
-    imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((hooks.get_item(0)?, hooks.get_item(1)?)).map(drop)
+    // Held, because CPython puts one of them back without a reference of its own where an audit hook refuses the other.
+    let ours = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?;
+    let restored = imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((hooks.get_item(0)?, hooks.get_item(1)?));
+    drop(ours);
+    restored.map(drop)
 }
 
 /// Raises `RuntimeError` unless the loop may begin to run in this thread.
