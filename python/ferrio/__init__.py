@@ -2,6 +2,9 @@
 
 from os import register_at_fork
 
+from ferrio import _interpreter as _interpreter  # raises where ferrio can't work, before the rest is imported
+
+# isort: split
 from ferrio import (
     _exit,
     _ferrio,

@@ -646,3 +646,23 @@ def test_threads_of_others_end_as_before():
         print(value.value)
         """
     assert outcome(source)[:2] == (0, "None\n")
+
+
+def test_subinterpreter_that_shares_the_lock_leaves_nothing_behind():
+    source = """
+        import sys
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+            legacy = interpreters.create("legacy")
+        else:
+            import _xxsubinterpreters as interpreters
+            legacy = interpreters.create(isolated=False)
+        refused = "try: import ferrio\\nexcept ImportError as error: print(error, flush=True)"
+        interpreters.run_string(legacy, refused)
+        interpreters.destroy(legacy)
+        import ferrio
+        print(ferrio.run(ferrio.sleep(0, 1)))
+        """
+    status, output, problems = outcome(source)
+    assert (status, output.splitlines()[-1]) == (0, "1"), problems
+    assert output.startswith("ferrio can't be imported in a subinterpreter")

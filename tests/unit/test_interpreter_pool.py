@@ -115,5 +115,5 @@ def test_as_the_default_executor(loop, run):
 
 
 def test_ferrio_is_not_to_be_had_in_another_interpreter(pool):
-    with pytest.raises(ImportError, match="does not support loading in subinterpreters"):
+    with pytest.raises(ImportError, match="it serves the main interpreter only"):
         pool.submit(importlib.import_module, "ferrio").result()
