@@ -12,7 +12,7 @@ use pyo3::types::PyTuple;
 
 use super::{Item, Loop, LoopRef};
 use crate::ffi::fastcall::{Arguments, FastMethod};
-use crate::ffi::{context, interpreter};
+use crate::ffi::{context, interpreter, recycle};
 use crate::handle::{Args, Handle, TimerHandle, timer};
 use crate::imports;
 use crate::seconds::seconds;
@@ -315,7 +315,7 @@ fn make_handle<'py>(
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
     let handle = Handle::build(py, home, callback, args, context, debug)?;
-    Bound::new(py, if caller == Caller::SoonThreadsafe { handle.thread_safe() } else { handle })
+    recycle::make(py, if caller == Caller::SoonThreadsafe { handle.thread_safe() } else { handle })
 }
 
 #[inline]

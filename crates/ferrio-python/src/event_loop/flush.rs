@@ -61,6 +61,15 @@ pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
 /// Calls everybody who waits, and whoever joins meanwhile. What one of them raises waits for the others.
 #[inline]
 pub(super) fn flush(native: &Bound<'_, Loop>) -> PyResult<()> {
+    // Most turns write nothing.
+    if native.get().flushes.with(native.py(), |flushes| flushes.waiting.is_empty()) {
+        Ok(())
+    } else {
+        flush_all(native)
+    }
+}
+
+fn flush_all(native: &Bound<'_, Loop>) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     let mut outcome = Ok(());
     loop {

@@ -44,11 +44,12 @@ impl Item {
             Self::Handle(handle) => {
                 current::retire(native)?;
                 let handle = handle.into_bound(py);
+                if handle::is_plain(&handle) {
+                    // One that was cancelled has nothing left to call.
+                    return handle::run(&handle);
+                }
                 if handle.get().cancelled(py) {
                     return Ok(());
-                }
-                if handle::is_plain(&handle) {
-                    return handle::run(&handle);
                 }
                 handle.call_method0(intern!(py, "_run")).map(drop)
             }

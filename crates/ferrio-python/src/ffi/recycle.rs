@@ -8,11 +8,14 @@
 
 use std::cell::UnsafeCell;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::{PyClass, PyTypeInfo};
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::{PyClass, PyClassInitializer, PyTypeInfo};
+
+use super::room::HandleRoom;
 
 /// How many blocks a class keeps.
 const KEPT: usize = 512;
@@ -21,6 +24,8 @@ const KEPT: usize = 512;
 pub(crate) struct Blocks {
     /// The class, once `install` has run: a class made from it in Rust inherits its slots, but not its size.
     class: AtomicPtr<ffi::PyTypeObject>,
+    /// Where in a block the Rust value lies; 0 until [`make`] has seen an instance.
+    value: AtomicUsize,
     list: UnsafeCell<Vec<*mut ffi::PyObject>>,
 }
 
@@ -31,7 +36,11 @@ unsafe impl Sync for Blocks {}
 impl Blocks {
     /// No blocks yet.
     pub(crate) const fn new() -> Self {
-        Self { class: AtomicPtr::new(ptr::null_mut()), list: UnsafeCell::new(Vec::new()) }
+        Self {
+            class: AtomicPtr::new(ptr::null_mut()),
+            value: AtomicUsize::new(0),
+            list: UnsafeCell::new(Vec::new()),
+        }
     }
 }
 
@@ -82,6 +91,36 @@ unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
             ffi::PyObject_GC_Del(block);
         }
     }
+}
+
+/// A new instance of exactly `T` that holds `value`, as `Bound::new` makes it. In a block that is used again only the value is
+/// written: `object.__new__` has nothing to do for it.
+#[inline]
+pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
+where
+    T: Recycle + PyClass<Frozen = True, BaseType = HandleRoom> + Sync + Into<PyClassInitializer<T>>,
+{
+    let blocks = T::blocks();
+    let offset = blocks.value.load(Ordering::Relaxed);
+    // SAFETY: attached, and the list is ours alone for the length of `pop`: it is empty where there is no GIL. A block in it was
+    // an instance of exactly this class, and the value of every instance lies `offset` bytes from its start. What else PyO3
+    // keeps in a frozen class without a dictionary is the list of weak references, which is null since the block's last owner
+    // died; and the room before it was emptied then (see `room`). The value is written before the collector can see the object.
+    unsafe {
+        if offset != 0
+            && let Some(block) = (*blocks.list.get()).pop()
+        {
+            let class = blocks.class.load(Ordering::Relaxed);
+            ptr::write(block.cast::<u8>().add(offset).cast::<T>(), value);
+            ffi::PyObject_Init(block, class);
+            ffi::PyObject_GC_Track(block.cast());
+            return Ok(Bound::from_owned_ptr(py, block).cast_into_unchecked());
+        }
+    }
+    let made = Bound::new(py, value)?;
+    let offset = ptr::from_ref(made.get()).addr() - made.as_ptr().addr();
+    blocks.value.store(offset, Ordering::Relaxed);
+    Ok(made)
 }
 
 /// Sets the slots of `T`; called once, while the module is made.

@@ -14,7 +14,7 @@ use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
 use crate::event_loop::LoopRef;
 use crate::ffi::room::HandleRoom;
-use crate::ffi::{Guarded, context, interpreter, raise};
+use crate::ffi::{Guarded, context, interpreter, raise, recycle};
 use crate::functions::Functions;
 use crate::future::native::current_stack;
 use crate::{error, imports};
@@ -209,7 +209,7 @@ impl Handle {
 
 impl Handle {
     /// A handle for `callback(*args)`; in debug mode with the stack of its maker.
-    #[inline]
+    #[inline(always)] // else its ten words are copied twice
     pub(crate) fn build(
         py: Python<'_>,
         event_loop: LoopRef,
@@ -252,7 +252,7 @@ impl Handle {
             cancelled: false,
             debug: None,
         };
-        Py::new(py, Self { state: Guarded::new(state), runner: Runner::unshared() })
+        recycle::make(py, Self { state: Guarded::new(state), runner: Runner::unshared() }).map(Bound::unbind)
     }
 
     fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -319,9 +319,10 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
     if interpreter::has_one_reference(handle.as_any()) {
         return run_unobserved(handle);
     }
+    handle.get().runner.wait(py);
     let _running = handle.get().runner.begin();
     let taken = handle.get().state.with(py, |state| {
-        let call = state.call.as_ref()?;
+        let call = state.call.as_ref().filter(|_| !state.cancelled)?;
         let arguments = match &call.args {
             Args::Tuple(args) => Arguments::Tuple(args.bind(py).clone()),
             Args::One(argument) => Arguments::One(argument.bind(py).clone()),
@@ -351,8 +352,11 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
 fn run_unobserved(handle: &Bound<'_, Handle>) -> PyResult<()> {
     let py = handle.py();
     let taken = handle.get().state.with(py, |state| {
-        let context = state.context.bind(py).clone();
-        state.call.take().map(|call| (call, context))
+        if state.cancelled {
+            return None;
+        }
+        let call = state.call.take()?;
+        Some((call, state.context.bind(py).clone()))
     });
     let Some((call, context)) = taken else { return Ok(()) };
     let callback = call.callback.bind(py);
