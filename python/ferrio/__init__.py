@@ -38,6 +38,7 @@ from ferrio import (
 from ferrio._ferrio import Operation
 from ferrio._install import install, uninstall
 from ferrio._modules import base_futures, base_tasks, constants, format_helpers, log, trsock
+from ferrio._nesting import allow_nested
 from ferrio.base_events import *
 from ferrio.coroutines import *
 from ferrio.events import *
@@ -63,7 +64,7 @@ from ferrio.transports import *
 __version__ = _ferrio.__version__
 
 # Put together in a form that pyright evaluates, so that the names with an underscore are public to it too.
-__all__ = ["File", "Operation", "install", "uninstall"]
+__all__ = ["File", "Operation", "allow_nested", "install", "uninstall"]
 __all__ += base_events.__all__
 __all__ += coroutines.__all__
 __all__ += events.__all__

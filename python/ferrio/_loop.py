@@ -18,3 +18,12 @@ class EventLoop(  # type: ignore[misc]  # newer arguments
 
     With `virtual_time=True` its clock jumps to the next deadline whenever nothing else is to be done: for tests.
     """
+
+    @property
+    def _nest_patched(self) -> bool:
+        """What nest_asyncio's `apply()` asks before it patches a loop: ours needs none, it may be nested."""
+        from ferrio import _nesting
+
+        if not _nesting.adopt_nest_asyncio():
+            raise AttributeError("_nest_patched")
+        return True

@@ -17,11 +17,11 @@ import inspect
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
-from ferrio import _standard, coroutines, events, exceptions, tasks
+from ferrio import _ferrio, _standard, coroutines, events, exceptions, tasks
 
 __all__ = ("Runner", "run")
 
@@ -52,6 +52,8 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         self._context: contextvars.Context | None = None
         self._closed = False
         self._interrupts = 0
+        self._made_current = False
+        self._handler_before: Any = signal.default_int_handler
 
     def __enter__(self) -> Self:
         self._open()
@@ -75,10 +77,14 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         Raises `RuntimeError` inside a running loop and after `close()`; what is not awaitable raises what
         asyncio raises: `TypeError` from Python 3.14 on, `ValueError` before.
         """
-        if events._get_running_loop() is not None:
+        if events._get_running_loop() is not None and not _ferrio._nested_allowed():
             raise RuntimeError(_already_running("Runner.run()", coro))
         loop = self._open()
         task = loop.create_task(_as_coroutine(coro), context=self._context if context is None else context)
+        return self._run_task(task)
+
+    def _run_task(self, task: asyncio.Task[_T]) -> _T:
+        loop = self._open()
         self._interrupts = 0
         handler = self._catch_interrupts(task)
         try:
@@ -92,7 +98,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
             raise
         finally:
             if handler is not None and signal.getsignal(signal.SIGINT) is handler:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.signal(signal.SIGINT, self._handler_before)
 
     def get_loop(self) -> events.AbstractEventLoop:
         """Returns the runner's loop, made at this call if there was none. Raises `RuntimeError` after
@@ -114,7 +120,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(_shutdown_default_executor(loop))
         finally:
-            if self._loop_factory is None:
+            if self._made_current:
                 events.set_event_loop(None)
             loop.close()
             self._loop = None
@@ -140,7 +146,10 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         loop: events.AbstractEventLoop
         if self._loop_factory is None:
             loop = events.new_event_loop()
-            events.set_event_loop(loop)
+            # Inside a running loop that one stays current.
+            self._made_current = events._get_running_loop() is None
+            if self._made_current:
+                events.set_event_loop(loop)
         else:
             loop = self._loop_factory()
         if self._debug is not None:
@@ -153,8 +162,12 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         """Makes Ctrl-C cancel `task`; returns the handler set, or `None` where it isn't ours to handle."""
         if threading.current_thread() is not threading.main_thread():
             return None
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        before = signal.getsignal(signal.SIGINT)
+        # An outer runner's is ours to replace until this run ends.
+        outer = isinstance(before, functools.partial) and getattr(before.func, "__func__", None) is Runner._interrupt
+        if before is not signal.default_int_handler and not outer:
             return None
+        self._handler_before = before
         handler = functools.partial(self._interrupt, task, self._open())
         try:
             signal.signal(signal.SIGINT, handler)
@@ -168,7 +181,9 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         self._interrupts += 1
         if self._interrupts > 1 or task.done():
             raise KeyboardInterrupt
-        task.cancel()
+        # A run inside of this one that nobody has a runner for is what the task waits for.
+        inner = getattr(loop, "_innermost", None)
+        (task if inner is None else inner).cancel()
         # The loop may be waiting in the kernel and would see the cancellation only at its next event.
         loop.call_soon_threadsafe(_nothing)
 
@@ -181,10 +196,28 @@ def run(main: Awaitable[_T], *, debug: bool | None = None, loop_factory: _LoopFa
     The loop is closed at the end, after the tasks left were cancelled and async generators and the default
     executor were shut down. `debug` and `loop_factory` are those of `Runner`, which also says what is raised.
     """
-    if events._get_running_loop() is not None:
+    running = events._get_running_loop()
+    if running is not None and not _ferrio._nested_allowed():
         raise RuntimeError(_already_running("asyncio.run()", main))
+    if loop_factory is None and isinstance(running, _ferrio.Loop):
+        return _run_inside(running, main, debug)
     with Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)
+
+
+def _run_inside(loop: Any, main: Awaitable[_T], debug: bool | None) -> _T:
+    """`run` while ferrio's `loop` runs: turns it until `main` is done, and leaves it and the tasks on it alone."""
+    before = loop.get_debug()
+    if debug is not None:
+        loop.set_debug(debug)
+    runner = Runner()
+    runner._loop = loop  # never closed by it
+    try:
+        task: asyncio.Task[_T] = loop.create_task(_as_coroutine(main))
+        return runner._run_task(task)
+    finally:
+        if debug is not None:
+            loop.set_debug(before)
 
 
 def _as_coroutine(awaitable: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
@@ -206,7 +239,8 @@ def _already_running(what: str, main: object) -> str:
     name = getattr(main, "__name__", "main")
     return (
         f"{what} cannot be called from a running event loop: `await {name}()` here instead, "
-        f"or call it in another thread: `await ferrio.to_thread(ferrio.run, {name}())`"
+        f"or call it in another thread: `await ferrio.to_thread(ferrio.run, {name}())`, "
+        "or allow loops inside loops: `ferrio.allow_nested()`"
     )
 
 
@@ -217,7 +251,7 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
         return
     for task in left:
         task.cancel()
-    loop.run_until_complete(tasks.gather(*left, return_exceptions=True))
+    loop.run_until_complete(_ends_of(left))
     for task in left:
         if task.cancelled() or task.exception() is None:
             continue
@@ -228,6 +262,11 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
                 "task": task,
             }
         )
+
+
+async def _ends_of(left: Iterable[asyncio.Task[Any]]) -> None:
+    # On the loop that is to wait, which is not the running one where loops are nested.
+    await tasks.gather(*left, return_exceptions=True)
 
 
 def _shutdown_default_executor(loop: Any) -> Any:

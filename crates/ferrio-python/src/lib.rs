@@ -46,7 +46,10 @@ mod _ferrio {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::event_loop::{_forget_running_loop, Loop};
+    use crate::event_loop::{
+        _forget_running_loop, Loop,
+        nested::{_allow_nested, _nested_allowed},
+    };
     #[pymodule_export]
     use crate::executor::{
         _abandon_threads, _refuse_jobs, ThreadPool, to_process::to_process, to_thread::to_thread,

@@ -137,21 +137,28 @@ pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> 
     let state = native.get();
     for _ in 0..batch {
         let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
-        let shown = item.object(py);
-        let entry = shown.clone().unbind();
-        let old = state.settings.with(py, |settings| settings.current_handle.replace(entry));
-        drop(old);
-        let run = || match item {
-            // It is timed where what it is about is known.
-            Item::Event(_) => item.run(native),
-            _ => timed(native, &shown, || item.run(native)),
-        };
-        let (outcome, old) =
-            then_leave(run, || state.settings.with(py, |settings| settings.current_handle.take()));
-        drop(old);
-        outcome?;
+        run_item(native, item)?;
     }
     Ok(())
+}
+
+/// Runs one item with the clock in hand.
+pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    let shown = item.object(py);
+    let entry = shown.clone().unbind();
+    let old = state.settings.with(py, |settings| settings.current_handle.replace(entry));
+    drop(old);
+    let run = || match item {
+        // It is timed where what it is about is known.
+        Item::Event(_) => item.run(native),
+        _ => timed(native, &shown, || item.run(native)),
+    };
+    let (outcome, old) =
+        then_leave(run, || state.settings.with(py, |settings| settings.current_handle.take()));
+    drop(old);
+    outcome
 }
 
 /// Runs `work`, of which `shown` is the object to name, and reports it if it takes longer than `slow_callback_duration`.

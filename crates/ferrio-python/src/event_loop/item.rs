@@ -119,6 +119,15 @@ impl Item {
         }
     }
 
+    /// The context that it has to enter, if it is one's own.
+    pub(crate) fn context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::Step(task) => Task::context_of(task.bind(py)),
+            Self::Handle(handle) => Some(handle.get().context(py)),
+            Self::Wake(_) | Self::Watch(..) | Self::Event(_) => None,
+        }
+    }
+
     /// The object that debug mode names in its reports.
     pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {

@@ -17,6 +17,7 @@ pub(crate) mod executor;
 mod finalize;
 mod flush;
 mod item;
+pub(crate) mod nested;
 mod overrides;
 pub(crate) mod readers;
 pub(crate) mod received;
@@ -129,6 +130,8 @@ pub(crate) struct Settings {
     saved: run::Saved,
     /// In debug mode, the handle that runs.
     current_handle: Option<Py<PyAny>>,
+    /// What the runs inside of the running one wait for, the innermost last.
+    nested: Vec<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -175,6 +178,7 @@ impl Loop {
                 asyncgens_closed: false,
                 saved: run::Saved::default(),
                 current_handle: None,
+                nested: Vec::new(),
             }),
             executors: Guarded::new(executor::Executors::default()),
             away: away::Away::default(),
@@ -233,6 +237,7 @@ impl Loop {
             visit.call(&settings.task_factory)?;
             visit.call(&settings.slow_callback_duration)?;
             visit.call(&settings.asyncgens)?;
+            settings.nested.iter().try_for_each(|awaited| visit.call(awaited))?;
             visit.call(&settings.current_handle)
         })
     }

@@ -10,7 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::flush::{flush, flush_if_much};
-use super::{Loop, debug, descriptors, executor, overrides, running, set_running, signals};
+use super::nested::{self, Outer};
+use super::{Item, Loop, debug, descriptors, executor, overrides, running, set_running, signals};
 use crate::ffi::scope::then_leave;
 use crate::ffi::{Cast, interpreter};
 use crate::future::{self, Future, watch};
@@ -36,16 +37,13 @@ impl Loop {
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         require_idle(slf)?;
-        take_loop(py, slf.get())?;
-        let run = || {
-            begin(slf)?;
-            let outcome = turns(slf);
-            // What was written in the last turn is not left behind, whatever ended it.
-            let flushed = flush(slf);
-            outcome.and(flushed)
-        };
-        let (outcome, ended) = then_leave(run, || end(py, slf));
-        outcome.and(ended)
+        if slf.get().runs_here() {
+            return nested::turn_until_stopped(slf);
+        }
+        let outer = Outer::set_aside(py)?;
+        let (outcome, given_back) =
+            then_leave(|| run_alone(slf), || outer.map_or(Ok(()), |outer| outer.give_back(py)));
+        outcome.and(given_back)
     }
 
     /// Run until `future`, a future or a coroutine, is done; return its result or raise its exception.
@@ -100,6 +98,20 @@ impl Loop {
     fn _check_closed(&self) -> PyResult<()> {
         self.require_open()
     }
+}
+
+fn run_alone(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    take_loop(py, native.get())?;
+    let run = || {
+        begin(native)?;
+        let outcome = turns(native);
+        // What was written in the last turn is not left behind, whatever ended it.
+        let flushed = flush(native);
+        outcome.and(flushed)
+    };
+    let (outcome, ended) = then_leave(run, || end(py, native));
+    outcome.and(ended)
 }
 
 /// Takes the thread: from here to `end` the loop is the running one. `end` gives back what was taken before an error too.
@@ -166,34 +178,75 @@ fn restore_hooks(native: &Bound<'_, Loop>) -> PyResult<()> {
     restored.map(drop)
 }
 
-/// Raises `RuntimeError` unless the loop may begin to run in this thread.
+/// Raises `RuntimeError` unless the loop may begin to run in this thread, inside of what runs there if that is allowed.
 fn require_idle(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     native.get().require_open()?;
-    if native.get().is_running() {
-        return Err(PyRuntimeError::new_err("This event loop is already running"));
+    let allowed = nested::_nested_allowed();
+    if native.get().is_running() && !(allowed && native.get().runs_here()) {
+        return Err(nested::refusal("This event loop is already running"));
     }
-    if running(py).is_some() || !imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?.is_none() {
-        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
+    if !allowed && (running(py).is_some() || !imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?.is_none()) {
+        return Err(nested::refusal("Cannot run the event loop while another loop is running"));
     }
     Ok(())
 }
 
 /// Turn after turn until `stop()`.
 fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let py = native.py();
-    let state = native.get();
-    let mut events = Events::with_capacity(EVENTS);
-    let mut first = true;
+    let mut turning = Turning::new(Events::with_capacity(EVENTS));
     loop {
+        turning.turn(native, false)?;
+        if turning.is_stopped(native) {
+            return Ok(());
+        }
+    }
+}
+
+/// What one run of a loop keeps from turn to turn.
+pub(super) struct Turning {
+    events: Events,
+    first: bool,
+    /// In a nested run: the items that wait for its end.
+    deferred: Option<Vec<Item>>,
+}
+
+impl Turning {
+    fn new(events: Events) -> Self {
+        Self { events, first: true, deferred: None }
+    }
+
+    /// For a run inside of another one of the same loop.
+    pub(super) fn nested(events: Events) -> Self {
+        Self { deferred: Some(Vec::new()), ..Self::new(events) }
+    }
+
+    /// The items that waited for the end of a nested run.
+    pub(super) fn take_deferred(&mut self) -> Vec<Item> {
+        self.deferred.take().unwrap_or_default()
+    }
+
+    /// Whether `stop()` was called.
+    #[inline]
+    pub(super) fn is_stopped(&self, native: &Bound<'_, Loop>) -> bool {
+        native.get().stopping.load(Ordering::Relaxed)
+    }
+
+    /// One turn; with `hurry` without a wait.
+    #[inline]
+    pub(super) fn turn(&mut self, native: &Bound<'_, Loop>, hurry: bool) -> PyResult<()> {
+        let py = native.py();
+        let state = native.get();
         flush(native)?;
         ask_for_signals(native)?;
         overrides::tell_time(native)?;
-        wait(native, &mut events, first)?;
-        first = false;
+        wait(native, &mut self.events, self.first, hurry)?;
+        self.first = false;
         overrides::tell_time(native)?;
         let batch = state.engine.with(py, |engine| engine.begin_turn());
-        if state.debug() {
+        if let Some(deferred) = &mut self.deferred {
+            run_nested_batch(native, batch, deferred)?;
+        } else if state.debug() {
             debug::run_batch(native, batch)?;
         } else {
             for _ in 0..batch {
@@ -202,11 +255,27 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
                 flush_if_much(native)?;
             }
         }
-        state.tasks_have_run(&mut events);
-        if state.stopping.load(Ordering::Relaxed) {
-            return Ok(());
+        state.tasks_have_run(&mut self.events);
+        Ok(())
+    }
+}
+
+/// Runs a batch of a nested run, one item after the other; what has to wait for the run's end goes to `deferred`.
+fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    for _ in 0..batch {
+        let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
+        if nested::has_to_wait(py, &item) {
+            deferred.push(item);
+        } else if state.debug() {
+            debug::run_item(native, item)?;
+        } else {
+            item.run(native)?;
+            flush_if_much(native)?;
         }
     }
+    Ok(())
 }
 
 /// Runs the Python handlers of signals that came, in each turn as asyncio does. Costs a few nanoseconds if none has.
@@ -224,14 +293,14 @@ fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
     py.check_signals()
 }
 
-/// Looks at the descriptors, and waits there if nothing is ready.
+/// Looks at the descriptors, and waits there if nothing is ready; with `hurry` it only looks.
 #[inline]
-fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool) -> PyResult<()> {
+fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool) -> PyResult<()> {
     let py = native.py();
     let state = native.get();
     // All that is ready comes in one turn; a descriptor counts once, and two are the reactor's own.
     events.make_room(state.reactor.watched() + 2);
-    let plan = if state.stopping.load(Ordering::Relaxed) {
+    let plan = if hurry || state.stopping.load(Ordering::Relaxed) {
         Plan::Poll
     } else {
         let external = state.external_work();
@@ -278,12 +347,17 @@ fn run_until_complete<'py>(
         // If the loop stops early, an exception says so: no second report is needed.
         task.get().task.with(py, |state| state.log_destroy_pending = false);
     }
-    watch::watch(&awaited, native.as_any(), stop_when_done)?;
-    let (outcome, unwatched) = then_leave(
-        || native.call_method0(intern!(py, "run_forever")),
-        || watch::unwatch(&awaited, native.as_any(), stop_when_done),
-    );
-    unwatched?;
+    let outcome = if native.get().runs_here() {
+        nested::turn_until_done(native, &awaited)
+    } else {
+        watch::watch(&awaited, native.as_any(), stop_when_done)?;
+        let (outcome, unwatched) = then_leave(
+            || native.call_method0(intern!(py, "run_forever")),
+            || watch::unwatch(&awaited, native.as_any(), stop_when_done),
+        );
+        unwatched?;
+        outcome.map(drop)
+    };
     let done = watch::is_done(&awaited)?;
     if let Err(failure) = outcome {
         if made_here && done && !watch::is_cancelled(&awaited)? {

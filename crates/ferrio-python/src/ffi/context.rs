@@ -28,6 +28,11 @@ pub(crate) fn is_context(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyContext_CheckExact(object.as_ptr()) != 0 }
 }
 
+/// Whether `context` is entered by this thread, so that nothing else can run in it.
+pub(crate) fn is_entered(context: &Bound<'_, PyAny>) -> bool {
+    is_context(context) && run(context, |_| Ok(())).is_err()
+}
+
 /// The given context, or a copy of the current one. Raises `TypeError` for what is not a `contextvars.Context`.
 #[inline]
 pub(crate) fn given_or_copy<'py>(

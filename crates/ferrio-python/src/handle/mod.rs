@@ -255,7 +255,8 @@ impl Handle {
         recycle::make(py, Self { state: Guarded::new(state), runner: Runner::unshared() }).map(Bound::unbind)
     }
 
-    fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    /// The context that the callback runs in.
+    pub(crate) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.state.with(py, |state| state.context.bind(py).clone())
     }
 
