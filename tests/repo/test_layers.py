@@ -96,6 +96,7 @@ PYTHON_COROUTINES = {
     "cli.repl._finish": "once a line of the prompt",
     "executor.shut_down": "once a loop, at its end",
     "runners._wait_for_it": "once a program, for run() of an awaitable",
+    "runners._ends_of": "once a loop, at its end",
     "staggered._attempt": "an attempt of a race",
     "staggered.end": "once a race",
     "staggered.wait_for": "once an attempt",

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tomllib
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -320,3 +322,34 @@ def test_child_processes_can_import_the_program(program):
         """
     )
     assert on_ferrio(path).out == "True\n"
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The path of the command `ferrio` as pip would write it."""
+    pyproject = Path(__file__).parents[2] / "pyproject.toml"
+    module, function = tomllib.loads(pyproject.read_text())["project"]["scripts"]["ferrio"].split(":")
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    path = directory / "ferrio"
+    path.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    return str(path)
+
+
+def test_the_command_does_what_the_module_does(command, program, tmp_path):
+    path = program(SHOW_MAIN, "here/program.py")
+    package = str(tmp_path / "here")
+    for arguments in ([path, "a", "--b"], ["-m", "program", "c"], ["-c", "import sys; print(sys.path[0], sys.argv)"]):
+        assert Ran(command, *arguments, cwd=package) == on_ferrio(*arguments, cwd=package)
+    for arguments in (["--help"], ["--version"], ["--wrong"], ["nowhere.py"], ["-m", "nowhere"]):
+        assert Ran(command, *arguments) == on_ferrio(*arguments)
+    assert Ran(command, stdin="await asyncio.sleep(0, 42)\n") == on_ferrio(stdin="await asyncio.sleep(0, 42)\n")
+
+
+def test_the_command_is_in_no_traceback(command, program):
+    for source in ("raise LookupError('spam')", "def wrong(:", "await nothing()"):
+        path = program(source)
+        ran = Ran(command, path)
+        assert ran == on_ferrio(path)
+        assert ran.status == 1
+        assert command not in ran.err

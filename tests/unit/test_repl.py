@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -11,13 +12,17 @@ import pytest
 
 PROMPT, MORE = ">>> ", "... "
 
+# What moves the cursor and colours the text of CPython's console.
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
+
 
 class Terminal:
     """A prompt on a terminal of its own: what is typed, and what the screen shows."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, term="dumb"):
         ours, theirs = pty.openpty()
-        environment = {**os.environ, "TERM": "dumb", "PYTHON_COLORS": "0", "PYTHON_HISTORY": os.devnull}
+        environment = {**os.environ, "TERM": term, "PYTHON_COLORS": "0", "PYTHON_HISTORY": os.devnull}
+        environment.pop("PYTHON_BASIC_REPL", None)
         environment.pop("PYTHONSTARTUP", None)
         self.process = subprocess.Popen(
             [sys.executable, *options, "-m", "ferrio"],
@@ -136,10 +141,11 @@ def test_context_variables_stay_set(terminal):
 def test_errors_leave_the_prompt_alive(terminal):
     shown = terminal.line("1 / 0")
     assert shown.splitlines()[0] == "Traceback (most recent call last):"
-    assert shown.splitlines()[1].startswith('  File "<stdin>", line 1, in <module>')
+    assert shown.splitlines()[1].startswith('  File "<python-input-0>", line 1, in <module>')
+    assert shown.splitlines()[2] == "    1 / 0"
     assert shown.endswith("ZeroDivisionError: division by zero")
     shown = terminal.line("await asyncio.wait_for(asyncio.sleep(60), 0.01)")
-    assert '  File "<stdin>", line 1, in <module>\n' in shown
+    assert '  File "<python-input-1>", line 1, in <module>\n' in shown
     assert "repl.py" not in shown
     assert shown.endswith("TimeoutError")
     assert "SyntaxError" in terminal.line("not a statement")
@@ -176,14 +182,113 @@ def test_interrupt_stops_code_that_computes(terminal):
 def test_interrupt_at_the_prompt(terminal):
     terminal.type("\x03")
     terminal.until("KeyboardInterrupt")
-    terminal.type("\n")
     terminal.until(PROMPT)
     assert terminal.line("1") == "1"
 
 
+def test_interrupt_discards_the_line_that_is_typed(terminal):
+    terminal.type("print('typed' + ' in vain')")
+    terminal.until("vain')")
+    terminal.type("\x03")
+    terminal.until("KeyboardInterrupt")
+    terminal.until(PROMPT)
+    assert terminal.line("print('second')").splitlines()[-1] == "second"
+
+
+def test_interrupt_discards_the_block_that_is_typed(terminal):
+    terminal.line("for number in range(3):", MORE)
+    terminal.line("    print('in vain')", MORE)
+    terminal.type("\x03")
+    terminal.until("KeyboardInterrupt")
+    terminal.until(PROMPT)
+    assert terminal.line("6 * 7").splitlines()[-1] == "42"
+
+
+def test_tracebacks_show_the_lines_of_functions(terminal):
+    terminal.line("def fail():", MORE)
+    terminal.line("    raise LookupError('spam')", MORE)
+    terminal.line("")
+    shown = terminal.line("fail()")
+    assert "    raise LookupError('spam')\n" in shown
+    assert "    fail()\n" in shown
+
+
+class Screen(Terminal):
+    """The same with CPython's own console, which draws what is typed key by key, prompts included.
+
+    So tests wait for what only the result can show.
+    """
+
+    def __init__(self):
+        super().__init__(term="xterm")
+
+    def enter(self, text, expected):
+        """Types a line, and returns what the screen shows up to `expected`."""
+        self.type(text + "\r")
+        return CONTROL.sub("", self.until(expected))
+
+
+@pytest.fixture
+def screen():
+    opened = Screen()
+    opened.until(PROMPT)
+    yield opened
+    opened.close()
+
+
+own_console = pytest.mark.skipif(sys.version_info < (3, 13), reason="CPython's console is there from Python 3.13 on")
+
+
+@own_console
+def test_console_awaits_and_shows_sources(screen):
+    screen.enter("await asyncio.sleep(0, 'sle' + 'pt')", "'slept'")
+    shown = screen.enter("1 // 0", "ZeroDivisionError")
+    assert "    1 // 0" in shown.splitlines()
+
+
+@own_console
+def test_console_discards_what_is_typed(screen):
+    screen.type("print('typed' + ' in vain')")
+    screen.until(")")
+    screen.type("\x03")
+    screen.until("KeyboardInterrupt")
+    assert "typed in vain" not in screen.enter("6 * 7", "42")
+
+
+@own_console
+def test_console_recalls_blocks_as_blocks(screen):
+    screen.enter("for number in range(2):\rprint(number + 40, 'in the ' + 'block')\r", "41 in the block")
+    screen.enter("print(6 * 7)", "42")
+    screen.enter("\x10\x10\r", "40 in the block")
+    screen.until("41 in the block")
+
+
+@own_console
+def test_console_interrupts_an_await(screen):
+    screen.enter("print('wai' + 'ting'); await asyncio.sleep(60)", "waiting")
+    screen.type("\x03")
+    screen.until("KeyboardInterrupt")
+    screen.enter("6 * 7", "42")
+
+
+@own_console
+@pytest.mark.parametrize("word", ["exit", "quit", "exit()", "\x04"])
+def test_console_is_left(screen, word):
+    screen.type(word if word == "\x04" else word + "\r")
+    assert screen.ends() == 0
+
+
 @pytest.mark.parametrize(
     ("leaving", "status"),
-    [("exit()", 0), ("quit()", 0), ("exit(3)", 3), ("raise SystemExit(4)", 4), ("await asyncio.sleep(0); exit(5)", 5)],
+    [
+        ("exit", 0),
+        ("quit", 0),
+        ("exit()", 0),
+        ("quit()", 0),
+        ("exit(3)", 3),
+        ("raise SystemExit(4)", 4),
+        ("await asyncio.sleep(0); exit(5)", 5),
+    ],
 )
 def test_leaving(terminal, leaving, status):
     terminal.type(leaving + "\n")

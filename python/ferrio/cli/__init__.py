@@ -1,4 +1,4 @@
-"""The command line, `python -m ferrio`: any program on ferrio, or an async prompt.
+"""The command line, `ferrio` or `python -m ferrio`: any program on ferrio, or an async prompt.
 
 Here the pieces are put together: the options are read (`options`), ferrio's names are put into `asyncio`, in this
 process and in those that `multiprocessing` starts from it (`spawned`), and the program (`program`) or the prompt
@@ -15,7 +15,7 @@ import ferrio
 from ferrio import _policy
 from ferrio.cli import options, program, spawned
 
-__all__ = ("main",)
+__all__ = ("main", "script")
 
 
 def main() -> None:
@@ -27,6 +27,14 @@ def main() -> None:
 
         sys.exit(repl.interact())
     program.run(chosen.kind, chosen.program, chosen.arguments)
+
+
+def script() -> None:
+    """The command `ferrio`: `main` with the module path that `python -m ferrio` has, the current directory first."""
+    if not sys.flags.safe_path:
+        sys.path[0] = os.getcwd()  # Python put the command's own directory there
+    program.launcher = sys._getframe(1).f_code
+    main()
 
 
 def prepare(chosen: options.Options) -> None:

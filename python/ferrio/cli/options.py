@@ -1,4 +1,4 @@
-"""The options of `python -m ferrio`: what they are, and what a wrong one gets.
+"""The options of `ferrio`, or `python -m ferrio`: what they are, and what a wrong one gets.
 
 Options of ferrio come before the program; everything after it is the program's own, as on Python's command
 line.
@@ -15,14 +15,15 @@ from typing import NoReturn
 import ferrio
 
 HELP = """\
-usage: python -m ferrio [options] FILE [arguments]
-       python -m ferrio [options] -m MODULE [arguments]
-       python -m ferrio [options] -c CODE [arguments]
-       python -m ferrio [options]
+usage: ferrio [options] FILE [arguments]
+       ferrio [options] -m MODULE [arguments]
+       ferrio [options] -c CODE [arguments]
+       ferrio [options]
 
 Runs a Python program on ferrio, unchanged: `asyncio` is ferrio's in the whole program, and `await` may stand
 outside functions. FILE may be a script, a directory or zip file with a __main__.py, or - for standard input.
 Without a program: a prompt where `await` works. Statements that come from a pipe are run like typed ones.
+`python -m ferrio` is the same command, for the Python that is named so.
 
 options:
   -h, --help       this text

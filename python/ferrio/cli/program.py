@@ -26,6 +26,9 @@ from typing import Any, NoReturn
 
 from ferrio import exceptions, runners
 
+# The code of the command `ferrio`, if that was called.
+launcher: CodeType | None = None
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -254,4 +257,4 @@ def _hide_frames(error: BaseException, hidden: Callable[[FrameType], bool]) -> N
 
 def _of_ours(frame: FrameType) -> bool:
     filename = frame.f_code.co_filename
-    return filename.startswith((_PACKAGE + os.sep, "<frozen "))
+    return frame.f_code is launcher or filename.startswith((_PACKAGE + os.sep, "<frozen "))
