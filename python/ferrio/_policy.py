@@ -20,6 +20,7 @@ from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from typing import Any
 
+from ferrio import _foreign
 from ferrio._loop import EventLoop
 
 # Their private names too, which no stub has.
@@ -137,6 +138,8 @@ def set_event_loop(loop: standard.AbstractEventLoop | None) -> None:
     policy = _get_event_loop_policy()
     policy.set_event_loop(loop)
     _tell_standard(policy, loop)
+    if loop is not None:
+        _foreign.notice(loop)
 
 
 def get_event_loop() -> standard.AbstractEventLoop:
@@ -192,6 +195,7 @@ def _set_event_loop_policy(policy: Any) -> None:
     if policy is not None and not isinstance(policy, _AbstractEventLoopPolicy):
         raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not {type(policy).__name__!r}")
     _policy = policy
+    _foreign.remember_choice(policy)
     if _events.set_event_loop_policy is set_event_loop_policy:
         # Installed: for what imported the standard functions by name before, which ask this variable.
         _events._event_loop_policy = _get_event_loop_policy()

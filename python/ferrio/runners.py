@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
-from ferrio import _ferrio, _standard, coroutines, events, exceptions, tasks
+from ferrio import _ferrio, _foreign, _standard, coroutines, events, exceptions, tasks
 
 __all__ = ("Runner", "run")
 
@@ -148,10 +148,12 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
             loop = events.new_event_loop()
             # Inside a running loop that one stays current.
             self._made_current = events._get_running_loop() is None
+            _foreign.notice(loop, by_policy=True)
             if self._made_current:
                 events.set_event_loop(loop)
         else:
             loop = self._loop_factory()
+            _foreign.notice(loop)
         if self._debug is not None:
             loop.set_debug(self._debug)
         self._context = contextvars.copy_context()
