@@ -6,6 +6,7 @@ Nothing here runs per callback, packet or task. What the extension module needs 
 from __future__ import annotations
 
 import _socket
+import asyncio.base_events
 import asyncio.base_futures
 import asyncio.coroutines
 import asyncio.futures
@@ -18,7 +19,7 @@ import socket
 import sys
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ferrio import _ferrio
@@ -76,6 +77,31 @@ def operation_frame(qualname: str) -> Any:
     return frame
 
 
+# asyncio's functions with the callbacks that are native here, from before `install()`.
+_WITH_CALLBACKS: dict[str, Any] = {
+    name: vars(module).get(name)
+    for module, names in (
+        (asyncio.base_events, ("_run_until_complete_cb",)),
+        (asyncio.futures, ("_chain_future",)),
+        (asyncio.tasks, ("_wait", "as_completed", "gather", "shield")),
+    )
+    for name in names
+}
+
+
+def callback_function(name: str) -> Any:
+    """Return asyncio's own function of the qualified name `name`, for tools that show its file and line, or `None`."""
+    outer, _, inner = name.partition(".<locals>.")
+    function = _WITH_CALLBACKS.get(outer)
+    if function is None or not inner:
+        return function
+    for code in function.__code__.co_consts:
+        if isinstance(code, types.CodeType) and code.co_name == inner:
+            cells = tuple(types.CellType() for _ in code.co_freevars)
+            return types.FunctionType(code, function.__globals__, closure=cells)
+    return None
+
+
 def hint(candidate: Any, function: str | None = None) -> str:
     """Return what a caller may have meant who passed `candidate` (to `function`) for a coroutine; maybe nothing."""
     name = getattr(candidate, "__name__", None)
@@ -91,6 +117,12 @@ def hint(candidate: Any, function: str | None = None) -> str:
         return f": {name} is a plain function, is `async` missing before its `def`?"
     if isinstance(candidate, (list, tuple, set)):
         return f": awaitables are passed one by one, is a `*` missing before the {type(candidate).__name__}?"
+    if asyncio.isfuture(candidate):
+        if hasattr(candidate, "get_coro"):
+            return ": it is a task already, and runs; `await` it, or use it as it is"
+        return ": it is a future already; `await` it, ensure_future() takes it as it is"
+    if inspect.isawaitable(candidate):
+        return ": it can be awaited; ensure_future() makes a task of it"
     if not callable(candidate):
         return ": is the function that was called here missing its `async`?"
     return ""
@@ -116,6 +148,11 @@ async def close_asyncgens(loop: Any) -> None:
                     "asyncgen": generator,
                 }
             )
+
+
+def wait(poll: Callable[[], None]) -> None:
+    """Call `poll`, which is a loop's wait, as Python code: so that a profiler sees the call."""
+    poll()
 
 
 class _TasksOfAllLoops(weakref.WeakSet[Any]):

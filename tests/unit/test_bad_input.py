@@ -94,6 +94,28 @@ def test_the_function_itself_gets_a_hint():
     ferrio.run(main())
 
 
+class Awaitable:
+    """Something that is no coroutine, and can be awaited."""
+
+    def __await__(self):
+        yield
+
+
+def test_what_is_no_coroutine_because_it_is_more_gets_the_right_hint():
+    async def main():
+        task, future = ferrio.create_task(answer()), ferrio.get_running_loop().create_future()
+        for wrong, words in [
+            (task, "it is a task already, and runs; `await` it"),
+            (future, "it is a future already; `await` it"),
+            (Awaitable(), r"it can be awaited; ensure_future\(\) makes a task of it"),
+        ]:
+            with pytest.raises(TypeError, match=rf"^a coroutine was expected, got <.*: {words}"):
+                ferrio.create_task(wrong)
+        assert await task == 42
+
+    ferrio.run(main())
+
+
 @pytest.mark.parametrize("wrong", [1, None, object()], ids=["1", "None", "object"])
 def test_awaiting_what_cannot_be_awaited(goes_on, wrong):
     async def main(aio):
@@ -108,8 +130,10 @@ def test_awaiting_what_cannot_be_awaited(goes_on, wrong):
 def test_wait_takes_no_coroutines(goes_on):
     async def main(aio):
         coroutine = answer()
-        with pytest.raises(TypeError, match="Passing coroutines is forbidden"):
+        with pytest.raises(TypeError, match=r"Passing coroutines is forbidden, use tasks explicitly\.") as caught:
             await aio.wait([coroutine])
+        if aio is ferrio:
+            assert "create_task(answer()) makes one" in str(caught.value)
         with pytest.raises(TypeError, match="expect a list of futures"):
             await aio.wait(coroutine)
         coroutine.close()

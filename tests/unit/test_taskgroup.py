@@ -295,8 +295,9 @@ def test_misuse(aio):
                     refused()
         return messages
 
+    hint = "" if aio is asyncio else ": `async with` does that, and waits for the tasks at its end"
     assert aio.run(main()) == [
-        "TaskGroup <TaskGroup> has not been entered",
+        "TaskGroup <TaskGroup> has not been entered" + hint,
         "TaskGroup <TaskGroup entered> has already been entered",
         "TaskGroup <TaskGroup entered> is finished",
         "TaskGroup <TaskGroup tasks=1 errors=1 cancelling> is shutting down",

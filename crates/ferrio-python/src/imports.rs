@@ -82,6 +82,7 @@ imports! {
     FORMAT_CALLBACK_SOURCE = "asyncio.format_helpers", "_format_callback_source";
     FUTURE_REPR = "ferrio._standard", "future_repr";
     TASK_REPR = "ferrio._standard", "task_repr";
+    CALLBACK_FUNCTION = "ferrio._standard", "callback_function";
     /// What stands for the code and the frame that an operation hasn't got.
     OPERATION_CODE = "ferrio._standard", "operation_code";
     OPERATION_FRAME = "ferrio._standard", "operation_frame";
@@ -116,6 +117,11 @@ imports! {
     FSPATH = "os", "fspath";
     FSENCODE = "os", "fsencode";
     AUDIT = "sys", "audit";
+    GET_PROFILE = "sys", "getprofile";
+    /// From 3.12 on.
+    MONITORING = "sys", "monitoring";
+    /// The Python function that makes the loop's wait under a profiler.
+    WAIT_IN_PYTHON = "ferrio._standard", "wait";
     MODULES = "sys", "modules";
     SSL_OBJECT = "ssl", "SSLObject";
     /// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.

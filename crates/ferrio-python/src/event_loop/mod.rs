@@ -19,6 +19,7 @@ mod flush;
 mod item;
 pub(crate) mod nested;
 mod overrides;
+mod profiled;
 pub(crate) mod readers;
 pub(crate) mod received;
 mod reference;
@@ -52,6 +53,7 @@ use self::flush::Flushes;
 pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
+pub(crate) use self::run::ends_run;
 use self::signals::Signals;
 pub(crate) use self::sock::unless_blocked;
 use crate::ffi::{Guarded, interpreter};
@@ -97,6 +99,7 @@ pub(crate) struct Loop {
     executors: Guarded<executor::Executors>,
     /// What threads and processes do for the loop.
     away: away::Away,
+    profiler: profiled::Profiler,
 }
 
 impl Functions for Loop {
@@ -182,6 +185,7 @@ impl Loop {
             }),
             executors: Guarded::new(executor::Executors::default()),
             away: away::Away::default(),
+            profiler: profiled::Profiler::default(),
         })
     }
 

@@ -11,9 +11,11 @@ use pyo3::prelude::*;
 
 use super::flush::{flush, flush_if_much};
 use super::nested::{self, Outer};
+use super::profiled;
 use super::{Item, Loop, debug, descriptors, executor, overrides, running, set_running, signals};
 use crate::ffi::scope::then_leave;
 use crate::ffi::{Cast, interpreter};
+use crate::future::callbacks::WatcherCall;
 use crate::future::{self, Future, watch};
 use crate::task::{Task, create, current, finalize};
 use crate::{error, imports};
@@ -313,6 +315,8 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool)
             current::retire(native)?;
             if timeout == Wait::Now {
                 state.reactor.wait(events, timeout)
+            } else if state.profiler.is_there(py, state.engine.with(py, |engine| engine.clock.coarse()))? {
+                profiled::sleep(native, events, timeout)?
             } else {
                 state.sleep(py, events, timeout)
             }
@@ -370,6 +374,11 @@ fn run_until_complete<'py>(
         return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
     }
     awaited.call_method0(intern!(py, "result"))
+}
+
+/// Whether `call` is the done callback of `run_until_complete`.
+pub(crate) fn ends_run(call: WatcherCall) -> bool {
+    std::ptr::fn_addr_eq(call, stop_when_done as WatcherCall)
 }
 
 /// The done callback of `run_until_complete`: stops the loop, unless what ended the future leaves the loop anyway.

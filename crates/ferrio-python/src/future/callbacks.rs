@@ -80,7 +80,10 @@ impl Callback {
                 let task = operation.get().waiting_task(py);
                 task.map(|task| shown_task(task.bind(py))).transpose()
             }
-            Self::Native(watcher, _) => (watcher.bind(py), py.None()).into_pyobject(py).map(Some),
+            Self::Native(watcher, call) => {
+                let named = Bound::new(py, Watcher::new(watcher.clone_ref(py), *call))?;
+                (named, py.None()).into_pyobject(py).map(Some)
+            }
             Self::Python { function, context } => {
                 (function.bind(py), context.bind(py)).into_pyobject(py).map(Some)
             }

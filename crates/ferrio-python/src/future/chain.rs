@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::callbacks::WatcherCall;
 use super::watch::{self, Ended};
 use super::{default_loop, isfuture, loop_of, native};
 use crate::event_loop::{Item, LoopRef};
@@ -154,6 +155,11 @@ fn cancel(future: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 /// The source is done: its outcome goes to the destination, in that one's own thread.
+/// Whether `call` is for the end of a chain's source.
+pub(crate) fn tells_source(call: WatcherCall) -> bool {
+    std::ptr::fn_addr_eq(call, source_done as WatcherCall)
+}
+
 fn source_done(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = chain.py();
     let Some(destination) = chain.cast_exact::<Chain>()?.get().destination(py) else { return Ok(()) };

@@ -1,11 +1,14 @@
 //! The callable that foreign futures and loops get in order to resume a task.
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::combinators::names;
 use super::{Task, step};
 use crate::ffi::{Cast, Guarded};
 use crate::future::callbacks::WatcherCall;
+use crate::imports;
 
 /// Steps a task when called: as `loop.call_soon(wakeup, context=task.get_context())` and as a done callback.
 #[pyclass(frozen, module = "ferrio._ferrio")]
@@ -87,11 +90,31 @@ impl Watcher {
         watcher.map_or(Ok(()), |watcher| (self.call)(&watcher, done))
     }
 
-    /// Two are equal when they tell the same object: `remove_done_callback` of a foreign future finds it so.
+    /// Two are equal when they tell the same object: `remove_done_callback` of a foreign future finds it so. Our own futures
+    /// compare with the object itself.
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
         let address =
             |watcher: &Watcher| watcher.watcher.with(py, |known| known.as_ref().map(|known| known.as_ptr()));
-        other.as_instance::<Self>().is_some_and(|other| address(self) == address(other.get()))
+        let theirs = match other.as_instance::<Self>() {
+            Some(other) => address(other.get()),
+            None => Some(other.as_ptr()),
+        };
+        address(self) == theirs
+    }
+
+    /// What asyncio's callback in this place is called; what is shown of a future names it so.
+    #[getter]
+    fn __qualname__(&self, py: Python<'_>) -> String {
+        self.watcher(py).map_or_else(String::new, |watcher| names::of(watcher.bind(py), self.call))
+    }
+
+    /// asyncio's function of that name, which is never called: tools look there for file and line. Raises `AttributeError`
+    /// where there is none.
+    #[getter]
+    fn __wrapped__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let name = self.__qualname__(py);
+        let function = imports::CALLBACK_FUNCTION.get(py)?.call1((&name,))?;
+        if function.is_none() { Err(PyAttributeError::new_err("__wrapped__")) } else { Ok(function) }
     }
 
     fn __hash__(&self, py: Python<'_>) -> isize {

@@ -211,6 +211,8 @@ impl TaskGroup {
     }
 }
 
+const NOT_ENTERED: &str = "has not been entered: `async with` does that, and waits for the tasks at its end";
+
 fn create_task<'py>(
     group: &Bound<'py, TaskGroup>,
     coro: Bound<'py, PyAny>,
@@ -218,11 +220,11 @@ fn create_task<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = group.py();
     let home = group.get().state.with(py, |state| match &state.home {
-        _ if !state.entered => Err("has not been entered"),
+        _ if !state.entered => Err(NOT_ENTERED),
         _ if state.exiting && state.children.by_address.is_empty() => Err("is finished"),
         _ if state.aborting => Err("is shutting down"),
         Some(home) => Ok(home.duplicate(py)),
-        None => Err("has not been entered"),
+        None => Err(NOT_ENTERED),
     });
     let home = match home {
         Ok(home) => home,

@@ -8,5 +8,6 @@ pub(crate) mod awaited_by;
 pub(crate) mod by_address;
 pub(crate) mod deadline;
 pub(crate) mod gather;
+pub(crate) mod names;
 pub(crate) mod shield;
 pub(crate) mod wait;

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use crate::functions::Declared;
 use crate::future;
+use crate::future::callbacks::WatcherCall;
 use crate::future::watch::{self, Ended};
 use crate::task::create;
 
@@ -28,6 +29,15 @@ pub(crate) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
 }
 
 /// The end of the shielded future is the end of the outer one.
+/// asyncio's name of the callback `call`.
+pub(super) fn name_of(call: WatcherCall) -> &'static str {
+    if std::ptr::fn_addr_eq(call, outer_done as WatcherCall) {
+        "shield.<locals>._outer_done_callback"
+    } else {
+        "shield.<locals>._inner_done_callback"
+    }
+}
+
 fn inner_done(outer: &Bound<'_, PyAny>, inner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = outer.py();
     if watch::is_cancelled(outer)? {

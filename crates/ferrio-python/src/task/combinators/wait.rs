@@ -113,6 +113,14 @@ fn until(return_when: &Bound<'_, PyAny>, fs: &Bound<'_, PyAny>) -> PyResult<Unti
     Err(PyValueError::new_err(format!("Invalid return_when value: {return_when}")))
 }
 
+#[cold]
+fn coroutine_passed(coroutine: &Bound<'_, PyAny>) -> PyErr {
+    let name = coroutine.getattr("__name__").map_or_else(|_| "coroutine".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!(
+        "Passing coroutines is forbidden, use tasks explicitly. create_task({name}()) makes one; gather() takes both."
+    ))
+}
+
 fn start<'py>(
     this: &Bound<'py, Operation>,
     fs: &Bound<'py, PyAny>,
@@ -125,7 +133,7 @@ fn start<'py>(
     let mut futures = Vec::with_capacity(distinct.len());
     for future in distinct.iter() {
         if is_coroutine(&future)? {
-            return Err(PyTypeError::new_err("Passing coroutines is forbidden, use tasks explicitly."));
+            return Err(coroutine_passed(&future));
         }
         futures.push(future.unbind());
     }

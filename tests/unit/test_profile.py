@@ -1,0 +1,77 @@
+"""What a profiler says of a loop: idle time is the wait's, not that of whoever ran or closed the loop."""
+
+import cProfile
+import pstats
+import sys
+
+import pytest
+
+import ferrio
+
+IDLE = 0.3
+
+
+async def work():
+    for _ in range(50):
+        await ferrio.sleep(0)
+
+
+async def main():
+    await ferrio.sleep(IDLE)
+    await ferrio.gather(work(), work())
+    return 42
+
+
+def times(profile):
+    """The time in each function without that in others, by name."""
+    return {name: spent[2] for (_, _, name), spent in pstats.Stats(profile).stats.items()}
+
+
+def waits_of(profile):
+    return sum(spent for name, spent in times(profile).items() if "'poll'" in name)
+
+
+def test_idle_time_is_the_waits():
+    with cProfile.Profile() as profile:
+        ferrio.run(main())
+    spent = times(profile)
+    assert waits_of(profile) > IDLE * 0.9
+    assert all(time < IDLE * 0.9 for name, time in spent.items() if "'poll'" not in name)
+
+
+def test_profiler_that_begins_and_ends_inside():
+    async def outer():
+        with cProfile.Profile() as profile:
+            assert await main() == 42
+        return profile
+
+    assert waits_of(ferrio.run(outer())) > IDLE * 0.9
+
+
+def test_the_function_of_a_profiler_of_ones_own_is_told_of_the_wait():
+    seen = []
+
+    async def profiled():
+        sys.setprofile(lambda frame, event, argument: seen.append((event, getattr(argument, "__name__", None))))
+        try:
+            await ferrio.sleep(0.05)
+        finally:
+            sys.setprofile(None)
+
+    ferrio.run(profiled())
+    assert ("c_call", "poll") in seen
+    assert ("c_return", "poll") in seen
+
+
+def test_an_interrupt_ends_the_wait():
+    async def interrupted():
+        import os
+        import signal
+        import threading
+
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        await ferrio.sleep(60)
+
+    with cProfile.Profile(), pytest.raises(KeyboardInterrupt):
+        ferrio.run(interrupted())

@@ -1,0 +1,182 @@
+"""What is shown of tasks, futures and handles: as on asyncio, names and places of callbacks included."""
+
+import asyncio
+import concurrent.futures
+import functools
+import re
+import sys
+
+import pytest
+from tests.unit.implementations import forever
+
+import ferrio
+
+
+def look(thing):
+    """The `repr`, without what differs from run to run: addresses, times, tasks' numbers, where asyncio is installed."""
+    text = re.sub(r"0x[0-9a-f]+", "0x", repr(thing))
+    text = re.sub(r"when=[0-9.]+", "when=N", text)
+    text = re.sub(r"Task-\d+", "Task-N", text)
+    return re.sub(r"/\S*/asyncio/(\w+\.py:\d+)", r"asyncio/\1", text)
+
+
+def function(*arguments):
+    """A callback."""
+
+
+class Callable:
+    def method(self, *arguments):
+        """A callback."""
+
+    def __call__(self, *arguments):
+        """A callback."""
+
+
+CALLBACKS = [function, Callable().method, functools.partial(function, 1), Callable(), print, lambda *arguments: None]
+
+
+async def settle(aio):
+    for _ in range(4):
+        await aio.sleep(0)
+
+
+async def shown_of_futures(aio):
+    loop = aio.get_running_loop()
+    shown = [look(loop.create_future()), look(aio.current_task())]
+    for callback in CALLBACKS:
+        future = loop.create_future()
+        future.add_done_callback(callback)
+        shown.append(look(future))
+    for _ in range(3):
+        future.add_done_callback(function)
+    shown.append(look(future))
+    for end in (
+        lambda future: future.set_result([1]),
+        lambda future: future.set_result("x" * 200),
+        lambda future: future.set_exception(LookupError("spam")) or future.exception(),
+        lambda future: future.cancel(),
+    ):
+        future = loop.create_future()
+        end(future)
+        shown.append(look(future))
+    return shown
+
+
+async def shown_of_handles(aio):
+    loop = aio.get_running_loop()
+    shown = []
+    for callback in CALLBACKS:
+        for handle in (
+            loop.call_soon(callback, 1, "a"),
+            loop.call_later(5, callback, 1),
+            loop.call_at(loop.time() + 5, callback),
+            loop.call_soon_threadsafe(callback),
+        ):
+            shown.append(look(handle))
+            handle.cancel()
+            shown.append(look(handle))
+    return shown
+
+
+async def shown_of_tasks(aio):
+    task = aio.create_task(forever(aio), name="waits")
+
+    async def wait():
+        await task
+
+    outer = aio.create_task(wait(), name="outer")
+    await settle(aio)
+    shown = [look(task), look(outer)]
+    outer.cancel()
+    shown.append(look(outer))
+    await settle(aio)
+    return [*shown, look(task), look(outer)]
+
+
+@pytest.mark.parametrize("body", [shown_of_futures, shown_of_handles, shown_of_tasks], ids=lambda body: body.__name__)
+def test_as_on_asyncio(body):
+    assert ferrio.run(body(ferrio)) == asyncio.run(body(asyncio))
+
+
+async def by_gather(aio, task):
+    gathering = aio.gather(task)
+    yield look(task)
+    yield look(gathering)
+
+
+async def by_shield(aio, task):
+    shielded = aio.shield(task)
+    yield look(task)
+    yield look(shielded)
+
+
+async def by_wait(aio, task):
+    waiting = aio.create_task(aio.wait([task]))
+    await settle(aio)
+    yield look(task)
+    waiting.cancel()
+
+
+async def by_wait_for(aio, task):
+    waiting = aio.create_task(aio.wait_for(task, 60))
+    await settle(aio)
+    yield look(task)
+    waiting.cancel()
+
+
+async def by_as_completed(aio, task):
+    completed = aio.as_completed([task])
+    if sys.version_info < (3, 13):
+        next(completed).close()  # a generator there, which begins now
+    yield look(task)
+    task.cancel()
+
+
+async def by_task_group(aio, task):
+    task.cancel()
+    async with aio.TaskGroup() as group:
+        child = group.create_task(forever(aio), name="child")
+        await settle(aio)
+        yield look(child)
+        child.cancel()
+
+
+async def by_wrap_future(aio, task):
+    source = concurrent.futures.Future()
+    yield look(aio.wrap_future(source))
+    source.set_result(None)
+
+
+async def by_another_future(aio, task):
+    aio.futures._chain_future(task, concurrent.futures.Future())
+    yield look(task)
+
+
+async def by_run(aio, task):
+    yield look(aio.current_task())
+
+
+WAYS = [
+    by_gather,
+    by_shield,
+    by_wait,
+    by_wait_for,
+    by_as_completed,
+    by_task_group,
+    by_wrap_future,
+    by_another_future,
+    by_run,
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_who_waits_is_named_as_on_asyncio(way):
+    async def main(aio):
+        task = aio.create_task(forever(aio), name="waits")
+        await settle(aio)
+        shown = [text async for text in way(aio, task)]
+        task.cancel()
+        await aio.wait([task])
+        return shown
+
+    assert ferrio.run(main(ferrio)) == asyncio.run(main(asyncio))
