@@ -60,6 +60,7 @@ use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::task::current::Current;
 use crate::task::registry::Registry;
+use crate::whole::truth;
 use crate::{error, imports};
 
 /// ferrio's event loop; `ferrio.EventLoop` is this class as an `asyncio.AbstractEventLoop`.
@@ -145,7 +146,7 @@ impl Loop {
     fn new(
         class: &Bound<'_, PyType>,
         args: &Bound<'_, PyTuple>,
-        virtual_time: bool,
+        #[pyo3(from_py_with = truth)] virtual_time: bool,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         // What a subclass takes besides, its own `__init__` knows; without one, the `__init__` here looks at them.
@@ -194,7 +195,7 @@ impl Loop {
     fn __init__(
         slf: &Bound<'_, Self>,
         selector: Option<&Bound<'_, PyAny>>,
-        virtual_time: bool,
+        #[pyo3(from_py_with = truth)] virtual_time: bool,
     ) -> PyResult<()> {
         let _ = (selector, virtual_time);
         every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;

@@ -14,6 +14,7 @@ use super::sock::{check, descriptor, park};
 use crate::ffi::{Cast, coroutine::Sent};
 use crate::operation::kind::{Progress, Resume, Run};
 use crate::operation::{self, Operation};
+use crate::whole::truth;
 use crate::{error, imports};
 
 /// How many bytes a thread reads at a time, where the kernel can't send the file.
@@ -38,7 +39,7 @@ impl Loop {
         file: Py<PyAny>,
         offset: Option<Py<PyAny>>,
         count: Option<Py<PyAny>>,
-        fallback: bool,
+        #[pyo3(from_py_with = truth)] fallback: bool,
     ) -> Operation {
         Operation::boxed(SendFile {
             home: slf.unbind(),

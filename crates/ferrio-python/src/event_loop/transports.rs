@@ -13,6 +13,7 @@ use crate::transport::datagram::DatagramTransport;
 use crate::transport::read_pipe::ReadPipeTransport;
 use crate::transport::socket::SocketTransport;
 use crate::transport::write_pipe::WritePipeTransport;
+use crate::whole::truth;
 
 #[pymethods]
 impl Loop {
@@ -93,13 +94,13 @@ impl Loop {
         protocol: &Bound<'py, PyAny>,
         sslcontext: Option<Bound<'py, PyAny>>,
         waiter: Option<Bound<'py, PyAny>>,
-        server_side: bool,
+        #[pyo3(from_py_with = truth)] server_side: bool,
         server_hostname: Option<Bound<'py, PyAny>>,
         extra: Option<&Bound<'py, PyDict>>,
         server: Option<&Bound<'py, PyAny>>,
         ssl_handshake_timeout: Option<Bound<'py, PyAny>>,
         ssl_shutdown_timeout: Option<Bound<'py, PyAny>>,
-        call_connection_made: bool,
+        #[pyo3(from_py_with = truth)] call_connection_made: bool,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, SSLTransport>> {
         let settings = Settings {

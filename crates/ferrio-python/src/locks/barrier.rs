@@ -6,7 +6,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::bound::{self, LoopBound};
@@ -36,6 +36,8 @@ impl Functions for Barrier {
 struct State {
     phase: Phase,
     parties: i64,
+    /// What `parties` shows, where that isn't the number above.
+    shown: Option<Py<PyAny>>,
     /// How many tasks are in the barrier.
     count: i64,
     parts: Option<Parts>,
@@ -71,29 +73,26 @@ impl Barrier {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(parties)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        let state = State { phase: Phase::Filling, parties: 1, count: 0, parts: None };
+        let state = State { phase: Phase::Filling, parties: 1, shown: None, count: 0, parts: None };
         PyClassInitializer::from(LoopBound::default()).add_subclass(Self { state: Guarded::new(state) })
     }
 
     #[pyo3(signature = (parties))]
-    fn __init__(&self, py: Python<'_>, parties: Whole) -> PyResult<()> {
-        let Whole(parties) = parties;
-        if parties < 1 {
+    fn __init__(&self, py: Python<'_>, parties: &Bound<'_, PyAny>) -> PyResult<()> {
+        if parties.lt(1)? {
             return Err(PyValueError::new_err("parties must be >= 1"));
         }
+        self.set_parties(py, parties)?;
         let lock = Py::new(py, Lock::unlocked())?;
         let condition = Py::new(py, Condition::on(lock.clone_ref(py)))?;
-        let old = self.state.with(py, |state| {
-            state.parties = parties;
-            state.parts.replace(Parts { lock, condition })
-        });
+        let old = self.state.with(py, |state| state.parts.replace(Parts { lock, condition }));
         drop(old);
         Ok(())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let (phase, parties, waiting) =
-            slf.get().state.with(slf.py(), |state| (state.phase, state.parties, state.waiting()));
+        let (phase, waiting) = slf.get().state.with(slf.py(), |state| (state.phase, state.waiting()));
+        let parties = slf.get().parties(slf.py())?;
         let extra = match phase {
             Phase::Broken => phase.word().to_owned(),
             _ => format!("{}, waiters:{waiting}/{parties}", phase.word()),
@@ -135,8 +134,14 @@ impl Barrier {
 
     /// How many tasks it takes.
     #[getter]
-    fn parties(&self, py: Python<'_>) -> i64 {
-        self.state.with(py, |state| state.parties)
+    fn parties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (parties, shown) = self
+            .state
+            .with(py, |state| (state.parties, state.shown.as_ref().map(|shown| shown.clone_ref(py))));
+        match shown {
+            Some(shown) => Ok(shown.into_bound(py)),
+            None => Ok(parties.into_pyobject(py)?.into_any()),
+        }
     }
 
     /// How many tasks wait, while it fills.
@@ -181,13 +186,24 @@ impl Barrier {
     }
 
     #[getter]
-    fn _parties(&self, py: Python<'_>) -> i64 {
+    fn _parties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.parties(py)
     }
 
     #[setter(_parties)]
-    fn set_parties(&self, py: Python<'_>, value: Whole) {
-        self.state.with(py, |state| state.parties = value.0);
+    fn set_parties(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let whole = value.extract::<Whole>()?.0;
+        // Tasks come one by one, so there are never one and a half of them.
+        let exact = value.eq(whole)?;
+        let parties = if exact { whole } else { i64::MAX };
+        let plain = exact && value.is_exact_instance_of::<PyInt>();
+        let shown = (!plain).then(|| value.clone().unbind());
+        let old = self.state.with(py, |state| {
+            state.parties = parties;
+            std::mem::replace(&mut state.shown, shown)
+        });
+        drop(old);
+        Ok(())
     }
 
     #[getter]
@@ -205,12 +221,15 @@ impl Barrier {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| match &state.parts {
-            Some(parts) => {
-                visit.call(&parts.lock)?;
-                visit.call(&parts.condition)
+        self.state.visit(&visit, |state| {
+            visit.call(&state.shown)?;
+            match &state.parts {
+                Some(parts) => {
+                    visit.call(&parts.lock)?;
+                    visit.call(&parts.condition)
+                }
+                None => Ok(()),
             }
-            None => Ok(()),
         })
     }
 

@@ -11,6 +11,7 @@ use crate::ffi::Guarded;
 use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
+use crate::whole::truth;
 
 /// A flag for tasks, false at first: `set()` lets everybody who waits for it go on.
 ///
@@ -72,7 +73,7 @@ impl Event {
     }
 
     #[setter(_value)]
-    fn set_value(&self, py: Python<'_>, value: bool) {
+    fn set_value(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.value = value);
     }
 

@@ -15,6 +15,7 @@ use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
+use crate::whole::truth;
 
 /// A mutex for tasks: `async with lock: ...`. Not owned by a task, fair, not safe to use from several threads.
 ///
@@ -90,7 +91,7 @@ impl Lock {
     }
 
     #[setter(_locked)]
-    fn set_locked(&self, py: Python<'_>, value: bool) {
+    fn set_locked(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.locked = value);
     }
 

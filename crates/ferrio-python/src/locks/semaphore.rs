@@ -5,7 +5,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyFloatMethods, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
@@ -13,7 +13,7 @@ use super::context;
 use super::lock::{acquired, with_waiters};
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
-use crate::ffi::{Cast, Guarded, interpreter};
+use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
@@ -40,36 +40,61 @@ struct State {
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Count {
     Some(i64),
+    /// A number with a fraction, which never is zero: nobody ever waits, as with asyncio's.
+    Broken(f64),
     /// `math.inf`: nobody ever waits.
     Unlimited,
 }
 
 impl Count {
     fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if value.as_instance::<PyFloat>().is_some_and(|float| float.value() == f64::INFINITY) {
-            return Ok(Self::Unlimited);
+        if !value.is_instance_of::<PyInt>()
+            && let Ok(number) = value.extract::<f64>()
+        {
+            if number == f64::INFINITY {
+                return Ok(Self::Unlimited);
+            }
+            if number.fract() != 0.0 || number.is_nan() {
+                return Ok(Self::Broken(number));
+            }
         }
         value.extract::<Whole>().map(|Whole(value)| Self::Some(value)).map_err(|_| {
             PyTypeError::new_err(format!(
-                "the value of a semaphore must be a whole number or math.inf, got {}",
+                "the value of a semaphore must be a number, got {}",
                 value.repr().map_or_else(|_| "something else".to_owned(), |value| value.to_string())
             ))
         })
     }
 
     fn add(&mut self, units: i64) {
-        if let Self::Some(value) = self {
-            *value = value.saturating_add(units);
+        match self {
+            Self::Some(value) => *value = value.saturating_add(units),
+            #[allow(clippy::cast_precision_loss, reason = "units come one by one")]
+            Self::Broken(value) => *value += units as f64,
+            Self::Unlimited => {}
         }
     }
 
     fn is_positive(self) -> bool {
-        self > Self::Some(0)
+        match self {
+            Self::Some(value) => value > 0,
+            Self::Broken(value) => value > 0.0,
+            Self::Unlimited => true,
+        }
+    }
+
+    fn is_negative(self) -> bool {
+        match self {
+            Self::Some(value) => value < 0,
+            Self::Broken(value) => value < 0.0,
+            Self::Unlimited => false,
+        }
     }
 
     fn object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         Ok(match self {
             Self::Some(value) => value.into_pyobject(py)?.into_any(),
+            Self::Broken(value) => PyFloat::new(py, value).into_any(),
             Self::Unlimited => PyFloat::new(py, f64::INFINITY).into_any(),
         })
     }
@@ -183,7 +208,7 @@ impl Semaphore {
     /// Sets the first value, 1 unless given, and returns it. Raises `ValueError` below zero.
     fn initialize(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Count> {
         let value = value.map_or(Ok(Count::Some(1)), Count::of)?;
-        if value < Count::Some(0) {
+        if value.is_negative() {
             return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
         }
         self.state.with(py, |state| state.value = value);

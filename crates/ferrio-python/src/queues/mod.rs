@@ -16,7 +16,7 @@ pub(crate) mod wait;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::gate::Gate;
@@ -32,6 +32,7 @@ use crate::locks::event::{self, Event};
 use crate::locks::waiters::{self, WaitList};
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
+use crate::whole::truth;
 
 /// A queue between tasks, first in, first out. With a `maxsize` above zero, `put()` waits while that many are in it.
 ///
@@ -335,7 +336,7 @@ impl Queue {
     }
 
     #[setter(_is_shutdown)]
-    fn set_is_shutdown(&self, py: Python<'_>, value: bool) {
+    fn set_is_shutdown(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.shut_down = value);
     }
 
@@ -393,7 +394,7 @@ impl Queue {
             // More items than any memory holds.
             Err(_) if maxsize.is_instance_of::<PyInt>() => (0, Some(maxsize.clone().unbind())),
             Err(_) => {
-                let number = maxsize.cast::<PyFloat>().map_err(|_| {
+                let number = maxsize.extract::<f64>().map_err(|_| {
                     PyTypeError::new_err(format!(
                         "maxsize must be an integer (zero for no limit), got {}",
                         maxsize.repr().map_or_else(|_| "something else".to_owned(), |repr| repr.to_string())
@@ -403,7 +404,7 @@ impl Queue {
                     clippy::cast_possible_truncation,
                     reason = "beyond the integers means without a limit that memory would allow"
                 )]
-                let limit = number.extract::<f64>()?.ceil() as i64;
+                let limit = number.ceil() as i64;
                 (limit, Some(maxsize.clone().unbind()))
             }
         };

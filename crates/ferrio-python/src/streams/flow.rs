@@ -18,6 +18,7 @@ use crate::imports;
 use crate::locks::waiters::{self, WaitList};
 use crate::operation::kind::Kind;
 use crate::operation::{self, Operation};
+use crate::whole::truth;
 
 /// A protocol whose `_drain_helper()` waits while the transport asked it to pause writing (asyncio's class of that name).
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
@@ -215,7 +216,7 @@ impl FlowControlMixin {
     }
 
     #[setter(_paused)]
-    fn set_paused(&self, py: Python<'_>, value: bool) {
+    fn set_paused(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.flow.with(py, |flow| flow.paused = value);
     }
 
@@ -225,7 +226,7 @@ impl FlowControlMixin {
     }
 
     #[setter(_connection_lost)]
-    fn set_connection_lost(&self, py: Python<'_>, value: bool) {
+    fn set_connection_lost(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.flow.with(py, |flow| flow.connection_lost = value);
     }
 

@@ -17,6 +17,7 @@ use crate::ffi::{Cast, Guarded};
 use crate::functions::Functions;
 use crate::future;
 use crate::transport;
+use crate::whole::truth;
 
 /// Hands what a transport receives to `stream_reader`; on a server calls `client_connected_cb(reader, writer)` for the
 /// connection. Meaning and methods are those of `asyncio.StreamReaderProtocol`.
@@ -270,7 +271,7 @@ impl StreamReaderProtocol {
     }
 
     #[setter(_over_ssl)]
-    fn set_over_ssl(&self, py: Python<'_>, value: bool) {
+    fn set_over_ssl(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.over_ssl = value);
     }
 
@@ -280,7 +281,7 @@ impl StreamReaderProtocol {
     }
 
     #[setter(_reject_connection)]
-    fn set_reject_connection(&self, py: Python<'_>, value: bool) {
+    fn set_reject_connection(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.reject = value);
     }
 

@@ -23,6 +23,7 @@ use crate::functions::Functions;
 use crate::future::{default_loop, native::current_stack};
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
+use crate::whole::truth;
 
 /// What arrives on a stream, to be awaited: `read()`, `readline()`, `readexactly()`, `readuntil()`, or `async for` each line.
 ///
@@ -309,7 +310,7 @@ impl StreamReader {
     }
 
     #[setter(_eof)]
-    fn set_eof(&self, py: Python<'_>, value: bool) {
+    fn set_eof(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.eof = value);
     }
 
@@ -319,7 +320,7 @@ impl StreamReader {
     }
 
     #[setter(_paused)]
-    fn set_paused(&self, py: Python<'_>, value: bool) {
+    fn set_paused(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.paused = value);
     }
 

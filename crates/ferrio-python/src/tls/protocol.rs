@@ -26,6 +26,7 @@ use crate::ffi::{Guarded, context};
 use crate::functions::Functions;
 use crate::imports;
 use crate::transport::receiver::Receiver;
+use crate::whole::truth;
 
 /// Seconds for the handshake, unless the program says otherwise.
 const HANDSHAKE_SECONDS: f64 = 60.0;
@@ -176,9 +177,9 @@ impl SSLProtocol {
         app_protocol: &Bound<'_, PyAny>,
         sslcontext: Option<Bound<'_, PyAny>>,
         waiter: Option<Bound<'_, PyAny>>,
-        server_side: bool,
+        #[pyo3(from_py_with = truth)] server_side: bool,
         server_hostname: Option<Bound<'_, PyAny>>,
-        call_connection_made: bool,
+        #[pyo3(from_py_with = truth)] call_connection_made: bool,
         ssl_handshake_timeout: Option<Bound<'_, PyAny>>,
         ssl_shutdown_timeout: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {

@@ -20,6 +20,7 @@ use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::operation::kind::Kind;
 use crate::operation::{self, Operation};
+use crate::whole::at_least;
 
 /// A lock (`lock`, or a new one) and those who wait, without holding it, for a notification.
 ///
@@ -173,7 +174,7 @@ impl Condition {
     ///
     /// Raises `RuntimeError` if the lock isn't taken.
     #[pyo3(signature = (n = 1))]
-    fn notify(&self, py: Python<'_>, n: i64) -> PyResult<()> {
+    fn notify(&self, py: Python<'_>, #[pyo3(from_py_with = at_least)] n: i64) -> PyResult<()> {
         self.require_locked(py, "cannot notify on un-acquired lock")?;
         self.wake_some(py, n)
     }
@@ -188,7 +189,7 @@ impl Condition {
     }
 
     /// Wakes up to `n` of those who wait, without a look at the lock.
-    fn _notify(&self, py: Python<'_>, n: i64) -> PyResult<()> {
+    fn _notify(&self, py: Python<'_>, #[pyo3(from_py_with = at_least)] n: i64) -> PyResult<()> {
         self.wake_some(py, n)
     }
 

@@ -22,6 +22,7 @@ use crate::imports;
 use crate::operation::Operation;
 use crate::task::cancel::{self, Asked, Met};
 use crate::task::{Task, create, current};
+use crate::whole::truth;
 
 /// The future that `gather` returns: cancelling it cancels the children.
 #[pyclass(extends = Future, frozen, name = "_GatheringFuture", module = "ferrio.tasks")]
@@ -113,7 +114,7 @@ pub(crate) const GATHER: Declared = Declared::function("ferrio.tasks", "gather")
 #[pyo3(signature = (*coros_or_futures, return_exceptions = false))]
 pub(crate) fn gather<'py>(
     coros_or_futures: &Bound<'py, PyTuple>,
-    return_exceptions: bool,
+    #[pyo3(from_py_with = truth)] return_exceptions: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coros_or_futures.py();
     if coros_or_futures.is_empty() {
