@@ -303,6 +303,42 @@ impl SubprocessTransport {
         exit::look(slf)
     }
 
+    /// The number of the child process.
+    #[getter]
+    fn _pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The child's exit status, `None` while it runs.
+    #[getter]
+    fn _returncode(&self, py: Python<'_>) -> Option<i32> {
+        self.state.with(py, |state| state.returncode)
+    }
+
+    /// Whether `close()` was called.
+    #[getter]
+    fn _closed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.closed)
+    }
+
+    /// Whether `connection_lost` is on its way.
+    #[getter]
+    fn _finished(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.finished)
+    }
+
+    /// The protocol, `None` once the connection is lost.
+    #[getter]
+    fn _protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    /// What `get_extra_info` knows.
+    #[getter]
+    fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
+        self.extra.clone_ref(py)
+    }
+
     /// Whether somebody has to wait for the child, and to call `_ended()`.
     #[getter]
     fn _needs_waiting(&self, py: Python<'_>) -> bool {

@@ -240,6 +240,12 @@ impl Server {
         if slf.get().is_serving(py) { listen(slf, sock) } else { Ok(()) }
     }
 
+    /// Whether connections are accepted.
+    #[getter]
+    fn _serving(&self, py: Python<'_>) -> bool {
+        self.is_serving(py)
+    }
+
     #[getter]
     fn _loop(&self, py: Python<'_>) -> PyResult<Py<Loop>> {
         self.get_loop(py)

@@ -41,7 +41,7 @@ pub(crate) struct DatagramTransport {
     pub(super) context: Py<PyAny>,
     pub(super) state: Guarded<State>,
     /// What `get_extra_info` knows.
-    extra: Py<PyDict>,
+    pub(super) extra: Py<PyDict>,
 }
 
 impl Functions for DatagramTransport {}
@@ -65,7 +65,7 @@ pub(super) struct State {
     /// `connection_made` has been called: from now on it receives.
     started: bool,
     /// By `pause_reading`.
-    paused: bool,
+    pub(super) paused: bool,
     /// `close` was called, or the connection failed.
     closing: bool,
     /// `connection_lost` is on its way (1), and how often somebody sent since.
@@ -231,7 +231,7 @@ impl DatagramTransport {
     }
 
     /// Return whether the transport is closing or closed.
-    fn is_closing(&self, py: Python<'_>) -> bool {
+    pub(super) fn is_closing(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.closing)
     }
 

@@ -9,6 +9,8 @@
 //! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket; `address.rs` turns the
 //! kernel's addresses into Python's and back.
 //!
+//! `private.rs` has the private attributes of asyncio's that libraries read.
+//!
 //! A transport never runs Python code while its state is borrowed: a protocol may do anything to its transport.
 
 pub(crate) mod address;
@@ -20,6 +22,7 @@ mod lend;
 mod lifetime;
 mod outgoing;
 mod pipe;
+mod private;
 mod read;
 pub(crate) mod read_pipe;
 pub(crate) mod receiver;

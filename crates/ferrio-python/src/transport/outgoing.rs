@@ -212,6 +212,13 @@ impl Outgoing {
         Ok((offered, several(&parts[..count])?))
     }
 
+    /// A copy of what is left, piece by piece.
+    pub(super) fn copy(&self, py: Python<'_>) -> Vec<Vec<u8>> {
+        let mut skip = self.sent;
+        let rest = |piece: &Piece| piece.as_slice(py)[std::mem::take(&mut skip)..].to_vec();
+        self.pieces.iter().map(rest).collect()
+    }
+
     /// What is left of the first piece, as an object.
     pub(super) fn first<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         match self.pieces.front()? {

@@ -207,6 +207,30 @@ impl ReadPipeTransport {
         drop(old);
     }
 
+    /// Whether the transport is closing or closed.
+    #[getter]
+    fn _closing(&self, py: Python<'_>) -> bool {
+        self.is_closing(py)
+    }
+
+    /// The protocol, `None` once the connection is lost.
+    #[getter]
+    fn _protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    /// What `get_extra_info` knows.
+    #[getter]
+    fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
+        self.extra.clone_ref(py)
+    }
+
+    /// Whether `pause_reading()` was called.
+    #[getter]
+    fn _paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.paused)
+    }
+
     #[getter]
     fn _fileno(&self) -> i32 {
         self.fd

@@ -9,7 +9,7 @@ use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::net::FileKind;
 use pyo3::exceptions::PyBrokenPipeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyByteArray, PyBytes, PyDict};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::outgoing::{Outgoing, Piece};
@@ -264,6 +264,49 @@ impl WritePipeTransport {
     fn set_pipe(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
         let old = self.state.with(py, |state| std::mem::replace(&mut state.pipe, value));
         drop(old);
+    }
+
+    /// Whether the transport is closing or closed.
+    #[getter]
+    fn _closing(&self, py: Python<'_>) -> bool {
+        self.is_closing(py)
+    }
+
+    /// The protocol, `None` once the connection is lost.
+    #[getter]
+    fn _protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    /// What `get_extra_info` knows.
+    #[getter]
+    fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
+        self.extra.clone_ref(py)
+    }
+
+    /// What waits to be written, a copy.
+    #[getter]
+    fn _buffer<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
+        let pieces = self.state.with(py, |state| state.outgoing.copy(py));
+        PyByteArray::new(py, &pieces.concat())
+    }
+
+    /// How often somebody wrote after the end.
+    #[getter]
+    fn _conn_lost(&self, py: Python<'_>) -> u32 {
+        self.state.with(py, |state| state.lost)
+    }
+
+    /// Above how many bytes that wait the protocol is told to pause.
+    #[getter]
+    fn _high_water(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.marks.high())
+    }
+
+    /// From how many bytes that wait on the protocol is told to go on.
+    #[getter]
+    fn _low_water(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.marks.low())
     }
 
     #[getter]

@@ -1,0 +1,176 @@
+"""The private attributes of asyncio's transports and servers that libraries and their tests read: asyncio's values.
+
+`_closing` and `_sock`: zeroconf. `_pipe` and `_fileno`: asyncssh, which takes a pipe back from its transport.
+`_buffer`, `_conn_lost`, `_paused`, `_high_water` and their like are printed when a connection stands still.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+
+import pytest
+
+COMMON = ("_closing", "_protocol", "_extra")
+SOCKET = (
+    *COMMON,
+    *("_sock", "_sock_fd", "_server", "_loop", "_conn_lost", "_paused", "_eof", "_buffer", "_empty_waiter", "max_size"),
+    *("_high_water", "_low_water", "_protocol_paused", "_protocol_connected"),
+)
+DATAGRAM = (
+    *COMMON,
+    *("_sock", "_sock_fd", "_server", "_loop", "_conn_lost", "_paused", "_buffer", "_address", "max_size"),
+    *("_high_water", "_low_water", "_protocol_paused", "_protocol_connected"),
+)
+READ_PIPE = (*COMMON, "_pipe", "_fileno", "_loop", "_paused")
+WRITE_PIPE = (*COMMON, "_pipe", "_fileno", "_loop", "_buffer", "_conn_lost", "_high_water", "_low_water")
+CHILD = ("_closed", "_pid", "_returncode", "_finished", "_protocol", "_loop", "_extra")
+
+
+def seen(owner, names):
+    """The values of attributes, as far as they can be compared: plain ones, and the classes' names of others."""
+    values = {}
+    for name in names:
+        value = getattr(owner, name)
+        plain = value is None or isinstance(value, (bool, int))
+        values[name] = (
+            value if plain else sorted(value) if isinstance(value, dict) else list(value) if _sized(value) else ...
+        )
+    return values
+
+
+def _sized(value):
+    return hasattr(value, "__len__")
+
+
+@pytest.fixture
+def transports(aio, pair):
+    """A coroutine function that makes one transport of each kind, by the names of what is looked at."""
+
+    async def make():
+        loop = aio.get_running_loop()
+        reading, writing = os.pipe()
+        stream, _ = await loop.create_connection(asyncio.Protocol, sock=pair[0])
+        datagram, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        read_pipe, _ = await loop.connect_read_pipe(asyncio.Protocol, os.fdopen(reading, "rb", 0))
+        write_pipe, _ = await loop.connect_write_pipe(asyncio.Protocol, os.fdopen(writing, "wb", 0))
+        return [(stream, SOCKET), (datagram, DATAGRAM), (write_pipe, WRITE_PIPE), (read_pipe, READ_PIPE)]
+
+    return make
+
+
+async def turns():
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def test_open_and_closed(aio, transports):
+    async def main():
+        made = await transports()
+        for transport, names in made:
+            values = seen(transport, names)
+            assert values["_closing"] is False
+            assert values["_protocol"] is ...
+            assert values.get("_conn_lost", 0) == 0
+            assert values.get("_paused", False) is False
+            assert not values.get("_buffer")
+            assert values.get("_high_water", 65536) == 65536
+            assert values.get("_low_water", 16384) == 16384
+            assert getattr(transport, "_sock_fd", getattr(transport, "_fileno", None)) >= 0
+            assert values.get("max_size", 262144) == 262144
+        for transport, _ in made:
+            transport.close()
+            assert transport._closing is True
+            await turns()
+            assert transport._protocol is None
+            assert transport._loop is None
+            assert getattr(transport, "_sock", getattr(transport, "_pipe", None)) is None
+
+    aio.run(main())
+
+
+def test_what_waits_is_shown(aio, pair):
+    async def main():
+        transport, _ = await aio.get_running_loop().create_connection(asyncio.Protocol, sock=pair[0])
+        transport.write(b"x" * 10_000_000)
+        waiting = transport._buffer
+        joined = b"".join(waiting) if sys.version_info >= (3, 12) else bytes(waiting)
+        assert len(joined) == transport.get_write_buffer_size() > 0
+        assert transport._protocol_paused
+        transport.set_write_buffer_limits(100, 10)
+        assert (transport._high_water, transport._low_water) == (100, 10)
+        assert not transport._eof
+        transport.write_eof()
+        assert transport._eof
+        transport.abort()
+        assert transport._conn_lost == 1
+        await turns()
+
+    aio.run(main())
+
+
+def test_what_waits_in_a_pipe_is_shown(aio):
+    async def main():
+        reading, writing = os.pipe()
+        transport, _ = await aio.get_running_loop().connect_write_pipe(asyncio.Protocol, os.fdopen(writing, "wb", 0))
+        transport.write(b"x" * 1_000_000)
+        assert len(transport._buffer) == transport.get_write_buffer_size() > 0
+        assert isinstance(transport._buffer, bytearray)
+        transport.abort()
+        transport.write(b"more")
+        assert transport._conn_lost >= 1
+        await turns()
+        os.close(reading)
+
+    aio.run(main())
+
+
+def test_paused(aio, transports):
+    async def main():
+        for transport, names in await transports():
+            if "_paused" in names and hasattr(transport, "pause_reading"):
+                transport.pause_reading()
+                assert transport._paused is True
+                transport.resume_reading()
+                assert transport._paused is False
+            transport.close()
+        await turns()
+
+    aio.run(main())
+
+
+def test_datagrams_address(aio):
+    async def main():
+        with socket.socket(type=socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            create = aio.get_running_loop().create_datagram_endpoint
+            transport, _ = await create(asyncio.DatagramProtocol, remote_addr=peer.getsockname())
+            assert transport._address == peer.getsockname()
+            transport.abort()
+            await turns()
+
+    aio.run(main())
+
+
+def test_child(aio):
+    async def main():
+        process = await aio.create_subprocess_exec("/bin/cat", stdin=aio.subprocess.PIPE)
+        transport = process._transport
+        assert seen(transport, CHILD)["_closed"] is False
+        assert (transport._pid, transport._returncode, transport._finished) == (process.pid, None, False)
+        process.stdin.close()
+        assert await process.wait() == transport._returncode == 0
+        transport.close()
+        assert transport._closed
+
+    aio.run(main())
+
+
+def test_server(aio):
+    async def main():
+        server = await aio.start_server(print, "127.0.0.1", 0)
+        assert server._serving is True
+        server.close()
+        assert server._serving is False
+
+    aio.run(main())
