@@ -12,8 +12,10 @@ import textwrap
 import pytest
 
 HEAD = """
-import atexit, builtins, os, socket, sys, threading
+import atexit, builtins, gc, os, socket, sys, threading
 import {name} as asyncio
+
+gc.set_threshold(100_000)  # nothing is collected before the end
 
 class Namespace:
     pass

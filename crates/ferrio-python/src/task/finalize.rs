@@ -25,7 +25,11 @@ impl Finalize for Task {
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let future = slf.as_super();
-        let started = slf.get().task.with(py, |task| task.context.is_some() && task.log_destroy_pending);
+        // Taken, so that the loop doesn't report the task once more if it is closed after this.
+        let started = slf
+            .get()
+            .task
+            .with(py, |task| task.context.is_some() && std::mem::take(&mut task.log_destroy_pending));
         if started && !future.get().is_done(py) {
             report_pending(slf, "Task was destroyed but it is pending!")?;
         }
