@@ -444,7 +444,12 @@ fn format_source(
 pub(crate) fn repr_info<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyList>> {
     let py = handle.py();
     let info = PyList::empty(py);
-    info.append(handle.get_type().name()?)?;
+    if cfg!(Py_3_14) && handle.get().runner.is_shared() && interpreter::is_exactly::<Handle>(handle.as_any())
+    {
+        info.append("_ThreadSafeHandle")?; // asyncio's class of these
+    } else {
+        info.append(handle.get_type().name()?)?;
+    }
     if handle.get().cancelled(py) {
         info.append("cancelled")?;
     }
