@@ -103,6 +103,9 @@ def _frames_of_loop_code() -> int:
 
 _policy: Any = None
 
+# In a forked child, the loop that the standard library's policy has from its parent (on Python 3.11).
+_parents_loop: standard.AbstractEventLoop | None = None
+
 
 def get_event_loop_policy() -> Any:
     """Returns the policy that `new_event_loop`, `get_event_loop` and `set_event_loop` ask.
@@ -159,6 +162,8 @@ def get_event_loop() -> standard.AbstractEventLoop:
     known = _loop_set(policy)
     if known is None:
         known = _loop_set(_events._event_loop_policy)
+        if known is _parents_loop:
+            known = None
     if known is not None:
         return known
     loop = policy.get_event_loop()  # makes one, or raises
@@ -206,9 +211,11 @@ def forget_after_fork() -> None:
 
     The standard library does so for its own policy, since Python 3.12.
     """
+    global _parents_loop
     if isinstance(_policy, _DefaultEventLoopPolicy):
         policy: Any = _policy
         policy._local = policy._Local()
+    _parents_loop = _loop_set(_events._event_loop_policy)
 
 
 def _warn_deprecated(name: str) -> None:
