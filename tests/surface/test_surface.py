@@ -5,6 +5,7 @@ more: names that asyncio hasn't are not asked for, and parameters may be added i
 """
 
 import fnmatch
+import pathlib
 import re
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 from tests.surface.differences import DIFFERENCES
 from tests.surface.facts import signatures
 
+ROOT = pathlib.Path(__file__).parents[2]
 NEWEST = (3, 15)
 
 Surface = dict[str, dict[str, str]]
@@ -37,13 +39,44 @@ def same(aspect: str, theirs: str, ours: str) -> bool:
     return theirs == ours or (aspect == "module" and theirs == "anywhere")
 
 
+def applies(why: str) -> bool:
+    """Whether a reason is about this Python: "3.12-3.13: ..." is about these alone."""
+    versions = re.match(r"(3\.\d+)-(3\.\d+): ", why)
+    if versions is None:
+        return True
+    first, last = (tuple(map(int, version.split("."))) for version in versions.groups())
+    return first <= sys.version_info[:2] <= last
+
+
 def unlisted(found: dict[str, str]) -> list[str]:
-    patterns = [re.compile(fnmatch.translate(pattern)) for pattern in DIFFERENCES]
-    return [f"{key}: {texts}" for key, texts in found.items() if not any(each.match(key) for each in patterns)]
+    return [
+        f"{key}: {texts}"
+        for key, texts in found.items()
+        if not any(fnmatch.fnmatchcase(key, pattern) for pattern in DIFFERENCES)
+    ]
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("world", ["ferrio", "installed"])
 def test_surface_is_asyncios(world, collected):
-    found = differences(collected("asyncio"), collected(world))
-    assert unlisted(found) == []
+    assert unlisted(differences(collected("asyncio"), collected(world))) == []
+
+
+@pytest.mark.timeout(300)
+def test_what_is_listed_differs(collected):
+    found = differences(collected("asyncio"), collected("ferrio"))
+    found |= differences(collected("asyncio"), collected("installed"))
+    expected = {pattern for pattern, why in DIFFERENCES.items() if applies(why)}
+    gone = [pattern for pattern in expected if not any(fnmatch.fnmatchcase(key, pattern) for key in found)]
+    assert gone == []
+
+
+def test_the_list_stays_short():
+    assert len(DIFFERENCES) <= 60
+
+
+def test_the_documentation_has_the_list():
+    text = (ROOT / "docs" / "differences.md").read_text()
+    section = text.partition("## Name by name\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^- `(.+)`: (.+)$", section, re.MULTILINE)
+    assert listed == list(DIFFERENCES.items())

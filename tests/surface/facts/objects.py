@@ -52,7 +52,7 @@ class _Other:
 
 
 def _name(result: Any) -> str:
-    return type(result).__name__.replace("_UnixSelectorEventLoop", "EventLoop")
+    return normal(type(result).__name__)
 
 
 def _set_and_delete(cls: type) -> None:

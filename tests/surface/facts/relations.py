@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from tests.surface.facts.words import outcome
+from tests.surface.facts.words import normal, outcome
 from tests.surface.walk import MISSING
 
 #: Asked of by others too: frameworks look whether something is one of these.
@@ -27,9 +27,9 @@ def facts(cls: type, instance: Any, classes: dict[str, type]) -> Iterator[tuple[
         yield f"subclass of {name}", outcome(lambda standard=standard: issubclass(cls, standard), str)
         if instance is not MISSING:
             yield f"instance of {name}", outcome(lambda standard=standard: isinstance(instance, standard), str)
-    names = [base.__name__.replace("_UnixSelectorEventLoop", "EventLoop") for base in inspect.getmro(cls)]
+    names = [normal(base.__name__) for base in inspect.getmro(cls)]
     public = [name for name in names if name in classes or name in ("object", "Exception", "Generic")]
     yield "order of bases", " ".join(dict.fromkeys(public))
     if instance is not MISSING:
-        yield "the instance's class", str(isinstance(instance, cls) and type(instance).__name__)
-        yield "the instance's __class__", outcome(lambda: instance.__class__.__name__, str)
+        yield "the instance's class", normal(str(isinstance(instance, cls) and type(instance).__name__))
+        yield "the instance's __class__", normal(outcome(lambda: instance.__class__.__name__, str))

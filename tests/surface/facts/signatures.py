@@ -33,9 +33,15 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def offers(theirs: str, ours: str) -> bool:
-    """Whether a signature has all of another's, in its order: what may be added is what needn't be given."""
+    """Whether a signature has all of another's, in its order: what may be added is what needn't be given.
+
+    Keywords may be among those that any keyword stands for.
+    """
     remaining = ours.split(", ") if ours else []
+    takes_any = bool(remaining) and remaining[-1].startswith("**")
     for parameter in theirs.split(", ") if theirs else []:
+        if takes_any and " (keyword)" in parameter and parameter not in remaining:
+            continue
         while remaining and remaining[0] != parameter:
             if "=" not in remaining.pop(0):
                 return False

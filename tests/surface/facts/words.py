@@ -13,7 +13,8 @@ _CHANGING = [
     (r"Task-\d+", "Task-N"),
     (r"Process \d+", "Process N"),
     (r"(?<=\W)/[\w./-]+\.py:\d+", "FILE"),
-    (r"_?Unix(?:Selector)?EventLoop", "EventLoop"),
+    (r"\b_(?:Selector|Unix)(?=[A-Z]\w+Transport)", ""),
+    (r"\b_UnixSelectorEventLoop", "EventLoop"),
 ]
 
 

@@ -246,12 +246,16 @@ impl ReadPipeTransport {
         let (closed, closing, polling) =
             self.state.with(py, |state| (state.pipe.is_none(), state.closing, state.watched));
         let word = match (closed, closing) {
-            (true, _) => "closed",
-            (false, true) => "closing",
-            (false, false) => "open",
+            (true, _) => "closed ",
+            (false, true) => "closing ",
+            (false, false) => "",
         };
-        let read = if polling { "polling" } else { "idle" };
-        format!("<ReadPipeTransport {word} fd={} read={read}>", self.fd)
+        let read = match (closed, polling) {
+            (true, _) => "closed",
+            (false, true) => "polling",
+            (false, false) => "idle",
+        };
+        format!("<ReadPipeTransport {word}fd={} {read}>", self.fd)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

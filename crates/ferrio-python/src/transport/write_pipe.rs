@@ -329,12 +329,16 @@ impl WritePipeTransport {
         let (closed, closing, size) =
             self.state.with(py, |state| (state.pipe.is_none(), state.closing, state.outgoing.size()));
         let word = match (closed, closing) {
-            (true, _) => "closed",
-            (false, true) => "closing",
-            (false, false) => "open",
+            (true, _) => "closed ",
+            (false, true) => "closing ",
+            (false, false) => "",
         };
-        let write = if size > 0 { "polling" } else { "idle" };
-        format!("<WritePipeTransport {word} fd={} write=<{write}, bufsize={size}>>", self.fd)
+        let write = match (closed, size) {
+            (true, _) => "closed".to_owned(),
+            (false, 0) => "idle bufsize=0".to_owned(),
+            (false, size) => format!("polling bufsize={size}"),
+        };
+        format!("<WritePipeTransport {word}fd={} {write}>", self.fd)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
