@@ -1,6 +1,6 @@
 """Servers that the program asks for: the listening sockets of `create_server` and `create_unix_server`.
 
-What accepts connections from then on is `ferrio.base_events.Server`. Invariant: whoever fails or is cancelled leaves no
+What accepts connections from then on is `ferrio._server.Server`. Invariant: whoever fails or is cancelled leaves no
 socket open.
 """
 
@@ -12,14 +12,11 @@ import functools
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import ferrio  # for `base_events`, which imports the loop: at the end of a program nothing can be imported late
 from ferrio import _ferrio, _sockets
+from ferrio._server import Server
 from ferrio._sockets import AddressInfo, logger
-
-if TYPE_CHECKING:
-    from ferrio.base_events import Server
 
 _Factory = Callable[[], Any]
 
@@ -155,7 +152,7 @@ async def _serve(
     try:
         for sock in sockets:
             sock.setblocking(False)
-        server = ferrio.base_events.Server(
+        server = Server(
             loop, sockets, protocol_factory, ssl, backlog, handshake_timeout, shutdown_timeout
         )
         server._cleanup = cleanup

@@ -163,6 +163,8 @@ def annotated(
     reveal_type(handle.cancel())
     reveal_type(handle.cancelled())
     reveal_type(timer.when())
+    reveal_type(server.get_loop())
+    reveal_type(server.sockets)
     reveal_type(transport)
 
 def made(loop: asyncio.AbstractEventLoop) -> None:
@@ -179,6 +181,10 @@ def made(loop: asyncio.AbstractEventLoop) -> None:
     tasks.add(loop.create_task(one()))
     tasks.add(asyncio.create_task(one()))
     current: asyncio.Task[object] | None = asyncio.current_task()
+    async def serve() -> asyncio.Server:
+        return await loop.create_server(asyncio.Protocol, "h", 1)
+    async def serve_streams() -> asyncio.Server:
+        return await asyncio.start_server(lambda r, w: None, "h", 1)
     def protocol(task: asyncio.Task[int]) -> None: ...
     asyncio.create_task(one()).add_done_callback(protocol)
 

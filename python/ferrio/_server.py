@@ -1,0 +1,62 @@
+"""`Server`, what `create_server` returns. Its public name is `ferrio.base_events.Server`; `_serve` makes servers.
+
+Connections are accepted in the extension module; here is what runs once a server.
+"""
+
+from __future__ import annotations
+
+import asyncio.base_events
+from typing import Any
+
+from ferrio import _ferrio
+from ferrio.exceptions import CancelledError
+
+
+class Server(_ferrio.Server, asyncio.base_events.Server):
+    """What `create_server` returns: listening sockets, and the connections that came by them.
+
+    Connections are accepted in the extension module; here is what runs once a server.
+    """
+
+    _serving_forever_fut: Any = None
+
+    async def start_serving(self) -> None:
+        """Begin to accept connections; nothing happens if that was done before."""
+        self._start_serving()
+        # asyncio lets a turn pass, so that a client that is connected then is served.
+        await _ferrio.sleep(0)
+
+    async def serve_forever(self) -> None:
+        """Serve until this is cancelled; then close the server and its connections, and wait until they are closed.
+
+        Raises `RuntimeError` if the server is closed, or somebody else waits here.
+        """
+        if self._serving_forever_fut is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._start_serving()
+        self._serving_forever_fut = self.get_loop().create_future()
+        try:
+            await self._serving_forever_fut
+        except CancelledError:
+            self.close()
+            self.close_clients()
+            await self.wait_closed()
+            raise
+        finally:
+            self._serving_forever_fut = None
+
+    def close(self) -> None:
+        """Close the listening sockets, and end `serve_forever()`; connections stay."""
+        super().close()
+        forever = self._serving_forever_fut
+        if forever is not None and not forever.done():
+            forever.cancel()
+            self._serving_forever_fut = None
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed and the last of its connections has ended."""
+        waiter = self._waiter_for_end()
+        if waiter is not None:
+            await waiter
