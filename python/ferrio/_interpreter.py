@@ -20,7 +20,7 @@ def _is_main() -> bool:
     if sys.version_info >= (3, 12):
         return _thread._is_main_interpreter()  # type: ignore[attr-defined,no-any-return]
     try:
-        import _xxsubinterpreters as interpreters
+        import _xxsubinterpreters as interpreters  # type: ignore[import-not-found]
     except ImportError:  # without it nothing but an embedding program makes subinterpreters
         return True
     return interpreters.get_current() == interpreters.get_main()  # type: ignore[no-any-return]

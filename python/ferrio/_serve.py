@@ -152,9 +152,7 @@ async def _serve(
     try:
         for sock in sockets:
             sock.setblocking(False)
-        server = Server(
-            loop, sockets, protocol_factory, ssl, backlog, handshake_timeout, shutdown_timeout
-        )
+        server = Server(loop, sockets, protocol_factory, ssl, backlog, handshake_timeout, shutdown_timeout)
         server._cleanup = cleanup
         if start_serving:
             await server.start_serving()
