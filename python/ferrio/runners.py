@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self, TypeVar
 
 from ferrio import _ferrio, _foreign, _standard, coroutines, events, exceptions, tasks
@@ -59,12 +59,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         self._open()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
         self.close()
 
     def run(self, coro: Awaitable[_T], *, context: contextvars.Context | None = None) -> _T:
