@@ -21,7 +21,7 @@ DIFFERENCES: dict[str, str] = {
     "SelectorEventLoop: signature": "3.15-3.15: ferrio's clock may be virtual",
     "SelectorEventLoop.create_task: signature": "3.15-3.15: the keywords are named, as in earlier Pythons",
     "SelectorEventLoop: module": "asyncio's stands in a module for Unix, for there is another for Windows",
-    "DefaultEventLoopPolicy: module": "3.11-3.13: asyncio's stands in a module for Unix, for there is another for Windows",
+    "DefaultEventLoopPolicy: module": "3.11-3.13: asyncio's stands in a module for Unix",
     "SelectorEventLoop: pickle *": "asyncio can't either; the exception is another",
     # copies of what can have only one owner
     "SelectorEventLoop: copy": _OPEN,
