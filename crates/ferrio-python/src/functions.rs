@@ -15,6 +15,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::ffi::fastcall::{Quick, QuickFunction};
 use crate::ffi::function::{self, Look};
 
 /// What tracebacks would call the file of the functions' code.
@@ -47,6 +48,9 @@ const SPECIAL: [(&str, &str); 15] = [
 pub(crate) trait Functions: PyTypeInfo {
     /// The methods that are `async def` in asyncio.
     const COROUTINES: &'static [&'static str] = &[];
+
+    /// The quick ways into its methods.
+    const QUICK: &'static [Quick] = &[];
 }
 
 /// A function of the module.
@@ -55,17 +59,23 @@ pub(crate) struct Declared {
     module: &'static str,
     name: &'static str,
     coroutine: bool,
+    quick: Option<Quick>,
 }
 
 impl Declared {
     /// One that is `def` in asyncio.
     pub(crate) const fn function(module: &'static str, name: &'static str) -> Self {
-        Self { module, name, coroutine: false }
+        Self { module, name, coroutine: false, quick: None }
     }
 
     /// One that is `async def` in asyncio.
     pub(crate) const fn coroutine(module: &'static str, name: &'static str) -> Self {
-        Self { module, name, coroutine: true }
+        Self { module, name, coroutine: true, quick: None }
+    }
+
+    /// The same with a quick way in.
+    pub(crate) const fn by<F: QuickFunction>(self) -> Self {
+        Self { quick: Some(Quick::function::<F>(self.name)), ..self }
     }
 }
 
@@ -75,7 +85,7 @@ pub(crate) fn of_class<T: Functions>(module: &Bound<'_, PyModule>) -> PyResult<(
     let class = T::type_object(py);
     let of = class.getattr(intern!(py, "__module__"))?;
     let named = class.name()?;
-    let mut coroutines = 0;
+    let (mut coroutines, mut quick_ways) = (0, 0);
     let members: Bound<'_, PyDict> =
         class.getattr(intern!(py, "__dict__"))?.call_method0("copy")?.cast_into()?;
     for (key, member) in members {
@@ -86,15 +96,19 @@ pub(crate) fn of_class<T: Functions>(module: &Bound<'_, PyModule>) -> PyResult<(
         }
         let coroutine = T::COROUTINES.contains(&name);
         coroutines += usize::from(coroutine);
+        let quick = T::QUICK.iter().find(|quick| quick.name == name);
+        quick_ways += usize::from(quick.is_some());
         let qualname = format!("{named}.{name}");
         let look = Look { name: &key, qualname: &qualname, module: &of, coroutine };
-        function::replace(&class, &key, &function::make(&member, &look, &module.dict())?)?;
+        function::replace(&class, &key, &function::make(&member, &look, quick, &module.dict())?)?;
     }
-    if coroutines == T::COROUTINES.len() {
-        Ok(())
-    } else {
-        Err(PyAttributeError::new_err(format!("{named} has not all of {:?}", T::COROUTINES)))
+    if coroutines != T::COROUTINES.len() {
+        return Err(PyAttributeError::new_err(format!("{named} has not all of {:?}", T::COROUTINES)));
     }
+    if quick_ways != T::QUICK.len() {
+        return Err(PyAttributeError::new_err(format!("{named} has not all methods with a quick way in")));
+    }
+    Ok(())
 }
 
 /// Makes a function of a built-in function of the module; called while the module is made.
@@ -104,7 +118,8 @@ pub(crate) fn of_module(module: &Bound<'_, PyModule>, declared: &Declared) -> Py
     let of = PyString::new(py, declared.module);
     let look =
         Look { name: &name, qualname: declared.name, module: of.as_any(), coroutine: declared.coroutine };
-    module.setattr(&name, function::make(&module.getattr(&name)?, &look, &module.dict())?)
+    let original = module.getattr(&name)?;
+    module.setattr(&name, function::make(&original, &look, declared.quick.as_ref(), &module.dict())?)
 }
 
 fn is_method(member: &Bound<'_, PyAny>) -> PyResult<bool> {

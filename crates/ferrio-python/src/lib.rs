@@ -153,13 +153,6 @@ mod _ferrio {
         crate::ffi::slots::install_coroutine::<crate::operation::Operation>(py)?;
         crate::ffi::slots::install::<crate::future::Future>(py);
         crate::ffi::slots::install::<crate::task::Task>(py);
-        crate::ffi::fastcall::install::<crate::event_loop::call::CallSoon>(py)?;
-        crate::ffi::fastcall::install::<crate::event_loop::call::CallSoonThreadsafe>(py)?;
-        crate::ffi::fastcall::install::<crate::event_loop::call::CallLater>(py)?;
-        crate::ffi::fastcall::install::<crate::event_loop::call::CallAt>(py)?;
-        crate::ffi::fastcall::install::<crate::transport::write::Write>(py)?;
-        crate::ffi::fastcall::install::<crate::streams::writer::Write>(py)?;
-        crate::ffi::fastcall::install::<crate::tls::transport::Write>(py)?;
         crate::ffi::recycle::install::<crate::future::Future>(py);
         crate::ffi::recycle::install::<crate::future::FutureIter>(py);
         crate::ffi::recycle::install::<crate::handle::Handle>(py);

@@ -4,14 +4,11 @@ use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
-use std::ffi::CStr;
-
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::{Item, Loop, LoopRef};
-use crate::ffi::fastcall::{Arguments, FastMethod};
+use crate::ffi::fastcall::{Arguments, Quick, quick};
 use crate::ffi::{context, interpreter, recycle};
 use crate::handle::{Args, Handle, TimerHandle, timer};
 use crate::imports;
@@ -88,113 +85,49 @@ impl Loop {
     }
 }
 
-/// `call_soon`, by the quick way in.
-pub(crate) struct CallSoon;
+/// The quick ways into these methods.
+pub(super) const QUICK: &[Quick] = quick!(Loop {
+    "call_soon" (1 to usize::MAX) |native, given| soon(native, given);
+    "call_soon_threadsafe" (1 to usize::MAX) |native, given| {
+        let (callback, args) = callback_of(given, 0)?;
+        let handle = make_handle(native, callback, args, None, Caller::SoonThreadsafe)?;
+        native.get().push(native.py(), Item::Handle(handle.clone().unbind()))?;
+        Ok(handle)
+    };
+    "call_later" (2 to usize::MAX) |native, given| {
+        let (callback, args) = callback_of(given, 1)?;
+        call_after(native, &given.get(0), callback, args, None)
+    };
+    "call_at" (2 to usize::MAX) |native, given| {
+        let (callback, args) = callback_of(given, 1)?;
+        call_at_time(native, &given.get(0), callback, args, None)
+    };
+    "time" (0 to 0) |native, _| native.get().time(native.py());
+    "create_future" (0 to 0) |native, _| Loop::create_future(native);
+    "create_task" (1 to 1) |native, given| {
+        Loop::create_task(native, given.get(0).to_owned(), None, None, None, None)
+    };
+});
 
-impl FastMethod for CallSoon {
-    type Class = Loop;
-    const NEEDS: usize = 1;
-    const NAME: &'static CStr = c"call_soon";
-    const DOC: &'static CStr = c"call_soon($self, callback, *args, context=None)\n--\n\n\
-Call `callback(*args)` in the next turn, in `context` or a copy of the current one; return a `Handle`.\n\n\
-Raises `RuntimeError` on a closed loop; in debug mode also when called from another thread.";
-
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        &ORIGINAL
-    }
-
-    #[inline]
-    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args) = callback_of(arguments, 0)?;
-        let handle = make_handle(slf, callback, args, None, Caller::Soon)?;
-        // Not thread-safe by its contract, so no look at which thread this is.
-        let item = Item::Handle(handle.clone().unbind());
-        slf.get().engine.with(slf.py(), |engine| engine.push(item));
-        Ok(handle.into_any())
-    }
-}
-
-/// `call_later`, by the quick way in.
-pub(crate) struct CallLater;
-
-impl FastMethod for CallLater {
-    type Class = Loop;
-    const NEEDS: usize = 2;
-    const NAME: &'static CStr = c"call_later";
-    const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
-Call `callback(*args)` after `delay` seconds, never earlier; return a `TimerHandle`.\n\n\
-A negative delay means as soon as possible. Raises `TypeError` for what is no number, `RuntimeError` on a closed\n\
-loop.";
-
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        &ORIGINAL
-    }
-
-    #[inline]
-    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args) = callback_of(arguments, 1)?;
-        call_after(slf, &arguments.get(0), callback, args, None)
-    }
-}
-
-/// `call_at`, by the quick way in.
-pub(crate) struct CallAt;
-
-impl FastMethod for CallAt {
-    type Class = Loop;
-    const NEEDS: usize = 2;
-    const NAME: &'static CStr = c"call_at";
-    const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\
-Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.\n\n\
-Raises `TypeError` for what is no number, `RuntimeError` on a closed loop.";
-
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        &ORIGINAL
-    }
-
-    #[inline]
-    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args) = callback_of(arguments, 1)?;
-        call_at_time(slf, &arguments.get(0), callback, args, None).map(Bound::into_any)
-    }
-}
-
-/// `call_soon_threadsafe`, by the quick way in.
-pub(crate) struct CallSoonThreadsafe;
-
-impl FastMethod for CallSoonThreadsafe {
-    type Class = Loop;
-    const NEEDS: usize = 1;
-    const NAME: &'static CStr = c"call_soon_threadsafe";
-    const DOC: &'static CStr = c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n\
-As `call_soon`, from any thread; wakes the loop if it sleeps.\n\nRaises `RuntimeError` on a closed loop.";
-
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        &ORIGINAL
-    }
-
-    #[inline]
-    fn call<'py>(slf: &Bound<'py, Loop>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (callback, args) = callback_of(arguments, 0)?;
-        let handle = make_handle(slf, callback, args, None, Caller::SoonThreadsafe)?;
-        slf.get().push(slf.py(), Item::Handle(handle.clone().unbind()))?;
-        Ok(handle.into_any())
-    }
+/// `call_soon` without keywords. Not thread-safe by its contract, so no look at which thread this is.
+#[inline]
+fn soon<'py>(native: &Bound<'py, Loop>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, Handle>> {
+    let (callback, args) = callback_of(given, 0)?;
+    let handle = make_handle(native, callback, args, None, Caller::Soon)?;
+    let item = Item::Handle(handle.clone().unbind());
+    native.get().engine.with(native.py(), |engine| engine.push(item));
+    Ok(handle)
 }
 
 /// Callback and arguments of a call `method([first, ]callback, *args)`; `place` is the callback's.
 #[inline]
 fn callback_of<'py>(arguments: &Arguments<'_, 'py>, place: usize) -> PyResult<(Bound<'py, PyAny>, Args)> {
-    let args = match arguments.positional() - place {
+    let args = match arguments.count() - place {
         1 => Args::None,
-        2 => Args::One(arguments.get(place + 1).unbind()),
+        2 => Args::One(arguments.get(place + 1).to_owned().unbind()),
         _ => Args::Tuple(arguments.tuple_from(place + 1)?.unbind()),
     };
-    Ok((arguments.get(place), args))
+    Ok((arguments.get(place).to_owned(), args))
 }
 
 /// `call_later`: by `call_at` where a subclass has its own clock.

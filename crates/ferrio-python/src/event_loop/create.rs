@@ -14,7 +14,7 @@ use crate::task::eager::EagerTaskFactory;
 #[pymethods]
 impl Loop {
     /// Return a new pending `Future` of this loop.
-    fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Future>> {
+    pub(super) fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Future>> {
         future::create(slf.py(), LoopRef::Native(slf.clone().unbind()))
     }
 

@@ -56,6 +56,7 @@ pub(crate) use self::reference::LoopRef;
 pub(crate) use self::run::ends_run;
 use self::signals::Signals;
 pub(crate) use self::sock::unless_blocked;
+use crate::ffi::fastcall::Quick;
 use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::task::current::Current;
@@ -119,6 +120,7 @@ impl Functions for Loop {
         "sock_sendfile",
         "sock_sendto",
     ];
+    const QUICK: &'static [Quick] = call::QUICK;
 }
 
 /// What is set rarely and read rarely.

@@ -1,152 +1,220 @@
-//! Methods that take their arguments as CPython passes them (`METH_FASTCALL | METH_KEYWORDS`): no tuple, no parsing.
+//! Quick ways into the methods that programs call a million times a second.
 //!
-//! For the few methods that programs call a million times a second. The class keeps the method that PyO3 made for its
-//! signature and documentation, until `install` puts this one in its place.
+//! A call of a function of ours (`function.rs`) goes to the method that PyO3 made, which tells arguments apart by a general
+//! scheme. A class lists in its own file the methods that also have a quick way (`quick!`): its vector call goes straight to
+//! Rust, with positional arguments only. Every other call, with a keyword or with too few or too many arguments, goes to
+//! PyO3's method as before. That one knows every keyword and says what is wrong.
 
-use std::ffi::{CStr, c_char};
 use std::marker::PhantomData;
 use std::ptr;
 
-use pyo3::exceptions::PyTypeError;
-use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyClass, PyTypeInfo};
+use pyo3::types::{PyBool, PyFloat, PyTuple};
+use pyo3::{Borrowed, PyTypeInfo, ffi};
 
+use super::function;
 use super::protect::protected;
 
-/// The arguments of one call.
+/// The arguments of one call, without `self`.
 pub(crate) struct Arguments<'a, 'py> {
     values: *const *mut ffi::PyObject,
-    positional: usize,
-    /// A tuple of the keywords' names, or null; their values follow the positional ones.
-    names: *mut ffi::PyObject,
+    count: usize,
     py: Python<'py>,
     call: PhantomData<&'a ()>,
 }
 
-impl<'py> Arguments<'_, 'py> {
-    /// How many came without a name.
+impl<'a, 'py> Arguments<'a, 'py> {
+    /// How many there are.
     #[inline]
-    pub(crate) fn positional(&self) -> usize {
-        self.positional
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
-    /// The positional argument at `index`, which must be below `positional()`.
+    /// The one at `index`, which must be below `count()`.
     #[inline]
-    pub(crate) fn get(&self, index: usize) -> Bound<'py, PyAny> {
-        assert!(index < self.positional, "an argument that was not given");
-        // SAFETY: the interpreter passes this many live references, for the length of the call.
-        unsafe { Bound::from_borrowed_ptr(self.py, *self.values.add(index)) }
+    pub(crate) fn get(&self, index: usize) -> Borrowed<'a, 'py, PyAny> {
+        assert!(index < self.count, "an argument that was not given");
+        // SAFETY: the caller passes this many live references, and keeps them for the length of the call.
+        unsafe { Borrowed::from_ptr(self.py, *self.values.add(index)) }
     }
 
-    /// The positional arguments from `start` on, as a tuple.
+    /// The one at `index`, if it was given.
+    #[inline]
+    pub(crate) fn find(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
+        (index < self.count).then(|| self.get(index))
+    }
+
+    /// Those from `start` on, as a tuple.
     pub(crate) fn tuple_from(&self, start: usize) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(self.py, (start..self.positional).map(|index| self.get(index)).collect::<Vec<_>>())
-    }
-
-    /// The keyword arguments, as a dict.
-    fn keywords(&self) -> PyResult<Bound<'py, PyDict>> {
-        let keywords = PyDict::new(self.py);
-        if self.names.is_null() {
-            return Ok(keywords);
-        }
-        // SAFETY: not null, so a tuple of strings, alive for the length of the call; as many values follow.
-        let names = unsafe { Bound::from_borrowed_ptr(self.py, self.names).cast_into_unchecked::<PyTuple>() };
-        for (index, name) in names.iter().enumerate() {
-            // SAFETY: see above.
-            let value =
-                unsafe { Bound::from_borrowed_ptr(self.py, *self.values.add(self.positional + index)) };
-            keywords.set_item(name, value)?;
-        }
-        Ok(keywords)
+        PyTuple::new(self.py, (start..self.count).map(|index| self.get(index)).collect::<Vec<_>>())
     }
 }
 
-/// One such method.
-pub(crate) trait FastMethod {
-    /// The class that has it.
-    type Class: PyClass;
-    /// Its name.
-    const NAME: &'static CStr;
-    /// Its signature and documentation, in CPython's form.
-    const DOC: &'static CStr;
+/// What a quick way returns.
+pub(crate) trait Answer<'py> {
+    /// It as an object.
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+}
 
-    /// How many positional arguments the quick way needs; calls with fewer, or with keywords, take PyO3's way.
-    const NEEDS: usize;
+impl<'py> Answer<'py> for () {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(py.None().into_bound(py))
+    }
+}
 
-    /// Where the method that PyO3 made is kept.
-    fn original() -> &'static PyOnceLock<Py<PyAny>>;
+impl<'py> Answer<'py> for bool {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyBool::new(py, self).to_owned().into_any())
+    }
+}
 
-    /// Runs it, with positional arguments only.
+impl<'py> Answer<'py> for f64 {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyFloat::new(py, self).into_any())
+    }
+}
+
+impl<'py, T> Answer<'py> for Bound<'py, T> {
+    #[inline]
+    fn object(self, _py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.into_any())
+    }
+}
+
+impl<'py, A: Answer<'py>> Answer<'py> for PyResult<A> {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.and_then(|answer| answer.object(py))
+    }
+}
+
+/// A quick way into a method of `Class`; `quick!` makes them.
+pub(crate) trait QuickMethod {
+    /// The class that has the method.
+    type Class: PyTypeInfo;
+    /// How few arguments it takes.
+    const FROM: usize;
+    /// How many arguments it takes.
+    const TO: usize;
+
+    /// Calls it with a number of arguments that it takes.
     fn call<'py>(
         slf: &Bound<'py, Self::Class>,
         arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>>;
 }
 
-unsafe extern "C" fn enter<M: FastMethod>(
+/// The same for a function of the module.
+pub(crate) trait QuickFunction {
+    /// How few arguments it takes.
+    const FROM: usize;
+    /// How many arguments it takes.
+    const TO: usize;
+
+    /// Calls it with a number of arguments that it takes.
+    fn call<'py>(py: Python<'py>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// A quick way in, under the name of its method or function.
+#[derive(Clone, Copy)]
+pub(crate) struct Quick {
+    pub(crate) name: &'static str,
+    /// The class whose instances `call` takes for granted, once it has compared with what the function stores.
+    pub(super) class: Option<fn(Python<'_>) -> *mut ffi::PyTypeObject>,
+    pub(super) call: ffi::vectorcallfunc,
+}
+
+impl Quick {
+    /// That of a method.
+    pub(crate) const fn method<M: QuickMethod>(name: &'static str) -> Self {
+        Self { name, class: Some(M::Class::type_object_raw), call: method::<M> }
+    }
+
+    /// That of a function of the module.
+    pub(crate) const fn function<F: QuickFunction>(name: &'static str) -> Self {
+        Self { name, class: None, call: self::function::<F> }
+    }
+}
+
+unsafe extern "C" fn method<M: QuickMethod>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
-    positional: ffi::Py_ssize_t,
+    flagged: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls attached; the descriptor has checked that `object` is an instance of the class, and
-    // `values` holds `positional` references and one for each of `names`.
-    let (py, slf) = unsafe {
-        let py = Python::assume_attached();
-        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<M::Class>())
-    };
-    let positional = usize::try_from(positional).unwrap_or(0);
-    let arguments = Arguments { values, positional, names, py, call: PhantomData };
-    let quick = names.is_null() && positional >= M::NEEDS;
-    protected(py, ptr::null_mut(), || {
-        let outcome = if quick { M::call(&slf, &arguments) } else { call_original::<M>(&slf, &arguments) };
-        match outcome {
-            Ok(value) => value.into_ptr(),
-            Err(failure) => {
-                failure.restore(py);
-                ptr::null_mut()
-            }
+    // SAFETY: CPython calls attached, one of our functions, with this many references, which live as long as the call. The
+    // function was made for `M::Class`, and `is_applicable` asks whether the first one is an instance of it.
+    let (py, slf, arguments) = unsafe {
+        let positional = ffi::PyVectorcall_NARGS(flagged).cast_unsigned();
+        let count = positional.wrapping_sub(1);
+        if positional == 0
+            || count < M::FROM
+            || count > M::TO
+            || !names.is_null()
+            || !function::is_applicable(object, *values)
+        {
+            return function::otherwise(object, values, flagged, names);
         }
-    })
+        let py = Python::assume_attached();
+        let slf = Borrowed::from_ptr(py, *values).cast_unchecked::<M::Class>();
+        (py, slf, Arguments { values: values.add(1), count, py, call: PhantomData })
+    };
+    protected(py, ptr::null_mut(), || returned(py, M::call(&slf, &arguments)))
 }
 
-/// The way of PyO3's own method: it knows every keyword, and what to say when an argument is missing.
-#[cold]
-fn call_original<'py, M: FastMethod>(
-    slf: &Bound<'py, M::Class>,
-    arguments: &Arguments<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let original = M::original().get(py).expect("install has kept the method that it replaced");
-    let mut positional = vec![slf.as_any().clone()];
-    positional.extend((0..arguments.positional()).map(|index| arguments.get(index)));
-    original.bind(py).call(PyTuple::new(py, positional)?, Some(&arguments.keywords()?))
+unsafe extern "C" fn function<F: QuickFunction>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    flagged: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls attached, one of our functions, with this many references, which live as long as the call.
+    let (py, arguments) = unsafe {
+        let count = ffi::PyVectorcall_NARGS(flagged).cast_unsigned();
+        if count < F::FROM || count > F::TO || !names.is_null() {
+            return function::otherwise(object, values, flagged, names);
+        }
+        let py = Python::assume_attached();
+        (py, Arguments { values, count, py, call: PhantomData })
+    };
+    protected(py, ptr::null_mut(), || returned(py, F::call(py, &arguments)))
 }
 
-/// Puts the method into its class; called once, while the module is made.
-pub(crate) fn install<M: FastMethod>(py: Python<'_>) -> PyResult<()>
-where
-    M::Class: PyTypeInfo,
-{
-    let class = M::Class::type_object_raw(py);
-    // The interpreter keeps a pointer to it for as long as the class lives, which is until the process ends.
-    let definition = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: M::NAME.as_ptr().cast::<c_char>(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: enter::<M> },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: M::DOC.as_ptr().cast::<c_char>(),
-    }));
-    // SAFETY: attached; class and definition outlive the descriptor.
-    let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class, definition))? };
-    let name = M::NAME.to_str().map_err(|failure| PyTypeError::new_err(failure.to_string()))?;
-    let class = M::Class::type_object(py);
-    let original = class.getattr(name)?.unbind();
-    if M::original().set(py, original).is_err() {
-        // The module was made twice in this process; the class has the quick method already.
-        return Ok(());
+#[inline]
+fn returned(py: Python<'_>, outcome: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObject {
+    match outcome {
+        Ok(value) => value.into_ptr(),
+        Err(failure) => {
+            failure.restore(py);
+            ptr::null_mut()
+        }
     }
-    class.setattr(name, descriptor)
 }
+
+/// Quick ways into methods of a class: under the name of each, how many arguments it takes, and the call.
+macro_rules! quick {
+    ($class:ty { $($name:literal ($from:literal to $to:expr) |$slf:ident, $arguments:pat_param| $body:expr;)* }) => {
+        &[$({
+            struct Method;
+
+            impl $crate::ffi::fastcall::QuickMethod for Method {
+                type Class = $class;
+                const FROM: usize = $from;
+                const TO: usize = $to;
+
+                #[inline]
+                fn call<'py>(
+                    $slf: &pyo3::Bound<'py, $class>,
+                    $arguments: &$crate::ffi::fastcall::Arguments<'_, 'py>,
+                ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                    $crate::ffi::fastcall::Answer::object($body, $slf.py())
+                }
+            }
+            $crate::ffi::fastcall::Quick::method::<Method>($name)
+        }),*]
+    };
+}
+pub(crate) use quick;

@@ -24,6 +24,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{IntoPyDict, PyCFunction, PyDict, PyString, PyTuple, PyType};
 
+use super::fastcall::Quick;
 use super::uncounted;
 use crate::functions;
 
@@ -37,8 +38,10 @@ struct Native {
     module: *mut ffi::PyObject,
     /// The object that has all of this as PyO3 made it: a method descriptor, a slot's wrapper or a built-in function.
     original: *mut ffi::PyObject,
-    /// How a call gets to the method.
+    /// How a call gets to the method: the quick way, if there is one.
     call: ffi::vectorcallfunc,
+    /// How any call gets there.
+    general: ffi::vectorcallfunc,
     /// How a function runs its `__code__`.
     interpreted: Option<ffi::vectorcallfunc>,
     /// A tuple of what stands for the method: the values of `MADE_LATE`. Null until somebody asked.
@@ -48,6 +51,12 @@ struct Native {
 
 /// The attributes that are made when somebody looks.
 const MADE_LATE: [&CStr; 3] = [c"__code__", c"__defaults__", c"__kwdefaults__"];
+
+impl Native {
+    fn by(self, call: ffi::vectorcallfunc) -> Self {
+        Self { call, general: call, ..self }
+    }
+}
 
 /// What a function is to be seen as.
 pub(crate) struct Look<'a, 'py> {
@@ -69,15 +78,23 @@ struct Room {
 static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 
 /// Makes a function of a method descriptor, a slot's wrapper or a built-in function. `globals` are the names of the
-/// extension module, in which its code would run.
+/// extension module, in which its code would run. Calls go by `quick` where that takes them.
 pub(crate) fn make<'py>(
     original: &Bound<'py, PyAny>,
     look: &Look<'_, 'py>,
+    quick: Option<&Quick>,
     globals: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = original.py();
     let class = class(py)?;
     let native = native_of(original, look.coroutine);
+    // A quick way takes it for granted that the function was made for its class.
+    let native = match quick {
+        Some(quick) if quick.class.map_or(ptr::null_mut(), |class| class(py)) == native.class => {
+            Native { call: quick.call, ..native }
+        }
+        _ => native,
+    };
     let code = no_code(py, look.coroutine)?;
     let qualname = PyString::new(py, look.qualname);
     // SAFETY: attached; these are a code object, a dict and a string.
@@ -168,6 +185,7 @@ fn native_of(original: &Bound<'_, PyAny>, coroutine: bool) -> Native {
         module: ptr::null_mut(),
         original: original.clone().into_ptr(),
         call: forward,
+        general: forward,
         interpreted: None,
         made: AtomicPtr::new(ptr::null_mut()),
         coroutine,
@@ -181,9 +199,9 @@ fn native_of(original: &Bound<'_, PyAny>, coroutine: bool) -> Native {
             let native =
                 Native { method: (*definition).ml_meth, class: (*descriptor).d_common.d_type, ..native };
             return match (*definition).ml_flags {
-                NO_ARGUMENTS => Native { call: method_without_arguments, ..native },
-                ONE => Native { call: method_of_one, ..native },
-                FAST => Native { call: method, ..native },
+                NO_ARGUMENTS => native.by(method_without_arguments),
+                ONE => native.by(method_of_one),
+                FAST => native.by(method),
                 _ => native,
             };
         }
@@ -192,7 +210,7 @@ fn native_of(original: &Bound<'_, PyAny>, coroutine: bool) -> Native {
             let definition = (*builtin).m_ml;
             let native = Native { method: (*definition).ml_meth, module: (*builtin).m_self, ..native };
             return match (*definition).ml_flags {
-                FAST => Native { call: function, ..native },
+                FAST => native.by(function),
                 _ => native,
             };
         }
@@ -200,14 +218,29 @@ fn native_of(original: &Bound<'_, PyAny>, coroutine: bool) -> Native {
     native
 }
 
-/// Whether `self` is there and of the class.
+/// Whether `slf` is of the class for which the function was made.
 ///
 /// # Safety
-/// `native` must be of a method, and `values` hold `positional` references.
+/// `object` must be one of these functions, made of a method, and `slf` a live reference.
 #[inline]
-unsafe fn is_applicable(native: *const Native, values: *const *mut ffi::PyObject, positional: isize) -> bool {
+pub(super) unsafe fn is_applicable(object: *mut ffi::PyObject, slf: *mut ffi::PyObject) -> bool {
     // SAFETY: by the contract.
-    unsafe { positional >= 1 && ffi::PyObject_TypeCheck(*values, (*native).class) != 0 }
+    unsafe { ffi::PyObject_TypeCheck(slf, (*native_part(object)).class) != 0 }
+}
+
+/// Calls the function by the way that takes every call.
+///
+/// # Safety
+/// `object` must be one of these functions; the rest is a vector call's, attached.
+#[cold]
+pub(super) unsafe fn otherwise(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    flagged: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: by the contract.
+    unsafe { ((*native_part(object)).general)(object, values, flagged, names) }
 }
 
 unsafe extern "C" fn method(
@@ -221,7 +254,7 @@ unsafe extern "C" fn method(
     unsafe {
         let native = native_part(object);
         let positional = ffi::PyVectorcall_NARGS(flagged);
-        if !is_applicable(native, values, positional) {
+        if positional < 1 || !is_applicable(object, *values) {
             return forward(object, values, flagged, names);
         }
         ((*native).method.PyCFunctionFastWithKeywords)(*values, values.add(1), positional - 1, names)
@@ -238,7 +271,7 @@ unsafe extern "C" fn method_without_arguments(
     unsafe {
         let native = native_part(object);
         let positional = ffi::PyVectorcall_NARGS(flagged);
-        if positional != 1 || !names.is_null() || !is_applicable(native, values, positional) {
+        if positional != 1 || !names.is_null() || !is_applicable(object, *values) {
             return forward(object, values, flagged, names);
         }
         ((*native).method.PyCFunction)(*values, ptr::null_mut())
@@ -255,7 +288,7 @@ unsafe extern "C" fn method_of_one(
     unsafe {
         let native = native_part(object);
         let positional = ffi::PyVectorcall_NARGS(flagged);
-        if positional != 2 || !names.is_null() || !is_applicable(native, values, positional) {
+        if positional != 2 || !names.is_null() || !is_applicable(object, *values) {
             return forward(object, values, flagged, names);
         }
         ((*native).method.PyCFunction)(*values, *values.add(1))

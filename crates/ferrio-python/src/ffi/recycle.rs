@@ -93,12 +93,18 @@ unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
     }
 }
 
+/// A base class that keeps nothing in an instance which a new owner of the memory would have to clear.
+pub(crate) trait BeginsBare {}
+
+impl BeginsBare for PyAny {}
+impl BeginsBare for HandleRoom {}
+
 /// A new instance of exactly `T` that holds `value`, as `Bound::new` makes it. In a block that is used again only the value is
 /// written: `object.__new__` has nothing to do for it.
 #[inline]
 pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
 where
-    T: Recycle + PyClass<Frozen = True, BaseType = HandleRoom> + Sync + Into<PyClassInitializer<T>>,
+    T: Recycle + PyClass<Frozen = True, BaseType: BeginsBare> + Sync + Into<PyClassInitializer<T>>,
 {
     let blocks = T::blocks();
     let offset = blocks.value.load(Ordering::Relaxed);

@@ -8,6 +8,7 @@ use super::bound::{self, LoopBound};
 use super::lock::with_waiters;
 use super::waiters::{self, Ticket, WaitList};
 use crate::ffi::Guarded;
+use crate::ffi::fastcall::{Quick, quick};
 use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation};
@@ -23,6 +24,12 @@ pub(crate) struct Event {
 
 impl Functions for Event {
     const COROUTINES: &'static [&'static str] = &["wait"];
+    const QUICK: &'static [Quick] = quick!(Event {
+        "wait" (0 to 0) |event, _| Event::wait(event);
+        "set" (0 to 0) |event, _| Event::set(event);
+        "is_set" (0 to 0) |event, _| event.get().is_set(event.py());
+        "clear" (0 to 0) |event, _| event.get().clear(event.py());
+    });
 }
 
 #[derive(Default)]

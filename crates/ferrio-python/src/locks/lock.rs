@@ -11,6 +11,7 @@ use super::bound::{self, LoopBound};
 use super::context;
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
@@ -27,6 +28,12 @@ pub(crate) struct Lock {
 
 impl Functions for Lock {
     const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire"];
+    const QUICK: &'static [Quick] = quick!(Lock {
+        "acquire" (0 to 0) |lock, _| Lock::acquire(lock);
+        "release" (0 to 0) |lock, _| Lock::release(lock);
+        "__aenter__" (0 to 0) |lock, _| Lock::__aenter__(lock);
+        "__aexit__" (3 to 3) |lock, _| context::exit(lock.as_any());
+    });
 }
 
 #[derive(Default)]

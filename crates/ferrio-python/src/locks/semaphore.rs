@@ -13,6 +13,7 @@ use super::context;
 use super::lock::{acquired, with_waiters};
 use super::waiters::{self, Ticket, WaitList};
 use crate::error;
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
@@ -29,6 +30,12 @@ pub(crate) struct Semaphore {
 
 impl Functions for Semaphore {
     const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire"];
+    const QUICK: &'static [Quick] = quick!(Semaphore {
+        "acquire" (0 to 0) |semaphore, _| Semaphore::acquire(semaphore);
+        "release" (0 to 0) |semaphore, _| Semaphore::release(semaphore);
+        "__aenter__" (0 to 0) |semaphore, _| Semaphore::__aenter__(semaphore);
+        "__aexit__" (3 to 3) |semaphore, _| context::exit(semaphore.as_any());
+    });
 }
 
 struct State {

@@ -92,6 +92,7 @@ impl Kind {
         }
     }
 
+    #[inline]
     pub(crate) fn as_run_ref(&self) -> &dyn Run {
         match self {
             Self::Sleep(sleep) => sleep,

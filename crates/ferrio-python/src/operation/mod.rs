@@ -27,7 +27,8 @@ use crate::error;
 use crate::event_loop::Item;
 use crate::event_loop::debug::origins_may_be_tracked;
 use crate::ffi::coroutine::{self, Sent};
-use crate::ffi::{Cast, Exclusive, Guarded};
+use crate::ffi::fastcall::Answer;
+use crate::ffi::{Cast, Exclusive, Guarded, recycle};
 use crate::future::Future;
 use crate::future::state::Outcome;
 use crate::task::{Task, current};
@@ -106,6 +107,13 @@ pub(crate) struct Operation {
     kind: Exclusive<Option<Kind>>,
     /// The qualified name of asyncio's coroutine.
     name: &'static str,
+}
+
+impl<'py> Answer<'py> for Operation {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        recycle::make(py, self).map(Bound::into_any)
+    }
 }
 
 impl Operation {

@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::Operation;
 use super::kind::{Kind, Progress, Resume, Run};
 use crate::event_loop::{self, Item, Loop, LoopRef};
+use crate::ffi::fastcall::{Answer, Arguments, QuickFunction};
 use crate::functions::Declared;
 use crate::seconds::seconds;
 
@@ -30,7 +31,21 @@ enum Timer {
     Yielded,
 }
 
-pub(crate) const SLEEP: Declared = Declared::coroutine("ferrio.tasks", "sleep");
+pub(crate) const SLEEP: Declared = Declared::coroutine("ferrio.tasks", "sleep").by::<Quickly>();
+
+/// The quick way to `sleep`.
+pub(crate) struct Quickly;
+
+impl QuickFunction for Quickly {
+    const FROM: usize = 1;
+    const TO: usize = 2;
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let result = given.find(1).filter(|result| !result.is_none());
+        sleep(&given.get(0), result.map(|result| result.to_owned().unbind())).object(py)
+    }
+}
 
 /// Return an awaitable that ends after `delay` seconds with `result`. A delay of zero or less lets one turn pass.
 ///

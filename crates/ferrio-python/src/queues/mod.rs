@@ -24,6 +24,7 @@ use self::overrides::Overrides;
 pub(crate) use self::store::Order;
 use self::store::Store;
 use crate::ffi::Guarded;
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::names::shorten;
 use crate::functions::Functions;
 use crate::imports;
@@ -49,6 +50,13 @@ pub(crate) struct Queue {
 
 impl Functions for Queue {
     const COROUTINES: &'static [&'static str] = &["get", "join", "put"];
+    const QUICK: &'static [Quick] = quick!(Queue {
+        "get" (0 to 0) |queue, _| Queue::get(queue);
+        "get_nowait" (0 to 0) |queue, _| Queue::get_nowait(queue);
+        "put" (1 to 1) |queue, given| Queue::put(queue, given.get(0).to_owned().unbind());
+        "put_nowait" (1 to 1) |queue, given| Queue::put_nowait(queue, given.get(0).to_owned());
+        "task_done" (0 to 0) |queue, _| Queue::task_done(queue);
+    });
 }
 
 /// Gives the classes the short names in error messages that asyncio's have.

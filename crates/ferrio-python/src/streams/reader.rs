@@ -18,6 +18,7 @@ use super::read::{Read, What};
 use super::shown;
 use crate::event_loop::LoopRef;
 use crate::ffi::buffer::Buffer;
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Cast, Guarded};
 use crate::functions::Functions;
 use crate::future::{default_loop, native::current_stack};
@@ -38,6 +39,11 @@ pub(crate) struct StreamReader {
 impl Functions for StreamReader {
     const COROUTINES: &'static [&'static str] =
         &["__anext__", "_wait_for_data", "read", "readexactly", "readline", "readuntil"];
+    const QUICK: &'static [Quick] = quick!(StreamReader {
+        "read" (0 to 1) |reader, given| StreamReader::read(reader, given.find(0).as_deref());
+        "readline" (0 to 0) |reader, _| StreamReader::readline(reader);
+        "readexactly" (1 to 1) |reader, given| StreamReader::readexactly(reader, &given.get(0));
+    });
 }
 
 /// All that a reader holds.

@@ -1,11 +1,9 @@
 //! `StreamWriter`: a transport to write to, and to wait for.
 
-use std::ffi::CStr;
 use std::sync::atomic::AtomicPtr;
 
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyTypeInfo, PyVisit, intern};
 
@@ -13,7 +11,7 @@ use super::drain::{Drain, WaitClosed};
 use super::reader::StreamReader;
 use crate::event_loop::LoopRef;
 use crate::ffi::Guarded;
-use crate::ffi::fastcall::{Arguments, FastMethod};
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::finalize::Finalize;
 use crate::functions::Functions;
 use crate::operation::Operation;
@@ -29,6 +27,10 @@ pub(crate) struct StreamWriter {
 
 impl Functions for StreamWriter {
     const COROUTINES: &'static [&'static str] = &["drain", "start_tls", "wait_closed"];
+    const QUICK: &'static [Quick] = quick!(StreamWriter {
+        "write" (1 to 1) |writer, given| writer.get().write(&given.get(0));
+        "drain" (0 to 0) |writer, _| StreamWriter::drain(writer);
+    });
 }
 
 /// All that a writer holds; there is none before `__init__` has run.
@@ -275,38 +277,6 @@ impl StreamWriter {
         self.state.with(py, |state| state.as_ref().map(look)).ok_or_else(|| {
             PyRuntimeError::new_err("StreamWriter object is not initialized: call super().__init__() first")
         })
-    }
-}
-
-/// `write`, by the quick way in.
-pub(crate) struct Write;
-
-impl FastMethod for Write {
-    type Class = StreamWriter;
-    const NEEDS: usize = 1;
-    const NAME: &'static CStr = c"write";
-    const DOC: &'static CStr = c"write($self, data)\n--\n\n\
-Write `data`, without waiting; to be followed by `drain()`.";
-
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        &ORIGINAL
-    }
-
-    #[inline]
-    fn call<'py>(
-        slf: &Bound<'py, StreamWriter>,
-        arguments: &Arguments<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        if arguments.positional() > 1 {
-            return Err(pyo3::exceptions::PyTypeError::new_err(format!(
-                "StreamWriter.write() takes 1 positional argument but {} were given",
-                arguments.positional()
-            )));
-        }
-        transport::write(&slf.get().transport(py)?, &arguments.get(0))?;
-        Ok(py.None().into_bound(py))
     }
 }
 

@@ -7,6 +7,7 @@ use pyo3::{PyClassInitializer, intern};
 
 use super::{Name, State, Task, number, registry, step};
 use crate::event_loop::{self, Item, LoopRef, call};
+use crate::ffi::fastcall::{Arguments, QuickFunction};
 use crate::ffi::{Cast, Guarded, context, coroutine};
 use crate::functions::Declared;
 use crate::future::{self, Future, native};
@@ -167,7 +168,20 @@ fn is_running(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
     }
 }
 
-pub(crate) const CREATE_TASK: Declared = Declared::function("ferrio.tasks", "create_task");
+pub(crate) const CREATE_TASK: Declared = Declared::function("ferrio.tasks", "create_task").by::<Quickly>();
+
+/// The quick way to `create_task`.
+pub(crate) struct Quickly;
+
+impl QuickFunction for Quickly {
+    const FROM: usize = 1;
+    const TO: usize = 1;
+
+    #[inline]
+    fn call<'py>(_py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        create_task(given.get(0).to_owned(), None)
+    }
+}
 
 /// Run the coroutine `coro` as a task of the running loop and return the task.
 ///

@@ -16,6 +16,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::block::{Enter, Leave};
 use crate::error;
 use crate::event_loop::LoopRef;
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Cast, Guarded};
 use crate::functions::Functions;
 use crate::future::watch::{self, Ended};
@@ -62,6 +63,9 @@ pub(crate) struct TaskGroup {
 
 impl Functions for TaskGroup {
     const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__"];
+    const QUICK: &'static [Quick] = quick!(TaskGroup {
+        "__aenter__" (0 to 0) |group, _| TaskGroup::__aenter__(group);
+    });
 }
 
 #[pymethods]

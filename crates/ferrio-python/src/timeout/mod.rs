@@ -13,6 +13,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::event_loop::{self, LoopRef};
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Cast, Guarded};
 use crate::functions::{Declared, Functions};
 use crate::operation::{Operation, immediate};
@@ -29,6 +30,14 @@ pub(crate) struct Timeout {
 
 impl Functions for Timeout {
     const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__"];
+    const QUICK: &'static [Quick] = quick!(Timeout {
+        "__aenter__" (0 to 0) |timeout, _| Timeout::__aenter__(timeout);
+        "__aexit__" (3 to 3) |timeout, given| {
+            let ended_by = given.get(1);
+            let ended_by = if ended_by.is_none() { None } else { Some(&*ended_by) };
+            immediate::call(timeout.as_any(), ended_by, "Timeout.__aexit__", leave)
+        };
+    });
 }
 
 pub(crate) const TIMEOUT: Declared = Declared::function("ferrio.timeouts", "timeout");

@@ -2,18 +2,16 @@
 //!
 //! It has no state of its own but whether it was closed; the rest is its `SSLProtocol`'s.
 
-use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::protocol::{Marks, SSLProtocol};
 use super::write as outgoing;
 use super::{extra, read, shutdown};
-use crate::ffi::fastcall::{Arguments, FastMethod};
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Cast, Guarded, interpreter};
@@ -34,7 +32,11 @@ pub(crate) struct SSLTransport {
     altered: AtomicBool,
 }
 
-impl Functions for SSLTransport {}
+impl Functions for SSLTransport {
+    const QUICK: &'static [Quick] = quick!(SSLTransport {
+        "write" (1 to 1) |transport, given| transport.get().write(&given.get(0));
+    });
+}
 
 impl SSLTransport {
     /// The transport of `protocol`.
@@ -302,33 +304,6 @@ fn plain<'a, 'py>(transport: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, SSL
     transport
         .as_instance::<SSLTransport>()
         .filter(|transport| !transport.get().altered.load(Ordering::Relaxed))
-}
-
-/// `write`, by the quick way in.
-pub(crate) struct Write;
-
-impl FastMethod for Write {
-    type Class = SSLTransport;
-    const NEEDS: usize = 1;
-    const NAME: &'static CStr = c"write";
-    const DOC: &'static CStr = c"write($self, data)\n--\n\n\
-Send `data` (`bytes`, `bytearray` or `memoryview`); never blocks. After the end of the connection `data` is dropped.\n\n\
-Raises `TypeError` for anything else.";
-
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        &ORIGINAL
-    }
-
-    #[inline]
-    fn call<'py>(
-        slf: &Bound<'py, SSLTransport>,
-        arguments: &Arguments<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let data = arguments.get(0);
-        slf.get().write(&data)?;
-        Ok(slf.py().None().into_bound(slf.py()))
-    }
 }
 
 impl Finalize for SSLTransport {

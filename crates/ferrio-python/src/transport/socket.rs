@@ -16,6 +16,7 @@ use super::receiver::Receiver;
 use super::state::State;
 use super::{lifetime, read, report, write};
 use crate::event_loop::{Item, Loop, readers};
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::finalize::Finalize;
 use crate::ffi::room::TransportRoom;
 use crate::ffi::{Cast, Guarded, context, interpreter};
@@ -43,7 +44,11 @@ pub(crate) struct SocketTransport {
     altered: AtomicBool,
 }
 
-impl Functions for SocketTransport {}
+impl Functions for SocketTransport {
+    const QUICK: &'static [Quick] = quick!(SocketTransport {
+        "write" (1 to 1) |transport, given| write::write(transport, &given.get(0));
+    });
+}
 
 /// A new connection, as a server accepts it.
 pub(crate) struct Guest<'a, 'py> {

@@ -4,12 +4,9 @@
 //! that the program may change is, so that it need not be copied. Nobody can tell the difference from sending at once but by
 //! looking at the other end within the turn.
 
-use std::ffi::CStr;
-
 use ferrio_engine::net::{self, Attempt};
-use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use super::outgoing::{Piece, much_that_may_change};
 use super::socket::SocketTransport;
@@ -18,7 +15,6 @@ use crate::error;
 use crate::event_loop::Loop;
 use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
-use crate::ffi::fastcall::{Arguments, FastMethod};
 use crate::future::watch;
 
 /// What became of a piece.
@@ -79,37 +75,6 @@ fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResul
             lifetime::settle_interest(native, transport)
         }
         Err(failure) => failed(native, transport, error::from_system(py, &failure)),
-    }
-}
-
-/// `transport.write`, by the quick way in.
-pub(crate) struct Write;
-
-impl FastMethod for Write {
-    type Class = SocketTransport;
-    const NEEDS: usize = 1;
-    const NAME: &'static CStr = c"write";
-    const DOC: &'static CStr = c"write($self, data)\n--\n\n\
-Send `data` (`bytes`, `bytearray` or `memoryview`), at the end of the loop's turn or when the socket has room; never\n\
-blocks. After the end of the connection `data` is dropped.\n\n\
-Raises `TypeError` for anything else, `RuntimeError` after `write_eof()` and while `loop.sendfile()` runs.";
-
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        static ORIGINAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        &ORIGINAL
-    }
-
-    #[inline]
-    fn call<'py>(
-        slf: &Bound<'py, SocketTransport>,
-        arguments: &Arguments<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        if arguments.positional() > 1 {
-            let count = arguments.positional();
-            return Err(PyTypeError::new_err(format!("write() takes one argument, {count} were given")));
-        }
-        write(slf, &arguments.get(0))?;
-        Ok(slf.py().None().into_bound(slf.py()))
     }
 }
 

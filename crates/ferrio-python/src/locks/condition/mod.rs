@@ -16,6 +16,7 @@ use super::bound::{self, LoopBound};
 use super::context;
 use super::lock::{self, Lock, with_waiters};
 use super::waiters::{self, WaitList};
+use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
 use crate::operation::kind::Kind;
@@ -32,6 +33,10 @@ pub(crate) struct Condition {
 
 impl Functions for Condition {
     const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire", "wait", "wait_for"];
+    const QUICK: &'static [Quick] = quick!(Condition {
+        "__aenter__" (0 to 0) |condition, _| Condition::__aenter__(condition);
+        "__aexit__" (3 to 3) |condition, _| exit(condition);
+    });
 }
 
 #[derive(Default)]
@@ -149,13 +154,7 @@ impl Condition {
         tb: &Bound<'py, PyAny>,
     ) -> PyResult<Operation> {
         let _ = (exc_type, exc, tb);
-        let py = slf.py();
-        match slf.get().lock(py)? {
-            AnyLock::Native(native) if interpreter::is_exactly::<Self>(slf.as_any()) => {
-                Ok(context::exit(native.bind(py).as_any()))
-            }
-            _ => Ok(context::exit(slf.as_any())),
-        }
+        exit(slf)
     }
 
     /// Release the lock, wait for a notification, take the lock again; return `True`.
@@ -233,6 +232,18 @@ impl Condition {
     fn __clear__(&self, py: Python<'_>) {
         let cleared = self.state.with(py, std::mem::take);
         drop(cleared);
+    }
+}
+
+/// The end of `async with condition`.
+#[inline]
+fn exit(condition: &Bound<'_, Condition>) -> PyResult<Operation> {
+    let py = condition.py();
+    match condition.get().lock(py)? {
+        AnyLock::Native(native) if interpreter::is_exactly::<Condition>(condition.as_any()) => {
+            Ok(context::exit(native.bind(py).as_any()))
+        }
+        _ => Ok(context::exit(condition.as_any())),
     }
 }
 
