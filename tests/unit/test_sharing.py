@@ -346,7 +346,6 @@ def test_an_operation_is_driven_by_one_thread_at_a_time():
                 lambda operation=operation: operation.throw(LookupError),
                 lambda operation=operation: repr(operation),
                 lambda operation=operation: (operation.cr_await, operation.cr_running, operation.__name__),
-                operation.cancel,
                 operation.close,
                 allowed=(RuntimeError, ValueError, LookupError),
                 rounds=5,

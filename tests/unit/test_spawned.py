@@ -16,7 +16,7 @@ def where(number):
         loop.run_until_complete(asyncio.sleep(3600))
     passed = loop.time() - began
     loop.close()
-    return kind.partition(".")[0], asyncio.Task.__module__, debug, passed > 3599
+    return kind.partition(".")[0], asyncio.Task.__module__.partition(".")[0], debug, passed > 3599
 
 def nested(number):
     with multiprocessing.get_context("spawn").Pool(1) as pool:

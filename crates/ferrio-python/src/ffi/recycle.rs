@@ -69,11 +69,32 @@ unsafe extern "C" fn tp_alloc<T: Recycle>(
                 let size = usize::try_from((*class).tp_basicsize).expect("a class has a size");
                 ptr::write_bytes(block.cast::<u8>().add(head), 0, size - head);
             }
+            track_memory(block, class);
             ffi::PyObject_Init(block, class);
             ffi::PyObject_GC_Track(block.cast());
             return block;
         }
         ffi::PyType_GenericAlloc(class, items)
+    }
+}
+
+/// Tells tracemalloc, if it traces, that the block's memory is handed out here and now: warnings say by it where an object
+/// was made.
+///
+/// # Safety
+/// `block` must have been allocated for an instance of `class`, whose instances have the collector's head and no other.
+#[inline]
+unsafe fn track_memory(block: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) {
+    // What the collector keeps before an object: two words in every version with a GIL.
+    const HEAD: usize = 2 * size_of::<usize>();
+    // SAFETY: CPython's own (`cpython/tracemalloc.h`), exported by every version; PyO3 doesn't declare it.
+    unsafe extern "C" {
+        fn PyTraceMalloc_Track(domain: std::ffi::c_uint, address: usize, size: usize) -> std::ffi::c_int;
+    }
+    // SAFETY: by the contract; it only notes an address and a size, and does nothing while nobody traces.
+    unsafe {
+        let size = usize::try_from((*class).tp_basicsize).unwrap_or(0) + HEAD;
+        PyTraceMalloc_Track(0, block.addr() - HEAD, size);
     }
 }
 
@@ -118,6 +139,7 @@ where
         {
             let class = blocks.class.load(Ordering::Relaxed);
             ptr::write(block.cast::<u8>().add(offset).cast::<T>(), value);
+            track_memory(block, class);
             ffi::PyObject_Init(block, class);
             ffi::PyObject_GC_Track(block.cast());
             return Ok(Bound::from_owned_ptr(py, block).cast_into_unchecked());
