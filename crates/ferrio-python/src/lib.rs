@@ -160,6 +160,8 @@ mod _ferrio {
         crate::ffi::recycle::install::<crate::operation::Operation>(py);
         crate::ffi::recycle::install::<crate::task::Task>(py);
         crate::ffi::recycle::install::<crate::timeout::Timeout>(py);
+        crate::ffi::recycle::install_end::<crate::handle::Handle>(py);
+        crate::ffi::recycle::install_end::<crate::operation::Operation>(py);
         crate::functions::of_class::<crate::event_loop::Loop>(module)?;
         crate::functions::of_class::<crate::handle::Handle>(module)?;
         crate::functions::of_class::<crate::handle::TimerHandle>(module)?;

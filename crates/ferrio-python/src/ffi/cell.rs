@@ -49,6 +49,12 @@ impl<T> Guarded<T> {
         look(unsafe { &mut *self.value.get() })
     }
 
+    /// The state, for its last owner.
+    #[inline]
+    pub(crate) fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
     /// The state, for its only owner.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
@@ -93,6 +99,12 @@ impl<T> Exclusive<T> {
         let _busy = self.usage.take(py);
         // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
         work(unsafe { &mut *self.value.get() })
+    }
+
+    /// The value, for its only owner.
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
     }
 
     /// Takes a short look at the value, or returns `None` if somebody works on it.

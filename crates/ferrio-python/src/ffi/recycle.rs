@@ -7,6 +7,7 @@
 //! Without an interpreter lock nothing is kept here: the allocator of a free-threaded build has a list for each thread.
 
 use std::cell::UnsafeCell;
+use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::{PyClass, PyClassInitializer, PyTypeInfo};
 
+use super::protect::protected;
 use super::room::HandleRoom;
 
 /// How many blocks a class keeps.
@@ -27,6 +29,8 @@ pub(crate) struct Blocks {
     /// Where in a block the Rust value lies; 0 until [`make`] has seen an instance.
     value: AtomicUsize,
     list: UnsafeCell<Vec<*mut ffi::PyObject>>,
+    /// What ends an instance in the general way, once `install_end` has run.
+    general_end: AtomicPtr<()>,
 }
 
 // SAFETY: only reached by `tp_alloc` and `tp_free`, which CPython calls with the interpreter lock held; both are
@@ -40,6 +44,7 @@ impl Blocks {
             class: AtomicPtr::new(ptr::null_mut()),
             value: AtomicUsize::new(0),
             list: UnsafeCell::new(Vec::new()),
+            general_end: AtomicPtr::new(ptr::null_mut()),
         }
     }
 }
@@ -115,10 +120,27 @@ unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
 }
 
 /// A base class that keeps nothing in an instance which a new owner of the memory would have to clear.
-pub(crate) trait BeginsBare {}
+pub(crate) trait BeginsBare {
+    /// Whether the base's part of a dead object is as a new owner wants it.
+    ///
+    /// # Safety
+    /// `object` must begin with an instance of the base class, which nobody else uses.
+    unsafe fn is_bare(object: *mut ffi::PyObject) -> bool;
+}
 
-impl BeginsBare for PyAny {}
-impl BeginsBare for HandleRoom {}
+impl BeginsBare for PyAny {
+    unsafe fn is_bare(_object: *mut ffi::PyObject) -> bool {
+        true
+    }
+}
+
+impl BeginsBare for HandleRoom {
+    #[inline]
+    unsafe fn is_bare(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: by the contract.
+        unsafe { Self::is_empty(object) }
+    }
+}
 
 /// A new instance of exactly `T` that holds `value`, as `Bound::new` makes it. In a block that is used again only the value is
 /// written: `object.__new__` has nothing to do for it.
@@ -162,6 +184,64 @@ pub(crate) fn install<T: Recycle + PyTypeInfo>(py: Python<'_>) {
         T::blocks().class.store(class, Ordering::Relaxed);
         (*class).tp_alloc = Some(tp_alloc::<T>);
         (*class).tp_free = Some(tp_free::<T>);
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// A class whose instances mostly end in a simple way.
+pub(crate) trait End: Recycle + PyClass<BaseType: BeginsBare> {
+    /// Whether this dead instance ends simply: it has nothing to say, and `end` lets go of all that it holds.
+    fn ends_simply(&mut self) -> bool;
+
+    /// Lets go of every reference by `drop_ref`, which unlike `drop` asks nothing about the thread.
+    fn end(self, py: Python<'_>);
+}
+
+unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls the deallocator attached, with an instance that nobody refers to. The value lies `offset` bytes from
+    // its start; it is moved out once, and what stays in memory is free of it. The collector doesn't see the object any more
+    // before anything of it changes. There are no weak references to clear and there is no `__dict__`; the room is empty.
+    // What is done after the end of the value is what PyO3 does: memory and the reference to the class are given back.
+    // The general end is the deallocator that the class had before.
+    unsafe {
+        let blocks = T::blocks();
+        let class = ffi::Py_TYPE(object);
+        let offset = blocks.value.load(Ordering::Relaxed);
+        if offset != 0 && class == blocks.class.load(Ordering::Relaxed) {
+            let weak = (*class).tp_weaklistoffset;
+            let value = object.cast::<u8>().add(offset).cast::<T>();
+            if (weak == 0 || (*object.byte_offset(weak).cast::<*mut ffi::PyObject>()).is_null())
+                && <T::BaseType as BeginsBare>::is_bare(object)
+                && (*value).ends_simply()
+            {
+                ffi::PyObject_GC_UnTrack(object.cast());
+                let py = Python::assume_attached();
+                protected(py, (), || ptr::read(value).end(py));
+                tp_free::<T>(object.cast());
+                ffi::Py_DECREF(class.cast());
+                return;
+            }
+        }
+        let general: ffi::destructor =
+            mem::transmute::<*mut (), ffi::destructor>(blocks.general_end.load(Ordering::Relaxed));
+        general(object);
+    }
+}
+
+/// Sets the deallocator of `T`; called once, while the module is made, after `install` and all that sets one too.
+pub(crate) fn install_end<T: End + PyTypeInfo>(py: Python<'_>) {
+    if cfg!(Py_GIL_DISABLED) {
+        return;
+    }
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T, and no instance exists yet.
+    unsafe {
+        let general = (*class).tp_dealloc.expect("a PyO3 class has a deallocator");
+        if general as usize == tp_dealloc::<T> as *const () as usize {
+            return;
+        }
+        T::blocks().general_end.store(general as *mut (), Ordering::Relaxed);
+        (*class).tp_dealloc = Some(tp_dealloc::<T>);
         ffi::PyType_Modified(class);
     }
 }

@@ -112,19 +112,30 @@ unsafe extern "C" fn tp_dealloc<const WORDS: usize>(object: *mut ffi::PyObject) 
     // deallocator, and lets go of the class afterwards. All words of a room may be read.
     unsafe {
         let room = (*object.cast::<Layout<WORDS>>()).room.get();
-        let mut any = 0;
-        for (index, word) in (&*room).iter().enumerate() {
-            any |= word.addr() ^ initial::<WORDS>(index).addr();
-        }
-        if any != 0 && !empty(object, &mut *room) {
+        let untouched = Room::<WORDS>::is_empty(object);
+        if !untouched && !empty(object, &mut *room) {
             return;
         }
-        if !cfg!(Py_3_12) && any == 0 && WORDS == TASK_WORDS {
+        if !cfg!(Py_3_12) && untouched && WORDS == TASK_WORDS {
             ffi::Py_DECREF(ffi::Py_None());
             ffi::Py_DECREF(ffi::Py_None());
         }
         let free = (*ffi::Py_TYPE(object)).tp_free.expect("every class has tp_free");
         free(object.cast());
+    }
+}
+
+impl<const WORDS: usize> Room<WORDS> {
+    /// Whether there is nothing in the room of `object`.
+    ///
+    /// # Safety
+    /// `object` must begin with such a room, which nobody else uses.
+    #[inline]
+    pub(super) unsafe fn is_empty(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: by the contract; all words of a room may be read.
+        let room = unsafe { &*(*object.cast::<Layout<WORDS>>()).room.get() };
+        let left = room.iter().enumerate();
+        left.fold(0, |any, (index, word)| any | (word.addr() ^ initial::<WORDS>(index).addr())) == 0
     }
 }
 

@@ -207,6 +207,23 @@ impl Handle {
     }
 }
 
+impl recycle::End for Handle {
+    #[inline]
+    fn ends_simply(&mut self) -> bool {
+        self.state.get_mut().debug.is_none()
+    }
+
+    #[inline]
+    fn end(self, py: Python<'_>) {
+        let State { event_loop, context, call, .. } = self.state.into_inner();
+        if let Some(call) = call {
+            call.drop_ref(py);
+        }
+        context.drop_ref(py);
+        event_loop.release(py);
+    }
+}
+
 impl Handle {
     /// A handle for `callback(*args)`; in debug mode with the stack of its maker.
     #[inline(always)] // else its ten words are copied twice

@@ -148,6 +148,12 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.event.drop_ref(py);
+    }
+
     #[inline]
     pub(crate) fn new(event: &Bound<'_, Event>) -> Self {
         Self { event: event.clone().unbind(), ticket: Ticket::NONE }

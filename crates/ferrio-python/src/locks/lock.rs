@@ -174,6 +174,12 @@ pub(crate) struct Acquire {
 }
 
 impl Acquire {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.lock.drop_ref(py);
+    }
+
     #[inline]
     pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
         Self { lock: lock.clone().unbind(), ticket: Ticket::NONE, entering: false }

@@ -258,6 +258,12 @@ pub(crate) struct Acquire {
 }
 
 impl Acquire {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.semaphore.drop_ref(py);
+    }
+
     #[inline]
     fn new(semaphore: &Bound<'_, Semaphore>, entering: bool) -> Self {
         Self { semaphore: semaphore.clone().unbind(), ticket: Ticket::NONE, entering }

@@ -30,6 +30,17 @@ pub(crate) fn call(
     Operation::named(Kind::Immediate(Immediate { owner: owner.clone().unbind(), argument, call }), name)
 }
 
+impl Immediate {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.owner.drop_ref(py);
+        if let Some(argument) = self.argument {
+            argument.drop_ref(py);
+        }
+    }
+}
+
 impl Run for Immediate {
     #[inline]
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {

@@ -73,6 +73,21 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Lets go of one that has ended.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        match self {
+            Self::Immediate(immediate) => immediate.release(py),
+            Self::LockAcquire(acquire) => acquire.release(py),
+            Self::SemaphoreAcquire(acquire) => acquire.release(py),
+            Self::EventWait(wait) => wait.release(py),
+            Self::QueueGet(get) => get.release(py),
+            Self::QueuePut(put) => put.release(py),
+            Self::StreamRead(read) => read.release(py),
+            other => drop(other),
+        }
+    }
+
     #[inline]
     pub(crate) fn as_run(&mut self) -> &mut dyn Run {
         match self {

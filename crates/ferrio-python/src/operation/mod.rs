@@ -109,6 +109,21 @@ pub(crate) struct Operation {
     name: &'static str,
 }
 
+impl recycle::End for Operation {
+    #[inline]
+    fn ends_simply(&mut self) -> bool {
+        let state = self.state.get_mut();
+        state.phase == Phase::Finished && state.extra.is_none() && self.kind.get_mut().is_none()
+    }
+
+    #[inline]
+    fn end(self, py: Python<'_>) {
+        if let Some(task) = self.state.into_inner().task {
+            task.drop_ref(py);
+        }
+    }
+}
+
 impl<'py> Answer<'py> for Operation {
     #[inline]
     fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -350,7 +365,9 @@ pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>
         }
         None => (Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")), None),
     });
-    drop(ended);
+    if let Some(ended) = ended {
+        ended.release(py);
+    }
     let phase = match &progress {
         Ok(Progress::Ready(_)) | Err(_) => Phase::Finished,
         Ok(Progress::Park) => Phase::Parked,

@@ -19,6 +19,12 @@ pub(crate) struct Get {
 }
 
 impl Get {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.queue.drop_ref(py);
+    }
+
     #[inline]
     pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
         Self { queue: queue.clone().unbind(), ticket: Ticket::NONE }
@@ -117,6 +123,15 @@ pub(crate) struct Put {
 }
 
 impl Put {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.queue.drop_ref(py);
+        if let Some(item) = self.item {
+            item.drop_ref(py);
+        }
+    }
+
     #[inline]
     pub(super) fn new(queue: &Bound<'_, Queue>, item: Py<PyAny>) -> Self {
         Self { queue: queue.clone().unbind(), item: Some(item), ticket: Ticket::NONE }

@@ -307,6 +307,17 @@ impl Read {
     }
 }
 
+impl Read {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.reader.drop_ref(py);
+        if let Some(failure) = self.failure {
+            failure.drop_ref(py);
+        }
+    }
+}
+
 impl Run for Read {
     #[inline]
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
