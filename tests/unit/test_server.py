@@ -229,7 +229,7 @@ def test_factory_that_ends_the_program(run, loop, serve):
     clients[0].close()
 
 
-@pytest.mark.parametrize("aio", [ferrio])  # asyncio accepts all first and makes the protocols in the next turn
+@pytest.mark.parametrize("aio", [ferrio])  # asyncio makes protocols for a server that is closed
 def test_factory_closes_the_server(loop, run, serve):
     made = []
 

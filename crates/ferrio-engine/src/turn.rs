@@ -126,10 +126,7 @@ impl<T> Engine<T> {
         if self.inbox.has_items() {
             self.take_inbox();
         }
-        if let Some(deadline) = self.timers.next_deadline()
-            && deadline <= self.told.unwrap_or_else(|| self.clock.coarse().saturating_add(COARSE_LAG))
-        {
-            let now = self.now();
+        if let Some(now) = self.now_if_due() {
             self.timers.expire(now, |item| self.ready.push(item));
         }
         let batch = self.ready.len();
@@ -137,6 +134,14 @@ impl<T> Engine<T> {
             self.looked = false;
         }
         batch
+    }
+
+    /// The time, if a timer may be due by now.
+    #[inline]
+    fn now_if_due(&mut self) -> Option<Nanos> {
+        let deadline = self.timers.next_deadline()?;
+        let latest = self.told.unwrap_or_else(|| self.clock.coarse().saturating_add(COARSE_LAG));
+        (deadline <= latest).then(|| self.now())
     }
 
     #[cold]
@@ -154,6 +159,16 @@ impl<T> Engine<T> {
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.ready.is_empty() && !self.inbox.has_items()
+    }
+
+    /// Whether this turn has more to run than what the look at the descriptors brought: items that were ready before, posts
+    /// of other threads, timers that are due.
+    #[inline]
+    pub fn is_busy(&mut self) -> bool {
+        !self.is_idle()
+            || self
+                .now_if_due()
+                .is_some_and(|now| self.timers.next_deadline().is_some_and(|deadline| deadline <= now))
     }
 
     /// Says how the turn ends. After it, wait as it says, then call [`Engine::finish_wait`].

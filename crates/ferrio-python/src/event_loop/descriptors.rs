@@ -146,6 +146,11 @@ impl Entry {
         }
     }
 
+    /// Whether a handle or a pipe's transport watches a side.
+    fn has_watcher(&self) -> bool {
+        self.native.is_none() && (self.reading.lasts() || self.writing.lasts())
+    }
+
     /// What the kernel should watch for; `None` if nobody waits.
     fn wanted(&self) -> Option<Interest> {
         if let Some(native) = &self.native {
@@ -422,12 +427,13 @@ pub(crate) fn descriptor_of(event: &Event) -> i32 {
 ///
 /// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
 ///
-/// Native watchers act at once only if nothing else is to run before: as in asyncio, what a callback or task does that was
-/// ready earlier comes before what arrives now. So a protocol gets no data before `create_connection` has returned it.
+/// Native watchers and operations act at once only if nobody can tell. In a turn that has more to run they join the queue, each
+/// in its place, and an operation that is woken there goes on in the next turn, as asyncio's futures do: programs count
+/// turns, and a protocol must get no data before `create_connection` has returned it.
 #[inline]
 pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {
     let mut outcome = Ok(());
-    let late = native.get().engine.with(native.py(), |engine| !engine.ready.is_empty());
+    let late = !events.is_empty() && has_company(native, events);
     for event in events.iter() {
         if let Err(failure) = act(native, event, late) {
             outcome = outcome.and(Err(failure));
@@ -436,9 +442,26 @@ pub(super) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()
     outcome
 }
 
-/// What `Item::Event` does, if the descriptor has the same watcher still.
+/// Whether something else runs in this turn: what the loop has to run anyway, or the handle of another of these events.
+#[inline]
+fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
+    let (py, state) = (native.py(), native.get());
+    if state.is_busy(py) {
+        return true;
+    }
+    events.len() > 1
+        && state.descriptors.with(py, |table| {
+            events
+                .iter()
+                .any(|event| table.known(descriptor_of(&event)).is_some_and(|entry| entry.has_watcher()))
+        })
+}
+
+/// What `Item::Event` does, if the descriptor has a native watcher still.
 pub(super) fn act_late(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
-    act(native, event, false)
+    // Whoever came to the descriptor meanwhile has no event yet.
+    let watched = native.get().native_owner(native.py(), descriptor_of(&event)).is_some();
+    if watched { act(native, event, false) } else { Ok(()) }
 }
 
 #[inline]
@@ -464,7 +487,7 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
             owner.drop_ref(py);
             outcome.and_then(|()| flush_if_much(native))
         }
-        Some(Target::Waiting(fired)) => release(native, fd, fired),
+        Some(Target::Waiting(fired)) => release(native, fd, fired, late),
         Some(Target::Later) => {
             state.engine.with(py, |engine| engine.push(Item::Event(event)));
             Ok(())
@@ -481,8 +504,8 @@ enum Target {
     Later,
 }
 
-/// Lets go on who waited for an event of `fd`.
-fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired) -> PyResult<()> {
+/// Lets go on who waited for an event of `fd`; operations not before their place in the queue has come if it is `late`.
+fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     for (handle, side) in fired.handles.into_iter().zip([Side::Reading, Side::Writing]) {
         let Some(handle) = handle else { continue };
@@ -498,6 +521,10 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired) -> PyResult<()> {
         outcome = outcome.and(native.get().push(py, Item::Watch(owner, py.None(), call)));
     }
     for operation in fired.first.into_iter().chain(fired.others) {
+        if late {
+            state.engine.with(py, |engine| engine.push(Item::Wake(operation)));
+            continue;
+        }
         outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));
         operation.drop_ref(py);
     }

@@ -310,6 +310,12 @@ impl Loop {
         RUNNING_ADDRESS.get() == std::ptr::from_ref(self).cast()
     }
 
+    /// Whether anything else waits for its turn, so that it could tell what runs at once from what waits too.
+    #[inline]
+    pub(crate) fn is_busy(&self, py: Python<'_>) -> bool {
+        self.engine.with(py, |engine| engine.is_busy())
+    }
+
     /// Queues an item for the next turn; from another thread by the inbox. Raises `RuntimeError` on a closed loop.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {

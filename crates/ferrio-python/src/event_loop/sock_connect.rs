@@ -178,7 +178,12 @@ impl Connect {
         let fd = descriptor(socket)?;
         match net::connecting(number) {
             Connecting::Done => return Ok(Progress::Ready(py.None().into_bound(py))),
-            Connecting::Pending if net::has_connected(fd).unwrap_or(false) => return self.outcome(py),
+            // Nobody could tell whether it took a turn.
+            Connecting::Pending
+                if !self.home.get().is_busy(py) && net::has_connected(fd).unwrap_or(false) =>
+            {
+                return self.outcome(py);
+            }
             Connecting::Pending => {}
             Connecting::Failed(failure) => return Err(error::from_system(py, &failure)),
         }

@@ -154,17 +154,19 @@ fn cancel(future: &Bound<'_, PyAny>) -> PyResult<()> {
     future.call_method0(intern!(future.py(), "cancel")).map(drop)
 }
 
-/// The source is done: its outcome goes to the destination, in that one's own thread.
 /// Whether `call` is for the end of a chain's source.
 pub(crate) fn tells_source(call: WatcherCall) -> bool {
     std::ptr::fn_addr_eq(call, source_done as WatcherCall)
 }
 
+/// The source is done: its outcome goes to the destination, in a turn of that one's own loop unless both have the same.
 fn source_done(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = chain.py();
-    let Some(destination) = chain.cast_exact::<Chain>()?.get().destination(py) else { return Ok(()) };
+    let ends = chain.cast_exact::<Chain>()?.get();
+    let Some(destination) = ends.destination(py) else { return Ok(()) };
     let Some(home) = &destination.home else { return set_concurrent(&destination.future, source) };
-    if runs_here(py, home)? {
+    let own = ends.source(py).and_then(|source| source.home);
+    if own.is_some_and(|own| own.object(py).is(home.object(py))) {
         // A loop that was closed has forgotten its callbacks: nobody waits for a cancelled future there.
         if is_closed(py, home)? && watch::is_cancelled(&destination.future)? {
             return Ok(());

@@ -8,6 +8,7 @@ use ferrio_engine::process::Fate;
 use ferrio_engine::reactor::Interest;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::transport::SubprocessTransport;
@@ -45,15 +46,21 @@ pub(super) fn look(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
         Some(Ok(Fate::Unknown)) => known_to_popen(transport)?,
         Some(Err(failure)) => return Err(error::from_system(py, &failure)),
     };
-    let child = this.state.with(py, |state| {
-        state.returncode = Some(returncode);
-        state.child.take()
-    });
+    let child = this.state.with(py, |state| state.child.take());
     if let Some(descriptor) = child.as_ref().and_then(|child| child.descriptor()) {
         this.home.get().unwatch_natively(py, descriptor);
     }
     drop(child);
-    tell_everybody(transport, returncode)
+    if !this.home.get().is_busy(py) {
+        return tell_everybody(transport, returncode);
+    }
+    // A turn later, as asyncio, whose watcher of children posts to the loop.
+    let code = returncode.into_pyobject(py)?.into_any().unbind();
+    this.home.get().push(py, Item::Watch(transport.clone().into_any().unbind(), code, tell_late))
+}
+
+fn tell_late(owner: &Bound<'_, PyAny>, returncode: &Bound<'_, PyAny>) -> PyResult<()> {
+    tell_everybody(owner.cast::<SubprocessTransport>()?, returncode.extract()?)
 }
 
 /// The status that the `Popen` has, if the program asked it.
@@ -73,6 +80,7 @@ fn known_to_popen(transport: &Bound<'_, SubprocessTransport>) -> PyResult<i32> {
 
 fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
+    this.state.with(py, |state| state.returncode = Some(returncode));
     if this.home.get().debug() {
         let text = "%r exited with return code %r";
         imports::LOGGER.get(py)?.call_method1(intern!(py, "info"), (text, transport, returncode))?;
@@ -84,8 +92,7 @@ fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -
             popen.setattr(intern!(py, "returncode"), returncode)?;
         }
     }
-    let told =
-        SubprocessTransport::tell(transport, |protocol| protocol.call_method0(intern!(py, "process_exited")));
+    let told = SubprocessTransport::call(transport, intern!(py, "process_exited"), PyTuple::empty(py));
     // First, as in asyncio: who waited finds that the connection of a child without open pipes is lost.
     let over = finish_if_over(transport);
     while let Some(waiter) = this.state.with(py, |state| state.waiters.next_parked(py)) {

@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::exit;
 use super::transport::SubprocessTransport;
+use crate::event_loop::Item;
 use crate::ffi::{Guarded, interpreter};
 use crate::streams::feed;
 use crate::streams::reader::StreamReader;
@@ -46,16 +47,20 @@ impl PipeProtocol {
     }
 
     fn receive(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        let Some(process) = self.process(py) else { return Ok(()) };
         let reader = self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.clone_ref(py)));
         if let Some(reader) = reader {
+            let home = process.get().home.get();
+            if home.is_busy(py) {
+                let data = PyBytes::new(py, data).into_any().unbind();
+                return home.push(py, Item::Watch(reader.into_any(), data, feed_late));
+            }
             let outcome = feed::feed(reader.bind(py), data);
             reader.drop_ref(py);
             return outcome;
         }
-        let Some(process) = self.process(py) else { return Ok(()) };
-        SubprocessTransport::tell(&process, |protocol| {
-            protocol.call_method1(intern!(py, "pipe_data_received"), (self.fd, PyBytes::new(py, data)))
-        })
+        let arguments = (self.fd, PyBytes::new(py, data)).into_pyobject(py)?;
+        SubprocessTransport::call(&process, intern!(py, "pipe_data_received"), arguments)
     }
 
     /// Calls a method of the child's protocol, inside a call of a pipe's.
@@ -105,9 +110,8 @@ impl PipeProtocol {
                 pipe.disconnected = true;
             }
         });
-        let told = SubprocessTransport::tell(process, |protocol| {
-            protocol.call_method1(intern!(py, "pipe_connection_lost"), (self.fd, exc))
-        });
+        let arguments = (self.fd, exc).into_pyobject(py)?;
+        let told = SubprocessTransport::call(process, intern!(py, "pipe_connection_lost"), arguments);
         told.and(exit::finish_if_over(process))
     }
 
@@ -126,6 +130,11 @@ impl PipeProtocol {
         let held = self.state.with(py, |state| (state.process.take(), state.reader.take()));
         drop(held);
     }
+}
+
+/// Gives `data` to `reader` in a turn of its own.
+fn feed_late(reader: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    feed::feed(reader.cast::<StreamReader>()?, data.cast::<PyBytes>()?.as_bytes())
 }
 
 /// How a pipe's transport hands over bytes.

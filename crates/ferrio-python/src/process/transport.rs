@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicPtr;
 use ferrio_engine::process::Child;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::exit;
@@ -159,6 +159,20 @@ impl SubprocessTransport {
             Ok(_) => Ok(()),
             Err(failure) => Self::report(this, &protocol, &failure),
         }
+    }
+
+    /// As `tell`, in the next turn if others wait for theirs: whoever looks sees what asyncio's `call_soon` would show.
+    pub(super) fn call<'py>(
+        this: &Bound<'py, Self>,
+        method: &Bound<'py, PyString>,
+        arguments: Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        let (py, home) = (this.py(), this.get().home.get());
+        if home.is_busy(py) {
+            let what = (method, arguments).into_pyobject(py)?.into_any().unbind();
+            return home.push(py, Item::Watch(this.clone().into_any().unbind(), what, call_late));
+        }
+        Self::tell(this, |protocol| protocol.call_method1(method, arguments))
     }
 
     pub(super) fn report(
@@ -422,6 +436,13 @@ fn start(owner: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
         watch::set_result_unless_done(waiter, py.None().into_bound(py))?;
     }
     told.and(watched)
+}
+
+/// `what` is a method of the protocol and its arguments.
+fn call_late(owner: &Bound<'_, PyAny>, what: &Bound<'_, PyAny>) -> PyResult<()> {
+    let transport = owner.cast::<SubprocessTransport>()?;
+    let (method, arguments): (Bound<'_, PyString>, Bound<'_, PyTuple>) = what.extract()?;
+    SubprocessTransport::tell(transport, |protocol| protocol.call_method1(method, arguments))
 }
 
 static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());

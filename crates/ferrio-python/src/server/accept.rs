@@ -12,9 +12,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 
+use super::arrival::{Arrival, Visitor};
 use super::{Listener, Server, rest};
 use crate::event_loop::descriptors::descriptor_of;
-use crate::event_loop::{Loop, LoopRef, unless_blocked};
+use crate::event_loop::{Item, Loop, LoopRef, unless_blocked};
 use crate::ffi::context;
 use crate::future::watch::{self, Failure};
 use crate::tls::protocol::Settings;
@@ -38,6 +39,7 @@ pub(super) fn connections_wait(
 ) -> PyResult<()> {
     let (py, server, fd) = (native.py(), owner.cast::<Server>()?, descriptor_of(&event));
     let backlog = server.get().of_setup(py, |setup| setup.backlog)?;
+    let late = native.get().is_busy(py);
     for _ in 0..=backlog.max(0) {
         // Asked each time: a protocol factory may close the server, and the descriptor's number be used again.
         let Some((socket, kind, own)) = with_listener(server, fd, |listener| {
@@ -48,7 +50,7 @@ pub(super) fn connections_wait(
         let socket = socket.bind(py);
         if !plain_socket::accepts_natively(socket)? {
             match accept_by_method(socket) {
-                Ok(Some(visitor)) => welcome(native, server, visitor)?,
+                Ok(Some(visitor)) => receive(native, server, visitor, late)?,
                 Ok(None) => break,
                 Err(failure) => return refused(native, server, socket, fd, failure),
             }
@@ -56,8 +58,8 @@ pub(super) fn connections_wait(
         }
         match net::accept(fd) {
             Ok(Accepted::Connection(connection, peer)) => {
-                let guest = Guest { connection, peer, own, kind: kind.bind(py) };
-                welcome(native, server, Visitor::Guest(guest))?;
+                let guest = Guest { connection, peer, own, kind };
+                receive(native, server, Visitor::Guest(guest), late)?;
             }
             Ok(Accepted::Lost) => {}
             Ok(Accepted::WouldBlock) => {
@@ -80,21 +82,14 @@ pub(super) fn connections_wait(
     Ok(())
 }
 
-/// A connection that was accepted.
-enum Visitor<'a, 'py> {
-    Guest(Guest<'a, 'py>),
-    /// By the method of the listening socket: its socket, and the peer's address.
-    Socket(Bound<'py, PyAny>, Bound<'py, PyAny>),
-}
-
 /// Accepts by the method of a socket that isn't plain, or that somebody watches; `None` if no connection waits.
 #[cold]
-fn accept_by_method<'py>(socket: &Bound<'py, PyAny>) -> PyResult<Option<Visitor<'py, 'py>>> {
+fn accept_by_method(socket: &Bound<'_, PyAny>) -> PyResult<Option<Visitor>> {
     let py = socket.py();
     match socket.call_method0(intern!(py, "accept")) {
         Ok(accepted) => {
-            let (connection, peer): (Bound<'py, PyAny>, Bound<'py, PyAny>) = accepted.extract()?;
-            connection.call_method1(intern!(py, "setblocking"), (false,))?;
+            let (connection, peer): (Py<PyAny>, Py<PyAny>) = accepted.extract()?;
+            connection.call_method1(py, intern!(py, "setblocking"), (false,))?;
             Ok(Some(Visitor::Socket(connection, peer)))
         }
         Err(failure) if failure.is_instance_of::<PyConnectionAbortedError>(py) => Ok(None),
@@ -133,18 +128,46 @@ fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut 
     })
 }
 
-/// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
-fn welcome<'py>(
-    native: &Bound<'py, Loop>,
-    server: &Bound<'py, Server>,
-    visitor: Visitor<'_, 'py>,
+/// Welcomes a new connection, at once if it is not `late`: if nothing else runs in this turn, so that nobody can tell.
+///
+/// Else in the next turn, in which asyncio's task for it begins; its `connection_made` follows in the one after that.
+fn receive(
+    native: &Bound<'_, Loop>,
+    server: &Bound<'_, Server>,
+    visitor: Visitor,
+    late: bool,
 ) -> PyResult<()> {
+    if !late {
+        return welcome(native, server, visitor);
+    }
+    let py = native.py();
+    let arrival = Bound::new(py, Arrival::new(server, visitor))?.into_any().unbind();
+    native.get().push(py, Item::Watch(arrival, py.None(), come_in))
+}
+
+/// A turn later: a server that was closed meanwhile welcomes nobody.
+fn come_in(arrival: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = arrival.py();
+    let arrival = arrival.cast::<Arrival>()?.get();
+    let server = arrival.server.bind(py);
+    let visitor = arrival.visitor.with(py, Option::take);
+    match visitor {
+        Some(visitor) if !server.get().is_closed(py) => {
+            let home = server.get().get_loop(py)?;
+            welcome(home.bind(py), server, visitor)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
+fn welcome<'py>(native: &Bound<'py, Loop>, server: &Bound<'py, Server>, visitor: Visitor) -> PyResult<()> {
     let py = native.py();
     if native.get().debug() {
         let (peer, fd) = match &visitor {
             Visitor::Guest(guest) => (address::to_python(py, &guest.peer)?, guest.connection.as_raw_fd()),
             Visitor::Socket(socket, peer) => {
-                (peer.clone(), socket.call_method0(intern!(py, "fileno"))?.extract()?)
+                (peer.bind(py).clone(), socket.call_method0(py, intern!(py, "fileno"))?.extract(py)?)
             }
         };
         imports::LOGGER.get(py)?.call_method1(
@@ -168,7 +191,7 @@ fn welcome<'py>(
 fn connect<'py>(
     native: &Bound<'py, Loop>,
     server: &Bound<'py, Server>,
-    visitor: Visitor<'_, 'py>,
+    visitor: Visitor,
     made: &mut Option<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     let py = native.py();
@@ -192,7 +215,15 @@ fn connect<'py>(
                 Visitor::Socket(socket, peer) => {
                     let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
                     let (extra, scope) = (Some(&extra), Some(scope));
-                    SocketTransport::create(native, &socket, &protocol, None, extra, Some(listener), scope)
+                    SocketTransport::create(
+                        native,
+                        socket.bind(py),
+                        &protocol,
+                        None,
+                        extra,
+                        Some(listener),
+                        scope,
+                    )
                 }
             };
             return made.map(drop);
@@ -216,7 +247,16 @@ fn connect<'py>(
             Visitor::Socket(socket, peer) => {
                 let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
                 let (over, extra, scope) = (Some(over), Some(&extra), Some(scope));
-                tls::over_socket(native, &socket, &protocol, over, settings, extra, Some(listener), scope)?
+                tls::over_socket(
+                    native,
+                    socket.bind(py),
+                    &protocol,
+                    over,
+                    settings,
+                    extra,
+                    Some(listener),
+                    scope,
+                )?
             }
         };
         let made = (native, transport, protocol).into_pyobject(py)?;

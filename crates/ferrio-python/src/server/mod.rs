@@ -7,6 +7,7 @@
 //! when it is closed and the last of them is gone, in whichever order; then nobody waits for it any more.
 
 mod accept;
+mod arrival;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -341,6 +342,11 @@ impl Server {
         self.state
             .with(py, |state| state.setup.as_ref().map(look))
             .ok_or_else(|| PyRuntimeError::new_err("Server.__init__() was not called"))
+    }
+
+    /// Whether `close()` was called.
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.listeners.is_none())
     }
 
     /// The sockets themselves; `None` once closed.

@@ -42,7 +42,7 @@ fn call_soon(
 /// As `over_socket`, for a connection that was just accepted and has no Python socket yet.
 pub(crate) fn over_accepted<'py>(
     native: &Bound<'py, Loop>,
-    guest: Guest<'_, 'py>,
+    guest: Guest,
     protocol: &Bound<'py, PyAny>,
     waiter: Bound<'py, PyAny>,
     settings: Settings<'py>,

@@ -51,13 +51,13 @@ impl Functions for SocketTransport {
 }
 
 /// A new connection, as a server accepts it.
-pub(crate) struct Guest<'a, 'py> {
+pub(crate) struct Guest {
     pub(crate) connection: OwnedFd,
     pub(crate) peer: Address,
     /// The address at our end, if it is known without asking.
     pub(crate) own: Option<Arc<Address>>,
     /// Family, type and protocol of its socket.
-    pub(crate) kind: &'a Bound<'py, PyTuple>,
+    pub(crate) kind: Py<PyTuple>,
 }
 
 impl SocketTransport {
@@ -93,13 +93,13 @@ impl SocketTransport {
     /// The transport of a connection that `server` accepted. The protocol's methods run in `scope`; the rest as in `create`.
     pub(crate) fn accepted<'py>(
         native: &Bound<'py, Loop>,
-        guest: Guest<'_, 'py>,
+        guest: Guest,
         protocol: &Bound<'py, PyAny>,
         server: &Bound<'py, PyAny>,
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fd = guest.connection.as_raw_fd();
-        let channel = Channel::Descriptor(Lent::new(guest.connection), guest.kind.clone().unbind());
+        let channel = Channel::Descriptor(Lent::new(guest.connection), guest.kind);
         let names = Some(Box::new(Names::new(&guest.peer, guest.own)));
         let extra = PyDict::new(native.py());
         Self::make(native, fd, true, channel, names, extra, protocol, None, Some(server), scope)
