@@ -717,7 +717,7 @@ async def order_of(aio, busy):
     for name in ("reader", "transport", "operation"):
         ours[name], theirs[name] = bench.pair()
     server = await loop.create_server(order.protocol("accepted"), "127.0.0.1", 0)
-    await loop.create_connection(order.protocol("transport"), sock=ours["transport"])
+    transport, _ = await loop.create_connection(order.protocol("transport"), sock=ours["transport"])
     loop.add_reader(ours["reader"], lambda: order.note(f"reader {ours['reader'].recv(9)}"))
 
     async def receive():
@@ -744,6 +744,7 @@ async def order_of(aio, busy):
     seen = order.seen.copy()
     server.close()
     client.close()
+    transport.abort()
     await bench.quiet(5)
     bench.clean()
     return seen

@@ -50,6 +50,24 @@ fn batch_is_what_was_ready_when_the_turn_began() -> io::Result<()> {
 }
 
 #[test]
+fn busy_is_whoever_has_an_item_a_post_or_a_timer_that_is_due() -> io::Result<()> {
+    let mut engine = on_virtual_time()?;
+    assert!(!engine.is_busy());
+    engine.timers.insert(1_001, 9);
+    assert!(!engine.is_busy());
+    engine.timers.insert(1_000, 1);
+    assert!(engine.is_busy());
+    assert_eq!(batch(&mut engine), [1]);
+    assert!(!engine.is_busy());
+    assert_eq!(engine.inbox().post(2), Ok(()));
+    assert!(engine.is_busy());
+    assert_eq!(batch(&mut engine), [2]);
+    engine.ready.push(3);
+    assert!(engine.is_busy());
+    Ok(())
+}
+
+#[test]
 fn turn_takes_ready_items_then_posts_then_due_timers() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
     engine.timers.insert(1_000, 4);
