@@ -209,17 +209,6 @@ impl SubprocessTransport {
 
 #[pymethods]
 impl SubprocessTransport {
-    /// Return what is known as `name`: "subprocess", the `Popen`; `default` for anything else.
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.extra.bind(py).get_item(name)?.or(default))
-    }
-
     /// Return the child's process number.
     fn get_pid(&self) -> i32 {
         self.pid
@@ -347,7 +336,7 @@ impl SubprocessTransport {
         self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
     }
 
-    /// What `get_extra_info` knows.
+    /// What the inherited `get_extra_info` looks into.
     #[getter]
     fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
         self.extra.clone_ref(py)

@@ -13,12 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ferrio_engine::net::{self, Address, Parts};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::address;
 use super::socket::SocketTransport;
-use crate::ffi::Cast;
 use crate::imports;
 
 /// The owner of the descriptor.
@@ -156,38 +155,34 @@ fn unless_refused<'py>(
     }
 }
 
-/// What is known of an accepted connection as `name`, kept in `extra` from then on; `None` for anything else.
-pub(super) fn look_up<'py>(
-    transport: &Bound<'py, SocketTransport>,
-    extra: &Bound<'py, PyDict>,
-    name: &Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
+/// Adds to `extra` what isn't yet in it of an accepted connection's socket and addresses.
+pub(super) fn complete(transport: &Bound<'_, SocketTransport>, extra: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = transport.py();
-    let Some(text) = name.as_instance::<PyString>() else { return Ok(None) };
     let fd = transport.get().fd;
-    let address = |own: bool| {
-        let name = transport.get().state.with(py, |state| {
-            let open = !state.channel.is_closed();
-            let names = state.names.as_mut()?;
-            if own && open {
-                names.learn(fd);
-            }
-            Some(if own { names.own.clone() } else { names.peer.clone() })
-        });
-        name.map(|name| name.to_python(py)).transpose()
-    };
-    let found = match text.to_str()? {
-        "peername" => address(false)?,
-        "sockname" => address(true)?,
-        "socket" if transport.get().state.with(py, |state| state.names.is_some()) => {
-            Some(imports::TRANSPORT_SOCKET.get(py)?.call1((socket(transport)?,))?)
+    let names = transport.get().state.with(py, |state| {
+        let open = !state.channel.is_closed();
+        let names = state.names.as_mut()?;
+        if open {
+            names.learn(fd);
         }
-        _ => None,
-    };
-    if let Some(found) = &found {
-        extra.set_item(name, found)?;
+        Some((names.own.clone(), names.peer.clone()))
+    });
+    // a transport that was made on a Python socket knows all from the beginning
+    let Some((own, peer)) = names else { return Ok(()) };
+    let missing = |name| Ok::<_, PyErr>(!extra.contains(name)?);
+    if missing(intern!(py, "socket"))? {
+        extra.set_item(
+            intern!(py, "socket"),
+            imports::TRANSPORT_SOCKET.get(py)?.call1((socket(transport)?,))?,
+        )?;
     }
-    Ok(found)
+    if missing(intern!(py, "sockname"))? {
+        extra.set_item(intern!(py, "sockname"), own.to_python(py)?)?;
+    }
+    if missing(intern!(py, "peername"))? {
+        extra.set_item(intern!(py, "peername"), peer.to_python(py)?)?;
+    }
+    Ok(())
 }
 
 /// The Python socket, which owns the descriptor from now on; a closed one for a closed transport.

@@ -189,17 +189,6 @@ impl DatagramTransport {
 
 #[pymethods]
 impl DatagramTransport {
-    /// Return what is known as `name`: "socket", "sockname", "peername"; `default` for anything else.
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.extra.bind(py).get_item(name)?.or(default))
-    }
-
     /// Send the datagram `data` (`bytes`, `bytearray` or `memoryview`) to `addr`, or to where the endpoint was connected; at
     /// once, or when the socket has room.
     ///

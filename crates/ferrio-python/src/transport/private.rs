@@ -157,7 +157,7 @@ impl DatagramTransport {
         self.fd
     }
 
-    /// What `get_extra_info` knows.
+    /// What the inherited `get_extra_info` looks into.
     #[getter]
     fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
         self.extra.clone_ref(py)

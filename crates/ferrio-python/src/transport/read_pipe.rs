@@ -126,17 +126,6 @@ impl ReadPipeTransport {
 
 #[pymethods]
 impl ReadPipeTransport {
-    /// Return what is known as `name`: "pipe"; `default` for anything else.
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.extra.bind(py).get_item(name)?.or(default))
-    }
-
     /// Close: nothing more is read, and the protocol's `connection_lost(None)` is called.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         end(slf, slf.py().None())
@@ -219,7 +208,7 @@ impl ReadPipeTransport {
         self.protocol(py)
     }
 
-    /// What `get_extra_info` knows.
+    /// What the inherited `get_extra_info` looks into.
     #[getter]
     fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
         self.extra.clone_ref(py)

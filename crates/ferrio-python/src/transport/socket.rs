@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use ferrio_engine::net::Address;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::channel::{self, Channel, Lent, Names};
@@ -176,20 +176,6 @@ impl SocketTransport {
 
 #[pymethods]
 impl SocketTransport {
-    /// Return what is known as `name`: "socket", "sockname", "peername"; `default` for anything else.
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        slf: &Bound<'py, Self>,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let extra = slf.get().extra.bind(slf.py());
-        match extra.get_item(name)? {
-            Some(known) => Ok(Some(known)),
-            None => Ok(channel::look_up(slf, extra, name)?.or(default)),
-        }
-    }
-
     /// Send `data` (`bytes`, `bytearray` or `memoryview`), at the end of the loop's turn or when the socket has room; never
     /// blocks. After the end of the connection `data` is dropped.
     ///
@@ -393,15 +379,11 @@ impl SocketTransport {
         self.state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
     }
 
+    /// What the inherited `get_extra_info` looks into; of an accepted connection it is found out when it is first asked.
     #[getter]
     fn _extra(slf: &Bound<'_, Self>) -> PyResult<Py<PyDict>> {
         let extra = slf.get().extra.bind(slf.py());
-        for name in ["socket", "sockname", "peername"] {
-            let name = PyString::new(slf.py(), name);
-            if !extra.contains(&name)? {
-                channel::look_up(slf, extra, name.as_any())?;
-            }
-        }
+        channel::complete(slf, extra)?;
         Ok(slf.get().extra.clone_ref(slf.py()))
     }
 

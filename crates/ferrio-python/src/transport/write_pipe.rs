@@ -9,7 +9,7 @@ use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::net::FileKind;
 use pyo3::exceptions::PyBrokenPipeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict};
+use pyo3::types::{PyByteArray, PyDict};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::outgoing::{Outgoing, Piece};
@@ -159,17 +159,6 @@ impl WritePipeTransport {
 
 #[pymethods]
 impl WritePipeTransport {
-    /// Return what is known as `name`: "pipe"; `default` for anything else.
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.extra.bind(py).get_item(name)?.or(default))
-    }
-
     /// Write `data` (`bytes`, `bytearray` or `memoryview`), at once or when the pipe has room; never blocks. After the end of
     /// the connection `data` is dropped.
     ///
@@ -180,14 +169,6 @@ impl WritePipeTransport {
             Some(piece) => write(slf, piece),
             None => Ok(()),
         }
-    }
-
-    /// Write every item of the iterable `list_of_data`, joined.
-    #[pyo3(signature = (list_of_data))]
-    fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = slf.py();
-        let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (list_of_data,))?;
-        slf.call_method1(intern!(py, "write"), (joined,)).map(drop)
     }
 
     /// Close once everything is written, which is the reader's end of input.
@@ -278,7 +259,7 @@ impl WritePipeTransport {
         self.protocol(py)
     }
 
-    /// What `get_extra_info` knows.
+    /// What the inherited `get_extra_info` looks into.
     #[getter]
     fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
         self.extra.clone_ref(py)
