@@ -115,6 +115,10 @@ impl Item {
         match self {
             Self::Handle(handle) => handle.drop_ref(py),
             Self::Wake(operation) => operation.drop_ref(py),
+            Self::Watch(watcher, done, _) => {
+                watcher.drop_ref(py);
+                done.drop_ref(py);
+            }
             other => drop(other),
         }
     }

@@ -13,7 +13,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::event_loop::{self, LoopRef};
-use crate::ffi::fastcall::{Quick, quick};
+use crate::ffi::fastcall::{Arguments, Quick, QuickFunction, quick};
 use crate::ffi::{Cast, Guarded};
 use crate::functions::{Declared, Functions};
 use crate::operation::{Operation, immediate};
@@ -40,7 +40,20 @@ impl Functions for Timeout {
     });
 }
 
-pub(crate) const TIMEOUT: Declared = Declared::function("ferrio.timeouts", "timeout");
+pub(crate) const TIMEOUT: Declared = Declared::function("ferrio.timeouts", "timeout").by::<Quickly>();
+
+/// The quick way to `timeout`.
+pub(crate) struct Quickly;
+
+impl QuickFunction for Quickly {
+    const FROM: usize = 1;
+    const TO: usize = 1;
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        Bound::new(py, timeout(&given.get(0))?).map(Bound::into_any)
+    }
+}
 
 /// Return a `Timeout` for `async with`: the block is cancelled `delay` seconds from now, and raises `TimeoutError`.
 ///
@@ -51,10 +64,12 @@ pub(crate) const TIMEOUT: Declared = Declared::function("ferrio.timeouts", "time
 pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
     let py = delay.py();
     let home = event_loop::running_loop(py)?;
-    match seconds_or_none(delay, "delay")? {
-        None => Ok(Timeout::due(When::Never)),
-        Some(delay) => Ok(Timeout::due(When::after(py, &home, delay)?)),
-    }
+    let when = match seconds_or_none(delay, "delay")? {
+        None => When::Never,
+        Some(delay) => When::after(py, &home, delay)?,
+    };
+    home.release(py);
+    Ok(Timeout::due(when))
 }
 
 pub(crate) const TIMEOUT_AT: Declared = Declared::function("ferrio.timeouts", "timeout_at");
@@ -195,6 +210,7 @@ fn enter<'py>(timeout: &Bound<'py, PyAny>, _none: Option<&Bound<'py, PyAny>>) ->
         scope.when.duplicate(py)
     });
     arm(timeout, &home, &when)?;
+    home.release(py);
     Ok(timeout.as_any().clone())
 }
 
@@ -217,7 +233,8 @@ fn leave<'py>(
         timer.stop(py)?;
     }
     match (phase, task) {
-        (Phase::Entered, _) => {}
+        (Phase::Entered, Some(task)) => task.drop_ref(py),
+        (Phase::Entered, None) => {}
         (Phase::Expiring, Some(task)) => {
             if let Some(failure) = convert(task.bind(py), cancelling, raised)? {
                 return Err(failure);

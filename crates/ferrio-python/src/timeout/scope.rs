@@ -111,6 +111,7 @@ impl Timer {
         match self {
             Self::Native(native, key) => {
                 native.get().forget_timer(py, key);
+                native.drop_ref(py);
                 Ok(())
             }
             Self::Handle(handle) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
