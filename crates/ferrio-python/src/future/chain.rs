@@ -159,14 +159,13 @@ pub(crate) fn tells_source(call: WatcherCall) -> bool {
     std::ptr::fn_addr_eq(call, source_done as WatcherCall)
 }
 
-/// The source is done: its outcome goes to the destination, in a turn of that one's own loop unless both have the same.
+/// The source is done: its outcome goes to the destination, in a turn of that one's own loop unless it can be told at once.
 fn source_done(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = chain.py();
     let ends = chain.cast_exact::<Chain>()?.get();
     let Some(destination) = ends.destination(py) else { return Ok(()) };
     let Some(home) = &destination.home else { return set_concurrent(&destination.future, source) };
-    let own = ends.source(py).and_then(|source| source.home);
-    if own.is_some_and(|own| own.object(py).is(home.object(py))) {
+    if copies_at_once(py, ends, home)? {
         // A loop that was closed has forgotten its callbacks: nobody waits for a cancelled future there.
         if is_closed(py, home)? && watch::is_cancelled(&destination.future)? {
             return Ok(());
@@ -177,6 +176,16 @@ fn source_done(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<
         return Ok(());
     }
     home.post(py, Item::Watch(chain.clone().unbind(), source.clone().unbind(), copy_in_loop))
+}
+
+/// Whether the outcome goes to a future of `home` without a turn's delay: from Python 3.14 on where that loop runs in this
+/// thread, before that where both futures have the same loop.
+fn copies_at_once(py: Python<'_>, ends: &Chain, home: &LoopRef) -> PyResult<bool> {
+    if cfg!(Py_3_14) {
+        return runs_here(py, home);
+    }
+    let own = ends.source(py).and_then(|source| source.home);
+    Ok(own.is_some_and(|own| own.object(py).is(home.object(py))))
 }
 
 fn copy_in_loop(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<()> {
