@@ -610,7 +610,10 @@ async def executor_result(bench):
     with ThreadPoolExecutor(1) as pool:
         for _ in range(3):
             await bench.quiet()
+            gate = threading.Event()
+            pool.submit(gate.wait)
             result = bench.loop.run_in_executor(pool, int)
+            gate.set()
             # The only thread has told of the first call's end before it takes the second.
             pool.submit(int).result()
             yield await bench.turns(result.done)
