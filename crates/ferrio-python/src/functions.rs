@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::ffi::fastcall::{Quick, QuickFunction};
 use crate::ffi::function::{self, Look};
+use crate::imports;
 
 /// What tracebacks would call the file of the functions' code.
 pub(crate) const FILE: &CStr = c"<ferrio>";
@@ -150,10 +151,9 @@ pub(crate) fn compile<'py>(
     let globals = function.getattr(intern!(py, "__globals__"))?.cast_into::<PyDict>()?;
     let natives = globals.call_method1("setdefault", (NATIVES, PyDict::new(py)))?;
     natives.set_item(&qualname, original)?;
-    let builtins = py.import("builtins")?;
-    let code = builtins.getattr("compile")?.call1((source, FILE.to_string_lossy(), "exec"))?;
+    let code = imports::COMPILE.get(py)?.call1((source, FILE.to_string_lossy(), "exec"))?;
     let names = PyDict::new(py);
-    builtins.getattr("exec")?.call1((code, &names))?;
+    imports::EXEC.get(py)?.call1((code, &names))?;
     let compiled =
         names.get_item(name)?.ok_or_else(|| PyTypeError::new_err("a function defines its name"))?;
     let keywords = PyDict::new(py);

@@ -47,6 +47,9 @@ imports! {
     BROKEN_BARRIER_ERROR = "asyncio.exceptions", "BrokenBarrierError";
     INCOMPLETE_READ_ERROR = "asyncio.exceptions", "IncompleteReadError";
     LIMIT_OVERRUN_ERROR = "asyncio.exceptions", "LimitOverrunError";
+    /// The enumerations of where a timeout and a barrier are in their lives.
+    TIMEOUT_STATE = "asyncio.timeouts", "_State";
+    BARRIER_STATE = "asyncio.locks", "_BarrierState";
     STANDARD_STREAM_READER = "asyncio.streams", "StreamReader";
     /// The `async def` function behind `StreamWriter.start_tls()`.
     START_TLS_OF_STREAM = "ferrio.streams", "_start_tls";
@@ -131,6 +134,8 @@ imports! {
     SSL_SYSCALL_ERROR = "ssl", "SSLSyscallError";
     SSL_CERTIFICATE_ERROR = "ssl", "CertificateError";
     BYTES = "builtins", "bytes";
+    COMPILE = "builtins", "compile";
+    EXEC = "builtins", "exec";
     BUFFERED_PROTOCOL = "asyncio.protocols", "BufferedProtocol";
     TCP_NODELAY = "socket", "TCP_NODELAY";
     SET_NODELAY = "asyncio.base_events", "_set_nodelay";
@@ -147,6 +152,7 @@ imports! {
     SOCK_DGRAM = "socket", "SOCK_DGRAM";
     IPPROTO_TCP = "socket", "IPPROTO_TCP";
     IPPROTO_UDP = "socket", "IPPROTO_UDP";
+    SHUT_WR = "socket", "SHUT_WR";
     SOL_SOCKET = "socket", "SOL_SOCKET";
     SO_ERROR = "socket", "SO_ERROR";
     NI_NUMERICHOST = "socket", "NI_NUMERICHOST";

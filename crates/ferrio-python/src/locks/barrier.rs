@@ -160,7 +160,7 @@ impl Barrier {
     #[getter]
     fn _state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let word = self.state.with(py, |state| state.phase).word();
-        py.import("asyncio.locks")?.getattr("_BarrierState")?.call1((word,))
+        imports::BARRIER_STATE.get(py)?.call1((word,))
     }
 
     #[setter(_state)]

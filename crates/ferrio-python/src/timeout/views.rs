@@ -5,13 +5,14 @@ use pyo3::prelude::*;
 use super::Timeout;
 use super::scope::Timer;
 use crate::event_loop::Loop;
+use crate::imports;
 
 #[pymethods]
 impl Timeout {
     /// Where it is in its life: a member of asyncio's enumeration.
     #[getter]
     fn _state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        py.import("asyncio.timeouts")?.getattr("_State")?.call1((self.phase(py).word(),))
+        imports::TIMEOUT_STATE.get(py)?.call1((self.phase(py).word(),))
     }
 
     /// The task that is inside.

@@ -10,6 +10,7 @@ use super::receiver::{self, Failed, Received, Receiver};
 use crate::event_loop::received::LARGEST_RECEIVED;
 use crate::event_loop::unless_blocked;
 use crate::ffi::context;
+use crate::imports;
 
 /// Receives once, and hands over what came; see `Receiver::receive`.
 #[cold]
@@ -80,6 +81,5 @@ pub(super) fn send(socket: &Bound<'_, PyAny>, piece: &Bound<'_, PyAny>) -> PyRes
 #[cold]
 pub(super) fn shut_down_sending(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
-    let direction = py.import(intern!(py, "socket"))?.getattr(intern!(py, "SHUT_WR"))?;
-    socket.call_method1(intern!(py, "shutdown"), (direction,)).map(drop)
+    socket.call_method1(intern!(py, "shutdown"), (imports::SHUT_WR.get(py)?,)).map(drop)
 }
