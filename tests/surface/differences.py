@@ -5,7 +5,7 @@ begins with versions is for these alone ("3.12-3.13: ..."). `docs/differences.md
 """
 
 _LOOP = "the loop is no asyncio.BaseEventLoop"
-_WAITS = "the loop waits in the kernel itself: there is no selector, and no turn to override"
+_WAITS = "the loop waits in the kernel itself: there is no selector"
 _ITERATOR = "a future is its own iterator, so that an await makes no second object"
 _OPEN = "a transport, a server, a loop belongs to its descriptors: two owners would close them twice"
 _BLOCK = "a block belongs to the task that is in it; asyncio copies one that nobody has entered"
@@ -16,7 +16,6 @@ DIFFERENCES: dict[str, str] = {
     "SelectorEventLoop: subclass of *EventLoop": _LOOP,
     "SelectorEventLoop: instance of *EventLoop": _LOOP,
     "SelectorEventLoop: order of bases": _LOOP,
-    "SelectorEventLoop._run_once: presence": _WAITS,
     "SelectorEventLoop._selector: presence": _WAITS,
     "SelectorEventLoop: signature": "3.15-3.15: ferrio's clock may be virtual",
     "SelectorEventLoop.create_task: signature": "3.15-3.15: the keywords are named, as in earlier Pythons",

@@ -123,7 +123,10 @@ pub(super) fn turn_until_stopped(native: &Bound<'_, Loop>) -> PyResult<()> {
 }
 
 /// Calls `body` with what the outer run left put aside.
-fn inside<'py>(native: &Bound<'py, Loop>, body: impl FnOnce(&mut Turning) -> PyResult<()>) -> PyResult<()> {
+pub(super) fn inside<'py>(
+    native: &Bound<'py, Loop>,
+    body: impl FnOnce(&mut Turning) -> PyResult<()>,
+) -> PyResult<()> {
     let py = native.py();
     let settings = &native.get().settings;
     let outer = Outer::set_aside(py)?;

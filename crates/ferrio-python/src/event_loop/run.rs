@@ -43,8 +43,10 @@ impl Loop {
             return nested::turn_until_stopped(slf);
         }
         let outer = Outer::set_aside(py)?;
-        let (outcome, given_back) =
-            then_leave(|| run_alone(slf), || outer.map_or(Ok(()), |outer| outer.give_back(py)));
+        let (outcome, given_back) = then_leave(
+            || run_alone(slf, || turns(slf)),
+            || outer.map_or(Ok(()), |outer| outer.give_back(py)),
+        );
         outcome.and(given_back)
     }
 
@@ -96,18 +98,58 @@ impl Loop {
         Some(self.thread.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
     }
 
+    /// For programs that turn the loop themselves, one `_run_once` after the other.
+    #[setter(_thread_id)]
+    fn set_thread_id(&self, py: Python<'_>, thread: Option<u64>) {
+        self.engine.with(py, |_| self.thread.store(thread.unwrap_or(0), Ordering::Relaxed));
+    }
+
+    /// One turn, whether the loop runs or not. `run_forever` doesn't call it.
+    fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
+        turn_once(slf)
+    }
+
     /// Raises `RuntimeError` on a closed loop.
     fn _check_closed(&self) -> PyResult<()> {
         self.require_open()
     }
 }
 
-fn run_alone(native: &Bound<'_, Loop>) -> PyResult<()> {
+fn turn_once(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    let turn = |turning: &mut Turning| turning.turn(native, false);
+    if state.runs_here() {
+        return nested::inside(native, turn);
+    }
+    // A program that drives the loop says so to the standard library and in `_thread_id`: both are put back.
+    let said = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
+    let outer = if said.is(native) { None } else { Outer::set_aside(py)? };
+    let here = interpreter::thread_id(py);
+    let by_hand = state
+        .engine
+        .with(py, |_| state.thread.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok());
+    let run = || run_alone(native, || turn(&mut Turning::new(Events::with_capacity(EVENTS))));
+    let leave = || {
+        if by_hand {
+            state.engine.with(py, |_| state.thread.store(here, Ordering::Relaxed));
+        }
+        match outer {
+            Some(outer) => outer.give_back(py),
+            None => imports::SET_RUNNING_LOOP.get(py)?.call1((said,)).map(drop),
+        }
+    };
+    let (outcome, given_back) = then_leave(run, leave);
+    outcome.and(given_back)
+}
+
+/// Takes the thread for `body`.
+fn run_alone(native: &Bound<'_, Loop>, body: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
     let py = native.py();
     take_loop(py, native.get())?;
     let run = || {
         begin(native)?;
-        let outcome = turns(native);
+        let outcome = body();
         // What was written in the last turn is not left behind, whatever ended it.
         let flushed = flush(native);
         outcome.and(flushed)
@@ -152,7 +194,6 @@ fn take_loop(py: Python<'_>, state: &Loop) -> PyResult<()> {
 /// Gives back what `begin` took, however the turns ended.
 fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     let state = native.get();
-    state.stopping.store(false, Ordering::Relaxed);
     let outcome = give_back(py, native);
     // Last: now another thread may run the loop.
     state.engine.with(py, |_| state.thread.store(0, Ordering::Relaxed));
@@ -194,15 +235,18 @@ fn require_idle(native: &Bound<'_, Loop>) -> PyResult<()> {
     Ok(())
 }
 
-/// Turn after turn until `stop()`.
+/// Turn after turn until `stop()`, which is for this run alone.
 fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     let mut turning = Turning::new(Events::with_capacity(EVENTS));
-    loop {
-        turning.turn(native, false)?;
-        if turning.is_stopped(native) {
-            return Ok(());
+    let turn_until_stopped = || {
+        loop {
+            turning.turn(native, false)?;
+            if turning.is_stopped(native) {
+                return Ok(());
+            }
         }
-    }
+    };
+    then_leave(turn_until_stopped, || native.get().stopping.store(false, Ordering::Relaxed)).0
 }
 
 /// What one run of a loop keeps from turn to turn.
