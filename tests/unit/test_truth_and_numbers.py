@@ -284,3 +284,23 @@ def test_number(function):
     for name in accidents:
         assert ours.pop(name) != theirs.pop(name)
     assert ours == theirs
+
+
+def test_none_is_no_number(aio):
+    for make in (aio.Semaphore, aio.BoundedSemaphore, aio.Barrier):
+        with pytest.raises(TypeError):
+            make(None)
+
+    async def main():
+        with pytest.raises(TypeError):
+            aio.Queue(None).put_nowait(1)
+        with pytest.raises(TypeError):
+            aio.StreamReader(limit=None)
+        reader = aio.StreamReader()
+        reader.feed_data(b"data")
+        reader.feed_eof()
+        with pytest.raises(TypeError):
+            await reader.read(None)
+        assert await reader.read() == b"data"
+
+    aio.run(main())

@@ -16,6 +16,7 @@ use crate::error;
 use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Guarded, interpreter};
 use crate::functions::Functions;
+use crate::given::Given;
 use crate::operation::kind::{Kind, Progress, Resume, Run};
 use crate::operation::{self, Operation, Phase};
 use crate::whole::Whole;
@@ -123,8 +124,8 @@ impl Semaphore {
         Self::empty()
     }
 
-    #[pyo3(signature = (value = None))]
-    fn __init__(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(signature = (value = Given::NOTHING))]
+    fn __init__(&self, py: Python<'_>, value: Given) -> PyResult<()> {
         self.initialize(py, value).map(drop)
     }
 
@@ -213,8 +214,8 @@ impl Semaphore {
     }
 
     /// Sets the first value, 1 unless given, and returns it. Raises `ValueError` below zero.
-    fn initialize(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Count> {
-        let value = value.map_or(Ok(Count::Some(1)), Count::of)?;
+    fn initialize(&self, py: Python<'_>, value: Given) -> PyResult<Count> {
+        let value = value.given().map_or(Ok(Count::Some(1)), |value| Count::of(value.bind(py)))?;
         if value.is_negative() {
             return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
         }
@@ -362,8 +363,8 @@ impl BoundedSemaphore {
         Semaphore::empty().add_subclass(Self { bound: Guarded::new(Count::Some(1)) })
     }
 
-    #[pyo3(signature = (value = None))]
-    fn __init__(slf: &Bound<'_, Self>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(signature = (value = Given::NOTHING))]
+    fn __init__(slf: &Bound<'_, Self>, value: Given) -> PyResult<()> {
         let py = slf.py();
         let value = slf.as_super().get().initialize(py, value)?;
         slf.get().bound.with(py, |bound| *bound = value);

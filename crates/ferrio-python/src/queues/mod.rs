@@ -27,6 +27,7 @@ use crate::ffi::Guarded;
 use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::names::shorten;
 use crate::functions::Functions;
+use crate::given::Given;
 use crate::imports;
 use crate::locks::bound::LoopBound;
 use crate::locks::event::{self, Event};
@@ -127,12 +128,13 @@ impl Queue {
         Self::without_items(class, Order::FirstIn)
     }
 
-    #[pyo3(signature = (maxsize = None))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(signature = (maxsize = Given::NOTHING))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Given) -> PyResult<()> {
         let py = slf.py();
         let queue = slf.get();
-        let maxsize = match maxsize {
+        let maxsize = match maxsize.given() {
             Some(maxsize) => {
+                let maxsize = maxsize.into_bound(py);
                 queue.limit_to(&maxsize)?;
                 maxsize
             }

@@ -22,6 +22,7 @@ use crate::ffi::fastcall::{Quick, quick};
 use crate::ffi::{Cast, Guarded};
 use crate::functions::Functions;
 use crate::future::{default_loop, native::current_stack};
+use crate::given::Given;
 use crate::operation::Operation;
 use crate::operation::kind::Kind;
 use crate::whole::truth;
@@ -40,7 +41,7 @@ impl Functions for StreamReader {
     const COROUTINES: &'static [&'static str] =
         &["__anext__", "_wait_for_data", "read", "readexactly", "readline", "readuntil"];
     const QUICK: &'static [Quick] = quick!(StreamReader {
-        "read" (0 to 1) |reader, given| StreamReader::read(reader, given.find(0).as_deref());
+        "read" (0 to 1) |reader, given| start_read(reader, given.find(0).as_deref());
         "readline" (0 to 0) |reader, _| StreamReader::readline(reader);
         "readexactly" (1 to 1) |reader, given| StreamReader::readexactly(reader, &given.get(0));
     });
@@ -90,14 +91,10 @@ impl StreamReader {
         Ok(Self { state: Guarded::new(State::default()), overrides })
     }
 
-    #[pyo3(signature = (limit = None, r#loop = None))]
-    fn __init__(
-        &self,
-        py: Python<'_>,
-        limit: Option<Bound<'_, PyAny>>,
-        r#loop: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let limit = limit.map_or_else(|| Ok(Limit::default()), |limit| Limit::positive(&limit))?;
+    #[pyo3(signature = (limit = Given::NOTHING, r#loop = None))]
+    fn __init__(&self, py: Python<'_>, limit: Given, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let limit =
+            limit.given().map_or_else(|| Ok(Limit::default()), |limit| Limit::positive(limit.bind(py)))?;
         let event_loop = match r#loop {
             Some(event_loop) if !event_loop.is_none() => LoopRef::new(&event_loop),
             _ => default_loop(py)?,
@@ -146,9 +143,10 @@ impl StreamReader {
     /// Read up to `n` bytes as soon as there are any; all until the end of input if `n` is negative; `b""` at the end.
     ///
     /// Raises the exception that the connection ended with.
-    #[pyo3(signature = (n = None), text_signature = "($self, n=-1)")]
-    fn read(slf: &Bound<'_, Self>, n: Option<&Bound<'_, PyAny>>) -> Operation {
-        start_read(slf, n)
+    #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=-1)")]
+    fn read(slf: &Bound<'_, Self>, n: Given) -> Operation {
+        let n = n.given();
+        start_read(slf, n.as_ref().map(|n| n.bind(slf.py())))
     }
 
     /// Read a line, with its `\n`; what is left if the end of input comes first, `b""` at the end.
