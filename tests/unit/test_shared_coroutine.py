@@ -401,3 +401,52 @@ def test_future_is_asked_again_by_hand(aio):
     loop = aio.new_event_loop()
     loop.run_until_complete(main())
     loop.close()
+
+
+async def awaited(aio, coroutine):
+    return await coroutine
+
+
+async def under_a_timeout(aio, coroutine):
+    async with aio.timeout(60):
+        return await coroutine
+
+
+SECOND_AWAITS = {
+    "await": awaited,
+    "wait_for": lambda aio, coroutine: aio.wait_for(coroutine, 60),
+    "timeout": under_a_timeout,
+    "shield": lambda aio, coroutine: aio.shield(coroutine),
+}
+
+
+@pytest.mark.parametrize("second", SECOND_AWAITS)
+@pytest.mark.parametrize("waits_for", ["turn", "future"])
+def test_awaited_while_a_task_runs_it(aio, second, waits_for):
+    """The task gets its result, and who comes second an error, or the other way round; nobody waits for ever."""
+
+    async def main():
+        future = aio.Future()
+
+        async def wait():
+            if waits_for == "turn":
+                await aio.sleep(0)
+            else:
+                aio.get_running_loop().call_soon(future.set_result, None)
+                await future
+            return "waited"
+
+        coroutine = wait()
+        task = aio.create_task(coroutine)
+        await aio.sleep(0)
+        outcomes = []
+        for attempt in (SECOND_AWAITS[second](aio, coroutine), task):
+            try:
+                outcomes.append(await attempt)
+            except RuntimeError as error:
+                outcomes.append(type(error))
+        return outcomes
+
+    loop = aio.new_event_loop()
+    assert set(loop.run_until_complete(main())) == {RuntimeError, "waited"}
+    loop.close()

@@ -441,12 +441,19 @@ pub(crate) fn forward<'py>(inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> Se
 
 /// The iterator of an awaitable: the coroutine itself, or what `__await__` returns.
 ///
-/// Raises `TypeError` for what can't be awaited.
+/// Raises `TypeError` for what can't be awaited, and `RuntimeError` for a coroutine that waits in another `await`: to go on
+/// with it would take its wake-up away.
 pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if awaitable.is_instance_of::<Operation>() || coroutine::is_coroutine(awaitable) {
+    let py = awaitable.py();
+    if awaitable.is_instance_of::<Operation>() {
         return Ok(awaitable.clone());
     }
-    let py = awaitable.py();
+    if coroutine::is_coroutine(awaitable) {
+        if !awaitable.getattr(pyo3::intern!(py, "cr_await"))?.is_none() {
+            return Err(PyRuntimeError::new_err("coroutine is being awaited already"));
+        }
+        return Ok(awaitable.clone());
+    }
     match awaitable.getattr(pyo3::intern!(py, "__await__")) {
         Ok(method) => {
             let inner = method.call0()?;
