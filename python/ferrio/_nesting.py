@@ -31,7 +31,7 @@ def allow_nested(allowed: bool = True) -> None:
     The inner call turns the running loop until its task is done, and the task that called it stands still. `run()`
     leaves the loop and the other tasks on it alone. A `Runner`, and `run()` with a `loop_factory`, have a loop of
     their own, and the outer one stands still meanwhile. `asyncio.run()` and `asyncio.Runner` do the same on ferrio's
-    loops. Holds for the whole process; `allow_nested(False)` takes it back.
+    loops. Holds for the whole process. `allowed` is whether it holds from now on: `allow_nested(False)` takes it back.
     """
     _ferrio._allow_nested(allowed)
     if allowed:
