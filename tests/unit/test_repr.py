@@ -1,10 +1,14 @@
-"""What is shown of tasks, futures and handles: as on asyncio, names and places of callbacks included."""
+"""What is shown of tasks, futures, handles and transports: as on asyncio, names and places of callbacks included."""
 
 import asyncio
 import concurrent.futures
 import functools
+import gc
+import os
 import re
+import socket
 import sys
+import warnings
 
 import pytest
 from tests.unit.implementations import forever
@@ -185,3 +189,49 @@ def test_who_waits_is_named_as_on_asyncio(way):
         return shown
 
     assert ferrio.run(main(ferrio)) == asyncio.run(main(asyncio))
+
+
+def look_at_transport(transport):
+    """The `repr`, without the descriptor's number and what asyncio's class has in its name besides."""
+    text = re.sub(r"fd=\d+", "fd=N", repr(transport))
+    return re.sub(r"<_(?:Selector|Unix)", "<", text)
+
+
+def shown_of_transports(aio):
+    """Each kind of transport: at work, closing, closed; and open when its loop is closed."""
+    shown = []
+    for closes in (True, False):
+        loop = aio.new_event_loop()
+        (near, far), datagrams = socket.socketpair(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("127.0.0.1", 0))
+        pipes = [
+            os.fdopen(end, mode, buffering=0) for _ in "ab" for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+        ]
+        transports = [
+            loop.run_until_complete(making)[0]
+            for making in (
+                loop.create_connection(aio.Protocol, sock=near),
+                loop.create_datagram_endpoint(aio.DatagramProtocol, sock=datagrams),
+                loop.connect_read_pipe(aio.Protocol, pipes[0]),
+                loop.connect_write_pipe(aio.Protocol, pipes[3]),
+            )
+        ]
+        shown += map(look_at_transport, transports)
+        if closes:
+            for transport in transports:
+                transport.close()
+            shown += map(look_at_transport, transports)
+            loop.run_until_complete(settle(aio))
+            shown += map(look_at_transport, transports)
+        loop.close()
+        shown += map(look_at_transport, transports)
+        for end in (near, far, datagrams, *pipes):
+            end.close()
+    return shown
+
+
+def test_transports_are_shown_as_on_asyncio():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the transports that nobody closed
+        assert shown_of_transports(ferrio) == shown_of_transports(asyncio)
+        gc.collect()

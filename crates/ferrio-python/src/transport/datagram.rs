@@ -303,6 +303,9 @@ impl DatagramTransport {
         } else {
             ""
         };
+        if closed || self.home.get().closed() {
+            return format!("<DatagramTransport {stage}fd={}>", self.fd);
+        }
         let word = |polls: bool| if polls { "polling" } else { "idle" };
         let (read, write) = (word(reading), word(writing));
         format!("<DatagramTransport {stage}fd={} read={read} write=<{write}, bufsize={size}>>", self.fd)

@@ -241,6 +241,8 @@ impl ReadPipeTransport {
         };
         let read = match (closed, polling) {
             (true, _) => "closed",
+            // A closed loop watches nothing; the pipe is still open.
+            (false, _) if self.home.get().closed() => "open",
             (false, true) => "polling",
             (false, false) => "idle",
         };

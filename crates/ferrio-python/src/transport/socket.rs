@@ -435,6 +435,9 @@ impl SocketTransport {
         } else {
             ""
         };
+        if closed || self.home.get().closed() {
+            return format!("<SocketTransport {stage}fd={}>", self.fd);
+        }
         let word = |polls: bool| if polls { "polling" } else { "idle" };
         let (read, write) = (word(reading), word(blocked));
         format!("<SocketTransport {stage}fd={} read={read} write=<{write}, bufsize={size}>>", self.fd)

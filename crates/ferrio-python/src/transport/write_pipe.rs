@@ -316,6 +316,8 @@ impl WritePipeTransport {
         };
         let write = match (closed, size) {
             (true, _) => "closed".to_owned(),
+            // A closed loop watches nothing; the pipe is still open.
+            (false, _) if self.home.get().closed() => "open".to_owned(),
             (false, 0) => "idle bufsize=0".to_owned(),
             (false, size) => format!("polling bufsize={size}"),
         };
