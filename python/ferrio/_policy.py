@@ -106,6 +106,9 @@ _policy: Any = None
 # In a forked child, the loop that the standard library's policy has from its parent (on Python 3.11).
 _parents_loop: standard.AbstractEventLoop | None = None
 
+# Its `loop` is what the standard library's policy has from ferrio's: a policy set since then knows nothing of it.
+_told = threading.local()
+
 
 def get_event_loop_policy() -> Any:
     """Returns the policy that `new_event_loop`, `get_event_loop` and `set_event_loop` ask.
@@ -162,7 +165,7 @@ def get_event_loop() -> standard.AbstractEventLoop:
     known = _loop_set(policy)
     if known is None:
         known = _loop_set(_events._event_loop_policy)
-        if known is _parents_loop:
+        if known is _parents_loop or known is getattr(_told, "loop", None):
             known = None
     if known is not None:
         return known
@@ -186,6 +189,7 @@ def _tell_standard(policy: Any, loop: standard.AbstractEventLoop | None) -> None
     # alone.
     if theirs is not policy and (theirs is None or type(theirs) in (_DefaultEventLoopPolicy, EventLoopPolicy)):
         _standard_set_event_loop(loop)
+        _told.loop = loop
 
 
 def _get_event_loop_policy() -> Any:

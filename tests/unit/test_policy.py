@@ -247,6 +247,21 @@ def test_standard_asyncio_with_ferrios_policy_sees_the_loop_of_ferrio():
     loop.close()
 
 
+@pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")
+def test_a_new_policy_knows_no_loop_that_was_set_before(aio):
+    before = aio.new_event_loop()
+    aio.set_event_loop(before)
+    set_policy(aio, aio.DefaultEventLoopPolicy())
+    if sys.version_info >= (3, 14):
+        with pytest.raises(RuntimeError, match="There is no current event loop"):
+            aio.get_event_loop()
+    else:
+        made = aio.get_event_loop()
+        assert made is not before
+        made.close()
+    before.close()
+
+
 def test_a_policy_of_the_programs_own_is_asked_for_the_loop():
     loop = ferrio.new_event_loop()
 
