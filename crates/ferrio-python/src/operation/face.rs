@@ -143,6 +143,19 @@ impl Operation {
         })
     }
 
+    /// Where it is in its life, in `inspect`'s words, as a coroutine's `cr_state`.
+    #[cfg(Py_3_15)]
+    #[getter]
+    fn cr_state(&self, py: Python<'_>) -> &'static str {
+        self.state.with(py, |state| match state.phase {
+            _ if state.inside => "CORO_RUNNING",
+            Phase::Fresh => "CORO_CREATED",
+            Phase::Running => "CORO_RUNNING",
+            Phase::Finished => "CORO_CLOSED",
+            _ => "CORO_SUSPENDED",
+        })
+    }
+
     /// Where it was made, in debug mode, as a coroutine's `cr_origin`.
     #[getter]
     fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
