@@ -61,6 +61,13 @@ impl Loop {
         self.stopping.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Servers take a `stop()` back by it, to run the loop once more.
+    #[setter(_stopping)]
+    fn set_shown_stopping(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.stopping.store(value.is_truthy()?, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
     #[getter(_debug)]
     fn shown_debug(&self) -> bool {
         self.debug()
