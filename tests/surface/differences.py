@@ -35,6 +35,8 @@ DIFFERENCES: dict[str, str] = {
     "Timeout: pickle *": _BLOCK,
     # futures and tasks
     "Future: attribute of the class": "asyncio's is written in C and can't be patched; ferrio's can",
+    "Future: repr": "3.14-3.15: a shield needs no callback to know who awaits it",
+    "Future: str": "3.14-3.15: a shield needs no callback to know who awaits it",
     "Task: attribute of the class": "asyncio's is written in C and can't be patched; ferrio's can",
     "*: next": _ITERATOR,
     "eager_task_factory: *": "3.12-3.15: an object that makes native tasks, and no Python function",

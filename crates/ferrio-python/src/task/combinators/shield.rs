@@ -28,7 +28,6 @@ pub(crate) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     Ok(outer)
 }
 
-/// The end of the shielded future is the end of the outer one.
 /// asyncio's name of the callback `call`.
 pub(super) fn name_of(call: WatcherCall) -> &'static str {
     if std::ptr::fn_addr_eq(call, outer_done as WatcherCall) {
@@ -38,6 +37,7 @@ pub(super) fn name_of(call: WatcherCall) -> &'static str {
     }
 }
 
+/// The end of the shielded future is the end of the outer one.
 fn inner_done(outer: &Bound<'_, PyAny>, inner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = outer.py();
     if watch::is_cancelled(outer)? {
