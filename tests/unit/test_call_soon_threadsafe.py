@@ -125,6 +125,16 @@ def test_closed_loop(aio):
         in_thread(lambda: loop.call_soon_threadsafe(print))
 
 
+def test_its_handle_passes_for_asyncios_class(loop):
+    handle, other = loop.call_soon_threadsafe(print), loop.call_soon(print)
+    # The class came with Python 3.14.
+    special = getattr(asyncio.events, "_ThreadSafeHandle", asyncio.Handle)
+    assert isinstance(handle, special)
+    assert isinstance(handle, asyncio.Handle)
+    assert isinstance(other, special) is (special is asyncio.Handle)
+    assert isinstance(handle, type(handle))
+
+
 def test_handle_can_be_cancelled(aio):
     async def main():
         loop = aio.get_running_loop()

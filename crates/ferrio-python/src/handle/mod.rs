@@ -144,6 +144,16 @@ impl Handle {
         Ok(format!("<{words}>"))
     }
 
+    /// What `isinstance` asks besides the type: from Python 3.14 on handles of `call_soon_threadsafe` have a class of
+    /// their own in asyncio.
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if is_thread_safe(slf) {
+            return imports::STANDARD_THREAD_SAFE_HANDLE.get(slf.py()).cloned();
+        }
+        Ok(slf.get_type().into_any())
+    }
+
     #[getter]
     fn _callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.call.as_ref().map(|call| call.callback.clone_ref(py)))
@@ -461,8 +471,7 @@ fn format_source(
 pub(crate) fn repr_info<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyList>> {
     let py = handle.py();
     let info = PyList::empty(py);
-    if cfg!(Py_3_14) && handle.get().runner.is_shared() && interpreter::is_exactly::<Handle>(handle.as_any())
-    {
+    if is_thread_safe(handle) {
         info.append("_ThreadSafeHandle")?; // asyncio's class of these
     } else {
         info.append(handle.get_type().name()?)?;
@@ -482,6 +491,11 @@ pub(crate) fn repr_info<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py,
         }
     }
     Ok(info)
+}
+
+/// Whether asyncio's handle would be a `_ThreadSafeHandle`.
+fn is_thread_safe(handle: &Bound<'_, Handle>) -> bool {
+    cfg!(Py_3_14) && handle.get().runner.is_shared() && interpreter::is_exactly::<Handle>(handle.as_any())
 }
 
 /// Whether nobody can have overridden `_run`: exactly a `Handle` or a `TimerHandle`.
