@@ -54,7 +54,7 @@ async def datagram(aio, loop):
 @contextlib.asynccontextmanager
 async def read_pipe(aio, loop):
     reader, writer = os.pipe()
-    transport, _ = await loop.connect_read_pipe(aio.Protocol, open(reader, "rb"))
+    transport, _ = await loop.connect_read_pipe(aio.Protocol, os.fdopen(reader, "rb"))
     yield transport
     transport.close()
     os.close(writer)
@@ -63,7 +63,7 @@ async def read_pipe(aio, loop):
 @contextlib.asynccontextmanager
 async def write_pipe(aio, loop):
     reader, writer = os.pipe()
-    transport, _ = await loop.connect_write_pipe(aio.BaseProtocol, open(writer, "wb"))
+    transport, _ = await loop.connect_write_pipe(aio.BaseProtocol, os.fdopen(writer, "wb"))
     yield transport
     transport.close()
     os.close(reader)
@@ -124,8 +124,8 @@ def test_writelines_of_a_pipe_writes_all(aio):
     async def main():
         loop = aio.get_running_loop()
         reader, writer = os.pipe()
-        with open(reader, "rb") as received:
-            transport, _ = await loop.connect_write_pipe(aio.BaseProtocol, open(writer, "wb"))
+        with os.fdopen(reader, "rb") as received:
+            transport, _ = await loop.connect_write_pipe(aio.BaseProtocol, os.fdopen(writer, "wb"))
             transport.writelines([b"one", bytearray(b"two"), memoryview(b"three")])
             transport.close()
             assert await loop.run_in_executor(None, received.read) == b"onetwothree"

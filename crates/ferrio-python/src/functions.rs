@@ -92,7 +92,7 @@ pub(crate) fn of_class<T: Functions>(module: &Bound<'_, PyModule>) -> PyResult<(
     for (key, member) in members {
         let key: Bound<'_, PyString> = key.cast_into()?;
         let name = key.to_str()?;
-        if !is_method(&member)? && !(is_slot(&member)? && special(name).is_some()) {
+        if !(is_method(&member)? || is_slot(&member)? && special(name).is_some()) {
             continue;
         }
         let coroutine = T::COROUTINES.contains(&name);

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from ferrio._ferrio.event_loop import Loop
@@ -57,6 +57,8 @@ class Server:
 
 @final
 class SocketTransport(asyncio.Transport):
+    @property
+    def max_size(self) -> int: ...
     _sendfile_compatible: Any
     _start_tls_compatible: bool
     @property
@@ -87,6 +89,8 @@ class SocketTransport(asyncio.Transport):
 
 @final
 class DatagramTransport(asyncio.DatagramTransport):
+    @property
+    def max_size(self) -> int: ...
     def is_reading(self) -> bool: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
@@ -133,7 +137,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
     def _needs_waiting(self) -> bool: ...
     @property
     def _proc(self) -> Any: ...
-    def _wait(self) -> Coroutine[Any, Any, int]: ...
+    async def _wait(self) -> int: ...
     def __del__(self) -> None: ...
 
 # ---- pipes
@@ -166,7 +170,7 @@ class FlowControlMixin(asyncio.streams.FlowControlMixin): ...
 class StreamReaderProtocol(FlowControlMixin, asyncio.StreamReaderProtocol): ...
 
 class StreamWriter(asyncio.StreamWriter):
-    def start_tls(
+    async def start_tls(
         self,
         /,
         sslcontext: ssl.SSLContext,
@@ -174,7 +178,7 @@ class StreamWriter(asyncio.StreamWriter):
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> Coroutine[Any, Any, None]: ...
+    ) -> None: ...
 
 # ---- TLS
 
