@@ -74,6 +74,7 @@ class Prompt(code.InteractiveConsole):
         self._context = contextvars.copy_context()
         self._running: Any = None  # the task of the statement that runs, if it awaits
         self._busy = False  # whether a statement runs
+        self._done: Any = None  # what the reader waits for meanwhile
         self._interrupted = False
         self._status: Any = 0
 
@@ -161,7 +162,7 @@ class Prompt(code.InteractiveConsole):
     def _start(self, code: types.CodeType, done: _Outcome) -> None:
         """Starts a statement; `done` gets what it raised, or `None`. Runs on the loop."""
         self._interrupted = False
-        self._busy = True
+        self._busy, self._done = True, done
         try:
             result = types.FunctionType(code, self.locals)()
         except BaseException as error:
@@ -170,11 +171,16 @@ class Prompt(code.InteractiveConsole):
         if not code.co_flags & inspect.CO_COROUTINE:
             self._end(done, None)
             return
-        self._running = self._loop.create_task(self._finish(result, done), context=self._context)
+        self._loop.create_task(self._finish(result, done), context=self._context)
 
     async def _finish(self, coroutine: Coroutine[Any, Any, object], done: _Outcome) -> None:
+        # Noted here, for Ctrl-C may come between the making of the task and a note of it.
+        self._running = ferrio.current_task(self._loop)
         # SystemExit and KeyboardInterrupt must not leave the task: they would stop the loop.
         try:
+            if self._interrupted:
+                coroutine.close()
+                raise KeyboardInterrupt
             await coroutine
         except BaseException as error:
             self._end(done, error)
@@ -191,8 +197,17 @@ class Prompt(code.InteractiveConsole):
         if self._running is not None:
             self._interrupted = True
             self._running.cancel()
-        elif self._typed and not self._busy:
+        elif self._busy:
+            # Its task, if it was made, finds that in its first step, which is queued already.
+            self._interrupted = True
+            self._loop.call_soon(self._give_up)
+        elif self._typed:
             self._discard()
+
+    def _give_up(self) -> None:
+        """Ends a statement that was interrupted before it began."""
+        if self._busy and self._running is None:
+            self._end(self._done, KeyboardInterrupt())
 
     def _show(self, error: BaseException) -> None:
         """Prints a traceback that begins at the prompt's statement."""

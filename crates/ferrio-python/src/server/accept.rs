@@ -156,7 +156,9 @@ fn come_in(arrival: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<(
             let home = server.get().get_loop(py)?;
             welcome(home.bind(py), server, visitor)
         }
-        _ => Ok(()),
+        Some(Visitor::Socket(socket, _)) => socket.call_method0(py, intern!(py, "close")).map(drop),
+        // A native connection is closed by being dropped.
+        Some(Visitor::Guest(_)) | None => Ok(()),
     }
 }
 
