@@ -265,7 +265,7 @@ def test_console_recalls_blocks_as_blocks(screen):
 
 @own_console
 def test_console_interrupts_an_await(screen):
-    screen.enter("print('wai' + 'ting'); await asyncio.sleep(60)", "waiting")
+    screen.enter("await asyncio.sleep(60, print('wai' + 'ting'))", "waiting")
     screen.type("\x03")
     screen.until("KeyboardInterrupt")
     screen.enter("6 * 7", "42")
