@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 # Small, or needed by what is declared at import time. Whatever else is needed is imported where it is.
-ALLOWED = {"__future__", "_typing", "copy", "dataclasses", "gc", "typing"}
+# `_xxsubinterpreters` is built in, and tells up to Python 3.12 which interpreter this is.
+ALLOWED = {"__future__", "_typing", "_xxsubinterpreters", "copy", "dataclasses", "gc", "typing"}
 
 PROGRAM = """
 import asyncio, sys

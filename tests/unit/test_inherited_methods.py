@@ -94,6 +94,8 @@ def test_methods_come_from_the_same_base_class(aio, make):
 
     expected = {name: owner for name, owner in owners(asyncio.run(kind(asyncio))).items() if owner in BASES}
     assert expected["get_extra_info"] is asyncio.BaseTransport
+    if sys.version_info < (3, 12):
+        expected.pop("writelines", None)  # asyncio's sockets have one of their own from then on
     found = owners(aio.run(kind(aio)))
     assert {name: found[name] for name in expected} == expected
 

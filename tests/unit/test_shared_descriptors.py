@@ -9,6 +9,7 @@ import socket
 import tty
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 
@@ -226,6 +227,7 @@ def test_a_second_transport_is_refused_and_the_first_goes_on(pair):
     ferrio.run(main())
 
 
+@since(3, 13)
 def test_a_datagram_transport_shares_with_nobody(aio):
     left, right = socket.socket(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
     right.bind(("127.0.0.1", 0))
