@@ -38,18 +38,13 @@ else:
 
     @dataclasses.dataclass(frozen=True, slots=True)
     class FrameCallGraphEntry:
-        """One frame of a call stack: `frame` is the frame object."""
+        """One frame of a call stack."""
 
         frame: FrameType
 
     @dataclasses.dataclass(frozen=True, slots=True)
     class FutureCallGraph:
-        """A future or task, the stack of its coroutine, innermost frame first, and the graphs of those that await
-        it.
-
-        `future`: the `Future` or `Task`. `call_stack`: tuple of `FrameCallGraphEntry`, empty for a plain future.
-        `awaited_by`: tuple of `FutureCallGraph`.
-        """
+        """A future or task, the stack of its coroutine and the graphs of what awaits it."""
 
         future: futures.Future[Any]
         call_stack: tuple[FrameCallGraphEntry, ...]
