@@ -1,7 +1,7 @@
-"""Fixtures and checks common to all Python tests. Fixtures of one directory live in that directory.
+"""Fixtures and checks shared by all Python tests. A directory's own fixtures live in that directory.
 
-The invariant: a test leaves nothing behind that the next one could see. No event loop stays set or running, and
-`ferrio.install()` of one test does not reach another (such tests run their program in a child process).
+The invariant: a test leaves nothing behind that the next one could see. No event loop stays set or running. Tests
+that call `ferrio.install()` run their program in a child process, so the call doesn't reach other tests.
 """
 
 import asyncio
@@ -11,21 +11,21 @@ import gc
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
-#: For how long, in seconds, a test whose time is over may take to end.
+#: How many seconds a test may take to end after its time limit.
 GRACE = 30
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Ends a worker of pytest-xdist whose test hangs beyond its limit of time; the test is named, and others go on.
+    """Ends a pytest-xdist worker whose test hangs beyond its time limit; the test is named, and the others go on.
 
-    The limit's exception ends most, but not a test that then waits for a thread of its own, which never ends.
+    Most tests end with the limit's exception, but not one that then waits for a thread of its own that never ends.
     """
-    if not hasattr(item.config, "workerinput"):  # no worker: somebody may be at a debugger's prompt
+    if not hasattr(item.config, "workerinput"):  # not a worker: somebody may be at a debugger's prompt
         return (yield)
     marker = item.get_closest_marker("timeout")
     limit = float(marker.args[0] if marker else item.config.getini("timeout"))
-    # Not where a test's own error output goes, which nobody would see.
+    # Not to the test's own error output, where nobody would see it.
     stderr = item.config.stash.get(fault_handler_stderr_fd_key, 2)
     faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=stderr)
     try:
@@ -38,13 +38,13 @@ def pytest_runtest_protocol(item):
 def no_running_loop_is_left_behind():
     """Fails a test that ends with a loop still marked as running in this thread."""
     yield
-    # The private getter is the only one that neither raises nor warns.
+    # Only the private getter neither raises nor warns.
     assert asyncio._get_running_loop() is None, "the test left an event loop running"
 
 
 @pytest.fixture
 def collected():
-    """A function that runs the garbage collector until it finds nothing more: finalizers free in several rounds."""
+    """Returns a function that runs the garbage collector until it finds nothing: finalizers free in several rounds."""
 
     def collect() -> None:
         for _ in range(5):

@@ -1,7 +1,7 @@
-"""Makes CPython's test helpers work with an implementation that is not CPython's, in memory.
+"""Makes CPython's test helpers work with another implementation, by patching them in memory.
 
-The helpers reach into CPython's own loop (its selector, its list of ready callbacks, its modules' loggers). Each of
-those places is replaced by one that does the same through public methods. No test body is changed.
+The helpers reach into CPython's own loop: its selector, its list of ready callbacks, its modules' loggers.
+Each of those places gets a replacement that does the same through public methods. No test body is changed.
 """
 
 import logging
@@ -13,12 +13,12 @@ from simulated_time import simulated_loop_class
 
 _LOGGER_METHODS = ("critical", "debug", "error", "exception", "info", "log", "warning")
 
-# Turns of the loop in place of "until nothing is ready": more than any test of gather needs.
+# Turns of the loop to run in place of "until nothing is ready"; no test of gather needs more.
 _TURNS_ENOUGH = 12
 
 
 class Adapter:
-    """The replacements, made once a process; `module` applies them to each test module."""
+    """Makes the replacements once per process; `module` applies them to each test module."""
 
     def __init__(self, implementation):
         self._implementation = implementation
@@ -38,14 +38,14 @@ class Adapter:
             change = getattr(self, f"_{name}_{class_.__name__}", None)
             if change is not None:
                 change(class_)
-            # How the test classes get their loops; without this they ask for a selector loop.
+            # This decides how the test classes get their loops; without it they ask for a selector loop.
             if "create_event_loop" in vars(class_) and name in ("test_events", "test_sendfile", "test_sock_lowlevel"):
                 class_.create_event_loop = lambda case: self._implementation.new_loop()
             if "new_loop" in vars(class_) and name in ("test_server", "test_sslproto", "test_buffered_proto"):
                 class_.new_loop = lambda case: self._implementation.new_loop()
 
     def _close_loop(self, loop):
-        """TestCase.close_loop without a look at the loop's private executor."""
+        """TestCase.close_loop, without touching the loop's private executor."""
         if not loop.is_closed() and not isinstance(loop, self._simulated):
             try:
                 loop.run_until_complete(loop.shutdown_default_executor())
@@ -53,7 +53,7 @@ class Adapter:
                 pass  # the test left its loop running
         loop.close()
 
-    # One method for each class that needs a change: _<module>_<class>.
+    # One method per class that needs a change: _<module>_<class>.
 
     def _test_tasks_GatherTestsBase(self, class_):
         def run_loop(case, loop):
@@ -70,7 +70,7 @@ class Adapter:
         class_.tearDown = lambda case: super(class_, case).tearDown()
 
     def _test_events_UnixEventLoopTestsMixin(self, class_):
-        # Without the child watcher that the original ties to its loop.
+        # Leaves out the child watcher that the original ties to its loop.
         class_.setUp = lambda case: super(class_, case).setUp()
         class_.tearDown = lambda case: super(class_, case).tearDown()
 
@@ -100,7 +100,7 @@ class Adapter:
 
 
 def run_briefly(loop):
-    """One turn of the loop, by a task that ends at once."""
+    """Runs one turn of the loop, through a task that ends at once."""
 
     async def at_once():
         pass
@@ -110,7 +110,7 @@ def run_briefly(loop):
     try:
         task._log_destroy_pending = False
     except AttributeError:
-        pass  # a task without that switch
+        pass  # this task lacks that switch
     try:
         loop.run_until_complete(task)
     finally:
@@ -118,9 +118,9 @@ def run_briefly(loop):
 
 
 def _detach_child_watchers(standard):
-    """Lets child watchers be set without a signal handler of the loop: some tests that have no child set one.
+    """Lets tests set a child watcher without the loop handling a signal; some set one although they start no child.
 
-    asyncio dropped them in 3.14. A loop that waits for its children itself never asks them.
+    asyncio dropped child watchers in 3.14. A loop that waits for its children itself never asks them.
     """
     for name in ("SafeChildWatcher", "FastChildWatcher"):
         watcher = getattr(standard, name, None) if sys.version_info < (3, 14) else None
@@ -129,9 +129,9 @@ def _detach_child_watchers(standard):
 
 
 def _patch_loggers_by_name():
-    """Makes mock.patch('asyncio.<module>.logger') replace the methods of the logger that is called "asyncio".
+    """Makes mock.patch('asyncio.<module>.logger') replace the methods of the logger named "asyncio".
 
-    CPython's modules hold that logger as a global that the tests replace. Another implementation asks for it by name.
+    CPython's modules hold that logger in a global, which the tests replace. Other implementations look it up by name.
     """
     holder = types.ModuleType("conformance_logger_holder")
     holder.logger = logging.getLogger("asyncio")

@@ -2,12 +2,12 @@
 
 A test is of one kind:
 
-* behaviour: it goes through asyncio's public API, or what is documented for those who extend it. These count.
+* behaviour: it uses asyncio's public API, or what is documented for people who extend it. These count.
 * internal: it needs the private structure of CPython's implementation (its selector loop, its attributes, its mocks).
-* n/a: it runs again what another class of the family runs. (In loop mode run.py adds the tests that never made a loop.)
+* n/a: it repeats what another class of its family runs. (In loop mode run.py adds the tests that never made a loop.)
 
-The rules on whole classes are here, single tests are in `internal.json`, grouped by reason. Nothing here runs a test;
-a test classed as internal may well pass, and is welcome to.
+Rules about whole classes are here; single tests are in `internal.json`, grouped by reason. Nothing here runs a
+test. A test classed as internal may still pass, and is welcome to.
 """
 
 import json
@@ -20,7 +20,7 @@ NOT_APPLICABLE = "n/a"
 
 MODES = ("module", "loop")
 
-# Classes (as "module.Class" or "module.Class.test") made of private structure, by what they need.
+# Classes (as "module.Class" or "module.Class.test") that test private structure, grouped by what they need.
 _INTERNAL_CLASSES = {
     "Windows": [
         r"test_windows_.*",
@@ -52,8 +52,8 @@ _INTERNAL_CLASSES = {
     ],
 }
 
-# Families of classes that run one set of tests on several selectors, watchers, or on the C and the Python twin of a
-# class: the members that add nothing to the one that is kept.
+# Families of classes that run the same tests on several selectors or watchers, or on both the C and the Python
+# version of a class. Listed are the members that add nothing to the one we keep.
 _REPEATED_CLASSES = [
     r"test_subprocess\.Subprocess(Safe|Fast|Pidfd)WatcherTests",
     r"test_(events|sendfile|sock_lowlevel)\.(Poll|Select|Kqueue)EventLoopTests",
@@ -82,7 +82,7 @@ _SINGLE_TESTS = _load_single_tests()
 
 
 def classify(test: str, mode: str, version: str) -> tuple[str, str]:
-    """The kind of test "test_module.Class.test_name" in a mode on a version ("3.14t"), and the kind's reason.
+    """Returns the kind of test "test_module.Class.test_name" in a mode on a version ("3.14t"), and the reason.
 
     The reason is empty for behaviour.
     """

@@ -1,7 +1,7 @@
-"""The behaviour tests of CPython that ferrio does not pass on purpose, or cannot: test id -> versions and reason.
+"""CPython's behaviour tests that ferrio fails on purpose, or can't pass: test id -> versions and reason.
 
-A run fails if a test fails that is not here, and if one that is here passes: the list stays true by itself. No reason
-is "not done yet". Differences that a program can see are described in docs/differences.md too.
+A run fails if a test that isn't listed fails, or if a listed one passes, so the list can't go stale. No reason is
+"not done yet". Differences that a program can see are described in docs/differences.md too.
 """
 
 from typing import NamedTuple
@@ -11,55 +11,55 @@ class Expectation(NamedTuple):
     """Why a test does not pass, and where."""
 
     reason: str
-    #: Versions of CPython, e.g. ("3.11",); empty: all. "3.14" is "3.14t" too, not the other way round. "3.14.10+" is
-    #: 3.14 from that release on, "3.14.9-" up to it.
+    #: Versions of CPython, e.g. ("3.11",); empty means all. "3.14" covers "3.14t", but not the other way round.
+    #: "3.14.10+" is 3.14 from that release on, "3.14.9-" is 3.14 up to it.
     versions: tuple[str, ...] = ()
-    #: Ways in; empty: both.
+    #: Modes; empty means both.
     modes: tuple[str, ...] = ()
 
 
 _CLOSED = Expectation(
-    "since Python 3.13 a TaskGroup that refuses a coroutine closes it; the test awaits it afterwards",
+    "since Python 3.13 a TaskGroup closes a coroutine that it refuses; the test awaits it afterwards",
     ("3.11", "3.12"),
     ("module",),
 )
 _WAITS_ITSELF = Expectation(
-    "since Python 3.12 wait_for() awaits in the waiting task itself, so a second cancellation goes to what is awaited;"
-    " the test expects that it ends wait_for() while the inner task goes on",
+    "since Python 3.12 wait_for() awaits in the waiting task itself, so a second cancellation reaches the awaited task;"
+    " the test expects it to end wait_for() while the inner task goes on",
     ("3.11",),
     ("module",),
 )
 _RUN_FUTURE = Expectation(
-    "since Python 3.14 run() takes any awaitable; the test expects that a future is refused, and waits for it for ever",
+    "since Python 3.14 run() takes any awaitable; the test expects it to refuse a future, and waits for ever",
     ("3.11", "3.12", "3.13"),
     ("module",),
 )
 _WAITS_INLINE = Expectation(
-    "since Python 3.12 wait_for() awaits in the task that calls it; the test looks at the second task that there was",
+    "since Python 3.12 wait_for() awaits in the calling task; the test looks at the second task of older versions",
     ("3.11",),
     ("module",),
 )
 
 _NO_FRAME = Expectation(
-    "wait(), wait_for(), gather() and TaskGroup's end are operations, which have no Python frame; the test compares the"
-    " names of all frames",
+    "wait(), wait_for(), gather() and the end of a TaskGroup are operations without a Python frame; the test compares"
+    " the names of all frames",
     ("3.14", "3.15"),
     ("module",),
 )
-# Tests that Python 3.14.7 has not got yet, and 3.14.10 has.
+# Tests that Python 3.14.7 lacks and 3.14.10 has.
 _NO_FRAME_EITHER = _NO_FRAME._replace(versions=("3.14.8+", "3.15"))
 _NO_WARNING = Expectation(
-    "ferrio's functions that get or set a policy warn; the look-up of a policy's class doesn't, as a module with"
-    " __getattr__ would make each look-up of ferrio's names slower",
+    "ferrio's functions that get or set a policy warn; looking up a policy's class doesn't, because a module-level"
+    " __getattr__ would slow down every look-up of ferrio's names",
     ("3.14", "3.15"),
     ("module",),
 )
 _INITIALIZED_TWICE = Expectation(
-    "calls the __init__ of a future that is in use, which ferrio refuses with RuntimeError", ("3.14",), ("module",)
+    "calls __init__ on a future in use, which ferrio refuses with RuntimeError", ("3.14",), ("module",)
 )
 _NOT_REPORTED_YET = Expectation(
-    "the newest releases (3.14.10, 3.15) report the exception of a future whose shield() was cancelled once nobody can"
-    " retrieve it any more, as any other future's; the test of older ones expects a report at once",
+    "when a shield() was cancelled, the newest releases (3.14.10, 3.15) report the inner future's exception once nobody"
+    " can retrieve it any more, as for any future; older tests expect a report at once",
     ("3.14.7-",),
     ("module",),
 )
@@ -90,9 +90,9 @@ EXPECTED_FAILURES: dict[str, Expectation] = {
 
 
 def expected(test: str, mode: str, version: str, release: int) -> Expectation | None:
-    """The expectation for a test ("test_module.Class.test_name") in a mode, if it is expected to fail.
+    """Returns the expectation for a test ("test_module.Class.test_name") in a mode, or None if it should pass.
 
-    On release `release` of a version: 7 is 3.14.7 where the version is "3.14" or "3.14t".
+    `release` is the last part of the version: 7 means 3.14.7 where the version is "3.14" or "3.14t".
     """
     entry = EXPECTED_FAILURES.get(test)
     if entry is None or (entry.modes and mode not in entry.modes):

@@ -1,10 +1,10 @@
-"""Runs CPython's own test.test_asyncio on ferrio: the tests of the interpreter given, unchanged.
+"""Runs CPython's own test.test_asyncio on ferrio: the given interpreter's tests, unchanged.
 
     python tests/conformance/run.py --python .venv-3.13/bin/python --mode module --modules test_tasks,test_futures -v
 
-module mode: `import asyncio` gives ferrio. loop mode: the standard asyncio on ferrio's loop. The percentage counts the
-behaviour tests (see classify.py) that pass, of those that were not skipped. The status is 1 if a behaviour test fails
-that expectations.py does not list, if a listed one passes, or if a test module cannot be imported.
+In module mode, `import asyncio` gives ferrio. In loop mode, the standard asyncio runs on ferrio's loop. The
+percentage counts the behaviour tests (see classify.py) that pass, out of those that weren't skipped. The status is 1
+if an unlisted behaviour test fails, if a test listed in expectations.py passes, or if a test module can't be imported.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import expectations
 from classify import BEHAVIOUR, INTERNAL, MODES, NOT_APPLICABLE, classify
 from supervise import Orders, Result, list_tests, run_batches
 
-# Where the interpreter has its tests of asyncio, as an expression for it.
+# Expressions that the interpreter evaluates to find its asyncio tests.
 TEST_DIRECTORY = "__import__('test.test_asyncio').test_asyncio.__path__[0]"
 
 STATUSES = ("pass", "fail", "error", "timeout", "crash", "skip")
@@ -33,24 +33,24 @@ class Run:
 
     def __init__(self, orders: Orders, version: str, release: int):
         self.orders = orders
-        #: As directories are named by it: "3.13", "3.14t".
+        #: The version as directories are named after it: "3.13", "3.14t".
         self.version = version
-        #: 7 for 3.14.7.
+        #: The release: 7 for 3.14.7.
         self.release = release
         self.kinds: dict[str, tuple[str, str]] = {}
         self.results: dict[str, Result] = {}
-        #: Modules that cannot be imported, with the traceback.
+        #: Modules that can't be imported, with the traceback.
         self.broken: dict[str, str] = {}
-        #: Expectations about tests that this version's suite has not got.
+        #: Expectations about tests that this version's suite doesn't have.
         self.stale: list[str] = []
         self.seconds = 0.0
 
     def of_kind(self, kind: str) -> dict[str, Result]:
-        """The results of one kind of tests."""
+        """Returns the results of one kind of test."""
         return {test: result for test, result in self.results.items() if self.kinds[test][0] == kind}
 
     def settle(self) -> None:
-        """Takes out what the run itself shows to say nothing: in loop mode, tests that never made a loop."""
+        """Drops results that turned out to mean nothing: in loop mode, tests that never made a loop."""
         if self.orders.mode != "loop":
             return
         for test, result in self.of_kind(BEHAVIOUR).items():
@@ -58,13 +58,13 @@ class Run:
                 self.kinds[test] = (NOT_APPLICABLE, "made no loop of the implementation")
 
     def expectation(self, test: str):
-        """Why the test is expected to fail, or None. Expectations are ferrio's, not those of its peers."""
+        """Returns why the test is expected to fail, or None. Expectations apply to ferrio, not to its peers."""
         if self.orders.implementation != "ferrio":
             return None
         return expectations.expected(test, self.orders.mode, self.version, self.release)
 
     def unexpected(self) -> dict[str, Result]:
-        """Behaviour tests that fail and are not listed, and listed ones that pass."""
+        """Returns unlisted behaviour tests that fail, and listed ones that pass."""
         return {
             test: result
             for test, result in self.of_kind(BEHAVIOUR).items()
@@ -72,7 +72,7 @@ class Run:
         }
 
     def listed(self) -> list[str]:
-        """The behaviour tests that fail as expectations.py says."""
+        """Returns the behaviour tests that fail as listed in expectations.py."""
         return [
             test
             for test, result in self.of_kind(BEHAVIOUR).items()
@@ -80,13 +80,13 @@ class Run:
         ]
 
     def score(self) -> tuple[int, int]:
-        """How many behaviour tests pass, and of how many."""
+        """Returns how many behaviour tests pass, and out of how many."""
         counted = [result for result in self.of_kind(BEHAVIOUR).values() if result.status != "skip"]
         return sum(result.is_good for result in counted), len(counted)
 
 
 def ask(python: str, expression: str) -> str:
-    """The value of an expression in the interpreter, as text."""
+    """Evaluates an expression in the interpreter and returns its value as text."""
     program = f"import os, sys; print({expression})"
     return subprocess.check_output([python, "-c", program], text=True).strip()
 
@@ -94,7 +94,7 @@ def ask(python: str, expression: str) -> str:
 def run_suite(
     orders: Orders, modules: list[str], chosen: Callable[[str], bool], kinds: set[str], jobs: int, verbose: bool
 ) -> Run:
-    """Runs the tests of the modules that are chosen by their id and of one of the kinds, one process a class."""
+    """Runs the chosen tests, by id and kind, with one process per class."""
     version = ask(orders.python, "'%d.%d%s' % (*sys.version_info[:2], sys.abiflags)")
     run = Run(orders, version, int(ask(orders.python, "sys.version_info.micro")))
     started = time.monotonic()
@@ -116,14 +116,14 @@ def run_suite(
             print(f"{time.monotonic() - started:5.0f}s  {name}: {failures or 'no'} failures", file=sys.stderr)
 
     results = run_batches(orders, batches, jobs, progress, lambda test: run.expectation(test) is not None)
-    run.results = {test: results[test] for test in run.kinds}  # in the order of the suite
+    run.results = {test: results[test] for test in run.kinds}  # in the suite's order
     run.settle()
     run.seconds = round(time.monotonic() - started, 1)
     return run
 
 
 def print_tables(run: Run) -> None:
-    """Prints, for each kind, the verdicts by module."""
+    """Prints the verdicts by module, for each kind."""
     for kind in (BEHAVIOUR, INTERNAL, NOT_APPLICABLE):
         results = run.of_kind(kind)
         if not results:
@@ -139,16 +139,16 @@ def print_tables(run: Run) -> None:
 
 
 def print_failures(run: Run, verbose: bool) -> None:
-    """Prints the modules that broke, the expected failures in number, and the unexpected ones by name."""
+    """Prints the modules that broke, the number of expected failures, and the unexpected ones by name."""
     for module, text in run.broken.items():
-        print(f"\n{module} cannot be imported: {text.strip().splitlines()[-1]}")
+        print(f"\n{module} can't be imported: {text.strip().splitlines()[-1]}")
     for test in run.stale:
-        print(f"  {test} does not exist: take it out of expectations.py, or name the versions that have it")
+        print(f"  {test} does not exist: remove it from expectations.py, or name the versions that have it")
     if run.listed():
-        print(f"\n{len(run.listed())} fail as expectations.py says")
+        print(f"\n{len(run.listed())} fail as listed in expectations.py")
     for test, result in run.unexpected().items():
         if result.is_good:
-            print(f"  {test} passes: take it out of expectations.py")
+            print(f"  {test} passes: remove it from expectations.py")
         else:
             print(f"  {result.status:<8}{test}")
             if verbose:
@@ -156,7 +156,7 @@ def print_failures(run: Run, verbose: bool) -> None:
 
 
 def write_json(run: Run, path: Path) -> None:
-    """Writes everything about the run."""
+    """Writes everything about the run to a file."""
     document = {
         "implementation": run.orders.implementation,
         "mode": run.orders.mode,
@@ -175,23 +175,23 @@ def write_json(run: Run, path: Path) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--python", default=sys.executable, help="the interpreter whose tests run (default: this one)")
+    parser.add_argument("--python", default=sys.executable, help="run this interpreter's tests (default: this one's)")
     parser.add_argument("--mode", choices=MODES, default="module")
     parser.add_argument("--impl", default="ferrio", help="what to test: any importable module (default: ferrio)")
     parser.add_argument("--modules", help="comma separated; default: all of test.test_asyncio")
-    parser.add_argument("--only", default="", metavar="REGEX", help="of the test ids")
+    parser.add_argument("--only", default="", metavar="REGEX", help="run only test ids that match")
     parser.add_argument("--kinds", default=BEHAVIOUR, help="comma separated kinds to run, or 'all'")
-    parser.add_argument("--timeout", type=float, default=30, help="seconds for one test")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds allowed per test")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes at a time")
-    parser.add_argument("--adapt", action="store_true", help="adapted helpers for asyncio too: checks the helpers")
+    parser.add_argument("--adapt", action="store_true", help="use the adapted helpers for asyncio too, to check them")
     parser.add_argument("--output", type=Path, help="write the results as JSON")
-    parser.add_argument("-v", "--verbose", action="store_true", help="progress, and the ends of tracebacks")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show progress and the ends of tracebacks")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    # Not resolved: the path of a virtual environment's link is what makes it that environment.
+    # Not resolved: a virtual environment is recognised by the path of its link.
     python = os.path.abspath(options.python) if os.sep in options.python else options.python
     existing = sorted(path.stem for path in Path(ask(python, TEST_DIRECTORY)).glob("test_*.py"))
     wanted = options.modules.split(",") if options.modules else existing

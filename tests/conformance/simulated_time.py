@@ -1,37 +1,37 @@
-"""A loop of simulated time on top of the implementation's own loop class, through public methods only.
+"""A loop with simulated time, built on the implementation's own loop class through public methods only.
 
-CPython's tests drive time with a generator: it receives the deadline of each new timer and yields by how much time goes
-on. Their own loop for it is a BaseEventLoop with its selector replaced, which says nothing about another
-implementation. Here `time`, `call_later` and `call_at` of the implementation's class are overridden, and a callback
-that queues itself again while timers exist plays the part of the loop's turns. The invariant: a timer runs in the
-first turn in which simulated time has reached it, those of one turn in the order of their deadlines.
+CPython's tests drive time with a generator: it receives each new timer's deadline and yields how far to advance.
+Their own loop for this is a BaseEventLoop with a replaced selector, which says nothing about another
+implementation. Here we override `time`, `call_later` and `call_at` of the implementation's class. A callback that
+reschedules itself while timers exist stands in for the loop's turns. The invariant: a timer runs in the first turn
+whose simulated time has reached it; timers of one turn run in the order of their deadlines.
 """
 
 import heapq
 from contextvars import copy_context
 
-# asyncio counts a timer as due when the clock has come within its resolution.
+# asyncio counts a timer as due once the clock is within its resolution.
 _RESOLUTION = 1e-9
 
 
 def _never():
-    """The generator of a loop whose time stands still."""
+    """The generator of a loop on which time stands still."""
     yield
 
 
 def simulated_loop_class(implementation) -> type:
-    """The class to put in the place of CPython's test.test_asyncio.utils.TestLoop."""
+    """Returns the class to use in place of CPython's test.test_asyncio.utils.TestLoop."""
     timer_handle_class = implementation.standard.TimerHandle
     base = implementation.loop_class()
 
     class SimulatedLoop(base):
-        def __new__(cls, advances=None):  # constructors of extension types would see the argument
+        def __new__(cls, advances=None):  # otherwise constructors of extension types would see the argument
             return super().__new__(cls)
 
         def __init__(self, advances=None):
             implementation.loops_made += 1
             super().__init__()
-            # A generator that the test wrote must have come to its end when the loop is closed.
+            # When the loop is closed, a generator written by the test must be exhausted.
             self._simulated_must_end = advances is not None
             self._simulated_advances = (advances or _never)()
             next(self._simulated_advances)
@@ -58,7 +58,7 @@ def simulated_loop_class(implementation) -> type:
             handle = timer_handle_class(when, callback, args, self, context)
             context = copy_context() if context is None else context
             self._simulated_count += 1
-            # The count keeps timers of one deadline in their order.
+            # The count keeps timers with equal deadlines in order.
             heapq.heappush(
                 self._simulated_timers, (when, self._simulated_count, handle, lambda: context.run(callback, *args))
             )
@@ -67,7 +67,7 @@ def simulated_loop_class(implementation) -> type:
             return handle
 
         def _timer_handle_cancelled(self, handle):
-            """What the standard TimerHandle tells its loop."""
+            """Called by the standard TimerHandle."""
 
         if not hasattr(base, "_run_once"):
 

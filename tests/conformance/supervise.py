@@ -1,8 +1,8 @@
-"""Runs batches of tests in worker processes and survives what they do: crashes, hangs, closed standard streams.
+"""Runs batches of tests in worker processes and survives crashes, hangs and closed standard streams.
 
-One process runs a batch; if a test kills it or takes too long, the process is ended with all its children, the test
-gets the verdict "crash" or "timeout", and the rest of the batch goes on in a new process. The invariant: every test
-that was ordered has exactly one result at the end.
+One process runs a batch. If a test kills it or takes too long, the process and all its children are ended, the test
+gets the verdict "crash" or "timeout", and a new process runs the rest of the batch. The invariant: at the end, every
+test that was ordered has exactly one result.
 """
 
 import json
@@ -19,21 +19,21 @@ from pathlib import Path
 
 _WORKER = Path(__file__).with_name("worker.py")
 
-#: How often a test is tried alone before its failure counts.
+#: How many times a test is tried alone before its failure counts.
 REPEATS = 2
-#: So many failures may be chance, and are tried again with nothing beside them; more are something broken.
+#: Up to this many failures may be chance, and are retried with nothing beside them; more means something is broken.
 FEW = 30
 
 
 @dataclass
 class Result:
-    """What became of one test."""
+    """The outcome of one test."""
 
     status: str  #: pass, fail, error, skip, crash or timeout
     text: str = ""  #: the traceback, or the reason of the skip
     seconds: float = 0.0
-    loops: int = -1  #: loops of the implementation that the test made; -1: not known
-    first: str = ""  #: the verdict in the company of the class, where the test was run again alone
+    loops: int = -1  #: how many of the implementation's loops the test made; -1: unknown
+    first: str = ""  #: the verdict alongside its class, if the test was rerun alone
 
     @property
     def is_good(self) -> bool:
@@ -42,17 +42,17 @@ class Result:
 
 @dataclass
 class Orders:
-    """What all workers of a run have in common."""
+    """What all workers of a run share."""
 
-    python: str  #: the interpreter whose tests run; the implementation is importable there
+    python: str  #: the interpreter whose tests run; it must be able to import the implementation
     implementation: str
     mode: str
-    timeout: float  #: seconds for one test
+    timeout: float  #: seconds allowed per test
     adapt: bool = False  #: use the adapted helpers for asyncio itself too
 
 
 class Worker:
-    """One worker process and the pipe of its events. To be used as a context manager: it never outlives the block."""
+    """One worker process and the pipe for its events. A context manager: the process never outlives the block."""
 
     def __init__(self, orders: Orders, **what):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
@@ -60,8 +60,8 @@ class Worker:
         self._fd, writer = os.pipe()
         self._pending = b""
         environment = {**os.environ, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "default")}
-        # A session of its own, so that its children can be ended with it. SIGINT at its default: tests send it, and a
-        # shell's background jobs inherit it ignored.
+        # It gets its own session, so that its children can be ended with it. SIGINT is reset to its default, because
+        # tests send it and a shell's background jobs inherit it as ignored.
         self._process = subprocess.Popen(
             [orders.python, "-X", "faulthandler", str(_WORKER), str(writer)],
             stdin=subprocess.PIPE,
@@ -79,7 +79,7 @@ class Worker:
             self._process.stdin.write(json.dumps(document).encode())
             self._process.stdin.close()
         except BrokenPipeError:
-            pass  # it died at once; `events` will say so
+            pass  # it died at once; `events` will report that
 
     def __enter__(self):
         return self
@@ -95,13 +95,13 @@ class Worker:
         self._directory.cleanup()
 
     def events(self, timeout: float):
-        """Yields events until the process says that it is done, ends, or is silent for `timeout` seconds.
+        """Yields events until the process is done, ends, or stays silent for `timeout` seconds.
 
         The last event is always one of "done", "crash", "timeout".
         """
         deadline = time.monotonic() + timeout
         while True:
-            # A child of a test may hold the pipe open, so that its end alone does not tell that the worker died.
+            # A test's child may hold the pipe open, so the end of the pipe alone doesn't tell us that the worker died.
             ended = self._process.poll() is not None
             readable, _, _ = select.select([self._fd], [], [], 0 if ended else 0.1)
             data = os.read(self._fd, 1 << 16) if readable else b""
@@ -116,7 +116,7 @@ class Worker:
             elif ended:
                 yield {"event": "crash"}
                 return
-            elif readable and self._ends_before(deadline):  # end of file: it is about to end
+            elif readable and self._ends_before(deadline):  # end of file: the process is about to end
                 continue
             elif readable or time.monotonic() > deadline:
                 yield {"event": "timeout"}
@@ -130,14 +130,14 @@ class Worker:
         return True
 
     def last_words(self) -> str:
-        """How the process ended, and the end of what it wrote to stdout and stderr."""
+        """Returns how the process ended, and the end of what it wrote to stdout and stderr."""
         self._log.seek(0)
         written = self._log.read()[-3000:].decode("utf-8", "replace")
         return f"exit status {self._process.poll()}\n{written}"
 
 
 def list_tests(orders: Orders, modules: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The tests of each module, and the traceback of each module that cannot be imported."""
+    """Returns the tests of each module, and the traceback of each module that can't be imported."""
     tests, broken = {}, {}
     with Worker(orders, list=modules) as worker:
         for event in worker.events(timeout=120):
@@ -146,7 +146,7 @@ def list_tests(orders: Orders, modules: list[str]) -> tuple[dict[str, list[str]]
                 if "broken" in event:
                     broken[event["module"]] = event["broken"]
             elif event["event"] != "done":
-                raise SystemExit(f"{orders.implementation} cannot be put in asyncio's place:\n{worker.last_words()}")
+                raise SystemExit(f"{orders.implementation} can't be put in asyncio's place:\n{worker.last_words()}")
     return tests, broken
 
 
@@ -166,7 +166,7 @@ def run_batch(orders: Orders, tests: list[str]) -> dict[str, Result]:
                     results[event["test"]] = Result(*(event[field] for field in fields))
                     running = None
                 elif kind in ("crash", "timeout"):
-                    if running is None:  # before the first test or between two: no use in going on
+                    if running is None:  # outside any test: no point in going on
                         words = worker.last_words()
                         results.update((test, Result("error", words)) for test in todo if test not in results)
                     else:
@@ -182,11 +182,10 @@ def run_batches(
     progress: Callable[[str, int], None],
     is_expected: Callable[[str], bool],
 ) -> dict[str, Result]:
-    """Runs batches, `jobs` at a time. `progress` is told the name of each finished batch and its number of failures.
+    """Runs batches, `jobs` at a time. Calls `progress` with each finished batch's name and number of failures.
 
-    A test that does not pass, and of which `is_expected` does not say that it fails, is run again alone, up to
-    `REPEATS` times, when all others have ended: the suite's classes lean on the state that others leave, and some tests
-    measure time. The last verdict counts.
+    A failing test that `is_expected` doesn't list is rerun alone, up to `REPEATS` times, after all others have ended:
+    the suite's classes depend on state that others leave behind, and some tests measure time. The last verdict counts.
     """
 
     def work(name: str, tests: list[str]) -> dict[str, Result]:

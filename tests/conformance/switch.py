@@ -1,12 +1,12 @@
 """Puts an implementation in asyncio's place, before anything else binds asyncio.
 
-* module mode: `import asyncio` gives the implementation, submodules too. What the implementation has not got under a
-  public name stays missing; private names that test modules import are borrowed from the standard library, so that they
-  can be imported at all.
-* loop mode: the standard asyncio, and whichever way a program makes a loop it gets the implementation's.
+* module mode: `import asyncio` gives the implementation, and so do its submodules. Public names that the
+  implementation lacks stay missing. Private names that test modules import are borrowed from the standard library,
+  so that those modules can be imported at all.
+* loop mode: the standard asyncio stays, but every way of making a loop gives one of the implementation's.
 
-Used by worker.py alone, in a process of its own: nothing is undone. `asyncio` itself as the implementation is the
-identity in both modes, which is how the runner is checked.
+Only worker.py uses this, in its own process: nothing is undone. With `asyncio` itself as the implementation, both
+modes change nothing, which is how we check the runner.
 """
 
 import importlib
@@ -15,7 +15,7 @@ import sys
 import types
 from collections.abc import Callable
 
-# Underscored names that count as public: documented for those who write loops, or a protocol between libraries.
+# Underscored names that count as public: documented for authors of event loops, or a protocol between libraries.
 _OFFERED_NAMES = frozenset({
     "_asyncio_future_blocking",
     "_enter_task",
@@ -30,17 +30,17 @@ _OFFERED_NAMES = frozenset({
     "_wait",
 })  # fmt: skip
 
-# CPython keeps both a C and a Python version of some things under these prefixes; we have one of each.
+# CPython has both a C and a Python version of the names with these prefixes; we have one of each.
 _TWIN_PREFIXES = ("_c_", "_py_", "_C", "_Py")
 
 
 class Implementation:
-    """What has been put in asyncio's place, and how many loops it made."""
+    """What was put in asyncio's place, and how many loops it made."""
 
     def __init__(self, name: str, module: types.ModuleType, factory: Callable, standard: types.ModuleType):
         self.name = name
         self.module = module
-        #: The standard library's asyncio, whatever `import asyncio` now gives.
+        #: The standard library's asyncio, whatever `import asyncio` gives now.
         self.standard = standard
         self.loops_made = 0
         self._factory = factory
@@ -48,7 +48,7 @@ class Implementation:
 
     @property
     def is_identity(self) -> bool:
-        """True where the implementation is the standard asyncio itself."""
+        """Whether the implementation is the standard asyncio itself."""
         return self.module is self.standard
 
     def new_loop(self):
@@ -57,7 +57,7 @@ class Implementation:
         return self._factory()
 
     def loop_class(self) -> type:
-        """The class of the implementation's loops."""
+        """Returns the class of the implementation's loops."""
         if self._loop_class is None:
             loop = self._factory()
             self._loop_class = type(loop)
@@ -66,10 +66,10 @@ class Implementation:
 
 
 def switch(name: str, mode: str) -> Implementation:
-    """Puts the importable module `name` in asyncio's place. To be called once, first thing in the process."""
+    """Puts the importable module `name` in asyncio's place. Call it once, first thing in the process."""
     standard = importlib.import_module("asyncio")
     module = importlib.import_module(name)
-    # Not asyncio.new_event_loop for the identity: that one asks the policy, which asks us.
+    # For the identity this can't be asyncio.new_event_loop: that asks the policy, which asks us.
     factory = (
         importlib.import_module("asyncio.unix_events")._UnixSelectorEventLoop
         if module is standard
@@ -93,7 +93,7 @@ def _switch_loops(implementation: Implementation) -> None:
     standard_policy = getattr(unix_events, "_UnixDefaultEventLoopPolicy", None) or unix_events.DefaultEventLoopPolicy
 
     class Policy(standard_policy):
-        """Makes the implementation's loops; child watchers stay the standard policy's, for programs that set one."""
+        """Makes the implementation's loops; child watchers remain the standard policy's, for programs that set one."""
 
         def _loop_factory(self):
             return implementation.new_loop()
@@ -102,10 +102,10 @@ def _switch_loops(implementation: Implementation) -> None:
             if implementation.is_identity:
                 super().set_event_loop(loop)
             else:
-                # Past the standard policy's own method, which would tie its child watcher to the loop.
+                # Skips the standard policy's own method, which would tie its child watcher to the loop.
                 super(standard_policy, self).set_event_loop(loop)
 
-    # The names that asyncio itself goes back to when a program resets the policy to None.
+    # The names that asyncio itself returns to when a program resets the policy to None.
     for module in (asyncio, unix_events):
         for name in ("DefaultEventLoopPolicy", "_DefaultEventLoopPolicy"):
             if name in vars(module):
@@ -115,7 +115,7 @@ def _switch_loops(implementation: Implementation) -> None:
         return
 
     class AnyLoop(type):
-        """Makes a class whose calls give the implementation's loop and whose instances are all of those."""
+        """A metaclass: calling its class makes one of the implementation's loops; all of those are instances."""
 
         def __call__(cls, selector=None):
             return implementation.new_loop()
@@ -134,13 +134,13 @@ def _switch_loops(implementation: Implementation) -> None:
 
 def _switch_modules(implementation: Implementation) -> None:
     standard, module = implementation.standard, implementation.module
-    # All of the standard submodules first: some import others by the name that is about to change hands.
+    # Import all standard submodules first: some import others by the name that is about to change hands.
     originals = {}
     for info in pkgutil.iter_modules(standard.__path__):
         if info.name != "__main__" and not info.name.startswith("windows"):
             originals[info.name] = importlib.import_module("asyncio." + info.name)
 
-    # These bound the standard asyncio if they were imported before; they are to bind the new one.
+    # If these were imported before, they are bound to the standard asyncio; now they must bind the new one.
     for name in list(sys.modules):
         if name.startswith(("unittest.async_case", "unittest.mock", "test.")):
             del sys.modules[name]
@@ -149,8 +149,8 @@ def _switch_modules(implementation: Implementation) -> None:
     replaced = {}
     for name, original in originals.items():
         if name in ("proactor_events", "tools"):
-            # Not replaced: the loops of Windows (tests ask whether theirs is one of them), and the look at another
-            # process, whose tests are about what it makes of what it saw.
+            # These are not replaced: the loops for Windows (tests ask whether theirs is one of them), and the
+            # inspection of another process, whose tests check what it makes of what it saw.
             replaced[name] = original
             setattr(module, name, original)
             continue
@@ -161,10 +161,10 @@ def _switch_modules(implementation: Implementation) -> None:
         replaced[name] = submodule
         _fill(submodule, original, module, frozenset(standard.__all__))
         sys.modules["asyncio." + name] = submodule
-        if not hasattr(module, name):  # `asyncio.timeouts` yes, but never over a function such as ferrio.timeout
+        if not hasattr(module, name):  # yes for `asyncio.timeouts`, but never over a function such as ferrio.timeout
             setattr(module, name, submodule)
 
-    # Test modules reach `asyncio.tasks.events`: links between submodules, now that all of them exist.
+    # Test modules reach `asyncio.tasks.events`, so link the submodules now that they all exist.
     for name, original in originals.items():
         for attribute, value in vars(original).items():
             if isinstance(value, types.ModuleType) and value.__name__.startswith("asyncio."):
@@ -176,17 +176,17 @@ def _switch_modules(implementation: Implementation) -> None:
 def _fill(
     submodule: types.ModuleType, original: types.ModuleType, top: types.ModuleType, exported: frozenset[str]
 ) -> None:
-    """Completes the implementation's version of a submodule with what test modules import from it.
+    """Adds to the implementation's version of a submodule what test modules import from it.
 
-    `exported`: what `asyncio` offers under its own name.
+    `exported` is what `asyncio` offers under its own name.
     """
-    # The package does not export all that its submodules do (`selector_events` its loop).
+    # The package doesn't export everything its submodules do (such as the loop in `selector_events`).
     public = frozenset(getattr(original, "__all__", ())) & exported
     for attribute, value in vars(original).items():
         if attribute.startswith("__") or attribute in vars(submodule):
             continue
         if attribute in public or attribute in _OFFERED_NAMES:
-            # Only the implementation's own: a public name that it has not got must be seen to be missing.
+            # Only the implementation's own: a public name that it lacks must be seen to be missing.
             if hasattr(top, attribute):
                 setattr(submodule, attribute, getattr(top, attribute))
             continue
@@ -202,7 +202,7 @@ def _fill(
 
 
 def _twin(attribute: str, submodule: types.ModuleType, top: types.ModuleType):
-    """The implementation's object for a name such as `_CTask` or `_py_current_task`, or None."""
+    """Returns the implementation's object for a name such as `_CTask` or `_py_current_task`, or None."""
     for prefix in _TWIN_PREFIXES:
         if attribute.startswith(prefix):
             bare = attribute.removeprefix(prefix)

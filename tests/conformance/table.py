@@ -1,8 +1,8 @@
 """Prints one table of conformance runs, a line for each Python and mode: python tests/conformance/table.py FILE...
 
-The files are what `run.py --output` wrote. The table is Markdown, as docs/pythons.md has it, and reads well in a
-terminal too. Only behaviour tests are counted (see classify.py); "listed" are those that expectations.py names with the
-reason why they fail.
+The files are written by `run.py --output`. The table is Markdown, as in docs/pythons.md, and also reads well in a
+terminal. Only behaviour tests are counted (see classify.py). "listed" counts those that expectations.py names, with
+the reason why they fail.
 """
 
 import json
@@ -13,19 +13,19 @@ HEADINGS = ("Python", "mode", "pass", "listed", "fail", "skipped", "of those tha
 
 
 def row(document: dict) -> tuple[str, ...]:
-    """The cells of one run."""
+    """Returns the cells of one run."""
     behaviour = [test for test in document["tests"].values() if test["kind"] == "behaviour"]
     passed, counted = document["score"]
     skipped = sum(test["status"] == "skip" for test in behaviour)
     listed = document["listed"]
-    # A module that cannot be imported hides its tests, which must not look like a good result.
+    # A module that can't be imported hides its tests; that must not look like a good result.
     share = "broken" if document["broken"] else f"{100 * passed / counted:.2f} %" if counted else "none ran"
     counts = (passed, listed, counted - passed - listed, skipped)
     return (document["python"], document["mode"], *(str(count) for count in counts), share)
 
 
 def version_key(cells: tuple[str, ...]) -> tuple[int, str, str]:
-    """Sorts rows by version, free-threaded after its sister, then by mode."""
+    """Sorts rows by version, free-threaded builds after the others, then by mode."""
     minor = cells[0].partition(".")[2]
     return (int(minor.rstrip("t")), minor, cells[1])
 

@@ -1,8 +1,8 @@
-"""The process in which tests run: `worker.py REPORT_FD`, with its orders as JSON on stdin. Started by supervise.py.
+"""The process that runs the tests: `worker.py REPORT_FD`, with its orders as JSON on stdin. supervise.py starts it.
 
-The first thing it does is to put the implementation in asyncio's place. It writes one JSON object a line to
-REPORT_FD, a "start" before and an "end" after each test, so that the parent knows which test hangs or kills the
-process. It decides nothing: what counts and what is run again is the parent's business.
+First of all it puts the implementation in asyncio's place. Then it writes one JSON object per line to REPORT_FD: a
+"start" before and an "end" after each test. So the parent knows which test hangs or kills the process. The worker
+decides nothing: the parent decides what counts and what is rerun.
 """
 
 import importlib
@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 
-# As much of a traceback as a report has room for.
+# How much of a traceback fits into a report.
 _TEXT_LIMIT = 4000
 
 
@@ -20,7 +20,7 @@ class Reporter:
     """Writes events to the parent."""
 
     def __init__(self, fd: int):
-        os.set_inheritable(fd, False)  # a child that outlives its test must not hold the parent's pipe
+        os.set_inheritable(fd, False)  # a child that outlives its test must not hold the parent's pipe open
         self._fd = fd
 
     def send(self, event: str, **fields) -> None:
@@ -41,7 +41,7 @@ class Suite:
         self._loader = unittest.TestLoader()
 
     def tests(self, module_name: str) -> dict:
-        """The tests of a module of test.test_asyncio as "module.Class.test" -> TestCase."""
+        """Returns the tests of a module of test.test_asyncio as "module.Class.test" -> TestCase."""
         module = importlib.import_module("test.test_asyncio." + module_name)
         if self._adapter is not None:
             self._adapter.module(module)
@@ -61,7 +61,7 @@ class Suite:
         result = _result_class(self._unittest)()
         try:
             self._unittest.TestSuite([case]).run(result)
-        except BaseException:  # e.g. the tear-down of IsolatedAsyncioTestCase, or a KeyboardInterrupt test gone wrong
+        except BaseException:  # e.g. from IsolatedAsyncioTestCase's tear-down, or a KeyboardInterrupt test gone wrong
             result.record("error", traceback.format_exc())
         return result.verdict or ("skip", "the test gave no result")
 
@@ -104,7 +104,7 @@ def _result_class(unittest):
 
 
 def list_tests(suite: Suite, reporter: Reporter, modules: list[str]) -> None:
-    """Reports the test ids of each module, or why it cannot be imported."""
+    """Reports the test ids of each module, or why it can't be imported."""
     import unittest
 
     for module in modules:
@@ -117,7 +117,7 @@ def list_tests(suite: Suite, reporter: Reporter, modules: list[str]) -> None:
 
 
 def run_tests(suite: Suite, reporter: Reporter, tests: list[str]) -> None:
-    """Runs tests in the order given, reporting each."""
+    """Runs tests in the given order and reports each."""
     loaded = {}
     for test in tests:
         module = test.partition(".")[0]
@@ -160,7 +160,7 @@ def main() -> None:
     reporter.send("done")
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # threads that a test left behind must not keep the process
+    os._exit(0)  # threads that a test left behind must not keep the process alive
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Finds the programs and commands of a page, and what it says that they print.
+"""Finds the programs and commands on a page, and the output that the page shows for them.
 
-A block of Python is a program, and the next block of text is its output, errors included. What stands in a comment
-right above a block says how it is run:
+A Python block is a program, and the next text block is its output, errors included. A comment right above a block
+says how to run it:
 
-    <!-- run: --debug -->          options of `python -m ferrio`, in place of --virtual-time
-    <!-- run: python -->           by Python itself, not by `python -m ferrio`
-    <!-- run: --debug; exit 1 -->  the exit status, if it isn't 0
-    <!-- part -->                  no program, a part of one: it is only compiled
+    <!-- run: --debug -->          pass these options to `python -m ferrio` instead of --virtual-time
+    <!-- run: python -->           run it with Python itself, not with `python -m ferrio`
+    <!-- run: --debug; exit 1 -->  expect this exit status instead of 0
+    <!-- part -->                  only a part of a program: just compile it
     <!-- file: race.py -->         a file that the reader saves, for the commands that follow
 
-A line `...` of an output stands for any lines, `...` in a line for anything. Addresses, folders, the durations of slow
-callbacks and the marks below a traceback's lines don't count.
+In an output, a line `...` stands for any lines, and `...` within a line for anything. Addresses, folders, the
+durations of slow callbacks and the marks below a traceback's lines don't count.
 """
 
 import ast
@@ -28,7 +28,7 @@ _FENCE = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n+)?^```(?P<kind>\w*)\n(?P<body
 
 @dataclass
 class Block:
-    """One block of code of a page."""
+    """One code block of a page."""
 
     page: Path
     line: int
@@ -38,13 +38,13 @@ class Block:
 
     @property
     def name(self) -> str:
-        """Where it stands, for the name of a test."""
+        """Where the block is, for use in a test's name."""
         return f"{self.page.relative_to(ROOT).as_posix()}:{self.line}"
 
 
 @dataclass
 class Program:
-    """A program, how it is run, and what it prints."""
+    """A program, how to run it, and what it prints."""
 
     block: Block
     output: str
@@ -53,7 +53,7 @@ class Program:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Returns the blocks of code of a page, in their order."""
+    """Returns a page's code blocks in order."""
     text = page.read_text()
     return [
         Block(page, text.count("\n", 0, found.start("kind")) + 1, found["kind"], found["body"], found["note"] or "")
@@ -62,7 +62,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def programs(page: Path) -> list[Program]:
-    """Returns the programs of a page. Raises `ValueError` for a block of Python that is none and doesn't say so."""
+    """Returns a page's programs. Raises `ValueError` for a Python block without output that isn't marked as a part."""
     found = []
     every = blocks(page)
     for block, following in zip(every, [*every[1:], None], strict=False):
@@ -83,19 +83,19 @@ def programs(page: Path) -> list[Program]:
 
 
 def parts(page: Path) -> list[Block]:
-    """Returns the blocks of Python that are only compiled."""
+    """Returns the Python blocks that are only compiled."""
     return [block for block in blocks(page) if block.kind == "python" and block.note == "part"]
 
 
 def check_compiles(block: Block) -> None:
-    """Compiles a block, in which `await` may stand outside functions. Raises `SyntaxError`."""
+    """Compiles a block, allowing `await` outside functions. Raises `SyntaxError`."""
     compile(block.body, block.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def normal(printed: str, folder: str) -> str:
-    """Returns what was printed without what differs from run to run and from Python to Python."""
+    """Returns what was printed, without what differs between runs and between Pythons."""
     printed = printed.replace(f"{folder}/", "")
-    # A busy machine makes steps slow that aren't meant to be: only tasks that were given a name count.
+    # On a busy machine even ordinary steps are slow: only tasks with a name count.
     printed = re.sub(r"^Executing (?!.*name='(?!Task-)).*\n", "", printed, flags=re.MULTILINE)
     printed = re.sub(r"0x[0-9a-f]+", "0x...", printed)
     return re.sub(r"^ +[~^]+\n", "", printed, flags=re.MULTILINE)

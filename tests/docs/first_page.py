@@ -1,10 +1,10 @@
-"""Follows the first page (docs/index.md): saves the files that it shows, and pastes its commands one after the other.
+"""Follows the first page (docs/index.md): saves the files that it shows and pastes its commands in order.
 
-By hand, on a clean clone, installing as the page says (minutes, and the network for maturin):
+By hand, on a clean clone, installing as the page says (takes minutes, and maturin needs the network):
 
     python tests/docs/first_page.py
 
-The invariant: what runs is what the page says, word by word; only `install` blocks may be left out.
+The invariant: what runs is exactly what the page says; only `install` blocks may be left out.
 """
 
 import os
@@ -21,12 +21,12 @@ sys.path.insert(0, str(ROOT))
 from tests.docs.blocks import Block, blocks, matches, normal  # noqa: E402 - found by the line above
 
 PAGE = ROOT / "docs" / "index.md"
-# A line that the shell prints after each block, to tell what belongs to which.
+# A line that the shell prints after each block, so that we can tell the blocks' outputs apart.
 MARK = "==== end of block"
 
 
 def follow(folder: Path, *, install: bool, environment: dict[str, str]) -> list[str]:
-    """Follows the page in `folder`; returns what was found wrong, nothing if all went as the page says."""
+    """Follows the page in `folder`. Returns what went wrong: an empty list if everything went as the page says."""
     commands, expected = read(folder, install)
     script = "".join(f"{block.body}echo '{MARK}' $?\n" for block in commands)
     done = subprocess.run(
@@ -52,7 +52,7 @@ def follow(folder: Path, *, install: bool, environment: dict[str, str]) -> list[
 
 
 def read(folder: Path, install: bool) -> tuple[list[Block], list[Block | None]]:
-    """Saves the files of the page; returns its blocks of commands, and the output that each has, if any."""
+    """Saves the page's files. Returns its command blocks, and for each its output, if any."""
     commands: list[Block] = []
     expected: list[Block | None] = []
     for block in blocks(PAGE):
@@ -67,7 +67,7 @@ def read(folder: Path, install: bool) -> tuple[list[Block], list[Block | None]]:
 
 
 def figures(text: str) -> str:
-    """A text with each measured time replaced: these differ from machine to machine."""
+    """Replaces each measured time in a text, since these differ from machine to machine."""
     return re.sub(r"\d+\.\d+ s\b", "0.00 s", text)
 
 

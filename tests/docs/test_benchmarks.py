@@ -1,4 +1,4 @@
-"""The page of benchmarks shows the figures that are stored beside it, and what a run's file becomes."""
+"""The benchmarks page shows the figures stored beside it, and `publish` turns a run's file into them."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ def kind(request):
 
 
 def run_of(kind, **facts):
-    """The file of a run, as `benches/run.py --json` and `benches/net/run.py --json` write it."""
+    """Returns a run's file as `benches/run.py --json` and `benches/net/run.py --json` write it."""
     results = {
         "programs": {"asyncio": {"wall": [900.0, 800.0], "cpu": [1, 1]}, "ferrio": {"wall": [100.0], "cpu": [1]}},
         "servers": {"asyncio": [{"cpu_ns": 9000.0}, {"cpu_ns": 8000.0}], "ferrio": [{"cpu_ns": 1000.0}]},
@@ -31,7 +31,7 @@ def run_of(kind, **facts):
     return run | facts
 
 
-def test_page_and_pictures_are_those_of_the_stored_figures(kind, monkeypatch, tmp_path):
+def test_page_and_pictures_show_the_stored_figures(kind, monkeypatch, tmp_path):
     figures = json.loads((publish.FOLDER / f"{kind}.json").read_text())
     page = tmp_path / "benchmarks.md"
     page.write_text(publish.PAGE.read_text())
@@ -45,7 +45,7 @@ def test_page_and_pictures_are_those_of_the_stored_figures(kind, monkeypatch, tm
         assert (tmp_path / f"{kind}-{theme}.svg").read_text() == (stored / f"{kind}-{theme}.svg").read_text()
 
 
-def test_best_round_of_each_is_taken_and_what_failed_is_left_out(kind):
+def test_best_round_counts_and_failures_are_left_out(kind):
     figures = publish.reduced(run_of(kind), kind)
     ours = 100.0 if kind == "programs" else 1.0
     assert figures["rows"][0]["figures"] == {"asyncio": 8 * ours, "ferrio": ours}
@@ -62,7 +62,7 @@ def test_best_round_of_each_is_taken_and_what_failed_is_left_out(kind):
     ],
     ids=["whole", "quick", "some rows", "some implementations", "peers missing"],
 )
-def test_only_whole_runs_reach_the_page(facts, reason):
+def test_only_complete_runs_reach_the_page(facts, reason):
     assert publish.reason_to_keep(run_of("programs", **facts)) == reason
 
 

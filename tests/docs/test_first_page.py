@@ -1,6 +1,6 @@
-"""The first page can be followed: its programs and commands run as written, and print what it says.
+"""A reader can follow the first page: its programs and commands run as written and print what it shows.
 
-Here with the ferrio of the interpreter that tests; `python tests/docs/first_page.py` installs as the page says.
+This uses the ferrio of the testing interpreter; `python tests/docs/first_page.py` installs it as the page says.
 """
 
 import os
@@ -11,10 +11,10 @@ import pytest
 from tests.docs.first_page import follow
 
 
-# Its programs compute for some seconds: on a machine that does much else, for some minutes.
+# The page's programs compute for some seconds, or for minutes on a busy machine.
 @pytest.mark.timeout(600)
 def test_first_page_can_be_followed(tmp_path):
-    # The page says `python`: it must be the one that runs this test.
+    # The page says `python`, which must be the interpreter that runs this test.
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

@@ -1,4 +1,4 @@
-"""The programs in the pages run as they stand there, and print what the pages show."""
+"""The programs on the pages run as written and print what the pages show."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ PROGRAMS = [program for page in PAGES for program in programs(page)]
 PARTS = [part for page in PAGES for part in parts(page)]
 
 
-@pytest.mark.timeout(200)  # a program takes a second, on a machine that does much else more
+@pytest.mark.timeout(200)  # a program takes a second, or longer on a busy machine
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.block.name)
 def test_program_prints_what_the_page_shows(program, tmp_path):
     file = tmp_path / "app.py"

@@ -1,6 +1,6 @@
-"""The reference is complete: every public name has one entry, and every entry says something.
+"""The reference is complete: every public name has one entry, and every entry has a text.
 
-The entries are made by tools/site_reference.py, which also ends `make docs` where a docstring is missing.
+tools/site_reference.py makes the entries; it also fails `make docs` if a docstring is missing.
 """
 
 import inspect
@@ -29,17 +29,17 @@ def test_every_public_name_has_one_entry():
 
 
 @pytest.mark.parametrize(("page", "path"), ENTRIES, ids=PATHS)
-def test_entry_says_something(page, path):
+def test_entry_has_a_text(page, path):
     thing = site_reference.find(path)
     assert "\n".join(site_reference.entry(path))
     if not site_reference.is_described(thing, path):
-        # The page says it: between this entry and whatever follows it.
+        # The page shows it between this entry and the next.
         after = page.read_text().split(f"::: {path}\n", 1)[1]
         assert re.split(r"^(?::::|#)", after, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
 def parameters(path):
-    """The names of a function's parameters."""
+    """Returns the names of a function's parameters."""
     try:
         return list(inspect.signature(site_reference.find(path)).parameters)
     except ValueError:
@@ -51,7 +51,7 @@ def test_function_names_each_of_its_parameters(path):
     function = site_reference.find(path)
     if site_reference.is_described(function, path):
         text = inspect.getdoc(function)
-        # `**kwds` is described by whose keywords they are.
+        # `**kwds` is described by naming the function that takes these keywords.
         silent = [
             name
             for name in parameters(path)

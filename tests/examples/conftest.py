@@ -1,8 +1,7 @@
-"""How the example tests run an example: as its reader would, `python -m ferrio FILE`, but on virtual time.
+"""Runs an example the way its reader would, with `python -m ferrio FILE`, but on virtual time.
 
-The output is compared whole, line by line: it is the example's contract, its order included. How long an
-example takes isn't checked here: its own clock says so where it matters, and on virtual time that clock is
-exact.
+The whole output is compared, line by line: the text and its order are the example's contract. How long an example
+takes isn't checked here. Where that matters the example's own clock says so, and on virtual time that clock is exact.
 """
 
 import pathlib
@@ -16,7 +15,7 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 @pytest.fixture
 def run_example():
-    """A function that runs an example by its name and returns what it printed, as text."""
+    """Returns a function that runs an example by name and returns what it printed, as text."""
 
     def run(name, *options):
         command = [sys.executable, "-m", "ferrio", "--virtual-time", *options, str(EXAMPLES / name)]

@@ -1,4 +1,4 @@
-"""chat.py: everybody hears the others, in order, and who joins and leaves; a nick name is taken once."""
+"""chat.py: each user hears the others in order, and hears joins and leaves; a nickname can't be taken twice."""
 
 OUTPUT = """\
 ada hears: * grace joins

@@ -1,4 +1,4 @@
-"""children.py: what the children say, and how each of them ends."""
+"""children.py: what the children print, and how each of them ends."""
 
 OUTPUT = """\
 words: 1 2 3

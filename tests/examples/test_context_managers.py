@@ -1,4 +1,4 @@
-"""context_managers.py: what was opened is closed, in reverse, also after an error."""
+"""context_managers.py: whatever was opened is closed in reverse order, also after an error."""
 
 OUTPUT = """\
 open first

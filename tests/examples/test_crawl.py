@@ -1,4 +1,4 @@
-"""crawl.py: every page once, in the order in which they come, never more than three at a time."""
+"""crawl.py: each page is fetched once, in the order of discovery, with never more than three at a time."""
 
 OUTPUT = """\
 / (4 links)

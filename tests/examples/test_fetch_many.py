@@ -1,4 +1,4 @@
-"""fetch_many.py: all prices arrive, and twenty connections need two turns of half a second for forty."""
+"""fetch_many.py: all prices arrive, and forty requests over twenty connections take two turns of half a second."""
 
 import pytest
 
@@ -9,5 +9,5 @@ at most 20 at once, in 1.0 s
 
 
 def test_output(run_example):
-    pytest.importorskip("aiohttp", reason="the example is about aiohttp: pip install aiohttp")
+    pytest.importorskip("aiohttp", reason="the example uses aiohttp: pip install aiohttp")
     assert run_example("fetch_many.py") == OUTPUT

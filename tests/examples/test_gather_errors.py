@@ -1,4 +1,4 @@
-"""gather_errors.py: the first error, all errors as results, all errors together."""
+"""gather_errors.py: the first error, all errors as results, and all errors together."""
 
 OUTPUT = """\
 gather:

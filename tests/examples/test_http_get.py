@@ -1,4 +1,4 @@
-"""http_get.py: head and body of each page, the one that isn't there included."""
+"""http_get.py: the head and body of each page, including one that doesn't exist."""
 
 OUTPUT = """\
 /: HTTP/1.1 200 OK, 9 bytes of text/plain

@@ -1,4 +1,4 @@
-"""process_pool.py: the pool's processes count, the program's own does not."""
+"""process_pool.py: the pool's processes do the counting, not the program's own process."""
 
 OUTPUT = """\
 25 primes below 100, counted in another process

@@ -1,6 +1,6 @@
-"""The bot that stalls is told of by its name, and the one with a thread is not.
+"""stalling_bot.py: debug mode reports the bot that blocks by name, and not the one that uses a thread.
 
-It runs in real time: a virtual clock stands still while code blocks.
+It runs in real time, because a virtual clock stands still while code blocks.
 """
 
 import re
@@ -10,7 +10,7 @@ import sys
 from tests.examples.conftest import EXAMPLES
 
 
-def test_report_names_the_task_that_blocks():
+def test_report_names_the_blocking_task():
     done = subprocess.run(
         [sys.executable, "-m", "ferrio", str(EXAMPLES / "stalling_bot.py")], capture_output=True, text=True, timeout=120
     )
@@ -20,7 +20,7 @@ def test_report_names_the_task_that_blocks():
         "rain, and meanwhile the heart stood still",
         "rain, and meanwhile the heart beat",
     ]
-    # On a busy machine another step may be slow as well.
+    # On a busy machine another step may be slow too.
     (report,) = [line for line in lines if "Task finished name='stalls'" in line]
     file = re.escape(str(EXAMPLES / "stalling_bot.py"))
     assert re.fullmatch(

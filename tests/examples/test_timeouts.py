@@ -1,4 +1,4 @@
-"""timeouts.py: what is late is cancelled, what isn't ends, a moved deadline holds, a shielded job goes on."""
+"""timeouts.py: late work is cancelled, punctual work ends, a moved deadline holds, a shielded job goes on."""
 
 OUTPUT = """\
 answer after 1 s

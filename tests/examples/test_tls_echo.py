@@ -1,4 +1,4 @@
-"""tls_echo.py: who knows the certificate is echoed, who doesn't is turned away by his own check."""
+"""tls_echo.py: a client that trusts the certificate is echoed; one that doesn't rejects the server itself."""
 
 import shutil
 
@@ -13,6 +13,6 @@ a stranger: self-signed certificate
 """
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the example makes its certificate by the openssl program")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the example makes its certificate with openssl")
 def test_output(run_example):
     assert run_example("tls_echo.py") == OUTPUT

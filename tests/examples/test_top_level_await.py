@@ -1,4 +1,4 @@
-"""top_level_await.py: the file runs on one loop, and plain Python refuses it."""
+"""top_level_await.py: the whole file runs on one loop, and plain Python refuses it."""
 
 import pathlib
 import subprocess
@@ -18,7 +18,7 @@ def test_output(run_example):
     assert run_example("top_level_await.py") == OUTPUT
 
 
-def test_plain_python_refuses():
+def test_plain_python_refuses_the_file():
     path = EXAMPLES / "top_level_await.py"
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1

@@ -1,8 +1,8 @@
-"""A program for test_loops.py: makes, uses and closes loops, and prints what a loop leaves behind as JSON.
+"""A program for test_loops.py: makes, uses and closes loops, and prints what a loop leaves behind, as JSON.
 
     python -m tests.leaks.loops IMPLEMENTATION
 
-A process of its own, because memory that the test runner frees and takes back would hide or fake a leak.
+It runs in its own process, because memory that the test runner frees and reuses would hide or fake a leak.
 """
 
 import gc
@@ -14,14 +14,14 @@ import threading
 
 from tests.leaks.measure import open_descriptors, own_bytes
 
-# What allocators and interned objects take at first is no leak.
+# What allocators and interned objects take at first isn't a leak.
 WARM_UP = 200
 LOOPS = 1000
 ROUNDS = 3
 
 
 def use_one_loop(aio) -> None:
-    """A loop's life: tasks, timers, a queue, a lock, a thread, a failure and a cancellation."""
+    """A whole loop's life: tasks, timers, a queue, a lock, a thread, a failure and a cancellation."""
 
     async def produce(queue):
         for item in range(5):
@@ -64,7 +64,7 @@ def main(implementation: str) -> None:
         memory.append(own_bytes())
     after = open_descriptors(), threading.active_count(), len(gc.get_objects())
     report = {
-        # A leak shows in each round, an allocator that takes one more arena in one.
+        # A leak shows in every round; an allocator that takes one more arena shows in one.
         "bytes_per_loop": min(end - start for start, end in itertools.pairwise(memory)) / LOOPS,
         "new_descriptors": sorted(after[0] - before[0]),
         "new_threads": after[1] - before[1],

@@ -1,12 +1,12 @@
-"""What the tests of this directory read from the kernel about a process. Linux only, as ferrio is today."""
+"""Asks the kernel about this process, for the tests of this directory. Linux only, as ferrio is today."""
 
 import os
 
 
 def own_bytes() -> int:
-    """The memory that this process has written to, in bytes, wherever the system keeps it.
+    """Returns the memory that this process has written to, in bytes, whether it is resident or swapped out.
 
-    Without pages of files, the interpreter's own among them: the system takes these away and brings them back at will.
+    Pages of files don't count, including the interpreter's own: the system evicts and reloads them at will.
     """
     with open("/proc/self/status") as file:
         fields = dict(line.split(":", 1) for line in file)
@@ -14,5 +14,5 @@ def own_bytes() -> int:
 
 
 def open_descriptors() -> set[str]:
-    """The numbers of this process's open files."""
+    """Returns the numbers of this process's open files."""
     return set(os.listdir("/proc/self/fd"))

@@ -1,4 +1,4 @@
-"""A program for test_pending.py: prints how many bytes one pending task takes that sleeps.
+"""A program for test_pending.py: prints how many bytes one pending, sleeping task takes.
 
 python -m tests.leaks.pending IMPLEMENTATION
 """
@@ -16,7 +16,7 @@ async def measure(aio) -> float:
     async def sleeper():
         await aio.sleep(3600)
 
-    # What the first thousands need besides themselves (arenas, the tables' first sizes) is paid before.
+    # The first thousands also pay for arenas and the first sizes of tables, so these are made before measuring.
     first = [aio.create_task(sleeper()) for _ in range(1000)]
     await aio.sleep(0)
     gc.collect()

@@ -1,7 +1,7 @@
-"""Every class that holds Python references lets the garbage collector find the cycles it is in.
+"""Every class that holds Python references lets the garbage collector find the cycles through it.
 
-Each test builds a cycle through one class, drops it, collects, and looks whether a witness in the cycle is gone. The
-loop is alive while the collector runs, unless it is itself part of the cycle: a loop that dies frees more than the
+Each test builds a cycle through one class, drops it, collects, and checks that a witness in the cycle is gone. The
+loop stays alive while the collector runs, unless it is part of the cycle itself: a dying loop frees more than the
 collector does.
 """
 
@@ -18,10 +18,10 @@ import ferrio
 
 
 class Witness:
-    """Part of a cycle, and weakly referenced from outside of it."""
+    """Part of a cycle, weakly referenced from outside it."""
 
     def __call__(self, *args):
-        """Lets it be a callback."""
+        """Lets a witness serve as a callback."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def loop():
 
 
 def make_witness(*held) -> Witness:
-    """A witness that holds the objects."""
+    """Returns a witness that holds the given objects."""
     witness = Witness()
     witness.held = list(held)
     return witness
@@ -54,7 +54,7 @@ def socket_transport(loop, witness):
     transport.abort()
     witness.connection_lost = print
     loop.run_until_complete(ferrio.sleep(0))
-    transport.set_protocol(witness)  # `connection_lost` has let go of it
+    transport.set_protocol(witness)  # `connection_lost` dropped it
 
 
 def datagram_transport(loop, witness):
@@ -65,7 +65,7 @@ def datagram_transport(loop, witness):
     witness.held.append(transport)
     transport.abort()
     loop.run_until_complete(ferrio.sleep(0))
-    transport.set_protocol(witness)  # `connection_lost` has let go of it
+    transport.set_protocol(witness)  # `connection_lost` dropped it
 
 
 def pipe_transports(loop, witness):
@@ -77,7 +77,7 @@ def pipe_transports(loop, witness):
         transport.abort()
     loop.run_until_complete(ferrio.sleep(0))
     for transport in witness.held:
-        transport.set_protocol(witness)  # `connection_lost` has let go of it
+        transport.set_protocol(witness)  # `connection_lost` dropped it
 
 
 def subprocess_transport(loop, witness):
@@ -89,7 +89,7 @@ def subprocess_transport(loop, witness):
 
     transport = loop.run_until_complete(main())
     for _ in range(10):
-        loop.run_until_complete(ferrio.sleep(0))  # until `connection_lost` has let go of the protocol
+        loop.run_until_complete(ferrio.sleep(0))  # until `connection_lost` has dropped the protocol
     transport.set_protocol(witness)
     witness.held.append(transport)
 
@@ -99,7 +99,7 @@ def future_exception(loop, witness):
     error = ValueError("in a cycle")
     error.witness = witness
     future.set_exception(error)
-    future.exception()  # retrieved, so that it is not reported
+    future.exception()  # retrieved, so that it isn't reported
     witness.held.append(future)
 
 
@@ -141,7 +141,7 @@ def task_result(loop, witness):
 
 
 def task_coroutine(loop, witness):
-    """A task that waited for a future which its own coroutine holds."""
+    """A task that waited for a future held by its own coroutine."""
 
     async def wait_for_it(future):
         future.witness_of_frame = witness
@@ -161,7 +161,7 @@ def task_coroutine(loop, witness):
 
 def task_failed(loop, witness):
     async def fail():
-        held = witness  # in the frame, which the traceback holds
+        held = witness  # in the frame that the traceback holds
         raise ValueError(str(held is None))
 
     task = loop.create_task(fail())
@@ -351,7 +351,7 @@ def tls_protocol(loop, witness):
     protocol = ferrio.sslproto.SSLProtocol(
         loop, ferrio.Protocol(), ssl.create_default_context(), witness, False, "localhost"
     )
-    protocol._app_transport.abort()  # or it complains that it is open
+    protocol._app_transport.abort()  # otherwise it complains that it is still open
     witness.held.append(protocol)
 
 
@@ -389,7 +389,7 @@ def file_in_a_cycle(loop, witness):
 
 
 def calls_elsewhere(loop, witness):
-    """Calls that an executor never ends: one as a future, one as an operation."""
+    """Calls that an executor never finishes: one as a future, one as an operation."""
 
     class Never(concurrent.futures.Executor):
         def submit(self, function, /, *args, **kwargs):
@@ -404,7 +404,7 @@ def calls_elsewhere(loop, witness):
     loop.run_in_executor(Never(), print).add_done_callback(witness)
     loop.set_process_executor(Never())
     loop.run_until_complete(main())
-    # The loop lives on, and holds its executor.
+    # The loop lives on and holds its executor.
     loop.set_process_executor(concurrent.futures.Executor())
 
 
@@ -461,7 +461,7 @@ def test_cycle_is_collected(build, loop, collected):
 
 
 def cycle_through_a_loop(where: str) -> list[weakref.ref]:
-    """Builds a cycle of a witness and a loop that holds it somewhere, closes the loop. Returns references to both."""
+    """Builds a cycle of a witness and a loop that holds it, and closes the loop. Returns weak references to both."""
     loop = ferrio.new_event_loop()
     witness = make_witness(loop)
     if where == "exception handler":
@@ -488,7 +488,7 @@ def test_cycle_through_the_loop_is_collected(where, collected):
     assert [reference() for reference in gone] == [None, None]
 
 
-def test_a_loop_that_is_not_closed_is_collected(collected):
+def test_unclosed_loop_is_collected(collected):
     loop = ferrio.new_event_loop()
     witness = make_witness(loop)
     loop.call_soon(witness)
@@ -501,7 +501,7 @@ def test_a_loop_that_is_not_closed_is_collected(collected):
     assert gone() is None
 
 
-def test_a_pending_task_lives_as_long_as_its_loop(loop, collected):
+def test_pending_task_lives_as_long_as_its_loop(loop, collected):
     async def wait_for_nothing_that_others_hold(witness):
         await loop.create_future()
 
@@ -512,7 +512,7 @@ def test_a_pending_task_lives_as_long_as_its_loop(loop, collected):
     loop.run_forever()
     del witness
     collected()
-    assert gone() is not None, "asyncio would have lost this task; ferrio's loop keeps it"
+    assert gone() is not None, "asyncio would lose this task; ferrio's loop must keep it"
     for task in ferrio.all_tasks(loop):
         task.cancel()
     del task

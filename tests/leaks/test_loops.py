@@ -1,4 +1,4 @@
-"""A thousand loops made, used and closed leave nothing behind: no memory, no descriptor, no thread, no object."""
+"""A thousand loops that are made, used and closed leave nothing behind: no memory, descriptor, thread or object."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from tests.repo.sources import ROOT
 
 @pytest.fixture(scope="module")
 def left_behind():
-    """What loops.py reports, after it has run in a process of its own."""
-    # One arena, so that which thread took memory from which one is no noise.
+    """Returns what loops.py reports after running in its own process."""
+    # One arena, so that it makes no difference which thread allocates.
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     output = subprocess.run(
         [sys.executable, "-m", "tests.leaks.loops", "ferrio"],
@@ -25,12 +25,12 @@ def left_behind():
     return json.loads(output)
 
 
-# The fixture does all the work, within the time of the first test that asks for it.
+# The fixture does all the work, within the time limit of the first test that asks for it.
 pytestmark = pytest.mark.timeout(180)
 
 
 def test_memory_does_not_grow(left_behind):
-    # A loop, a task, or the stack of a thread that stays is over a kilobyte; what is below is fragmentation.
+    # A leaked loop, task or thread stack is over a kilobyte; anything below is fragmentation.
     assert left_behind["bytes_per_loop"] < 512
 
 

@@ -1,16 +1,16 @@
-"""A pending task that sleeps costs no more memory than asyncio's."""
+"""A pending task that sleeps costs no more memory than on asyncio."""
 
 import subprocess
 import sys
 
 from tests.repo.sources import ROOT
 
-# RSS counts pages and tables grow by doubling: two runs of one program differ by about a percent.
+# RSS counts in pages and tables grow by doubling: two runs of one program differ by about a percent.
 NOISE = 1.03
 
 
 def bytes_per_task(implementation: str) -> float:
-    """What pending.py prints for an implementation: the coroutine, the task, its timer, and their places in tables."""
+    """Returns what pending.py prints: the size of the coroutine, the task, its timer, and their table entries."""
     output = subprocess.run(
         [sys.executable, "-m", "tests.leaks.pending", implementation],
         cwd=ROOT,
@@ -21,5 +21,5 @@ def bytes_per_task(implementation: str) -> float:
     return float(output)
 
 
-def test_a_pending_sleep_is_no_bigger_than_asyncios():
+def test_pending_sleep_is_no_bigger_than_on_asyncio():
     assert bytes_per_task("ferrio") <= bytes_per_task("asyncio") * NOISE
