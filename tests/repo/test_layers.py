@@ -1,110 +1,25 @@
-"""What each layer may know: the engine no Python, the binding no kernel interface, the package no work per callback.
+"""What each layer may know: the engine no Python, the binding no kernel interface, and in the binding no layer the ones above.
 
-The rules are absences, so they are checked by looking for words in the code (comments may name anything).
+The first rules are absences, so they are checked by looking for words in the code (comments may name anything). The
+binding's own layers are checked by every path that its code names. `test_package.py` has the rule of the package.
 """
 
-import ast
 import re
-from pathlib import Path
+from collections import Counter
 
+from tests.repo.rust_paths import arrows, circles, modules
 from tests.repo.sources import ROOT, name, own_files, rust_code
 
 ENGINE = "crates/ferrio-engine/"
 BINDING = "crates/ferrio-python/"
-PACKAGE = "python/ferrio/"
 
-# Classes and coroutines of the package: what runs once a program, a loop or a prompt, and never per callback or task.
-PYTHON_CLASSES = {
-    "_connect.Connecting": "methods of the loop, once a connection that the program asks for",
-    "_datagram.Datagrams": "a method of the loop, once a datagram endpoint",
-    "_loop.EventLoop": "the native loop with AbstractEventLoop as its base; adds no method",
-    "_policy.EventLoopPolicy": "asked once a loop",
-    "_serve.Serving": "methods of the loop, once a server",
-    "_standard._TasksOfAllLoops": "what asyncio.all_tasks() of the standard library looks into",
-    "_tls.Upgrading": "a method of the loop, once a connection at most",
-    "_server.Server": "what is waited for, once a server; connections are accepted natively",
-    "cli.options.Options": "the command line",
-    "cli.repl.Prompt": "the prompt",
-    "cli.repl.Lines": "a prompt, without CPython's console",
-    "cli.repl.Console": "a prompt, with CPython's console",
-    "cli.repl._TerminalState": "a prompt",
-    "cli.spawned._Message": "once a process that multiprocessing starts",
-    "cli.spawned._WaitForSpawn": "once a program",
-    "executor.ThreadPool": "the executor's methods; the loop's own calls go past them",
-    "graph.FrameCallGraphEntry": "what a call graph is made of, built when one asks for it",
-    "graph.FutureCallGraph": "what a call graph is made of, built when one asks for it",
-    "integrations.gunicorn.Worker": "once a process of gunicorn; adds a setting",
-    "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
-    "runners.Runner": "once a program",
-    "staggered._Race": "a few tasks a race",
-    "_launch._Launched": "a standard class with one step of its own, once a child",
-    "_process.Spawning": "methods of the loop that run once a child",
-    "subprocess.Process": "what a program holds of a child; reads and writes are those of streams",
-    "subprocess.SubprocessStreamProtocol": "a child's beginning and end; data goes past it",
-    "tempfile.TemporaryDirectory": "once a folder",
-    "_sendfile.Sending": "a method of the loop that runs once a file",
-    "_sendfile._Turnstile": "a file that is sent in pieces",
-}
-PYTHON_COROUTINES = {
-    "_standard._operation": "never runs: only its code object is shown",
-    "streams._start_tls": "once a connection",
-    "streams.open_connection": "once a connection",
-    "streams.open_unix_connection": "once a connection",
-    "streams.start_server": "once a server",
-    "streams.start_unix_server": "once a server",
-    "_connect._on_socket": "once a connection that the program asks for",
-    "_connect._connect_to_any": "once a connection that the program asks for",
-    "_connect._connect_to": "once a connection that the program asks for",
-    "_connect.create_connection": "once a connection that the program asks for",
-    "_connect.create_unix_connection": "once a connection that the program asks for",
-    "_connect.connect_accepted_socket": "once a connection that the program asks for",
-    "_connect.connect_read_pipe": "once a connection that the program asks for",
-    "_connect.connect_write_pipe": "once a connection that the program asks for",
-    "_serve._serve": "once a server",
-    "_serve._resolve_all": "once a server",
-    "_serve._resolve": "once a server",
-    "_serve.create_server": "once a server",
-    "_serve.create_unix_server": "once a server",
-    "_datagram._candidates": "once a datagram endpoint",
-    "_datagram._open_any": "once a datagram endpoint",
-    "_datagram._open": "once a datagram endpoint",
-    "_datagram.create_datagram_endpoint": "once a datagram endpoint",
-    "_sockets.resolved": "once a connection, server or endpoint",
-    "_sockets.opened": "once a connection, server or endpoint",
-    "_server.start_serving": "once a server",
-    "_server.serve_forever": "once a server",
-    "_server.wait_closed": "once a server",
-    "_sendfile._sendfile_native": "once a file",
-    "_sendfile._send_pieces": "once a file that the system can't send; a thread reads each piece of it",
-    "_sendfile.passage": "once a piece of such a file",
-    "_sendfile.sendfile": "once a file",
-    "tempfile.__aenter__": "once a folder",
-    "tempfile.__aexit__": "once a folder",
-    "_tls.start_tls": "once a connection at most",
-    "_launch.start": "once a child",
-    "_process._give_up": "once a child that could not be looked after",
-    "_process._make_subprocess_transport": "once a child",
-    "_process._start": "once a child",
-    "_process.subprocess_exec": "once a child",
-    "_process.subprocess_shell": "once a child",
-    "subprocess._feed_stdin": "once a child",
-    "subprocess._nothing": "once a child",
-    "subprocess._read_stream": "once a child",
-    "subprocess.communicate": "once a child",
-    "subprocess.wait": "once a child",
-    "subprocess.create_subprocess_exec": "once a child",
-    "subprocess.create_subprocess_shell": "once a child",
-    "_standard.await_it": "the coroutine that CPython's ensure_future makes of an awaitable",
-    "_standard.close_asyncgens": "once a loop, at its end",
-    "cli.repl._finish": "once a line of the prompt",
-    "executor.shut_down": "once a loop, at its end",
-    "runners._wait_for_it": "once a program, for run() of an awaitable",
-    "runners._ends_of": "once a loop, at its end",
-    "staggered._attempt": "an attempt of a race",
-    "staggered.end": "once a race",
-    "staggered.wait_for": "once an attempt",
-    "staggered.staggered_race": "once a race",
-}
+# The binding's layers and how high each stands. A file imports from its own layer and from those below; two layers of
+# the same height know nothing of each other. lib.rs stands above them all.
+HEIGHTS = {"base": 0, "core": 1, "sync": 2, "work": 3, "net": 3, "loop_api": 4}
+# The largest number of files that may import one another in a circle: the kernel's, as `_asynciomodule.c` is one file.
+LARGEST_CIRCLE = 110
+# Files that still name what stands above them.
+NOT_YET = ("core/operation/kind", "core/future", "core/task/cancel", "core/task/wakeup")
 
 
 def _code_with(pattern: str, layer: str) -> list[str]:
@@ -143,25 +58,39 @@ def test_the_binding_never_names_the_kernels_interface():
 def test_raw_cpython_lives_in_ffi():
     # A pointer to an object may be passed around; what can be done with it is in ffi/.
     found = [
-        line for line in _code_with(r"\bffi::(?!PyObject\b)_?Py", BINDING) if not line.startswith(BINDING + "src/ffi/")
+        line for line in _code_with(r"\bffi::(?!PyObject\b)_?Py", BINDING) if not line.startswith(BINDING + "src/base/ffi/")
     ]
     assert not found, found
 
 
-def _definitions(kind: tuple[type, ...]) -> set[str]:
-    found = set()
-    for path in own_files(".py"):
-        if name(path).startswith(PACKAGE):
-            module = ".".join(Path(name(path)[len(PACKAGE) :]).with_suffix("").parts)
-            tree = ast.parse(path.read_text())
-            found |= {f"{module}.{node.name}" for node in ast.walk(tree) if isinstance(node, kind)}
-    return found
+def _binding():
+    return ROOT / BINDING / "src"
 
 
-def test_the_packages_classes_are_the_listed_ones():
-    assert _definitions((ast.ClassDef,)) == set(PYTHON_CLASSES)
+def test_every_file_of_the_binding_stands_in_a_layer():
+    strays = ["/".join(module) for module in modules(_binding()) if module and module[0] not in HEIGHTS]
+    assert not strays, strays
 
 
-def test_the_packages_coroutines_are_the_listed_ones():
-    # A coroutine in Python is a frame per call: tasks, sleeps, queues and locks must not go through one.
-    assert _definitions((ast.AsyncFunctionDef,)) == set(PYTHON_COROUTINES)
+def test_no_import_points_upwards():
+    found = []
+    for (here, there), names in sorted(arrows(_binding()).items()):
+        if "/".join(here) in NOT_YET:
+            continue
+        if here and there and here[0] != there[0] and HEIGHTS[here[0]] <= HEIGHTS[there[0]]:
+            found.append(f"{'/'.join(here)} -> {'/'.join(there)}: {', '.join(sorted(names))}")
+    assert not found, "\n".join(found)
+
+
+def test_circles_are_small():
+    files, found = modules(_binding()), circles(arrows(_binding()))
+    lines = Counter({layer: 0 for layer in HEIGHTS})
+    for module, path in files.items():
+        if module:
+            lines[module[0]] += path.read_text().count("\n")
+    count = Counter(module[0] for module in files if module)
+    print(", ".join(f"{layer}: {count[layer]} files, {lines[layer]} lines" for layer in HEIGHTS))
+    largest = max(found, key=len, default=())
+    print(f"the largest circle: {len(largest)} files")
+    too_large = [sorted("/".join(module) for module in circle) for circle in found if len(circle) > LARGEST_CIRCLE]
+    assert not too_large, too_large

@@ -2,43 +2,23 @@
 //!
 //! It knows CPython and the engine; it never names epoll. What each name means is said where it is defined.
 
-mod error;
-mod event_loop;
-mod executor;
-mod ffi;
-mod files;
-mod functions;
-mod future;
-mod given;
-mod handle;
-mod imports;
-mod locks;
-mod operation;
-mod plain_socket;
-mod process;
-mod queues;
-mod relations;
-mod seconds;
-mod server;
-mod streams;
-mod task;
-mod taskgroup;
-mod timeout;
-mod tls;
-mod transport;
-mod wait_for;
-mod whole;
+mod base;
+mod core;
+mod loop_api;
+mod net;
+mod sync;
+mod work;
 
 use pyo3::prelude::*;
 
-ffi::recycle::recycled!(
-    future::Future,
-    future::FutureIter,
-    handle::Handle,
-    handle::TimerHandle,
-    operation::Operation,
-    task::Task,
-    timeout::Timeout,
+base::ffi::recycle::recycled!(
+    core::future::Future,
+    core::future::FutureIter,
+    core::handle::Handle,
+    core::handle::TimerHandle,
+    core::operation::Operation,
+    core::task::Task,
+    sync::timeout::Timeout,
 );
 
 #[pymodule(gil_used = false)]
@@ -46,191 +26,266 @@ mod _ferrio {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::event_loop::{
-        _forget_running_loop, Loop,
-        nested::{_allow_nested, _nested_allowed},
-    };
+    use crate::base::imports::_load_before_the_end;
     #[pymodule_export]
-    use crate::executor::{
-        _abandon_threads, _refuse_jobs, ThreadPool, to_process::to_process, to_thread::to_thread,
-        worker::Worker,
-    };
+    use crate::core::event_loop::_forget_running_loop;
     #[pymodule_export]
-    use crate::files::{
-        call_in_file_thread,
-        file::File,
-        opening::{Opening, open, open_with},
-        threads::{_file_jobs, _finish_file_jobs},
-    };
+    use crate::core::event_loop::Loop;
     #[pymodule_export]
-    use crate::future::chain::{chain, copy, wrap};
+    use crate::core::event_loop::nested::_allow_nested;
     #[pymodule_export]
-    use crate::future::{Future, future_add_to_awaited_by, future_discard_from_awaited_by, isfuture};
+    use crate::core::event_loop::nested::_nested_allowed;
     #[pymodule_export]
-    use crate::handle::{Handle, TimerHandle};
+    use crate::core::future::Future;
     #[pymodule_export]
-    use crate::imports::_load_before_the_end;
+    use crate::core::future::chain::chain;
     #[pymodule_export]
-    use crate::locks::{
-        barrier::Barrier,
-        bound::LoopBound,
-        condition::Condition,
-        event::Event,
-        lock::Lock,
-        semaphore::{BoundedSemaphore, Semaphore},
-    };
+    use crate::core::future::chain::copy;
     #[pymodule_export]
-    use crate::operation::{Operation, sleep::sleep};
+    use crate::core::future::chain::wrap;
     #[pymodule_export]
-    use crate::process::{launch::Launch, transport::SubprocessTransport};
+    use crate::core::future::future_add_to_awaited_by;
     #[pymodule_export]
-    use crate::queues::{
-        Queue,
-        ordered::{LifoQueue, PriorityQueue},
-    };
+    use crate::core::future::future_discard_from_awaited_by;
     #[pymodule_export]
-    use crate::server::Server;
+    use crate::core::future::isfuture;
     #[pymodule_export]
-    use crate::streams::{
-        flow::FlowControlMixin,
-        protocol::{_stream_protocol, StreamReaderProtocol},
-        reader::StreamReader,
-        writer::StreamWriter,
-    };
+    use crate::core::handle::Handle;
     #[pymodule_export]
-    use crate::task::{
-        Task,
-        combinators::{
-            as_completed::{AsCompleted, as_completed},
-            gather::{Gathering, gather},
-            shield::shield,
-            wait::wait,
-        },
-        create::{create_task, ensure_future_function},
-        current::current_task,
-        eager::{EagerTaskFactory, create_eager_task_factory},
-        hooks::{_enter_task, _leave_task, _register_task, _swap_current_task, _unregister_task},
-        registry::{_pending_tasks, all_tasks},
-        threadsafe::run_coroutine_threadsafe,
-    };
+    use crate::core::handle::TimerHandle;
     #[pymodule_export]
-    use crate::taskgroup::TaskGroup;
+    use crate::core::operation::Operation;
     #[pymodule_export]
-    use crate::timeout::{Timeout, timeout, timeout_at};
+    use crate::core::operation::sleep::sleep;
     #[pymodule_export]
-    use crate::tls::{protocol::SSLProtocol, transport::SSLTransport};
+    use crate::core::task::Task;
     #[pymodule_export]
-    use crate::transport::{
-        datagram::DatagramTransport, read_pipe::ReadPipeTransport, socket::SocketTransport,
-        write_pipe::WritePipeTransport,
-    };
+    use crate::core::task::create::create_task;
     #[pymodule_export]
-    use crate::wait_for::wait_for;
+    use crate::core::task::create::ensure_future_function;
+    #[pymodule_export]
+    use crate::core::task::current::current_task;
+    #[pymodule_export]
+    use crate::core::task::eager::EagerTaskFactory;
+    #[pymodule_export]
+    use crate::core::task::eager::create_eager_task_factory;
+    #[pymodule_export]
+    use crate::core::task::hooks::_enter_task;
+    #[pymodule_export]
+    use crate::core::task::hooks::_leave_task;
+    #[pymodule_export]
+    use crate::core::task::hooks::_register_task;
+    #[pymodule_export]
+    use crate::core::task::hooks::_swap_current_task;
+    #[pymodule_export]
+    use crate::core::task::hooks::_unregister_task;
+    #[pymodule_export]
+    use crate::core::task::registry::_pending_tasks;
+    #[pymodule_export]
+    use crate::core::task::registry::all_tasks;
+    #[pymodule_export]
+    use crate::core::task::threadsafe::run_coroutine_threadsafe;
+    #[pymodule_export]
+    use crate::net::process::launch::Launch;
+    #[pymodule_export]
+    use crate::net::process::transport::SubprocessTransport;
+    #[pymodule_export]
+    use crate::net::server::Server;
+    #[pymodule_export]
+    use crate::net::streams::flow::FlowControlMixin;
+    #[pymodule_export]
+    use crate::net::streams::protocol::_stream_protocol;
+    #[pymodule_export]
+    use crate::net::streams::protocol::StreamReaderProtocol;
+    #[pymodule_export]
+    use crate::net::streams::reader::StreamReader;
+    #[pymodule_export]
+    use crate::net::streams::writer::StreamWriter;
+    #[pymodule_export]
+    use crate::net::tls::protocol::SSLProtocol;
+    #[pymodule_export]
+    use crate::net::tls::transport::SSLTransport;
+    #[pymodule_export]
+    use crate::net::transport::datagram::DatagramTransport;
+    #[pymodule_export]
+    use crate::net::transport::read_pipe::ReadPipeTransport;
+    #[pymodule_export]
+    use crate::net::transport::socket::SocketTransport;
+    #[pymodule_export]
+    use crate::net::transport::write_pipe::WritePipeTransport;
+    #[pymodule_export]
+    use crate::sync::combinators::as_completed::AsCompleted;
+    #[pymodule_export]
+    use crate::sync::combinators::as_completed::as_completed;
+    #[pymodule_export]
+    use crate::sync::combinators::gather::Gathering;
+    #[pymodule_export]
+    use crate::sync::combinators::gather::gather;
+    #[pymodule_export]
+    use crate::sync::combinators::shield::shield;
+    #[pymodule_export]
+    use crate::sync::combinators::wait::wait;
+    #[pymodule_export]
+    use crate::sync::locks::barrier::Barrier;
+    #[pymodule_export]
+    use crate::sync::locks::bound::LoopBound;
+    #[pymodule_export]
+    use crate::sync::locks::condition::Condition;
+    #[pymodule_export]
+    use crate::sync::locks::event::Event;
+    #[pymodule_export]
+    use crate::sync::locks::lock::Lock;
+    #[pymodule_export]
+    use crate::sync::locks::semaphore::BoundedSemaphore;
+    #[pymodule_export]
+    use crate::sync::locks::semaphore::Semaphore;
+    #[pymodule_export]
+    use crate::sync::queues::Queue;
+    #[pymodule_export]
+    use crate::sync::queues::ordered::LifoQueue;
+    #[pymodule_export]
+    use crate::sync::queues::ordered::PriorityQueue;
+    #[pymodule_export]
+    use crate::sync::taskgroup::TaskGroup;
+    #[pymodule_export]
+    use crate::sync::timeout::Timeout;
+    #[pymodule_export]
+    use crate::sync::timeout::timeout;
+    #[pymodule_export]
+    use crate::sync::timeout::timeout_at;
+    #[pymodule_export]
+    use crate::sync::wait_for::wait_for;
+    #[pymodule_export]
+    use crate::work::executor::_abandon_threads;
+    #[pymodule_export]
+    use crate::work::executor::_refuse_jobs;
+    #[pymodule_export]
+    use crate::work::executor::ThreadPool;
+    #[pymodule_export]
+    use crate::work::executor::to_process::to_process;
+    #[pymodule_export]
+    use crate::work::executor::to_thread::to_thread;
+    #[pymodule_export]
+    use crate::work::executor::worker::Worker;
+    #[pymodule_export]
+    use crate::work::files::call_in_file_thread;
+    #[pymodule_export]
+    use crate::work::files::file::File;
+    #[pymodule_export]
+    use crate::work::files::opening::Opening;
+    #[pymodule_export]
+    use crate::work::files::opening::open;
+    #[pymodule_export]
+    use crate::work::files::opening::open_with;
+    #[pymodule_export]
+    use crate::work::files::threads::_file_jobs;
+    #[pymodule_export]
+    use crate::work::files::threads::_finish_file_jobs;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        crate::ffi::interpreter::park_ended_threads();
-        crate::ffi::interpreter::let_attach_at_the_end(py);
-        crate::imports::load(py)?;
-        crate::relations::install(py)?;
-        crate::locks::shorten_names(py);
-        crate::queues::shorten_names(py);
-        crate::ffi::finalize::install::<crate::future::Future>(py);
-        crate::ffi::finalize::install::<crate::task::Task>(py);
-        crate::ffi::finalize::install::<crate::task::combinators::gather::Gathering>(py);
-        crate::ffi::finalize::install::<crate::operation::Operation>(py);
-        crate::ffi::finalize::install::<crate::event_loop::Loop>(py);
-        crate::ffi::finalize::install::<crate::transport::socket::SocketTransport>(py);
-        crate::ffi::finalize::install::<crate::process::transport::SubprocessTransport>(py);
-        crate::ffi::finalize::install::<crate::transport::datagram::DatagramTransport>(py);
-        crate::ffi::finalize::install::<crate::transport::read_pipe::ReadPipeTransport>(py);
-        crate::ffi::finalize::install::<crate::transport::write_pipe::WritePipeTransport>(py);
-        crate::ffi::finalize::install::<crate::streams::writer::StreamWriter>(py);
-        crate::ffi::finalize::install::<crate::tls::transport::SSLTransport>(py);
-        crate::ffi::finalize::install::<crate::files::file::File>(py);
-        crate::ffi::slots::install::<crate::operation::Operation>(py);
-        crate::ffi::slots::install_coroutine::<crate::operation::Operation>(py)?;
-        crate::ffi::slots::install::<crate::future::Future>(py);
-        crate::ffi::slots::install::<crate::task::Task>(py);
-        crate::ffi::recycle::install::<crate::future::Future>(py);
-        crate::ffi::recycle::install::<crate::future::FutureIter>(py);
-        crate::ffi::recycle::install::<crate::handle::Handle>(py);
-        crate::ffi::recycle::install::<crate::handle::TimerHandle>(py);
-        crate::ffi::recycle::install::<crate::operation::Operation>(py);
-        crate::ffi::recycle::install::<crate::task::Task>(py);
-        crate::ffi::recycle::install::<crate::timeout::Timeout>(py);
-        crate::ffi::recycle::install_end::<crate::handle::Handle>(py);
-        crate::ffi::recycle::install_end::<crate::operation::Operation>(py);
-        crate::functions::of_class::<crate::event_loop::Loop>(module)?;
-        crate::functions::of_class::<crate::handle::Handle>(module)?;
-        crate::functions::of_class::<crate::handle::TimerHandle>(module)?;
-        crate::functions::of_class::<crate::locks::barrier::Barrier>(module)?;
-        crate::functions::of_class::<crate::locks::bound::LoopBound>(module)?;
-        crate::functions::of_class::<crate::locks::condition::Condition>(module)?;
-        crate::functions::of_class::<crate::locks::event::Event>(module)?;
-        crate::functions::of_class::<crate::locks::lock::Lock>(module)?;
-        crate::functions::of_class::<crate::locks::semaphore::BoundedSemaphore>(module)?;
-        crate::functions::of_class::<crate::locks::semaphore::Semaphore>(module)?;
-        crate::functions::of_class::<crate::process::transport::SubprocessTransport>(module)?;
-        crate::functions::of_class::<crate::queues::Queue>(module)?;
-        crate::functions::of_class::<crate::queues::ordered::LifoQueue>(module)?;
-        crate::functions::of_class::<crate::queues::ordered::PriorityQueue>(module)?;
-        crate::functions::of_class::<crate::server::Server>(module)?;
-        crate::functions::of_class::<crate::streams::flow::FlowControlMixin>(module)?;
-        crate::functions::of_class::<crate::streams::protocol::StreamReaderProtocol>(module)?;
-        crate::functions::of_class::<crate::streams::reader::StreamReader>(module)?;
-        crate::functions::of_class::<crate::streams::writer::StreamWriter>(module)?;
-        crate::functions::of_class::<crate::task::combinators::as_completed::AsCompleted>(module)?;
-        crate::functions::of_class::<crate::task::combinators::gather::Gathering>(module)?;
-        crate::functions::of_class::<crate::taskgroup::TaskGroup>(module)?;
-        crate::functions::of_class::<crate::timeout::Timeout>(module)?;
-        crate::functions::of_class::<crate::tls::protocol::SSLProtocol>(module)?;
-        crate::functions::of_class::<crate::tls::transport::SSLTransport>(module)?;
-        crate::functions::of_class::<crate::transport::datagram::DatagramTransport>(module)?;
-        crate::functions::of_class::<crate::transport::read_pipe::ReadPipeTransport>(module)?;
-        crate::functions::of_class::<crate::transport::socket::SocketTransport>(module)?;
-        crate::functions::of_class::<crate::transport::write_pipe::WritePipeTransport>(module)?;
+        crate::base::ffi::interpreter::park_ended_threads();
+        crate::base::ffi::interpreter::let_attach_at_the_end(py);
+        crate::base::imports::load(py)?;
+        crate::loop_api::relations::install(py)?;
+        crate::sync::locks::shorten_names(py);
+        crate::sync::queues::shorten_names(py);
+        crate::base::ffi::finalize::install::<crate::core::future::Future>(py);
+        crate::base::ffi::finalize::install::<crate::core::task::Task>(py);
+        crate::base::ffi::finalize::install::<crate::sync::combinators::gather::Gathering>(py);
+        crate::base::ffi::finalize::install::<crate::core::operation::Operation>(py);
+        crate::base::ffi::finalize::install::<crate::core::event_loop::Loop>(py);
+        crate::base::ffi::finalize::install::<crate::net::transport::socket::SocketTransport>(py);
+        crate::base::ffi::finalize::install::<crate::net::process::transport::SubprocessTransport>(py);
+        crate::base::ffi::finalize::install::<crate::net::transport::datagram::DatagramTransport>(py);
+        crate::base::ffi::finalize::install::<crate::net::transport::read_pipe::ReadPipeTransport>(py);
+        crate::base::ffi::finalize::install::<crate::net::transport::write_pipe::WritePipeTransport>(py);
+        crate::base::ffi::finalize::install::<crate::net::streams::writer::StreamWriter>(py);
+        crate::base::ffi::finalize::install::<crate::net::tls::transport::SSLTransport>(py);
+        crate::base::ffi::finalize::install::<crate::work::files::file::File>(py);
+        crate::base::ffi::slots::install::<crate::core::operation::Operation>(py);
+        crate::base::ffi::slots::install_coroutine::<crate::core::operation::Operation>(py)?;
+        crate::base::ffi::slots::install::<crate::core::future::Future>(py);
+        crate::base::ffi::slots::install::<crate::core::task::Task>(py);
+        crate::base::ffi::recycle::install::<crate::core::future::Future>(py);
+        crate::base::ffi::recycle::install::<crate::core::future::FutureIter>(py);
+        crate::base::ffi::recycle::install::<crate::core::handle::Handle>(py);
+        crate::base::ffi::recycle::install::<crate::core::handle::TimerHandle>(py);
+        crate::base::ffi::recycle::install::<crate::core::operation::Operation>(py);
+        crate::base::ffi::recycle::install::<crate::core::task::Task>(py);
+        crate::base::ffi::recycle::install::<crate::sync::timeout::Timeout>(py);
+        crate::base::ffi::recycle::install_end::<crate::core::handle::Handle>(py);
+        crate::base::ffi::recycle::install_end::<crate::core::operation::Operation>(py);
+        crate::base::functions::of_class::<crate::core::event_loop::Loop>(module)?;
+        crate::base::functions::of_class::<crate::core::handle::Handle>(module)?;
+        crate::base::functions::of_class::<crate::core::handle::TimerHandle>(module)?;
+        crate::base::functions::of_class::<crate::sync::locks::barrier::Barrier>(module)?;
+        crate::base::functions::of_class::<crate::sync::locks::bound::LoopBound>(module)?;
+        crate::base::functions::of_class::<crate::sync::locks::condition::Condition>(module)?;
+        crate::base::functions::of_class::<crate::sync::locks::event::Event>(module)?;
+        crate::base::functions::of_class::<crate::sync::locks::lock::Lock>(module)?;
+        crate::base::functions::of_class::<crate::sync::locks::semaphore::BoundedSemaphore>(module)?;
+        crate::base::functions::of_class::<crate::sync::locks::semaphore::Semaphore>(module)?;
+        crate::base::functions::of_class::<crate::net::process::transport::SubprocessTransport>(module)?;
+        crate::base::functions::of_class::<crate::sync::queues::Queue>(module)?;
+        crate::base::functions::of_class::<crate::sync::queues::ordered::LifoQueue>(module)?;
+        crate::base::functions::of_class::<crate::sync::queues::ordered::PriorityQueue>(module)?;
+        crate::base::functions::of_class::<crate::net::server::Server>(module)?;
+        crate::base::functions::of_class::<crate::net::streams::flow::FlowControlMixin>(module)?;
+        crate::base::functions::of_class::<crate::net::streams::protocol::StreamReaderProtocol>(module)?;
+        crate::base::functions::of_class::<crate::net::streams::reader::StreamReader>(module)?;
+        crate::base::functions::of_class::<crate::net::streams::writer::StreamWriter>(module)?;
+        crate::base::functions::of_class::<crate::sync::combinators::as_completed::AsCompleted>(module)?;
+        crate::base::functions::of_class::<crate::sync::combinators::gather::Gathering>(module)?;
+        crate::base::functions::of_class::<crate::sync::taskgroup::TaskGroup>(module)?;
+        crate::base::functions::of_class::<crate::sync::timeout::Timeout>(module)?;
+        crate::base::functions::of_class::<crate::net::tls::protocol::SSLProtocol>(module)?;
+        crate::base::functions::of_class::<crate::net::tls::transport::SSLTransport>(module)?;
+        crate::base::functions::of_class::<crate::net::transport::datagram::DatagramTransport>(module)?;
+        crate::base::functions::of_class::<crate::net::transport::read_pipe::ReadPipeTransport>(module)?;
+        crate::base::functions::of_class::<crate::net::transport::socket::SocketTransport>(module)?;
+        crate::base::functions::of_class::<crate::net::transport::write_pipe::WritePipeTransport>(module)?;
         for declared in [
-            crate::executor::to_process::TO_PROCESS,
-            crate::executor::to_thread::TO_THREAD,
-            crate::future::ISFUTURE,
-            crate::future::chain::CHAIN_FUTURE,
-            crate::future::chain::COPY_FUTURE_STATE,
-            crate::future::chain::WRAP_FUTURE,
-            crate::operation::sleep::SLEEP,
-            crate::task::combinators::as_completed::AS_COMPLETED,
-            crate::task::combinators::gather::GATHER,
-            crate::task::combinators::shield::SHIELD,
-            crate::task::combinators::wait::WAIT,
-            crate::task::create::CREATE_TASK,
-            crate::task::create::ENSURE_FUTURE,
-            crate::task::eager::CREATE_EAGER_TASK_FACTORY,
-            crate::task::threadsafe::RUN_COROUTINE_THREADSAFE,
-            crate::timeout::TIMEOUT,
-            crate::timeout::TIMEOUT_AT,
-            crate::wait_for::WAIT_FOR,
+            crate::work::executor::to_process::TO_PROCESS,
+            crate::work::executor::to_thread::TO_THREAD,
+            crate::core::future::ISFUTURE,
+            crate::core::future::chain::CHAIN_FUTURE,
+            crate::core::future::chain::COPY_FUTURE_STATE,
+            crate::core::future::chain::WRAP_FUTURE,
+            crate::core::operation::sleep::SLEEP,
+            crate::sync::combinators::as_completed::AS_COMPLETED,
+            crate::sync::combinators::gather::GATHER,
+            crate::sync::combinators::shield::SHIELD,
+            crate::sync::combinators::wait::WAIT,
+            crate::core::task::create::CREATE_TASK,
+            crate::core::task::create::ENSURE_FUTURE,
+            crate::core::task::eager::CREATE_EAGER_TASK_FACTORY,
+            crate::core::task::threadsafe::RUN_COROUTINE_THREADSAFE,
+            crate::sync::timeout::TIMEOUT,
+            crate::sync::timeout::TIMEOUT_AT,
+            crate::sync::wait_for::WAIT_FOR,
         ] {
-            crate::functions::of_module(module, &declared)?;
+            crate::base::functions::of_module(module, &declared)?;
         }
         // In C from 3.12 on, and 3.14 on.
         if !cfg!(Py_3_12) {
-            crate::functions::of_module(module, &crate::task::current::CURRENT_TASK)?;
+            crate::base::functions::of_module(module, &crate::core::task::current::CURRENT_TASK)?;
         }
         if !cfg!(Py_3_14) {
-            crate::functions::of_module(module, &crate::task::registry::ALL_TASKS)?;
+            crate::base::functions::of_module(module, &crate::core::task::registry::ALL_TASKS)?;
         }
-        crate::ffi::uncounted::surface(module);
-        crate::ffi::uncounted::class::<crate::executor::elsewhere::Elsewhere>(py);
-        crate::ffi::uncounted::class::<crate::future::FutureIter>(py);
-        crate::ffi::uncounted::class::<crate::future::chain::Chain>(py);
-        crate::ffi::uncounted::class::<crate::operation::face::Wrapper>(py);
-        crate::ffi::uncounted::class::<crate::operation::sleep::Waker>(py);
-        crate::ffi::uncounted::class::<crate::process::pipe::PipeProtocol>(py);
-        crate::ffi::uncounted::class::<crate::task::combinators::wait::Countdown>(py);
-        crate::ffi::uncounted::class::<crate::task::threadsafe::Submission>(py);
-        crate::ffi::uncounted::class::<crate::task::wakeup::Wakeup>(py);
-        crate::ffi::uncounted::class::<crate::task::wakeup::Watcher>(py);
+        crate::base::ffi::uncounted::surface(module);
+        crate::base::ffi::uncounted::class::<crate::work::executor::elsewhere::Elsewhere>(py);
+        crate::base::ffi::uncounted::class::<crate::core::future::FutureIter>(py);
+        crate::base::ffi::uncounted::class::<crate::core::future::chain::Chain>(py);
+        crate::base::ffi::uncounted::class::<crate::core::operation::face::Wrapper>(py);
+        crate::base::ffi::uncounted::class::<crate::core::operation::sleep::Waker>(py);
+        crate::base::ffi::uncounted::class::<crate::net::process::pipe::PipeProtocol>(py);
+        crate::base::ffi::uncounted::class::<crate::sync::combinators::wait::Countdown>(py);
+        crate::base::ffi::uncounted::class::<crate::core::task::threadsafe::Submission>(py);
+        crate::base::ffi::uncounted::class::<crate::core::task::wakeup::Wakeup>(py);
+        crate::base::ffi::uncounted::class::<crate::core::task::wakeup::Watcher>(py);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -1,0 +1,220 @@
+//! Quick ways into the methods that programs call a million times a second.
+//!
+//! A call of a function of ours (`function.rs`) goes to the method that PyO3 made, which tells arguments apart by a general
+//! scheme. A class lists in its own file the methods that also have a quick way (`quick!`): its vector call goes straight to
+//! Rust, with positional arguments only. Every other call, with a keyword or with too few or too many arguments, goes to
+//! PyO3's method as before. That one knows every keyword and says what is wrong.
+
+use std::marker::PhantomData;
+use std::ptr;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyFloat, PyTuple};
+use pyo3::{Borrowed, PyTypeInfo, ffi};
+
+use super::function;
+use super::protect::protected;
+
+/// The arguments of one call, without `self`.
+pub(crate) struct Arguments<'a, 'py> {
+    values: *const *mut ffi::PyObject,
+    count: usize,
+    py: Python<'py>,
+    call: PhantomData<&'a ()>,
+}
+
+impl<'a, 'py> Arguments<'a, 'py> {
+    /// How many there are.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The one at `index`, which must be below `count()`.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Borrowed<'a, 'py, PyAny> {
+        assert!(index < self.count, "an argument that was not given");
+        // SAFETY: the caller passes this many live references, and keeps them for the length of the call.
+        unsafe { Borrowed::from_ptr(self.py, *self.values.add(index)) }
+    }
+
+    /// The one at `index`, if it was given.
+    #[inline]
+    pub(crate) fn find(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
+        (index < self.count).then(|| self.get(index))
+    }
+
+    /// Those from `start` on, as a tuple.
+    pub(crate) fn tuple_from(&self, start: usize) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(self.py, (start..self.count).map(|index| self.get(index)).collect::<Vec<_>>())
+    }
+}
+
+/// What a quick way returns.
+pub(crate) trait Answer<'py> {
+    /// It as an object.
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+impl<'py> Answer<'py> for () {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(py.None().into_bound(py))
+    }
+}
+
+impl<'py> Answer<'py> for bool {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyBool::new(py, self).to_owned().into_any())
+    }
+}
+
+impl<'py> Answer<'py> for f64 {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyFloat::new(py, self).into_any())
+    }
+}
+
+impl<'py, T> Answer<'py> for Bound<'py, T> {
+    #[inline]
+    fn object(self, _py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.into_any())
+    }
+}
+
+impl<'py, A: Answer<'py>> Answer<'py> for PyResult<A> {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.and_then(|answer| answer.object(py))
+    }
+}
+
+/// A quick way into a method of `Class`; `quick!` makes them.
+pub(crate) trait QuickMethod {
+    /// The class that has the method.
+    type Class: PyTypeInfo;
+    /// How few arguments it takes.
+    const FROM: usize;
+    /// How many arguments it takes.
+    const TO: usize;
+
+    /// Calls it with a number of arguments that it takes.
+    fn call<'py>(
+        slf: &Bound<'py, Self::Class>,
+        arguments: &Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// The same for a function of the module.
+pub(crate) trait QuickFunction {
+    /// How few arguments it takes.
+    const FROM: usize;
+    /// How many arguments it takes.
+    const TO: usize;
+
+    /// Calls it with a number of arguments that it takes.
+    fn call<'py>(py: Python<'py>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// A quick way in, under the name of its method or function.
+#[derive(Clone, Copy)]
+pub(crate) struct Quick {
+    pub(crate) name: &'static str,
+    /// The class whose instances `call` takes for granted, once it has compared with what the function stores.
+    pub(super) class: Option<fn(Python<'_>) -> *mut ffi::PyTypeObject>,
+    pub(super) call: ffi::vectorcallfunc,
+}
+
+impl Quick {
+    /// That of a method.
+    pub(crate) const fn method<M: QuickMethod>(name: &'static str) -> Self {
+        Self { name, class: Some(M::Class::type_object_raw), call: method::<M> }
+    }
+
+    /// That of a function of the module.
+    pub(crate) const fn function<F: QuickFunction>(name: &'static str) -> Self {
+        Self { name, class: None, call: self::function::<F> }
+    }
+}
+
+unsafe extern "C" fn method<M: QuickMethod>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    flagged: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls attached, one of our functions, with this many references, which live as long as the call. The
+    // function was made for `M::Class`, and `is_applicable` asks whether the first one is an instance of it.
+    let (py, slf, arguments) = unsafe {
+        let positional = ffi::PyVectorcall_NARGS(flagged).cast_unsigned();
+        let count = positional.wrapping_sub(1);
+        if positional == 0
+            || count < M::FROM
+            || count > M::TO
+            || !names.is_null()
+            || !function::is_applicable(object, *values)
+        {
+            return function::otherwise(object, values, flagged, names);
+        }
+        let py = Python::assume_attached();
+        let slf = Borrowed::from_ptr(py, *values).cast_unchecked::<M::Class>();
+        (py, slf, Arguments { values: values.add(1), count, py, call: PhantomData })
+    };
+    protected(py, ptr::null_mut(), || returned(py, M::call(&slf, &arguments)))
+}
+
+unsafe extern "C" fn function<F: QuickFunction>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    flagged: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls attached, one of our functions, with this many references, which live as long as the call.
+    let (py, arguments) = unsafe {
+        let count = ffi::PyVectorcall_NARGS(flagged).cast_unsigned();
+        if count < F::FROM || count > F::TO || !names.is_null() {
+            return function::otherwise(object, values, flagged, names);
+        }
+        let py = Python::assume_attached();
+        (py, Arguments { values, count, py, call: PhantomData })
+    };
+    protected(py, ptr::null_mut(), || returned(py, F::call(py, &arguments)))
+}
+
+#[inline]
+fn returned(py: Python<'_>, outcome: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObject {
+    match outcome {
+        Ok(value) => value.into_ptr(),
+        Err(failure) => {
+            failure.restore(py);
+            ptr::null_mut()
+        }
+    }
+}
+
+/// Quick ways into methods of a class: under the name of each, how many arguments it takes, and the call.
+macro_rules! quick {
+    ($class:ty { $($name:literal ($from:literal to $to:expr) |$slf:ident, $arguments:pat_param| $body:expr;)* }) => {
+        &[$({
+            struct Method;
+
+            impl $crate::base::ffi::fastcall::QuickMethod for Method {
+                type Class = $class;
+                const FROM: usize = $from;
+                const TO: usize = $to;
+
+                #[inline]
+                fn call<'py>(
+                    $slf: &pyo3::Bound<'py, $class>,
+                    $arguments: &$crate::base::ffi::fastcall::Arguments<'_, 'py>,
+                ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                    $crate::base::ffi::fastcall::Answer::object($body, $slf.py())
+                }
+            }
+            $crate::base::ffi::fastcall::Quick::method::<Method>($name)
+        }),*]
+    };
+}
+pub(crate) use quick;

@@ -1,0 +1,260 @@
+//! Memory of the classes that come and go by the million is kept and used again.
+//!
+//! `install::<T>()` sets `tp_alloc` and `tp_free` of a class: blocks of dead direct instances wait in a short list, which
+//! the interpreter lock guards. Python subclasses have slots of their own and are not concerned. A block that went
+//! through a finalizer of the collector is not kept: CPython's mark "finalized" would stick to the next object in it.
+//!
+//! Without an interpreter lock nothing is kept here: the allocator of a free-threaded build has a list for each thread.
+
+use std::cell::UnsafeCell;
+use std::mem;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::{PyClass, PyClassInitializer, PyTypeInfo};
+
+use super::protect::protected;
+use super::room::HandleRoom;
+
+/// How many blocks a class keeps.
+const KEPT: usize = 512;
+
+/// The blocks that one class keeps.
+pub(crate) struct Blocks {
+    /// The class, once `install` has run: a class made from it in Rust inherits its slots, but not its size.
+    class: AtomicPtr<ffi::PyTypeObject>,
+    /// Where in a block the Rust value lies; 0 until [`make`] has seen an instance.
+    value: AtomicUsize,
+    list: UnsafeCell<Vec<*mut ffi::PyObject>>,
+    /// What ends an instance in the general way, once `install_end` has run.
+    general_end: AtomicPtr<()>,
+}
+
+// SAFETY: only reached by `tp_alloc` and `tp_free`, which CPython calls with the interpreter lock held; both are
+// straight-line code that can't be interrupted by another look. Where there is no such lock, `install` does not set them.
+unsafe impl Sync for Blocks {}
+
+impl Blocks {
+    /// No blocks yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            class: AtomicPtr::new(ptr::null_mut()),
+            value: AtomicUsize::new(0),
+            list: UnsafeCell::new(Vec::new()),
+            general_end: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+}
+
+/// A class whose memory is used again.
+pub(crate) trait Recycle: PyClass {
+    /// Where its blocks wait.
+    fn blocks() -> &'static Blocks;
+}
+
+unsafe extern "C" fn tp_alloc<T: Recycle>(
+    class: *mut ffi::PyTypeObject,
+    items: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: attached (CPython's call); the list is ours alone for the length of `pop`. A block in it was an instance
+    // of exactly this class (see `tp_free`), so its size is right; PyObject_Init gives it a type and one reference as
+    // PyType_GenericAlloc would, and PyO3 writes every field before anything can look at it. On 3.11 the collector can
+    // (see `cell::Use`), and finds zeroes there, `tp_basicsize` bytes long, as in new memory.
+    unsafe {
+        let blocks = T::blocks();
+        if class == blocks.class.load(Ordering::Relaxed)
+            && let Some(block) = (*blocks.list.get()).pop()
+        {
+            #[cfg(not(Py_3_12))]
+            {
+                let head = size_of::<ffi::PyObject>();
+                let size = usize::try_from((*class).tp_basicsize).expect("a class has a size");
+                ptr::write_bytes(block.cast::<u8>().add(head), 0, size - head);
+            }
+            track_memory(block, class);
+            ffi::PyObject_Init(block, class);
+            ffi::PyObject_GC_Track(block.cast());
+            return block;
+        }
+        ffi::PyType_GenericAlloc(class, items)
+    }
+}
+
+/// Tells tracemalloc, if it traces, that the block's memory is handed out here and now: warnings say by it where an object
+/// was made.
+///
+/// # Safety
+/// `block` must have been allocated for an instance of `class`, whose instances have the collector's head and no other.
+#[inline]
+unsafe fn track_memory(block: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) {
+    // What the collector keeps before an object: two words in every version with a GIL.
+    const HEAD: usize = 2 * size_of::<usize>();
+    // SAFETY: CPython's own (`cpython/tracemalloc.h`), exported by every version; PyO3 doesn't declare it.
+    unsafe extern "C" {
+        fn PyTraceMalloc_Track(domain: std::ffi::c_uint, address: usize, size: usize) -> std::ffi::c_int;
+    }
+    // SAFETY: by the contract; it only notes an address and a size, and does nothing while nobody traces.
+    unsafe {
+        let size = usize::try_from((*class).tp_basicsize).unwrap_or(0) + HEAD;
+        PyTraceMalloc_Track(0, block.addr() - HEAD, size);
+    }
+}
+
+unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
+    // SAFETY: attached; the object is dead and untracked, its type field is still valid.
+    unsafe {
+        let blocks = T::blocks();
+        let list = &mut *blocks.list.get();
+        if ffi::Py_TYPE(block.cast()) == blocks.class.load(Ordering::Relaxed)
+            && list.len() < KEPT
+            && ffi::PyObject_GC_IsFinalized(block.cast()) == 0
+        {
+            list.push(block.cast());
+        } else {
+            ffi::PyObject_GC_Del(block);
+        }
+    }
+}
+
+/// A base class that keeps nothing in an instance which a new owner of the memory would have to clear.
+pub(crate) trait BeginsBare {
+    /// Whether the base's part of a dead object is as a new owner wants it.
+    ///
+    /// # Safety
+    /// `object` must begin with an instance of the base class, which nobody else uses.
+    unsafe fn is_bare(object: *mut ffi::PyObject) -> bool;
+}
+
+impl BeginsBare for PyAny {
+    unsafe fn is_bare(_object: *mut ffi::PyObject) -> bool {
+        true
+    }
+}
+
+impl BeginsBare for HandleRoom {
+    #[inline]
+    unsafe fn is_bare(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: by the contract.
+        unsafe { Self::is_empty(object) }
+    }
+}
+
+/// A new instance of exactly `T` that holds `value`, as `Bound::new` makes it. In a block that is used again only the value is
+/// written: `object.__new__` has nothing to do for it.
+#[inline]
+pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
+where
+    T: Recycle + PyClass<Frozen = True, BaseType: BeginsBare> + Sync + Into<PyClassInitializer<T>>,
+{
+    let blocks = T::blocks();
+    let offset = blocks.value.load(Ordering::Relaxed);
+    // SAFETY: attached, and the list is ours alone for the length of `pop`: it is empty where there is no GIL. A block in it was
+    // an instance of exactly this class, and the value of every instance lies `offset` bytes from its start. What else PyO3
+    // keeps in a frozen class without a dictionary is the list of weak references, which is null since the block's last owner
+    // died; and the room before it was emptied then (see `room`). The value is written before the collector can see the object.
+    unsafe {
+        if offset != 0
+            && let Some(block) = (*blocks.list.get()).pop()
+        {
+            let class = blocks.class.load(Ordering::Relaxed);
+            ptr::write(block.cast::<u8>().add(offset).cast::<T>(), value);
+            track_memory(block, class);
+            ffi::PyObject_Init(block, class);
+            ffi::PyObject_GC_Track(block.cast());
+            return Ok(Bound::from_owned_ptr(py, block).cast_into_unchecked());
+        }
+    }
+    let made = Bound::new(py, value)?;
+    let offset = ptr::from_ref(made.get()).addr() - made.as_ptr().addr();
+    blocks.value.store(offset, Ordering::Relaxed);
+    Ok(made)
+}
+
+/// Sets the slots of `T`; called once, while the module is made.
+pub(crate) fn install<T: Recycle + PyTypeInfo>(py: Python<'_>) {
+    if cfg!(Py_GIL_DISABLED) {
+        return;
+    }
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T, and no instance exists yet.
+    unsafe {
+        T::blocks().class.store(class, Ordering::Relaxed);
+        (*class).tp_alloc = Some(tp_alloc::<T>);
+        (*class).tp_free = Some(tp_free::<T>);
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// A class whose instances mostly end in a simple way.
+pub(crate) trait End: Recycle + PyClass<BaseType: BeginsBare> {
+    /// Whether this dead instance ends simply: it has nothing to say, and `end` lets go of all that it holds.
+    fn ends_simply(&mut self) -> bool;
+
+    /// Lets go of every reference by `drop_ref`, which unlike `drop` asks nothing about the thread.
+    fn end(self, py: Python<'_>);
+}
+
+unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls the deallocator attached, with an instance that nobody refers to. The value lies `offset` bytes from
+    // its start; it is moved out once, and what stays in memory is free of it. The collector doesn't see the object any more
+    // before anything of it changes. There are no weak references to clear and there is no `__dict__`; the room is empty.
+    // What is done after the end of the value is what PyO3 does: memory and the reference to the class are given back.
+    // The general end is the deallocator that the class had before.
+    unsafe {
+        let blocks = T::blocks();
+        let class = ffi::Py_TYPE(object);
+        let offset = blocks.value.load(Ordering::Relaxed);
+        if offset != 0 && class == blocks.class.load(Ordering::Relaxed) {
+            let weak = (*class).tp_weaklistoffset;
+            let value = object.cast::<u8>().add(offset).cast::<T>();
+            if (weak == 0 || (*object.byte_offset(weak).cast::<*mut ffi::PyObject>()).is_null())
+                && <T::BaseType as BeginsBare>::is_bare(object)
+                && (*value).ends_simply()
+            {
+                ffi::PyObject_GC_UnTrack(object.cast());
+                let py = Python::assume_attached();
+                protected(py, (), || ptr::read(value).end(py));
+                tp_free::<T>(object.cast());
+                ffi::Py_DECREF(class.cast());
+                return;
+            }
+        }
+        let general: ffi::destructor =
+            mem::transmute::<*mut (), ffi::destructor>(blocks.general_end.load(Ordering::Relaxed));
+        general(object);
+    }
+}
+
+/// Sets the deallocator of `T`; called once, while the module is made, after `install` and all that sets one too.
+pub(crate) fn install_end<T: End + PyTypeInfo>(py: Python<'_>) {
+    if cfg!(Py_GIL_DISABLED) {
+        return;
+    }
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T, and no instance exists yet.
+    unsafe {
+        let general = (*class).tp_dealloc.expect("a PyO3 class has a deallocator");
+        if general as usize == tp_dealloc::<T> as *const () as usize {
+            return;
+        }
+        T::blocks().general_end.store(general as *mut (), Ordering::Relaxed);
+        (*class).tp_dealloc = Some(tp_dealloc::<T>);
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// Gives a class its list of blocks.
+macro_rules! recycled {
+    ($($class:ty),* $(,)?) => {
+        $(impl $crate::base::ffi::recycle::Recycle for $class {
+            fn blocks() -> &'static $crate::base::ffi::recycle::Blocks {
+                static BLOCKS: $crate::base::ffi::recycle::Blocks = $crate::base::ffi::recycle::Blocks::new();
+                &BLOCKS
+            }
+        })*
+    };
+}
+pub(crate) use recycled;

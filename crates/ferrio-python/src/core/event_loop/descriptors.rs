@@ -1,0 +1,532 @@
+//! Which file descriptors the loop watches, and what an event on one of them does.
+//!
+//! A descriptor has a side for reading and one for writing. Each has one watcher, the last that came: the handle that
+//! `add_reader` or `add_writer` made, or a pipe's transport. Native operations (`sock_recv`...) may wait there besides. Or the
+//! whole descriptor belongs to a native watcher, whose function is called at once.
+//!
+//! Handles are level-triggered: the callback comes again while its condition lasts. Operations want one event: so where
+//! nobody else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. Who reads
+//! from one socket again and again, though, finds it registered still: the kernel is told to stop only by an event that nobody
+//! waits for. A descriptor may be closed without a word, and its number used again: whatever the table believes to be
+//! registered is registered anew where the kernel knows better, unless the very socket object is known.
+
+use std::io;
+
+use ferrio_engine::reactor::{Event, Events, Interest, Reactor};
+use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::flush::flush_if_much;
+use super::{Item, Loop, debug};
+use crate::core::event_loop::sides::Pipe;
+use crate::core::future::callbacks::WatcherCall;
+use crate::core::handle::Handle;
+use crate::core::operation::{self, Operation};
+use crate::core::task::current;
+
+/// What to wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    /// Input, or the end of it.
+    Reading,
+    /// Room to write, or the end of a connection attempt.
+    Writing,
+}
+
+/// What a native watcher does with an event; called in the middle of the loop's look at the descriptors.
+pub(crate) type EventCall = for<'py> fn(&Bound<'py, Loop>, &Bound<'py, PyAny>, Event) -> PyResult<()>;
+
+/// Every descriptor that was ever watched, by its number.
+#[derive(Default)]
+pub(crate) struct Descriptors {
+    entries: Vec<Option<Box<Entry>>>,
+}
+
+/// One descriptor.
+#[derive(Default)]
+pub(crate) struct Entry {
+    /// Part of the token, changed with every registration: what an event of an earlier one says is of no meaning.
+    generation: u32,
+    kernel: Kernel,
+    reading: Waiting,
+    writing: Waiting,
+    native: Option<Native>,
+    /// A weak reference to the socket object that an operation was last parked for. An object keeps its descriptor until it is
+    /// closed, so while it comes again, the registration is its own.
+    known: Option<Py<PyWeakrefReference>>,
+}
+
+/// What the kernel was told about a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Kernel {
+    #[default]
+    Absent,
+    /// Registered; its one event has come.
+    Dormant,
+    Armed(Interest),
+}
+
+/// Who waits on one side. Only one of `handle` and `pipe` is there.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    pub(crate) handle: Option<Registered>,
+    pub(crate) pipe: Option<Pipe>,
+    parked: Vec<Py<Operation>>,
+}
+
+/// A handle, and the object by which it was registered if that was no number: a closed socket has lost its number.
+pub(crate) struct Registered {
+    pub(crate) handle: Py<Handle>,
+    given: Option<Py<PyAny>>,
+}
+
+struct Native {
+    owner: Py<PyAny>,
+    call: EventCall,
+    /// `None` while it wants no events; the descriptor is its own all the same.
+    interest: Option<Interest>,
+}
+
+/// What an event sets off.
+#[derive(Default)]
+struct Fired {
+    handles: [Option<Py<Handle>>; 2],
+    pipes: [Option<(Py<PyAny>, WatcherCall)>; 2],
+    first: Option<Py<Operation>>,
+    others: Vec<Py<Operation>>,
+    /// One of them reads, and may soon do so again.
+    reads_again: bool,
+}
+
+impl Waiting {
+    /// Whether somebody waits for the side to be ready.
+    fn wanted(&self) -> bool {
+        self.lasts() && !self.pipe.as_ref().is_some_and(|pipe| pipe.breakage) || !self.parked.is_empty()
+    }
+
+    /// Whether there is a watcher, who wants more than one event.
+    fn lasts(&self) -> bool {
+        self.handle.is_some() || self.pipe.is_some()
+    }
+
+    /// Moves who waits here to what an event sets off.
+    fn fire(&mut self, py: Python<'_>, fired: &mut Fired, side: Side, broken: bool) {
+        if let Some(registered) = &self.handle {
+            fired.handles[side as usize] = Some(registered.handle.clone_ref(py));
+        }
+        if let Some(pipe) = self.pipe.as_ref().filter(|pipe| broken || !pipe.breakage) {
+            fired.pipes[side as usize] = Some((pipe.owner.clone_ref(py), pipe.call));
+        }
+        fired.reads_again |= side == Side::Reading && !self.parked.is_empty();
+        if fired.first.is_none() && self.parked.len() == 1 {
+            fired.first = self.parked.pop();
+        } else {
+            fired.others.append(&mut self.parked);
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(registered) = &self.handle {
+            visit.call(&registered.handle)?;
+            visit.call(&registered.given)?;
+        }
+        if let Some(pipe) = &self.pipe {
+            visit.call(&pipe.owner)?;
+        }
+        self.parked.iter().try_for_each(|operation| visit.call(operation))
+    }
+}
+
+impl Entry {
+    pub(crate) fn side(&mut self, side: Side) -> &mut Waiting {
+        match side {
+            Side::Reading => &mut self.reading,
+            Side::Writing => &mut self.writing,
+        }
+    }
+
+    /// Whether a handle or a pipe's transport watches a side.
+    fn has_watcher(&self) -> bool {
+        self.native.is_none() && (self.reading.lasts() || self.writing.lasts())
+    }
+
+    /// What the kernel should watch for; `None` if nobody waits.
+    fn wanted(&self) -> Option<Interest> {
+        if let Some(native) = &self.native {
+            return native.interest;
+        }
+        let watched = self.reading.lasts() || self.writing.lasts();
+        let interest = match (self.reading.wanted(), self.writing.wanted()) {
+            (false, false) if watched => Interest::BREAKAGE,
+            (false, false) => return None,
+            (true, false) => Interest::READABLE,
+            (false, true) => Interest::WRITABLE,
+            (true, true) => Interest::BOTH,
+        };
+        // Room to write lasts, so that waiting on would bring events that nobody wants.
+        let lasts = self.known.is_some() && interest == Interest::READABLE;
+        Some(if watched || lasts { interest } else { interest.only_once() })
+    }
+
+    /// Whether the socket behind the weak reference is the one that was parked for last. Two references to one object are one.
+    fn knows(&self, reference: Option<&Py<PyWeakrefReference>>) -> bool {
+        matches!((&self.known, reference), (Some(known), Some(reference)) if known.is(reference))
+    }
+
+    /// Tells the kernel what has changed.
+    pub(crate) fn settle(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
+        if matches!(self.kernel, Kernel::Armed(present) if !present.once && self.wanted() == Some(present)) {
+            return Ok(());
+        }
+        self.tell(fd, reactor)
+    }
+
+    /// Tells the kernel what is wanted, though it may know: for a newcomer, who may have a new file under an old number.
+    pub(crate) fn tell(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
+        let Some(wanted) = self.wanted() else {
+            // What will bring no event may stay: the next operation on the descriptor finds it registered.
+            if matches!(self.kernel, Kernel::Armed(_)) {
+                reactor.forget(fd);
+                self.kernel = Kernel::Absent;
+            }
+            return Ok(());
+        };
+        let outcome = match self.kernel {
+            Kernel::Armed(_) | Kernel::Dormant => reactor.rearm(fd, self.token(fd), wanted),
+            Kernel::Absent => {
+                self.generation = self.generation.wrapping_add(1);
+                reactor.register(fd, self.token(fd), wanted)
+            }
+        };
+        self.kernel = if outcome.is_ok() { Kernel::Armed(wanted) } else { Kernel::Absent };
+        outcome
+    }
+
+    fn token(&self, fd: i32) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(fd.unsigned_abs())
+    }
+
+    fn fire(&mut self, py: Python<'_>, fd: i32, event: Event, reactor: &Reactor) -> Fired {
+        let mut fired = Fired::default();
+        if matches!(self.kernel, Kernel::Armed(interest) if interest.once) {
+            self.kernel = Kernel::Dormant;
+        }
+        // An error or a hang-up concerns both sides: whoever tries its call learns of it.
+        let broken = event.error || event.hangup;
+        if event.readable || broken {
+            self.reading.fire(py, &mut fired, Side::Reading, broken);
+        }
+        if event.writable || broken {
+            self.writing.fire(py, &mut fired, Side::Writing, broken);
+        }
+        if fired.reads_again && self.known.is_some() && self.wanted().is_none() {
+            return fired;
+        }
+        if self.settle(fd, reactor).is_err() {
+            // Closed meanwhile: who still waits will see it.
+            self.reading.fire(py, &mut fired, Side::Reading, true);
+            self.writing.fire(py, &mut fired, Side::Writing, true);
+        }
+        fired
+    }
+}
+
+impl Descriptors {
+    pub(crate) fn entry(&mut self, fd: i32) -> &mut Entry {
+        let index = fd.unsigned_abs() as usize;
+        if index >= self.entries.len() {
+            self.entries.resize_with(index + 1, || None);
+        }
+        self.entries[index].get_or_insert_default()
+    }
+
+    pub(crate) fn known(&mut self, fd: i32) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(fd).ok()?)?.as_deref_mut()
+    }
+
+    /// The descriptor by which `object` was registered on `side`.
+    fn find(&self, object: &Bound<'_, PyAny>, side: Side) -> Option<i32> {
+        self.entries.iter().enumerate().find_map(|(fd, entry)| {
+            let entry = entry.as_ref()?;
+            let waiting = if side == Side::Reading { &entry.reading } else { &entry.writing };
+            let given = waiting.handle.as_ref()?.given.as_ref()?;
+            given.is(object).then(|| i32::try_from(fd).ok())?
+        })
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.entries.iter().flatten().try_for_each(|entry| {
+            entry.reading.traverse(visit)?;
+            entry.writing.traverse(visit)?;
+            visit.call(&entry.known)?;
+            entry.native.as_ref().map_or(Ok(()), |native| visit.call(&native.owner))
+        })
+    }
+}
+
+impl Loop {
+    /// Lets `handle` run whenever `fd` is ready; returns the handle that it replaces. `given`: see `Registered`.
+    ///
+    /// Raises the `OSError` of a descriptor that is closed or can't be watched.
+    pub(crate) fn watch_descriptor(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        side: Side,
+        handle: Py<Handle>,
+        given: Option<Py<PyAny>>,
+    ) -> io::Result<Option<Py<Handle>>> {
+        let (outcome, old, pipe) = self.descriptors.with(py, |table| {
+            let entry = table.entry(fd);
+            let old = entry.side(side).handle.replace(Registered { handle, given });
+            let pipe = entry.side(side).pipe.take();
+            match entry.tell(fd, &self.reactor) {
+                Ok(()) => (Ok(()), old, pipe),
+                Err(failure) => {
+                    let refused = std::mem::replace(&mut entry.side(side).handle, old);
+                    entry.side(side).pipe = pipe;
+                    (Err(failure), refused, None)
+                }
+            }
+        });
+        drop(pipe);
+        outcome.map(|()| old.map(|old| old.handle))
+    }
+
+    /// Takes the handle of `fd` away, and returns it.
+    pub(crate) fn unwatch_descriptor(&self, py: Python<'_>, fd: i32, side: Side) -> Option<Py<Handle>> {
+        let old = self.descriptors.with(py, |table| {
+            let entry = table.known(fd)?;
+            let old = entry.side(side).handle.take()?;
+            // A closed descriptor needs no settling.
+            let _ = entry.settle(fd, &self.reactor);
+            Some(old)
+        });
+        old.map(|old| old.handle)
+    }
+
+    /// The descriptor by which a closed object was registered.
+    pub(crate) fn find_watched(&self, object: &Bound<'_, PyAny>, side: Side) -> Option<i32> {
+        self.descriptors.with(object.py(), |table| table.find(object, side))
+    }
+
+    /// Leaves a native operation on `socket`, whose descriptor is `fd`, to be woken by the next event there; it then parks.
+    pub(crate) fn park(
+        &self,
+        fd: i32,
+        side: Side,
+        operation: &Bound<'_, Operation>,
+        socket: &Bound<'_, PyAny>,
+    ) -> io::Result<()> {
+        let (waiter, py) = (operation.clone().unbind(), operation.py());
+        let reference = PyWeakrefReference::new(socket).ok().map(Bound::unbind);
+        let (outcome, dropped) = self.descriptors.with(py, |table| {
+            let entry = table.entry(fd);
+            entry.side(side).parked.push(waiter);
+            let same = entry.knows(reference.as_ref());
+            let replaced = if same { reference } else { std::mem::replace(&mut entry.known, reference) };
+            match if same { entry.settle(fd, &self.reactor) } else { entry.tell(fd, &self.reactor) } {
+                Ok(()) => (Ok(()), (replaced, None)),
+                Err(failure) => (Err(failure), (replaced, entry.side(side).parked.pop())),
+            }
+        });
+        drop(dropped);
+        outcome
+    }
+
+    /// Takes back an operation that was left on `fd`, if it is there still.
+    pub(crate) fn unpark(&self, fd: i32, side: Side, operation: &Bound<'_, Operation>) {
+        let found = self.descriptors.with(operation.py(), |table| {
+            let entry = table.known(fd)?;
+            let parked = &mut entry.side(side).parked;
+            let found = parked.iter().position(|parked| parked.is(operation)).map(|at| parked.remove(at));
+            if found.is_some() {
+                let _ = entry.settle(fd, &self.reactor);
+            }
+            found
+        });
+        drop(found);
+    }
+
+    /// Gives `fd` to a native watcher: `call(loop, owner, event)` at each event. `owner` is a transport, or `None`. Without
+    /// an interest the descriptor is merely taken.
+    pub(crate) fn watch_natively(
+        &self,
+        fd: i32,
+        owner: &Bound<'_, PyAny>,
+        call: EventCall,
+        interest: Option<Interest>,
+    ) -> io::Result<()> {
+        let (py, native) = (owner.py(), Native { owner: owner.clone().unbind(), call, interest });
+        let (outcome, old) = self.descriptors.with(py, |table| {
+            let entry = table.entry(fd);
+            let old = entry.native.replace(native);
+            match entry.tell(fd, &self.reactor) {
+                Ok(()) => (Ok(()), old),
+                Err(failure) => (Err(failure), std::mem::replace(&mut entry.native, old)),
+            }
+        });
+        drop(old);
+        outcome
+    }
+
+    /// Changes what the native watcher of `fd` waits for; nothing happens where there is none.
+    pub(crate) fn change_interest(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        interest: Option<Interest>,
+    ) -> io::Result<()> {
+        self.descriptors.with(py, |table| {
+            let Some(entry) = table.known(fd) else { return Ok(()) };
+            let Some(native) = &mut entry.native else { return Ok(()) };
+            native.interest = interest;
+            entry.settle(fd, &self.reactor)
+        })
+    }
+
+    /// Takes `fd` back from its native watcher; to be called before the descriptor is closed.
+    pub(crate) fn unwatch_natively(&self, py: Python<'_>, fd: i32) {
+        let old = self.descriptors.with(py, |table| {
+            let entry = table.known(fd)?;
+            let old = entry.native.take();
+            // A closed descriptor needs no settling.
+            let _ = entry.settle(fd, &self.reactor);
+            old
+        });
+        drop(old);
+    }
+
+    /// Wakes the operations that wait for `fd`, which is about to be closed: their next attempt tells them.
+    pub(crate) fn wake_parked(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
+        let parked = self.descriptors.with(py, |table| {
+            let entry = table.known(fd)?;
+            let mut parked = std::mem::take(&mut entry.reading.parked);
+            parked.append(&mut entry.writing.parked);
+            let _ = entry.settle(fd, &self.reactor);
+            Some(parked)
+        });
+        parked.into_iter().flatten().try_for_each(|operation| operation::wake(operation.bind(py)).map(drop))
+    }
+
+    /// The owner of a natively watched descriptor.
+    pub(crate) fn native_owner<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
+        self.descriptors
+            .with(py, |table| table.known(fd)?.native.as_ref().map(|native| native.owner.bind(py).clone()))
+    }
+}
+
+/// The descriptor on which `event` happened.
+#[inline]
+pub(crate) fn descriptor_of(event: &Event) -> i32 {
+    (event.token & u64::from(u32::MAX)) as i32
+}
+
+/// Does what the events of one look ask for: handles join the ready queue, operations are woken, native watchers called.
+///
+/// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
+///
+/// Native watchers and operations act at once only if nobody can tell. In a turn that has more to run they join the queue, each
+/// in its place, and an operation that is woken there goes on in the next turn, as asyncio's futures do: programs count
+/// turns, and a protocol must get no data before `create_connection` has returned it.
+#[inline]
+pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {
+    let mut outcome = Ok(());
+    let late = !events.is_empty() && has_company(native, events);
+    for event in events.iter() {
+        if let Err(failure) = act(native, event, late) {
+            outcome = outcome.and(Err(failure));
+        }
+    }
+    outcome
+}
+
+/// Whether something else runs in this turn: what the loop has to run anyway, or the handle of another of these events.
+#[inline]
+fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
+    let (py, state) = (native.py(), native.get());
+    if state.is_busy(py) {
+        return true;
+    }
+    events.len() > 1
+        && state.descriptors.with(py, |table| {
+            events
+                .iter()
+                .any(|event| table.known(descriptor_of(&event)).is_some_and(|entry| entry.has_watcher()))
+        })
+}
+
+/// What `Item::Event` does, if the descriptor has a native watcher still.
+pub(crate) fn act_late(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
+    // Whoever came to the descriptor meanwhile has no event yet.
+    let watched = native.get().native_owner(native.py(), descriptor_of(&event)).is_some();
+    if watched { act(native, event, false) } else { Ok(()) }
+}
+
+#[inline]
+fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    let (fd, generation) = (descriptor_of(&event), (event.token >> 32) as u32);
+    let fired = state.descriptors.with(py, |table| {
+        let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
+        Some(match &entry.native {
+            Some(_) if late => Target::Later,
+            Some(native) => Target::Native(native.owner.clone_ref(py), native.call),
+            None => Target::Waiting(entry.fire(py, fd, event, &state.reactor)),
+        })
+    });
+    match fired {
+        Some(Target::Native(owner, call)) => {
+            current::retire(native)?;
+            let outcome = if state.debug() {
+                debug::timed(native, owner.bind(py), || call(native, owner.bind(py), event))
+            } else {
+                call(native, owner.bind(py), event)
+            };
+            owner.drop_ref(py);
+            outcome.and_then(|()| flush_if_much(native))
+        }
+        Some(Target::Waiting(fired)) => release(native, fd, fired, late),
+        Some(Target::Later) => {
+            state.engine.with(py, |engine| engine.push(Item::Event(event)));
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whom an event concerns.
+enum Target {
+    Native(Py<PyAny>, EventCall),
+    Waiting(Fired),
+    /// A native watcher, whose turn comes when what was ready before has run.
+    Later,
+}
+
+/// Lets go on who waited for an event of `fd`; operations not before their place in the queue has come if it is `late`.
+fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    for (handle, side) in fired.handles.into_iter().zip([Side::Reading, Side::Writing]) {
+        let Some(handle) = handle else { continue };
+        if handle.get().cancelled(py) {
+            // Whoever cancels a handle by itself wants no more of its events.
+            drop(state.unwatch_descriptor(py, fd, side));
+        } else {
+            state.engine.with(py, |engine| engine.push(Item::Handle(handle)));
+        }
+    }
+    let mut outcome = Ok(());
+    for (owner, call) in fired.pipes.into_iter().flatten() {
+        outcome = outcome.and(native.get().push(py, Item::Watch(owner, py.None(), call)));
+    }
+    for operation in fired.first.into_iter().chain(fired.others) {
+        if late {
+            state.engine.with(py, |engine| engine.push(Item::Wake(operation)));
+            continue;
+        }
+        outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));
+        operation.drop_ref(py);
+    }
+    outcome
+}

@@ -1,0 +1,58 @@
+//! The executors of a loop: what it has of them and how they end with it. `work` knows what they are and gives them jobs.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::Loop;
+
+/// Threads that may wait for the loop's own thread to let the interpreter go.
+pub(crate) trait LetGo: Send + Sync {
+    /// The loop's thread has let go.
+    fn let_go(&self);
+}
+
+/// The executors of one loop.
+#[derive(Default)]
+pub(crate) struct Executors {
+    /// `_default_executor`.
+    pub(crate) default: Option<Py<PyAny>>,
+    /// The same, if it is a `ferrio.executor.ThreadPool` that nobody overrode.
+    pub(crate) own: Option<Py<PyAny>>,
+    /// Who may wait for this thread to let the interpreter go.
+    pub(crate) threads: Option<Arc<dyn LetGo>>,
+    /// The executor behind `to_process` and `run_in_executor("process", ...)`.
+    pub(crate) process: Option<Py<PyAny>>,
+    /// The fork count of the process that `process` was made in, if it was made here.
+    pub(crate) process_made: Option<u64>,
+    /// `shutdown_default_executor()` or `close()` was called.
+    pub(crate) shut_down: bool,
+}
+
+impl Executors {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.default)?;
+        visit.call(&self.own)?;
+        visit.call(&self.process)
+    }
+}
+
+/// `close()`: the executors take no more calls; nobody waits for them.
+pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let (default, process) = native.get().executors.with(py, |executors| {
+        executors.shut_down = true;
+        (std::mem::take(&mut executors.default), std::mem::take(&mut executors.process))
+    });
+    let (own, threads) =
+        native.get().executors.with(py, |executors| (executors.own.take(), executors.threads.take()));
+    drop((own, threads));
+    for executor in default.into_iter().chain(process) {
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "wait"), false)?;
+        executor.bind(py).call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! "unclosed event loop": what a loop says, and does, when it dies open.
+
+use std::ffi::CString;
+use std::sync::atomic::AtomicPtr;
+
+use pyo3::exceptions::PyResourceWarning;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::Loop;
+use crate::base::ffi::finalize::Finalize;
+
+static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Finalize for Loop {
+    #[inline]
+    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
+        !slf.get().closed()
+    }
+
+    fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let message = CString::new(format!("unclosed event loop {}", slf.repr()?));
+        let message = message.unwrap_or_else(|_| c"unclosed event loop".to_owned());
+        // Not by Python's `warnings`: at the interpreter's end no import works any more.
+        let warned = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1);
+        // A warning may be an error; the loop is closed all the same.
+        if !slf.get().is_running() {
+            slf.call_method0(intern!(py, "close"))?;
+        }
+        warned
+    }
+
+    fn original_dealloc() -> &'static AtomicPtr<()> {
+        &DEALLOC
+    }
+}

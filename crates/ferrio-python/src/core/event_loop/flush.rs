@@ -1,0 +1,98 @@
+//! What waits for the end of the turn to be sent: several writes of one turn leave in one system call.
+//!
+//! Who has something to send leaves itself here once; the loop calls it back before it looks at the descriptors, before it
+//! sleeps, and before it stops. Nothing stays here while the loop does not run.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::Loop;
+use crate::core::task::current;
+
+/// Sends what an object has gathered.
+pub(crate) type FlushCall = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<()>;
+
+/// So many bytes gathered are sent before the next callback runs: more would have left the processor's caches by the end
+/// of the turn, and come back dearly.
+const ENOUGH: usize = 64 * 1024;
+
+/// Who wants to be called at the end of the turn, in the order in which they asked.
+#[derive(Default)]
+pub(super) struct Flushes {
+    waiting: Vec<(Py<PyAny>, FlushCall)>,
+    /// How many bytes they have, as far as they said.
+    bytes: usize,
+}
+
+impl Flushes {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.waiting.iter().try_for_each(|(owner, _)| visit.call(owner))
+    }
+}
+
+impl Loop {
+    /// Lets the loop call `call(owner)` at the end of this turn; returns `false`, and does nothing, unless it is this thread's
+    /// running loop: then whoever writes sends at once.
+    #[inline]
+    #[must_use]
+    pub(crate) fn flush_later(&self, owner: &Bound<'_, PyAny>, call: FlushCall, bytes: usize) -> bool {
+        if !self.runs_here() {
+            return false;
+        }
+        let waiting = owner.clone().unbind();
+        self.flushes.with(owner.py(), |flushes| {
+            flushes.waiting.push((waiting, call));
+            flushes.bytes += bytes;
+        });
+        true
+    }
+}
+
+/// Calls everybody who waits if they have gathered much: for between two callbacks.
+#[inline]
+pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
+    if native.get().flushes.with(native.py(), |flushes| flushes.bytes < ENOUGH) {
+        Ok(())
+    } else {
+        flush(native)
+    }
+}
+
+/// Calls everybody who waits, and whoever joins meanwhile. What one of them raises waits for the others.
+#[inline]
+pub(super) fn flush(native: &Bound<'_, Loop>) -> PyResult<()> {
+    // Most turns write nothing.
+    if native.get().flushes.with(native.py(), |flushes| flushes.waiting.is_empty()) {
+        Ok(())
+    } else {
+        flush_all(native)
+    }
+}
+
+fn flush_all(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    let mut outcome = Ok(());
+    loop {
+        let mut waiting = state.flushes.with(py, |flushes| {
+            flushes.bytes = 0;
+            std::mem::take(&mut flushes.waiting)
+        });
+        if waiting.is_empty() {
+            return outcome;
+        }
+        current::retire(native)?;
+        for (owner, call) in waiting.drain(..) {
+            let sent = call(owner.bind(py));
+            owner.drop_ref(py);
+            if sent.is_err() {
+                outcome = outcome.and(sent);
+            }
+        }
+        // The memory serves again, unless somebody joined.
+        state.flushes.with(py, |flushes| {
+            if flushes.waiting.is_empty() {
+                flushes.waiting = waiting;
+            }
+        });
+    }
+}

@@ -1,0 +1,174 @@
+//! What the ready queue and the timers hold: each thing that a turn can run.
+
+use ferrio_engine::reactor::Event;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::{Loop, descriptors};
+use crate::base::error;
+use crate::base::ffi::{context, raise};
+use crate::core::future::callbacks::WatcherCall;
+use crate::core::handle::{self, Handle};
+use crate::core::operation::{self, Operation};
+use crate::core::task::wakeup::{Wakeup, Watcher};
+use crate::core::task::{Task, current, step};
+
+/// One thing to run.
+pub(crate) enum Item {
+    /// A step of a task, in its context.
+    Step(Py<Task>),
+    /// A Python callback.
+    Handle(Py<Handle>),
+    /// The end of an operation's wait: a timer, mostly.
+    Wake(Py<Operation>),
+    /// Tell the first object that the second, a future, is done.
+    Watch(Py<PyAny>, Py<PyAny>, WatcherCall),
+    /// What happened to a descriptor with a native watcher.
+    Event(Event),
+}
+
+impl Item {
+    /// Runs it. Only what must leave the loop comes out as an error; the rest is reported.
+    #[inline]
+    pub(crate) fn run(self, native: &Bound<'_, Loop>) -> PyResult<()> {
+        let py = native.py();
+        match self {
+            Self::Step(task) => {
+                let task = task.into_bound(py);
+                match step::step(&task) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => report(native, failure, task.as_any()),
+                }
+            }
+            Self::Handle(handle) => {
+                current::retire(native)?;
+                let handle = handle.into_bound(py);
+                if handle::is_plain(&handle) {
+                    // One that was cancelled has nothing left to call.
+                    return handle::run(&handle);
+                }
+                if handle.get().cancelled(py) {
+                    return Ok(());
+                }
+                handle.call_method0(intern!(py, "_run")).map(drop)
+            }
+            Self::Wake(operation) => match operation::wake(operation.bind(py)) {
+                Ok(_) => Ok(()),
+                Err(failure) => report(native, failure, operation.bind(py).as_any()),
+            },
+            Self::Event(event) => descriptors::act_late(native, event),
+            Self::Watch(watcher, done, call) => {
+                current::retire(native)?;
+                match call(watcher.bind(py), done.bind(py)) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => report(native, failure, watcher.bind(py)),
+                }
+            }
+        }
+    }
+
+    /// The same as a Python call, for a loop that is not ours: callable, argument, context.
+    #[allow(clippy::type_complexity, reason = "three parts of one call, taken apart at once")]
+    pub(crate) fn into_call<'py>(
+        self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Bound<'py, PyAny>)> {
+        match self {
+            Self::Step(task) => {
+                let context = match Task::context_of(task.bind(py)) {
+                    Some(context) => context,
+                    None => context::copy_current(py)?,
+                };
+                Ok((Bound::new(py, Wakeup::new(task))?.into_any(), None, context))
+            }
+            Self::Handle(handle) => {
+                let run = handle.bind(py).getattr(intern!(py, "_run"))?;
+                Ok((run, None, context::copy_current(py)?))
+            }
+            Self::Wake(operation) => {
+                let waker = operation::sleep::Waker { operation };
+                Ok((Bound::new(py, waker)?.into_any(), None, context::copy_current(py)?))
+            }
+            Self::Event(_) => unreachable!("the loop that saw an event queues it for itself"),
+            Self::Watch(watcher, done, call) => {
+                let watcher = Bound::new(py, Watcher::new(watcher, call))?.into_any();
+                Ok((watcher, Some(done.into_bound(py)), context::copy_current(py)?))
+            }
+        }
+    }
+
+    /// Another reference to the same; none to an event, which only the loop can act on.
+    pub(crate) fn duplicate(&self, py: Python<'_>) -> Option<Self> {
+        Some(match self {
+            Self::Step(task) => Self::Step(task.clone_ref(py)),
+            Self::Handle(handle) => Self::Handle(handle.clone_ref(py)),
+            Self::Wake(operation) => Self::Wake(operation.clone_ref(py)),
+            Self::Watch(watcher, done, call) => Self::Watch(watcher.clone_ref(py), done.clone_ref(py), *call),
+            Self::Event(_) => return None,
+        })
+    }
+
+    /// Lets go of it while attached, which spares a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        match self {
+            Self::Handle(handle) => handle.drop_ref(py),
+            Self::Wake(operation) => operation.drop_ref(py),
+            Self::Watch(watcher, done, _) => {
+                watcher.drop_ref(py);
+                done.drop_ref(py);
+            }
+            other => drop(other),
+        }
+    }
+
+    /// The context that it has to enter, if it is one's own.
+    pub(crate) fn context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::Step(task) => Task::context_of(task.bind(py)),
+            Self::Handle(handle) => Some(handle.get().context(py)),
+            Self::Wake(_) | Self::Watch(..) | Self::Event(_) => None,
+        }
+    }
+
+    /// The object that debug mode names in its reports.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Step(task) => task.bind(py).as_any().clone(),
+            Self::Handle(handle) => handle.bind(py).as_any().clone(),
+            Self::Wake(operation) => operation.bind(py).as_any().clone(),
+            Self::Watch(watcher, ..) => watcher.bind(py).clone(),
+            Self::Event(_) => py.None().into_bound(py),
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Step(task) => visit.call(task),
+            Self::Handle(handle) => visit.call(handle),
+            Self::Wake(operation) => visit.call(operation),
+            Self::Event(_) => Ok(()),
+            Self::Watch(watcher, done, _) => {
+                visit.call(watcher)?;
+                visit.call(done)
+            }
+        }
+    }
+}
+
+/// Reports what went wrong in one of ferrio's own callbacks, or lets it leave the loop.
+#[cold]
+fn report(native: &Bound<'_, Loop>, failure: PyErr, culprit: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = native.py();
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    let failure = error::into_object(py, failure);
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), format!("Exception in callback of {}", culprit.repr()?))?;
+    context.set_item(intern!(py, "exception"), &failure)?;
+    raise::while_handling(&failure, || {
+        native.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    })
+}

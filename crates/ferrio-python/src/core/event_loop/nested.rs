@@ -1,0 +1,159 @@
+//! A loop that is run while one runs: what `ferrio.allow_nested()` permits.
+//!
+//! The inner run turns the same loop until its future is done, or another loop, which has the thread meanwhile. What the
+//! outer run left in the middle (the current task, the handle that debug mode shows, the running loop) is put aside and
+//! given back, however the inner one ends. Items whose context is entered further up the stack wait for the inner run's
+//! end: nothing can run in a context twice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ferrio_engine::reactor::Events;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::base::ffi::context;
+use crate::base::ffi::scope::then_leave;
+use crate::base::imports;
+use crate::core::event_loop::flush::flush;
+use crate::core::event_loop::run::{EVENTS, Turning};
+use crate::core::event_loop::{Item, Loop, LoopRef, running, set_running};
+use crate::core::future::watch;
+use crate::core::task::current;
+
+static ALLOWED: AtomicBool = AtomicBool::new(false);
+
+/// Lets loops be run while one runs, or no longer; return whether they might before.
+#[pyfunction]
+pub(crate) fn _allow_nested(allowed: bool) -> bool {
+    ALLOWED.swap(allowed, Ordering::Relaxed)
+}
+
+/// Return whether loops may be run while one runs.
+#[pyfunction]
+pub(crate) fn _nested_allowed() -> bool {
+    ALLOWED.load(Ordering::Relaxed)
+}
+
+#[pymethods]
+impl Loop {
+    /// What the innermost of the runs inside of the running one waits for; `None` if there is none.
+    #[getter]
+    fn _innermost(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.settings.with(py, |settings| settings.nested.last().map(|awaited| awaited.clone_ref(py)))
+    }
+}
+
+/// The error for a program that runs a loop while one runs: asyncio's words, and the ways out.
+#[cold]
+pub(super) fn refusal(words: &str) -> PyErr {
+    PyRuntimeError::new_err(format!(
+        "{words}: `await` it here instead, or allow loops inside loops by ferrio.allow_nested()"
+    ))
+}
+
+/// What an outer run left in the middle.
+pub(super) struct Outer<'py> {
+    home: LoopRef,
+    task: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Outer<'py> {
+    /// Puts aside what runs in this thread: nothing, mostly.
+    pub(super) fn set_aside(py: Python<'py>) -> PyResult<Option<Self>> {
+        let home = match running(py) {
+            Some(native) => LoopRef::Native(native),
+            None => match imports::STANDARD_RUNNING_LOOP.get(py)?.call0()? {
+                nothing if nothing.is_none() => return Ok(None),
+                foreign => LoopRef::new(&foreign),
+            },
+        };
+        let task = current::swap(py, &home, None)?;
+        Ok(Some(Self { home, task }))
+    }
+
+    /// Makes it what runs again.
+    pub(super) fn give_back(self, py: Python<'py>) -> PyResult<()> {
+        match &self.home {
+            LoopRef::Native(native) => {
+                let native = native.bind(py);
+                if !running(py).is_some_and(|here| here.is(native)) {
+                    set_running(py, Some(native))?;
+                }
+            }
+            LoopRef::Foreign(foreign) => imports::SET_RUNNING_LOOP.get(py)?.call1((foreign,)).map(drop)?,
+        }
+        current::swap(py, &self.home, self.task).map(drop)
+    }
+}
+
+/// Turns `native`, which runs in this thread, until `awaited` is done. A stopped loop ends all runs up to the next
+/// `run_forever`.
+pub(super) fn turn_until_done<'py>(native: &Bound<'py, Loop>, awaited: &Bound<'py, PyAny>) -> PyResult<()> {
+    let inner = native.get().settings.with(native.py(), |settings| {
+        settings.nested.push(awaited.clone().unbind());
+        settings.nested.len()
+    });
+    let body = |turning: &mut Turning| {
+        while !watch::is_done(awaited)? && !turning.is_stopped(native) {
+            turning.turn(native, false)?;
+        }
+        // As on a loop of its own: what is to be called when the future is done is called before this returns.
+        turning.turn(native, true)
+    };
+    let (outcome, left) = then_leave(
+        || inside(native, body),
+        || native.get().settings.with(native.py(), |settings| settings.nested.split_off(inner - 1)),
+    );
+    drop(left);
+    outcome
+}
+
+/// Turns `native`, which runs in this thread, until it is stopped.
+pub(super) fn turn_until_stopped(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let outcome = inside(native, |turning| {
+        loop {
+            turning.turn(native, false)?;
+            if turning.is_stopped(native) {
+                return Ok(());
+            }
+        }
+    });
+    native.get().stopping.store(false, Ordering::Relaxed);
+    outcome
+}
+
+/// Calls `body` with what the outer run left put aside.
+pub(super) fn inside<'py>(
+    native: &Bound<'py, Loop>,
+    body: impl FnOnce(&mut Turning) -> PyResult<()>,
+) -> PyResult<()> {
+    let py = native.py();
+    let settings = &native.get().settings;
+    let outer = Outer::set_aside(py)?;
+    let handle = settings.with(py, |settings| settings.current_handle.take());
+    let run = || {
+        let mut turning = Turning::nested(Events::with_capacity(EVENTS));
+        let outcome = body(&mut turning);
+        let flushed = flush(native);
+        let waiting = turning.take_deferred();
+        native.get().engine.with(py, |engine| {
+            let later = engine.ready.drain();
+            for item in waiting.into_iter().chain(later) {
+                engine.ready.push(item);
+            }
+        });
+        outcome.and(flushed)
+    };
+    let leave = || {
+        let old = settings.with(py, |settings| std::mem::replace(&mut settings.current_handle, handle));
+        drop(old);
+        outer.map_or(Ok(()), |outer| outer.give_back(py))
+    };
+    let (outcome, given_back) = then_leave(run, leave);
+    outcome.and(given_back)
+}
+
+/// Whether `item` has to wait, because its context is entered further up the stack.
+pub(super) fn has_to_wait(py: Python<'_>, item: &Item) -> bool {
+    item.context(py).is_some_and(|context| context::is_entered(&context))
+}

@@ -1,0 +1,200 @@
+//! Where the loop receives: one buffer for all its connections, so that an idle one needs none.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use ferrio_engine::net::{self, Address, Attempt};
+use ferrio_engine::reactor::Events;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::Loop;
+use super::run::EVENTS;
+use crate::base::ffi::bytes;
+
+/// The most that one look at a socket takes, in bytes.
+pub(crate) const LARGEST_RECEIVED: usize = 256 * 1024;
+
+impl Loop {
+    /// Receives up to `size` bytes, at most `LARGEST_RECEIVED`; `None` if none are there, empty at the end of input.
+    #[inline]
+    pub(crate) fn receive<'py>(
+        &self,
+        py: Python<'py>,
+        fd: i32,
+        size: usize,
+    ) -> io::Result<Option<Bound<'py, PyBytes>>> {
+        self.received.with(py, |buffer| {
+            let buffer = &mut whole(buffer)[..size.min(LARGEST_RECEIVED)];
+            Ok(match net::receive(fd, buffer)? {
+                Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count])),
+                Attempt::WouldBlock => None,
+            })
+        })
+    }
+
+    /// Receives one datagram and puts its sender's address into `sender`; `None` if none is there.
+    #[inline]
+    pub(crate) fn receive_from<'py>(
+        &self,
+        py: Python<'py>,
+        fd: i32,
+        sender: &mut Address,
+    ) -> io::Result<Option<Bound<'py, PyBytes>>> {
+        self.received.with(py, |buffer| {
+            let buffer = whole(buffer);
+            Ok(match net::receive_from(fd, buffer, sender)? {
+                Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count])),
+                Attempt::WouldBlock => None,
+            })
+        })
+    }
+
+    /// Receives what is there and shows it to `take`, which may run Python code; `None` if nothing is there.
+    #[inline]
+    pub(crate) fn receive_for<R>(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<Option<R>> {
+        self.fetch_for(py, |buffer| net::receive(fd, buffer), take)
+    }
+
+    /// As `receive_for`, from what is not a socket.
+    #[inline]
+    pub(crate) fn read_for<R>(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<Option<R>> {
+        self.fetch_for(py, |buffer| net::read(fd, buffer), take)
+    }
+
+    #[inline]
+    fn fetch_for<R>(
+        &self,
+        py: Python<'_>,
+        fetch: impl FnOnce(&mut [u8]) -> io::Result<Attempt>,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<Option<R>> {
+        // Out of the cell while it is shown: what runs then may receive for somebody else.
+        let mut buffer = self.received.with(py, std::mem::take);
+        let outcome = match fetch(whole(&mut buffer)) {
+            Ok(Attempt::Done(count)) => Ok(Some(take(&buffer[..count]))),
+            Ok(Attempt::WouldBlock) => Ok(None),
+            Err(failure) => Err(failure),
+        };
+        self.received.with(py, |place| *place = buffer);
+        outcome
+    }
+}
+
+/// From how many bytes on it is worth while to let the kernel write into a new object.
+const DIRECT: usize = 4096;
+
+/// By how much such an object is larger than what is expected, in bytes, and a multiple of what its size is.
+const GRAIN: usize = 4096;
+
+/// How much a connection brought lately: whoever expects much receives without a copy.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Expected(u32);
+
+impl Expected {
+    /// What is expected after `count` bytes came: as much, or a bit less than before.
+    #[inline]
+    fn after(self, count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Self(count.max(self.0 - self.0 / 8))
+    }
+
+    #[inline]
+    fn room(self) -> usize {
+        (self.0 as usize / GRAIN + 1).saturating_mul(GRAIN).min(LARGEST_RECEIVED)
+    }
+}
+
+impl Loop {
+    /// As `receive`, as much as there is; `expected` is brought up to date.
+    ///
+    /// The outer error is a `MemoryError`.
+    #[inline]
+    pub(crate) fn receive_expecting<'py>(
+        &self,
+        py: Python<'py>,
+        fd: i32,
+        expected: &mut Expected,
+    ) -> PyResult<io::Result<Option<Bound<'py, PyBytes>>>> {
+        let room = expected.room();
+        let outcome = if room <= DIRECT {
+            Ok(self.receive(py, fd, LARGEST_RECEIVED))
+        } else {
+            bytes::receive(py, fd, room)
+        };
+        if let Ok(Ok(Some(bytes))) = &outcome {
+            let count = bytes.as_bytes().len();
+            // A full object tells that there is more, not how much.
+            *expected = expected.after(if count == room { count.saturating_mul(2) } else { count });
+        }
+        outcome
+    }
+}
+
+/// How many bytes may wait for tasks that read streams, before other sockets are received from.
+///
+/// Such a task runs after all that came with its data. What a hundred connections bring at once would all be in memory
+/// before the first of them is answered, and out of the processor's caches by then.
+const HANDED_OUT: usize = 256 * 1024;
+
+impl Loop {
+    /// Whether streams were given so much in this turn that their tasks should run before they get more: then an event is
+    /// put off.
+    #[inline]
+    pub(crate) fn puts_off(&self) -> bool {
+        let enough = self.handed_out.load(Ordering::Relaxed) >= HANDED_OUT;
+        if enough {
+            self.put_off.store(self.put_off.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        enough
+    }
+
+    /// Notes that a stream was given `count` bytes.
+    #[inline]
+    pub(crate) fn hand_out(&self, count: usize) {
+        self.handed_out
+            .store(self.handed_out.load(Ordering::Relaxed).saturating_add(count), Ordering::Relaxed);
+    }
+
+    /// The tasks that read streams have run. The next look takes as many events as this turn could do with, for the kernel
+    /// asks each descriptor that it reports, and again the next time if it was put off.
+    #[inline]
+    pub(super) fn tasks_have_run(&self, events: &mut Events) {
+        let (put_off, look) = (self.put_off.load(Ordering::Relaxed), self.look.load(Ordering::Relaxed));
+        self.handed_out.store(0, Ordering::Relaxed);
+        if put_off == 0 && look == EVENTS {
+            return;
+        }
+        let look =
+            if put_off > 0 { events.len().saturating_sub(put_off).max(1) } else { (2 * look).min(EVENTS) };
+        self.put_off.store(0, Ordering::Relaxed);
+        self.look.store(look, Ordering::Relaxed);
+        events.limit(if look == EVENTS { usize::MAX } else { look });
+    }
+}
+
+impl Loop {
+    /// Lends the memory in which the loop receives, `LARGEST_RECEIVED` bytes, to `work`, which runs no Python code.
+    #[inline]
+    pub(crate) fn with_scratch<R>(&self, py: Python<'_>, work: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.received.with_leaf(py, |buffer| work(whole(buffer)))
+    }
+}
+
+#[inline]
+fn whole(buffer: &mut Vec<u8>) -> &mut [u8] {
+    if buffer.is_empty() {
+        buffer.resize(LARGEST_RECEIVED, 0);
+    }
+    buffer
+}

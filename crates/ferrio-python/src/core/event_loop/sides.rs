@@ -1,0 +1,94 @@
+//! The two sides of a descriptor that pipes' transports watch: a terminal is read by one and written by another.
+//!
+//! A side has one watcher, a transport or the handle of `add_reader` or `add_writer`, and the last that came has it, as in
+//! asyncio. Unlike there, a transport that ends takes nothing back but what is its own, so that another goes on.
+
+use std::io;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::core::event_loop::Loop;
+use crate::core::event_loop::descriptors::Side;
+use crate::core::future::callbacks::WatcherCall;
+use crate::core::handle::Handle;
+
+/// A pipe's transport that watches one side, and what it does with an event: in the turn of the event, as a handle.
+pub(crate) struct Pipe {
+    pub(crate) owner: Py<PyAny>,
+    pub(crate) call: WatcherCall,
+    /// It wants to know of the other end's going only.
+    pub(crate) breakage: bool,
+}
+
+impl Loop {
+    /// Has a pipe's transport called at each event of a side, `call(owner, None)`, in place of who watched that side before;
+    /// with `breakage` only when the other end has gone. Returns the handle that it replaces.
+    pub(crate) fn watch_side(
+        &self,
+        fd: i32,
+        side: Side,
+        owner: &Bound<'_, PyAny>,
+        call: WatcherCall,
+        breakage: bool,
+    ) -> io::Result<Option<Py<Handle>>> {
+        let (py, pipe) = (owner.py(), Pipe { owner: owner.clone().unbind(), call, breakage });
+        let (outcome, old, handle) = self.descriptors.with(py, |table| {
+            let entry = table.entry(fd);
+            let old = entry.side(side).pipe.replace(pipe);
+            let handle = entry.side(side).handle.take();
+            match entry.tell(fd, &self.reactor) {
+                Ok(()) => (Ok(()), old, handle),
+                Err(failure) => {
+                    let refused = std::mem::replace(&mut entry.side(side).pipe, old);
+                    entry.side(side).handle = handle;
+                    (Err(failure), refused, None)
+                }
+            }
+        });
+        drop(old);
+        outcome.map(|()| handle.map(|handle| handle.handle))
+    }
+
+    /// Takes a side back from a pipe's transport, if that is who watches it.
+    pub(crate) fn unwatch_side(&self, fd: i32, side: Side, owner: &Bound<'_, PyAny>) {
+        let old = self.descriptors.with(owner.py(), |table| {
+            let entry = table.known(fd)?;
+            let old = entry.side(side).pipe.take_if(|pipe| pipe.owner.is(owner));
+            if old.is_some() {
+                let _ = entry.settle(fd, &self.reactor);
+            }
+            old
+        });
+        drop(old);
+    }
+
+    /// Forgets whoever watches `fd`, which has been closed. Returns the handles.
+    pub(crate) fn forget_watchers(&self, py: Python<'_>, fd: i32) -> [Option<Py<Handle>>; 2] {
+        let taken = self.descriptors.with(py, |table| {
+            let entry = table.known(fd)?;
+            let taken = [Side::Reading, Side::Writing]
+                .map(|side| (entry.side(side).handle.take(), entry.side(side).pipe.take()));
+            let _ = entry.settle(fd, &self.reactor);
+            Some(taken)
+        });
+        taken.map_or([None, None], |taken| taken.map(|(handle, _)| handle.map(|handle| handle.handle)))
+    }
+}
+
+/// Raises `RuntimeError` if a socket's transport that is not closing uses the descriptor `fd`, which the program knows as `object`.
+pub(crate) fn require_no_transport(
+    native: &Bound<'_, Loop>,
+    fd: i32,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let Some(owner) = native.get().native_owner(native.py(), fd) else { return Ok(()) };
+    // A listening server is no transport, nor is the loop's own pipe.
+    let Some(is_closing) = owner.getattr_opt(intern!(native.py(), "is_closing"))? else { return Ok(()) };
+    if is_closing.call0()?.is_truthy()? {
+        return Ok(());
+    }
+    let (object, owner) = (object.repr()?, owner.repr()?);
+    Err(PyRuntimeError::new_err(format!("File descriptor {object} is used by transport {owner}")))
+}

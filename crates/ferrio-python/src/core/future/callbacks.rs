@@ -1,0 +1,238 @@
+//! Who is told when a future is done, and the list of them.
+//!
+//! Most futures have one waiter: the list allocates only from the second on. Each callback runs in a turn of its own
+//! kind, as asyncio's `call_soon(callback, future)` does it, but only Python's callables need a handle.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::Future;
+use crate::base::ffi::Cast;
+use crate::core::event_loop::{Item, LoopRef};
+use crate::core::operation::{Operation, view};
+use crate::core::task::Task;
+use crate::core::task::wakeup::{Wakeup, Watcher};
+
+/// One thing to do when the future is done.
+pub(crate) enum Callback {
+    /// Step the task that awaits the future.
+    Wake(Py<Task>),
+    /// Call a Python callable with the future, in a context.
+    Python { function: Py<PyAny>, context: Py<PyAny> },
+    /// Tell one of ferrio's own objects (see `Watcher`).
+    Native(Py<PyAny>, WatcherCall),
+    /// End the wait of the operation that the future stands for, at once.
+    Operation(Py<Operation>),
+}
+
+/// What a native watcher does when the future `done` is done; `watcher` is the object given to `Callback::Native`.
+pub(crate) type WatcherCall =
+    for<'py> fn(watcher: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()>;
+
+/// Who waits for a future by one of ferrio's own callbacks.
+pub(crate) enum Waiting {
+    /// A task that awaits it.
+    Task(Py<Task>),
+    /// An object that is told.
+    Watcher(Py<PyAny>),
+}
+
+impl Callback {
+    /// Schedules the call for the loop's next turn.
+    pub(crate) fn schedule(
+        self,
+        py: Python<'_>,
+        event_loop: &LoopRef,
+        future: &Bound<'_, Future>,
+    ) -> PyResult<()> {
+        match self {
+            Self::Operation(operation) => view::ended(operation.bind(py), future),
+            Self::Wake(task) => {
+                let home = task.bind(py).as_super().get().event_loop(py)?;
+                home.schedule(py, Item::Step(task))
+            }
+            Self::Native(watcher, call) => {
+                event_loop.schedule(py, Item::Watch(watcher, future.as_any().clone().unbind(), call))
+            }
+            Self::Python { function, context } => {
+                event_loop.call_soon(py, function.bind(py), Some(future.as_any()), Some(context.bind(py)))
+            }
+        }
+    }
+
+    fn duplicate(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Wake(task) => Self::Wake(task.clone_ref(py)),
+            Self::Operation(operation) => Self::Operation(operation.clone_ref(py)),
+            Self::Python { function, context } => {
+                Self::Python { function: function.clone_ref(py), context: context.clone_ref(py) }
+            }
+            Self::Native(watcher, call) => Self::Native(watcher.clone_ref(py), *call),
+        }
+    }
+
+    /// The pair `(callable, context)` that `Future._callbacks` shows, unless nobody waits.
+    fn shown<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        match self {
+            Self::Wake(task) => shown_task(task.bind(py)).map(Some),
+            Self::Operation(operation) => {
+                let task = operation.get().waiting_task(py);
+                task.map(|task| shown_task(task.bind(py))).transpose()
+            }
+            Self::Native(watcher, call) => {
+                let named = Bound::new(py, Watcher::new(watcher.clone_ref(py), *call))?;
+                (named, py.None()).into_pyobject(py).map(Some)
+            }
+            Self::Python { function, context } => {
+                (function.bind(py), context.bind(py)).into_pyobject(py).map(Some)
+            }
+        }
+    }
+
+    /// What `remove_done_callback` compares with its argument.
+    pub(crate) fn callable(&self) -> Option<&Py<PyAny>> {
+        match self {
+            Self::Python { function: callable, .. } | Self::Native(callable, _) => Some(callable),
+            Self::Wake(_) | Self::Operation(_) => None,
+        }
+    }
+
+    /// Who is behind the callback, if that is one of ferrio's own.
+    fn waiting(&self, py: Python<'_>) -> Option<Waiting> {
+        match self {
+            Self::Wake(task) => Some(Waiting::Task(task.clone_ref(py))),
+            Self::Operation(operation) => operation.get().waiting_task(py).map(Waiting::Task),
+            Self::Native(watcher, _) => Some(Waiting::Watcher(watcher.clone_ref(py))),
+            Self::Python { function, .. } => {
+                let function = function.bind(py);
+                match function.as_exactly::<Wakeup>() {
+                    Some(wakeup) => wakeup.get().task(py).map(Waiting::Task),
+                    None => function.as_exactly::<Watcher>()?.get().watcher(py).map(Waiting::Watcher),
+                }
+            }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Wake(task) => visit.call(task),
+            Self::Operation(operation) => visit.call(operation),
+            Self::Native(watcher, _) => visit.call(watcher),
+            Self::Python { function, context } => {
+                visit.call(function)?;
+                visit.call(context)
+            }
+        }
+    }
+}
+
+fn shown_task<'py>(task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = task.py();
+    (Bound::new(py, Wakeup::new(task.clone().unbind()))?, Task::context_of(task)).into_pyobject(py)
+}
+
+/// The ones of `callables` that are equal to `wanted`. The comparison runs Python code, which may add and remove callbacks:
+/// so the list is a copy, and what is found in it is removed by identity.
+pub(crate) fn equal_to(wanted: &Bound<'_, PyAny>, callables: Vec<Py<PyAny>>) -> PyResult<Vec<Py<PyAny>>> {
+    let py = wanted.py();
+    let mut equal = Vec::new();
+    for callable in callables {
+        if callable.bind(py).eq(wanted)? {
+            equal.push(callable);
+        }
+    }
+    Ok(equal)
+}
+
+/// The callbacks of one future, in the order of their registration.
+#[derive(Default)]
+pub(crate) enum Callbacks {
+    /// Nobody.
+    #[default]
+    None,
+    /// The usual case, without an allocation.
+    One(Callback),
+    /// Two or more.
+    Many(Vec<Callback>),
+}
+
+impl Callbacks {
+    /// Adds one at the end.
+    pub(crate) fn add(&mut self, callback: Callback) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(callback),
+            Self::One(first) => Self::Many(vec![first, callback]),
+            Self::Many(mut all) => {
+                all.push(callback);
+                Self::Many(all)
+            }
+        };
+    }
+
+    /// A copy, to look at without holding the future's state.
+    pub(crate) fn duplicate(&self, py: Python<'_>) -> Vec<Callback> {
+        self.as_slice().iter().map(|callback| callback.duplicate(py)).collect()
+    }
+
+    /// The list that `Future._callbacks` shows, or `None` when there are none.
+    pub(crate) fn shown<'py>(py: Python<'py>, all: &[Callback]) -> PyResult<Option<Bound<'py, PyList>>> {
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let pairs =
+            all.iter().filter_map(|callback| callback.shown(py).transpose()).collect::<PyResult<Vec<_>>>()?;
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        PyList::new(py, pairs).map(Some)
+    }
+
+    /// What `remove_done_callback` looks at, to compare it outside the guard.
+    pub(crate) fn callables(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.as_slice().iter().filter_map(Callback::callable).map(|callable| callable.clone_ref(py)).collect()
+    }
+
+    /// Takes out the callbacks of which `unwanted` is true, for the caller to drop.
+    pub(crate) fn remove(&mut self, unwanted: impl Fn(&Callback) -> bool) -> Vec<Callback> {
+        let mut removed = Vec::new();
+        for callback in std::mem::take(self).into_vec() {
+            if unwanted(&callback) {
+                removed.push(callback);
+            } else {
+                self.add(callback);
+            }
+        }
+        removed
+    }
+
+    /// Takes out the native watcher `object`, for the caller to drop.
+    pub(crate) fn remove_watcher(&mut self, object: &Bound<'_, PyAny>) -> Vec<Callback> {
+        self.remove(|callback| matches!(callback, Callback::Native(watcher, _) if watcher.is(object)))
+    }
+
+    /// Who waits by ferrio's own callbacks.
+    pub(crate) fn waiting(&self, py: Python<'_>) -> Vec<Waiting> {
+        self.as_slice().iter().filter_map(|callback| callback.waiting(py)).collect()
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Callback> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(one) => vec![one],
+            Self::Many(all) => all,
+        }
+    }
+
+    fn as_slice(&self) -> &[Callback] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(all) => all,
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.as_slice().iter().try_for_each(|callback| callback.traverse(visit))
+    }
+}

@@ -1,0 +1,53 @@
+//! "exception was never retrieved": what a future says when it dies with one.
+
+use std::sync::atomic::AtomicPtr;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::Future;
+use super::state::Outcome;
+use crate::base::ffi::finalize::Finalize;
+
+static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Finalize for Future {
+    #[inline]
+    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.log_traceback)
+    }
+
+    fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        report_unretrieved(slf)
+    }
+
+    fn original_dealloc() -> &'static AtomicPtr<()> {
+        &DEALLOC
+    }
+}
+
+/// Tells the loop's exception handler of an exception that nobody asked for.
+pub(crate) fn report_unretrieved(future: &Bound<'_, Future>) -> PyResult<()> {
+    let py = future.py();
+    let found = future.get().state.with(py, |state| {
+        let exception = match (&state.outcome, state.log_traceback) {
+            (Outcome::Exception(exception, _), true) => exception.clone_ref(py),
+            _ => return None,
+        };
+        state.log_traceback = false;
+        let source = state.extra.as_ref().and_then(|extra| extra.source_traceback.as_ref());
+        let event_loop = state.event_loop.as_ref()?.duplicate(py);
+        Some((exception, source.map(|source| source.clone_ref(py)), event_loop))
+    });
+    let Some((exception, source, event_loop)) = found else { return Ok(()) };
+    let context = PyDict::new(py);
+    let class = future.get_type().name()?;
+    context.set_item(intern!(py, "message"), format!("{class} exception was never retrieved"))?;
+    context.set_item(intern!(py, "exception"), exception)?;
+    context.set_item(intern!(py, "future"), future)?;
+    if let Some(source) = source {
+        context.set_item(intern!(py, "source_traceback"), source)?;
+    }
+    event_loop.call_exception_handler(py, &context)
+}

@@ -1,0 +1,145 @@
+//! What `await future` iterates: yields the future once while it is pending, then returns its result.
+
+use pyo3::exceptions::{PyDeprecationWarning, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Future, native};
+use crate::base::ffi::Guarded;
+use crate::base::ffi::coroutine::{self, Sent};
+use crate::base::ffi::slots::Awaitable;
+use crate::core::task::Task;
+
+/// The iterator behind `Future.__await__`. `None` once it has ended.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct FutureIter {
+    future: Guarded<Option<Py<Future>>>,
+}
+
+impl FutureIter {
+    pub(crate) fn new(future: Py<Future>) -> Self {
+        Self { future: Guarded::new(Some(future)) }
+    }
+
+    fn advance<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(future) = self.future.with(py, |future| future.as_ref().map(|future| future.clone_ref(py)))
+        else {
+            return Ok(None);
+        };
+        let future = future.into_bound(py);
+        let first = future.get().state.with(py, |state| {
+            let pending = matches!(state.outcome, super::Outcome::Pending);
+            let first = pending && !state.blocking;
+            if first {
+                state.blocking = true;
+            }
+            if pending { Some(first) } else { None }
+        });
+        match first {
+            Some(true) => Ok(Some(future.into_any())),
+            Some(false) => Err(PyRuntimeError::new_err("await wasn't used with future")),
+            None => {
+                let ended = self.future.with(py, Option::take);
+                drop(ended);
+                let value = native::result(&future)?.into_bound(py);
+                if value.is_none() { Ok(None) } else { Err(coroutine::stop_iteration(value)) }
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl FutureIter {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.advance(py)
+    }
+
+    /// As a generator's `send`: the value is ignored.
+    fn send<'py>(&self, py: Python<'py>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.advance(py)? {
+            Some(yielded) => Ok(yielded),
+            None => Err(coroutine::stop_iteration(py.None().into_bound(py))),
+        }
+    }
+
+    /// As a generator's `throw`: ends the iteration with the exception.
+    #[pyo3(signature = (typ, val = None, tb = None))]
+    fn throw<'py>(
+        &self,
+        py: Python<'py>,
+        typ: Bound<'py, PyAny>,
+        val: Option<Bound<'py, PyAny>>,
+        tb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if val.is_some() || tb.is_some() {
+            let message = c"the (type, exc, tb) signature of throw() is deprecated, use throw(exc) instead";
+            PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
+        }
+        let error = coroutine::thrown(typ, val, tb)?;
+        let ended = self.future.with(py, Option::take);
+        drop(ended);
+        Err(error)
+    }
+
+    /// As a generator's `close`.
+    fn close(&self, py: Python<'_>) {
+        let ended = self.future.with(py, Option::take);
+        drop(ended);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.future.visit(&visit, |future| visit.call(future))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.close(py);
+    }
+}
+
+/// The interpreter's own `await` needs no iterator beside the future: the future is asked again when it is resumed.
+///
+/// `Future.__await__()` called by name, and `iter(future)`, give a `FutureIter` as ever.
+impl Awaitable for Future {
+    #[inline]
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let known = slf.get().state.with(slf.py(), |state| state.event_loop.is_some());
+        if known { Ok(()) } else { Err(super::not_initialized("Future")) }
+    }
+
+    #[inline]
+    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
+        let py = slf.py();
+        let (pending, untaken) = slf.get().state.with(py, |state| {
+            let untaken = state.blocking;
+            state.blocking = matches!(state.outcome, super::Outcome::Pending);
+            (state.blocking, untaken)
+        });
+        if pending {
+            if untaken {
+                // It was yielded already, to somebody that didn't begin to wait for it.
+                return Sent::Raised(PyRuntimeError::new_err("await wasn't used with future"));
+            }
+            return Sent::Yielded(slf.as_any().clone());
+        }
+        match native::result(slf) {
+            Ok(value) => Sent::Returned(value.into_bound(py)),
+            Err(failure) => Sent::Raised(failure),
+        }
+    }
+}
+
+impl Awaitable for Task {
+    #[inline]
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Future::begin(slf.as_super())
+    }
+
+    #[inline]
+    fn advance<'py>(slf: &Bound<'py, Self>) -> Sent<'py> {
+        Future::advance(slf.as_super())
+    }
+}

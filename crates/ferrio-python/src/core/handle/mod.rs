@@ -1,0 +1,506 @@
+//! `Handle`: one callback that a loop is going to call (asyncio's page "Event Loop", callback handles).
+//!
+//! `timer.rs` has the kind that waits for a time, `threadsafe.rs` what other threads may do to one. How a handle runs is here; when it runs is the loop's affair.
+
+mod threadsafe;
+pub(crate) mod timer;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use self::threadsafe::Runner;
+pub(crate) use self::timer::TimerHandle;
+use crate::base::ffi::room::HandleRoom;
+use crate::base::ffi::{Guarded, context, interpreter, raise, recycle};
+use crate::base::functions::Functions;
+use crate::base::{error, imports};
+use crate::core::event_loop::LoopRef;
+use crate::core::future::native::current_stack;
+
+/// A callback that the loop is going to call; what `call_soon` returns.
+///
+/// Takes the `callback`, the tuple `args` of its arguments, the `loop`, and the `contextvars.Context` to call it in
+/// (without it a copy of the current one). Meaning and methods are those of `asyncio.Handle`.
+#[pyclass(extends = HandleRoom, subclass, frozen, weakref, module = "ferrio")]
+pub(crate) struct Handle {
+    state: Guarded<State>,
+    runner: Runner,
+}
+
+impl Functions for Handle {}
+
+/// All that a handle holds.
+struct State {
+    event_loop: LoopRef,
+    context: Py<PyAny>,
+    /// `None` once cancelled, so that a cancelled handle keeps nothing alive.
+    call: Option<Call>,
+    cancelled: bool,
+    debug: Option<Box<Debug>>,
+}
+
+/// Callback and arguments.
+struct Call {
+    callback: Py<PyAny>,
+    args: Args,
+}
+
+/// The arguments; the one of an internal call needs no tuple until somebody looks.
+pub(crate) enum Args {
+    Tuple(Py<PyTuple>),
+    One(Py<PyAny>),
+    None,
+}
+
+impl Args {
+    /// The arguments in `tuple`.
+    #[inline]
+    pub(crate) fn from_tuple(tuple: Bound<'_, PyTuple>) -> Self {
+        if tuple.is_empty() { Self::None } else { Self::Tuple(tuple.unbind()) }
+    }
+}
+
+impl Call {
+    /// Lets go of both while attached, which spares each a look at the thread's state.
+    fn drop_ref(self, py: Python<'_>) {
+        self.callback.drop_ref(py);
+        match self.args {
+            Args::Tuple(args) => args.drop_ref(py),
+            Args::One(argument) => argument.drop_ref(py),
+            Args::None => {}
+        }
+    }
+}
+
+/// What debug mode adds.
+#[derive(Default)]
+struct Debug {
+    source_traceback: Option<Py<PyAny>>,
+    /// Keeps the look of a cancelled handle.
+    repr: Option<String>,
+}
+
+#[pymethods]
+impl Handle {
+    #[new]
+    #[pyo3(signature = (callback, args, r#loop, context = None))]
+    fn new(
+        callback: Bound<'_, PyAny>,
+        args: Bound<'_, PyAny>,
+        r#loop: Bound<'_, PyAny>,
+        context: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = callback.py();
+        let args = args.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let args = PyTuple::new(py, args)?;
+        let context = context::given_or_copy(py, context)?;
+        let event_loop = LoopRef::new(&r#loop);
+        let debug = event_loop.debug(py)?;
+        Self::build(py, event_loop, callback, Args::from_tuple(args), context, debug)
+    }
+
+    /// Everything was done when the object was made: a subclass may pass on what it likes.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __init__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) {}
+
+    /// Return the `contextvars.Context` that the callback runs in.
+    fn get_context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.context(py)
+    }
+
+    /// Cancel the call. Has no effect after the first time, or once the callback has run.
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        cancel(slf)
+    }
+
+    /// Return whether the call was cancelled.
+    ///
+    /// For a handle of `call_soon_threadsafe` whose callback another thread runs, this and `cancel` wait for its end.
+    pub(crate) fn cancelled(&self, py: Python<'_>) -> bool {
+        self.runner.wait(py);
+        self.state.with(py, |state| state.cancelled)
+    }
+
+    /// Run the callback, as the loop does it: an exception goes to the loop's exception handler.
+    fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        run(slf)
+    }
+
+    fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        repr_info(slf)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let kept =
+            slf.get().state.with(py, |state| state.debug.as_ref().and_then(|debug| debug.repr.clone()));
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        let info = slf.call_method0(intern!(py, "_repr_info"))?;
+        let words = PyString::new(py, " ").call_method1(intern!(py, "join"), (info,))?;
+        Ok(format!("<{words}>"))
+    }
+
+    /// What `isinstance` asks besides the type: from Python 3.14 on handles of `call_soon_threadsafe` have a class of
+    /// their own in asyncio.
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if is_thread_safe(slf) {
+            return imports::STANDARD_THREAD_SAFE_HANDLE.get(slf.py()).cloned();
+        }
+        Ok(slf.get_type().into_any())
+    }
+
+    #[getter]
+    fn _callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.call.as_ref().map(|call| call.callback.clone_ref(py)))
+    }
+
+    #[getter]
+    fn _args(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.arguments(py)
+    }
+
+    #[getter]
+    fn _context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.context(py)
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.event_loop(py).object(py)
+    }
+
+    #[getter]
+    fn _cancelled(&self, py: Python<'_>) -> bool {
+        self.cancelled(py)
+    }
+
+    #[getter]
+    fn _repr(&self, py: Python<'_>) -> Option<String> {
+        self.state.with(py, |state| state.debug.as_ref().and_then(|debug| debug.repr.clone()))
+    }
+
+    #[getter]
+    pub(crate) fn _source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| {
+            let source = state.debug.as_ref().and_then(|debug| debug.source_traceback.as_ref());
+            source.map(|source| source.clone_ref(py))
+        })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            state.event_loop.traverse(&visit)?;
+            visit.call(&state.context)?;
+            if let Some(call) = &state.call {
+                visit.call(&call.callback)?;
+                match &call.args {
+                    Args::Tuple(args) => visit.call(args)?,
+                    Args::One(argument) => visit.call(argument)?,
+                    Args::None => {}
+                }
+            }
+            match &state.debug {
+                Some(debug) => visit.call(&debug.source_traceback),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, |state| (state.call.take(), state.debug.take()));
+        drop(cleared);
+    }
+}
+
+impl recycle::End for Handle {
+    #[inline]
+    fn ends_simply(&mut self) -> bool {
+        self.state.get_mut().debug.is_none()
+    }
+
+    #[inline]
+    fn end(self, py: Python<'_>) {
+        let State { event_loop, context, call, .. } = self.state.into_inner();
+        if let Some(call) = call {
+            call.drop_ref(py);
+        }
+        context.drop_ref(py);
+        event_loop.release(py);
+    }
+}
+
+impl Handle {
+    /// A handle for `callback(*args)`; in debug mode with the stack of its maker.
+    #[inline(always)] // else its ten words are copied twice
+    pub(crate) fn build(
+        py: Python<'_>,
+        event_loop: LoopRef,
+        callback: Bound<'_, PyAny>,
+        args: Args,
+        context: Bound<'_, PyAny>,
+        debug: bool,
+    ) -> PyResult<Self> {
+        let debug = if debug {
+            let source_traceback = Some(current_stack(py)?.unbind());
+            Some(Box::new(Debug { source_traceback, repr: None }))
+        } else {
+            None
+        };
+        let call = Some(Call { callback: callback.unbind(), args });
+        let state = State { event_loop, context: context.unbind(), call, cancelled: false, debug };
+        Ok(Self { state: Guarded::new(state), runner: Runner::unshared() })
+    }
+
+    /// The same, for other threads to cancel too.
+    pub(crate) fn thread_safe(self) -> Self {
+        Self { runner: Runner::shared(), ..self }
+    }
+
+    /// A handle that the loop itself asks for, without a stack: `callback(argument)` or `callback()`.
+    #[inline]
+    pub(crate) fn internal<'py>(
+        py: Python<'py>,
+        event_loop: &LoopRef,
+        callback: &Bound<'py, PyAny>,
+        argument: Option<&Bound<'py, PyAny>>,
+        context: &Bound<'py, PyAny>,
+    ) -> PyResult<Py<Self>> {
+        let args = argument.map_or(Args::None, |argument| Args::One(argument.clone().unbind()));
+        let call = Some(Call { callback: callback.clone().unbind(), args });
+        let state = State {
+            event_loop: event_loop.duplicate(py),
+            context: context.clone().unbind(),
+            call,
+            cancelled: false,
+            debug: None,
+        };
+        recycle::make(py, Self { state: Guarded::new(state), runner: Runner::unshared() }).map(Bound::unbind)
+    }
+
+    /// The context that the callback runs in.
+    pub(crate) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.state.with(py, |state| state.context.bind(py).clone())
+    }
+
+    fn event_loop(&self, py: Python<'_>) -> LoopRef {
+        self.state.with(py, |state| state.event_loop.duplicate(py))
+    }
+
+    fn arguments(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        enum Shown {
+            Tuple(Py<PyTuple>),
+            One(Py<PyAny>),
+        }
+        let shown = self.state.with(py, |state| {
+            state.call.as_ref().map(|call| match &call.args {
+                Args::Tuple(args) => Some(Shown::Tuple(args.clone_ref(py))),
+                Args::One(argument) => Some(Shown::One(argument.clone_ref(py))),
+                Args::None => None,
+            })
+        });
+        Ok(match shown {
+            None => None,
+            Some(None) => Some(PyTuple::empty(py).into_any().unbind()),
+            Some(Some(Shown::Tuple(args))) => Some(args.into_any()),
+            Some(Some(Shown::One(argument))) => Some(PyTuple::new(py, [argument])?.into_any().unbind()),
+        })
+    }
+}
+
+/// Cancels `handle`; in debug mode its look is kept for the reports to come.
+pub(crate) fn cancel(handle: &Bound<'_, Handle>) -> PyResult<()> {
+    let py = handle.py();
+    handle.get().runner.wait(py);
+    let event_loop = handle.get().state.with(py, |state| {
+        if state.cancelled {
+            return None;
+        }
+        state.cancelled = true;
+        Some(state.event_loop.duplicate(py))
+    });
+    let Some(event_loop) = event_loop else { return Ok(()) };
+    if event_loop.debug(py)? {
+        let look = handle.repr()?.to_string();
+        handle.get().state.with(py, |state| state.debug.get_or_insert_default().repr = Some(look));
+    }
+    event_loop.release(py);
+    if let Some(call) = handle.get().state.with(py, |state| state.call.take()) {
+        call.drop_ref(py);
+    }
+    Ok(())
+}
+
+/// Calls the callback in its context. Only `KeyboardInterrupt` and `SystemExit` come out; the rest is reported.
+#[inline]
+pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
+    enum Arguments<'py> {
+        Tuple(Bound<'py, PyTuple>),
+        One(Bound<'py, PyAny>),
+        None,
+    }
+    let py = handle.py();
+    if interpreter::has_one_reference(handle.as_any()) {
+        return run_unobserved(handle);
+    }
+    handle.get().runner.wait(py);
+    let _running = handle.get().runner.begin();
+    let taken = handle.get().state.with(py, |state| {
+        let call = state.call.as_ref().filter(|_| !state.cancelled)?;
+        let arguments = match &call.args {
+            Args::Tuple(args) => Arguments::Tuple(args.bind(py).clone()),
+            Args::One(argument) => Arguments::One(argument.bind(py).clone()),
+            Args::None => Arguments::None,
+        };
+        Some((call.callback.bind(py).clone(), arguments, state.context.bind(py).clone()))
+    });
+    let Some((callback, arguments, context)) = taken else { return Ok(()) };
+    let invoke = |callback: &Bound<'_, PyAny>| match arguments {
+        Arguments::None => callback.call0().map(drop),
+        Arguments::One(argument) => callback.call1((argument,)).map(drop),
+        Arguments::Tuple(args) => callback.call1(args).map(drop),
+    };
+    if !context::is_context(&context) {
+        return run_in_stand_in(handle, &context);
+    }
+    let outcome = context::run(&context, |_| invoke(&callback));
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(failure) if error::ends_program(py, &failure) => Err(failure),
+        Err(failure) => report(handle, &callback, failure),
+    }
+}
+
+/// As `run`, for a handle that nobody but the loop holds: its parts are moved instead of shared.
+#[inline]
+fn run_unobserved(handle: &Bound<'_, Handle>) -> PyResult<()> {
+    let py = handle.py();
+    let taken = handle.get().state.with(py, |state| {
+        if state.cancelled {
+            return None;
+        }
+        let call = state.call.take()?;
+        Some((call, state.context.bind(py).clone()))
+    });
+    let Some((call, context)) = taken else { return Ok(()) };
+    let callback = call.callback.bind(py);
+    let invoke = || match &call.args {
+        Args::None => callback.call0().map(drop),
+        Args::One(argument) => callback.call1((argument,)).map(drop),
+        Args::Tuple(args) => callback.call1(args.bind(py)).map(drop),
+    };
+    let outcome = if context::is_context(&context) {
+        context::run(&context, |_| invoke())
+    } else {
+        handle.get().state.with(py, |state| state.call = Some(call));
+        return run_in_stand_in(handle, &context);
+    };
+    match outcome {
+        Ok(()) => {
+            call.drop_ref(py);
+            Ok(())
+        }
+        Err(failure) if error::ends_program(py, &failure) => Err(failure),
+        Err(failure) => {
+            let callback = callback.clone();
+            handle.get().state.with(py, |state| state.call = Some(call));
+            report(handle, &callback, failure)
+        }
+    }
+}
+
+/// Runs the callback by the `run` of something that only stands in for a context.
+#[cold]
+fn run_in_stand_in(handle: &Bound<'_, Handle>, context: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = handle.py();
+    let Some(callback) = handle.get()._callback(py) else { return Ok(()) };
+    let mut all = vec![callback.bind(py).clone()];
+    if let Some(arguments) = handle.get().arguments(py)? {
+        all.extend(arguments.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?);
+    }
+    match context.call_method1(intern!(py, "run"), PyTuple::new(py, all)?) {
+        Ok(_) => Ok(()),
+        Err(failure) if error::ends_program(py, &failure) => Err(failure),
+        Err(failure) => report(handle, callback.bind(py), failure),
+    }
+}
+
+/// Tells the loop's exception handler that the callback raised.
+#[cold]
+fn report(handle: &Bound<'_, Handle>, callback: &Bound<'_, PyAny>, failure: PyErr) -> PyResult<()> {
+    let py = handle.py();
+    let event_loop = handle.get().event_loop(py);
+    let source = format_source(py, callback, handle.get().arguments(py)?, event_loop.debug(py)?)?;
+    let failure = error::into_object(py, failure);
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), format!("Exception in callback {source}"))?;
+    context.set_item(intern!(py, "exception"), &failure)?;
+    context.set_item(intern!(py, "handle"), handle)?;
+    if let Some(source) = handle.get()._source_traceback(py) {
+        context.set_item(intern!(py, "source_traceback"), source)?;
+    }
+    raise::while_handling(&failure, || event_loop.call_exception_handler(py, &context))
+}
+
+/// `callback(args) at file:line`, as asyncio formats it; its `debug` argument exists from 3.12.2 on.
+fn format_source(
+    py: Python<'_>,
+    callback: &Bound<'_, PyAny>,
+    args: Option<Py<PyAny>>,
+    debug: bool,
+) -> PyResult<String> {
+    let format = imports::FORMAT_CALLBACK_SOURCE.get(py)?;
+    let args = match args {
+        Some(args) => args.into_bound(py),
+        None => PyTuple::empty(py).into_any(),
+    };
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "debug"), debug)?;
+    let text = match format.call((callback, &args), Some(&keywords)) {
+        Err(failure) if failure.is_instance_of::<PyTypeError>(py) => format.call1((callback, &args))?,
+        text => text?,
+    };
+    text.extract()
+}
+
+/// The words of a handle's `repr`.
+pub(crate) fn repr_info<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyList>> {
+    let py = handle.py();
+    let info = PyList::empty(py);
+    if is_thread_safe(handle) {
+        info.append("_ThreadSafeHandle")?; // asyncio's class of these
+    } else {
+        info.append(handle.get_type().name()?)?;
+    }
+    if handle.get().cancelled(py) {
+        info.append("cancelled")?;
+    }
+    if let Some(callback) = handle.get()._callback(py) {
+        let debug = handle.get().event_loop(py).debug(py)?;
+        info.append(format_source(py, callback.bind(py), handle.get().arguments(py)?, debug)?)?;
+    }
+    if let Some(source) = handle.get()._source_traceback(py) {
+        let source = source.into_bound(py);
+        if source.is_truthy()? {
+            let frame = source.get_item(-1)?;
+            info.append(format!("created at {}:{}", frame.get_item(0)?, frame.get_item(1)?))?;
+        }
+    }
+    Ok(info)
+}
+
+/// Whether asyncio's handle would be a `_ThreadSafeHandle`.
+fn is_thread_safe(handle: &Bound<'_, Handle>) -> bool {
+    cfg!(Py_3_14) && handle.get().runner.is_shared() && interpreter::is_exactly::<Handle>(handle.as_any())
+}
+
+/// Whether nobody can have overridden `_run`: exactly a `Handle` or a `TimerHandle`.
+#[inline]
+pub(crate) fn is_plain(handle: &Bound<'_, Handle>) -> bool {
+    interpreter::is_exactly::<Handle>(handle.as_any())
+        || interpreter::is_exactly::<TimerHandle>(handle.as_any())
+}

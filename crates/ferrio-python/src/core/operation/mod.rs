@@ -1,0 +1,471 @@
+//! `Operation`: the awaitable that ferrio's own functions return, in place of a Python coroutine.
+//!
+//! `sleep`, `Queue.get`, `Lock.acquire`... each are a small state machine (`kind.rs`) behind this one class. To Python
+//! it is a coroutine: `await` it, give it to `create_task`, `send` and `throw` it; one that is dropped without an
+//! `await` warns as a coroutine does. A ferrio task that awaits it is resumed without any future in between; everybody
+//! else is shown a future (`view.rs`). What Python sees of the coroutine is in `face.rs`.
+//!
+//! Invariants: an operation is in exactly one `Phase`, and a parked one is woken or cancelled at most once. Only that lets
+//! the state machine go on: whoever resumes a parked one gets what an `await` of a pending future answers. If it is thrown
+//! into or closed while it is parked, those who waited for it are resumed and learn what became of their coroutine.
+
+pub(crate) mod face;
+pub(crate) mod finalize;
+pub(crate) mod immediate;
+pub(crate) mod kind;
+mod origin;
+pub(crate) mod sleep;
+pub(crate) mod view;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use self::kind::{Kind, Progress, Resume};
+use crate::base::error;
+use crate::base::ffi::coroutine::{self, Sent};
+use crate::base::ffi::fastcall::Answer;
+use crate::base::ffi::{Cast, Exclusive, Guarded, recycle};
+use crate::core::event_loop::Item;
+use crate::core::event_loop::debug::origins_may_be_tracked;
+use crate::core::future::Future;
+use crate::core::future::state::Outcome;
+use crate::core::task::{Task, current};
+
+/// Where an operation is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Not awaited yet.
+    Fresh,
+    /// Its state machine runs right now, further up this very stack.
+    Running,
+    /// It yielded once to let a turn pass, or forwarded what another awaitable yielded.
+    Between,
+    /// It waits to be woken.
+    Parked,
+    /// It was woken and not resumed yet.
+    Woken,
+    /// It was cancelled while parked and not resumed yet.
+    Cancelled,
+    /// It has ended.
+    Finished,
+}
+
+/// All that an operation holds; only touched by the thread that is attached.
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    /// Whether its state machine runs, in whichever thread and phase.
+    inside: bool,
+    /// Whether nobody is to hear that it was never awaited.
+    forgiven: bool,
+    /// The phase from which it was resumed last.
+    resumed_from: Phase,
+    /// The ferrio task that waits, once it took the operation as what it waits for.
+    pub(crate) task: Option<Py<Task>>,
+    /// What only other drivers and rare cases need.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Default)]
+struct Extra {
+    cancel_message: Option<Py<PyAny>>,
+    /// What a cancelled wait raises, if that is no `CancelledError`.
+    failure: Option<Py<PyAny>>,
+    /// The future that stands for the wait of this moment, once somebody has asked for one.
+    view: Option<Py<Future>>,
+    /// Where the operation was made, in debug mode: as a coroutine's `cr_origin`.
+    origin: Option<Py<PyTuple>>,
+    /// `__name__` and `__qualname__`, where a program has set them.
+    names: [Option<Py<PyAny>>; 2],
+}
+
+impl State {
+    /// For the garbage collector.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.task)?;
+        match &self.extra {
+            Some(extra) => {
+                visit.call(&extra.cancel_message)?;
+                visit.call(&extra.failure)?;
+                visit.call(&extra.view)?;
+                visit.call(&extra.origin)?;
+                extra.names.iter().try_for_each(|name| visit.call(name))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A native awaitable; what `ferrio.sleep()`, `Queue.get()` and the like return.
+///
+/// It is a coroutine to Python: to be awaited once.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct Operation {
+    pub(crate) state: Guarded<State>,
+    /// The state machine; `None` once it has ended.
+    kind: Exclusive<Option<Kind>>,
+    /// The qualified name of asyncio's coroutine.
+    name: &'static str,
+}
+
+impl recycle::End for Operation {
+    #[inline]
+    fn ends_simply(&mut self) -> bool {
+        let state = self.state.get_mut();
+        state.phase == Phase::Finished && state.extra.is_none() && self.kind.get_mut().is_none()
+    }
+
+    #[inline]
+    fn end(self, py: Python<'_>) {
+        if let Some(task) = self.state.into_inner().task {
+            task.drop_ref(py);
+        }
+    }
+}
+
+impl<'py> Answer<'py> for Operation {
+    #[inline]
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        recycle::make(py, self).map(Bound::into_any)
+    }
+}
+
+impl Operation {
+    /// An operation that nobody awaits yet.
+    #[inline]
+    pub(crate) fn new(kind: Kind) -> Self {
+        let name = kind.as_run_ref().name();
+        Self::named(kind, name)
+    }
+
+    /// One with a name that its kind doesn't know.
+    #[inline]
+    pub(crate) fn named(kind: Kind, name: &'static str) -> Self {
+        let extra = if origins_may_be_tracked() { origin::note() } else { None };
+        Self {
+            name,
+            state: Guarded::new(State {
+                phase: Phase::Fresh,
+                resumed_from: Phase::Fresh,
+                inside: false,
+                forgiven: false,
+                task: None,
+                extra,
+            }),
+            kind: Exclusive::new(Some(kind)),
+        }
+    }
+
+    /// An operation of a boxed kind.
+    pub(crate) fn boxed(run: impl kind::Run + Send + 'static) -> Self {
+        Self::new(Kind::Boxed(Box::new(run)))
+    }
+
+    /// A look at the state machine of an operation that waits; `None` while it runs and after its end.
+    pub(crate) fn with_kind<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Kind) -> R) -> Option<R> {
+        self.kind.enter(py, |kind| kind.as_mut().map(look)).flatten()
+    }
+
+    /// Whoever made it was refused and told so: no second report that it was never awaited. It can still be awaited.
+    pub(crate) fn forgive(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.forgiven = true);
+    }
+
+    /// Whether it was made in vain, and somebody should know.
+    #[inline]
+    fn is_forgotten(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.phase == Phase::Fresh && !state.forgiven)
+    }
+
+    /// The phase at the moment.
+    #[inline]
+    pub(crate) fn phase(&self, py: Python<'_>) -> Phase {
+        self.state.with(py, |state| state.phase)
+    }
+
+    /// The phase at the moment, for who looks into a list of waiters.
+    #[inline]
+    pub(crate) fn phase_in_list(&self, py: Python<'_>) -> Phase {
+        self.state.with_leaf(py, |state| state.phase)
+    }
+
+    /// The ferrio task that took it as what it waits for. May be asked from inside a look at a future's callbacks.
+    pub(crate) fn waiting_task(&self, py: Python<'_>) -> Option<Py<Task>> {
+        self.state.with_leaf(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+    }
+
+    /// For the state machine, when it leaves its operation where wakers find it and is about to answer `Park`: a thread
+    /// that wakes it before it has said so finds it parked. For who has the list of waiters.
+    #[inline]
+    pub(crate) fn park_in_list(&self, py: Python<'_>) {
+        self.state.with_leaf(py, |state| state.phase = Phase::Parked);
+    }
+
+    /// For the state machine, while it runs: whether it was woken or cancelled when it was resumed.
+    ///
+    /// A task that is cancelled after what it waits for was woken throws into an operation that was `Woken`: what the
+    /// waker handed over has to be passed on.
+    #[inline]
+    pub(crate) fn resumed_from(&self, py: Python<'_>) -> Phase {
+        self.state.with(py, |state| state.resumed_from)
+    }
+
+    /// Whether it waits to be woken; what `not future.done()` is for asyncio's waiters. For who looks into a list of these.
+    #[inline]
+    pub(crate) fn is_parked(&self, py: Python<'_>) -> bool {
+        self.phase_in_list(py) == Phase::Parked
+    }
+}
+
+/// Lets the operation's `await` go on in its loop's next turn; from any thread. Returns whether it was parked.
+#[inline]
+pub(crate) fn wake(operation: &Bound<'_, Operation>) -> PyResult<bool> {
+    end_parking(operation, Phase::Woken, None)
+}
+
+/// Cancels a parked operation: its `await` raises `CancelledError(message)`. Returns whether it was parked.
+pub(crate) fn cancel(operation: &Bound<'_, Operation>, message: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+    end_parking(operation, Phase::Cancelled, message)
+}
+
+#[inline]
+fn end_parking(
+    operation: &Bound<'_, Operation>,
+    phase: Phase,
+    message: Option<Bound<'_, PyAny>>,
+) -> PyResult<bool> {
+    let py = operation.py();
+    let message = message.filter(|message| !message.is_none()).map(Bound::unbind);
+    let found = operation.get().state.with(py, |state| {
+        if state.phase != Phase::Parked {
+            return None;
+        }
+        state.phase = phase;
+        if message.is_some() {
+            state.extra.get_or_insert_default().cancel_message = message;
+        }
+        let view = state.extra.as_ref().and_then(|extra| extra.view.as_ref());
+        Some((state.task.take(), view.map(|view| view.clone_ref(py))))
+    });
+    let Some((task, view)) = found else { return Ok(false) };
+    if let Some(task) = task {
+        let home = task.bind(py).as_super().get().event_loop(py)?;
+        home.schedule(py, Item::Step(task))?;
+    }
+    if let Some(view) = view {
+        view::follow(operation, view.bind(py), phase)?;
+    }
+    Ok(true)
+}
+
+/// Takes what `operation` yielded as what `task` waits for. Returns `false` if it is in no state to be waited for.
+#[inline]
+pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) -> PyResult<bool> {
+    let py = operation.py();
+    let entry = task.clone().unbind();
+    let (phase, refused) = operation.get().state.with(py, |state| match state.phase {
+        Phase::Parked if state.task.is_none() => {
+            state.task = Some(entry);
+            (Phase::Parked, None)
+        }
+        other => (other, Some(entry)),
+    });
+    match (phase, refused) {
+        (Phase::Parked, None) => Ok(true),
+        // Woken by another thread before the task could take it.
+        (Phase::Woken | Phase::Cancelled, Some(task_entry)) => {
+            let home = task.as_super().get().event_loop(py)?;
+            home.schedule(py, Item::Step(task_entry))?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What the wait of an operation was cancelled with, for the task's step to throw; else `None`.
+#[inline]
+pub(crate) fn take_cancellation<'py>(
+    operation: &Bound<'py, Operation>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let cancelled = operation.get().phase(operation.py()) == Phase::Cancelled;
+    if cancelled { cancellation(operation).map(Some) } else { Ok(None) }
+}
+
+#[cold]
+fn cancellation<'py>(operation: &Bound<'py, Operation>) -> PyResult<Bound<'py, PyAny>> {
+    let py = operation.py();
+    let (message, failure) = operation.get().state.with(py, |state| match &mut state.extra {
+        Some(extra) => (extra.cancel_message.take(), extra.failure.take()),
+        None => (None, None),
+    });
+    match failure {
+        Some(failure) => Ok(failure.into_bound(py)),
+        None => error::cancelled(py, message.map(|message| message.into_bound(py)).as_ref()),
+    }
+}
+
+/// Why an operation can't be resumed.
+enum Refused {
+    Running,
+    Finished,
+    /// It is parked, and nobody has woken or cancelled it.
+    Parked,
+}
+
+/// Resumes the operation: the one way in for `await`, `send`, `throw` and a task whose coroutine it is.
+pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>) -> Sent<'py> {
+    let py = operation.py();
+    let sent = matches!(resume, Resume::Send);
+    let entered = operation.get().state.with(py, |state| {
+        if state.inside {
+            return Err(Refused::Running);
+        }
+        match state.phase {
+            Phase::Finished => return Err(Refused::Finished),
+            Phase::Parked if sent => return Err(Refused::Parked),
+            _ => {}
+        }
+        state.inside = true;
+        let cancelled = state.phase == Phase::Cancelled;
+        state.resumed_from = state.phase;
+        state.phase = Phase::Running;
+        let view = state.extra.as_mut().and_then(|extra| extra.view.take());
+        Ok((cancelled, state.task.take(), view))
+    });
+    let (cancelled, task, view) = match entered {
+        Ok(entered) => entered,
+        Err(Refused::Parked) => return resume_parked(operation),
+        Err(Refused::Running) => {
+            return Sent::Raised(PyValueError::new_err("coroutine already executing"));
+        }
+        Err(Refused::Finished) => {
+            return Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+        }
+    };
+    if task.is_some() || view.is_some() {
+        desert(py, task, view);
+    }
+    // A driver that resumes a cancelled operation by `send` gets the cancellation all the same.
+    let resume = match resume {
+        Resume::Send if cancelled => match cancellation(operation) {
+            Ok(exception) => Resume::Throw(exception),
+            Err(failure) => {
+                operation.get().state.with(py, |state| state.inside = false);
+                return Sent::Raised(failure);
+            }
+        },
+        resume => resume,
+    };
+    let (progress, ended) = operation.get().kind.work(py, |kind| match kind {
+        Some(running) => {
+            let progress = running.as_run().resume(operation, resume);
+            let ended = matches!(progress, Ok(Progress::Ready(_)) | Err(_));
+            (progress, if ended { kind.take() } else { None })
+        }
+        None => (Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")), None),
+    });
+    if let Some(ended) = ended {
+        ended.release(py);
+    }
+    let phase = match &progress {
+        Ok(Progress::Ready(_)) | Err(_) => Phase::Finished,
+        Ok(Progress::Park) => Phase::Parked,
+        Ok(Progress::Yield | Progress::Forward(_)) => Phase::Between,
+    };
+    operation.get().state.with(py, |state| {
+        state.inside = false;
+        // Another thread may have woken or cancelled it before it came here to park.
+        if phase != Phase::Parked || !matches!(state.phase, Phase::Woken | Phase::Cancelled) {
+            state.phase = phase;
+        }
+    });
+    match progress {
+        Ok(Progress::Ready(value)) => Sent::Returned(value),
+        Ok(Progress::Park) if current::is_stepping(py) => Sent::Yielded(operation.as_any().clone()),
+        Ok(Progress::Park) => view::yielded(operation),
+        Ok(Progress::Yield) => Sent::Yielded(py.None().into_bound(py)),
+        Ok(Progress::Forward(yielded)) => Sent::Yielded(yielded),
+        Err(failure) => Sent::Raised(failure),
+    }
+}
+
+/// Answers whoever sends into a parked operation as the `await` of a pending future does: it is yielded once more if
+/// somebody has begun to wait for what was yielded before, and refused if not.
+#[cold]
+fn resume_parked<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
+    match view::await_again(operation) {
+        Ok(Some(view)) => Sent::Yielded(view.into_any()),
+        Ok(None) => {
+            let refusal = PyRuntimeError::new_err("await wasn't used with future");
+            let exception = error::into_object(operation.py(), refusal).into_any();
+            resume(operation, Resume::Throw(exception))
+        }
+        Err(failure) => Sent::Raised(failure),
+    }
+}
+
+/// Resumes those who waited for an operation that somebody else has thrown into or closed: nobody will wake them any
+/// more. Their next step sends into the coroutine, which says what became of it.
+#[cold]
+fn desert(py: Python<'_>, task: Option<Py<Task>>, view: Option<Py<Future>>) {
+    // An operation that is closed while the program's end takes it apart has a closed loop, and nobody to tell.
+    if let Some(task) = task
+        && let Ok(home) = task.bind(py).as_super().get().event_loop(py)
+    {
+        let _ = home.schedule(py, Item::Step(task));
+    }
+    if let Some(view) = view {
+        let _ = view::end(view.bind(py), Outcome::Result(py.None()));
+    }
+}
+
+/// Resumes the operation with nothing thrown.
+#[inline]
+pub(crate) fn send<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
+    resume(operation, Resume::Send)
+}
+
+/// Starts or continues another awaitable from inside an operation (what `await` does in a coroutine).
+///
+/// Takes the iterator that `start_awaiting` gave, and the resume to pass on.
+pub(crate) fn forward<'py>(inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> Sent<'py> {
+    match resume {
+        Resume::Send => match inner.as_exactly::<Operation>() {
+            Some(operation) => send(operation),
+            None => coroutine::send(inner, &inner.py().None().into_bound(inner.py())),
+        },
+        Resume::Throw(exception) => coroutine::throw(inner, &exception),
+    }
+}
+
+/// The iterator of an awaitable: the coroutine itself, or what `__await__` returns.
+///
+/// Raises `TypeError` for what can't be awaited, and `RuntimeError` for a coroutine that waits in another `await`: to go on
+/// with it would take its wake-up away.
+pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = awaitable.py();
+    if awaitable.is_instance_of::<Operation>() {
+        return Ok(awaitable.clone());
+    }
+    if coroutine::is_coroutine(awaitable) {
+        if !awaitable.getattr(pyo3::intern!(py, "cr_await"))?.is_none() {
+            return Err(PyRuntimeError::new_err("coroutine is being awaited already"));
+        }
+        return Ok(awaitable.clone());
+    }
+    match awaitable.getattr(pyo3::intern!(py, "__await__")) {
+        Ok(method) => {
+            let inner = method.call0()?;
+            if inner.as_instance::<PyIterator>().is_some() {
+                return Ok(inner);
+            }
+            let kind = inner.get_type().name()?;
+            Err(PyTypeError::new_err(format!("__await__() returned non-iterator of type '{kind}'")))
+        }
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "object {} can't be used in 'await' expression",
+            awaitable.get_type().name()?
+        ))),
+    }
+}

@@ -1,0 +1,150 @@
+//! The future that stands for the wait of a parked operation, for everybody but ferrio's own tasks.
+//!
+//! asyncio's coroutines wait for a future of their own, and programs find it: as a task's `_fut_waiter`, in a lock's
+//! `_waiters`, and in what a coroutine yields to whoever drives it. Here it is made when somebody asks, one for each wait.
+//!
+//! Invariant: a view and the wait that it stands for end together, whichever ends first.
+
+use pyo3::prelude::*;
+
+use super::kind::Kind;
+use super::{Operation, Phase, end_parking};
+use crate::base::ffi::coroutine::Sent;
+use crate::core::event_loop::LoopRef;
+use crate::core::future::callbacks::Callback;
+use crate::core::future::state::Outcome;
+use crate::core::future::{self, Future, native};
+
+/// The view of the wait that goes on, or has ended and was not resumed yet. `None` where the operation doesn't wait.
+///
+/// Raises `RuntimeError` where no loop can be found for it.
+pub(crate) fn of<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Bound<'py, Future>>> {
+    let py = operation.py();
+    let (phase, known, task) = operation.get().state.with(py, |state| {
+        let known = state.extra.as_ref().and_then(|extra| extra.view.as_ref());
+        let task = state.task.as_ref().map(|task| task.clone_ref(py));
+        (state.phase, known.map(|known| known.clone_ref(py)), task)
+    });
+    if !matches!(phase, Phase::Parked | Phase::Woken | Phase::Cancelled) {
+        return Ok(None);
+    }
+    if let Some(known) = known {
+        return Ok(Some(known.into_bound(py)));
+    }
+    let home = match &task {
+        Some(task) => task.bind(py).as_super().get().event_loop(py)?,
+        None => future::default_loop(py)?,
+    };
+    make(operation, home, task.is_none()).map(Some)
+}
+
+/// As `of`; what has no view for lack of a loop shows itself.
+pub(crate) fn shown<'py>(operation: &Bound<'py, Operation>) -> Bound<'py, PyAny> {
+    match of(operation) {
+        Ok(Some(view)) => view.into_any(),
+        Ok(None) | Err(_) => operation.as_any().clone(),
+    }
+}
+
+/// What a parked operation yields to a driver that is no task of ferrio's.
+#[cold]
+pub(super) fn yielded<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
+    Sent::Yielded(shown(operation))
+}
+
+/// Yields a parked operation once more, to one more waiter. `None` if nobody began to wait for what was yielded last.
+pub(super) fn await_again<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Bound<'py, Future>>> {
+    let py = operation.py();
+    let Some(view) = of(operation)? else { return Ok(None) };
+    let untaken = view.get().state.with(py, |state| std::mem::replace(&mut state.blocking, true));
+    Ok((!untaken).then_some(view))
+}
+
+fn make<'py>(
+    operation: &Bound<'py, Operation>,
+    home: LoopRef,
+    untaken: bool,
+) -> PyResult<Bound<'py, Future>> {
+    let py = operation.py();
+    let view = future::create(py, home)?;
+    let entry = Callback::Operation(operation.clone().unbind());
+    view.get().state.with(py, |state| {
+        state.blocking = untaken;
+        state.callbacks.add(entry);
+    });
+    let kept = view.clone().unbind();
+    let (phase, old) = operation
+        .get()
+        .state
+        .with(py, |state| (state.phase, state.extra.get_or_insert_default().view.replace(kept)));
+    drop(old);
+    if phase != Phase::Parked {
+        follow(operation, &view, phase)?;
+    }
+    Ok(view)
+}
+
+/// Ends the view of a wait that has ended: in `Phase::Cancelled` it is cancelled.
+#[cold]
+pub(super) fn follow(
+    operation: &Bound<'_, Operation>,
+    view: &Bound<'_, Future>,
+    phase: Phase,
+) -> PyResult<()> {
+    let py = operation.py();
+    if phase != Phase::Cancelled {
+        let value = operation.get().with_kind(py, |kind| handed_over(py, kind)).unwrap_or_else(|| py.None());
+        return end(view, Outcome::Result(value));
+    }
+    let message = operation.get().state.with(py, |state| {
+        let message = state.extra.as_ref().and_then(|extra| extra.cancel_message.as_ref());
+        message.map(|message| message.bind(py).clone())
+    });
+    if !view.get().is_done(py) {
+        native::set_cancel_message(view.get(), py, message);
+    }
+    end(view, Outcome::Cancelled)
+}
+
+/// What asyncio gives the future of such a wait for a result.
+fn handed_over(py: Python<'_>, kind: &Kind) -> Py<PyAny> {
+    match kind {
+        Kind::LockAcquire(_) | Kind::SemaphoreAcquire(_) | Kind::EventWait(_) => {
+            pyo3::types::PyBool::new(py, true).to_owned().into_any().unbind()
+        }
+        _ => py.None(),
+    }
+}
+
+/// Ends `view`, unless it has ended, from whichever thread.
+pub(super) fn end(view: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
+    let py = view.py();
+    let finished = view.get().state.with(py, |state| state.finish(outcome));
+    let Ok(callbacks) = finished else { return Ok(()) };
+    let home = view.get().event_loop(py)?;
+    callbacks.into_vec().into_iter().try_for_each(|callback| callback.schedule(py, &home, view))
+}
+
+/// Somebody has ended the view, by whatever method: so ends the wait.
+pub(crate) fn ended(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>) -> PyResult<()> {
+    let py = operation.py();
+    let (phase, failure, message) = view.get().state.with(py, |state| match &state.outcome {
+        Outcome::Cancelled => {
+            let message = state.extra.as_ref().and_then(|extra| extra.cancel_message.as_ref());
+            (Phase::Cancelled, None, message.map(|message| message.bind(py).clone()))
+        }
+        Outcome::Exception(exception, _) => {
+            (Phase::Cancelled, Some(exception.clone_ref(py).into_any()), None)
+        }
+        Outcome::Result(_) | Outcome::Pending => (Phase::Woken, None, None),
+    });
+    if failure.is_some() {
+        view.get().take_notice(py);
+        let old = operation.get().state.with(py, |state| {
+            (state.phase == Phase::Parked)
+                .then(|| std::mem::replace(&mut state.extra.get_or_insert_default().failure, failure))
+        });
+        drop(old);
+    }
+    end_parking(operation, phase, message).map(drop)
+}

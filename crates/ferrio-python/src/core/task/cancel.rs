@@ -1,0 +1,188 @@
+//! Cancellation: a request travels to what the task waits for, or waits for the next step.
+//!
+//! It travels without recursion, however long the chain of tasks and gatherings is: a native stack has no limit that
+//! Python would notice in time.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::{Task, cancel_object};
+use crate::base::ffi::{Cast, interpreter};
+use crate::core::future::state::Outcome;
+use crate::core::future::{Future, native};
+use crate::core::operation::{self, Operation};
+use crate::sync::combinators::gather::Gathering;
+
+/// `Task.cancel`: whether the task was still running.
+pub(crate) fn cancel(task: &Bound<'_, Task>, message: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+    Task::require_initialized(task)?;
+    match request(task, message.as_ref())? {
+        Met::Answer(answer) => Ok(answer),
+        Met::Passed(asked, next) => travel(vec![asked], next, message.as_ref()),
+    }
+}
+
+/// Cancels what a task waits for, or any other future: whether it was pending.
+pub(crate) fn cancel_waiter(waiter: &Bound<'_, PyAny>, message: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    match meet(waiter, message)? {
+        Met::Answer(answer) => Ok(answer),
+        Met::Passed(asked, next) => travel(vec![asked], next, message),
+    }
+}
+
+/// Who was asked to cancel and has asked another in turn.
+pub(crate) enum Asked<'py> {
+    /// A task, of what it waits for.
+    Task(Bound<'py, Task>),
+    /// A gathering, of the child with this number; and whether an earlier child was pending.
+    Gathering(Bound<'py, Gathering>, usize, bool),
+}
+
+/// What came of asking.
+pub(crate) enum Met<'py> {
+    /// Whether it was pending.
+    Answer(bool),
+    /// It depends on that other one.
+    Passed(Asked<'py>, Bound<'py, PyAny>),
+}
+
+/// Follows the request down from `next` and its answers up to the first of `path`.
+fn travel<'py>(
+    mut path: Vec<Asked<'py>>,
+    mut next: Bound<'py, PyAny>,
+    message: Option<&Bound<'py, PyAny>>,
+) -> PyResult<bool> {
+    loop {
+        let mut answer = match meet(&next, message)? {
+            Met::Passed(asked, other) => {
+                path.push(asked);
+                next = other;
+                continue;
+            }
+            Met::Answer(answer) => answer,
+        };
+        loop {
+            answer = match path.pop() {
+                None => return Ok(answer),
+                Some(Asked::Task(task)) => {
+                    if !answer {
+                        keep(&task, message);
+                    }
+                    true
+                }
+                Some(Asked::Gathering(outer, index, reached)) => {
+                    match Gathering::ask(&outer, index + 1, reached || answer) {
+                        Met::Answer(answer) => answer,
+                        Met::Passed(asked, other) => {
+                            path.push(asked);
+                            next = other;
+                            break;
+                        }
+                    }
+                }
+            };
+        }
+    }
+}
+
+/// Asks one future, task or operation to cancel.
+fn meet<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) -> PyResult<Met<'py>> {
+    if let Some(answer) = end(waiter, message)? {
+        return Ok(Met::Answer(answer));
+    }
+    if let Some(task) = waiter.as_exactly::<Task>() {
+        return request(task, message);
+    }
+    if let Some(outer) = waiter.as_exactly::<Gathering>() {
+        return Ok(Gathering::ask(outer, 0, false));
+    }
+    cancel_object(waiter, message).map(Met::Answer)
+}
+
+/// Cancels what can be at once: an operation, a plain future. `None` for everything else.
+#[inline]
+fn end<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) -> PyResult<Option<bool>> {
+    if let Some(operation) = waiter.as_exactly::<Operation>() {
+        return operation::cancel(operation, message.cloned()).map(Some);
+    }
+    if interpreter::is_exactly::<Future>(waiter)
+        && let Some(future) = waiter.as_instance::<Future>()
+    {
+        return native::cancel(future, message.cloned()).map(Some);
+    }
+    Ok(None)
+}
+
+/// One request to cancel for `task`.
+#[inline]
+fn request<'py>(task: &Bound<'py, Task>, message: Option<&Bound<'py, PyAny>>) -> PyResult<Met<'py>> {
+    let py = task.py();
+    let done = task.as_super().get().state.with(py, |state| {
+        state.log_traceback = false;
+        !matches!(state.outcome, Outcome::Pending)
+    });
+    if done {
+        return Ok(Met::Answer(false));
+    }
+    let mut waiter = task.get().task.with(py, |state| {
+        state.cancel_requests += 1;
+        state.waiter.as_ref().map(|waiter| waiter.bind(py).clone())
+    });
+    loop {
+        if let Some(waiter) = &waiter {
+            // The waiter stays: it may be a task that catches the cancellation, to be cancelled again later.
+            match end(waiter, message)? {
+                Some(true) => return Ok(Met::Answer(true)),
+                Some(false) => {}
+                None => return Ok(Met::Passed(Asked::Task(task.clone()), waiter.clone())),
+            }
+        }
+        // The task may run in another thread: if it waits for something else by now, that is to be cancelled.
+        native::set_cancel_message(task.as_super().get(), py, message.cloned());
+        let other = task.get().task.with(py, |state| {
+            let now = state.waiter.as_ref().map(|now| now.bind(py).clone());
+            let other = now.filter(|now| !waiter.as_ref().is_some_and(|seen| seen.is(now)));
+            state.must_cancel |= other.is_none();
+            other
+        });
+        if other.is_none() {
+            return Ok(Met::Answer(true));
+        }
+        waiter = other;
+    }
+}
+
+/// Keeps the request for the task's next step.
+fn keep(task: &Bound<'_, Task>, message: Option<&Bound<'_, PyAny>>) {
+    let py = task.py();
+    task.get().task.with(py, |state| state.must_cancel = true);
+    native::set_cancel_message(task.as_super().get(), py, message.cloned());
+}
+
+/// `Task.uncancel`: how many requests remain.
+pub(crate) fn uncancel(task: &Task, py: Python<'_>) -> u32 {
+    task.task.with(py, |state| {
+        state.cancel_requests = state.cancel_requests.saturating_sub(1);
+        if state.cancel_requests == 0 {
+            // A request that no step has seen yet goes with the last one (gh-117407).
+            state.must_cancel = false;
+        }
+        state.cancel_requests
+    })
+}
+
+/// `task.cancelling()` of any task object.
+pub(crate) fn cancelling_of(task: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match task.as_exactly::<Task>() {
+        Some(task) => Ok(i64::from(task.get().cancelling(task.py()))),
+        None => task.call_method0(intern!(task.py(), "cancelling"))?.extract(),
+    }
+}
+
+/// `task.uncancel()` of any task object.
+pub(crate) fn uncancel_any(task: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match task.as_exactly::<Task>() {
+        Some(task) => Ok(i64::from(uncancel(task.get(), task.py()))),
+        None => task.call_method0(intern!(task.py(), "uncancel"))?.extract(),
+    }
+}

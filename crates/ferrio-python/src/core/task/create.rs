@@ -1,0 +1,266 @@
+//! Making tasks: `Task.__init__`, `create_task`, `ensure_future`.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyClassInitializer, intern};
+
+use super::{Name, State, Task, number, registry, step};
+use crate::base::ffi::fastcall::{Arguments, QuickFunction};
+use crate::base::ffi::{Cast, Guarded, context, coroutine};
+use crate::base::functions::Declared;
+use crate::base::imports;
+use crate::core::event_loop::{self, Item, LoopRef, call};
+use crate::core::future::{self, Future, native};
+use crate::core::operation::Operation;
+
+/// Whether `object` can be the coroutine of a task.
+#[inline]
+pub(crate) fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if coroutine::is_coroutine(object) || object.is_instance_of::<Operation>() {
+        return Ok(true);
+    }
+    imports::IS_COROUTINE.get(object.py())?.call1((object,))?.is_truthy()
+}
+
+fn require_coroutine(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    if is_coroutine(object)? {
+        return Ok(());
+    }
+    let hint = hint(object)?;
+    Err(PyTypeError::new_err(format!("a coroutine was expected, got {}{hint}", object.repr()?)))
+}
+
+/// The error for `object`, which can't be awaited.
+#[cold]
+pub(crate) fn not_awaitable(object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    Ok(PyTypeError::new_err(format!(
+        "An asyncio.Future, a coroutine or an awaitable is required, not {}{}",
+        object.repr()?,
+        hint(object)?
+    )))
+}
+
+/// What may have been meant by passing `object`.
+#[cold]
+fn hint(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    imports::HINT.get(object.py())?.call1((object,))?.extract()
+}
+
+fn context_for<'py>(py: Python<'py>, given: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    match given.filter(|given| !given.is_none()) {
+        None => context::copy_current(py),
+        Some(given) => {
+            context::require(&given)?;
+            Ok(given)
+        }
+    }
+}
+
+/// A plain ferrio task on `home`, scheduled or (`eager_start`, on a running loop) begun.
+pub(crate) fn new_task<'py>(
+    py: Python<'py>,
+    home: LoopRef,
+    coro: Bound<'py, PyAny>,
+    name: Option<Bound<'py, PyAny>>,
+    given_context: Option<Bound<'py, PyAny>>,
+    eager_start: bool,
+) -> PyResult<Bound<'py, Task>> {
+    require_coroutine(&coro)?;
+    let context = context_for(py, given_context)?.unbind();
+    let name = name_for(name)?;
+    let debug = home.debug(py)?;
+    let task = Task {
+        task: Guarded::new(State {
+            coroutine: Some(coro.unbind()),
+            context: Some(context),
+            name,
+            waiter: None,
+            pending_error: None,
+            place: None,
+            cancel_requests: 0,
+            must_cancel: false,
+            log_destroy_pending: true,
+        }),
+    };
+    let initializer = PyClassInitializer::from(Future::on(home.duplicate(py))).add_subclass(task);
+    let task = Bound::new(py, initializer)?;
+    if debug {
+        native::note_origin(task.as_super())?;
+    }
+    start(&task, &home, eager_start)?;
+    Ok(task)
+}
+
+fn name_for(name: Option<Bound<'_, PyAny>>) -> PyResult<Name> {
+    match name {
+        Some(name) if !name.is_none() => Ok(Name::Given(name.str()?.into_any().unbind())),
+        _ => Ok(Name::Number(number::next())),
+    }
+}
+
+/// `Task.__init__`, for subclasses and for direct construction.
+pub(crate) fn initialize(
+    task: &Bound<'_, Task>,
+    coro: Bound<'_, PyAny>,
+    event_loop: Option<Bound<'_, PyAny>>,
+    name: Option<Bound<'_, PyAny>>,
+    given_context: Option<Bound<'_, PyAny>>,
+    eager_start: bool,
+) -> PyResult<()> {
+    let py = task.py();
+    native::initialize(task.as_super(), event_loop)?;
+    let checked = require_coroutine(&coro)
+        .and_then(|()| Ok((name_for(name)?, context_for(py, given_context)?.unbind())));
+    let (name, context) = match checked {
+        Ok(checked) => checked,
+        Err(failure) => {
+            // Nothing runs, so nothing is to be reported when the object dies. As before the call, it may be tried again.
+            task.get().task.with(py, |state| state.log_destroy_pending = false);
+            let bound = task.as_super().get().state.with(py, |state| state.event_loop.take());
+            drop(bound);
+            return Err(failure);
+        }
+    };
+    let old = task.get().task.with(py, |state| {
+        state.coroutine = Some(coro.unbind());
+        state.context = Some(context);
+        state.log_destroy_pending = true;
+        std::mem::replace(&mut state.name, name)
+    });
+    drop(old);
+    let home = task.as_super().get().event_loop(py)?;
+    let started = start(task, &home, eager_start);
+    if started.is_err() && eager_start {
+        task.get().task.with(py, |state| state.log_destroy_pending = false);
+    }
+    started
+}
+
+#[inline]
+fn start(task: &Bound<'_, Task>, home: &LoopRef, eager_start: bool) -> PyResult<()> {
+    let py = task.py();
+    if eager_start && is_running(py, home)? {
+        // Its own first step sees it among the tasks.
+        registry::remember(py, home, task)?;
+        let begun = step::step_eagerly(task, home);
+        if task.as_super().get().is_done(py) {
+            let ended = task.get().task.with(py, |state| state.coroutine.take());
+            drop(ended);
+        }
+        return begun;
+    }
+    if let LoopRef::Native(native) = home
+        && native.get().debug()
+        && let Err(refusal) = call::check_thread(py, native.get())
+    {
+        task.get().task.with(py, |state| state.log_destroy_pending = false);
+        return Err(refusal);
+    }
+    home.schedule(py, Item::Step(task.clone().unbind()))?;
+    registry::remember(py, home, task)
+}
+
+fn is_running(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
+    match home {
+        LoopRef::Native(native) => Ok(native.get().is_running()),
+        LoopRef::Foreign(foreign) => foreign.bind(py).call_method0(intern!(py, "is_running"))?.is_truthy(),
+    }
+}
+
+pub(crate) const CREATE_TASK: Declared = Declared::function("ferrio.tasks", "create_task").by::<Quickly>();
+
+/// The quick way to `create_task`.
+pub(crate) struct Quickly;
+
+impl QuickFunction for Quickly {
+    const FROM: usize = 1;
+    const TO: usize = 1;
+
+    #[inline]
+    fn call<'py>(_py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        create_task(given.get(0).to_owned(), None)
+    }
+}
+
+/// Run the coroutine `coro` as a task of the running loop and return the task.
+///
+/// Takes the keywords of `loop.create_task`: `name`, `context`, `eager_start`. Raises `RuntimeError` if no loop runs.
+#[pyfunction]
+#[pyo3(signature = (coro, **kwargs))]
+pub(crate) fn create_task<'py>(
+    coro: Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coro.py();
+    if let (Some(native), None) = (event_loop::running(py), kwargs)
+        && native.get().makes_plain_tasks(py)
+    {
+        native.get().require_open()?;
+        return new_task(py, LoopRef::Native(native), coro, None, None, false).map(Bound::into_any);
+    }
+    let home = event_loop::get_running_loop(py)?;
+    home.call_method(intern!(py, "create_task"), (coro,), kwargs)
+}
+
+/// A future for `awaitable`: itself if it is one, else a task on `given` (without it: on the running or current loop).
+///
+/// Raises `TypeError` for what can't be awaited, `ValueError` for a future of another loop.
+pub(crate) fn ensure_future<'py>(
+    awaitable: &Bound<'py, PyAny>,
+    given: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = awaitable.py();
+    let given = given.filter(|given| !given.is_none());
+    if future::isfuture(awaitable)? {
+        if let Some(given) = given
+            && !future::loop_of(awaitable)?.is(given)
+        {
+            return Err(pyo3::exceptions::PyValueError::new_err(
+                "The future belongs to a different loop than the one specified as the loop argument",
+            ));
+        }
+        return Ok(awaitable.clone());
+    }
+    let coro = if is_coroutine(awaitable)? {
+        awaitable.clone()
+    } else if awaitable.hasattr(intern!(py, "__await__"))? {
+        imports::AWAIT_IT.get(py)?.call1((awaitable,))?
+    } else {
+        return Err(not_awaitable(awaitable)?);
+    };
+    let home = match given {
+        Some(given) => given.clone(),
+        None => future::default_loop(py)?.object(py),
+    };
+    match home.as_instance::<event_loop::Loop>() {
+        Some(native) if native.get().makes_plain_tasks(py) => {
+            native.get().require_open()?;
+            new_task(py, LoopRef::Native(native.clone().unbind()), coro, None, None, false)
+                .map(Bound::into_any)
+        }
+        _ => {
+            let task = home.call_method1(intern!(py, "create_task"), (&coro,));
+            if task.is_err() && !coro.is(awaitable) {
+                coro.call_method0(intern!(py, "close"))?;
+            }
+            task
+        }
+    }
+}
+
+pub(crate) const ENSURE_FUTURE: Declared = Declared::function("ferrio.tasks", "ensure_future");
+
+/// Return a future for `coro_or_future`: itself if it is a future, else a task that runs the coroutine or awaitable.
+///
+/// The task is one of `loop`, without it of the running loop.
+///
+/// Raises `TypeError` for anything else, `ValueError` for a future of another loop than `loop`.
+#[pyfunction(name = "ensure_future")]
+#[pyo3(signature = (coro_or_future, *, r#loop = None))]
+pub(crate) fn ensure_future_function<'py>(
+    coro_or_future: &Bound<'py, PyAny>,
+    r#loop: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    ensure_future(coro_or_future, r#loop)
+}

@@ -1,0 +1,71 @@
+//! "Task was destroyed but it is pending!": what a task says when it dies unfinished.
+
+use std::sync::atomic::AtomicPtr;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::Task;
+use super::registry::Registry;
+use crate::base::ffi::finalize::Finalize;
+use crate::core::future::finalize::report_unretrieved;
+use crate::core::future::state::Outcome;
+
+static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Finalize for Task {
+    #[inline]
+    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().state.with(slf.py(), |state| {
+            state.log_traceback || (matches!(state.outcome, Outcome::Pending) && state.event_loop.is_some())
+        })
+    }
+
+    fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let future = slf.as_super();
+        // Taken, so that the loop doesn't report the task once more if it is closed after this.
+        let started = slf
+            .get()
+            .task
+            .with(py, |task| task.context.is_some() && std::mem::take(&mut task.log_destroy_pending));
+        if started && !future.get().is_done(py) {
+            report_pending(slf, "Task was destroyed but it is pending!")?;
+        }
+        report_unretrieved(future)
+    }
+
+    fn original_dealloc() -> &'static AtomicPtr<()> {
+        &DEALLOC
+    }
+}
+
+/// Reports the tasks that a loop leaves unfinished when it is closed; what is reported here is not once more when the
+/// task dies, which may be much later.
+pub(crate) fn report_at_close(py: Python<'_>, pending: &Registry) -> PyResult<()> {
+    for task in pending.iter() {
+        let wanted = task.get().task.with(py, |task| std::mem::take(&mut task.log_destroy_pending));
+        if wanted {
+            report_pending(task.bind(py), "Task was still pending when its loop was closed")?;
+        }
+    }
+    Ok(())
+}
+
+fn report_pending(task: &Bound<'_, Task>, message: &str) -> PyResult<()> {
+    let py = task.py();
+    let (source, event_loop) = task.as_super().get().state.with(py, |state| {
+        let source = state.extra.as_ref().and_then(|extra| extra.source_traceback.as_ref());
+        let event_loop = state.event_loop.as_ref().map(|known| known.duplicate(py));
+        (source.map(|source| source.clone_ref(py)), event_loop)
+    });
+    let Some(event_loop) = event_loop else { return Ok(()) };
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "task"), task)?;
+    context.set_item(intern!(py, "message"), message)?;
+    if let Some(source) = source {
+        context.set_item(intern!(py, "source_traceback"), source)?;
+    }
+    event_loop.call_exception_handler(py, &context)
+}

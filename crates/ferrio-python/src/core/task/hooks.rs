@@ -1,0 +1,83 @@
+//! What those who drive tasks of their own tell asyncio: which tasks exist and which one runs (`asyncio.tasks._...`).
+//!
+//! Both hear of it, ferrio's loop and the standard library: its tasks and ours ask different places.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::{Task, current, registry};
+use crate::base::ffi::Cast;
+use crate::base::imports;
+use crate::core::event_loop::LoopRef;
+
+/// Show `task`, an object with a task's methods, in `all_tasks()` as long as it lives and is not done.
+#[pyfunction]
+#[pyo3(signature = (task))]
+pub(crate) fn _register_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
+    imports::REGISTER_TASK.get(task.py())?.call1((task,)).map(drop)
+}
+
+/// Take back `_register_task(task)`.
+#[pyfunction]
+#[pyo3(signature = (task))]
+pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    if let Some(ours) = task.as_instance::<Task>() {
+        let home = ours.as_super().get().event_loop(py)?;
+        registry::forget(py, &home, ours);
+    }
+    imports::UNREGISTER_TASK.get(py)?.call1((task,)).map(drop)
+}
+
+/// Make `task` the current task of `loop`. Raises `RuntimeError` if there is one.
+#[pyfunction]
+#[pyo3(signature = (r#loop, task))]
+pub(crate) fn _enter_task<'py>(r#loop: Bound<'py, PyAny>, task: Bound<'py, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    let home = LoopRef::new(&r#loop);
+    if let LoopRef::Foreign(foreign) = &home {
+        return imports::ENTER_TASK.get(py)?.call1((foreign, task)).map(drop);
+    }
+    if let Some(other) = current::current_task(py, Some(r#loop))? {
+        return Err(PyRuntimeError::new_err(format!(
+            "Cannot enter into task {} while another task {} is being executed.",
+            task.repr()?,
+            other.repr()?
+        )));
+    }
+    current::swap(py, &home, Some(task)).map(drop)
+}
+
+/// End what `_enter_task` began. Raises `RuntimeError` if `task` is not the current task of `loop`.
+#[pyfunction]
+#[pyo3(signature = (r#loop, task))]
+pub(crate) fn _leave_task<'py>(r#loop: Bound<'py, PyAny>, task: Bound<'py, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    let home = LoopRef::new(&r#loop);
+    if let LoopRef::Foreign(foreign) = &home {
+        return imports::LEAVE_TASK.get(py)?.call1((foreign, task)).map(drop);
+    }
+    let now = current::current_task(py, Some(r#loop))?;
+    if !now.as_ref().is_some_and(|now| now.is(&task)) {
+        return Err(PyRuntimeError::new_err(format!(
+            "Leaving task {} does not match the current task {}.",
+            task.repr()?,
+            now.into_pyobject(py)?.repr()?
+        )));
+    }
+    current::swap(py, &home, None).map(drop)
+}
+
+/// Make `task`, or with `None` none, the current task of `loop`; return the one before, or `None`.
+#[pyfunction]
+#[pyo3(signature = (r#loop, task))]
+pub(crate) fn _swap_current_task<'py>(
+    py: Python<'py>,
+    r#loop: Bound<'py, PyAny>,
+    task: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let home = LoopRef::new(&r#loop);
+    let before = current::current_task(py, Some(r#loop))?;
+    current::swap(py, &home, task)?;
+    Ok(before)
+}

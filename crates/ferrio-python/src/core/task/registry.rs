@@ -1,0 +1,125 @@
+//! The pending tasks: each ferrio loop keeps its own, strongly, until they are done.
+//!
+//! asyncio keeps weak references, and a pending task that nobody else holds may vanish; here it does not.
+//! `asyncio.all_tasks()` sees them because the standard library's set of tasks gains a second source (`publish`).
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::Task;
+use crate::base::functions::Declared;
+use crate::base::imports;
+use crate::core::event_loop::{self, LoopRef};
+
+/// The pending tasks of one loop, in slots that are used again.
+#[derive(Default)]
+pub(crate) struct Registry {
+    slots: Vec<Slot>,
+    /// The first free slot, if any.
+    free: Option<u32>,
+}
+
+enum Slot {
+    Taken(Py<Task>),
+    /// Holds the next free slot.
+    Free(Option<u32>),
+}
+
+impl Registry {
+    fn insert(&mut self, task: Py<Task>) -> u32 {
+        match self.free {
+            Some(place) => {
+                let slot = std::mem::replace(&mut self.slots[place as usize], Slot::Taken(task));
+                if let Slot::Free(next) = slot {
+                    self.free = next;
+                }
+                place
+            }
+            None => {
+                self.slots.push(Slot::Taken(task));
+                u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 pending tasks")
+            }
+        }
+    }
+
+    fn remove(&mut self, place: u32) -> Option<Py<Task>> {
+        let slot = self.slots.get_mut(place as usize)?;
+        if matches!(slot, Slot::Free(_)) {
+            return None;
+        }
+        let slot = std::mem::replace(slot, Slot::Free(self.free));
+        self.free = Some(place);
+        match slot {
+            Slot::Taken(task) => Some(task),
+            Slot::Free(_) => None,
+        }
+    }
+
+    /// The pending tasks.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Py<Task>> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Taken(task) => Some(task),
+            Slot::Free(_) => None,
+        })
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.iter().try_for_each(|task| visit.call(task))
+    }
+}
+
+/// Enters a new task into its loop's registry, or the standard library's for a foreign loop.
+#[inline]
+pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
+    match home {
+        LoopRef::Native(native) => {
+            let entry = task.clone().unbind();
+            let place = native.get().tasks.with(py, |tasks| tasks.insert(entry));
+            task.get().task.with(py, |state| state.place = Some(place));
+            Ok(())
+        }
+        LoopRef::Foreign(_) => imports::REGISTER_TASK.get(py)?.call1((task,)).map(drop),
+    }
+}
+
+/// Takes a task that is done out of the registry.
+#[inline]
+pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
+    let place = task.get().task.with(py, |state| state.place.take());
+    if let (LoopRef::Native(native), Some(place)) = (home, place) {
+        let entry = native.get().tasks.with(py, |tasks| tasks.remove(place));
+        drop(entry);
+    }
+}
+
+pub(crate) const ALL_TASKS: Declared = Declared::function("ferrio.tasks", "all_tasks");
+
+/// Return the set of the tasks of `loop` (without it: of the running loop) that are not done.
+///
+/// Raises `RuntimeError` if no loop is given and none runs.
+#[pyfunction]
+#[pyo3(signature = (r#loop = None))]
+pub(crate) fn all_tasks<'py>(
+    py: Python<'py>,
+    r#loop: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let home = match r#loop.filter(|given| !given.is_none()) {
+        Some(given) => given,
+        None => event_loop::get_running_loop(py)?,
+    };
+    imports::STANDARD_ALL_TASKS.get(py)?.call1((home,))
+}
+
+/// Return the list of the pending tasks of every ferrio loop that is alive; the standard library's second source.
+#[pyfunction]
+pub(crate) fn _pending_tasks<'py>(py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let mut pending = Vec::new();
+    for native in event_loop::every_loop(py)? {
+        let some = native
+            .get()
+            .tasks
+            .with(py, |tasks| tasks.iter().map(|task| task.bind(py).as_any().clone()).collect::<Vec<_>>());
+        pending.extend(some);
+    }
+    Ok(pending)
+}

@@ -1,0 +1,309 @@
+//! One step of a task: resume its coroutine, and arrange what it waits for next.
+
+use pyo3::exceptions::{PyBaseException, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::{intern, types::PyDict};
+
+use super::cancel::cancel_waiter;
+use super::wakeup::Wakeup;
+use super::{Task, current, registry};
+use crate::base::ffi::coroutine::{self, Sent};
+use crate::base::ffi::scope::then_leave;
+use crate::base::ffi::{Cast, context};
+use crate::base::{error, imports};
+use crate::core::event_loop::{Item, LoopRef};
+use crate::core::future::callbacks::Callback;
+use crate::core::future::state::Outcome;
+use crate::core::future::{self, Future, native, watch};
+use crate::core::operation::{self, Operation};
+
+/// Runs one step in the task's own context, as the loop does it.
+#[inline]
+pub(crate) fn step(task: &Bound<'_, Task>) -> PyResult<()> {
+    let Some(context) = Task::context_of(task) else { return Ok(()) };
+    context::run(&context, |_| step_in_current_context(task))
+}
+
+/// Runs one step in the context that is current already.
+pub(crate) fn step_in_current_context(task: &Bound<'_, Task>) -> PyResult<()> {
+    let py = task.py();
+    let future = task.as_super();
+    if future.get().is_done(py) {
+        return Err(future::invalid_state(py, &format!("step(): already done: {}", task.repr()?)));
+    }
+    let event_loop = future.get().event_loop(py)?;
+    let thrown = exception_to_throw(task)?;
+    let sent = current::during(py, &event_loop, task, || resume(task, thrown))?;
+    let settled = settle(task, &event_loop, sent);
+    event_loop.release(py);
+    settled
+}
+
+/// The first step of an eager task: inside the running step of another, whose place it takes meanwhile.
+pub(crate) fn step_eagerly(task: &Bound<'_, Task>, event_loop: &LoopRef) -> PyResult<()> {
+    let py = task.py();
+    let Some(context) = Task::context_of(task) else { return Ok(()) };
+    let previous = current::swap(py, event_loop, Some(task.as_any().clone()))?;
+    let (sent, swapped) = then_leave(
+        || context::run(&context, |_| Ok(resume(task, None))),
+        || current::swap(py, event_loop, previous),
+    );
+    let outcome = match sent {
+        Ok(sent) => settle(task, event_loop, sent),
+        Err(failure) => Err(failure),
+    };
+    swapped?;
+    outcome
+}
+
+/// What this step has to throw into the coroutine: the waiter's exception, an error of ours, or a cancellation.
+fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = task.py();
+    let (waiter, pending_error, must_cancel) = task.get().task.with(py, |state| {
+        (state.waiter.take(), state.pending_error.take(), std::mem::take(&mut state.must_cancel))
+    });
+    let mut thrown = pending_error.map(|error| error.into_bound(py));
+    if let Some(waiter) = waiter {
+        let waiter = waiter.into_bound(py);
+        thrown = waiter_exception(&waiter)?.or(thrown);
+    }
+    if must_cancel {
+        let cancelled = match &thrown {
+            Some(exception) => exception.is_instance(imports::CANCELLED_ERROR.get(py)?)?,
+            None => false,
+        };
+        if !cancelled {
+            thrown = Some(native::make_cancelled_error(task.as_super())?);
+        }
+    }
+    Ok(thrown)
+}
+
+/// The exception that `waiter` ended with, if it did.
+#[inline]
+fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = waiter.py();
+    if let Some(operation) = waiter.as_exactly::<Operation>() {
+        return operation::take_cancellation(operation);
+    }
+    let failed = match watch::plain(waiter) {
+        Some(future) => {
+            let fine = future.get().state.with(py, |state| matches!(state.outcome, Outcome::Result(_)));
+            if fine { return Ok(None) } else { native::result(future).map(drop) }
+        }
+        // A subclass may have a `result` of its own.
+        None => waiter.call_method0(intern!(py, "result")).map(drop),
+    };
+    Ok(failed.err().map(|failure| error::into_object(py, failure).into_any()))
+}
+
+/// Resumes the coroutine.
+#[inline]
+fn resume<'py>(task: &Bound<'py, Task>, thrown: Option<Bound<'py, PyAny>>) -> Sent<'py> {
+    let py = task.py();
+    let coroutine = task
+        .get()
+        .task
+        .with(py, |state| state.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone()));
+    let Some(coroutine) = coroutine else {
+        return Sent::Raised(PyRuntimeError::new_err("the task has no coroutine any more"));
+    };
+    match thrown {
+        None => match coroutine.as_exactly::<Operation>() {
+            Some(operation) => operation::send(operation),
+            None => coroutine::send(&coroutine, &py.None().into_bound(py)),
+        },
+        Some(exception) => coroutine::throw(&coroutine, &exception),
+    }
+}
+
+/// Ends the task, or arranges its next step.
+#[inline]
+fn settle<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, sent: Sent<'py>) -> PyResult<()> {
+    let py = task.py();
+    match sent {
+        Sent::Yielded(yielded) => wait_for(task, event_loop, yielded),
+        Sent::Returned(value) => {
+            let must_cancel = task.get().task.with(py, |state| std::mem::take(&mut state.must_cancel));
+            registry::forget(py, event_loop, task);
+            let future = task.as_super();
+            if must_cancel {
+                // Cancelled right before the coroutine's end.
+                native::finish(future, Outcome::Cancelled)
+            } else {
+                native::finish(future, Outcome::Result(value.unbind()))
+            }
+        }
+        Sent::Raised(failure) => {
+            registry::forget(py, event_loop, task);
+            fail(task, failure)
+        }
+    }
+}
+
+/// Ends the task with what its coroutine raised.
+fn fail(task: &Bound<'_, Task>, failure: PyErr) -> PyResult<()> {
+    let py = task.py();
+    let future = task.as_super();
+    if error::is_cancelled(py, &failure) {
+        // Kept with its traceback: whoever awaits the task sees where it was cancelled.
+        let exception = error::into_object(py, failure).into_any().unbind();
+        let old = future.get().state.with(py, |state| {
+            let extra = state.extra();
+            (extra.cancelled_error.replace(exception), extra.cancel_message.take())
+        });
+        drop(old);
+        return native::finish(future, Outcome::Cancelled);
+    }
+    let fatal = error::ends_program(py, &failure);
+    let exception: Bound<'_, PyBaseException> = error::into_object(py, failure);
+    native::finish_with_exception(future, exception.clone())?;
+    if fatal { Err(PyErr::from_value(exception.into_any())) } else { Ok(()) }
+}
+
+/// Registers the task with what its coroutine awaits.
+#[inline]
+fn wait_for<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, yielded: Bound<'py, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    if yielded.is_none() {
+        // A bare yield gives the others one turn.
+        return event_loop.schedule(py, Item::Step(task.clone().unbind()));
+    }
+    if let Some(operation) = yielded.as_exactly::<Operation>() {
+        let adopted = operation::adopt(operation, task)?;
+        if !adopted {
+            return throw_next(task, event_loop, format!("Task got bad yield: {}", yielded.repr()?));
+        }
+        wait_on(task, yielded);
+        return cancel_if_asked(task);
+    }
+    if future::is_plain(&yielded)
+        && let Some(future) = yielded.as_instance::<Future>()
+    {
+        return wait_for_future(task, event_loop, future);
+    }
+    wait_for_foreign(task, event_loop, &yielded)
+}
+
+fn wait_for_future<'py>(
+    task: &Bound<'py, Task>,
+    event_loop: &LoopRef,
+    future: &Bound<'py, Future>,
+) -> PyResult<()> {
+    let py = task.py();
+    enum Refusal {
+        OtherLoop,
+        NotAwaited,
+    }
+    let refusal = future.get().state.with(py, |state| {
+        if !state.event_loop.as_ref().is_some_and(|known| known.is(event_loop)) {
+            return Some(Refusal::OtherLoop);
+        }
+        if std::mem::take(&mut state.blocking) { None } else { Some(Refusal::NotAwaited) }
+    });
+    match refusal {
+        Some(Refusal::OtherLoop) => return refuse_other_loop(task, event_loop, future.as_any()),
+        Some(Refusal::NotAwaited) => return refuse_not_awaited(task, event_loop, future.as_any()),
+        None => {}
+    }
+    if future.as_ptr() == task.as_ptr() {
+        return throw_next(task, event_loop, format!("Task cannot await on itself: {}", task.repr()?));
+    }
+    wait_on(task, future.as_any().clone());
+    native::add_callback(future, Callback::Wake(task.clone().unbind()))?;
+    cancel_if_asked(task)
+}
+
+/// Anything that speaks asyncio's future protocol, subclasses of ours with their own methods included.
+fn wait_for_foreign<'py>(
+    task: &Bound<'py, Task>,
+    event_loop: &LoopRef,
+    yielded: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    let py = task.py();
+    let name = intern!(py, "_asyncio_future_blocking");
+    let blocking = match yielded.getattr(name) {
+        Ok(blocking) if !blocking.is_none() => blocking.is_truthy()?,
+        _ => {
+            let what = if is_generator(yielded)? {
+                format!(
+                    "yield was used instead of yield from for generator in task {} with {}",
+                    task.repr()?,
+                    yielded.repr()?
+                )
+            } else {
+                format!("Task got bad yield: {}", yielded.repr()?)
+            };
+            return throw_next(task, event_loop, what);
+        }
+    };
+    let theirs = match yielded.getattr(intern!(py, "get_loop")) {
+        Ok(get_loop) => get_loop.call0()?,
+        Err(_) => yielded.getattr(intern!(py, "_loop"))?,
+    };
+    if theirs.as_ptr() != event_loop.as_ptr() {
+        return refuse_other_loop(task, event_loop, yielded);
+    }
+    if !blocking {
+        return refuse_not_awaited(task, event_loop, yielded);
+    }
+    if yielded.as_ptr() == task.as_ptr() {
+        return throw_next(task, event_loop, format!("Task cannot await on itself: {}", task.repr()?));
+    }
+    yielded.setattr(name, false)?;
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "context"), Task::context_of(task))?;
+    let wakeup = Bound::new(py, Wakeup::new(task.clone().unbind()))?;
+    wait_on(task, yielded.clone());
+    yielded.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&keywords))?;
+    cancel_if_asked(task)
+}
+
+#[inline]
+fn wait_on<'py>(task: &Bound<'py, Task>, waiter: Bound<'py, PyAny>) {
+    let waiter = waiter.unbind();
+    let old = task.get().task.with(task.py(), |state| state.waiter.replace(waiter));
+    drop(old);
+}
+
+/// A cancellation that came while the coroutine ran goes to what it waits for now.
+#[inline]
+fn cancel_if_asked(task: &Bound<'_, Task>) -> PyResult<()> {
+    let py = task.py();
+    let waiter = task.get().task.with(py, |state| {
+        if state.must_cancel { state.waiter.as_ref().map(|waiter| waiter.bind(py).clone()) } else { None }
+    });
+    let Some(waiter) = waiter else { return Ok(()) };
+    let message = native::cancel_message(task.as_super().get(), py).map(|message| message.into_bound(py));
+    if cancel_waiter(&waiter, message.as_ref())? {
+        task.get().task.with(py, |state| state.must_cancel = false);
+    }
+    Ok(())
+}
+
+#[cold]
+fn refuse_other_loop(task: &Bound<'_, Task>, home: &LoopRef, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let what = format!("Task {} got Future {} attached to a different loop", task.repr()?, waiter.repr()?);
+    throw_next(task, home, what)
+}
+
+#[cold]
+fn refuse_not_awaited(task: &Bound<'_, Task>, home: &LoopRef, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let what =
+        format!("yield was used instead of yield from in task {} with {}", task.repr()?, waiter.repr()?);
+    throw_next(task, home, what)
+}
+
+/// Throws `RuntimeError(message)` into the coroutine at its next step.
+#[cold]
+fn throw_next(task: &Bound<'_, Task>, event_loop: &LoopRef, message: String) -> PyResult<()> {
+    let py = task.py();
+    let exception = error::into_object(py, PyRuntimeError::new_err(message)).into_any().unbind();
+    let old = task.get().task.with(py, |state| state.pending_error.replace(exception));
+    drop(old);
+    event_loop.schedule(py, Item::Step(task.clone().unbind()))
+}
+
+fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    object.is_instance(imports::GENERATOR_TYPE.get(object.py())?)
+}

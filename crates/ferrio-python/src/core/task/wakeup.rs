@@ -1,0 +1,132 @@
+//! The callable that foreign futures and loops get in order to resume a task.
+
+use pyo3::exceptions::PyAttributeError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Task, step};
+use crate::base::ffi::{Cast, Guarded};
+use crate::base::imports;
+use crate::core::future::callbacks::WatcherCall;
+use crate::sync::combinators::names;
+
+/// Steps a task when called: as `loop.call_soon(wakeup, context=task.get_context())` and as a done callback.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct Wakeup {
+    task: Guarded<Option<Py<Task>>>,
+}
+
+impl Wakeup {
+    pub(crate) fn new(task: Py<Task>) -> Self {
+        Self { task: Guarded::new(Some(task)) }
+    }
+
+    /// The task that it steps. May be asked from inside a look at a future's callbacks.
+    pub(crate) fn task(&self, py: Python<'_>) -> Option<Py<Task>> {
+        self.task.with_leaf(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
+    }
+}
+
+#[pymethods]
+impl Wakeup {
+    /// Takes the future that is done, if any; what it ended with is read from the task's waiter.
+    #[pyo3(signature = (_future = None))]
+    fn __call__(&self, py: Python<'_>, _future: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let task = self.task.with(py, |task| task.as_ref().map(|task| task.bind(py).clone()));
+        // The handle that runs this has entered the task's context already.
+        task.map_or(Ok(()), |task| step::step_in_current_context(&task))
+    }
+
+    /// The task, for tools that look from a callback to what it wakes.
+    #[getter]
+    fn __self__(&self, py: Python<'_>) -> Option<Py<Task>> {
+        self.task(py)
+    }
+
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
+        "Task.task_wakeup"
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let task = self.__self__(py);
+        Ok(format!("<TaskWakeup of {}>", task.into_pyobject(py)?.repr()?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.task.visit(&visit, |task| visit.call(task))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.task.with(py, Option::take);
+        drop(cleared);
+    }
+}
+
+/// The callable for a native watcher on a foreign future or loop.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct Watcher {
+    watcher: Guarded<Option<Py<PyAny>>>,
+    call: WatcherCall,
+}
+
+impl Watcher {
+    pub(crate) fn new(watcher: Py<PyAny>, call: WatcherCall) -> Self {
+        Self { watcher: Guarded::new(Some(watcher)), call }
+    }
+
+    /// The object that it tells. May be asked from inside a look at a future's callbacks.
+    pub(crate) fn watcher(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.watcher.with_leaf(py, |watcher| watcher.as_ref().map(|watcher| watcher.clone_ref(py)))
+    }
+}
+
+#[pymethods]
+impl Watcher {
+    fn __call__(&self, done: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = done.py();
+        let watcher =
+            self.watcher.with(py, |watcher| watcher.as_ref().map(|watcher| watcher.bind(py).clone()));
+        watcher.map_or(Ok(()), |watcher| (self.call)(&watcher, done))
+    }
+
+    /// Two are equal when they tell the same object: `remove_done_callback` of a foreign future finds it so. Our own futures
+    /// compare with the object itself.
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
+        let address =
+            |watcher: &Watcher| watcher.watcher.with(py, |known| known.as_ref().map(|known| known.as_ptr()));
+        let theirs = match other.as_instance::<Self>() {
+            Some(other) => address(other.get()),
+            None => Some(other.as_ptr()),
+        };
+        address(self) == theirs
+    }
+
+    /// What asyncio's callback in this place is called; what is shown of a future names it so.
+    #[getter]
+    fn __qualname__(&self, py: Python<'_>) -> String {
+        self.watcher(py).map_or_else(String::new, |watcher| names::of(watcher.bind(py), self.call))
+    }
+
+    /// asyncio's function of that name, which is never called: tools look there for file and line. Raises `AttributeError`
+    /// where there is none.
+    #[getter]
+    fn __wrapped__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let name = self.__qualname__(py);
+        let function = imports::CALLBACK_FUNCTION.get(py)?.call1((&name,))?;
+        if function.is_none() { Err(PyAttributeError::new_err("__wrapped__")) } else { Ok(function) }
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> isize {
+        self.watcher.with(py, |watcher| watcher.as_ref().map_or(0, |watcher| watcher.as_ptr() as isize >> 4))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.watcher.visit(&visit, |watcher| visit.call(watcher))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.watcher.with(py, Option::take);
+        drop(cleared);
+    }
+}

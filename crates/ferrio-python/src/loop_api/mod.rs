@@ -1,0 +1,13 @@
+//! The loop's methods that use the layers below: a family of methods a file.
+
+pub(crate) mod asyncgens;
+pub(crate) mod executor;
+pub(crate) mod readers;
+pub(crate) mod relations;
+pub(crate) mod resolve;
+pub(crate) mod sendfile;
+pub(crate) mod signals;
+pub(crate) mod sock;
+pub(crate) mod sock_connect;
+pub(crate) mod transports;
+pub(crate) mod views;

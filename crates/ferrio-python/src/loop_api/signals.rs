@@ -1,0 +1,116 @@
+//! `add_signal_handler`, `remove_signal_handler`, and the pipe by which a signal ends the loop's wait.
+//!
+//! The interpreter notes a signal and runs its Python handler when the main thread gets to it. A loop that is about to wait
+//! would not get to it: so while a loop runs in the main thread, the interpreter also writes the signal's number to the
+//! loop's pipe (`signal.set_wakeup_fd`), and the wait ends. A wake-up descriptor that the program has set is left in its
+//! place, unless the loop has signal handlers of its own; what was there before is put back.
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCFunction, PyInt, PyTuple};
+
+use crate::base::ffi::context;
+use crate::base::imports;
+use crate::core::event_loop::signals::{forget, install, remove, uncatchable};
+use crate::core::event_loop::{Loop, LoopRef};
+use crate::core::handle::{Args, Handle};
+
+#[pymethods]
+impl Loop {
+    /// Call `callback(*args)` in the loop whenever the signal `sig` comes, in place of the handler that it has.
+    ///
+    /// Only in the main thread. Raises `TypeError` for a coroutine or what is no number, `ValueError` for what is no
+    /// signal, `RuntimeError` for a signal that can't be caught, in another thread, or on a closed loop.
+    #[pyo3(signature = (sig, callback, *args))]
+    fn add_signal_handler<'py>(
+        slf: &Bound<'py, Self>,
+        sig: Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        add(slf, &sig, callback, args)
+    }
+
+    /// Give the signal `sig` its default handler back; return whether the loop had one for it.
+    ///
+    /// Raises as `add_signal_handler`.
+    #[pyo3(signature = (sig))]
+    fn remove_signal_handler(slf: &Bound<'_, Self>, sig: Bound<'_, PyAny>) -> PyResult<bool> {
+        remove(slf, number(&sig)?, &sig)
+    }
+}
+
+fn add<'py>(
+    native: &Bound<'py, Loop>,
+    signal: &Bound<'py, PyAny>,
+    callback: Bound<'py, PyAny>,
+    args: Bound<'py, PyTuple>,
+) -> PyResult<()> {
+    let (py, state) = (native.py(), native.get());
+    if imports::IS_COROUTINE.get(py)?.call1((&callback,))?.is_truthy()?
+        || imports::IS_COROUTINE_FUNCTION.get(py)?.call1((&callback,))?.is_truthy()?
+    {
+        return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
+    }
+    let number = number(signal)?;
+    state.require_open()?;
+    // Raises ValueError outside the main thread.
+    install(native).map_err(|failure| refused(py, failure))?;
+    let context = context::copy_current(py)?;
+    let home = LoopRef::Native(native.clone().unbind());
+    let handle =
+        Py::new(py, Handle::build(py, home, callback, Args::from_tuple(args), context, state.debug())?)?;
+    let (replaced, first) = state.signals.with(py, |signals| {
+        let replaced = signals.handlers.insert(number, handle);
+        let first = replaced.is_none() && signals.handlers.len() == 1;
+        (replaced, first)
+    });
+    drop(replaced);
+    if first {
+        // From now on the pipe brings work: a busy loop must look at it.
+        state.reactor.count(true);
+    }
+    let module = imports::SIGNAL_MODULE.get(py)?;
+    let caught = module
+        .call_method1(intern!(py, "signal"), (signal, noop(py)?))
+        // The system's own calls go on where the signal interrupted them.
+        .and_then(|_| module.call_method1(intern!(py, "siginterrupt"), (signal, false)));
+    if let Err(failure) = caught {
+        forget(native, number)?;
+        return Err(uncatchable(py, failure, signal));
+    }
+    Ok(())
+}
+
+/// The number of a signal. Raises `TypeError` for what is no number, `ValueError` for what is no signal.
+fn number(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let py = signal.py();
+    if !signal.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err(format!("sig must be an int, not {}", signal.repr()?)));
+    }
+    let valid = imports::SIGNAL_MODULE.get(py)?.call_method0(intern!(py, "valid_signals"))?;
+    if !valid.contains(signal)? {
+        return Err(PyValueError::new_err(format!("invalid signal number {signal}")));
+    }
+    signal.extract()
+}
+
+/// The system's handler of a signal that the loop takes care of: does nothing, but its being there makes the interpreter
+/// write to the pipe.
+fn noop(py: Python<'_>) -> PyResult<&Bound<'_, PyCFunction>> {
+    static NOOP: PyOnceLock<Py<PyCFunction>> = PyOnceLock::new();
+    let noop = NOOP.get_or_try_init(py, || {
+        PyCFunction::new_closure(py, Some(c"_noop"), None, |_, _| ()).map(Bound::unbind)
+    })?;
+    Ok(noop.bind(py))
+}
+
+/// asyncio's `RuntimeError` for what `signal.set_wakeup_fd` refuses.
+fn refused(py: Python<'_>, failure: PyErr) -> PyErr {
+    if failure.is_instance_of::<PyValueError>(py) || failure.is_instance_of::<PyOSError>(py) {
+        return PyRuntimeError::new_err(failure.value(py).to_string());
+    }
+    failure
+}

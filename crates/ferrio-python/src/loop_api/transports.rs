@@ -1,0 +1,132 @@
+//! How the loop makes transports, under the names that asyncio's own loops have for it.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::base::whole::truth;
+use crate::core::event_loop::Loop;
+use crate::net::process::launch::Launch;
+use crate::net::process::transport::SubprocessTransport;
+use crate::net::tls;
+use crate::net::tls::protocol::Settings;
+use crate::net::tls::transport::SSLTransport;
+use crate::net::transport::datagram::DatagramTransport;
+use crate::net::transport::read_pipe::ReadPipeTransport;
+use crate::net::transport::socket::SocketTransport;
+use crate::net::transport::write_pipe::WritePipeTransport;
+
+#[pymethods]
+impl Loop {
+    /// Return the transport of the connected, non-blocking stream socket `sock`.
+    ///
+    /// In the next turn `protocol.connection_made(transport)` is called, then the transport reads, then the future `waiter`
+    /// gets its result. `extra` adds to what `get_extra_info` knows; `server` is told of the transport; the protocol's
+    /// methods run in `context`, or in a copy of the current one.
+    #[pyo3(signature = (sock, protocol, waiter = None, *, extra = None, server = None, context = None))]
+    fn _make_socket_transport<'py>(
+        slf: &Bound<'py, Self>,
+        sock: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+        server: Option<&Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, SocketTransport>> {
+        SocketTransport::create(slf, sock, protocol, waiter, extra, server, context)
+    }
+
+    /// Return the transport of the non-blocking datagram socket `sock`.
+    ///
+    /// As `_make_socket_transport` otherwise. `address`, if there is one, is where everything is sent.
+    #[pyo3(signature = (sock, protocol, address = None, waiter = None, extra = None))]
+    fn _make_datagram_transport<'py>(
+        slf: &Bound<'py, Self>,
+        sock: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        address: Option<&Bound<'py, PyAny>>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, DatagramTransport>> {
+        DatagramTransport::create(slf, sock, protocol, address, waiter, extra)
+    }
+
+    /// Return the transport that reads from the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
+    ///
+    /// As `_make_socket_transport` otherwise. Raises `ValueError` for another kind of file.
+    #[pyo3(signature = (pipe, protocol, waiter = None, extra = None))]
+    fn _make_read_pipe_transport<'py>(
+        slf: &Bound<'py, Self>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, ReadPipeTransport>> {
+        ReadPipeTransport::create(slf, pipe, protocol, waiter, extra)
+    }
+
+    /// Return the transport that writes to the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
+    ///
+    /// As `_make_socket_transport` otherwise. Raises `ValueError` for another kind of file.
+    #[pyo3(signature = (pipe, protocol, waiter = None, extra = None))]
+    fn _make_write_pipe_transport<'py>(
+        slf: &Bound<'py, Self>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, WritePipeTransport>> {
+        WritePipeTransport::create(slf, pipe, protocol, waiter, extra)
+    }
+
+    /// Return the transport of TLS over the connected, non-blocking stream socket `sock`.
+    ///
+    /// In the next turn the handshake begins; when it is over `protocol.connection_made(transport)` is called, then the future
+    /// `waiter` gets its result. `sslcontext` is an `ssl.SSLContext` or, for a client, `None`; the timeouts are in seconds.
+    #[allow(clippy::too_many_arguments, reason = "asyncio's signature")]
+    #[pyo3(signature = (
+        rawsock, protocol, sslcontext, waiter = None, *, server_side = false, server_hostname = None, extra = None,
+        server = None, ssl_handshake_timeout = None, ssl_shutdown_timeout = None, call_connection_made = true,
+        context = None
+    ))]
+    fn _make_ssl_transport<'py>(
+        slf: &Bound<'py, Self>,
+        rawsock: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        sslcontext: Option<Bound<'py, PyAny>>,
+        waiter: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = truth)] server_side: bool,
+        server_hostname: Option<Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+        server: Option<&Bound<'py, PyAny>>,
+        ssl_handshake_timeout: Option<Bound<'py, PyAny>>,
+        ssl_shutdown_timeout: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = truth)] call_connection_made: bool,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, SSLTransport>> {
+        let settings = Settings {
+            context: sslcontext,
+            server_side,
+            server_hostname,
+            call_connection_made,
+            handshake_timeout: ssl_handshake_timeout,
+            shutdown_timeout: ssl_shutdown_timeout,
+        };
+        tls::over_socket(slf, rawsock, protocol, waiter, settings, extra, server, context)
+    }
+
+    /// Return the transport of the child process that `popen`, a `subprocess.Popen` without buffers, has started.
+    ///
+    /// `launch` is what has started it in `popen`'s stead. As `_make_socket_transport` otherwise. Raises `OSError` when the
+    /// process is out of descriptors.
+    #[pyo3(signature = (popen, protocol, waiter = None, extra = None, launch = None))]
+    fn _attach_subprocess<'py>(
+        slf: &Bound<'py, Self>,
+        popen: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+        launch: Option<&Bound<'py, Launch>>,
+    ) -> PyResult<Bound<'py, SubprocessTransport>> {
+        SubprocessTransport::create(slf, popen, protocol, waiter, extra, launch)
+    }
+}

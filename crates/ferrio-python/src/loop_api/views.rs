@@ -1,0 +1,199 @@
+//! What tools and test helpers read in private attributes of asyncio's loop: its queues as handles, its settings.
+//!
+//! The loop keeps no handle of a task's step, of a sleep or of a timeout. A view makes handles when it is asked for, so nothing
+//! here costs anything before. A view is a copy: what is added to it or taken from it doesn't reach the loop, but cancelling
+//! or running one of its handles does.
+
+use ferrio_engine::clock::{Nanos, seconds_from_nanos};
+use ferrio_engine::timer::TimerKey;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::base::ffi::context;
+use crate::base::imports;
+use crate::core::event_loop::{Item, Loop, LoopRef};
+use crate::core::handle::{Args, Handle, TimerHandle};
+
+#[pymethods]
+impl Loop {
+    /// The resolution of the clock in seconds.
+    #[classattr]
+    fn _clock_resolution() -> f64 {
+        1e-9
+    }
+
+    /// Handles of what runs in the next turn, in order: a copy.
+    #[getter]
+    fn _ready<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let items: Vec<Item> = slf
+            .get()
+            .engine
+            .with(py, |engine| engine.ready.iter().filter_map(|item| item.duplicate(py)).collect());
+        let handles = items.into_iter().map(|item| ready_handle(slf, item)).collect::<PyResult<Vec<_>>>()?;
+        imports::DEQUE.get(py)?.call1((handles,))
+    }
+
+    /// Handles of what waits for its time, the earliest first: a copy. `asyncio.sleep` and timeouts are among them.
+    #[getter]
+    fn _scheduled<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let mut found: Vec<(Nanos, TimerKey, Item)> = slf.get().engine.with(py, |engine| {
+            let entries = engine.timers.entries();
+            entries.filter_map(|(when, key, item)| Some((when, key, item.duplicate(py)?))).collect()
+        });
+        found.sort_by_key(|(when, ..)| *when);
+        let handles = PyList::empty(py);
+        for (when, key, item) in found {
+            handles.append(timer_handle(slf, when, key, item)?)?;
+        }
+        Ok(handles)
+    }
+
+    #[getter(_closed)]
+    fn shown_closed(&self) -> bool {
+        self.closed()
+    }
+
+    #[getter(_stopping)]
+    fn shown_stopping(&self) -> bool {
+        self.stopping.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Servers take a `stop()` back by it, to run the loop once more.
+    #[setter(_stopping)]
+    fn set_shown_stopping(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.stopping.store(value.is_truthy()?, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    #[getter(_debug)]
+    fn shown_debug(&self) -> bool {
+        self.debug()
+    }
+
+    #[setter(_debug)]
+    fn put_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.call_method1("set_debug", (enabled,)).map(drop)
+    }
+
+    #[getter(_exception_handler)]
+    fn shown_exception_handler<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.call_method0("get_exception_handler")
+    }
+
+    #[setter(_exception_handler)]
+    fn put_exception_handler(slf: &Bound<'_, Self>, handler: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.call_method1("set_exception_handler", (handler,)).map(drop)
+    }
+
+    #[getter(_task_factory)]
+    fn shown_task_factory<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.call_method0("get_task_factory")
+    }
+
+    #[setter(_task_factory)]
+    fn put_task_factory(slf: &Bound<'_, Self>, factory: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.call_method1("set_task_factory", (factory,)).map(drop)
+    }
+
+    /// The handles of the signals that the loop takes care of, by number: a copy.
+    #[getter]
+    fn _signal_handlers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let handlers = PyDict::new(py);
+        for (signal, handle) in self.signals.with(py, |signals| signals.handlers(py)) {
+            handlers.set_item(signal, handle)?;
+        }
+        Ok(handlers)
+    }
+}
+
+impl Loop {
+    /// A handle of the timer `key`, which is anything of the loop's own; `None` once it is none any more.
+    pub(crate) fn timer_view<'py>(
+        slf: &Bound<'py, Self>,
+        key: TimerKey,
+    ) -> PyResult<Option<Bound<'py, TimerHandle>>> {
+        let py = slf.py();
+        let found = slf.get().engine.with(py, |engine| {
+            let item = engine.timers.get(key)?.duplicate(py)?;
+            Some((engine.timers.deadline(key)?, item))
+        });
+        found.map(|(when, item)| timer_handle(slf, when, key, item)).transpose()
+    }
+}
+
+/// A handle of what is ready.
+fn ready_handle<'py>(native: &Bound<'py, Loop>, item: Item) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    if let Item::Handle(handle) = item {
+        return Ok(handle.into_bound(py).into_any());
+    }
+    let (callback, argument, context) = item.into_call(py)?;
+    let args = argument.map_or(Args::None, |argument| Args::One(argument.unbind()));
+    let home = LoopRef::Native(native.clone().unbind());
+    let handle = Handle::build(py, home, callback, args, context, false)?;
+    Ok(Bound::new(py, handle)?.into_any())
+}
+
+/// A handle of what waits for its time.
+fn timer_handle<'py>(
+    native: &Bound<'py, Loop>,
+    when: Nanos,
+    key: TimerKey,
+    item: Item,
+) -> PyResult<Bound<'py, TimerHandle>> {
+    let py = native.py();
+    if let Item::Handle(handle) = &item
+        && let Ok(handle) = handle.bind(py).cast::<TimerHandle>()
+    {
+        return Ok(handle.clone());
+    }
+    let callback =
+        Bound::new(py, Timed { native: native.clone().unbind(), key, shown: item.object(py).unbind() })?;
+    let context = context::copy_current(py)?;
+    let seconds = seconds_from_nanos(when);
+    let handle = TimerHandle::build(py, native, seconds, None, callback.into_any(), Args::None, context)?;
+    handle.get().scheduled(py, key);
+    Ok(handle)
+}
+
+/// The callback of a timer that has no handle of its own: lets happen now what was to happen then.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+struct Timed {
+    native: Py<Loop>,
+    key: TimerKey,
+    /// What it is about.
+    shown: Py<PyAny>,
+}
+
+#[pymethods]
+impl Timed {
+    #[pyo3(signature = (*_args))]
+    fn __call__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        // Out of the timers first: a timeout asks whether its timer has fired.
+        let taken = self.native.get().engine.with(py, |engine| engine.timers.cancel(self.key));
+        let Some(item) = taken else { return Ok(()) };
+        let (callback, argument, _) = item.into_call(py)?;
+        match argument {
+            Some(argument) => callback.call1((argument,)).map(drop),
+            None => callback.call0().map(drop),
+        }
+    }
+
+    /// What the timer ends, for tools that look from a callback to its object.
+    #[getter]
+    fn __self__<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.shown.bind(py).clone()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<timer of {}>", self.shown.bind(py).repr()?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.native)?;
+        visit.call(&self.shown)
+    }
+}

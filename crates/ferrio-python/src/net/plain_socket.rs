@@ -1,0 +1,90 @@
+//! Whether the system may be asked in place of a socket's methods.
+//!
+//! Test suites replace methods of `socket.socket`, and programs bring subclasses and stand-ins: then the methods are called,
+//! as asyncio calls them. Only an instance of exactly `socket.socket`, as the standard library has it, is plain.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use crate::base::ffi::{audit, class_version};
+use crate::base::imports;
+
+/// What the class inherits from C.
+const METHODS: [&str; 13] = [
+    "recv",
+    "recv_into",
+    "recvfrom",
+    "recvfrom_into",
+    "send",
+    "sendmsg",
+    "sendto",
+    "shutdown",
+    "connect",
+    "connect_ex",
+    "getsockopt",
+    "setblocking",
+    "fileno",
+];
+
+/// The version of the class in which all methods were the standard library's.
+static UNCHANGED: AtomicU32 = AtomicU32::new(0);
+
+/// Whether it is exactly a `socket.socket`, whatever became of that class.
+#[inline]
+pub(crate) fn is_exact(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(socket.get_type().is(imports::SOCKET.get(socket.py())?))
+}
+
+/// Whether calls of the system may stand for the methods of `socket`.
+#[inline]
+pub(crate) fn is_plain(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(is_exact(socket)? && is_class_unchanged(socket.py())?)
+}
+
+/// Whether nobody has replaced a method of `socket.socket`.
+#[inline]
+pub(crate) fn is_class_unchanged(py: Python<'_>) -> PyResult<bool> {
+    let class = imports::SOCKET.get(py)?.cast::<PyType>()?;
+    let version = class_version::of(class);
+    if version != 0 && version == UNCHANGED.load(Ordering::Relaxed) {
+        return Ok(true);
+    }
+    look_at_class(class, version)
+}
+
+/// Whether connections may be accepted without a Python socket: neither a replaced class nor an audit hook is to see them.
+pub(crate) fn accepts_natively(listener: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = listener.py();
+    if !is_plain(listener)? || audit::is_watched(py) {
+        return Ok(false);
+    }
+    // `accept` makes an instance of what has the name in the module.
+    let class = imports::MODULES.get(py)?.get_item(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
+    Ok(class.is(imports::SOCKET.get(py)?))
+}
+
+#[cold]
+fn look_at_class(class: &Bound<'_, PyType>, version: u32) -> PyResult<bool> {
+    let py = class.py();
+    let inherited = imports::C_SOCKET.get(py)?;
+    for name in METHODS {
+        if !class.getattr(name)?.is(&inherited.getattr(name)?) {
+            return Ok(false);
+        }
+    }
+    // Written in Python, so that there is no other copy to compare with.
+    let module = imports::MODULES.get(py)?.get_item(intern!(py, "socket"))?;
+    let globals = class.getattr(intern!(py, "accept"))?.getattr_opt(intern!(py, "__globals__"))?;
+    if !globals.is_some_and(|globals| {
+        module.getattr_opt("__dict__").ok().flatten().is_some_and(|dict| dict.is(&globals))
+    }) {
+        return Ok(false);
+    }
+    if version == class_version::of(class) {
+        UNCHANGED.store(version, Ordering::Relaxed);
+    }
+    Ok(true)
+}

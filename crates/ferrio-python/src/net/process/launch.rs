@@ -1,0 +1,256 @@
+//! `Launch`: a child that was started and may not run its program yet; and the wait until it does.
+//!
+//! Invariant: whoever is cancelled while he waits leaves no child and no zombie: the wait ends after the child has.
+
+use std::ffi::CString;
+use std::os::fd::RawFd;
+
+use ferrio_engine::Event;
+use ferrio_engine::process::launch::{self as engine, Order, Outcome};
+use ferrio_engine::process::{Child, Fate};
+use ferrio_engine::reactor::Interest;
+use pyo3::exceptions::{PyGeneratorExit, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::base::ffi::{Cast, Guarded};
+use crate::base::{error, imports};
+use crate::core::event_loop::Loop;
+use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::{self, Operation};
+
+/// SIGKILL, which has this number everywhere.
+const KILL: i32 = 9;
+
+/// A child on its way to its program. Dropped before a transport has the child, it ends that.
+#[pyclass(frozen, weakref, module = "ferrio._ferrio")]
+pub(crate) struct Launch {
+    /// The child's process number.
+    #[pyo3(get)]
+    pid: i32,
+    state: Guarded<engine::Launch>,
+}
+
+impl Launch {
+    /// Hands the child over; `None` if that was done.
+    pub(super) fn take_child(&self, py: Python<'_>) -> Option<Child> {
+        self.state.with(py, engine::Launch::take_child)
+    }
+}
+
+#[pymethods]
+impl Launch {
+    /// Start a child; return `None` where the system does not allow it in this way.
+    ///
+    /// `programs` are tried one after the other. The other arguments are what `subprocess.Popen._execute_child` has found:
+    /// `environment` as a list of `NAME=value`, `streams` the child's ends, `-1` for those that it inherits, as for `umask` and
+    /// `process_group` that are to stay. Raises `OSError` of a child that can't even begin, `ValueError` and `TypeError` for
+    /// bad arguments.
+    #[staticmethod]
+    #[pyo3(signature = (programs, arguments, environment, directory, streams, close_others, keep, umask, restore_signals, new_session, process_group, groups, group, user))]
+    #[expect(clippy::too_many_arguments, reason = "they are Popen's")]
+    fn start(
+        py: Python<'_>,
+        programs: Vec<Bound<'_, PyAny>>,
+        arguments: Vec<Bound<'_, PyAny>>,
+        environment: Option<Vec<Bound<'_, PyAny>>>,
+        directory: Option<Bound<'_, PyAny>>,
+        streams: (RawFd, RawFd, RawFd),
+        close_others: bool,
+        keep: Vec<RawFd>,
+        umask: i32,
+        restore_signals: bool,
+        new_session: bool,
+        process_group: i32,
+        groups: Option<Vec<u32>>,
+        group: Option<u32>,
+        user: Option<u32>,
+    ) -> PyResult<Option<Self>> {
+        if keep.iter().any(|fd| *fd < 0) {
+            return Err(PyValueError::new_err("bad value(s) in fds_to_keep"));
+        }
+        let given = |number: i32| (number >= 0).then_some(number);
+        let order = Order {
+            programs: encode_all(&programs)?,
+            arguments: encode_all(&arguments)?,
+            environment: environment.as_deref().map(encode_all).transpose()?,
+            directory: directory.as_ref().map(encode).transpose()?,
+            streams: [streams.0, streams.1, streams.2].map(given),
+            close_others,
+            keep,
+            umask: given(umask).map(i32::cast_unsigned),
+            restore_signals,
+            new_session,
+            process_group: given(process_group),
+            groups,
+            group,
+            user,
+        };
+        let launch = engine::Launch::start(order).map_err(|failure| error::from_system(py, &failure))?;
+        Ok(launch.map(|launch| Self { pid: launch.pid(), state: Guarded::new(launch) }))
+    }
+}
+
+fn encode_all(strings: &[Bound<'_, PyAny>]) -> PyResult<Vec<CString>> {
+    strings.iter().map(encode).collect()
+}
+
+fn encode(string: &Bound<'_, PyAny>) -> PyResult<CString> {
+    let encoded = match string.as_exactly::<PyBytes>() {
+        Some(bytes) => CString::new(bytes.as_bytes()),
+        None => {
+            let bytes = imports::FSENCODE.get(string.py())?.call1((string,))?;
+            CString::new(bytes.cast::<PyBytes>()?.as_bytes())
+        }
+    };
+    encoded.map_err(|_| PyValueError::new_err("embedded null byte"))
+}
+
+#[pymethods]
+impl Loop {
+    /// Wait until the child of `launch` runs its program: return `None`; or until it is gone because it could not run that:
+    /// return where it failed (0 before it came to that, 1 in its directory, 2 with the program) and the number of the error.
+    ///
+    /// Cancelled, it ends the child.
+    #[pyo3(signature = (launch))]
+    fn _launched(slf: Bound<'_, Self>, launch: Bound<'_, Launch>) -> Operation {
+        Operation::boxed(Launched {
+            home: slf.unbind(),
+            launch: launch.unbind(),
+            watched: None,
+            ending: None,
+        })
+    }
+}
+
+struct Launched {
+    home: Py<Loop>,
+    launch: Py<Launch>,
+    /// The descriptor that tells of the next step.
+    watched: Option<RawFd>,
+    /// The child is to end, or about to; then this is to be told.
+    ending: Option<Ending>,
+}
+
+enum Ending {
+    Failed(i32, i32),
+    Thrown(Py<PyAny>),
+}
+
+impl Run for Launched {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let progress = match resume {
+            Resume::Throw(exception) => self.give_up(this, exception),
+            Resume::Send => self.go_on(this),
+        };
+        if !matches!(progress, Ok(Progress::Park)) {
+            self.unwatch(py);
+            self.launch.get().state.with(py, engine::Launch::finish);
+        }
+        progress
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.home)?;
+        visit.call(&self.launch)?;
+        match &self.ending {
+            Some(Ending::Thrown(exception)) => visit.call(exception),
+            Some(Ending::Failed(..)) | None => Ok(()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "Loop._launched"
+    }
+}
+
+impl Launched {
+    fn go_on<'py>(&mut self, this: &Bound<'py, Operation>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if self.ending.is_some() {
+            return self.end(this);
+        }
+        let outcome = self.launch.get().state.with(py, engine::Launch::outcome);
+        match outcome.map_err(|failure| error::from_system(py, &failure))? {
+            Outcome::Pending => {
+                let descriptor = self.launch.get().state.with(py, |launch| launch.descriptor());
+                self.watch(this, descriptor)
+            }
+            Outcome::Started => Ok(Progress::Ready(py.None().into_bound(py))),
+            Outcome::Failed(place, number) => {
+                self.ending = Some(Ending::Failed(place as i32, number));
+                self.end(this)
+            }
+        }
+    }
+
+    /// Ends the child, then raises `exception`.
+    fn give_up<'py>(
+        &mut self,
+        this: &Bound<'py, Operation>,
+        exception: Bound<'py, PyAny>,
+    ) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if exception.is_instance_of::<PyGeneratorExit>() {
+            // No time to wait.
+            self.launch.get().state.with(py, engine::Launch::abandon);
+            return Err(PyErr::from_value(exception));
+        }
+        let sent = self.launch.get().state.with(py, |launch| launch.child().map(|child| child.signal(KILL)));
+        if let Some(Err(failure)) = sent {
+            return Err(error::from_system(py, &failure));
+        }
+        let old = self.ending.replace(Ending::Thrown(exception.unbind()));
+        drop(old);
+        self.end(this)
+    }
+
+    /// Waits until nothing of the child is left.
+    fn end<'py>(&mut self, this: &Bound<'py, Operation>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let (descriptor, fate) = self.launch.get().state.with(py, |launch| match launch.child() {
+            Some(child) => (child.descriptor(), Some(child.reap())),
+            None => (None, None),
+        });
+        if let (Some(descriptor), Some(Ok(Fate::Running))) = (descriptor, fate) {
+            return self.watch(this, descriptor);
+        }
+        self.unwatch(py);
+        let child = self.launch.get().take_child(py);
+        drop(child);
+        match self.ending.take() {
+            Some(Ending::Thrown(exception)) => Err(PyErr::from_value(exception.into_bound(py))),
+            Some(Ending::Failed(place, number)) => {
+                Ok(Progress::Ready((place, number).into_pyobject(py)?.into_any()))
+            }
+            None => Ok(Progress::Ready(py.None().into_bound(py))),
+        }
+    }
+
+    fn watch<'py>(&mut self, this: &Bound<'py, Operation>, descriptor: RawFd) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if self.watched != Some(descriptor) {
+            self.unwatch(py);
+            let outcome =
+                self.home.get().watch_natively(descriptor, this.as_any(), on_event, Some(Interest::READABLE));
+            if let Err(failure) = outcome {
+                self.launch.get().state.with(py, engine::Launch::abandon);
+                return Err(error::from_system(py, &failure));
+            }
+            self.watched = Some(descriptor);
+        }
+        Ok(Progress::Park)
+    }
+
+    fn unwatch(&mut self, py: Python<'_>) {
+        if let Some(descriptor) = self.watched.take() {
+            self.home.get().unwatch_natively(py, descriptor);
+        }
+    }
+}
+
+fn on_event(_native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {
+    operation::wake(owner.cast::<Operation>()?).map(drop)
+}

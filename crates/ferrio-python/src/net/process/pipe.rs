@@ -1,0 +1,146 @@
+//! What the transports of a child's pipes take for their protocol: it passes everything on to the child's own.
+//!
+//! Data for a stream reader goes there at once, without a Python call.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::exit;
+use super::transport::SubprocessTransport;
+use crate::base::ffi::{Guarded, interpreter};
+use crate::core::event_loop::Item;
+use crate::net::streams::feed;
+use crate::net::streams::reader::StreamReader;
+use crate::net::transport::receiver::Take;
+
+/// The protocol of one pipe of a child.
+#[pyclass(frozen, weakref, module = "ferrio._ferrio")]
+pub(crate) struct PipeProtocol {
+    /// The child's descriptor: 0, 1 or 2.
+    fd: usize,
+    state: Guarded<State>,
+}
+
+struct State {
+    /// `None` once the pipe is closed.
+    process: Option<Py<SubprocessTransport>>,
+    /// Where data goes past the child's protocol.
+    reader: Option<Py<StreamReader>>,
+}
+
+impl PipeProtocol {
+    pub(super) fn new(process: &Bound<'_, SubprocessTransport>, fd: usize) -> Self {
+        Self { fd, state: Guarded::new(State { process: Some(process.clone().unbind()), reader: None }) }
+    }
+
+    /// Lets data go to `reader` from now on.
+    pub(super) fn feed(&self, reader: &Bound<'_, StreamReader>) {
+        let held = reader.clone().unbind();
+        let old = self.state.with(reader.py(), |state| state.reader.replace(held));
+        drop(old);
+    }
+
+    fn process<'py>(&self, py: Python<'py>) -> Option<Bound<'py, SubprocessTransport>> {
+        self.state.with(py, |state| state.process.as_ref().map(|process| process.bind(py).clone()))
+    }
+
+    fn receive(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        let Some(process) = self.process(py) else { return Ok(()) };
+        let reader = self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.clone_ref(py)));
+        if let Some(reader) = reader {
+            let home = process.get().home.get();
+            if home.is_busy(py) {
+                let data = PyBytes::new(py, data).into_any().unbind();
+                return home.push(py, Item::Watch(reader.into_any(), data, feed_late));
+            }
+            let outcome = feed::feed(reader.bind(py), data);
+            reader.drop_ref(py);
+            return outcome;
+        }
+        let arguments = (self.fd, PyBytes::new(py, data)).into_pyobject(py)?;
+        SubprocessTransport::call(&process, intern!(py, "pipe_data_received"), arguments)
+    }
+
+    /// Calls a method of the child's protocol, inside a call of a pipe's.
+    fn pass_on(&self, py: Python<'_>, method: &str) -> PyResult<()> {
+        let Some(protocol) = self.process(py).and_then(|process| process.get().protocol(py)) else {
+            return Ok(());
+        };
+        protocol.call_method0(method).map(drop)
+    }
+}
+
+#[pymethods]
+impl PipeProtocol {
+    /// The pipe's transport is there; the child's protocol hears of it with the others.
+    #[pyo3(signature = (transport))]
+    fn connection_made(&self, transport: &Bound<'_, PyAny>) {
+        let _ = transport;
+    }
+
+    /// Data has come from the child.
+    #[pyo3(signature = (data))]
+    fn data_received(&self, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        self.receive(data.py(), data.as_bytes())
+    }
+
+    /// The child has closed its end; the end of the pipe follows.
+    fn eof_received(&self) {}
+
+    fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
+        self.pass_on(py, "pause_writing")
+    }
+
+    fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
+        self.pass_on(py, "resume_writing")
+    }
+
+    /// The pipe is closed, because of the exception `exc` or of none.
+    #[pyo3(signature = (exc))]
+    fn connection_lost(&self, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = exc.py();
+        let (process, reader) = self.state.with(py, |state| (state.process.take(), state.reader.take()));
+        drop(reader);
+        let Some(process) = process else { return Ok(()) };
+        let process = process.bind(py);
+        process.get().state.with(py, |state| {
+            if let Some(pipe) = &mut state.pipes[self.fd] {
+                pipe.disconnected = true;
+            }
+        });
+        let arguments = (self.fd, exc).into_pyobject(py)?;
+        let told = SubprocessTransport::call(process, intern!(py, "pipe_connection_lost"), arguments);
+        told.and(exit::finish_if_over(process))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<PipeProtocol fd={}>", self.fd)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            visit.call(&state.process)?;
+            visit.call(&state.reader)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let held = self.state.with(py, |state| (state.process.take(), state.reader.take()));
+        drop(held);
+    }
+}
+
+/// Gives `data` to `reader` in a turn of its own.
+fn feed_late(reader: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    feed::feed(reader.cast::<StreamReader>()?, data.cast::<PyBytes>()?.as_bytes())
+}
+
+/// How a pipe's transport hands over bytes.
+pub(crate) fn native_take(protocol: &Bound<'_, PyAny>) -> Option<Take> {
+    fn take(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
+        protocol.cast::<PipeProtocol>()?.get().receive(protocol.py(), data)
+    }
+    interpreter::is_exactly::<PipeProtocol>(protocol).then_some(take as Take)
+}

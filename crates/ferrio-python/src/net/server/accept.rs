@@ -1,0 +1,328 @@
+//! Accepting: what happens when connections wait in a listening socket.
+//!
+//! Each costs at most itself: a protocol that can't be made, a peer that is gone already, a failed handshake. Only where
+//! descriptors or memory are short does the socket rest for a while, since it would be reported ready for ever.
+
+use std::os::fd::AsRawFd;
+
+use ferrio_engine::net::{self, Accepted};
+use ferrio_engine::reactor::Event;
+use pyo3::exceptions::PyConnectionAbortedError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyDict};
+
+use super::arrival::{Arrival, Visitor};
+use super::{Listener, Server, rest};
+use crate::base::error::{self, unless_blocked};
+use crate::base::ffi::context;
+use crate::base::imports;
+use crate::core::event_loop::descriptors::descriptor_of;
+use crate::core::event_loop::{Item, Loop, LoopRef};
+use crate::core::future::watch::{self, Failure};
+use crate::core::future::{self};
+use crate::net::tls::protocol::Settings;
+use crate::net::transport::address;
+use crate::net::transport::socket::{Guest, SocketTransport};
+use crate::net::{plain_socket, tls};
+
+/// Seconds for which a socket rests when descriptors or memory are short, as in asyncio.
+const REST: u32 = 1;
+
+const SHORT: &str = "socket.accept() out of system resource";
+const NEVER_AGAIN: &str =
+    "socket.accept() failed, so the server accepts no more connections from this socket";
+const NOT_MADE: &str = "Error on transport creation for incoming connection";
+
+/// Accepts the connections that wait in a listening socket of `owner`, a server: as many as its backlog holds, and one.
+pub(super) fn connections_wait(
+    native: &Bound<'_, Loop>,
+    owner: &Bound<'_, PyAny>,
+    event: Event,
+) -> PyResult<()> {
+    let (py, server, fd) = (native.py(), owner.cast::<Server>()?, descriptor_of(&event));
+    let backlog = server.get().of_setup(py, |setup| setup.backlog)?;
+    let late = native.get().is_busy(py);
+    for _ in 0..=backlog.max(0) {
+        // Asked each time: a protocol factory may close the server, and the descriptor's number be used again.
+        let Some((socket, kind, own)) = with_listener(server, fd, |listener| {
+            (listener.socket.clone_ref(py), listener.kind.clone_ref(py), listener.own.clone())
+        }) else {
+            break;
+        };
+        let socket = socket.bind(py);
+        if !plain_socket::accepts_natively(socket)? {
+            match accept_by_method(socket) {
+                Ok(Some(visitor)) => receive(native, server, visitor, late)?,
+                Ok(None) => break,
+                Err(failure) => return refused(native, server, socket, fd, failure),
+            }
+            continue;
+        }
+        match net::accept(fd) {
+            Ok(Accepted::Connection(connection, peer)) => {
+                let guest = Guest { connection, peer, own, kind };
+                receive(native, server, Visitor::Guest(guest), late)?;
+            }
+            Ok(Accepted::Lost) => {}
+            Ok(Accepted::WouldBlock) => {
+                with_listener(server, fd, |listener| listener.short = false);
+                break;
+            }
+            Ok(Accepted::Short(failure)) => {
+                let failure = error::from_system(py, &failure);
+                return rest_for_a_while(native, server, socket, fd, failure);
+            }
+            Err(failure) => {
+                rest(server, fd);
+                let problem = problem(py, NEVER_AGAIN, error::from_system(py, &failure))?;
+                problem
+                    .set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+                return tell(native, &problem);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Accepts by the method of a socket that isn't plain, or that somebody watches; `None` if no connection waits.
+#[cold]
+fn accept_by_method(socket: &Bound<'_, PyAny>) -> PyResult<Option<Visitor>> {
+    let py = socket.py();
+    match socket.call_method0(intern!(py, "accept")) {
+        Ok(accepted) => {
+            let (connection, peer): (Py<PyAny>, Py<PyAny>) = accepted.extract()?;
+            connection.call_method1(py, intern!(py, "setblocking"), (false,))?;
+            Ok(Some(Visitor::Socket(connection, peer)))
+        }
+        Err(failure) if failure.is_instance_of::<PyConnectionAbortedError>(py) => Ok(None),
+        failed => unless_blocked(py, failed).map(|_| None),
+    }
+}
+
+/// Does with what a socket's `accept` raised what is done with the system's own errors.
+#[cold]
+fn refused(
+    native: &Bound<'_, Loop>,
+    server: &Bound<'_, Server>,
+    socket: &Bound<'_, PyAny>,
+    fd: i32,
+    failure: PyErr,
+) -> PyResult<()> {
+    let py = native.py();
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    let number = match failure.value(py).getattr_opt(intern!(py, "errno"))? {
+        Some(number) => number.extract::<i32>().ok(),
+        None => None,
+    };
+    if number.is_some_and(net::is_shortage) {
+        return rest_for_a_while(native, server, socket, fd, failure);
+    }
+    let problem = problem(py, NOT_MADE, failure)?;
+    problem.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+    tell(native, &problem)
+}
+
+fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut Listener) -> R) -> Option<R> {
+    server.get().state.with(server.py(), |state| {
+        state.listeners.iter_mut().flatten().find(|listener| listener.fd == fd).map(look)
+    })
+}
+
+/// Welcomes a new connection, at once if it is not `late`: if nothing else runs in this turn, so that nobody can tell.
+///
+/// Else in the next turn, in which asyncio's task for it begins; its `connection_made` follows in the one after that.
+fn receive(
+    native: &Bound<'_, Loop>,
+    server: &Bound<'_, Server>,
+    visitor: Visitor,
+    late: bool,
+) -> PyResult<()> {
+    if !late {
+        return welcome(native, server, visitor);
+    }
+    let py = native.py();
+    let arrival = Bound::new(py, Arrival::new(server, visitor))?.into_any().unbind();
+    native.get().push(py, Item::Watch(arrival, py.None(), come_in))
+}
+
+/// A turn later: a server that was closed meanwhile welcomes nobody.
+fn come_in(arrival: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = arrival.py();
+    let arrival = arrival.cast::<Arrival>()?.get();
+    let server = arrival.server.bind(py);
+    let visitor = arrival.visitor.with(py, Option::take);
+    match visitor {
+        Some(visitor) if !server.get().is_closed(py) => {
+            let home = server.get().get_loop(py)?;
+            welcome(home.bind(py), server, visitor)
+        }
+        Some(Visitor::Socket(socket, _)) => socket.call_method0(py, intern!(py, "close")).map(drop),
+        // A native connection is closed by being dropped.
+        Some(Visitor::Guest(_)) | None => Ok(()),
+    }
+}
+
+/// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
+fn welcome<'py>(native: &Bound<'py, Loop>, server: &Bound<'py, Server>, visitor: Visitor) -> PyResult<()> {
+    let py = native.py();
+    if native.get().debug() {
+        let (peer, fd) = match &visitor {
+            Visitor::Guest(guest) => (address::to_python(py, &guest.peer)?, guest.connection.as_raw_fd()),
+            Visitor::Socket(socket, peer) => {
+                (peer.bind(py).clone(), socket.call_method0(py, intern!(py, "fileno"))?.extract(py)?)
+            }
+        };
+        imports::LOGGER.get(py)?.call_method1(
+            intern!(py, "debug"),
+            ("%r got a new connection from %r: descriptor %d", server, peer, fd),
+        )?;
+    }
+    let mut protocol = None;
+    let Err(failure) = connect(native, server, visitor, &mut protocol) else { return Ok(()) };
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    let problem = problem(py, NOT_MADE, failure)?;
+    if let Some(protocol) = protocol {
+        problem.set_item(intern!(py, "protocol"), protocol)?;
+    }
+    tell(native, &problem)
+}
+
+/// Calls the protocol factory and puts a transport on the connection, both in a context of its own.
+fn connect<'py>(
+    native: &Bound<'py, Loop>,
+    server: &Bound<'py, Server>,
+    visitor: Visitor,
+    made: &mut Option<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let py = native.py();
+    let (factory, ssl_context, timeouts, shared) = server.get().of_setup(py, |setup| {
+        let timeouts = [setup.handshake_timeout.clone_ref(py), setup.shutdown_timeout.clone_ref(py)];
+        (
+            setup.protocol_factory.clone_ref(py),
+            setup.ssl_context.clone_ref(py),
+            timeouts,
+            setup.context.clone_ref(py),
+        )
+    })?;
+    let own = context::copy(shared.bind(py))?;
+    context::run(&own, |py| {
+        let protocol = factory.bind(py).call0()?;
+        *made = Some(protocol.clone());
+        let (listener, scope) = (server.as_any(), own.clone());
+        if !ssl_context.bind(py).is_truthy()? {
+            let made = match visitor {
+                Visitor::Guest(guest) => SocketTransport::accepted(native, guest, &protocol, listener, scope),
+                Visitor::Socket(socket, peer) => {
+                    let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
+                    let (extra, scope) = (Some(&extra), Some(scope));
+                    SocketTransport::create(
+                        native,
+                        socket.bind(py),
+                        &protocol,
+                        None,
+                        extra,
+                        Some(listener),
+                        scope,
+                    )
+                }
+            };
+            return made.map(drop);
+        }
+        let [handshake_timeout, shutdown_timeout] =
+            timeouts.map(|seconds| Some(seconds.into_bound(py)).filter(|seconds| !seconds.is_none()));
+        let settings = Settings {
+            context: Some(ssl_context.into_bound(py)),
+            server_side: true,
+            server_hostname: None,
+            call_connection_made: true,
+            handshake_timeout,
+            shutdown_timeout,
+        };
+        let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
+        let over = waiter.clone().into_any();
+        let transport = match visitor {
+            Visitor::Guest(guest) => {
+                tls::over_accepted(native, guest, &protocol, over, settings, listener, scope)?
+            }
+            Visitor::Socket(socket, peer) => {
+                let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
+                let (over, extra, scope) = (Some(over), Some(&extra), Some(scope));
+                tls::over_socket(
+                    native,
+                    socket.bind(py),
+                    &protocol,
+                    over,
+                    settings,
+                    extra,
+                    Some(listener),
+                    scope,
+                )?
+            }
+        };
+        let made = (native, transport, protocol).into_pyobject(py)?;
+        watch::watch(waiter.as_any(), made.as_any(), handshake_over)
+    })
+}
+
+/// `made` is the loop, the transport and the protocol of a connection whose handshake is over.
+fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = made.py();
+    let failure = match watch::failure(waiter)? {
+        None => return Ok(()),
+        Some(Failure::Cancelled) => watch::cancelled_error(waiter)?,
+        Some(Failure::Exception(exception)) => exception,
+    };
+    let (native, transport, protocol): (Bound<'_, Loop>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
+        made.extract()?;
+    transport.call_method0(intern!(py, "close"))?;
+    let failure = PyErr::from_value(failure);
+    if error::ends_program(py, &failure) {
+        return Err(failure);
+    }
+    // What peers send instead of a handshake is not worth a word otherwise.
+    if !native.get().debug() {
+        return Ok(());
+    }
+    let problem = problem(py, NOT_MADE, failure)?;
+    problem.set_item(intern!(py, "protocol"), protocol)?;
+    problem.set_item(intern!(py, "transport"), transport)?;
+    tell(&native, &problem)
+}
+
+/// Accepts nothing for a while. A shortage is reported once, until all that waited could be accepted again.
+fn rest_for_a_while(
+    native: &Bound<'_, Loop>,
+    server: &Bound<'_, Server>,
+    socket: &Bound<'_, PyAny>,
+    fd: i32,
+    failure: PyErr,
+) -> PyResult<()> {
+    let py = native.py();
+    let known = with_listener(server, fd, |listener| std::mem::replace(&mut listener.short, true));
+    rest(server, fd);
+    let again = server.getattr(intern!(py, "_accept_again"))?;
+    native.call_method1(intern!(py, "call_later"), (REST, again, socket))?;
+    if known == Some(true) {
+        return Ok(());
+    }
+    let problem = problem(py, SHORT, failure)?;
+    problem.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+    tell(native, &problem)
+}
+
+/// What the loop's exception handler is told.
+fn problem<'py>(py: Python<'py>, message: &str, failure: PyErr) -> PyResult<Bound<'py, PyDict>> {
+    let problem = PyDict::new(py);
+    problem.set_item(intern!(py, "message"), message)?;
+    problem.set_item(intern!(py, "exception"), error::into_object(py, failure))?;
+    Ok(problem)
+}
+
+fn tell(native: &Bound<'_, Loop>, problem: &Bound<'_, PyDict>) -> PyResult<()> {
+    native.call_method1(intern!(native.py(), "call_exception_handler"), (problem,)).map(drop)
+}

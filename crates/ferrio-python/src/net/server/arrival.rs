@@ -1,0 +1,52 @@
+//! `Arrival`: a connection that was accepted in a busy turn and gets its protocol and transport in the next one.
+//!
+//! One that nobody takes out, since the loop or the server was closed, is closed with it.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::Server;
+use crate::base::ffi::Guarded;
+use crate::net::transport::socket::Guest;
+
+/// A connection that was accepted.
+pub(super) enum Visitor {
+    Guest(Guest),
+    /// By the method of the listening socket: its socket, and the peer's address.
+    Socket(Py<PyAny>, Py<PyAny>),
+}
+
+/// What the ready queue holds of it.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(super) struct Arrival {
+    pub(super) server: Py<Server>,
+    pub(super) visitor: Guarded<Option<Visitor>>,
+}
+
+impl Arrival {
+    pub(super) fn new(server: &Bound<'_, Server>, visitor: Visitor) -> Self {
+        Self { server: server.clone().unbind(), visitor: Guarded::new(Some(visitor)) }
+    }
+}
+
+#[pymethods]
+impl Arrival {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.visitor.visit(&visit, |visitor| {
+            visit.call(&self.server)?;
+            match visitor {
+                Some(Visitor::Guest(guest)) => visit.call(&guest.kind),
+                Some(Visitor::Socket(socket, peer)) => {
+                    visit.call(socket)?;
+                    visit.call(peer)
+                }
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let visitor = self.visitor.with(py, Option::take);
+        drop(visitor);
+    }
+}

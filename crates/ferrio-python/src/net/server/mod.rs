@@ -1,0 +1,446 @@
+//! `Server`: listening sockets and the connections that came by them.
+//!
+//! This file has the class: its state, beginning and end. `accept.rs` accepts connections. What is waited for in Python
+//! (`serve_forever`, `wait_closed`) is in `ferrio.base_events.Server`, the class that programs see.
+//!
+//! Connections are known weakly: a transport that the program drops must be seen to die unclosed. The server's end has come
+//! when it is closed and the last of them is gone, in whichever order; then nobody waits for it any more.
+
+mod accept;
+mod arrival;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ferrio_engine::net::{self, Address};
+use ferrio_engine::reactor::Interest;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::base::ffi::{Guarded, context};
+use crate::base::functions::Functions;
+use crate::base::{error, imports};
+use crate::core::event_loop::{Loop, LoopRef};
+use crate::core::future;
+
+/// What `create_server` returns; `ferrio.base_events.Server` is this class as an `asyncio.AbstractServer`.
+///
+/// `sockets` is a list of bound stream sockets in non-blocking mode, `backlog` how many connections may wait in each.
+#[pyclass(subclass, frozen, weakref, dict, module = "ferrio._ferrio")]
+pub(crate) struct Server {
+    state: Guarded<State>,
+}
+
+impl Functions for Server {}
+
+#[derive(Default)]
+struct State {
+    setup: Option<Setup>,
+    /// `None` once closed.
+    listeners: Option<Vec<Listener>>,
+    serving: bool,
+    /// Weak references, by the addresses of the transports.
+    clients: HashMap<usize, Py<PyWeakrefReference>>,
+    /// Connections that were attached without a transport, as before Python 3.13.
+    unnamed: usize,
+    waiters: Vec<Py<PyAny>>,
+    ended: bool,
+    cleanup: Option<Py<PyAny>>,
+}
+
+/// What the server was made with.
+struct Setup {
+    home: Py<Loop>,
+    protocol_factory: Py<PyAny>,
+    ssl_context: Py<PyAny>,
+    backlog: i32,
+    handshake_timeout: Py<PyAny>,
+    shutdown_timeout: Py<PyAny>,
+    /// Each connection gets a copy of it.
+    context: Py<PyAny>,
+}
+
+/// A listening socket.
+struct Listener {
+    socket: Py<PyAny>,
+    /// Its descriptor while connections are accepted, else -1.
+    fd: i32,
+    /// Family, type and protocol of the connections that come by it.
+    kind: Py<PyTuple>,
+    /// The address of our end of those connections, if they all have the same.
+    own: Option<Arc<Address>>,
+    /// Descriptors or memory were short, this has been reported, and the shortage may last.
+    short: bool,
+}
+
+#[pymethods]
+impl Server {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(loop, sockets, protocol_factory, ssl_context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout=None)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: Guarded::new(State::default()) }
+    }
+
+    #[pyo3(signature = (
+        r#loop, sockets, protocol_factory, ssl_context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout = None
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "asyncio's signature")]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        r#loop: Bound<'_, Loop>,
+        sockets: Vec<Py<PyAny>>,
+        protocol_factory: Py<PyAny>,
+        ssl_context: Py<PyAny>,
+        backlog: i32,
+        ssl_handshake_timeout: Py<PyAny>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let setup = Setup {
+            home: r#loop.unbind(),
+            protocol_factory,
+            ssl_context,
+            backlog,
+            handshake_timeout: ssl_handshake_timeout,
+            shutdown_timeout: ssl_shutdown_timeout.unwrap_or_else(|| py.None()),
+            context: context::copy_current(py)?.unbind(),
+        };
+        let nothing = PyTuple::empty(py);
+        let listener =
+            |socket| Listener { socket, fd: -1, kind: nothing.clone().unbind(), own: None, short: false };
+        let listeners = sockets.into_iter().map(listener).collect();
+        let fresh = State { setup: Some(setup), listeners: Some(listeners), ..State::default() };
+        let old = slf.get().state.with(py, |state| std::mem::replace(state, fresh));
+        drop(old);
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let sockets = slf.getattr(intern!(slf.py(), "sockets"))?;
+        Ok(format!("<{} sockets={}>", slf.get_type().name()?, sockets.repr()?))
+    }
+
+    /// Return the event loop that the server is part of.
+    fn get_loop(&self, py: Python<'_>) -> PyResult<Py<Loop>> {
+        self.of_setup(py, |setup| setup.home.clone_ref(py))
+    }
+
+    /// Return whether connections are accepted.
+    fn is_serving(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.serving)
+    }
+
+    /// The listening sockets, a tuple of `asyncio.trsock.TransportSocket`; empty once the server is closed.
+    #[getter]
+    fn sockets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let wrap = imports::TRANSPORT_SOCKET.get(py)?;
+        let shown: Vec<_> = self
+            .plain_sockets(py)
+            .unwrap_or_default()
+            .iter()
+            .map(|socket| wrap.call1((socket,)))
+            .collect::<PyResult<_>>()?;
+        PyTuple::new(py, shown)
+    }
+
+    /// Close the listening sockets; connections stay.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (listeners, cleanup) = slf.get().state.with(py, |state| {
+            state.serving = false;
+            (state.listeners.take(), state.cleanup.take())
+        });
+        let Some(listeners) = listeners else { return Ok(()) };
+        let home = slf.get().get_loop(py)?;
+        let mut outcome = Ok(());
+        for listener in listeners {
+            if listener.fd >= 0 {
+                home.get().unwatch_natively(py, listener.fd);
+            }
+            outcome = outcome.and(listener.socket.call_method0(py, intern!(py, "close")).map(drop));
+        }
+        if let Some(cleanup) = cleanup {
+            outcome = outcome.and(cleanup.call0(py).map(drop));
+        }
+        end_if_over(slf)?;
+        outcome
+    }
+
+    /// Close every connection that came by this server, as `transport.close()` does.
+    fn close_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
+        for client in slf.get().living_clients(slf.py()) {
+            client.call_method0(intern!(slf.py(), "close"))?;
+        }
+        Ok(())
+    }
+
+    /// Close every connection that came by this server, as `transport.abort()` does.
+    fn abort_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
+        for client in slf.get().living_clients(slf.py()) {
+            client.call_method0(intern!(slf.py(), "abort"))?;
+        }
+        Ok(())
+    }
+
+    /// Begin to accept connections; nothing happens if that was done before.
+    fn _start_serving(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(sockets) = slf.get().plain_sockets(py) else {
+            return Err(PyRuntimeError::new_err(format!("server {} is closed", slf.repr()?)));
+        };
+        if slf.get().state.with(py, |state| std::mem::replace(&mut state.serving, true)) {
+            return Ok(());
+        }
+        let backlog = slf.get().of_setup(py, |setup| setup.backlog)?;
+        let outcome = sockets.iter().try_for_each(|socket| {
+            socket.call_method1(py, intern!(py, "listen"), (backlog,))?;
+            listen(slf, socket.bind(py))
+        });
+        if outcome.is_err() {
+            slf.get().state.with(py, |state| state.serving = false);
+        }
+        outcome
+    }
+
+    /// Note a connection, which `wait_closed()` waits for.
+    #[pyo3(name = "_attach", signature = (transport = None))]
+    fn py_attach(slf: &Bound<'_, Self>, transport: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(transport) = transport else {
+            slf.get().state.with(slf.py(), |state| state.unnamed += 1);
+            return Ok(());
+        };
+        attach(slf, &transport)
+    }
+
+    /// Note that a connection has ended.
+    #[pyo3(name = "_detach", signature = (transport = None))]
+    fn py_detach(slf: &Bound<'_, Self>, transport: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(transport) = transport else {
+            slf.get().state.with(slf.py(), |state| state.unnamed = state.unnamed.saturating_sub(1));
+            return end_if_over(slf);
+        };
+        detach(slf, &transport)
+    }
+
+    /// A future that is done when the server has ended; `None` if it has.
+    fn _waiter_for_end<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.state.with(py, |state| state.ended) {
+            return Ok(None);
+        }
+        let home = LoopRef::Native(self.get_loop(py)?);
+        let waiter = future::create(py, home)?.into_any();
+        let entry = waiter.clone().unbind();
+        self.state.with(py, |state| state.waiters.push(entry));
+        Ok(Some(waiter))
+    }
+
+    /// Accept connections on `sock` again, after descriptors were short.
+    fn _accept_again(slf: &Bound<'_, Self>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().is_serving(py) { listen(slf, sock) } else { Ok(()) }
+    }
+
+    /// Whether connections are accepted.
+    #[getter]
+    fn _serving(&self, py: Python<'_>) -> bool {
+        self.is_serving(py)
+    }
+
+    #[getter]
+    fn _loop(&self, py: Python<'_>) -> PyResult<Py<Loop>> {
+        self.get_loop(py)
+    }
+
+    #[getter]
+    fn _sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
+        self.plain_sockets(py)
+    }
+
+    /// Those who wait for the end, a copy of the list; `None` once it has come.
+    #[getter]
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let waiters = self.state.with(py, |state| {
+            (!state.ended)
+                .then(|| state.waiters.iter().map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>())
+        });
+        waiters.map(|waiters| PyList::new(py, waiters)).transpose()
+    }
+
+    /// The transports of the connections, a copy of the set.
+    #[getter]
+    fn _clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        imports::WEAK_SET.get(py)?.call1((self.living_clients(py),))
+    }
+
+    #[getter]
+    fn _protocol_factory(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.of_setup(py, |setup| setup.protocol_factory.clone_ref(py))
+    }
+
+    #[getter]
+    fn _ssl_context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.of_setup(py, |setup| setup.ssl_context.clone_ref(py))
+    }
+
+    #[getter]
+    fn _backlog(&self, py: Python<'_>) -> PyResult<i32> {
+        self.of_setup(py, |setup| setup.backlog)
+    }
+
+    #[getter]
+    fn _ssl_handshake_timeout(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.of_setup(py, |setup| setup.handshake_timeout.clone_ref(py))
+    }
+
+    #[getter]
+    fn _ssl_shutdown_timeout(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.of_setup(py, |setup| setup.shutdown_timeout.clone_ref(py))
+    }
+
+    /// Called without arguments when the listening sockets have been closed; `None` for nothing.
+    #[getter]
+    fn _cleanup(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.cleanup.as_ref().map(|cleanup| cleanup.clone_ref(py)))
+    }
+
+    #[setter(_cleanup)]
+    fn set_cleanup(&self, py: Python<'_>, cleanup: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.cleanup, cleanup));
+        drop(old);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            if let Some(setup) = &state.setup {
+                visit.call(&setup.home)?;
+                visit.call(&setup.protocol_factory)?;
+                visit.call(&setup.ssl_context)?;
+                visit.call(&setup.handshake_timeout)?;
+                visit.call(&setup.shutdown_timeout)?;
+                visit.call(&setup.context)?;
+            }
+            state.listeners.iter().flatten().try_for_each(|listener| {
+                visit.call(&listener.socket)?;
+                visit.call(&listener.kind)
+            })?;
+            state.clients.values().try_for_each(|client| visit.call(client))?;
+            state.waiters.iter().try_for_each(|waiter| visit.call(waiter))?;
+            visit.call(&state.cleanup)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let state = self.state.with(py, std::mem::take);
+        drop(state);
+    }
+}
+
+impl Server {
+    /// What `look` takes from the setup. Raises `RuntimeError` if a subclass has not called `__init__`.
+    fn of_setup<R>(&self, py: Python<'_>, look: impl FnOnce(&Setup) -> R) -> PyResult<R> {
+        self.state
+            .with(py, |state| state.setup.as_ref().map(look))
+            .ok_or_else(|| PyRuntimeError::new_err("Server.__init__() was not called"))
+    }
+
+    /// Whether `close()` was called.
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.listeners.is_none())
+    }
+
+    /// The sockets themselves; `None` once closed.
+    fn plain_sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
+        self.state.with(py, |state| {
+            let listeners = state.listeners.as_ref()?;
+            Some(listeners.iter().map(|listener| listener.socket.clone_ref(py)).collect())
+        })
+    }
+
+    /// The transports of the connections that have not ended.
+    fn living_clients<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        let references: Vec<_> =
+            self.state.with(py, |state| state.clients.values().map(|client| client.clone_ref(py)).collect());
+        references.iter().filter_map(|client| client.bind(py).upgrade()).collect()
+    }
+}
+
+/// Notes a connection, which `wait_closed` waits for. Raises `TypeError` for a transport that can't be known weakly.
+pub(crate) fn attach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let reference = PyWeakrefReference::new(transport)?.unbind();
+    // One that has died without a word may have had the address before.
+    let old = server
+        .get()
+        .state
+        .with(server.py(), |state| state.clients.insert(transport.as_ptr() as usize, reference));
+    drop(old);
+    Ok(())
+}
+
+/// Notes that a connection has ended; nothing happens if it was not attached.
+pub(crate) fn detach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let old =
+        server.get().state.with(server.py(), |state| state.clients.remove(&(transport.as_ptr() as usize)));
+    drop(old);
+    end_if_over(server)
+}
+
+/// Wakes who waits for the end, if it has come.
+fn end_if_over(server: &Bound<'_, Server>) -> PyResult<()> {
+    let py = server.py();
+    let state = &server.get().state;
+    let closed = state.with(py, |state| state.listeners.is_none() && state.unnamed == 0 && !state.ended);
+    if !closed || !server.get().living_clients(py).is_empty() {
+        return Ok(());
+    }
+    let waiters = state.with(py, |state| {
+        state.ended = true;
+        std::mem::take(&mut state.waiters)
+    });
+    for waiter in waiters {
+        let waiter = waiter.bind(py);
+        if !future::watch::is_done(waiter)? {
+            waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the loop tell of connections that wait in `socket`.
+fn listen(server: &Bound<'_, Server>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = server.py();
+    let home = server.get().get_loop(py)?;
+    home.get().require_open()?;
+    let fd = socket.call_method0(intern!(py, "fileno"))?.extract()?;
+    let kind = ["family", "type", "proto"].map(|name| socket.getattr(name)?.extract::<i32>());
+    let [family, kind, protocol] = kind;
+    let kind = (family?, kind?, protocol?).into_pyobject(py)?.unbind();
+    // What is accepted inherits it.
+    imports::SET_NODELAY.get(py)?.call1((socket,))?;
+    home.get()
+        .watch_natively(fd, server.as_any(), accept::connections_wait, Some(Interest::READABLE))
+        .map_err(|failure| error::from_system(py, &failure))?;
+    let own = net::address_of_accepted(fd).map(Arc::new);
+    let old = server.get().state.with(py, |state| {
+        let listener = state.listeners.iter_mut().flatten().find(|listener| listener.socket.is(socket))?;
+        listener.fd = fd;
+        listener.own = own;
+        Some(std::mem::replace(&mut listener.kind, kind))
+    });
+    drop(old);
+    Ok(())
+}
+
+/// Has the loop tell of no more connections in the socket of `fd`, which stays open.
+fn rest(server: &Bound<'_, Server>, fd: i32) {
+    let py = server.py();
+    let found = server.get().state.with(py, |state| {
+        let listener = state.listeners.iter_mut().flatten().find(|listener| listener.fd == fd)?;
+        listener.fd = -1;
+        state.setup.as_ref().map(|setup| setup.home.clone_ref(py))
+    });
+    if let Some(home) = found {
+        home.get().unwatch_natively(py, fd);
+    }
+}

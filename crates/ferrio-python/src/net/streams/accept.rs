@@ -1,0 +1,118 @@
+//! A server's connection begins: the program's `client_connected_cb` is called, as a task if it is a coroutine function.
+//!
+//! What it raises is reported, and closes its own connection and nothing else.
+
+use pyo3::exceptions::PyException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::protocol::StreamReaderProtocol;
+use super::writer::StreamWriter;
+use crate::base::ffi::coroutine;
+use crate::base::imports;
+use crate::core::event_loop::{Loop, LoopRef};
+use crate::core::future::watch;
+
+/// Calls the callback, if there is one, with the reader and a new writer.
+pub(super) fn call_back(
+    protocol: &Bound<'_, StreamReaderProtocol>,
+    transport: &Bound<'_, PyAny>,
+    reader: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let py = protocol.py();
+    let Some(callback) = protocol.get()._client_connected_cb(py) else { return Ok(()) };
+    let home = protocol.as_super().get().event_loop(py)?;
+    let writer = StreamWriter::create(transport, protocol.as_any(), reader, &home)?;
+    let result = match callback.bind(py).call1((reader, writer)) {
+        Ok(result) => result,
+        Err(failure) if failure.is_instance_of::<PyException>(py) => {
+            report(py, &home, failure.value(py).as_any(), transport)?;
+            transport.call_method0(intern!(py, "close"))?;
+            protocol.get().set_strong_reader(py, None);
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
+    if is_coroutine(&result)? {
+        let task = start(&home, result)?;
+        protocol.get().set_task(py, Some(task.clone().unbind()));
+        let watcher = PyTuple::new(py, [&home.object(py), transport])?;
+        watch::watch(&task, watcher.as_any(), task_is_done)?;
+    }
+    protocol.get().set_strong_reader(py, None);
+    Ok(())
+}
+
+/// `asyncio.iscoroutine(result)`, without a call where it is evident.
+#[inline]
+fn is_coroutine(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if coroutine::is_coroutine(result) {
+        return Ok(true);
+    }
+    if result.is_none() {
+        return Ok(false);
+    }
+    imports::IS_COROUTINE.get(result.py())?.call1((result,))?.is_truthy()
+}
+
+/// `loop.create_task(coroutine)`.
+fn start<'py>(home: &LoopRef, coroutine: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = coroutine.py();
+    if let LoopRef::Native(native) = home
+        && native.get().makes_plain_tasks(py)
+    {
+        return Loop::create_task(native.bind(py), coroutine, None, None, None, None);
+    }
+    home.object(py).call_method1(intern!(py, "create_task"), (coroutine,))
+}
+
+/// Closes the transport of a callback's task that failed or was cancelled. `watcher` is the pair of loop and transport.
+fn task_is_done(watcher: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = watcher.py();
+    let (home, transport) = watcher.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+    if !task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        let exception = task.call_method0(intern!(py, "exception"))?;
+        if exception.is_none() {
+            return Ok(());
+        }
+        report(py, &LoopRef::new(&home), &exception, &transport)?;
+    }
+    transport.call_method0(intern!(py, "close")).map(drop)
+}
+
+fn report(
+    py: Python<'_>,
+    home: &LoopRef,
+    exception: &Bound<'_, PyAny>,
+    transport: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), "Unhandled exception in client_connected_cb")?;
+    context.set_item(intern!(py, "exception"), exception)?;
+    context.set_item(intern!(py, "transport"), transport)?;
+    home.call_exception_handler(py, &context)
+}
+
+/// Refuses a connection whose stream nobody holds any more.
+pub(super) fn reject(
+    protocol: &Bound<'_, StreamReaderProtocol>,
+    transport: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = protocol.py();
+    let context = PyDict::new(py);
+    context.set_item(
+        intern!(py, "message"),
+        "An open stream was garbage collected prior to establishing network connection; \
+         call \"stream.close()\" explicitly.",
+    )?;
+    let stack = protocol
+        .get()
+        .state
+        .with(py, |state| state.source_traceback.as_ref().map(|stack| stack.clone_ref(py)));
+    if let Some(stack) = stack {
+        context.set_item(intern!(py, "source_traceback"), stack)?;
+    }
+    protocol.as_super().get().event_loop(py)?.call_exception_handler(py, &context)?;
+    transport.call_method0(intern!(py, "abort")).map(drop)
+}

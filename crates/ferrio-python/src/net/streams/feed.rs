@@ -1,0 +1,227 @@
+//! What fills a reader: data, the end of input, an exception; and when the transport has to stop.
+//!
+//! Native transports call these functions, without a Python call in between; `reader.rs` offers them to Python.
+//!
+//! Invariant: a waiter is taken out of the reader before it is woken, so it is woken once.
+
+use ferrio_engine::buffer::{Found, Scan, Separators};
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::content::Content;
+use super::reader::{State, StreamReader};
+use super::shown;
+use crate::core::operation::kind::Kind;
+use crate::core::operation::{self, Operation};
+
+/// Who waits for a reader to be fed.
+#[derive(Default)]
+pub(super) enum Waiter {
+    #[default]
+    Nobody,
+    /// A read operation, and what it needs.
+    Operation(Py<Operation>, Need),
+    /// A future that somebody set as `_waiter`.
+    Future(Py<PyAny>),
+}
+
+/// With what a waiting operation can go on. What is not enough does not wake it.
+pub(super) enum Need {
+    Any,
+    Bytes(usize),
+    Line(Scan),
+}
+
+impl Need {
+    #[inline]
+    fn is_met(&mut self, unread: &[u8], limit: usize) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Bytes(count) => unread.len() >= *count,
+            Self::Line(scan) => scan.look(unread, &Separators::Byte(b'\n'), limit) != Found::Nothing,
+        }
+    }
+}
+
+impl Waiter {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Nobody => Ok(()),
+            Self::Operation(operation, _) => visit.call(operation),
+            Self::Future(future) => visit.call(future),
+        }
+    }
+
+    pub(super) fn is_nobody(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+
+    /// What `_waiter` shows.
+    pub(super) fn shown(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match self {
+            Self::Nobody => None,
+            Self::Operation(operation, _) => Some(operation.clone_ref(py).into_any()),
+            Self::Future(future) => Some(future.clone_ref(py)),
+        }
+    }
+
+    /// Lets it go on, or tells it the exception.
+    #[inline]
+    fn wake(self, py: Python<'_>, failure: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        match self {
+            Self::Nobody => Ok(()),
+            Self::Operation(waiting, _) => {
+                if let Some(failure) = failure {
+                    let told = failure.clone().unbind();
+                    let old = waiting.get().with_kind(py, |kind| match kind {
+                        Kind::StreamRead(read) => read.fail_with(told),
+                        _ => Some(told),
+                    });
+                    drop(old);
+                }
+                let outcome = operation::wake(waiting.bind(py));
+                waiting.drop_ref(py);
+                outcome.map(drop)
+            }
+            Self::Future(future) => {
+                let future = future.bind(py);
+                if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+                    return Ok(());
+                }
+                match failure {
+                    Some(failure) => future.call_method1(intern!(py, "set_exception"), (failure,))?,
+                    None => future.call_method1(intern!(py, "set_result"), (py.None(),))?,
+                };
+                Ok(())
+            }
+        }
+    }
+}
+
+impl State {
+    /// Notes that data came: who is to be woken, and the transport if it is to be paused.
+    #[inline]
+    fn fed(&mut self, py: Python<'_>) -> (Waiter, Option<Py<PyAny>>) {
+        let enough = match &mut self.waiter {
+            Waiter::Operation(_, need) => need.is_met(self.unread.as_slice(py), self.limit.bytes),
+            Waiter::Nobody | Waiter::Future(_) => true,
+        };
+        if !enough {
+            // It would resume the transport at once.
+            return (Waiter::Nobody, None);
+        }
+        let too_much = !self.paused && self.unread.len(py) > self.limit.high();
+        let transport =
+            if too_much { self.transport.as_ref().map(|known| known.clone_ref(py)) } else { None };
+        (std::mem::take(&mut self.waiter), transport)
+    }
+}
+
+/// `reader.feed_data(data)` of a plain reader, for native transports: `data` is copied.
+///
+/// Raises `AssertionError` after the end of input.
+#[inline]
+pub(crate) fn feed(reader: &Bound<'_, StreamReader>, data: &[u8]) -> PyResult<()> {
+    add(reader, |unread, py| unread.extend(py, data))
+}
+
+/// As `feed`, of a whole object, of exactly the class `bytes`, which may be handed on to whoever reads.
+#[inline]
+pub(crate) fn put(reader: &Bound<'_, StreamReader>, data: Bound<'_, PyBytes>) -> PyResult<()> {
+    add(reader, |unread, _| unread.put(data))
+}
+
+/// Lets `append` add to what is unread, and does what `feed_data` does with it. `append` must not run Python code.
+#[inline]
+pub(super) fn add<'py>(
+    reader: &Bound<'py, StreamReader>,
+    append: impl FnOnce(&mut Content, Python<'py>),
+) -> PyResult<()> {
+    let py = reader.py();
+    shown::absorb(reader);
+    let fed = reader.get().state.with(py, |state| {
+        if state.eof {
+            return None;
+        }
+        let before = state.unread.len(py);
+        append(&mut state.unread, py);
+        let anything = state.unread.len(py) > before;
+        Some(if anything { state.fed(py) } else { (Waiter::Nobody, None) })
+    });
+    let Some((waiter, pause)) = fed else {
+        return Err(PyAssertionError::new_err("feed_data after feed_eof"));
+    };
+    shown::reflect(reader)?;
+    waiter.wake(py, None)?;
+    match pause {
+        Some(transport) => pause_reading(reader, transport.bind(py)),
+        None => Ok(()),
+    }
+}
+
+/// `reader.feed_eof()` of a plain reader, for native transports.
+pub(crate) fn feed_eof(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
+    reader.get().state.with(reader.py(), |state| state.eof = true);
+    wake_waiter(reader)
+}
+
+/// `reader._wakeup_waiter()`.
+pub(super) fn wake_waiter(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
+    let py = reader.py();
+    let waiter = reader.get().state.with(py, |state| std::mem::take(&mut state.waiter));
+    waiter.wake(py, None)
+}
+
+/// `reader.set_exception(exception)` of a plain reader, for native transports.
+pub(crate) fn set_exception(reader: &Bound<'_, StreamReader>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = reader.py();
+    let kept = exception.clone().unbind();
+    let (waiter, old) = reader
+        .get()
+        .state
+        .with(py, |state| (std::mem::take(&mut state.waiter), state.exception.replace(kept)));
+    drop(old);
+    waiter.wake(py, Some(exception))
+}
+
+/// Lets the transport read again once the buffer is down to the limit (`reader._maybe_resume_transport()`).
+#[inline]
+pub(super) fn maybe_resume(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
+    let py = reader.py();
+    let transport = reader.get().state.with(py, |state| {
+        if !state.paused || state.unread.len(py) > state.limit.bytes {
+            return None;
+        }
+        state.paused = false;
+        state.transport.as_ref().map(|transport| transport.clone_ref(py))
+    });
+    match transport {
+        Some(transport) => resume_reading(transport.bind(py)),
+        None => Ok(()),
+    }
+}
+
+#[cold]
+pub(super) fn resume_reading(transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    transport.call_method0(intern!(transport.py(), "resume_reading")).map(drop)
+}
+
+/// Stops the transport; one that can't be stopped is forgotten, and all it brings is kept.
+#[cold]
+fn pause_reading(reader: &Bound<'_, StreamReader>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = reader.py();
+    match transport.call_method0(intern!(py, "pause_reading")) {
+        Ok(_) => {
+            reader.get().state.with(py, |state| state.paused = true);
+            Ok(())
+        }
+        Err(failure) if failure.is_instance_of::<PyNotImplementedError>(py) => {
+            let forgotten = reader.get().state.with(py, |state| state.transport.take());
+            drop(forgotten);
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    }
+}

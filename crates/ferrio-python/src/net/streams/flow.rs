@@ -1,0 +1,250 @@
+//! `FlowControlMixin`: the half of a protocol that makes writers wait while the transport's buffer is full.
+//!
+//! Invariant: whoever waits is woken when writing goes on or the connection is lost, and takes itself out of the list.
+
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::drain::Drain;
+use super::overrides::Overrides;
+use super::protocol::StreamReaderProtocol;
+use crate::base::ffi::Guarded;
+use crate::base::functions::Functions;
+use crate::base::imports;
+use crate::base::whole::truth;
+use crate::core::event_loop::LoopRef;
+use crate::core::future::default_loop;
+use crate::core::operation::kind::Kind;
+use crate::core::operation::{self, Operation};
+use crate::sync::locks::waiters::{self, WaitList};
+
+/// A protocol whose `_drain_helper()` waits while the transport asked it to pause writing (asyncio's class of that name).
+#[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
+pub(crate) struct FlowControlMixin {
+    pub(super) flow: Guarded<Flow>,
+    overrides: Overrides,
+}
+
+impl Functions for FlowControlMixin {
+    const COROUTINES: &'static [&'static str] = &["_drain_helper"];
+}
+
+/// Whether writers have to wait, and who does.
+#[derive(Default)]
+pub(super) struct Flow {
+    pub(super) paused: bool,
+    pub(super) connection_lost: bool,
+    pub(super) waiters: WaitList,
+    /// `None` until `__init__` has run.
+    event_loop: Option<LoopRef>,
+}
+
+const NAMES: [&str; 2] = ["_drain_helper", "_get_close_waiter"];
+
+impl FlowControlMixin {
+    /// One that `__init__` fills in; `class` is the one that is being made.
+    pub(super) fn empty(class: &Bound<'_, PyType>) -> PyResult<Self> {
+        let overrides = Overrides::of_class::<StreamReaderProtocol>(class, &NAMES)?;
+        Ok(Self { flow: Guarded::new(Flow::default()), overrides })
+    }
+
+    /// The base of a plain protocol of a loop.
+    pub(super) fn on(home: LoopRef) -> Self {
+        let flow = Flow { event_loop: Some(home), ..Flow::default() };
+        Self { flow: Guarded::new(flow), overrides: Overrides::NONE }
+    }
+
+    /// Whether a Python subclass has a `_drain_helper` of its own.
+    #[inline]
+    pub(super) fn drains_itself(&self) -> bool {
+        self.overrides.has(0)
+    }
+
+    /// Whether a Python subclass has a `_get_close_waiter` of its own.
+    pub(super) fn closes_itself(&self) -> bool {
+        self.overrides.has(1)
+    }
+
+    /// The loop. Raises `RuntimeError` if `__init__` was never called.
+    pub(super) fn event_loop(&self, py: Python<'_>) -> PyResult<LoopRef> {
+        let known = self.flow.with(py, |flow| flow.event_loop.as_ref().map(|known| known.duplicate(py)));
+        known.ok_or_else(|| {
+            pyo3::exceptions::PyRuntimeError::new_err(
+                "the protocol is not initialized: call super().__init__() first",
+            )
+        })
+    }
+
+    /// `__init__`.
+    pub(super) fn initialize(&self, py: Python<'_>, event_loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let event_loop = match event_loop {
+            Some(event_loop) if !event_loop.is_none() => LoopRef::new(&event_loop),
+            _ => default_loop(py)?,
+        };
+        let fresh = Flow { event_loop: Some(event_loop), ..Flow::default() };
+        let old = self.flow.with(py, |flow| std::mem::replace(flow, fresh));
+        drop(old);
+        Ok(())
+    }
+
+    /// Notes the end of the connection and tells whoever waits in a drain.
+    pub(super) fn lose_connection(
+        &self,
+        py: Python<'_>,
+        exception: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let paused = self.flow.with(py, |flow| {
+            flow.connection_lost = true;
+            flow.paused
+        });
+        if paused { self.wake(py, exception) } else { Ok(()) }
+    }
+
+    fn wake(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        while let Some(waiting) = self.flow.with(py, |flow| flow.waiters.next_parked(py)) {
+            if let Some(exception) = exception {
+                let told = exception.clone().unbind();
+                let old = waiting.get().with_kind(py, |kind| match kind {
+                    Kind::StreamDrain(drain) => drain.fail_with(told),
+                    _ => Some(told),
+                });
+                drop(old);
+            }
+            operation::wake(&waiting)?;
+        }
+        Ok(())
+    }
+
+    fn debug(slf: &Bound<'_, Self>, format: &str) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().event_loop(py)?.debug(py)? {
+            imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), (format, slf))?;
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl FlowControlMixin {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(loop=None)")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Self::empty(class)
+    }
+
+    #[pyo3(signature = (r#loop = None))]
+    fn __init__(&self, py: Python<'_>, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        self.initialize(py, r#loop)
+    }
+
+    /// The transport's buffer is full: from now on a drain waits.
+    fn pause_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().flow.with(slf.py(), |flow| std::mem::replace(&mut flow.paused, true)) {
+            return Err(PyAssertionError::new_err("pause_writing() called while writing is paused"));
+        }
+        Self::debug(slf, "%r pauses writing")
+    }
+
+    /// The transport's buffer has room again: whoever waits in a drain goes on.
+    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if !slf.get().flow.with(py, |flow| std::mem::replace(&mut flow.paused, false)) {
+            return Err(PyAssertionError::new_err("resume_writing() called while writing is not paused"));
+        }
+        Self::debug(slf, "%r resumes writing")?;
+        slf.get().wake(py, None)
+    }
+
+    /// The connection is made. Does nothing here.
+    #[pyo3(signature = (transport))]
+    fn connection_made(&self, transport: &Bound<'_, PyAny>) {
+        let _ = transport;
+    }
+
+    /// Data arrived. Does nothing here.
+    #[pyo3(signature = (data))]
+    fn data_received(&self, data: &Bound<'_, PyAny>) {
+        let _ = data;
+    }
+
+    /// The other end will send no more. Returns `None`: the transport closes.
+    fn eof_received(&self) -> Option<bool> {
+        None
+    }
+
+    /// The connection is lost: whoever waits in a drain goes on, or raises `exc`.
+    #[pyo3(signature = (exc))]
+    fn connection_lost(&self, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.lose_connection(exc.py(), Some(exc).filter(|exc| !exc.is_none()))
+    }
+
+    /// Wait until writing is not paused; for `StreamWriter.drain()`.
+    ///
+    /// Raises `ConnectionResetError` once the connection is lost.
+    fn _drain_helper(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(Kind::StreamDrain(Drain::helper(slf)))
+    }
+
+    /// A subclass returns what is done once the connection of `stream` is closed.
+    #[pyo3(signature = (stream))]
+    fn _get_close_waiter<'py>(&self, stream: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        Err(PyNotImplementedError::new_err(format!("no close waiter for {}", stream.repr()?)))
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.flow.with(py, |flow| flow.event_loop.as_ref().map(|known| known.object(py)))
+    }
+
+    #[setter(_loop)]
+    fn set_loop(&self, value: &Bound<'_, PyAny>) {
+        let event_loop = LoopRef::new(value);
+        let old = self.flow.with(value.py(), |flow| flow.event_loop.replace(event_loop));
+        drop(old);
+    }
+
+    #[getter]
+    fn _paused(&self, py: Python<'_>) -> bool {
+        self.flow.with(py, |flow| flow.paused)
+    }
+
+    #[setter(_paused)]
+    fn set_paused(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.flow.with(py, |flow| flow.paused = value);
+    }
+
+    #[getter]
+    fn _connection_lost(&self, py: Python<'_>) -> bool {
+        self.flow.with(py, |flow| flow.connection_lost)
+    }
+
+    #[setter(_connection_lost)]
+    fn set_connection_lost(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.flow.with(py, |flow| flow.connection_lost = value);
+    }
+
+    /// Those who wait in a drain, in order: a copy of the list.
+    #[getter]
+    fn _drain_waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        waiters::shown(py, self.flow.with(py, |flow| flow.waiters.duplicate(py)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.flow.visit(&visit, |flow| {
+            flow.waiters.traverse(&visit)?;
+            flow.event_loop.as_ref().map_or(Ok(()), |known| known.traverse(&visit))
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.flow.with(py, std::mem::take);
+        drop(cleared);
+    }
+}

@@ -1,0 +1,452 @@
+//! `StreamReaderProtocol`: the protocol between a transport and a `StreamReader`.
+//!
+//! Native transports hand bytes to the reader by `receive`, past `data_received`. Beginning and end of a connection are here;
+//! on a server the beginning calls the program's `client_connected_cb`, see `accept.rs`.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::accept;
+use super::feed;
+use super::flow::FlowControlMixin;
+use super::reader::StreamReader;
+use crate::base::ffi::interpreter::is_exactly;
+use crate::base::ffi::{Cast, Guarded};
+use crate::base::functions::Functions;
+use crate::base::whole::truth;
+use crate::core::event_loop::LoopRef;
+use crate::core::future;
+use crate::net::transport;
+
+/// Hands what a transport receives to `stream_reader`; on a server calls `client_connected_cb(reader, writer)` for the
+/// connection. Meaning and methods are those of `asyncio.StreamReaderProtocol`.
+#[pyclass(extends = FlowControlMixin, subclass, frozen, module = "ferrio.streams")]
+pub(crate) struct StreamReaderProtocol {
+    pub(super) state: Guarded<State>,
+}
+
+impl Functions for StreamReaderProtocol {}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The reader belongs to the program: when that drops it, what arrives is dropped too.
+    reader: Option<Py<PyWeakrefReference>>,
+    /// On a server, until the connection is made.
+    strong_reader: Option<Py<PyAny>>,
+    pub(super) client_connected: Option<Py<PyAny>>,
+    pub(super) task: Option<Py<PyAny>>,
+    pub(super) transport: Option<Py<PyAny>>,
+    pub(super) writer: Option<Py<PyAny>>,
+    pub(super) source_traceback: Option<Py<PyAny>>,
+    closed: Closed,
+    over_ssl: bool,
+    pub(super) reject: bool,
+}
+
+/// What `wait_closed()` waits for; a future only if somebody asks.
+#[derive(Default)]
+enum Closed {
+    #[default]
+    Open,
+    Future(Py<PyAny>),
+    /// The connection is lost, with this exception or none.
+    Lost(Option<Py<PyAny>>),
+}
+
+#[pymethods]
+impl StreamReaderProtocol {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(stream_reader, client_connected_cb=None, loop=None)")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let flow = FlowControlMixin::empty(class)?;
+        Ok(PyClassInitializer::from(flow).add_subclass(Self { state: Guarded::new(State::default()) }))
+    }
+
+    #[pyo3(signature = (stream_reader, client_connected_cb = None, r#loop = None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        stream_reader: Option<Bound<'_, PyAny>>,
+        client_connected_cb: Option<Bound<'_, PyAny>>,
+        r#loop: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.as_super().get().initialize(py, r#loop)?;
+        let mut fresh = State::default();
+        if let Some(reader) = &stream_reader {
+            fresh.reader = Some(PyWeakrefReference::new(reader)?.unbind());
+            let traceback = match reader.as_exactly::<StreamReader>() {
+                Some(reader) => reader.get()._source_traceback(py),
+                None => Some(reader.getattr(intern!(py, "_source_traceback"))?.unbind()),
+            };
+            fresh.source_traceback = traceback.filter(|traceback| !traceback.is_none(py));
+        }
+        if client_connected_cb.is_some() {
+            fresh.strong_reader = stream_reader.map(Bound::unbind);
+        }
+        fresh.client_connected = client_connected_cb.map(Bound::unbind);
+        let old = slf.get().state.with(py, |state| std::mem::replace(state, fresh));
+        drop(old);
+        Ok(())
+    }
+
+    /// The connection is made: the reader learns of its transport, a server's callback is called.
+    #[pyo3(signature = (transport))]
+    fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().state.with(py, |state| state.reject) {
+            return accept::reject(slf, transport);
+        }
+        slf.get().put_transport(py, Some(transport.clone().unbind()));
+        let reader = slf.get().reader(py);
+        if let Some(reader) = &reader {
+            match reader.as_exactly::<StreamReader>() {
+                Some(reader) => reader.get().set_transport(py, transport.clone().unbind())?,
+                None => {
+                    reader.call_method1(intern!(py, "set_transport"), (transport,))?;
+                }
+            }
+        }
+        slf.get().note_encryption(transport)?;
+        accept::call_back(slf, transport, reader.as_ref())
+    }
+
+    /// The connection is lost: readers, drains and `wait_closed()` end, with `exc` if there is one.
+    #[pyo3(signature = (exc))]
+    fn connection_lost(slf: &Bound<'_, Self>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let exception = Some(exc).filter(|exc| !exc.is_none());
+        if let Some(reader) = slf.get().reader(py) {
+            match (reader.as_exactly::<StreamReader>(), exception) {
+                (Some(reader), None) => feed::feed_eof(reader)?,
+                (Some(reader), Some(exception)) => feed::set_exception(reader, exception)?,
+                (None, None) => {
+                    reader.call_method0(intern!(py, "feed_eof"))?;
+                }
+                (None, Some(exception)) => {
+                    reader.call_method1(intern!(py, "set_exception"), (exception,))?;
+                }
+            }
+        }
+        slf.get().finish(py, exception)?;
+        slf.as_super().get().lose_connection(py, exception)?;
+        let released = slf
+            .get()
+            .state
+            .with(py, |state| (state.reader.take(), state.task.take(), state.transport.take()));
+        drop(released);
+        Ok(())
+    }
+
+    /// Data arrived: feed the reader.
+    #[pyo3(signature = (data))]
+    fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        match slf.get().reader(slf.py()) {
+            Some(reader) => reader.call_method1(intern!(slf.py(), "feed_data"), (data,)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The other end will send no more: tell the reader. Return whether the transport stays open for writing: not with TLS.
+    fn eof_received(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        if let Some(reader) = slf.get().reader(py) {
+            match reader.as_exactly::<StreamReader>() {
+                Some(reader) => feed::feed_eof(reader)?,
+                None => {
+                    reader.call_method0(intern!(py, "feed_eof"))?;
+                }
+            }
+        }
+        Ok(!slf.get().state.with(py, |state| state.over_ssl))
+    }
+
+    /// Go on with another transport: after `start_tls`.
+    #[pyo3(signature = (transport))]
+    fn _replace_transport(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().put_transport(py, Some(transport.clone().unbind()));
+        slf.get().note_encryption(transport)?;
+        match slf.get().reader(py) {
+            Some(reader) => reader.call_method1(intern!(py, "_replace_transport"), (transport,)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// What is done once the connection is closed: a future.
+    #[pyo3(signature = (stream))]
+    fn _get_close_waiter<'py>(
+        slf: &Bound<'py, Self>,
+        stream: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = stream;
+        Self::closed(slf)
+    }
+
+    // What libraries look at and change.
+
+    /// The reader, as long as the program holds it.
+    #[getter]
+    fn _stream_reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.reader(py)
+    }
+
+    /// A weak reference to the reader; `None` without one, and once the connection is lost.
+    #[getter]
+    fn _stream_reader_wr(&self, py: Python<'_>) -> Option<Py<PyWeakrefReference>> {
+        self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.clone_ref(py)))
+    }
+
+    #[setter(_stream_reader_wr)]
+    fn set_stream_reader_wr(&self, py: Python<'_>, value: Option<Py<PyWeakrefReference>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.reader, value));
+        drop(old);
+    }
+
+    #[getter]
+    fn _strong_reader(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.strong_reader.as_ref().map(|reader| reader.clone_ref(py)))
+    }
+
+    #[setter(_strong_reader)]
+    pub(super) fn set_strong_reader(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.strong_reader, value));
+        drop(old);
+    }
+
+    /// What a program put here; asyncio kept the server's writer in it up to Python 3.12.
+    #[getter]
+    fn _stream_writer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.writer.as_ref().map(|writer| writer.clone_ref(py)))
+    }
+
+    #[setter(_stream_writer)]
+    fn set_stream_writer(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.writer, value));
+        drop(old);
+    }
+
+    #[getter]
+    pub(super) fn _client_connected_cb(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.client_connected.as_ref().map(|known| known.clone_ref(py)))
+    }
+
+    #[setter(_client_connected_cb)]
+    fn set_client_connected_cb(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.client_connected, value));
+        drop(old);
+    }
+
+    #[getter]
+    fn _transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
+    }
+
+    #[setter(_transport)]
+    fn put_transport(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.transport, value));
+        drop(old);
+    }
+
+    /// The task that runs a server's callback.
+    #[getter]
+    fn _task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+    }
+
+    #[setter(_task)]
+    pub(super) fn set_task(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.task, value));
+        drop(old);
+    }
+
+    #[getter]
+    fn _over_ssl(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.over_ssl)
+    }
+
+    #[setter(_over_ssl)]
+    fn set_over_ssl(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.state.with(py, |state| state.over_ssl = value);
+    }
+
+    #[getter]
+    fn _reject_connection(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.reject)
+    }
+
+    #[setter(_reject_connection)]
+    fn set_reject_connection(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.state.with(py, |state| state.reject = value);
+    }
+
+    /// What `wait_closed()` waits for.
+    #[getter]
+    fn _closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::closed(slf)
+    }
+
+    #[setter(_closed)]
+    fn set_closed(&self, py: Python<'_>, value: Py<PyAny>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.closed, Closed::Future(value)));
+        drop(old);
+    }
+
+    #[getter]
+    fn _source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.source_traceback.as_ref().map(|stack| stack.clone_ref(py)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            visit.call(&state.reader)?;
+            visit.call(&state.strong_reader)?;
+            visit.call(&state.client_connected)?;
+            visit.call(&state.task)?;
+            visit.call(&state.transport)?;
+            visit.call(&state.writer)?;
+            visit.call(&state.source_traceback)?;
+            match &state.closed {
+                Closed::Open => Ok(()),
+                Closed::Future(future) => visit.call(future),
+                Closed::Lost(exception) => visit.call(exception),
+            }
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, std::mem::take);
+        drop(cleared);
+    }
+}
+
+impl StreamReaderProtocol {
+    /// The reader, as long as somebody holds it.
+    #[inline]
+    pub(super) fn reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.reader.as_ref().and_then(|reader| reader.bind(py).upgrade()))
+    }
+
+    /// The future that is done once the connection is closed.
+    pub(super) fn closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(known) = slf.get().close_waiter(py) {
+            return Ok(known);
+        }
+        let made = match slf.as_super().get().event_loop(py)? {
+            home @ LoopRef::Native(_) => future::create(py, home)?.into_any(),
+            LoopRef::Foreign(home) => home.bind(py).call_method0(intern!(py, "create_future"))?,
+        };
+        let kept = made.clone().unbind();
+        let before =
+            slf.get().state.with(py, |state| std::mem::replace(&mut state.closed, Closed::Future(kept)));
+        if let Closed::Lost(exception) = before {
+            settle(&made, exception.as_ref().map(|exception| exception.bind(py)))?;
+        }
+        Ok(made)
+    }
+
+    fn close_waiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| match &state.closed {
+            Closed::Future(future) => Some(future.bind(py).clone()),
+            Closed::Open | Closed::Lost(_) => None,
+        })
+    }
+
+    /// Ends what waits for the connection to be closed.
+    fn finish(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if let Some(future) = self.close_waiter(py) {
+            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+                settle(&future, exception)?;
+            }
+            return Ok(());
+        }
+        let told = exception.map(|exception| exception.clone().unbind());
+        let old = self.state.with(py, |state| match state.closed {
+            Closed::Open => Some(std::mem::replace(&mut state.closed, Closed::Lost(told))),
+            Closed::Future(_) | Closed::Lost(_) => None,
+        });
+        drop(old);
+        Ok(())
+    }
+
+    fn note_encryption(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = transport.py();
+        if transport::is_plain_socket(transport) {
+            self.state.with(py, |state| state.over_ssl = false);
+            return Ok(());
+        }
+        let context = transport.call_method1(intern!(py, "get_extra_info"), (intern!(py, "sslcontext"),))?;
+        self.state.with(py, |state| state.over_ssl = !context.is_none());
+        Ok(())
+    }
+}
+
+/// Return the protocol of a server's new connection, with its reader: what `StreamReader(limit, loop)` and
+/// `StreamReaderProtocol(reader, client_connected_cb, loop)` make, in one call.
+#[pyfunction]
+#[pyo3(signature = (limit, client_connected_cb, r#loop))]
+pub(crate) fn _stream_protocol<'py>(
+    limit: &Bound<'py, PyAny>,
+    client_connected_cb: Option<Py<PyAny>>,
+    r#loop: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, StreamReaderProtocol>> {
+    let py = limit.py();
+    let home = LoopRef::new(r#loop);
+    let reader = StreamReader::create(limit, home.duplicate(py))?;
+    let state = State {
+        reader: Some(PyWeakrefReference::new(&reader)?.unbind()),
+        source_traceback: reader.get()._source_traceback(py),
+        strong_reader: client_connected_cb.is_some().then(|| reader.into_any().unbind()),
+        client_connected: client_connected_cb,
+        ..State::default()
+    };
+    let protocol = StreamReaderProtocol { state: Guarded::new(state) };
+    Bound::new(py, PyClassInitializer::from(FlowControlMixin::on(home)).add_subclass(protocol))
+}
+
+/// Ends a future with the exception, or with `None`. Nobody needs to ask it for the exception: whoever reads or writes
+/// hears of it.
+fn settle(future: &Bound<'_, PyAny>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let py = future.py();
+    match exception {
+        None => future.call_method1(intern!(py, "set_result"), (py.None(),))?,
+        Some(exception) => {
+            future.call_method1(intern!(py, "set_exception"), (exception,))?;
+            future.call_method0(intern!(py, "exception"))?
+        }
+    };
+    Ok(())
+}
+
+/// Whether `protocol` is a plain one, whose reader native transports feed past its `data_received`.
+pub(crate) fn is_plain(protocol: &Bound<'_, PyAny>) -> bool {
+    is_exactly::<StreamReaderProtocol>(protocol)
+}
+
+/// Hands a whole object of exactly the class `bytes` to the reader of a plain protocol; whoever reads may get it as it is.
+#[inline]
+pub(crate) fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()> {
+    let py = protocol.py();
+    let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
+    match reader.as_exactly::<StreamReader>() {
+        Some(reader) => feed::put(reader, data),
+        None => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
+    }
+}
+
+/// As `receive`, of bytes that are good for the call only.
+#[inline]
+pub(crate) fn receive_copy(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
+    let py = protocol.py();
+    let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
+    match reader.as_exactly::<StreamReader>() {
+        Some(reader) => feed::feed(reader, data),
+        None => reader.call_method1(intern!(py, "feed_data"), (data,)).map(drop),
+    }
+}

@@ -1,0 +1,487 @@
+//! `StreamReader`: the class, as Python sees it.
+//!
+//! Holds what arrived and was not read. `feed.rs` and `read.rs` do the work; here are the names, and what libraries look at
+//! from outside (`_buffer`, `_transport`, `_paused`...).
+
+use ferrio_engine::buffer::{Scan, Separators};
+use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::content::Content;
+use super::delegate::{Delegate, Role};
+use super::feed::{self, Waiter};
+use super::limit::Limit;
+use super::overrides::Overrides;
+use super::read::{Read, What};
+use super::shown;
+use crate::base::ffi::buffer::Buffer;
+use crate::base::ffi::fastcall::{Quick, quick};
+use crate::base::ffi::{Cast, Guarded};
+use crate::base::functions::Functions;
+use crate::base::given::Given;
+use crate::base::whole::truth;
+use crate::core::event_loop::LoopRef;
+use crate::core::future::default_loop;
+use crate::core::future::native::current_stack;
+use crate::core::operation::Operation;
+use crate::core::operation::kind::Kind;
+
+/// What arrives on a stream, to be awaited: `read()`, `readline()`, `readexactly()`, `readuntil()`, or `async for` each line.
+///
+/// A line may be `limit` bytes long; the transport is paused while twice as many are unread. Meaning and methods are those
+/// of `asyncio.StreamReader`. Raises `ValueError` for a limit that is not above zero.
+#[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
+pub(crate) struct StreamReader {
+    pub(super) state: Guarded<State>,
+    overrides: Overrides,
+}
+
+impl Functions for StreamReader {
+    const COROUTINES: &'static [&'static str] =
+        &["__anext__", "_wait_for_data", "read", "readexactly", "readline", "readuntil"];
+    const QUICK: &'static [Quick] = quick!(StreamReader {
+        "read" (0 to 1) |reader, given| start_read(reader, given.find(0).as_deref());
+        "readline" (0 to 0) |reader, _| StreamReader::readline(reader);
+        "readexactly" (1 to 1) |reader, given| StreamReader::readexactly(reader, &given.get(0));
+    });
+}
+
+/// All that a reader holds.
+#[derive(Default)]
+pub(super) struct State {
+    /// `feed.rs` adds, `read.rs` takes.
+    pub(super) unread: Content,
+    /// How many bytes were unread when a read last found too few.
+    pub(super) seen: usize,
+    pub(super) limit: Limit,
+    /// Whether the end of input was fed.
+    pub(super) eof: bool,
+    /// Whether the transport was paused for a full buffer.
+    pub(super) paused: bool,
+    pub(super) waiter: Waiter,
+    /// What every further read raises.
+    pub(super) exception: Option<Py<PyAny>>,
+    pub(super) transport: Option<Py<PyAny>>,
+    /// A Python subclass's `_buffer`, see `shown.rs`.
+    pub(super) shown: Option<Py<pyo3::types::PyByteArray>>,
+    /// `None` until `__init__` has run.
+    event_loop: Option<LoopRef>,
+    /// Where it was made, in debug mode.
+    source_traceback: Option<Py<PyAny>>,
+}
+
+// Methods that call one another; a subclass may replace one and expects to be called by the others.
+const NAMES: [&str; 3] = ["read", "readuntil", "readline"];
+const READ: u8 = 0;
+const READUNTIL: u8 = 1;
+const READLINE: u8 = 2;
+
+#[pymethods]
+impl StreamReader {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(limit=65536, loop=None)")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let overrides = Overrides::of_class::<Self>(class, &NAMES)?;
+        Ok(Self { state: Guarded::new(State::default()), overrides })
+    }
+
+    #[pyo3(signature = (limit = Given::NOTHING, r#loop = None))]
+    fn __init__(&self, py: Python<'_>, limit: Given, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let limit =
+            limit.given().map_or_else(|| Ok(Limit::default()), |limit| Limit::positive(limit.bind(py)))?;
+        let event_loop = match r#loop {
+            Some(event_loop) if !event_loop.is_none() => LoopRef::new(&event_loop),
+            _ => default_loop(py)?,
+        };
+        let fresh = State::on(py, limit, event_loop)?;
+        let old = self.state.with(py, |state| std::mem::replace(state, fresh));
+        drop(old);
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        shown::absorb(slf);
+        let (unread, eof, paused, limit, objects) = slf.get().state.with(py, |state| {
+            let limit = if state.limit.is_default() { None } else { Some(state.limit.shown(py)) };
+            let objects = [
+                ("waiter", state.waiter.shown(py)),
+                ("exception", state.exception.as_ref().map(|exception| exception.clone_ref(py))),
+                ("transport", state.transport.as_ref().map(|transport| transport.clone_ref(py))),
+            ];
+            (state.unread.len(py), state.eof, state.paused, limit, objects)
+        });
+        let mut text = "<StreamReader".to_owned();
+        if unread > 0 {
+            text += &format!(" {unread} bytes");
+        }
+        if eof {
+            text += " eof";
+        }
+        if let Some(limit) = limit {
+            text += &format!(" limit={}", limit?.repr()?);
+        }
+        for (name, object) in objects {
+            if let Some(object) = object
+                && object.bind(py).is_truthy()?
+            {
+                text += &format!(" {name}={}", object.bind(py).repr()?);
+            }
+        }
+        if paused {
+            text += " paused";
+        }
+        Ok(text + ">")
+    }
+
+    /// Read up to `n` bytes as soon as there are any; all until the end of input if `n` is negative; `b""` at the end.
+    ///
+    /// Raises the exception that the connection ended with.
+    #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=-1)")]
+    fn read(slf: &Bound<'_, Self>, n: Given) -> Operation {
+        let n = n.given();
+        start_read(slf, n.as_ref().map(|n| n.bind(slf.py())))
+    }
+
+    /// Read a line, with its `\n`; what is left if the end of input comes first, `b""` at the end.
+    ///
+    /// Raises `ValueError` if the line is longer than the limit; it is dropped as far as it came.
+    fn readline(slf: &Bound<'_, Self>) -> Operation {
+        if slf.get().overrides.has(READUNTIL) {
+            return Delegate::start(slf, Role::Line);
+        }
+        start(slf, What::Line { scan: Scan::new(), or_stop: false })
+    }
+
+    /// Read exactly `n` bytes.
+    ///
+    /// Raises `IncompleteReadError`, which has the bytes that did come, if the end of input comes first; `ValueError` for a
+    /// negative `n`.
+    #[pyo3(signature = (n))]
+    fn readexactly(slf: &Bound<'_, Self>, n: &Bound<'_, PyAny>) -> Operation {
+        let what = match size(n) {
+            Ok(Size::Bytes(count)) => What::Exactly(count),
+            Ok(Size::Negative) => {
+                refused("readexactly", PyValueError::new_err("readexactly size can not be less than zero"))
+            }
+            Err(failure) => refused("readexactly", failure),
+        };
+        start(slf, what)
+    }
+
+    /// Read until `separator`, a byte string or a tuple of them, which ends what is returned.
+    ///
+    /// Of several separators the one that ends first counts. Raises `IncompleteReadError` if the end of input comes first,
+    /// `LimitOverrunError` if more than the limit came before the separator: then all stays to be read; `ValueError` for an
+    /// empty separator.
+    #[pyo3(signature = (separator = None), text_signature = "($self, separator=b'\\n')")]
+    fn readuntil(slf: &Bound<'_, Self>, separator: Option<&Bound<'_, PyAny>>) -> Operation {
+        let what = match separators(separator) {
+            Ok(separators) => What::Until(Box::new((separators, Scan::new()))),
+            Err(failure) => refused("readuntil", failure),
+        };
+        start(slf, what)
+    }
+
+    fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __anext__(slf: &Bound<'_, Self>) -> Operation {
+        if slf.get().overrides.has(READLINE) || slf.get().overrides.has(READUNTIL) {
+            return Delegate::start(slf, Role::Next);
+        }
+        start(slf, What::Line { scan: Scan::new(), or_stop: true })
+    }
+
+    /// Return whether the end of input was fed and everything before it was read.
+    fn at_eof(slf: &Bound<'_, Self>) -> bool {
+        shown::absorb(slf);
+        slf.get().state.with(slf.py(), |state| state.eof && state.unread.is_empty())
+    }
+
+    /// Append `data`, a bytes-like object, to what is to be read. For the protocol.
+    ///
+    /// Raises `AssertionError` after `feed_eof()`.
+    #[pyo3(signature = (data))]
+    fn feed_data(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(bytes) = data.as_exactly::<PyBytes>() {
+            return feed::put(slf, bytes.clone());
+        }
+        let bytes = Buffer::to_read(data)?;
+        feed::add(slf, |unread, py| bytes.read(py, |bytes| unread.extend(py, bytes)))
+    }
+
+    /// Say that nothing more will come. For the protocol.
+    fn feed_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        feed::feed_eof(slf)
+    }
+
+    /// Return the exception that the connection ended with, or `None`.
+    pub(crate) fn exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.exception.as_ref().map(|exception| exception.clone_ref(py)))
+    }
+
+    /// Let every read raise `exc` from now on. For the protocol.
+    #[pyo3(signature = (exc))]
+    fn set_exception(slf: &Bound<'_, Self>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        feed::set_exception(slf, exc)
+    }
+
+    /// Name the transport that is paused while too much is unread. For the protocol; raises `AssertionError` the second time.
+    #[pyo3(signature = (transport))]
+    pub(crate) fn set_transport(&self, py: Python<'_>, transport: Py<PyAny>) -> PyResult<()> {
+        let refused = self.state.with(py, |state| match state.transport {
+            None => {
+                state.transport = Some(transport);
+                None
+            }
+            Some(_) => Some(transport),
+        });
+        match refused {
+            None => Ok(()),
+            Some(_) => Err(PyAssertionError::new_err("Transport already set")),
+        }
+    }
+
+    /// Name another transport in the place of the one that was set: after `start_tls`.
+    #[pyo3(signature = (transport))]
+    pub(crate) fn _replace_transport(&self, py: Python<'_>, transport: Py<PyAny>) -> PyResult<()> {
+        let old = self.state.with(py, |state| match &mut state.transport {
+            Some(known) => Ok(std::mem::replace(known, transport)),
+            None => Err(transport),
+        });
+        match old {
+            Ok(_) => Ok(()),
+            Err(_) => Err(PyAssertionError::new_err("Transport not set")),
+        }
+    }
+
+    /// Let the transport read again if no more than the limit is unread.
+    fn _maybe_resume_transport(slf: &Bound<'_, Self>) -> PyResult<()> {
+        shown::absorb(slf);
+        feed::maybe_resume(slf)
+    }
+
+    /// Wake whoever waits in a read.
+    fn _wakeup_waiter(slf: &Bound<'_, Self>) -> PyResult<()> {
+        feed::wake_waiter(slf)
+    }
+
+    /// Wait until more is fed; for a subclass's own reads.
+    ///
+    /// Raises `RuntimeError`, with `func_name` in its message, if somebody waits already.
+    #[pyo3(signature = (func_name))]
+    fn _wait_for_data(slf: &Bound<'_, Self>, func_name: &str) -> Operation {
+        start(slf, What::Data(func_name.into()))
+    }
+
+    // What libraries look at and change.
+
+    /// What is unread: a copy; in a subclass's instances the `bytearray` itself.
+    #[getter]
+    fn _buffer<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyAny> {
+        shown::buffer(slf).into_any()
+    }
+
+    #[setter(_buffer)]
+    fn set_buffer(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        shown::set_buffer(slf, value)
+    }
+
+    #[getter]
+    fn _limit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.limit.shown(py))
+    }
+
+    #[setter(_limit)]
+    fn set_limit(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let limit = Limit::new(value)?;
+        let old = self.state.with(value.py(), |state| std::mem::replace(&mut state.limit, limit));
+        drop(old);
+        Ok(())
+    }
+
+    #[getter]
+    fn _eof(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.eof)
+    }
+
+    #[setter(_eof)]
+    fn set_eof(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.state.with(py, |state| state.eof = value);
+    }
+
+    #[getter]
+    fn _paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.paused)
+    }
+
+    #[setter(_paused)]
+    fn set_paused(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.state.with(py, |state| state.paused = value);
+    }
+
+    /// Who waits in a read: an operation, or what was set here.
+    #[getter]
+    fn _waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.waiter.shown(py))
+    }
+
+    #[setter(_waiter)]
+    fn set_waiter(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let waiter = value.map_or(Waiter::Nobody, Waiter::Future);
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.waiter, waiter));
+        drop(old);
+    }
+
+    #[getter]
+    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.exception(py)
+    }
+
+    #[setter(_exception)]
+    fn put_exception(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.exception, value));
+        drop(old);
+    }
+
+    #[getter]
+    fn _transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
+    }
+
+    #[setter(_transport)]
+    fn put_transport(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |state| std::mem::replace(&mut state.transport, value));
+        drop(old);
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.event_loop.as_ref().map(|known| known.object(py)))
+    }
+
+    #[setter(_loop)]
+    fn set_loop(&self, value: &Bound<'_, PyAny>) {
+        let event_loop = LoopRef::new(value);
+        let old = self.state.with(value.py(), |state| state.event_loop.replace(event_loop));
+        drop(old);
+    }
+
+    /// Where it was made, in debug mode; else `None`.
+    #[getter]
+    pub(crate) fn _source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.source_traceback.as_ref().map(|stack| stack.clone_ref(py)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            state.limit.traverse(&visit)?;
+            state.waiter.traverse(&visit)?;
+            visit.call(&state.exception)?;
+            visit.call(&state.transport)?;
+            visit.call(&state.shown)?;
+            visit.call(&state.source_traceback)?;
+            state.event_loop.as_ref().map_or(Ok(()), |known| known.traverse(&visit))
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, std::mem::take);
+        drop(cleared);
+    }
+}
+
+impl StreamReader {
+    /// A plain reader of a loop. Raises `ValueError` unless `limit` is above zero.
+    pub(super) fn create<'py>(limit: &Bound<'py, PyAny>, home: LoopRef) -> PyResult<Bound<'py, Self>> {
+        let py = limit.py();
+        let state = State::on(py, Limit::positive(limit)?, home)?;
+        Bound::new(py, Self { state: Guarded::new(state), overrides: Overrides::NONE })
+    }
+}
+
+impl State {
+    /// Of a reader that was made right now, by the Python code that runs.
+    fn on(py: Python<'_>, limit: Limit, home: LoopRef) -> PyResult<Self> {
+        let source_traceback = if home.debug(py)? { Some(current_stack(py)?.unbind()) } else { None };
+        Ok(Self { limit, event_loop: Some(home), source_traceback, ..Self::default() })
+    }
+}
+
+#[inline]
+fn start(reader: &Bound<'_, StreamReader>, what: What) -> Operation {
+    Operation::new(Kind::StreamRead(Read::new(reader, what)))
+}
+
+/// `reader.read(n)`.
+#[inline]
+fn start_read(reader: &Bound<'_, StreamReader>, n: Option<&Bound<'_, PyAny>>) -> Operation {
+    let wanted = n.map_or(Ok(Size::Negative), size);
+    let what = match wanted {
+        Ok(Size::Bytes(most)) => What::Some(most),
+        // All until the end, block by block: a subclass that has a `read` of its own is asked for each.
+        Ok(Size::Negative) if reader.get().overrides.has(READ) => {
+            return Delegate::start(reader, Role::All(Vec::new()));
+        }
+        Ok(Size::Negative) => What::All(None),
+        Err(failure) => refused("read", failure),
+    };
+    start(reader, what)
+}
+
+/// How many bytes a caller wants.
+enum Size {
+    Bytes(usize),
+    Negative,
+}
+
+/// Raises `TypeError` for what is no integer.
+#[inline]
+fn size(n: &Bound<'_, PyAny>) -> PyResult<Size> {
+    if let Ok(count) = n.extract::<usize>() {
+        return Ok(Size::Bytes(count));
+    }
+    let integer = match n.as_instance::<PyInt>() {
+        Some(integer) => integer.as_any().clone(),
+        None => n.call_method0(intern!(n.py(), "__index__")).map_err(|_| {
+            PyTypeError::new_err(match n.repr() {
+                Ok(shown) => format!("a number of bytes must be an integer, got {shown}"),
+                Err(_) => "a number of bytes must be an integer".to_owned(),
+            })
+        })?,
+    };
+    // Beyond all sizes: as many as there will be.
+    Ok(if integer.lt(0)? { Size::Negative } else { Size::Bytes(usize::MAX) })
+}
+
+/// The separators of `readuntil`. Raises `ValueError` for none, or an empty one, `TypeError` for what has no bytes.
+fn separators(given: Option<&Bound<'_, PyAny>>) -> PyResult<Separators> {
+    let Some(given) = given else { return Ok(Separators::Byte(b'\n')) };
+    let strings = match given.as_instance::<PyTuple>() {
+        Some(several) => several.iter().map(|one| separator(&one)).collect::<PyResult<Vec<_>>>()?,
+        None => vec![separator(given)?],
+    };
+    if strings.is_empty() {
+        return Err(PyValueError::new_err("Separator should contain at least one element"));
+    }
+    Separators::new(strings)
+        .ok_or_else(|| PyValueError::new_err("Separator should be at least one-byte string"))
+}
+
+fn separator(given: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    Ok(Buffer::to_read(given)?.read(given.py(), <[u8]>::to_vec))
+}
+
+#[cold]
+fn refused(method: &'static str, failure: PyErr) -> What {
+    What::Refused(Box::new((method, Some(failure))))
+}

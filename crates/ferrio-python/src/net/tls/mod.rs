@@ -1,0 +1,89 @@
+//! TLS over the user's `ssl.SSLContext`.
+//!
+//! `protocol.rs` is the protocol of the transport below, `transport.rs` what the program's protocol sees; `session.rs` is the
+//! interpreter's TLS object, `state.rs` the life of a connection. `handshake.rs`, `read.rs`, `write.rs` and `shutdown.rs`
+//! are what happens in it. A connection that is idle has no buffers but OpenSSL's own.
+//!
+//! Invariant: every byte goes through the TLS object of the user's context; nothing here knows a cipher or a certificate.
+
+mod backlog;
+mod extra;
+mod handshake;
+mod lower;
+pub(crate) mod protocol;
+pub(crate) mod read;
+mod session;
+mod shutdown;
+mod state;
+mod timers;
+pub(crate) mod transport;
+mod write;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use self::protocol::{SSLProtocol, Settings};
+use self::transport::SSLTransport;
+use crate::base::ffi::context;
+use crate::core::event_loop::{Loop, LoopRef};
+use crate::net::transport::socket::{Guest, SocketTransport};
+
+/// Calls `callback`, with `argument` if there is one, in the loop's next turn and in a copy of the current context.
+fn call_soon(
+    protocol: &Bound<'_, SSLProtocol>,
+    callback: Bound<'_, PyAny>,
+    argument: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let py = protocol.py();
+    let scope = context::copy_current(py)?;
+    protocol.get().home(py)?.call_soon(py, &callback, argument, Some(&scope))
+}
+
+/// As `over_socket`, for a connection that was just accepted and has no Python socket yet.
+pub(crate) fn over_accepted<'py>(
+    native: &Bound<'py, Loop>,
+    guest: Guest,
+    protocol: &Bound<'py, PyAny>,
+    waiter: Bound<'py, PyAny>,
+    settings: Settings<'py>,
+    server: &Bound<'py, PyAny>,
+    scope: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, SSLTransport>> {
+    let home = LoopRef::Native(native.clone().unbind());
+    let (tls, transport) = SSLProtocol::create(home, protocol, Some(waiter), settings)?;
+    let made = SocketTransport::accepted(native, guest, tls.as_any(), server, scope);
+    started(transport, made.map(drop))
+}
+
+fn started<'py>(
+    transport: Bound<'py, SSLTransport>,
+    made: PyResult<()>,
+) -> PyResult<Bound<'py, SSLTransport>> {
+    if made.is_err() {
+        // Never connected, so there is nothing to complain about when it dies.
+        transport.get().mark_closed();
+    }
+    made.map(|()| transport)
+}
+
+/// The transport of TLS over the connected, non-blocking `socket`: the handshake begins in the next turn, and `waiter` gets
+/// its result when it is over.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what the loop's methods and its servers say about a connection"
+)]
+pub(crate) fn over_socket<'py>(
+    native: &Bound<'py, Loop>,
+    socket: &Bound<'py, PyAny>,
+    protocol: &Bound<'py, PyAny>,
+    waiter: Option<Bound<'py, PyAny>>,
+    settings: Settings<'py>,
+    extra: Option<&Bound<'py, PyDict>>,
+    server: Option<&Bound<'py, PyAny>>,
+    scope: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, SSLTransport>> {
+    let home = LoopRef::Native(native.clone().unbind());
+    let (tls, transport) = SSLProtocol::create(home, protocol, waiter, settings)?;
+    let made = SocketTransport::create(native, socket, tls.as_any(), None, extra, server, scope);
+    started(transport, made.map(drop))
+}

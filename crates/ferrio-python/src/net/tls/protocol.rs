@@ -1,0 +1,551 @@
+//! `SSLProtocol`: TLS between a transport, whose protocol it is, and the program's protocol.
+//!
+//! The class and its state. `handshake.rs`, `read.rs`, `write.rs` and `shutdown.rs` say what happens; `transport.rs` is what
+//! the program's protocol gets to see.
+//!
+//! Every method here is called in the context in which the program's protocol is to run. What the loop calls natively enters
+//! it first (`in_scope`).
+
+use std::sync::Arc;
+
+use ferrio_engine::timer::TimerKey;
+use ferrio_engine::tls_record::Records;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::backlog::Backlog;
+use super::lower::Lower;
+use super::session::Session;
+use super::state::Life;
+use super::transport::SSLTransport;
+use super::{handshake, read, shutdown, write};
+use crate::base::ffi::{Guarded, context};
+use crate::base::functions::Functions;
+use crate::base::imports;
+use crate::base::whole::truth;
+use crate::core::event_loop::LoopRef;
+use crate::net::transport::receiver::Receiver;
+
+/// Seconds for the handshake, unless the program says otherwise.
+const HANDSHAKE_SECONDS: f64 = 60.0;
+/// Seconds for the exchange of closing notes, unless the program says otherwise.
+const SHUTDOWN_SECONDS: f64 = 30.0;
+
+/// TLS between a transport, whose protocol this is, and the protocol `app_protocol`.
+///
+/// `sslcontext` is an `ssl.SSLContext`, or `None` for a client's default one; the future `waiter` gets its result after the
+/// handshake. Raises `ValueError` for a timeout that is not positive, and for a server without a context.
+#[pyclass(subclass, frozen, weakref, dict, module = "ferrio.sslproto")]
+#[derive(Default)]
+pub(crate) struct SSLProtocol {
+    pub(super) state: Guarded<State>,
+}
+
+impl Functions for SSLProtocol {}
+
+impl Default for Guarded<State> {
+    fn default() -> Self {
+        Self::new(State::default())
+    }
+}
+
+/// All that changes in a connection's life. Only the loop's thread touches it.
+pub(super) struct State {
+    /// The event loop; `None` before `__init__`.
+    pub(super) home: Option<LoopRef>,
+    pub(super) life: Life,
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) records: Records,
+    /// The program's protocol, by how it takes its bytes.
+    pub(super) receiver: Receiver,
+    pub(super) app_transport: Option<Py<SSLTransport>>,
+    /// The transport below, from `connection_made` to `connection_lost`.
+    pub(super) lower: Option<Py<PyAny>>,
+    /// The context of the transport below, where that calls us outside of it.
+    pub(super) scope: Option<Py<PyAny>>,
+    pub(super) waiter: Option<Py<PyAny>>,
+    pub(super) timers: Timers,
+    /// The buffer that a transport below fills, between `get_buffer` and `buffer_updated`.
+    pub(super) lent: Option<Py<PyAny>>,
+    /// What was received while the program did not read.
+    pub(super) kept: Vec<u8>,
+    /// The session has more to read than the records that come will tell.
+    pub(super) leftover: bool,
+    pub(super) read_marks: Marks,
+    /// The program reads no more for now.
+    pub(super) reading_paused: bool,
+    /// The transport below was told to read no more for now.
+    pub(super) lower_reading_paused: bool,
+    pub(super) backlog: Backlog,
+    pub(super) write_marks: Marks,
+    /// The program was told to write no more for now.
+    pub(super) writing_paused: bool,
+    /// The transport below told us so.
+    pub(super) lower_writing_paused: bool,
+    /// Something is to be encrypted at the end of the turn, or of the read that is under way.
+    pub(super) queued: bool,
+    /// How often the program wrote after the end.
+    pub(super) lost_writes: u32,
+    /// `get_extra_info`'s own: the context, and since the handshake the rest.
+    pub(super) extra: Option<Py<PyDict>>,
+    pub(super) context: Option<Py<PyAny>>,
+}
+
+/// The two limits of time, and the timers that watch over them.
+pub(super) struct Timers {
+    /// As the program gave it; `None` for the default.
+    pub(super) handshake_seconds: Option<Py<PyAny>>,
+    pub(super) shutdown_seconds: Option<Py<PyAny>>,
+    pub(super) handshake: Option<Timer>,
+    pub(super) shutdown: Option<Timer>,
+    /// When the handshake began, in seconds of the loop's clock; in debug mode.
+    pub(super) began: Option<f64>,
+}
+
+/// A timer of the loop.
+pub(super) enum Timer {
+    Native(TimerKey),
+    Handle(Py<PyAny>),
+}
+
+/// The marks of a flow, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Marks {
+    pub(super) high: usize,
+    pub(super) low: usize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            home: None,
+            life: Life::new(true),
+            session: None,
+            records: Records::new(),
+            receiver: Receiver::Nobody,
+            app_transport: None,
+            lower: None,
+            scope: None,
+            waiter: None,
+            timers: Timers {
+                handshake_seconds: None,
+                shutdown_seconds: None,
+                handshake: None,
+                shutdown: None,
+                began: None,
+            },
+            lent: None,
+            kept: Vec::new(),
+            leftover: false,
+            read_marks: Marks { high: 256 << 10, low: 64 << 10 },
+            reading_paused: false,
+            lower_reading_paused: false,
+            backlog: Backlog::default(),
+            write_marks: Marks { high: 512 << 10, low: 128 << 10 },
+            writing_paused: false,
+            lower_writing_paused: false,
+            queued: false,
+            lost_writes: 0,
+            extra: None,
+            context: None,
+        }
+    }
+}
+
+#[pymethods]
+impl SSLProtocol {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(loop, app_protocol, sslcontext, waiter, server_side=False, server_hostname=None, \
+            call_connection_made=True, ssl_handshake_timeout=None, ssl_shutdown_timeout=None)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
+        Self::default()
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "asyncio's signature")]
+    #[pyo3(signature = (
+        r#loop, app_protocol, sslcontext, waiter, server_side = false, server_hostname = None,
+        call_connection_made = true, ssl_handshake_timeout = None, ssl_shutdown_timeout = None
+    ))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        r#loop: &Bound<'_, PyAny>,
+        app_protocol: &Bound<'_, PyAny>,
+        sslcontext: Option<Bound<'_, PyAny>>,
+        waiter: Option<Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = truth)] server_side: bool,
+        server_hostname: Option<Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = truth)] call_connection_made: bool,
+        ssl_handshake_timeout: Option<Bound<'_, PyAny>>,
+        ssl_shutdown_timeout: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let settings = Settings {
+            context: sslcontext,
+            server_side,
+            server_hostname,
+            call_connection_made,
+            handshake_timeout: ssl_handshake_timeout,
+            shutdown_timeout: ssl_shutdown_timeout,
+        };
+        Self::initialize(slf, LoopRef::new(r#loop), app_protocol, waiter, settings)
+    }
+
+    /// Begin the handshake over `transport`.
+    #[pyo3(signature = (transport))]
+    fn connection_made(slf: &Bound<'_, Self>, transport: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let scope = Lower(transport.clone()).scope();
+        let old = slf.get().state.with(py, |state| {
+            (state.lower.replace(transport.unbind()), std::mem::replace(&mut state.scope, scope))
+        });
+        drop(old);
+        if slf.get()._app_transport(py).is_some_and(|transport| transport.get().is_marked_closed()) {
+            // The program has thought better of it.
+            return shutdown::abort(slf, None);
+        }
+        handshake::begin(slf)
+    }
+
+    /// The transport below is gone, by the exception `exc` or none.
+    #[pyo3(signature = (exc))]
+    fn connection_lost(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        shutdown::lost(slf, exc)
+    }
+
+    /// Take the encrypted `data`.
+    #[pyo3(signature = (data))]
+    fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = imports::BYTES.get(slf.py())?.call1((data,))?.cast_into::<pyo3::types::PyBytes>()?;
+        read::received(slf, data.as_bytes())
+    }
+
+    /// Take the encrypted `data` that came before `connection_made`.
+    #[pyo3(signature = (data))]
+    fn _feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = imports::BYTES.get(slf.py())?.call1((data,))?.cast_into::<pyo3::types::PyBytes>()?;
+        read::feed(slf, data.as_bytes())
+    }
+
+    /// Return a buffer for encrypted data, of about `n` bytes if that is positive.
+    #[pyo3(signature = (n))]
+    fn get_buffer<'py>(slf: &Bound<'py, Self>, n: isize) -> PyResult<Bound<'py, PyAny>> {
+        read::lend_buffer(slf, n)
+    }
+
+    /// Take the `nbytes` bytes that were written into the buffer.
+    #[pyo3(signature = (nbytes))]
+    fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
+        read::buffer_updated(slf, nbytes)
+    }
+
+    /// The transport below has come to the end of input. Return whether it is to stay open.
+    fn eof_received(slf: &Bound<'_, Self>) -> PyResult<Option<bool>> {
+        shutdown::end_of_input(slf)
+    }
+
+    /// Hand nothing more to the transport below.
+    fn pause_writing(slf: &Bound<'_, Self>) {
+        slf.get().state.with(slf.py(), |state| state.lower_writing_paused = true);
+    }
+
+    /// Hand to the transport below what has gathered.
+    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().state.with(slf.py(), |state| state.lower_writing_paused = false);
+        write::resumed(slf)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let stage = slf.get().state.with(slf.py(), |state| state.life.stage());
+        Ok(format!("<{} {stage:?}>", slf.get_type().name()?).to_owned())
+    }
+
+    #[pyo3(signature = (name, default = None))]
+    fn _get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        super::extra::extra_info(slf, name, default)
+    }
+
+    /// Report the exception `exc` and break off.
+    #[pyo3(signature = (exc, message = "Fatal error on transport"))]
+    fn _fatal_error(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>, message: &str) -> PyResult<()> {
+        shutdown::fatal_object(slf, exc, message)
+    }
+
+    #[pyo3(signature = (exc))]
+    fn _abort(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        shutdown::abort(slf, exc)
+    }
+
+    #[pyo3(signature = (app_protocol))]
+    fn _set_app_protocol(slf: &Bound<'_, Self>, app_protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().set_receiver(app_protocol)
+    }
+
+    fn _check_handshake_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
+        handshake::time_is_up(slf)
+    }
+
+    fn _check_shutdown_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
+        shutdown::time_is_up(slf)
+    }
+
+    /// What `resume_reading` leaves to the next turn.
+    fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        read::resumed(slf)
+    }
+
+    #[getter]
+    pub(super) fn _app_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.receiver.protocol().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    #[getter]
+    pub(super) fn _app_transport(&self, py: Python<'_>) -> Option<Py<SSLTransport>> {
+        self.state.with(py, |state| state.app_transport.as_ref().map(|transport| transport.clone_ref(py)))
+    }
+
+    #[getter]
+    fn _transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.lower.as_ref().map(|lower| lower.clone_ref(py)))
+    }
+
+    #[getter]
+    pub(super) fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.home.as_ref().map(|home| home.object(py)))
+    }
+
+    #[getter]
+    pub(super) fn _sslcontext(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)))
+    }
+
+    #[getter]
+    fn _sslobj(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.session(py).ok().map(|session| session.object(py).clone().unbind())
+    }
+
+    #[setter(_sslobj)]
+    fn set_sslobj(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = object.py();
+        let session = Arc::new(self.session(py)?.with_object(object)?);
+        let old = self.state.with(py, |state| state.session.replace(session));
+        drop(old);
+        Ok(())
+    }
+
+    #[getter]
+    fn _incoming(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.session(py).ok().map(|session| session.incoming(py).clone().unbind())
+    }
+
+    #[getter]
+    fn _outgoing(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.session(py).ok().map(|session| session.outgoing(py).clone().unbind())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| state.traverse(&visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let state = self.state.with(py, std::mem::take);
+        drop(state);
+    }
+}
+
+/// What the makers of a connection say about TLS.
+pub(crate) struct Settings<'py> {
+    /// An `ssl.SSLContext`; `None` for a client's default.
+    pub(crate) context: Option<Bound<'py, PyAny>>,
+    pub(crate) server_side: bool,
+    pub(crate) server_hostname: Option<Bound<'py, PyAny>>,
+    pub(crate) call_connection_made: bool,
+    /// Seconds.
+    pub(crate) handshake_timeout: Option<Bound<'py, PyAny>>,
+    /// Seconds.
+    pub(crate) shutdown_timeout: Option<Bound<'py, PyAny>>,
+}
+
+impl SSLProtocol {
+    /// One for the program's protocol `receiver`, with its transport, not yet connected.
+    pub(crate) fn create<'py>(
+        home: LoopRef,
+        receiver: &Bound<'py, PyAny>,
+        waiter: Option<Bound<'py, PyAny>>,
+        settings: Settings<'py>,
+    ) -> PyResult<(Bound<'py, Self>, Bound<'py, SSLTransport>)> {
+        let py = receiver.py();
+        let protocol = Bound::new(py, Self::default())?;
+        Self::initialize(&protocol, home, receiver, waiter, settings)?;
+        let transport = protocol.get()._app_transport(py).expect("initialize has made it").into_bound(py);
+        Ok((protocol, transport))
+    }
+
+    fn initialize<'py>(
+        slf: &Bound<'py, Self>,
+        home: LoopRef,
+        receiver: &Bound<'py, PyAny>,
+        waiter: Option<Bound<'py, PyAny>>,
+        settings: Settings<'py>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        require_positive("ssl_handshake_timeout", settings.handshake_timeout.as_ref())?;
+        require_positive("ssl_shutdown_timeout", settings.shutdown_timeout.as_ref())?;
+        let hostname = match settings.server_hostname {
+            Some(hostname) if !settings.server_side && hostname.is_truthy()? => Some(hostname),
+            _ => None,
+        };
+        let context = match settings.context {
+            Some(context) if context.is_truthy()? => context,
+            _ => default_context(py, settings.server_side, hostname.is_some())?,
+        };
+        let session = Arc::new(Session::new(&context, settings.server_side, hostname.as_ref())?);
+        let receiver = Receiver::of(receiver)?;
+        let app_transport = Bound::new(py, SSLTransport::new(slf))?.unbind();
+        let state = State {
+            home: Some(home),
+            life: Life::new(settings.call_connection_made),
+            session: Some(session),
+            receiver,
+            app_transport: Some(app_transport),
+            waiter: waiter.map(Bound::unbind),
+            timers: Timers {
+                handshake_seconds: settings.handshake_timeout.map(Bound::unbind),
+                shutdown_seconds: settings.shutdown_timeout.map(Bound::unbind),
+                handshake: None,
+                shutdown: None,
+                began: None,
+            },
+            context: Some(context.unbind()),
+            ..State::default()
+        };
+        let old = slf.get().state.with(py, |place| std::mem::replace(place, state));
+        drop(old);
+        Ok(())
+    }
+
+    /// The TLS object and its BIOs. Raises `RuntimeError` before `__init__`.
+    #[inline]
+    pub(super) fn session(&self, py: Python<'_>) -> PyResult<Arc<Session>> {
+        self.state.with(py, |state| state.session.clone()).ok_or_else(uninitialized)
+    }
+
+    /// The event loop. Raises `RuntimeError` before `__init__`.
+    pub(super) fn home(&self, py: Python<'_>) -> PyResult<LoopRef> {
+        self.state
+            .with(py, |state| state.home.as_ref().map(|home| home.duplicate(py)))
+            .ok_or_else(uninitialized)
+    }
+
+    /// The transport below, while there is one.
+    #[inline]
+    pub(super) fn lower<'py>(&self, py: Python<'py>) -> Option<Lower<'py>> {
+        self.state.with(py, |state| state.lower.as_ref().map(|lower| Lower(lower.bind(py).clone())))
+    }
+
+    /// Whether the loop is in debug mode.
+    pub(super) fn debug(&self, py: Python<'_>) -> PyResult<bool> {
+        self.home(py)?.debug(py)
+    }
+
+    /// Lets `protocol` have what comes from now on.
+    pub(super) fn set_receiver(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        let receiver = Receiver::of(protocol)?;
+        let old = self.state.with(protocol.py(), |state| std::mem::replace(&mut state.receiver, receiver));
+        drop(old);
+        Ok(())
+    }
+}
+
+impl State {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(home) = &self.home {
+            home.traverse(visit)?;
+        }
+        if let Some(session) = &self.session {
+            session.traverse(visit)?;
+        }
+        self.receiver.traverse(visit)?;
+        visit.call(&self.app_transport)?;
+        visit.call(&self.lower)?;
+        visit.call(&self.scope)?;
+        visit.call(&self.waiter)?;
+        visit.call(&self.timers.handshake_seconds)?;
+        visit.call(&self.timers.shutdown_seconds)?;
+        for timer in [&self.timers.handshake, &self.timers.shutdown] {
+            if let Some(Timer::Handle(handle)) = timer {
+                visit.call(handle)?;
+            }
+        }
+        visit.call(&self.lent)?;
+        visit.call(&self.extra)?;
+        visit.call(&self.context)
+    }
+}
+
+/// Runs `body` in the context of the transport below, where the loop has called us outside of it.
+#[inline]
+pub(super) fn in_scope<R>(
+    protocol: &Bound<'_, SSLProtocol>,
+    body: impl FnOnce() -> PyResult<R>,
+) -> PyResult<R> {
+    let py = protocol.py();
+    let scope =
+        protocol.get().state.with(py, |state| state.scope.as_ref().map(|scope| scope.bind(py).clone()));
+    match scope {
+        Some(scope) => context::run(&scope, |_| body()),
+        None => body(),
+    }
+}
+
+impl Timers {
+    /// The limit of the handshake, as the program gave it, or the default.
+    pub(super) fn handshake_limit<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        limit(py, self.handshake_seconds.as_ref(), HANDSHAKE_SECONDS)
+    }
+
+    /// The limit of the exchange of closing notes.
+    pub(super) fn shutdown_limit<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        limit(py, self.shutdown_seconds.as_ref(), SHUTDOWN_SECONDS)
+    }
+}
+
+fn limit<'py>(py: Python<'py>, given: Option<&Py<PyAny>>, default: f64) -> Bound<'py, PyAny> {
+    match given {
+        Some(given) => given.bind(py).clone(),
+        None => pyo3::types::PyFloat::new(py, default).into_any(),
+    }
+}
+
+fn require_positive(name: &str, seconds: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    match seconds {
+        Some(seconds) if seconds.le(0)? => {
+            Err(PyValueError::new_err(format!("{name} should be a positive number, got {seconds}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a client gets that said `ssl=True`: the standard library's default, which asks for no name where none is known.
+fn default_context(py: Python<'_>, server_side: bool, named: bool) -> PyResult<Bound<'_, PyAny>> {
+    if server_side {
+        return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));
+    }
+    // Looked up now: a program may have replaced it.
+    let context = imports::SSL_MODULE.get(py)?.call_method0(intern!(py, "create_default_context"))?;
+    if !named {
+        context.setattr(intern!(py, "check_hostname"), false)?;
+    }
+    Ok(context)
+}
+
+fn uninitialized() -> PyErr {
+    PyRuntimeError::new_err("SSLProtocol object is not initialized: call super().__init__() first")
+}

@@ -1,0 +1,79 @@
+//! The two limits of time: for the handshake and for the exchange of closing notes.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::protocol::{SSLProtocol, Timer, Timers};
+use crate::base::seconds::seconds;
+use crate::core::event_loop::{Item, LoopRef};
+use crate::core::future::callbacks::WatcherCall;
+
+/// Which limit.
+#[derive(Clone, Copy)]
+pub(super) enum Limit {
+    Handshake,
+    Shutdown,
+}
+
+impl Limit {
+    fn place(self, timers: &mut Timers) -> &mut Option<Timer> {
+        match self {
+            Self::Handshake => &mut timers.handshake,
+            Self::Shutdown => &mut timers.shutdown,
+        }
+    }
+}
+
+/// Starts the timer, unless it runs.
+pub(super) fn start(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult<()> {
+    let py = protocol.py();
+    let (runs, given) = protocol.get().state.with(py, |state| {
+        let given = match limit {
+            Limit::Handshake => state.timers.handshake_limit(py),
+            Limit::Shutdown => state.timers.shutdown_limit(py),
+        };
+        (limit.place(&mut state.timers).is_some(), given)
+    });
+    if runs {
+        return Ok(());
+    }
+    let timer = match protocol.get().home(py)? {
+        LoopRef::Native(native) if !native.get().overrides().timers() => {
+            let call: WatcherCall = match limit {
+                Limit::Handshake => |owner, _| super::handshake::time_is_up(owner.cast::<SSLProtocol>()?),
+                Limit::Shutdown => |owner, _| super::shutdown::time_is_up(owner.cast::<SSLProtocol>()?),
+            };
+            let deadline = native.get().deadline_after(py, seconds(&given, "timeout")?);
+            let item = Item::Watch(protocol.clone().into_any().unbind(), py.None(), call);
+            Timer::Native(native.get().insert_timer(py, deadline, item)?)
+        }
+        home => {
+            let name = match limit {
+                Limit::Handshake => intern!(py, "_check_handshake_timeout"),
+                Limit::Shutdown => intern!(py, "_check_shutdown_timeout"),
+            };
+            let callback = protocol.getattr(name)?;
+            Timer::Handle(
+                home.object(py).call_method1(intern!(py, "call_later"), (given, callback))?.unbind(),
+            )
+        }
+    };
+    protocol.get().state.with(py, |state| *limit.place(&mut state.timers) = Some(timer));
+    Ok(())
+}
+
+/// Stops the timer, if it runs.
+pub(super) fn stop(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult<()> {
+    let py = protocol.py();
+    let timer = protocol.get().state.with(py, |state| limit.place(&mut state.timers).take());
+    match timer {
+        None => Ok(()),
+        Some(Timer::Handle(handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
+        Some(Timer::Native(key)) => {
+            if let LoopRef::Native(native) = protocol.get().home(py)? {
+                native.get().forget_timer(py, key);
+            }
+            Ok(())
+        }
+    }
+}

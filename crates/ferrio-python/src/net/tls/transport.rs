@@ -1,0 +1,335 @@
+//! `SSLTransport`: the transport that a protocol over TLS gets to see.
+//!
+//! It has no state of its own but whether it was closed; the rest is its `SSLProtocol`'s.
+
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use pyo3::exceptions::{PyNotImplementedError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::protocol::{Marks, SSLProtocol};
+use super::write as outgoing;
+use super::{extra, read, shutdown};
+use crate::base::ffi::fastcall::{Quick, quick};
+use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::room::TransportRoom;
+use crate::base::ffi::{Cast, Guarded, interpreter};
+use crate::base::functions::Functions;
+use crate::base::imports;
+use crate::base::whole::Whole;
+use crate::net::transport::report;
+
+/// The transport of a connection over TLS: an `asyncio.Transport`.
+///
+/// What is written is encrypted and leaves at the end of the loop's turn, however many writes it came in.
+#[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio.sslproto")]
+pub(crate) struct SSLTransport {
+    protocol: Guarded<Option<Py<SSLProtocol>>>,
+    /// The program closed it, or it closed itself: nothing to complain about.
+    closed: AtomicBool,
+    /// Somebody set an attribute, a method perhaps: native code goes through Python then.
+    altered: AtomicBool,
+}
+
+impl Functions for SSLTransport {
+    const QUICK: &'static [Quick] = quick!(SSLTransport {
+        "write" (1 to 1) |transport, given| transport.get().write(&given.get(0));
+    });
+}
+
+impl SSLTransport {
+    /// The transport of `protocol`.
+    pub(super) fn new(protocol: &Bound<'_, SSLProtocol>) -> Self {
+        Self {
+            protocol: Guarded::new(Some(protocol.clone().unbind())),
+            closed: AtomicBool::new(false),
+            altered: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn mark_closed(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_marked_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn native<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
+        self.protocol
+            .with(py, |protocol| protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+            .ok_or_else(|| PyValueError::new_err("this transport was taken apart by the garbage collector"))
+    }
+}
+
+#[pymethods]
+impl SSLTransport {
+    /// Return what is known as `name`: "ssl_object", "sslcontext", "peercert", "cipher", "compression", and what the
+    /// transport below knows ("socket", "peername"...); `default` for anything else.
+    #[pyo3(signature = (name, default = None))]
+    fn get_extra_info<'py>(
+        &self,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        extra::extra_info(&self.native(name.py())?, name, default)
+    }
+
+    /// Send `data` (`bytes`, `bytearray` or `memoryview`); never blocks. After the end of the connection `data` is dropped.
+    ///
+    /// Raises `TypeError` for anything else.
+    #[pyo3(signature = (data))]
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        outgoing::write(&self.native(data.py())?, outgoing::bytes_of(data)?)
+    }
+
+    /// Send every item of the iterable `list_of_data`, as `write` would.
+    #[pyo3(signature = (list_of_data))]
+    fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut pieces = Vec::new();
+        for data in list_of_data.try_iter()? {
+            let data = data?;
+            pieces.push(outgoing::bytes_of(&data).or_else(|_| outgoing::copied(&data))?);
+        }
+        outgoing::write_several(&self.native(list_of_data.py())?, pieces)
+    }
+
+    /// Raise `NotImplementedError`: TLS has no half-closed connections here.
+    fn write_eof(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Return `False`: TLS can't close one direction.
+    fn can_write_eof(&self) -> bool {
+        false
+    }
+
+    /// Close: what was written is sent, closing notes are exchanged, then the protocol's `connection_lost(None)` is called.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.closed.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        shutdown::close(&self.native(py)?)
+    }
+
+    /// Close at once: what has not been sent is dropped, and no closing notes are exchanged.
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        self._force_close(py, None)
+    }
+
+    /// Close at once and tell the protocol of the exception `exc`, or of none.
+    #[pyo3(signature = (exc))]
+    fn _force_close(&self, py: Python<'_>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.mark_closed();
+        shutdown::abort(&self.native(py)?, exc)
+    }
+
+    /// Return whether the transport is closing or closed.
+    fn is_closing(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        match self.native(py)?.get().lower(py) {
+            Some(lower) => lower.is_closing(),
+            None => Ok(false),
+        }
+    }
+
+    /// Let `protocol` have what comes from now on.
+    #[pyo3(signature = (protocol))]
+    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.native(protocol.py())?.get().set_receiver(protocol)
+    }
+
+    /// Return the protocol, `None` once the connection is lost.
+    fn get_protocol(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.native(py)?.get()._app_protocol(py))
+    }
+
+    /// Return whether the protocol gets what arrives.
+    fn is_reading(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.native(py)?.get().state.with(py, |state| !state.reading_paused))
+    }
+
+    /// Stop handing over what arrives until `resume_reading()`. Does nothing while it is paused.
+    fn pause_reading(&self, py: Python<'_>) -> PyResult<()> {
+        read::pause(&self.native(py)?);
+        Ok(())
+    }
+
+    /// Hand over what arrives again. Does nothing unless it is paused.
+    fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
+        read::resume(&self.native(py)?)
+    }
+
+    /// Set how many bytes may wait to be sent: from `high` on the protocol's `pause_writing()` is called, at `low` or below its
+    /// `resume_writing()`. Without arguments 512 KiB and a quarter of `high`.
+    ///
+    /// Raises `ValueError` unless `high >= low >= 0`.
+    #[pyo3(signature = (high = None, low = None))]
+    fn set_write_buffer_limits(
+        &self,
+        py: Python<'_>,
+        high: Option<Whole>,
+        low: Option<Whole>,
+    ) -> PyResult<()> {
+        let marks = marks(high, low, 512 << 10)?;
+        let protocol = self.native(py)?;
+        protocol.get().state.with(py, |state| state.write_marks = marks);
+        outgoing::control_program(&protocol, &*protocol.get().session(py)?)
+    }
+
+    /// Return the marks for writing as `(low, high)`, in bytes.
+    fn get_write_buffer_limits(&self, py: Python<'_>) -> PyResult<(usize, usize)> {
+        Ok(self.native(py)?.get().state.with(py, |state| (state.write_marks.low, state.write_marks.high)))
+    }
+
+    /// Return how many bytes wait to be sent and have not been handed to the transport below.
+    fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        outgoing::waiting(&self.native(py)?)
+    }
+
+    /// Set how many received bytes may wait for the protocol: from `high` on the transport below is paused, at `low` or below
+    /// it goes on. Without arguments 256 KiB and a quarter of `high`.
+    ///
+    /// Raises `ValueError` unless `high >= low >= 0`.
+    #[pyo3(signature = (high = None, low = None))]
+    fn set_read_buffer_limits(
+        &self,
+        py: Python<'_>,
+        high: Option<Whole>,
+        low: Option<Whole>,
+    ) -> PyResult<()> {
+        let marks = marks(high, low, 256 << 10)?;
+        let protocol = self.native(py)?;
+        protocol.get().state.with(py, |state| state.read_marks = marks);
+        read::control_lower(&protocol, None)
+    }
+
+    /// Return the marks for reading as `(low, high)`, in bytes.
+    fn get_read_buffer_limits(&self, py: Python<'_>) -> PyResult<(usize, usize)> {
+        Ok(self.native(py)?.get().state.with(py, |state| (state.read_marks.low, state.read_marks.high)))
+    }
+
+    /// Return how many received bytes wait for the protocol.
+    fn get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        read::waiting(&self.native(py)?)
+    }
+
+    /// Whether the protocol was told to pause writing: `loop.sendfile()` asks.
+    #[getter]
+    fn _protocol_paused(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.native(py)?.get().state.with(py, |state| state.writing_paused))
+    }
+
+    #[getter]
+    fn _ssl_protocol<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
+        self.native(py)
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.native(py)?.get()._loop(py))
+    }
+
+    /// Leave `data` among what is to be encrypted without doing so: tests of asyncio's fill the queue this way.
+    #[pyo3(name = "_test__append_write_backlog", signature = (data))]
+    fn _append_to_backlog(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let bytes = outgoing::bytes_of(data)?;
+        let (length, bytes) = (bytes.as_bytes().len(), bytes.unbind());
+        self.native(data.py())?.get().state.with(data.py(), |state| state.backlog.push(bytes, length));
+        Ok(())
+    }
+
+    /// `loop.start_tls()` works on it: TLS in TLS.
+    #[classattr]
+    fn _start_tls_compatible() -> bool {
+        true
+    }
+
+    /// `loop.sendfile()` has to read the file itself.
+    #[classattr]
+    fn _sendfile_compatible(py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(imports::SENDFILE_MODE.get(py)?.getattr(intern!(py, "FALLBACK"))?.unbind())
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().altered.store(true, Ordering::Relaxed);
+        interpreter::set_attribute(slf.as_any(), name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        interpreter::set_attribute(slf.as_any(), name, None)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let native = slf.get().native(py)?;
+        let stage = native.get().state.with(py, |state| state.life.stage());
+        Ok(match native.get().lower(py) {
+            Some(lower) => format!("<SSLTransport {stage:?} over {}>", lower.0.repr()?),
+            None => format!("<SSLTransport {stage:?}>"),
+        })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.protocol.visit(&visit, |protocol| visit.call(protocol))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let protocol = self.protocol.with(py, Option::take);
+        drop(protocol);
+    }
+}
+
+/// `transport.write(data)`, if it is one of ours with its own methods.
+#[inline]
+pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Option<PyResult<()>> {
+    plain(transport).map(|transport| transport.get().write(data))
+}
+
+/// `transport.is_closing()`, if it is one of ours with its own methods.
+#[inline]
+pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> Option<PyResult<bool>> {
+    plain(transport).map(|transport| transport.get().is_closing(transport.py()))
+}
+
+#[inline]
+fn plain<'a, 'py>(transport: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, SSLTransport>> {
+    if !interpreter::is_exactly::<SSLTransport>(transport) {
+        return None;
+    }
+    transport
+        .as_instance::<SSLTransport>()
+        .filter(|transport| !transport.get().altered.load(Ordering::Relaxed))
+}
+
+impl Finalize for SSLTransport {
+    #[inline]
+    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
+        !slf.get().closed.load(Ordering::Relaxed)
+    }
+
+    fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().mark_closed();
+        report::unclosed(slf.as_any())
+    }
+
+    fn original_dealloc() -> &'static AtomicPtr<()> {
+        static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+        &DEALLOC
+    }
+}
+
+/// The marks that the arguments mean. Raises `ValueError` unless `high >= low >= 0`.
+fn marks(high: Option<Whole>, low: Option<Whole>, usual: isize) -> PyResult<Marks> {
+    let (high, low) = (high.map(Whole::size), low.map(Whole::size));
+    let high = high.unwrap_or_else(|| low.map_or(usual, |low| low.saturating_mul(4)));
+    let low = low.unwrap_or(high / 4);
+    match (usize::try_from(high), usize::try_from(low)) {
+        (Ok(high), Ok(low)) if high >= low => Ok(Marks { high, low }),
+        _ => Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))),
+    }
+}

@@ -1,0 +1,249 @@
+//! A stream transport's descriptor: who owns it, and what `get_extra_info` tells of it.
+//!
+//! A connection that a server accepted has no Python socket until somebody asks for one, nor addresses as Python writes
+//! them: most never need either. Whoever owns the descriptor closes it, once. Making the Python socket runs Python code, which
+//! may ask for the socket too, raise, or end the connection; and other threads may do so meanwhile. So the descriptor is lent
+//! to each socket that is being made, and stays open until the last of these is; the first one that is complete keeps it.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ferrio_engine::net::{self, Address, Parts};
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::address;
+use super::socket::SocketTransport;
+use crate::base::imports;
+
+/// The owner of the descriptor.
+pub(super) enum Channel {
+    Closed,
+    Socket(Py<PyAny>),
+    /// Ours, with the family, type and protocol that a Python socket of it has.
+    Descriptor(Arc<Lent>, Py<PyTuple>),
+}
+
+/// A descriptor that is closed with the last reference to it, unless it was given away.
+pub(super) struct Lent {
+    fd: Option<OwnedFd>,
+    given_away: AtomicBool,
+}
+
+impl Lent {
+    pub(super) fn new(fd: OwnedFd) -> Arc<Self> {
+        Arc::new(Self { fd: Some(fd), given_away: AtomicBool::new(false) })
+    }
+
+    fn number(&self) -> RawFd {
+        self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if *self.given_away.get_mut()
+            && let Some(fd) = self.fd.take()
+        {
+            // The Python socket closes it.
+            let _ = fd.into_raw_fd();
+        }
+    }
+}
+
+impl Channel {
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+
+    /// Closes it: a Python socket by its method.
+    pub(super) fn close(self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Socket(socket) => socket.bind(py).call_method0(intern!(py, "close")).map(drop),
+            Self::Closed | Self::Descriptor(..) => Ok(()),
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Closed => Ok(()),
+            Self::Socket(socket) => visit.call(socket),
+            Self::Descriptor(_, kind) => visit.call(kind),
+        }
+    }
+}
+
+/// One end's address, in little memory.
+#[derive(Clone, Default)]
+enum Name {
+    #[default]
+    Unknown,
+    V4(Ipv4Addr, u16),
+    Other(Box<Address>),
+    Shared(Arc<Address>),
+}
+
+impl Name {
+    fn new(address: &Address) -> Self {
+        match address.parts() {
+            Parts::V4(host, port) => Self::V4(host, port),
+            _ => Self::Other(Box::new(*address)),
+        }
+    }
+
+    fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Unknown => Ok(py.None().into_bound(py)),
+            Self::V4(host, port) => address::to_python(py, &Address::v4(*host, *port)),
+            Self::Other(other) => address::to_python(py, other),
+            Self::Shared(shared) => address::to_python(py, shared),
+        }
+    }
+}
+
+/// The addresses of both ends of an accepted connection.
+pub(super) struct Names {
+    peer: Name,
+    /// Asked for when it is needed, at the latest before the descriptor is closed.
+    own: Name,
+}
+
+impl Names {
+    /// `own` is the address of our end if it is known without asking.
+    pub(super) fn new(peer: &Address, own: Option<Arc<Address>>) -> Self {
+        Self { peer: Name::new(peer), own: own.map_or(Name::Unknown, Name::Shared) }
+    }
+
+    /// Learns what can't be asked for any more once `fd` is closed.
+    pub(super) fn learn(&mut self, fd: i32) {
+        if let Name::Unknown = self.own
+            && let Ok(address) = net::local_address(fd)
+        {
+            self.own = Name::new(&address);
+        }
+    }
+}
+
+/// Fills in what `get_extra_info` knows of a Python socket; a peer's name that is there stays.
+pub(super) fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = socket.py();
+    extra.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+    extra.set_item(
+        intern!(py, "sockname"),
+        unless_refused(py, socket.call_method0(intern!(py, "getsockname")))?,
+    )?;
+    if !extra.contains(intern!(py, "peername"))? {
+        let peer = unless_refused(py, socket.call_method0(intern!(py, "getpeername")))?;
+        extra.set_item(intern!(py, "peername"), peer)?;
+    }
+    Ok(())
+}
+
+/// `None` for an `OSError`: the socket has no such address.
+fn unless_refused<'py>(
+    py: Python<'py>,
+    address: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match address {
+        Ok(address) => Ok(Some(address)),
+        Err(failure) if failure.is_instance_of::<PyOSError>(py) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Adds to `extra` what isn't yet in it of an accepted connection's socket and addresses.
+pub(super) fn complete(transport: &Bound<'_, SocketTransport>, extra: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = transport.py();
+    let fd = transport.get().fd;
+    let names = transport.get().state.with(py, |state| {
+        let open = !state.channel.is_closed();
+        let names = state.names.as_mut()?;
+        if open {
+            names.learn(fd);
+        }
+        Some((names.own.clone(), names.peer.clone()))
+    });
+    // a transport that was made on a Python socket knows all from the beginning
+    let Some((own, peer)) = names else { return Ok(()) };
+    let missing = |name| Ok::<_, PyErr>(!extra.contains(name)?);
+    if missing(intern!(py, "socket"))? {
+        extra.set_item(
+            intern!(py, "socket"),
+            imports::TRANSPORT_SOCKET.get(py)?.call1((socket(transport)?,))?,
+        )?;
+    }
+    if missing(intern!(py, "sockname"))? {
+        extra.set_item(intern!(py, "sockname"), own.to_python(py)?)?;
+    }
+    if missing(intern!(py, "peername"))? {
+        extra.set_item(intern!(py, "peername"), peer.to_python(py)?)?;
+    }
+    Ok(())
+}
+
+/// The Python socket, which owns the descriptor from now on; a closed one for a closed transport.
+pub(super) fn socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyAny>> {
+    let py = transport.py();
+    let (lent, kind) = match look(transport) {
+        Found::Socket(socket) => return Ok(socket),
+        Found::Nothing => return closed(py),
+        Found::Descriptor(lent, kind) => (lent, kind),
+    };
+    let class = imports::SOCKET.get(py)?;
+    let socket = class.call_method1(intern!(py, "__new__"), (class,))?;
+    let made = adopt(&socket, &lent, &kind);
+    let held = socket.clone().unbind();
+    let before = transport.get().state.with(py, |state| match &state.channel {
+        Channel::Descriptor(..) if made.is_ok() => {
+            lent.given_away.store(true, Ordering::Relaxed);
+            Ok(std::mem::replace(&mut state.channel, Channel::Socket(held)))
+        }
+        _ => Err(held),
+    });
+    let kept = before.is_ok();
+    drop(before);
+    if kept {
+        return Ok(socket);
+    }
+    // This one isn't to close the descriptor: it was interrupted, or somebody else was quicker.
+    imports::C_SOCKET.get(py)?.call_method1(intern!(py, "detach"), (&socket,))?;
+    match look(transport) {
+        Found::Socket(socket) => Ok(socket),
+        Found::Nothing => closed(py),
+        Found::Descriptor(..) => made.map(|()| socket),
+    }
+}
+
+/// What `socket.socket(..., fileno=...)` does, then into non-blocking mode.
+fn adopt(socket: &Bound<'_, PyAny>, lent: &Lent, kind: &Bound<'_, PyTuple>) -> PyResult<()> {
+    let py = socket.py();
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "fileno"), lent.number())?;
+    socket.getattr(intern!(py, "__init__"))?.call(kind, Some(&keywords))?;
+    socket.call_method1(intern!(py, "setblocking"), (false,)).map(drop)
+}
+
+enum Found<'py> {
+    Socket(Bound<'py, PyAny>),
+    Descriptor(Arc<Lent>, Bound<'py, PyTuple>),
+    Nothing,
+}
+
+fn look<'py>(transport: &Bound<'py, SocketTransport>) -> Found<'py> {
+    let py = transport.py();
+    transport.get().state.with(py, |state| match &state.channel {
+        Channel::Closed => Found::Nothing,
+        Channel::Socket(socket) => Found::Socket(socket.bind(py).clone()),
+        Channel::Descriptor(lent, kind) => Found::Descriptor(lent.clone(), kind.bind(py).clone()),
+    })
+}
+
+fn closed(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let socket = imports::SOCKET.get(py)?.call0()?;
+    socket.call_method0(intern!(py, "close"))?;
+    Ok(socket)
+}

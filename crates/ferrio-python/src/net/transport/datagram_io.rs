@@ -1,0 +1,416 @@
+//! What a datagram transport does with its socket: several datagrams an event, each sent at once if the socket has room.
+//!
+//! Plain sockets of the families that `address.rs` knows are served by the engine; others, and what subclasses make of a
+//! socket, by their own Python methods.
+
+use ferrio_engine::Event;
+use ferrio_engine::net::{self, Address, Attempt};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+use super::address::{self, Family};
+use super::datagram::{DatagramTransport, force_close, schedule_loss};
+use super::report;
+use crate::base::error::{self, unless_blocked};
+use crate::base::ffi::buffer::Buffer;
+use crate::base::ffi::{Cast, audit, context};
+use crate::core::event_loop::Loop;
+use crate::net::plain_socket;
+
+/// What each datagram that waits counts besides its data, in bytes.
+const HEADER: usize = 8;
+
+/// The most datagrams that one event may bring, so that others have their turn.
+const LARGEST_MEAL: u32 = 32;
+
+/// For how many events a transport that found its socket empty does not look a second time.
+const ABSTINENCE: u32 = 16;
+
+/// How many datagrams to take at an event.
+///
+/// A look that finds nothing costs a system call, an event for each datagram costs two. So after a look in vain there is
+/// none beyond the first for a while, and where the looks bring something there are more and more of them.
+#[derive(Clone, Copy)]
+pub(super) struct Appetite {
+    most: u32,
+    abstain: u32,
+}
+
+impl Default for Appetite {
+    fn default() -> Self {
+        Self { most: 2, abstain: 0 }
+    }
+}
+
+impl Appetite {
+    /// How many to ask for.
+    fn now(&mut self) -> u32 {
+        if self.abstain == 0 {
+            return self.most;
+        }
+        self.abstain -= 1;
+        1
+    }
+
+    /// Notes that so many were there of `wanted`.
+    fn had(&mut self, count: u32, wanted: u32) {
+        if count < wanted && count <= 1 {
+            (self.most, self.abstain) = (2, ABSTINENCE);
+        } else if count == wanted && wanted > 1 {
+            self.most = (wanted * 2).min(LARGEST_MEAL);
+        }
+    }
+}
+
+/// What came of one call.
+enum Outcome<T> {
+    Done(T),
+    WouldBlock,
+    Failed(PyErr),
+}
+
+/// The loop's call at each event.
+pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
+    let transport = owner.cast::<DatagramTransport>()?;
+    let py = native.py();
+    // An error concerns both directions: whoever tries its call learns of it.
+    let broken = event.error || event.hangup;
+    context::run(transport.get().context.bind(py), |_| {
+        let mut outcome = Ok(());
+        if event.readable || broken {
+            outcome = receive(native, transport);
+        }
+        if event.writable || broken {
+            outcome = outcome.and(flush(native, transport));
+        }
+        outcome
+    })
+}
+
+/// Hands what has come to the protocol.
+#[inline]
+fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
+    let py = native.py();
+    let this = transport.get();
+    let wanted = this.state.with(py, |state| state.appetite.now());
+    for count in 0..wanted {
+        // Whatever the protocol did meanwhile counts: closing, pausing, another protocol.
+        let protocol = this.state.with(py, |state| {
+            let protocol = state.protocol.as_ref().filter(|_| state.wants_input());
+            protocol.map(|protocol| protocol.bind(py).clone())
+        });
+        let Some(protocol) = protocol else { return Ok(()) };
+        let outcome = match this.family {
+            Family::Other => receive_by_python(transport),
+            _ if !plain_socket::is_class_unchanged(py)? => receive_by_python(transport),
+            _ => receive_natively(native, transport),
+        };
+        match outcome {
+            Outcome::Done((data, sender)) => {
+                if let Err(failure) = protocol.call_method1(intern!(py, "datagram_received"), (data, sender))
+                {
+                    let message = "Fatal error: protocol.datagram_received() call failed.";
+                    report::problem(native, transport.as_any(), Some(&protocol), &failure, message)?;
+                }
+            }
+            Outcome::WouldBlock => {
+                this.state.with(py, |state| state.appetite.had(count, wanted));
+                return Ok(());
+            }
+            Outcome::Failed(failure) if failure.is_instance_of::<PyOSError>(py) => {
+                return tell_error(native, transport, &protocol, &failure);
+            }
+            Outcome::Failed(failure) => {
+                return fatal(transport, &failure, "Fatal read error on datagram transport");
+            }
+        }
+    }
+    this.state.with(py, |state| state.appetite.had(wanted, wanted));
+    Ok(())
+}
+
+/// Tells the protocol of the network's troubles, and reports its own.
+#[cold]
+fn tell_error(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, DatagramTransport>,
+    protocol: &Bound<'_, PyAny>,
+    failure: &PyErr,
+) -> PyResult<()> {
+    let py = native.py();
+    match protocol.call_method1(intern!(py, "error_received"), (failure.value(py),)) {
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            let message = "Fatal error: protocol.error_received() call failed.";
+            report::problem(native, transport.as_any(), Some(protocol), &failure, message)
+        }
+    }
+}
+
+/// One datagram and its sender.
+type Received<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+#[inline]
+fn receive_natively<'py>(
+    native: &Bound<'py, Loop>,
+    transport: &Bound<'py, DatagramTransport>,
+) -> Outcome<Received<'py>> {
+    let py = native.py();
+    let this = transport.get();
+    let mut sender = Address::default();
+    let data = match native.get().receive_from(py, this.fd, &mut sender) {
+        Ok(Some(data)) => data.into_any(),
+        Ok(None) => return Outcome::WouldBlock,
+        Err(failure) => return Outcome::Failed(error::from_system(py, &failure)),
+    };
+    let known = this.state.with(py, |state| match &state.last {
+        Some((address, object)) if *address == sender => Some(object.bind(py).clone()),
+        _ => None,
+    });
+    if let Some(object) = known {
+        return Outcome::Done((data, object));
+    }
+    match address::to_python(py, &sender) {
+        Ok(object) => {
+            let last = (sender, object.clone().unbind());
+            let old = this.state.with(py, |state| state.last.replace(last));
+            drop(old);
+            Outcome::Done((data, object))
+        }
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+fn receive_by_python<'py>(transport: &Bound<'py, DatagramTransport>) -> Outcome<Received<'py>> {
+    /// As asyncio asks for.
+    const LARGEST: usize = 256 * 1024;
+    let py = transport.py();
+    let Some(socket) = socket_of(transport) else { return Outcome::WouldBlock };
+    match tried(py, socket.call_method1(intern!(py, "recvfrom"), (LARGEST,))) {
+        Outcome::Done(received) => match received.extract::<Received<'py>>() {
+            Ok(received) => Outcome::Done(received),
+            Err(failure) => Outcome::Failed(failure),
+        },
+        Outcome::WouldBlock => Outcome::WouldBlock,
+        Outcome::Failed(failure) => Outcome::Failed(failure),
+    }
+}
+
+/// `DatagramTransport.sendto`.
+pub(super) fn send<'py>(
+    transport: &Bound<'py, DatagramTransport>,
+    data: &Bound<'py, PyAny>,
+    target: Option<&Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    if !(data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>())
+    {
+        let class = data.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "data argument must be a bytes-like object, not '{class}'"
+        )));
+    }
+    let mut target = target.filter(|target| !target.is_none());
+    let (lost, waits) = this.state.with(py, |state| (state.lost, !state.queue.is_empty()));
+    if let Some(own) = &this.address {
+        let own = own.bind(py);
+        if let Some(target) = target
+            && !target.eq(own)?
+        {
+            return Err(PyValueError::new_err(format!("Invalid address: must be None or {}", own.str()?)));
+        }
+        if lost > 0 {
+            this.state.with(py, |state| state.lost = state.lost.saturating_add(1));
+            return report::lost_write(py, lost);
+        }
+        target = Some(own);
+    }
+    if !waits {
+        match attempt(transport, data, target) {
+            Outcome::Done(()) => return Ok(()),
+            Outcome::WouldBlock => {}
+            Outcome::Failed(failure) => return failed(transport, &failure),
+        }
+    }
+    // What waits must not change.
+    let data = match data.as_exactly::<PyBytes>() {
+        Some(data) => data.clone(),
+        None => py.get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
+    };
+    this.state.with(py, |state| {
+        state.queued += data.as_bytes().len() + HEADER;
+        state.queue.push_back((data.unbind(), target.map(|target| target.clone().unbind())));
+    });
+    this.settle_interest(py)?;
+    pause_if_full(transport)
+}
+
+/// Sends what waits, as far as the socket takes it.
+fn flush(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
+    let py = native.py();
+    let this = transport.get();
+    loop {
+        let next = this.state.with(py, |state| {
+            let (data, target) = state.queue.pop_front()?;
+            state.queued -= data.as_bytes(py).len() + HEADER;
+            Some((data, target))
+        });
+        let Some((data, target)) = next else { break };
+        let target = target.as_ref().map(|target| target.bind(py));
+        match attempt(transport, data.bind(py).as_any(), target) {
+            Outcome::Done(()) => {}
+            Outcome::WouldBlock => {
+                let target = target.map(|target| target.clone().unbind());
+                this.state.with(py, |state| {
+                    state.queued += data.as_bytes(py).len() + HEADER;
+                    state.queue.push_front((data, target));
+                });
+                break;
+            }
+            Outcome::Failed(failure) if failure.is_instance_of::<PyOSError>(py) => {
+                if let Some(protocol) = this.protocol(py) {
+                    tell_error(native, transport, &protocol, &failure)?;
+                }
+            }
+            Outcome::Failed(failure) => {
+                return fatal(transport, &failure, "Fatal write error on datagram transport");
+            }
+        }
+    }
+    let resumes = this.state.with(py, |state| state.marks.may_resume(state.queued));
+    if resumes {
+        tell_flow(transport, "resume_writing", "protocol.resume_writing() failed")?;
+    }
+    this.settle_interest(py)?;
+    let loses = this.state.with(py, |state| state.lose_if_sent());
+    if loses { schedule_loss(transport, py.None()) } else { Ok(()) }
+}
+
+/// Tries to send one datagram.
+#[inline]
+fn attempt<'py>(
+    transport: &Bound<'py, DatagramTransport>,
+    data: &Bound<'py, PyAny>,
+    target: Option<&Bound<'py, PyAny>>,
+) -> Outcome<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let address = match (this.family, target) {
+        (Family::Other, _) => return attempt_by_python(transport, data, target),
+        _ if !plain_socket::is_class_unchanged(py).unwrap_or(false) => {
+            return attempt_by_python(transport, data, target);
+        }
+        _ if this.connected => None,
+        // The method tells audit hooks of the address.
+        _ if audit::is_watched(py) => return attempt_by_python(transport, data, target),
+        (_, None) => return attempt_by_python(transport, data, target),
+        (family, Some(target)) => {
+            let known = this.state.with(py, |state| match &state.last {
+                Some((address, object)) if object.is(target) => Some(*address),
+                _ => None,
+            });
+            match known.or_else(|| address::from_python(family, target)) {
+                Some(address) => Some(address),
+                None => return attempt_by_python(transport, data, Some(target)),
+            }
+        }
+    };
+    let open = this.state.with(py, |state| state.socket.is_some());
+    // A closed socket's number may be somebody else's by now.
+    let fd = if open { this.fd } else { -1 };
+    let sent = match data.as_instance::<PyBytes>() {
+        Some(bytes) => net::send_to(fd, bytes.as_bytes(), address.as_ref()),
+        None => match Buffer::to_read(data) {
+            Ok(buffer) => buffer.read(py, |bytes| net::send_to(fd, bytes, address.as_ref())),
+            Err(failure) => return Outcome::Failed(failure),
+        },
+    };
+    match sent {
+        Ok(Attempt::Done(_)) => Outcome::Done(()),
+        Ok(Attempt::WouldBlock) => Outcome::WouldBlock,
+        Err(failure) => Outcome::Failed(error::from_system(py, &failure)),
+    }
+}
+
+/// By the Python socket, which knows names and every error.
+#[cold]
+fn attempt_by_python<'py>(
+    transport: &Bound<'py, DatagramTransport>,
+    data: &Bound<'py, PyAny>,
+    target: Option<&Bound<'py, PyAny>>,
+) -> Outcome<()> {
+    let py = transport.py();
+    let Some(socket) = socket_of(transport) else {
+        return Outcome::Failed(PyOSError::new_err("the transport is closed"));
+    };
+    let sent = if transport.get().connected {
+        socket.call_method1(intern!(py, "send"), (data,))
+    } else {
+        socket.call_method1(intern!(py, "sendto"), (data, target))
+    };
+    match tried(py, sent) {
+        Outcome::Done(_) => Outcome::Done(()),
+        Outcome::WouldBlock => Outcome::WouldBlock,
+        Outcome::Failed(failure) => Outcome::Failed(failure),
+    }
+}
+
+fn socket_of<'py>(transport: &Bound<'py, DatagramTransport>) -> Option<Bound<'py, PyAny>> {
+    let py = transport.py();
+    transport.get().state.with(py, |state| state.socket.as_ref().map(|socket| socket.bind(py).clone()))
+}
+
+/// Sorts what a method of the Python socket came to.
+fn tried<'py>(py: Python<'py>, outcome: PyResult<Bound<'py, PyAny>>) -> Outcome<Bound<'py, PyAny>> {
+    match unless_blocked(py, outcome) {
+        Ok(Some(value)) => Outcome::Done(value),
+        Ok(None) => Outcome::WouldBlock,
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+/// What a send that failed leads to: the protocol hears of the network's troubles, others end the transport.
+#[cold]
+fn failed(transport: &Bound<'_, DatagramTransport>, failure: &PyErr) -> PyResult<()> {
+    let py = transport.py();
+    if !failure.is_instance_of::<PyOSError>(py) {
+        return fatal(transport, failure, "Fatal write error on datagram transport");
+    }
+    match transport.get().protocol(py) {
+        Some(protocol) => {
+            protocol.call_method1(intern!(py, "error_received"), (failure.value(py),)).map(drop)
+        }
+        None => Ok(()),
+    }
+}
+
+#[cold]
+fn fatal(transport: &Bound<'_, DatagramTransport>, failure: &PyErr, message: &str) -> PyResult<()> {
+    let py = transport.py();
+    let (native, protocol) = (transport.get().home.bind(py), transport.get().protocol(py));
+    report::fatal(native, transport.as_any(), protocol.as_ref(), failure, message)?;
+    force_close(transport, failure.value(py).clone().into_any().unbind())
+}
+
+/// Tells the protocol to stop writing if too much waits.
+pub(super) fn pause_if_full(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
+    let full = transport.get().state.with(transport.py(), |state| state.marks.must_pause(state.queued));
+    if full { tell_flow(transport, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
+}
+
+fn tell_flow(transport: &Bound<'_, DatagramTransport>, method: &str, message: &str) -> PyResult<()> {
+    let py = transport.py();
+    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
+    match protocol.call_method0(method) {
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            let native = transport.get().home.bind(py);
+            report::problem(native, transport.as_any(), Some(&protocol), &failure, message)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Transports: what stands between a protocol and a descriptor.
+//!
+//! `socket.rs` is the class for stream sockets (TCP, Unix); `state.rs` has its state and the transitions, `read.rs` and
+//! `write.rs` what an event does, `lifetime.rs` beginning and end, `lend.rs` what `sendfile` needs. `outgoing.rs` holds bytes
+//! that wait to be sent, `channel.rs` knows who owns the descriptor, `receiver.rs` how bytes reach a protocol, `report.rs`
+//! tells of failures, `by_method.rs` calls a socket's own methods where they count.
+//!
+//! `read_pipe.rs` and `write_pipe.rs` are the classes for the two ends of a pipe, `pipe.rs` what they share.
+//! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket; `address.rs` turns the
+//! kernel's addresses into Python's and back.
+//!
+//! `private.rs` has the private attributes of asyncio's that libraries read.
+//!
+//! A transport never runs Python code while its state is borrowed: a protocol may do anything to its transport.
+
+pub(crate) mod address;
+mod by_method;
+mod channel;
+pub(crate) mod datagram;
+mod datagram_io;
+mod lend;
+mod lifetime;
+mod outgoing;
+mod pipe;
+mod private;
+mod read;
+pub(crate) mod read_pipe;
+pub(crate) mod receiver;
+pub(crate) mod report;
+pub(crate) mod socket;
+mod state;
+pub(crate) mod write;
+pub(crate) mod write_pipe;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use self::socket::SocketTransport;
+use crate::base::ffi::{Cast, interpreter};
+use crate::net::tls;
+
+/// Writes `data` over any transport; over one of ours, whose methods nobody replaced, without a Python call.
+#[inline]
+pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    if interpreter::is_exactly::<SocketTransport>(transport) {
+        let socket = transport.cast::<SocketTransport>()?;
+        if !socket.get().is_altered() {
+            return write::write(socket, data);
+        }
+    } else if let Some(outcome) = tls::transport::write(transport, data) {
+        return outcome;
+    }
+    transport.call_method1(intern!(transport.py(), "write"), (data,)).map(drop)
+}
+
+/// Whether it is one of ours over a socket, without TLS, whose methods nobody replaced.
+#[inline]
+pub(crate) fn is_plain_socket(transport: &Bound<'_, PyAny>) -> bool {
+    transport.as_exactly::<SocketTransport>().is_some_and(|socket| !socket.get().is_altered())
+}
+
+/// `transport.is_closing()` of any transport; of one of ours without a Python call.
+#[inline]
+pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if interpreter::is_exactly::<SocketTransport>(transport) {
+        let socket = transport.cast::<SocketTransport>()?;
+        if !socket.get().is_altered() {
+            return Ok(socket.get().is_closing(transport.py()));
+        }
+    } else if let Some(outcome) = tls::transport::is_closing(transport) {
+        return outcome;
+    }
+    transport.call_method0(intern!(transport.py(), "is_closing"))?.is_truthy()
+}
+
+/// Sends what waits for the end of the turn at once, if it is a transport of ours that lets it wait.
+pub(crate) fn send_now(transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    match transport.as_instance::<SocketTransport>() {
+        Some(socket) => write::send_gathered(socket.get().home.bind(transport.py()), socket),
+        None => Ok(()),
+    }
+}

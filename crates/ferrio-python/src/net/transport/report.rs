@@ -1,0 +1,95 @@
+//! What a transport tells of failures: to the loop's exception handler, to the log, as warnings.
+
+use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTypeInfo, intern};
+
+use crate::base::ffi::raise;
+use crate::base::{error, imports};
+use crate::core::event_loop::Loop;
+
+/// From how many writes after the end on a program is told that they go nowhere.
+const WRITES_BEFORE_WARNING: u32 = 5;
+
+/// Reports `failure`, which costs the transport its connection. An `OSError` is the network's way of ending things, and
+/// worth a line in debug mode only.
+///
+/// Raises what must end the program.
+pub(crate) fn fatal(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, PyAny>,
+    protocol: Option<&Bound<'_, PyAny>>,
+    failure: &PyErr,
+    message: &str,
+) -> PyResult<()> {
+    let py = native.py();
+    if error::ends_program(py, failure) {
+        return Err(failure.clone_ref(py));
+    }
+    if !failure.is_instance_of::<PyOSError>(py) {
+        return problem(native, transport, protocol, failure, message);
+    }
+    if native.get().debug() {
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "exc_info"), failure.value(py))?;
+        imports::LOGGER.get(py)?.call_method(
+            intern!(py, "debug"),
+            ("%r: %s", transport, message),
+            Some(&keywords),
+        )?;
+    }
+    Ok(())
+}
+
+/// Tells the loop's exception handler what a protocol's method raised.
+///
+/// Raises what must end the program.
+pub(crate) fn problem(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, PyAny>,
+    protocol: Option<&Bound<'_, PyAny>>,
+    failure: &PyErr,
+    message: &str,
+) -> PyResult<()> {
+    let py = native.py();
+    if error::ends_program(py, failure) {
+        return Err(failure.clone_ref(py));
+    }
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), message)?;
+    context.set_item(intern!(py, "exception"), failure.value(py))?;
+    context.set_item(intern!(py, "transport"), transport)?;
+    context.set_item(intern!(py, "protocol"), protocol)?;
+    raise::while_handling(failure.value(py), || {
+        native.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    })
+}
+
+/// A write to a lost connection, the `count`th: from the fifth on, a line in the log.
+pub(crate) fn lost_write(py: Python<'_>, count: u32) -> PyResult<()> {
+    if count >= WRITES_BEFORE_WARNING {
+        imports::LOGGER
+            .get(py)?
+            .call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
+    }
+    Ok(())
+}
+
+/// In debug mode, a line in the log: `format` with `%r` for the transport.
+pub(crate) fn debug(native: &Bound<'_, Loop>, format: &str, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = native.py();
+    if native.get().debug() {
+        imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), (format, transport))?;
+    }
+    Ok(())
+}
+
+/// The warning of a transport that dies open.
+pub(crate) fn unclosed(transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "source"), transport)?;
+    let text = format!("unclosed transport {}", transport.repr()?);
+    imports::WARN.get(py)?.call((text, PyResourceWarning::type_object(py)), Some(&keywords)).map(drop)
+}

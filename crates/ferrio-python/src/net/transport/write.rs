@@ -1,0 +1,326 @@
+//! Writing: pieces gather until the end of the turn, then leave in one system call.
+//!
+//! What exceeds the high-water mark is tried at once, so that a protocol is told to pause only if the socket is full; and much
+//! that the program may change is, so that it need not be copied. Nobody can tell the difference from sending at once but by
+//! looking at the other end within the turn.
+
+use ferrio_engine::net::{self, Attempt};
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
+use pyo3::prelude::*;
+
+use super::outgoing::{Piece, much_that_may_change};
+use super::socket::SocketTransport;
+use super::{by_method, lifetime, report};
+use crate::base::error;
+use crate::base::ffi::buffer::Buffer;
+use crate::base::ffi::context;
+use crate::core::event_loop::Loop;
+use crate::core::future::watch;
+
+/// What became of a piece.
+enum Pushed {
+    /// It waits for the end of the turn; the loop must be told so, with how many bytes, unless it knows.
+    Waiting {
+        tell: Option<usize>,
+    },
+    /// It is more than should wait.
+    Much,
+    /// The socket is full; how much waits there must be looked at.
+    Blocked,
+    /// The connection is lost; so many writes since.
+    Lost(u32),
+    Refused(&'static str),
+}
+
+/// `transport.write(data)`.
+#[inline]
+pub(crate) fn write(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    match much_that_may_change(data) {
+        None => write_piece(transport, Piece::new(data)?),
+        Some(_) if SocketTransport::by_methods(transport)?.is_some() => {
+            write_piece(transport, Piece::new(data)?)
+        }
+        Some(buffer) => write_much(transport, buffer),
+    }
+}
+
+#[inline]
+fn write_piece(transport: &Bound<'_, SocketTransport>, piece: Option<Piece>) -> PyResult<()> {
+    let refused = "unable to write; sendfile is in progress";
+    push(transport, piece.into_iter(), "Cannot call write() after write_eof()", refused)
+}
+
+/// Sends what the socket takes straight from the program's memory; only the rest is copied.
+fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResult<()> {
+    let (py, fd) = (transport.py(), transport.get().fd);
+    let native = transport.get().home.bind(py);
+    let outcome = transport.get().state.with(py, |state| {
+        if !state.may_send_at_once() {
+            return Ok(0);
+        }
+        let attempt = buffer.read(py, |bytes| net::send(fd, bytes))?;
+        let Attempt::Done(sent) = attempt else {
+            state.blocked = true;
+            return Ok(0);
+        };
+        state.blocked = sent < buffer.len();
+        Ok(sent)
+    });
+    match outcome {
+        Ok(sent) => {
+            let rest = Piece::rest_of(py, &buffer, sent);
+            // The protocol may be told to pause, and may then resize what it gave.
+            drop(buffer);
+            write_piece(transport, rest)?;
+            lifetime::settle_interest(native, transport)
+        }
+        Err(failure) => failed(native, transport, error::from_system(py, &failure)),
+    }
+}
+
+/// `transport.writelines(pieces)`.
+pub(super) fn write_several(transport: &Bound<'_, SocketTransport>, pieces: Vec<Piece>) -> PyResult<()> {
+    let refused = "unable to writelines; sendfile is in progress";
+    push(transport, pieces.into_iter(), "Cannot call writelines() after write_eof()", refused)
+}
+
+#[inline]
+fn push(
+    transport: &Bound<'_, SocketTransport>,
+    mut pieces: impl ExactSizeIterator<Item = Piece>,
+    ended: &'static str,
+    occupied: &'static str,
+) -> PyResult<()> {
+    let py = transport.py();
+    let pushed = transport.get().state.with(py, |state| {
+        if state.output_ended {
+            return Pushed::Refused(ended);
+        }
+        if state.empty_waiter.is_some() {
+            return Pushed::Refused(occupied);
+        }
+        if pieces.len() == 0 {
+            return Pushed::Waiting { tell: None };
+        }
+        if state.lost > 0 {
+            state.lost = state.lost.saturating_add(1);
+            return Pushed::Lost(state.lost - 1);
+        }
+        for piece in pieces.by_ref() {
+            state.outgoing.push(py, piece);
+        }
+        if state.blocked {
+            Pushed::Blocked
+        } else if state.outgoing.size() > state.marks.high() {
+            Pushed::Much
+        } else {
+            let known = std::mem::replace(&mut state.queued, true);
+            Pushed::Waiting { tell: (!known).then(|| state.outgoing.size()) }
+        }
+    });
+    drop(pieces);
+    match pushed {
+        Pushed::Waiting { tell: None } => Ok(()),
+        Pushed::Waiting { tell: Some(bytes) } => {
+            let native = transport.get().home.bind(py);
+            let by_methods = SocketTransport::by_methods(transport)?.is_some();
+            if !by_methods && native.get().flush_later(transport.as_any(), flush, bytes) {
+                return Ok(());
+            }
+            transport.get().state.with(py, |state| state.queued = false);
+            send_within(native, transport)
+        }
+        Pushed::Much => send_within(transport.get().home.bind(py), transport),
+        Pushed::Blocked => pause_if_full(transport.get().home.bind(py), transport),
+        Pushed::Lost(count) => report::lost_write(py, count),
+        Pushed::Refused(why) => Err(PyRuntimeError::new_err(why)),
+    }
+}
+
+/// The loop's call at the end of the turn.
+fn flush(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let transport = owner.cast::<SocketTransport>()?;
+    let py = transport.py();
+    transport.get().state.with(py, |state| state.queued = false);
+    send(transport.get().home.bind(py), transport)
+}
+
+/// Sends what has gathered, if the socket was not full when it was last tried: for who is about to close.
+pub(super) fn send_gathered(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+) -> PyResult<()> {
+    let gathered = transport
+        .get()
+        .state
+        .with(native.py(), |state| !state.blocked && !state.outgoing.is_empty() && state.lost == 0);
+    if gathered { send_within(native, transport) } else { Ok(()) }
+}
+
+/// Sends as much as the socket takes, called by the loop.
+#[inline]
+pub(super) fn send(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let after = attempt(native, transport)?;
+    if after.resume {
+        context::run(transport.get().context.bind(native.py()), |_| resume(native, transport))?;
+    }
+    settle(native, transport, after)
+}
+
+/// As `send`, inside a call of the program's: it may be in the transport's context already.
+fn send_within(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let after = attempt(native, transport)?;
+    if after.resume {
+        resume(native, transport)?;
+    }
+    settle(native, transport, after)?;
+    pause_if_full(native, transport)
+}
+
+/// What is to be done after an attempt.
+#[derive(Clone, Copy, Default)]
+struct After {
+    /// Tell the protocol to go on.
+    resume: bool,
+    /// Everything is sent.
+    empty: bool,
+    /// Tell the loop what to watch for.
+    watch: bool,
+}
+
+#[inline]
+fn attempt(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<After> {
+    if let Some(socket) = SocketTransport::by_methods(transport)? {
+        return attempt_by_method(native, transport, &socket);
+    }
+    let py = native.py();
+    let fd = transport.get().fd;
+    let outcome = transport.get().state.with(py, |state| {
+        if state.lost > 0 || state.outgoing.is_empty() {
+            return Ok(After::default());
+        }
+        let empty = state.outgoing.send(native, fd)?;
+        let watch = state.blocked == empty;
+        state.blocked = !empty;
+        Ok(After { resume: state.marks.may_resume(state.outgoing.size()), empty, watch })
+    });
+    match outcome {
+        Ok(after) => Ok(after),
+        Err(failure) => {
+            failed(native, transport, error::from_system(py, &failure)).map(|()| After::default())
+        }
+    }
+}
+
+/// As `attempt`, piece by piece by the method of the socket; what it does to the transport counts.
+#[cold]
+fn attempt_by_method(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+    socket: &Bound<'_, PyAny>,
+) -> PyResult<After> {
+    let py = native.py();
+    let state = &transport.get().state;
+    let was_blocked = state.with(py, |state| state.blocked);
+    loop {
+        let next = state.with(py, |state| if state.lost > 0 { None } else { state.outgoing.first(py) });
+        let Some(piece) = next else { break };
+        match by_method::send(socket, piece.as_any()) {
+            Ok(sent) => {
+                let sent = sent.unwrap_or(0);
+                state.with(py, |state| state.outgoing.advance(py, sent));
+                if sent < piece.as_bytes().len() {
+                    break;
+                }
+            }
+            Err(failure) => return failed(native, transport, failure).map(|()| After::default()),
+        }
+    }
+    Ok(state.with(py, |state| {
+        let empty = state.outgoing.is_empty();
+        state.blocked = !empty;
+        let resume = state.marks.may_resume(state.outgoing.size());
+        After { resume, empty, watch: was_blocked == empty }
+    }))
+}
+
+/// Ends the connection on which sending failed.
+#[cold]
+fn failed(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>, error: PyErr) -> PyResult<()> {
+    let py = native.py();
+    let waiter = transport.get().state.with(py, |state| {
+        state.outgoing.clear();
+        state.blocked = false;
+        state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+    });
+    if let Some(waiter) = waiter {
+        watch::set_exception_unless_done(waiter.bind(py), &error)?;
+    }
+    lifetime::fatal(native, transport, error, "Fatal write error on socket transport")
+}
+
+#[inline]
+fn settle(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>, after: After) -> PyResult<()> {
+    if after.empty {
+        emptied(native, transport)?;
+    }
+    if after.watch { lifetime::settle_interest(native, transport) } else { Ok(()) }
+}
+
+/// Does what waited for the last byte to be sent.
+#[inline]
+fn emptied(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = native.py();
+    let (waiter, loses, ends) = transport.get().state.with(py, |state| {
+        // `resume_writing` may have written again.
+        if !state.outgoing.is_empty() {
+            return (None, false, false);
+        }
+        let waiter = state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py));
+        let loses = state.lose_if_sent();
+        (waiter, loses, state.output_ended && !loses)
+    });
+    if let Some(waiter) = waiter {
+        watch::set_result_unless_done(waiter.bind(py), py.None().into_bound(py))?;
+    }
+    if loses {
+        lifetime::schedule_loss(native, transport, None)?;
+    }
+    if ends {
+        lifetime::shut_down_sending(transport)?;
+    }
+    Ok(())
+}
+
+/// Tells the protocol to stop writing if too much waits.
+pub(super) fn pause_if_full(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+) -> PyResult<()> {
+    let py = native.py();
+    let full = transport.get().state.with(py, |state| state.marks.must_pause(state.outgoing.size()));
+    if full { tell(native, transport, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
+}
+
+fn resume(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    tell(native, transport, "resume_writing", "protocol.resume_writing() failed")
+}
+
+fn tell(
+    native: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+    method: &str,
+    message: &str,
+) -> PyResult<()> {
+    let py = native.py();
+    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
+    match protocol.call_method0(method) {
+        Ok(_) => Ok(()),
+        Err(failure) => report::problem(native, transport.as_any(), Some(&protocol), &failure, message),
+    }
+}
+
+/// The failure of who waits for an empty buffer when the connection goes.
+pub(super) fn lost_while_sending() -> PyErr {
+    PyConnectionError::new_err("Connection is closed by peer")
+}

@@ -1,0 +1,309 @@
+//! `as_completed`: futures in the order in which they end, by `async for` or as awaitables by `for`.
+
+use std::collections::VecDeque;
+
+use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PySet;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::by_address::ByAddress;
+use super::deadline::Deadline;
+use crate::base::ffi::Guarded;
+use crate::base::functions::{Declared, Functions};
+use crate::base::imports;
+use crate::core::event_loop::{self, Item};
+use crate::core::future::{self, watch};
+use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::{self, Operation};
+use crate::core::task::{create, current};
+
+/// The iterator that `as_completed` returns.
+#[pyclass(frozen, weakref, name = "_AsCompletedIterator", module = "ferrio.tasks")]
+pub(crate) struct AsCompleted {
+    state: Guarded<State>,
+}
+
+impl Functions for AsCompleted {
+    const COROUTINES: &'static [&'static str] = &["__anext__"];
+}
+
+/// What the iterator holds; only touched by the thread that is attached.
+struct State {
+    /// The futures that are not done.
+    todo: ByAddress<Py<PyAny>>,
+    /// How many the iteration has still to hand out.
+    left: usize,
+    /// What ended and was not handed out yet; `None` is a timeout.
+    done: VecDeque<Option<Py<PyAny>>>,
+    /// Who waits for the next one to end, in order.
+    waiting: VecDeque<Py<Operation>>,
+    deadline: Deadline,
+    /// The task that called `as_completed` (call graphs).
+    awaiter: Option<Py<PyAny>>,
+    /// The arguments, while the iteration has not begun (before Python 3.13 it begins with the first step).
+    given: Option<(Py<PyAny>, Option<Py<PyAny>>)>,
+}
+
+pub(crate) const AS_COMPLETED: Declared = Declared::function("ferrio.tasks", "as_completed");
+
+/// Run the awaitables `fs` concurrently; return an iterator over them in the order in which they end.
+///
+/// `async for` yields the futures and tasks that were given, done, and a task for each other awaitable. `for` yields
+/// awaitables: each returns the result, or raises the exception, of the next one to end. After `timeout` seconds both
+/// raise `TimeoutError`. Raises `TypeError` if `fs` is an awaitable itself (`asyncio.as_completed`).
+///
+/// Before Python 3.13 the awaitables start, and the arguments are looked at, with the first step of the iteration, as
+/// that Python's own does it: its programs may make the iterator before a loop runs.
+#[pyfunction]
+#[pyo3(signature = (fs, *, timeout = None))]
+pub(crate) fn as_completed<'py>(
+    fs: &Bound<'py, PyAny>,
+    timeout: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, AsCompleted>> {
+    let py = fs.py();
+    let state = State {
+        todo: ByAddress::default(),
+        left: 0,
+        done: VecDeque::new(),
+        waiting: VecDeque::new(),
+        deadline: Deadline::None,
+        awaiter: None,
+        given: Some((fs.clone().unbind(), timeout.map(|timeout| timeout.clone().unbind()))),
+    };
+    let iterator = Bound::new(py, AsCompleted { state: Guarded::new(state) })?;
+    if py.version_info() >= (3, 13) {
+        begin(&iterator)?;
+    }
+    Ok(iterator)
+}
+
+/// Starts the awaitables, if that was not done yet. Raises what `as_completed` raises.
+fn begin(iterator: &Bound<'_, AsCompleted>) -> PyResult<()> {
+    let py = iterator.py();
+    let Some((fs, timeout)) = iterator.get().state.with(py, |state| state.given.take()) else {
+        return Ok(());
+    };
+    let fs = fs.bind(py);
+    if future::isfuture(fs)? || imports::IS_AWAITABLE.get(py)?.call1((fs,))?.is_truthy()? {
+        return Err(PyTypeError::new_err(format!(
+            "expects an iterable of awaitables, not {}",
+            fs.get_type().name()?
+        )));
+    }
+    let home = future::default_loop(py)?;
+    let awaiter =
+        if event_loop::get_running_loop(py).is_ok() { current::current_task(py, None)? } else { None };
+    let awaiter = awaiter.map(Bound::unbind);
+    iterator.get().state.with(py, |state| state.awaiter = awaiter);
+    let object = home.object(py);
+    let (given, distinct) = (PySet::empty(py)?, PySet::empty(py)?);
+    given.call_method1(intern!(py, "update"), (fs,))?;
+    for awaitable in given.iter() {
+        distinct.add(create::ensure_future(&awaitable, Some(&object))?)?;
+    }
+    let todo: ByAddress<_> =
+        distinct.iter().map(|future| (future.as_ptr() as usize, future.unbind())).collect();
+    let futures: Vec<_> = distinct.iter().collect();
+    iterator.get().state.with(py, |state| {
+        state.left = todo.len();
+        state.todo = todo;
+    });
+    for future in &futures {
+        watch::watch(future, iterator.as_any(), future_done)?;
+    }
+    if let Some(timeout) = timeout
+        && !futures.is_empty()
+    {
+        let item = Item::Watch(iterator.clone().into_any().unbind(), py.None(), timed_out);
+        let deadline = Deadline::start(&home, timeout.bind(py), item)?;
+        iterator.get().state.with(py, |state| state.deadline = deadline);
+    }
+    Ok(())
+}
+
+/// A future has ended: it is the next one to be handed out.
+fn future_done(iterator: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = iterator.py();
+    let iterator = iterator.cast_exact::<AsCompleted>()?.get();
+    let (found, deadline) = iterator.state.with(py, |state| {
+        let Some(future) = state.todo.remove(&(future.as_ptr() as usize)) else {
+            // The timeout was first.
+            return (None, None);
+        };
+        state.done.push_back(Some(future.clone_ref(py)));
+        let deadline = state.todo.is_empty().then(|| std::mem::take(&mut state.deadline));
+        (Some(future), deadline)
+    });
+    if found.is_none() {
+        return Ok(());
+    }
+    iterator.wake_next(py)?;
+    match deadline {
+        Some(deadline) => deadline.cancel(py),
+        None => Ok(()),
+    }
+}
+
+/// The timeout has come: each future that is not done counts as one.
+fn timed_out(iterator: &Bound<'_, PyAny>, _none: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = iterator.py();
+    let state = &iterator.cast_exact::<AsCompleted>()?.get();
+    let late = state.state.with(py, |state| std::mem::take(&mut state.todo));
+    for future in late.into_values() {
+        watch::unwatch(future.bind(py), iterator, future_done)?;
+        state.state.with(py, |state| state.done.push_back(None));
+        state.wake_next(py)?;
+    }
+    Ok(())
+}
+
+impl AsCompleted {
+    /// Wakes the first that waits and is not on its way already.
+    fn wake_next(&self, py: Python<'_>) -> PyResult<()> {
+        let next = self.state.with(py, |state| {
+            let place = state.waiting.iter().position(|operation| operation.get().is_parked(py))?;
+            state.waiting.remove(place)
+        });
+        match next {
+            Some(operation) => operation::wake(operation.bind(py)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The task that called `as_completed`.
+    pub(crate) fn awaiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.awaiter.as_ref().map(|task| task.clone_ref(py)))
+    }
+}
+
+#[pymethods]
+impl AsCompleted {
+    fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __anext__(slf: Bound<'_, Self>) -> PyResult<Operation> {
+        begin(&slf)?;
+        Ok(Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: false, counted: false }))
+    }
+
+    fn __next__(slf: Bound<'_, Self>) -> PyResult<Option<Operation>> {
+        begin(&slf)?;
+        let more = slf.get().state.with(slf.py(), |state| {
+            let more = state.left > 0;
+            state.left = state.left.saturating_sub(1);
+            more
+        });
+        Ok(more
+            .then(|| Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: true, counted: true })))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            state.todo.values().try_for_each(|future| visit.call(future))?;
+            state.done.iter().try_for_each(|future| visit.call(future))?;
+            state.waiting.iter().try_for_each(|operation| visit.call(operation))?;
+            state.deadline.traverse(&visit)?;
+            if let Some((fs, timeout)) = &state.given {
+                visit.call(fs)?;
+                visit.call(timeout)?;
+            }
+            visit.call(&state.awaiter)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, |state| {
+            (
+                std::mem::take(&mut state.todo),
+                std::mem::take(&mut state.done),
+                std::mem::take(&mut state.waiting),
+                state.awaiter.take(),
+                state.given.take(),
+            )
+        });
+        drop(cleared);
+    }
+}
+
+/// The wait for the next future to end.
+struct Next {
+    /// Gone when it is over.
+    iterator: Option<Py<AsCompleted>>,
+    /// Whether to return the future's result (`for`) or the future itself (`async for`).
+    resolve: bool,
+    /// Whether it was counted as handed out.
+    counted: bool,
+}
+
+impl Run for Next {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let Some(iterator) = &self.iterator else {
+            return Err(PyStopAsyncIteration::new_err(()));
+        };
+        let iterator = iterator.clone_ref(py);
+        let state = &iterator.get().state;
+        if let Resume::Throw(exception) = resume {
+            self.iterator = None;
+            let (left, pass_on) = state.with(py, |state| {
+                state.left += 1;
+                let place = state.waiting.iter().position(|waiting| waiting.is(this));
+                let left = place.and_then(|place| state.waiting.remove(place));
+                // Woken and thrown into at once: what it was woken for is for the next one.
+                let pass_on = left.is_none() && !state.done.is_empty();
+                (left, pass_on)
+            });
+            drop(left);
+            if pass_on {
+                iterator.get().wake_next(py)?;
+            }
+            return Err(PyErr::from_value(exception));
+        }
+        if !self.counted {
+            self.counted = true;
+            let more = state.with(py, |state| {
+                let more = state.left > 0;
+                state.left = state.left.saturating_sub(1);
+                more
+            });
+            if !more {
+                self.iterator = None;
+                return Err(PyStopAsyncIteration::new_err(()));
+            }
+        }
+        let entry = this.clone().unbind();
+        let (next, unused) = state.with(py, |state| match state.done.pop_front() {
+            Some(next) => (Some(next), Some(entry)),
+            None => {
+                state.waiting.push_back(entry);
+                (None, None)
+            }
+        });
+        drop(unused);
+        let Some(next) = next else { return Ok(Progress::Park) };
+        self.iterator = None;
+        let Some(next) = next else { return Err(PyTimeoutError::new_err(())) };
+        let next = next.into_bound(py);
+        if !self.resolve {
+            return Ok(Progress::Ready(next));
+        }
+        match watch::plain(&next) {
+            Some(ours) => future::native::result(ours).map(|value| Progress::Ready(value.into_bound(py))),
+            None => next.call_method0(intern!(py, "result")).map(Progress::Ready),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.iterator)
+    }
+
+    fn name(&self) -> &'static str {
+        "_AsCompletedIterator._wait_for_one"
+    }
+}

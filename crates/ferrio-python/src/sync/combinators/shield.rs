@@ -1,0 +1,57 @@
+//! `shield`: a future that can be cancelled without cancelling what it stands for.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::base::functions::Declared;
+use crate::core::future::callbacks::WatcherCall;
+use crate::core::future::watch::{self, Ended};
+use crate::core::future::{self};
+use crate::core::task::create;
+
+pub(crate) const SHIELD: Declared = Declared::function("ferrio.tasks", "shield");
+
+/// Return a future that ends as the awaitable `arg` does; cancelling it leaves `arg` alone.
+///
+/// A coroutine becomes a task. What is done already is returned itself. Raises `TypeError` for what can't be awaited
+/// (`asyncio.shield`).
+#[pyfunction]
+pub(crate) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = arg.py();
+    let inner = create::ensure_future(arg, None)?;
+    if watch::is_done(&inner)? {
+        return Ok(inner);
+    }
+    let outer = future::loop_of(&inner)?.call_method0(intern!(py, "create_future"))?;
+    watch::watch(&inner, &outer, inner_done)?;
+    watch::watch(&outer, &inner, outer_done)?;
+    Ok(outer)
+}
+
+/// asyncio's name of the callback `call`.
+pub(super) fn name_of(call: WatcherCall) -> &'static str {
+    if std::ptr::fn_addr_eq(call, outer_done as WatcherCall) {
+        "shield.<locals>._outer_done_callback"
+    } else {
+        "shield.<locals>._inner_done_callback"
+    }
+}
+
+/// The end of the shielded future is the end of the outer one.
+fn inner_done(outer: &Bound<'_, PyAny>, inner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = outer.py();
+    if watch::is_cancelled(outer)? {
+        return Ok(());
+    }
+    match watch::ended(inner)? {
+        Ended::Cancelled => outer.call_method0(intern!(py, "cancel")),
+        Ended::Exception(exception) => outer.call_method1(intern!(py, "set_exception"), (exception,)),
+        Ended::Result(value) => outer.call_method1(intern!(py, "set_result"), (value,)),
+    }
+    .map(drop)
+}
+
+/// Once the outer future was cancelled the inner one has nobody to tell: its exception is reported as never retrieved.
+fn outer_done(inner: &Bound<'_, PyAny>, outer: &Bound<'_, PyAny>) -> PyResult<()> {
+    if watch::is_done(inner)? { Ok(()) } else { watch::unwatch(inner, outer, inner_done) }
+}

@@ -1,0 +1,247 @@
+//! `wait`: until some or all of several futures are done.
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PySet;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::deadline::Deadline;
+use crate::base::ffi::Guarded;
+use crate::base::functions::Declared;
+use crate::base::given::Given;
+use crate::base::imports;
+use crate::core::event_loop::{self, Item, LoopRef};
+use crate::core::future::isfuture;
+use crate::core::future::watch::{self, Failure};
+use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::{self, Operation};
+use crate::core::task::Task;
+use crate::core::task::create::is_coroutine;
+
+/// When a `wait` ends before its timeout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    First,
+    FirstException,
+    All,
+}
+
+/// The state of one `wait`.
+enum Wait {
+    Fresh { fs: Py<PyAny>, timeout: Option<Py<PyAny>>, return_when: Py<PyAny> },
+    Waiting { futures: Vec<Py<PyAny>>, countdown: Py<Countdown>, deadline: Deadline },
+    Over,
+}
+
+pub(crate) const WAIT: Declared = Declared::coroutine("ferrio.tasks", "wait");
+
+/// Wait for the tasks and futures `fs`; return two sets, of those that are done and of those that are pending.
+///
+/// Ends when all are done, when the first is (`FIRST_COMPLETED`), when the first failed (`FIRST_EXCEPTION`), or after
+/// `timeout` seconds, without raising. Raises `TypeError` for a coroutine, alone or among `fs`, and `ValueError` for
+/// an empty `fs` or another `return_when` (`asyncio.wait`).
+#[pyfunction]
+#[pyo3(signature = (fs, *, timeout = None, return_when = Given::NOTHING), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
+pub(crate) fn wait(fs: Bound<'_, PyAny>, timeout: Option<Py<PyAny>>, return_when: Given) -> Operation {
+    let return_when = return_when.or_else(|| intern!(fs.py(), "ALL_COMPLETED").clone().into_any().unbind());
+    Operation::boxed(Wait::Fresh { fs: fs.unbind(), timeout, return_when })
+}
+
+impl Run for Wait {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        match (std::mem::replace(self, Self::Over), resume) {
+            (Self::Fresh { fs, timeout, return_when }, Resume::Send) => {
+                let until = until(return_when.bind(py), fs.bind(py))?;
+                *self = start(this, fs.bind(py), timeout.as_ref().map(|timeout| timeout.bind(py)), until)?;
+                Ok(Progress::Park)
+            }
+            (Self::Waiting { futures, countdown, deadline }, resume) => {
+                stop(py, &futures, &countdown, deadline)?;
+                match resume {
+                    Resume::Send => sort(py, futures),
+                    Resume::Throw(exception) => Err(PyErr::from_value(exception)),
+                }
+            }
+            (_, Resume::Throw(exception)) => Err(PyErr::from_value(exception)),
+            (Self::Over, Resume::Send) => {
+                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
+            }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Fresh { fs, timeout, return_when } => {
+                visit.call(fs)?;
+                visit.call(timeout)?;
+                visit.call(return_when)
+            }
+            Self::Waiting { futures, countdown, deadline } => {
+                futures.iter().try_for_each(|future| visit.call(future))?;
+                visit.call(countdown)?;
+                deadline.traverse(visit)
+            }
+            Self::Over => Ok(()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "wait"
+    }
+}
+
+/// Checks the arguments, in asyncio's order.
+fn until(return_when: &Bound<'_, PyAny>, fs: &Bound<'_, PyAny>) -> PyResult<Until> {
+    // Python 3.11 takes a generator for a coroutine; here it is what yields the futures.
+    let generator = fs.is_instance(imports::GENERATOR_TYPE.get(fs.py())?)?;
+    if isfuture(fs)? || !generator && is_coroutine(fs)? {
+        return Err(PyTypeError::new_err(format!("expect a list of futures, not {}", fs.get_type().name()?)));
+    }
+    if !fs.is_truthy()? {
+        return Err(PyValueError::new_err("Set of Tasks/Futures is empty."));
+    }
+    for (name, until) in [
+        ("FIRST_COMPLETED", Until::First),
+        ("FIRST_EXCEPTION", Until::FirstException),
+        ("ALL_COMPLETED", Until::All),
+    ] {
+        if return_when.eq(name)? {
+            return Ok(until);
+        }
+    }
+    Err(PyValueError::new_err(format!("Invalid return_when value: {return_when}")))
+}
+
+#[cold]
+fn coroutine_passed(coroutine: &Bound<'_, PyAny>) -> PyErr {
+    let name = coroutine.getattr("__name__").map_or_else(|_| "coroutine".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!(
+        "Passing coroutines is forbidden, use tasks explicitly. create_task({name}()) makes one; gather() takes both."
+    ))
+}
+
+fn start<'py>(
+    this: &Bound<'py, Operation>,
+    fs: &Bound<'py, PyAny>,
+    timeout: Option<&Bound<'py, PyAny>>,
+    until: Until,
+) -> PyResult<Wait> {
+    let py = this.py();
+    let distinct = PySet::empty(py)?;
+    distinct.call_method1(intern!(py, "update"), (fs,))?;
+    let mut futures = Vec::with_capacity(distinct.len());
+    for future in distinct.iter() {
+        if is_coroutine(&future)? {
+            return Err(coroutine_passed(&future));
+        }
+        futures.push(future.unbind());
+    }
+    if futures.is_empty() {
+        return Err(PyValueError::new_err("Set of Tasks/Futures is empty."));
+    }
+    let home = LoopRef::new(&event_loop::get_running_loop(py)?);
+    let deadline = match timeout {
+        Some(timeout) => Deadline::start(&home, timeout, Item::Wake(this.clone().unbind()))?,
+        None => Deadline::None,
+    };
+    let countdown = Bound::new(
+        py,
+        Countdown {
+            state: Guarded::new(Count { operation: Some(this.clone().unbind()), left: futures.len(), until }),
+        },
+    )?;
+    let watched =
+        futures.iter().try_for_each(|future| watch::watch(future.bind(py), countdown.as_any(), future_done));
+    let countdown = countdown.unbind();
+    if let Err(failure) = watched {
+        // Something that is no future: nothing waits for the others either.
+        let operation = countdown.get().state.with(py, |count| count.operation.take());
+        drop(operation);
+        deadline.cancel(py)?;
+        return Err(failure);
+    }
+    Ok(Wait::Waiting { futures, countdown, deadline })
+}
+
+/// Leaves nothing behind on the futures.
+fn stop(
+    py: Python<'_>,
+    futures: &[Py<PyAny>],
+    countdown: &Py<Countdown>,
+    deadline: Deadline,
+) -> PyResult<()> {
+    let operation = countdown.get().state.with(py, |count| count.operation.take());
+    drop(operation);
+    deadline.cancel(py)?;
+    for future in futures {
+        watch::unwatch(future.bind(py), countdown.bind(py).as_any(), future_done)?;
+    }
+    Ok(())
+}
+
+/// The two sets.
+fn sort(py: Python<'_>, futures: Vec<Py<PyAny>>) -> PyResult<Progress<'_>> {
+    let (done, pending) = (PySet::empty(py)?, PySet::empty(py)?);
+    for future in futures {
+        let set = if watch::is_done(future.bind(py))? { &done } else { &pending };
+        set.add(future)?;
+    }
+    Ok(Progress::Ready((done, pending).into_pyobject(py)?.into_any()))
+}
+
+/// What the futures of one `wait` tell when they are done.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct Countdown {
+    state: Guarded<Count>,
+}
+
+struct Count {
+    /// Gone when the wait is over.
+    operation: Option<Py<Operation>>,
+    left: usize,
+    until: Until,
+}
+
+fn future_done(countdown: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = countdown.py();
+    let countdown = countdown.cast_exact::<Countdown>()?;
+    let (enough, until) = countdown.get().state.with(py, |count| {
+        count.left = count.left.saturating_sub(1);
+        (count.left == 0 || count.until == Until::First, count.until)
+    });
+    let enough = enough
+        || until == Until::FirstException && matches!(watch::failure(future)?, Some(Failure::Exception(_)));
+    if !enough {
+        return Ok(());
+    }
+    let operation = countdown
+        .get()
+        .state
+        .with(py, |count| count.operation.as_ref().map(|operation| operation.bind(py).clone()));
+    match operation {
+        Some(operation) => operation::wake(&operation).map(drop),
+        None => Ok(()),
+    }
+}
+
+#[pymethods]
+impl Countdown {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |count| visit.call(&count.operation))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let operation = self.state.with(py, |count| count.operation.take());
+        drop(operation);
+    }
+}
+
+impl Countdown {
+    /// The ferrio task that awaits the `wait`.
+    pub(crate) fn awaiter(&self, py: Python<'_>) -> Option<Py<Task>> {
+        let operation =
+            self.state.with(py, |count| count.operation.as_ref().map(|operation| operation.clone_ref(py)))?;
+        operation.get().state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+    }
+}

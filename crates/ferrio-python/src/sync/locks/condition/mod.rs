@@ -1,0 +1,287 @@
+//! `Condition`: wait, with a lock in hand, until another task says that something changed.
+//!
+//! The lock may be any object with `locked`, `acquire` and `release`; ferrio's own is spoken to directly. How one waits is in
+//! `wait.rs`.
+
+mod wait;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use self::wait::WaitFor;
+pub(super) use self::wait::{Step, Wait};
+use super::bound::{self, LoopBound};
+use super::context;
+use super::lock::{self, Lock, with_waiters};
+use super::waiters::{self, WaitList};
+use crate::base::ffi::fastcall::{Quick, quick};
+use crate::base::ffi::{Guarded, interpreter};
+use crate::base::functions::Functions;
+use crate::base::whole::at_least;
+use crate::core::operation::kind::Kind;
+use crate::core::operation::{self, Operation};
+
+/// A lock (`lock`, or a new one) and those who wait, without holding it, for a notification.
+///
+/// Meaning and methods are those of `asyncio.Condition`. `acquire`, `release` and `locked` are the lock's.
+#[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
+pub(crate) struct Condition {
+    state: Guarded<State>,
+}
+
+impl Functions for Condition {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire", "wait", "wait_for"];
+    const QUICK: &'static [Quick] = quick!(Condition {
+        "__aenter__" (0 to 0) |condition, _| Condition::__aenter__(condition);
+        "__aexit__" (3 to 3) |condition, _| exit(condition);
+    });
+}
+
+#[derive(Default)]
+struct State {
+    lock: Option<AnyLock>,
+    waiters: WaitList,
+}
+
+/// The lock below.
+enum AnyLock {
+    Native(Py<Lock>),
+    Other(Py<PyAny>),
+}
+
+impl AnyLock {
+    fn of(object: Bound<'_, PyAny>) -> Self {
+        match object.cast_into_exact::<Lock>() {
+            Ok(native) => Self::Native(native.unbind()),
+            Err(other) => Self::Other(other.into_inner().unbind()),
+        }
+    }
+
+    fn duplicate(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Native(native) => Self::Native(native.clone_ref(py)),
+            Self::Other(other) => Self::Other(other.clone_ref(py)),
+        }
+    }
+
+    fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        match self {
+            Self::Native(native) => native.bind(py).as_any(),
+            Self::Other(other) => other.bind(py),
+        }
+    }
+
+    fn locked(&self, py: Python<'_>) -> PyResult<bool> {
+        match self {
+            Self::Native(native) => Ok(native.get().is_locked(py)),
+            Self::Other(other) => other.bind(py).call_method0(intern!(py, "locked"))?.is_truthy(),
+        }
+    }
+
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Native(native) => lock::release(native.bind(py)),
+            Self::Other(other) => other.bind(py).call_method0(intern!(py, "release")).map(drop),
+        }
+    }
+}
+
+#[pymethods]
+impl Condition {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(lock=None)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        Self::without_lock()
+    }
+
+    #[pyo3(signature = (lock = None))]
+    fn __init__(slf: &Bound<'_, Self>, lock: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let lock = match lock {
+            Some(lock) => AnyLock::of(lock),
+            None => AnyLock::Native(Py::new(py, Lock::unlocked())?),
+        };
+        for name in ["locked", "acquire", "release"] {
+            lock.object(py).getattr(name)?;
+        }
+        let old = slf.get().state.with(py, |state| state.lock.replace(lock));
+        drop(old);
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let word = if slf.get().lock(py)?.locked(py)? { "locked" } else { "unlocked" };
+        let waiting = slf.get().state.with(py, |state| state.waiters.len());
+        bound::repr_with(slf.as_any(), &with_waiters(word, waiting))
+    }
+
+    /// Return whether the lock is taken.
+    fn locked<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.lock(py)?.object(py).call_method0(intern!(py, "locked"))
+    }
+
+    /// Take the lock; what the lock's `acquire()` returns.
+    fn acquire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.lock(py)? {
+            AnyLock::Native(native) => Ok(Bound::new(py, lock::acquire(native.bind(py)))?.into_any()),
+            AnyLock::Other(other) => other.bind(py).call_method0(intern!(py, "acquire")),
+        }
+    }
+
+    /// Release the lock; what the lock's `release()` returns.
+    fn release<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.lock(py)?.object(py).call_method0(intern!(py, "release"))
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Operation> {
+        let py = slf.py();
+        match slf.get().lock(py)? {
+            AnyLock::Native(native) if interpreter::is_exactly::<Self>(slf.as_any()) => {
+                Ok(Operation::new(Kind::LockAcquire(lock::Acquire::entering(native.bind(py)))))
+            }
+            _ => Ok(context::enter(slf.as_any())),
+        }
+    }
+
+    #[pyo3(signature = (exc_type, exc, tb))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        tb: &Bound<'py, PyAny>,
+    ) -> PyResult<Operation> {
+        let _ = (exc_type, exc, tb);
+        exit(slf)
+    }
+
+    /// Release the lock, wait for a notification, take the lock again; return `True`.
+    ///
+    /// May return without a notification, so check what you wait for. Raises `RuntimeError` if the lock isn't taken.
+    fn wait(slf: &Bound<'_, Self>) -> Operation {
+        Operation::boxed(Wait::new(slf))
+    }
+
+    /// `wait()` until `predicate()` is true; return what it returned.
+    fn wait_for(slf: &Bound<'_, Self>, predicate: Py<PyAny>) -> Operation {
+        Operation::boxed(WaitFor::new(slf, predicate))
+    }
+
+    /// Wake up to `n` of those who wait. They go on once they have the lock.
+    ///
+    /// Raises `RuntimeError` if the lock isn't taken.
+    #[pyo3(signature = (n = 1))]
+    fn notify(&self, py: Python<'_>, #[pyo3(from_py_with = at_least)] n: i64) -> PyResult<()> {
+        self.require_locked(py, "cannot notify on un-acquired lock")?;
+        self.wake_some(py, n)
+    }
+
+    /// Wake everybody who waits. Raises `RuntimeError` if the lock isn't taken.
+    fn notify_all(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if interpreter::is_exactly::<Self>(slf.as_any()) {
+            return notify_all(slf);
+        }
+        let waiting = slf.get().state.with(slf.py(), |state| state.waiters.len());
+        slf.call_method1(intern!(slf.py(), "notify"), (waiting,)).map(drop)
+    }
+
+    /// Wakes up to `n` of those who wait, without a look at the lock.
+    fn _notify(&self, py: Python<'_>, #[pyo3(from_py_with = at_least)] n: i64) -> PyResult<()> {
+        self.wake_some(py, n)
+    }
+
+    /// The lock.
+    #[getter]
+    fn _lock<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.lock(py)?.object(py).clone())
+    }
+
+    #[setter(_lock)]
+    fn set_lock(&self, py: Python<'_>, value: Bound<'_, PyAny>) {
+        let old = self.state.with(py, |state| state.lock.replace(AnyLock::of(value)));
+        drop(old);
+    }
+
+    /// Those who wait, in order: a copy of the list.
+    #[getter]
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        waiters::require_nobody(value)?;
+        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
+        drop(forgotten);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            match &state.lock {
+                Some(AnyLock::Native(native)) => visit.call(native)?,
+                Some(AnyLock::Other(other)) => visit.call(other)?,
+                None => {}
+            }
+            state.waiters.traverse(&visit)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, std::mem::take);
+        drop(cleared);
+    }
+}
+
+/// The end of `async with condition`.
+#[inline]
+fn exit(condition: &Bound<'_, Condition>) -> PyResult<Operation> {
+    let py = condition.py();
+    match condition.get().lock(py)? {
+        AnyLock::Native(native) if interpreter::is_exactly::<Condition>(condition.as_any()) => {
+            Ok(context::exit(native.bind(py).as_any()))
+        }
+        _ => Ok(context::exit(condition.as_any())),
+    }
+}
+
+impl Condition {
+    fn without_lock() -> PyClassInitializer<Self> {
+        PyClassInitializer::from(LoopBound::default())
+            .add_subclass(Self { state: Guarded::new(State::default()) })
+    }
+
+    /// A condition on `lock`, for another class of ours.
+    pub(super) fn on(lock: Py<Lock>) -> PyClassInitializer<Self> {
+        let state = State { lock: Some(AnyLock::Native(lock)), waiters: WaitList::default() };
+        PyClassInitializer::from(LoopBound::default()).add_subclass(Self { state: Guarded::new(state) })
+    }
+
+    /// The lock. Raises `RuntimeError` if `__init__` was never called.
+    fn lock(&self, py: Python<'_>) -> PyResult<AnyLock> {
+        self.state
+            .with(py, |state| state.lock.as_ref().map(|lock| lock.duplicate(py)))
+            .ok_or_else(|| crate::core::future::not_initialized("Condition"))
+    }
+
+    fn require_locked(&self, py: Python<'_>, otherwise: &'static str) -> PyResult<()> {
+        if self.lock(py)?.locked(py)? { Ok(()) } else { Err(PyRuntimeError::new_err(otherwise)) }
+    }
+
+    fn wake_some(&self, py: Python<'_>, n: i64) -> PyResult<()> {
+        for _ in 0..n {
+            let Some(next) = self.state.with(py, |state| state.waiters.next_parked(py)) else { break };
+            operation::wake(&next)?;
+        }
+        Ok(())
+    }
+}
+
+/// `condition.notify_all()` of a class whose `notify` is ours.
+pub(super) fn notify_all(condition: &Bound<'_, Condition>) -> PyResult<()> {
+    let py = condition.py();
+    condition.get().require_locked(py, "cannot notify on un-acquired lock")?;
+    condition.get().wake_some(py, i64::MAX)
+}

@@ -1,0 +1,293 @@
+//! Waiting at a condition: its lock is let go, a notification awaited, the lock taken again.
+//!
+//! `Wait` is also a part of a barrier's operations. Invariant: a wait that stood in line ends, by whatever exception, with
+//! the lock in hand, unless the lock itself fails; and a notification that it can't use is passed on.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::{AnyLock, Condition};
+use crate::base::error;
+use crate::base::ffi::coroutine::Sent;
+use crate::base::ffi::interpreter;
+use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::{self, Operation};
+use crate::sync::locks::waiters::Ticket;
+use crate::sync::locks::{bound, lock};
+
+/// What a part of an operation did.
+pub(in crate::sync::locks) enum Step<'py> {
+    /// It is finished.
+    Done,
+    /// The operation is to park.
+    Park,
+    /// The operation is to hand this up.
+    Forward(Bound<'py, PyAny>),
+}
+
+impl<'py> From<Step<'py>> for Option<Progress<'py>> {
+    /// What the operation has to answer, or `None` when it may go on.
+    fn from(step: Step<'py>) -> Self {
+        match step {
+            Step::Done => None,
+            Step::Park => Some(Progress::Park),
+            Step::Forward(yielded) => Some(Progress::Forward(yielded)),
+        }
+    }
+}
+
+/// Taking the lock again after a wait.
+enum Reacquire {
+    Native(lock::Acquire),
+    /// The iterator of what the lock's `acquire()` returned.
+    Other(Py<PyAny>),
+}
+
+impl Reacquire {
+    fn new(py: Python<'_>, lock: &AnyLock) -> PyResult<Self> {
+        match lock {
+            AnyLock::Native(native) => Ok(Self::Native(lock::Acquire::new(native.bind(py)))),
+            AnyLock::Other(other) => {
+                let awaitable = other.bind(py).call_method0(intern!(py, "acquire"))?;
+                Ok(Self::Other(operation::start_awaiting(&awaitable)?.unbind()))
+            }
+        }
+    }
+
+    fn advance<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Step<'py>> {
+        match self {
+            Self::Native(acquire) => Ok(if acquire.advance(this, resume)? { Step::Done } else { Step::Park }),
+            Self::Other(inner) => match operation::forward(inner.bind(this.py()), resume) {
+                Sent::Yielded(yielded) => Ok(Step::Forward(yielded)),
+                Sent::Returned(_) => Ok(Step::Done),
+                Sent::Raised(failure) => Err(failure),
+            },
+        }
+    }
+}
+
+/// The wait for a notification, and for the lock after it.
+pub(in crate::sync::locks) struct Wait {
+    condition: Py<Condition>,
+    stage: Stage,
+    /// What the wait is to raise once the lock is taken.
+    failure: Option<PyErr>,
+}
+
+enum Stage {
+    Fresh,
+    Waiting(Ticket),
+    Acquiring(Reacquire),
+}
+
+impl Wait {
+    pub(in crate::sync::locks) fn new(condition: &Bound<'_, Condition>) -> Self {
+        Self { condition: condition.clone().unbind(), stage: Stage::Fresh, failure: None }
+    }
+
+    pub(in crate::sync::locks) fn advance<'py>(
+        &mut self,
+        this: &Bound<'py, Operation>,
+        resume: Resume<'py>,
+    ) -> PyResult<Step<'py>> {
+        let py = this.py();
+        let condition = self.condition.bind(py).clone();
+        let resume = match self.stage {
+            Stage::Fresh => {
+                let lock = condition.get().lock(py)?;
+                condition.get().require_locked(py, "cannot wait on un-acquired lock")?;
+                bound::require_loop(condition.as_super())?;
+                self.stand_in_line(this, &condition, &lock)?;
+                return Ok(Step::Park);
+            }
+            Stage::Waiting(ticket) => {
+                let gone = condition.get().state.with(py, |state| state.waiters.remove(ticket));
+                drop(gone);
+                if let Resume::Throw(exception) = resume {
+                    self.failure = Some(PyErr::from_value(exception));
+                }
+                self.stage = Stage::Acquiring(Reacquire::new(py, &condition.get().lock(py)?)?);
+                Resume::Send
+            }
+            Stage::Acquiring(_) => resume,
+        };
+        match self.acquire(this, &condition, resume) {
+            Ok(Step::Done) => match self.failure.take() {
+                None => Ok(Step::Done),
+                Some(failure) => self.fail(py, failure),
+            },
+            Ok(step) => Ok(step),
+            Err(failure) => self.fail(py, failure),
+        }
+    }
+
+    /// Lets the lock go and joins those who wait.
+    ///
+    /// With a lock of ours first the line, then the lock: who has the lock next, in another thread, finds us to notify.
+    /// A lock of another kind runs a program's code in `release`, to which we don't wait yet, as in asyncio.
+    fn stand_in_line(
+        &mut self,
+        this: &Bound<'_, Operation>,
+        condition: &Bound<'_, Condition>,
+        lock: &AnyLock,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let waiter = this.clone().unbind();
+        let join = || condition.get().state.with(py, |state| state.waiters.push(py, waiter));
+        let AnyLock::Native(_) = lock else {
+            lock.release(py)?;
+            self.stage = Stage::Waiting(join());
+            return Ok(());
+        };
+        let ticket = join();
+        self.stage = Stage::Waiting(ticket);
+        lock.release(py).or_else(|failure| {
+            let gone = condition.get().state.with(py, |state| state.waiters.remove(ticket));
+            drop(gone);
+            // Another thread has released it, and may have notified us.
+            self.fail(py, failure).map(drop)
+        })
+    }
+
+    /// Takes the lock, whatever cancellations come meanwhile: the last of them is raised afterwards.
+    fn acquire<'py>(
+        &mut self,
+        this: &Bound<'py, Operation>,
+        condition: &Bound<'py, Condition>,
+        mut resume: Resume<'py>,
+    ) -> PyResult<Step<'py>> {
+        let py = this.py();
+        loop {
+            let Stage::Acquiring(acquiring) = &mut self.stage else { return Ok(Step::Done) };
+            match acquiring.advance(this, resume) {
+                Err(failure) if error::is_cancelled(py, &failure) => {
+                    self.failure = Some(failure);
+                    self.stage = Stage::Acquiring(Reacquire::new(py, &condition.get().lock(py)?)?);
+                    resume = Resume::Send;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Raises `failure`. We may have been notified: another one is, in our place.
+    fn fail<'py>(&self, py: Python<'py>, failure: PyErr) -> PyResult<Step<'py>> {
+        self.condition.bind(py).get().wake_some(py, 1)?;
+        Err(failure)
+    }
+
+    pub(in crate::sync::locks) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.condition)?;
+        match &self.stage {
+            Stage::Acquiring(Reacquire::Native(acquire)) => acquire.traverse(visit),
+            Stage::Acquiring(Reacquire::Other(inner)) => visit.call(inner),
+            Stage::Fresh | Stage::Waiting(_) => Ok(()),
+        }
+    }
+
+    fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match &self.stage {
+            Stage::Acquiring(Reacquire::Other(inner)) => Some(inner.bind(py).clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Run for Wait {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let step: Option<Progress<'py>> = self.advance(this, resume)?.into();
+        Ok(step.unwrap_or_else(|| Progress::Ready(lock::acquired(this.py(), false))))
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Wait::traverse(self, visit)
+    }
+
+    fn name(&self) -> &'static str {
+        "Condition.wait"
+    }
+
+    fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        Wait::awaits(self, py)
+    }
+}
+
+/// `wait()` until a predicate holds.
+pub(super) struct WaitFor {
+    condition: Py<Condition>,
+    predicate: Py<PyAny>,
+    inner: Option<Waiting>,
+}
+
+enum Waiting {
+    Native(Wait),
+    /// The iterator of what a subclass's own `wait()` returned.
+    Other(Py<PyAny>),
+}
+
+impl WaitFor {
+    pub(super) fn new(condition: &Bound<'_, Condition>, predicate: Py<PyAny>) -> Self {
+        Self { condition: condition.clone().unbind(), predicate, inner: None }
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<Waiting> {
+        let condition = self.condition.bind(py);
+        if interpreter::is_exactly::<Condition>(condition.as_any()) {
+            return Ok(Waiting::Native(Wait::new(condition)));
+        }
+        let awaitable = condition.call_method0(intern!(py, "wait"))?;
+        Ok(Waiting::Other(operation::start_awaiting(&awaitable)?.unbind()))
+    }
+}
+
+impl Run for WaitFor {
+    fn resume<'py>(
+        &mut self,
+        this: &Bound<'py, Operation>,
+        mut resume: Resume<'py>,
+    ) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        loop {
+            let step = match &mut self.inner {
+                None => Step::Done,
+                Some(Waiting::Native(wait)) => wait.advance(this, resume)?,
+                Some(Waiting::Other(inner)) => match operation::forward(inner.bind(py), resume) {
+                    Sent::Yielded(yielded) => Step::Forward(yielded),
+                    Sent::Returned(_) => Step::Done,
+                    Sent::Raised(failure) => return Err(failure),
+                },
+            };
+            if let Some(progress) = step.into() {
+                return Ok(progress);
+            }
+            let value = self.predicate.bind(py).call0()?;
+            if value.is_truthy()? {
+                return Ok(Progress::Ready(value));
+            }
+            self.inner = Some(self.start(py)?);
+            resume = Resume::Send;
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.condition)?;
+        visit.call(&self.predicate)?;
+        match &self.inner {
+            Some(Waiting::Native(wait)) => wait.traverse(visit),
+            Some(Waiting::Other(inner)) => visit.call(inner),
+            None => Ok(()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "Condition.wait_for"
+    }
+
+    fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match &self.inner {
+            Some(Waiting::Native(wait)) => wait.awaits(py),
+            Some(Waiting::Other(inner)) => Some(inner.bind(py).clone()),
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `async with` on locks: leaving, and the general form for classes that override `acquire` or `release`.
+//!
+//! The classes themselves enter by their own operations; nothing here knows how a lock works.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::lock::{self, Lock};
+use super::semaphore::{self, Semaphore};
+use crate::base::ffi::Cast;
+use crate::base::ffi::coroutine::Sent;
+use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::{self, Operation, immediate};
+
+/// `await object.method()`, for an object whose class has that method of its own.
+struct Enter {
+    object: Py<PyAny>,
+    method: &'static str,
+    /// Whether the value of the method is the value of the whole; otherwise that is `None`.
+    keeps_value: bool,
+    /// The iterator of what the method returned.
+    inner: Option<Py<PyAny>>,
+}
+
+impl Run for Enter {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let inner = match &self.inner {
+            Some(inner) => inner.bind(py).clone(),
+            None => {
+                let awaitable = self.object.bind(py).call_method0(self.method)?;
+                let inner = operation::start_awaiting(&awaitable)?;
+                self.inner = Some(inner.clone().unbind());
+                inner
+            }
+        };
+        match operation::forward(&inner, resume) {
+            Sent::Yielded(yielded) => Ok(Progress::Forward(yielded)),
+            Sent::Returned(value) if self.keeps_value => Ok(Progress::Ready(value)),
+            Sent::Returned(_) => Ok(Progress::Ready(py.None().into_bound(py))),
+            Sent::Raised(failure) => Err(failure),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        visit.call(&self.inner)
+    }
+
+    fn name(&self) -> &'static str {
+        if self.keeps_value { "Barrier.__aenter__" } else { "_ContextManagerMixin.__aenter__" }
+    }
+
+    fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.inner.as_ref().map(|inner| inner.bind(py).clone())
+    }
+}
+
+/// The beginning of `async with object`, by its own `acquire` method.
+pub(super) fn enter(object: &Bound<'_, PyAny>) -> Operation {
+    let object = object.clone().unbind();
+    Operation::boxed(Enter { object, method: "acquire", keeps_value: false, inner: None })
+}
+
+/// `await object.method()`, whatever the object makes of it.
+pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> Operation {
+    Operation::boxed(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
+}
+
+/// The end of `async with object`: releases it when it is awaited, and never suspends.
+#[inline]
+pub(super) fn exit(object: &Bound<'_, PyAny>) -> Operation {
+    immediate::call(object, None, "_ContextManagerMixin.__aexit__", release)
+}
+
+fn release<'py>(
+    object: &Bound<'py, PyAny>,
+    _none: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    if let Some(lock) = object.as_exactly::<Lock>() {
+        lock::release(lock)?;
+    } else if let Some(semaphore) = object.as_exactly::<Semaphore>() {
+        semaphore::release(semaphore)?;
+    } else {
+        object.call_method0(intern!(py, "release"))?;
+    }
+    Ok(py.None().into_bound(py))
+}

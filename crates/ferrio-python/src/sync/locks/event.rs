@@ -1,0 +1,199 @@
+//! `Event`: a flag that many can wait for.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::bound::{self, LoopBound};
+use super::lock::with_waiters;
+use super::waiters::{self, Ticket, WaitList};
+use crate::base::ffi::Guarded;
+use crate::base::ffi::fastcall::{Quick, quick};
+use crate::base::functions::Functions;
+use crate::base::whole::truth;
+use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::{self, Operation};
+
+/// A flag for tasks, false at first: `set()` lets everybody who waits for it go on.
+///
+/// Meaning and methods are those of `asyncio.Event`.
+#[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
+pub(crate) struct Event {
+    state: Guarded<State>,
+}
+
+impl Functions for Event {
+    const COROUTINES: &'static [&'static str] = &["wait"];
+    const QUICK: &'static [Quick] = quick!(Event {
+        "wait" (0 to 0) |event, _| Event::wait(event);
+        "set" (0 to 0) |event, _| Event::set(event);
+        "is_set" (0 to 0) |event, _| event.get().is_set(event.py());
+        "clear" (0 to 0) |event, _| event.get().clear(event.py());
+    });
+}
+
+#[derive(Default)]
+struct State {
+    value: bool,
+    waiters: WaitList,
+}
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        Self::with_value(false)
+    }
+
+    #[pyo3(signature = ())]
+    fn __init__(&self) {}
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (value, waiting) = slf.get().state.with(slf.py(), |state| (state.value, state.waiters.len()));
+        bound::repr_with(slf.as_any(), &with_waiters(if value { "set" } else { "unset" }, waiting))
+    }
+
+    /// Return whether the flag is true.
+    pub(crate) fn is_set(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.value)
+    }
+
+    /// Make the flag true and wake everybody who waits for it.
+    fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+        set(slf)
+    }
+
+    /// Make the flag false again.
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.value = false);
+    }
+
+    /// Wait until the flag is true; return `True`. Does not suspend if it is true already.
+    fn wait(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(Kind::EventWait(Wait::new(slf)))
+    }
+
+    #[getter]
+    fn _value(&self, py: Python<'_>) -> bool {
+        self.is_set(py)
+    }
+
+    #[setter(_value)]
+    fn set_value(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.state.with(py, |state| state.value = value);
+    }
+
+    /// Those who wait, in order: a copy of the list.
+    #[getter]
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        waiters::require_nobody(value)?;
+        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
+        drop(forgotten);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| state.waiters.traverse(&visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, |state| std::mem::take(&mut state.waiters));
+        drop(cleared);
+    }
+}
+
+impl Event {
+    /// An event whose flag is `value`.
+    pub(crate) fn with_value(value: bool) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(LoopBound::default())
+            .add_subclass(Self { state: Guarded::new(State { value, ..State::default() }) })
+    }
+
+    /// Sets the flag from inside a look at the object that the event belongs to; after `true` call `wake_all` outside.
+    #[inline]
+    pub(crate) fn put(&self, py: Python<'_>, value: bool) {
+        self.state.with_leaf(py, |state| state.value = value);
+    }
+}
+
+/// `event.set()`; from any thread when ferrio's loops wait.
+pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
+    let py = event.py();
+    if event.get().state.with(py, |state| std::mem::replace(&mut state.value, true)) {
+        return Ok(());
+    }
+    wake_all(event)
+}
+
+/// Wakes everybody who waits, after `Event::put`.
+pub(crate) fn wake_all(event: &Bound<'_, Event>) -> PyResult<()> {
+    let py = event.py();
+    // They take themselves out of the list when they are resumed.
+    while let Some(waiter) = event.get().state.with(py, |state| state.waiters.next_parked(py)) {
+        operation::wake(&waiter)?;
+    }
+    Ok(())
+}
+
+/// The wait for an event, also of a queue's `join`.
+pub(crate) struct Wait {
+    event: Py<Event>,
+    ticket: Ticket,
+}
+
+impl Wait {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.event.drop_ref(py);
+    }
+
+    #[inline]
+    pub(crate) fn new(event: &Bound<'_, Event>) -> Self {
+        Self { event: event.clone().unbind(), ticket: Ticket::NONE }
+    }
+}
+
+impl Run for Wait {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        let event = self.event.bind(py);
+        if self.ticket != Ticket::NONE {
+            let gone = event.get().state.with(py, |state| state.waiters.remove(self.ticket));
+            drop(gone);
+        } else if !event.get().is_set(py) {
+            bound::require_loop(event.as_super())?;
+            let waiter = this.clone().unbind();
+            // Another thread may have set it meanwhile.
+            let unneeded = event.get().state.with(py, |state| {
+                if state.value {
+                    return Some(waiter);
+                }
+                self.ticket = state.waiters.push(py, waiter);
+                None
+            });
+            if unneeded.is_none() {
+                return Ok(Progress::Park);
+            }
+        }
+        match resume {
+            Resume::Send => Ok(Progress::Ready(PyBool::new(py, true).to_owned().into_any())),
+            Resume::Throw(exception) => Err(PyErr::from_value(exception)),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event)
+    }
+
+    fn name(&self) -> &'static str {
+        "Event.wait"
+    }
+}

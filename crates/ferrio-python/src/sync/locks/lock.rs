@@ -1,0 +1,273 @@
+//! `Lock`: mutual exclusion between tasks, first come first served.
+//!
+//! Invariant: whoever leaves a free lock without taking it (a release, a cancelled waiter) wakes the first in line.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::bound::{self, LoopBound};
+use super::context;
+use super::waiters::{self, Ticket, WaitList};
+use crate::base::error;
+use crate::base::ffi::fastcall::{Quick, quick};
+use crate::base::ffi::{Guarded, interpreter};
+use crate::base::functions::Functions;
+use crate::base::whole::truth;
+use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::{self, Operation};
+
+/// A mutex for tasks: `async with lock: ...`. Not owned by a task, fair, not safe to use from several threads.
+///
+/// Meaning and methods are those of `asyncio.Lock`.
+#[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
+pub(crate) struct Lock {
+    state: Guarded<State>,
+}
+
+impl Functions for Lock {
+    const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "acquire"];
+    const QUICK: &'static [Quick] = quick!(Lock {
+        "acquire" (0 to 0) |lock, _| Lock::acquire(lock);
+        "release" (0 to 0) |lock, _| Lock::release(lock);
+        "__aenter__" (0 to 0) |lock, _| Lock::__aenter__(lock);
+        "__aexit__" (3 to 3) |lock, _| context::exit(lock.as_any());
+    });
+}
+
+#[derive(Default)]
+struct State {
+    locked: bool,
+    waiters: WaitList,
+}
+
+#[pymethods]
+impl Lock {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        Self::unlocked()
+    }
+
+    #[pyo3(signature = ())]
+    fn __init__(&self) {}
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let word = if slf.get().is_locked(slf.py()) { "locked" } else { "unlocked" };
+        let waiting = slf.get().state.with(slf.py(), |state| state.waiters.len());
+        bound::repr_with(slf.as_any(), &with_waiters(word, waiting))
+    }
+
+    /// Return whether the lock is taken.
+    fn locked(&self, py: Python<'_>) -> bool {
+        self.is_locked(py)
+    }
+
+    /// Wait until the lock is free, take it, and return `True`. Does not suspend if it is free.
+    fn acquire(slf: &Bound<'_, Self>) -> Operation {
+        acquire(slf)
+    }
+
+    /// Free the lock and let the first of those who wait go on. Raises `RuntimeError` if it isn't taken.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        release(slf)
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+        if interpreter::is_exactly::<Self>(slf.as_any()) {
+            return Operation::new(Kind::LockAcquire(Acquire::entering(slf)));
+        }
+        context::enter(slf.as_any())
+    }
+
+    #[pyo3(signature = (exc_type, exc, tb))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        tb: &Bound<'py, PyAny>,
+    ) -> Operation {
+        let _ = (exc_type, exc, tb);
+        context::exit(slf.as_any())
+    }
+
+    #[getter]
+    fn _locked(&self, py: Python<'_>) -> bool {
+        self.is_locked(py)
+    }
+
+    #[setter(_locked)]
+    fn set_locked(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
+        self.state.with(py, |state| state.locked = value);
+    }
+
+    /// Those who wait, in order: a copy of the list.
+    #[getter]
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        waiters::require_nobody(value)?;
+        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
+        drop(forgotten);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| state.waiters.traverse(&visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, std::mem::take);
+        drop(cleared);
+    }
+}
+
+impl Lock {
+    /// A free lock.
+    pub(super) fn unlocked() -> PyClassInitializer<Self> {
+        PyClassInitializer::from(LoopBound::default())
+            .add_subclass(Self { state: Guarded::new(State::default()) })
+    }
+
+    /// Whether it is taken.
+    #[inline]
+    pub(super) fn is_locked(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.locked)
+    }
+}
+
+/// The operation behind `lock.acquire()`.
+#[inline]
+pub(super) fn acquire(lock: &Bound<'_, Lock>) -> Operation {
+    Operation::new(Kind::LockAcquire(Acquire::new(lock)))
+}
+
+/// `lock.release()`. Raises `RuntimeError` if it isn't taken.
+#[inline]
+pub(super) fn release(lock: &Bound<'_, Lock>) -> PyResult<()> {
+    let py = lock.py();
+    let released =
+        lock.get().state.with(py, |state| std::mem::take(&mut state.locked).then(|| state.waiters.front(py)));
+    match released {
+        Some(None) => Ok(()),
+        // One that was woken or cancelled already stays the first: it passes the lock on itself.
+        Some(Some(first)) => operation::wake(&first).map(drop),
+        None => Err(PyRuntimeError::new_err("Lock is not acquired.")),
+    }
+}
+
+/// `locked` or `unlocked`, and how many wait: what stands in the brackets of a `repr`.
+pub(super) fn with_waiters(word: &str, waiting: usize) -> String {
+    if waiting == 0 { word.to_owned() } else { format!("{word}, waiters:{waiting}") }
+}
+
+/// The wait for a lock; also a part of a condition's and a barrier's operations.
+pub(crate) struct Acquire {
+    lock: Py<Lock>,
+    ticket: Ticket,
+    /// Whether it is the beginning of an `async with`, whose value is `None`.
+    entering: bool,
+}
+
+impl Acquire {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.lock.drop_ref(py);
+    }
+
+    #[inline]
+    pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
+        Self { lock: lock.clone().unbind(), ticket: Ticket::NONE, entering: false }
+    }
+
+    #[inline]
+    pub(super) fn entering(lock: &Bound<'_, Lock>) -> Self {
+        Self { entering: true, ..Self::new(lock) }
+    }
+
+    /// Goes on; returns whether the lock is ours now, otherwise `this` is to park.
+    #[inline]
+    pub(super) fn advance(&mut self, this: &Bound<'_, Operation>, resume: Resume<'_>) -> PyResult<bool> {
+        let py = this.py();
+        let lock = self.lock.bind(py);
+        match resume {
+            Resume::Send if self.ticket == Ticket::NONE => {
+                let taken = lock.get().state.with(py, |state| {
+                    let free = !state.locked && state.waiters.all_cancelled(py);
+                    state.locked |= free;
+                    free
+                });
+                if !taken {
+                    bound::require_loop(lock.as_super())?;
+                    let waiter = this.clone().unbind();
+                    // Another thread may have released it meanwhile.
+                    let unneeded = lock.get().state.with(py, |state| {
+                        if !state.locked && state.waiters.all_cancelled(py) {
+                            state.locked = true;
+                            return Some(waiter);
+                        }
+                        self.ticket = state.waiters.push(py, waiter);
+                        None
+                    });
+                    return Ok(unneeded.is_some());
+                }
+                Ok(taken)
+            }
+            Resume::Send => {
+                let gone = lock.get().state.with(py, |state| {
+                    state.locked = true;
+                    state.waiters.remove(self.ticket)
+                });
+                drop(gone);
+                Ok(true)
+            }
+            Resume::Throw(exception) => {
+                let (gone, free) =
+                    lock.get().state.with(py, |state| (state.waiters.remove(self.ticket), !state.locked));
+                drop(gone);
+                if free && error::is_cancellation(&exception)? {
+                    // The wake-up that a release may have given us goes to the next in line.
+                    let first = lock.get().state.with(py, |state| state.waiters.front(py));
+                    if let Some(first) = first {
+                        operation::wake(&first)?;
+                    }
+                }
+                Err(PyErr::from_value(exception))
+            }
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.lock)
+    }
+}
+
+impl Run for Acquire {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if !self.advance(this, resume)? {
+            return Ok(Progress::Park);
+        }
+        Ok(Progress::Ready(acquired(py, self.entering)))
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.lock)
+    }
+
+    fn name(&self) -> &'static str {
+        if self.entering { "_ContextManagerMixin.__aenter__" } else { "Lock.acquire" }
+    }
+}
+
+/// The value of an `acquire()`, `True`, or of the beginning of an `async with`, `None`.
+#[inline]
+pub(super) fn acquired(py: Python<'_>, entering: bool) -> Bound<'_, PyAny> {
+    if entering { py.None().into_bound(py) } else { PyBool::new(py, true).to_owned().into_any() }
+}

@@ -1,0 +1,87 @@
+//! `PriorityQueue` and `LifoQueue`: queues whose next item is the lowest, or the last that came in.
+//!
+//! Both keep their items in a list, which `_queue` shows; the heap is the standard library's `heapq`, so that equal
+//! items come out in the very order in which asyncio gives them.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::Queue;
+use super::store::{self, Order};
+use crate::base::functions::Functions;
+
+/// A queue that gives the lowest item first; items are typically tuples `(priority, data)`.
+///
+/// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.PriorityQueue`.
+#[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
+pub(crate) struct PriorityQueue;
+
+impl Functions for PriorityQueue {}
+
+#[pymethods]
+impl PriorityQueue {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Queue::without_items(class, Order::Lowest)?.add_subclass(Self))
+    }
+
+    /// Makes the empty `_queue`.
+    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
+        let _ = maxsize;
+        store::clear(slf.as_super());
+    }
+
+    /// Takes the lowest item out of `_queue`.
+    fn _get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        store::take(slf.as_super(), Order::Lowest)
+    }
+
+    /// Puts an item into `_queue`.
+    fn _put(slf: &Bound<'_, Self>, item: Bound<'_, PyAny>) -> PyResult<()> {
+        store::add(slf.as_super(), Order::Lowest, item)
+    }
+}
+
+/// A queue that gives the item first that came in last.
+///
+/// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.LifoQueue`.
+#[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
+pub(crate) struct LifoQueue;
+
+impl Functions for LifoQueue {}
+
+#[pymethods]
+impl LifoQueue {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Queue::without_items(class, Order::LastIn)?.add_subclass(Self))
+    }
+
+    /// Makes the empty `_queue`.
+    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
+        let _ = maxsize;
+        store::clear(slf.as_super());
+    }
+
+    /// Takes the last item out of `_queue`.
+    fn _get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        store::take(slf.as_super(), Order::LastIn)
+    }
+
+    /// Puts an item into `_queue`.
+    fn _put(slf: &Bound<'_, Self>, item: Bound<'_, PyAny>) -> PyResult<()> {
+        store::add(slf.as_super(), Order::LastIn, item)
+    }
+}

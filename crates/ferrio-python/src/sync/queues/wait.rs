@@ -1,0 +1,283 @@
+//! The operations behind `get`, `put` and `join`.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::Queue;
+use super::nowait::{self, Refusal, try_get, try_put};
+use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::{Operation, Phase};
+use crate::sync::locks::waiters::Ticket;
+use crate::sync::locks::{bound, event};
+
+/// `queue.get()`.
+pub(crate) struct Get {
+    queue: Py<Queue>,
+    ticket: Ticket,
+}
+
+impl Get {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.queue.drop_ref(py);
+    }
+
+    #[inline]
+    pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
+        Self { queue: queue.clone().unbind(), ticket: Ticket::NONE }
+    }
+
+    /// Leaves the line, and passes on a wake-up that came in vain.
+    #[cold]
+    fn give_up(&self, this: &Bound<'_, Operation>) -> PyResult<()> {
+        let py = this.py();
+        let queue = self.queue.bind(py);
+        let gone = queue.get().state.with(py, |state| state.getters.remove(self.ticket));
+        drop(gone);
+        if this.get().resumed_from(py) == Phase::Woken && !nowait::is_empty(queue)? {
+            nowait::wake_getter(queue)?;
+        }
+        Ok(())
+    }
+
+    /// The next item of a queue with methods of its own, or `None` when there is nothing yet.
+    fn by_methods<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = queue.py();
+        let state = queue.get();
+        let _inside = state.gate.enter(py);
+        if nowait::is_empty(queue)? {
+            if state.state.with(py, |state| state.shut_down) {
+                return Err(nowait::shut_down(py));
+            }
+            return Ok(None);
+        }
+        if state.overrides.get_nowait() {
+            return queue.call_method0(intern!(py, "get_nowait")).map(Some);
+        }
+        nowait::get_by_methods(queue).map(Some)
+    }
+}
+
+impl Run for Get {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if let Resume::Throw(exception) = resume {
+            self.give_up(this)?;
+            return Err(PyErr::from_value(exception));
+        }
+        let queue = self.queue.bind(py);
+        loop {
+            let found = if queue.get().is_plain() { try_get(queue) } else { Err(Refusal::Shown) };
+            match found {
+                Err(Refusal::Shown) => {
+                    // Nobody else puts an item in before we stand in line.
+                    let _inside = queue.get().gate.enter(py);
+                    if let Some(item) = Self::by_methods(queue)? {
+                        return Ok(Progress::Ready(item));
+                    }
+                    bound::require_loop(queue.as_super())?;
+                    let waiter = this.clone().unbind();
+                    self.ticket = queue.get().state.with(py, |state| state.getters.push(py, waiter));
+                    return Ok(Progress::Park);
+                }
+                Err(Refusal::NotNow) => {}
+                Err(Refusal::ShutDown) => return Err(nowait::shut_down(py)),
+                Err(Refusal::Failed(failure)) => return Err(failure),
+                Ok(item) => return Ok(Progress::Ready(item)),
+            }
+            bound::require_loop(queue.as_super())?;
+            let waiter = this.clone().unbind();
+            let unneeded = queue.get().state.with(py, |state| {
+                if !state.nothing_to_get() {
+                    return Some(waiter);
+                }
+                self.ticket = state.getters.push(py, waiter);
+                None
+            });
+            if unneeded.is_none() {
+                return Ok(Progress::Park);
+            }
+            // Another thread has put something in.
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)
+    }
+
+    fn name(&self) -> &'static str {
+        "Queue.get"
+    }
+}
+
+/// `queue.put(item)`.
+pub(crate) struct Put {
+    queue: Py<Queue>,
+    /// Until it is in.
+    item: Option<Py<PyAny>>,
+    ticket: Ticket,
+}
+
+impl Put {
+    /// Lets go of what it holds, while attached, without a look at the thread's state.
+    #[inline]
+    pub(crate) fn release(self, py: Python<'_>) {
+        self.queue.drop_ref(py);
+        if let Some(item) = self.item {
+            item.drop_ref(py);
+        }
+    }
+
+    #[inline]
+    pub(super) fn new(queue: &Bound<'_, Queue>, item: Py<PyAny>) -> Self {
+        Self { queue: queue.clone().unbind(), item: Some(item), ticket: Ticket::NONE }
+    }
+
+    /// Leaves the line, and passes on a wake-up that came in vain.
+    #[cold]
+    fn give_up(&self, this: &Bound<'_, Operation>) -> PyResult<()> {
+        let py = this.py();
+        let queue = self.queue.bind(py);
+        let gone = queue.get().state.with(py, |state| state.putters.remove(self.ticket));
+        drop(gone);
+        if this.get().resumed_from(py) == Phase::Woken && !Self::is_full(queue)? {
+            nowait::wake_putter(queue)?;
+        }
+        Ok(())
+    }
+
+    fn is_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
+        if queue.get().overrides.full() {
+            return queue.call_method0(intern!(queue.py(), "full"))?.is_truthy();
+        }
+        queue.get().is_full(queue)
+    }
+
+    /// Puts the item into a queue with methods of its own; `Err` gives it back when there is no place yet.
+    fn by_methods<'py>(
+        queue: &Bound<'py, Queue>,
+        item: Bound<'py, PyAny>,
+    ) -> PyResult<Result<Bound<'py, PyAny>, Bound<'py, PyAny>>> {
+        let py = queue.py();
+        let state = queue.get();
+        let _inside = state.gate.enter(py);
+        if Self::is_full(queue)? {
+            if state.state.with(py, |state| state.shut_down) {
+                return Err(nowait::shut_down(py));
+            }
+            return Ok(Err(item));
+        }
+        if state.overrides.put_nowait() {
+            return queue.call_method1(intern!(py, "put_nowait"), (item,)).map(Ok);
+        }
+        nowait::put_by_methods(queue, item)?;
+        Ok(Ok(py.None().into_bound(py)))
+    }
+}
+
+impl Run for Put {
+    #[inline]
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if let Resume::Throw(exception) = resume {
+            self.give_up(this)?;
+            return Err(PyErr::from_value(exception));
+        }
+        let queue = self.queue.bind(py);
+        let Some(item) = self.item.take() else {
+            return Err(PyRuntimeError::new_err(
+                "Queue.put() was resumed after the garbage collector cleared it",
+            ));
+        };
+        let mut item = item.into_bound(py);
+        loop {
+            let refused =
+                if queue.get().is_plain() { try_put(queue, item) } else { Err((Refusal::Shown, item)) };
+            item = match refused {
+                Ok(()) => return Ok(Progress::Ready(py.None().into_bound(py))),
+                Err((Refusal::Shown, item)) => {
+                    // Nobody else takes an item out before we stand in line.
+                    let _inside = queue.get().gate.enter(py);
+                    let item = match Self::by_methods(queue, item)? {
+                        Ok(value) => return Ok(Progress::Ready(value)),
+                        Err(item) => item,
+                    };
+                    self.item = Some(item.unbind());
+                    bound::require_loop(queue.as_super())?;
+                    let waiter = this.clone().unbind();
+                    self.ticket = queue.get().state.with(py, |state| state.putters.push(py, waiter));
+                    return Ok(Progress::Park);
+                }
+                Err((Refusal::NotNow, item)) => item,
+                Err((Refusal::ShutDown, _)) => return Err(nowait::shut_down(py)),
+                Err((Refusal::Failed(failure), _)) => return Err(failure),
+            };
+            bound::require_loop(queue.as_super())?;
+            let waiter = this.clone().unbind();
+            let unneeded = queue.get().state.with(py, |state| {
+                if !state.nowhere_to_put() {
+                    return Some(waiter);
+                }
+                self.ticket = state.putters.push(py, waiter);
+                None
+            });
+            if unneeded.is_none() {
+                self.item = Some(item.unbind());
+                return Ok(Progress::Park);
+            }
+            // Another thread has taken something out.
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)?;
+        visit.call(&self.item)
+    }
+
+    fn name(&self) -> &'static str {
+        "Queue.put"
+    }
+}
+
+/// `queue.join()`.
+pub(crate) struct Join {
+    queue: Py<Queue>,
+    /// The wait for the event, once there is something to wait for.
+    wait: Option<event::Wait>,
+}
+
+impl Join {
+    pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
+        Self { queue: queue.clone().unbind(), wait: None }
+    }
+}
+
+impl Run for Join {
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
+        let py = this.py();
+        if self.wait.is_none() {
+            let queue = self.queue.bind(py).get();
+            if queue.state.with(py, |state| state.unfinished) <= 0 {
+                return Ok(Progress::Ready(py.None().into_bound(py)));
+            }
+            self.wait = Some(event::Wait::new(&queue.finished(py)?));
+        }
+        let Some(wait) = &mut self.wait else { return Ok(Progress::Ready(py.None().into_bound(py))) };
+        match wait.resume(this, resume)? {
+            Progress::Ready(_) => Ok(Progress::Ready(py.None().into_bound(py))),
+            other => Ok(other),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)?;
+        self.wait.as_ref().map_or(Ok(()), |wait| wait.traverse(visit))
+    }
+
+    fn name(&self) -> &'static str {
+        "Queue.join"
+    }
+}

@@ -1,0 +1,138 @@
+//! Calls that an executor of another make carries out, and how their ends reach a ferrio loop.
+//!
+//! The executor's `concurrent.futures.Future` gets one callback, an `Elsewhere`, which posts to the loop's inbox from the
+//! thread that ended it: no method of the loop is called, and no future is asked twice. Invariant: the loop hears of each
+//! call once, and counts it down then.
+
+use std::sync::Arc;
+
+use ferrio_engine::inbox::Inbox;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::job::{self, Job};
+use crate::base::ffi::Guarded;
+use crate::base::imports;
+use crate::core::event_loop::Item;
+use crate::core::future::{Future, watch};
+use crate::core::operation::Operation;
+
+/// Who is told of the end.
+pub(crate) enum Told {
+    /// An operation, which takes the outcome from the job.
+    Operation(Py<Operation>, Arc<Job>),
+    Future(Py<Future>),
+}
+
+/// The callback of the executor's future.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct Elsewhere {
+    inbox: Arc<Inbox<Item>>,
+    state: Guarded<State>,
+}
+
+struct State {
+    /// The executor's future, until the call has ended.
+    source: Option<Py<PyAny>>,
+    told: Option<Told>,
+}
+
+#[pymethods]
+impl Elsewhere {
+    /// In any thread: `done` is the executor's future.
+    fn __call__(&self, done: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = done.py();
+        let (told, source) = self.state.with(py, |state| (state.told.take(), state.source.take()));
+        drop(source);
+        let Some(told) = told else { return Ok(()) };
+        let item = match (told, outcome(done)?) {
+            (Told::Operation(operation, job), outcome) => job.came_back(py, operation, outcome),
+            (Told::Future(future), outcome) => job::future_came_back(py, future, outcome),
+        };
+        // A loop that was closed has no use for it.
+        let refused = self.inbox.post(item).err();
+        drop(refused);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(&visit, |state| {
+            visit.call(&state.source)?;
+            match &state.told {
+                Some(Told::Operation(operation, _)) => visit.call(operation),
+                Some(Told::Future(future)) => visit.call(future),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, |state| (state.source.take(), state.told.take()));
+        drop(cleared);
+    }
+}
+
+impl Elsewhere {
+    /// Has `told` hear of the end of `source`, a `concurrent.futures.Future`, through `inbox`.
+    ///
+    /// Raises what `source.add_done_callback` does.
+    pub(crate) fn follow<'py>(
+        source: &Bound<'py, PyAny>,
+        told: Told,
+        inbox: Arc<Inbox<Item>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = source.py();
+        let destination = match &told {
+            Told::Future(future) => Some(future.bind(py).clone()),
+            Told::Operation(..) => None,
+        };
+        let state = State { source: Some(source.clone().unbind()), told: Some(told) };
+        let this = Bound::new(py, Self { inbox, state: Guarded::new(state) })?;
+        if let Some(destination) = destination {
+            watch::watch(destination.as_any(), this.as_any(), destination_done)?;
+        }
+        source.call_method1(intern!(py, "add_done_callback"), (&this,))?;
+        Ok(this)
+    }
+
+    /// Nobody waits any more: the executor is told, and a call that it has not begun never runs.
+    pub(crate) fn call_off(&self, py: Python<'_>) -> PyResult<()> {
+        match self.state.with(py, |state| state.source.take()) {
+            Some(source) => source.bind(py).call_method0(intern!(py, "cancel")).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// In the loop's thread, when the future that the loop gave is done.
+fn destination_done(elsewhere: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !watch::is_cancelled(destination)? {
+        return Ok(());
+    }
+    elsewhere.cast_exact::<Elsewhere>()?.get().call_off(elsewhere.py())
+}
+
+/// How a `concurrent.futures.Future` ended, which is done; `None` if it was cancelled.
+fn outcome(done: &Bound<'_, PyAny>) -> PyResult<Option<PyResult<Py<PyAny>>>> {
+    let py = done.py();
+    // Its methods take a lock each, which nothing changes under any more.
+    if done.get_type().is(imports::CONCURRENT_FUTURE.get(py)?)
+        && done.getattr(intern!(py, "_state"))?.eq(intern!(py, "FINISHED"))?
+    {
+        let exception = done.getattr(intern!(py, "_exception"))?;
+        return Ok(Some(if exception.is_none() {
+            Ok(done.getattr(intern!(py, "_result"))?.unbind())
+        } else {
+            Err(PyErr::from_value(exception))
+        }));
+    }
+    if done.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return Ok(None);
+    }
+    let exception = done.call_method0(intern!(py, "exception"))?;
+    Ok(Some(if exception.is_none() {
+        Ok(done.call_method0(intern!(py, "result"))?.unbind())
+    } else {
+        Err(PyErr::from_value(exception))
+    }))
+}

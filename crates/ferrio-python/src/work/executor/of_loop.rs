@@ -1,0 +1,236 @@
+//! The executors of a loop: which one a call goes to, and how its end comes back.
+//!
+//! The loop itself keeps them (`core::event_loop::executors`). Invariant: every call that an executor has is counted in
+//! `Away` until the loop has heard of its end.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::base::ffi::Cast;
+use crate::base::imports;
+use crate::core::event_loop::executors::LetGo;
+use crate::core::event_loop::{Loop, LoopRef};
+use crate::core::future::{self, chain, watch};
+use crate::work::executor::elsewhere::{Elsewhere, Told};
+use crate::work::executor::job::{Job, Target};
+use crate::work::executor::{self, ThreadPool};
+
+/// The pool that `to_thread` may use without a Python call; `None` if the default executor is another one.
+///
+/// Raises `RuntimeError` on a closed loop and after `shutdown_default_executor`.
+pub(crate) fn own_pool<'py>(native: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py, ThreadPool>>> {
+    if native.get().overrides().run_in_executor() {
+        return Ok(None);
+    }
+    native.get().require_open()?;
+    let executor = default_executor(native)?;
+    Ok(own_of(native, &executor))
+}
+
+/// Gives a job to a pool of ours on behalf of the loop.
+pub(crate) fn submit(
+    native: &Bound<'_, Loop>,
+    pool: &Bound<'_, ThreadPool>,
+    job: Arc<Job>,
+    target: Target,
+) -> PyResult<()> {
+    // Counted before: called from another thread, the result could be back before this function is.
+    native.get().job_goes_out();
+    let submitted = executor::submit(pool, executor::job::Entry { job, target }, native.get().runs_here());
+    if submitted.is_err() {
+        native.get().count_down();
+    }
+    submitted
+}
+
+/// The default executor, made now if there is none. Raises `RuntimeError` after its shutdown.
+pub(crate) fn default_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    let (shut_down, default) = native.get().executors.with(py, |executors| {
+        (executors.shut_down, executors.default.as_ref().map(|executor| executor.bind(py).clone()))
+    });
+    if shut_down {
+        return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+    }
+    if let Some(default) = default {
+        return Ok(default);
+    }
+    let made = imports::THREAD_POOL.get(py)?.call0()?;
+    set_default(native.get(), py, Some(&made))?;
+    Ok(made)
+}
+
+pub(crate) fn set_default(
+    native: &Loop,
+    py: Python<'_>,
+    executor: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    // A subclass may have a `submit` of its own.
+    let own = match executor {
+        Some(executor) if executor.is_instance_of::<ThreadPool>() => {
+            let plain = executor.get_type().is(imports::THREAD_POOL.get(py)?);
+            if plain { Some(executor.cast::<ThreadPool>()?) } else { None }
+        }
+        _ => None,
+    };
+    let threads = own.map(|own| -> Arc<dyn LetGo> { own.get().usable(py) });
+    let own = own.map(|own| own.clone().into_any().unbind());
+    let default = executor.map(|executor| executor.clone().unbind());
+    let old = native.executors.with(py, |executors| {
+        (
+            std::mem::replace(&mut executors.default, default),
+            std::mem::replace(&mut executors.own, own),
+            std::mem::replace(&mut executors.threads, threads),
+        )
+    });
+    drop(old);
+    Ok(())
+}
+
+/// `executor` as the loop's own pool, if it is that.
+pub(crate) fn own_of<'py>(
+    native: &Bound<'py, Loop>,
+    executor: &Bound<'py, PyAny>,
+) -> Option<Bound<'py, ThreadPool>> {
+    let py = native.py();
+    native.get().executors.with(py, |executors| match &executors.own {
+        Some(own) if own.is(executor) => own.bind(py).as_exactly::<ThreadPool>().cloned(),
+        _ => None,
+    })
+}
+
+pub(crate) fn named_executor<'py>(
+    native: &Bound<'py, Loop>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match &*name.to_string_lossy() {
+        "thread" => default_executor(native),
+        _ => Err(PyValueError::new_err(format!(
+            "there is no executor named {}: use \"thread\", \"process\", None for the default executor, or a \
+             concurrent.futures.Executor",
+            name.repr()?
+        ))),
+    }
+}
+
+fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    let forks = executor::fork_count();
+    let (shut_down, known, parents) = native.get().executors.with(py, |executors| {
+        let parents = match executors.process_made {
+            Some(made) if made != forks => executors.process.take(),
+            _ => None,
+        };
+        let known = executors.process.as_ref().map(|executor| executor.bind(py).clone());
+        (executors.shut_down, known, parents)
+    });
+    // A forked child has no thread that would hand its calls to the processes; they are the parent's to end, too.
+    std::mem::forget(parents);
+    if shut_down {
+        return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+    }
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let made = imports::NEW_PROCESS_POOL.get(py)?.call0()?;
+    let entry = made.clone().unbind();
+    native.get().executors.with(py, |executors| {
+        executors.process_made = Some(forks);
+        executors.process = Some(entry);
+    });
+    Ok(made)
+}
+
+/// `submit(*arguments, **keywords)` of the loop's process pool. A pool that broke because a process died is replaced.
+///
+/// Raises `RuntimeError` on a closed loop and after `shutdown_default_executor`.
+pub(crate) fn submit_to_process<'py>(
+    native: &Bound<'py, Loop>,
+    arguments: &Bound<'py, PyTuple>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    native.get().require_open()?;
+    let known = process_executor(native)?;
+    match known.call_method(intern!(py, "submit"), arguments, keywords) {
+        Err(failure) if failure.is_instance(py, imports::BROKEN_EXECUTOR.get(py)?) => {
+            let broken = native.get().executors.with(py, |executors| match &executors.process {
+                Some(process) if process.is(&known) => executors.process.take(),
+                _ => None,
+            });
+            drop(broken);
+            process_executor(native)?.call_method(intern!(py, "submit"), arguments, keywords)
+        }
+        submitted => submitted,
+    }
+}
+
+/// What `submit` of an executor takes.
+pub(crate) fn with_arguments<'py>(
+    function: Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let mut all = vec![function];
+    all.extend(arguments.iter());
+    PyTuple::new(arguments.py(), all)
+}
+
+/// Has `told` hear of the end of `submitted`, what an executor of another make gave. `None` if that takes Python's own way:
+/// it is another kind of future, or somebody replaced the loop's methods.
+pub(crate) fn follow<'py>(
+    native: &Bound<'py, Loop>,
+    submitted: &Bound<'py, PyAny>,
+    told: impl FnOnce() -> PyResult<Told>,
+) -> PyResult<Option<Bound<'py, Elsewhere>>> {
+    let state = native.get();
+    if state.overrides().call_soon_threadsafe()
+        || !submitted.is_instance(imports::CONCURRENT_FUTURE.get(native.py())?)?
+    {
+        return Ok(None);
+    }
+    let told = told()?;
+    // Counted before: the end may come while this function runs.
+    state.job_goes_out();
+    let followed = Elsewhere::follow(submitted, told, state.inbox());
+    if followed.is_err() {
+        state.count_down();
+    }
+    followed.map(Some)
+}
+
+/// `wrap_future(submitted, loop=self)`. `slow`: another process has the call.
+pub(crate) fn future_of<'py>(
+    native: &Bound<'py, Loop>,
+    submitted: &Bound<'py, PyAny>,
+    slow: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = native.py();
+    let future = future::create(py, LoopRef::Native(native.clone().unbind()))?;
+    if follow(native, submitted, || Ok(Told::Future(future.clone().unbind())))?.is_some() {
+        if slow {
+            native.get().slow_call_began();
+            watch::watch(future.as_any(), native.as_any(), slow_call_ended)?;
+        }
+        return Ok(future.into_any());
+    }
+    let wrapped = chain::wrap(submitted, Some(native.as_any()))?;
+    if future::isfuture(&wrapped)? {
+        native.get().job_goes_out();
+        watch::watch(&wrapped, native.as_any(), wrapped_call_ended)?;
+    }
+    Ok(wrapped)
+}
+
+fn slow_call_ended(native: &Bound<'_, PyAny>, _done: &Bound<'_, PyAny>) -> PyResult<()> {
+    native.cast::<Loop>()?.get().slow_call_ended();
+    Ok(())
+}
+
+fn wrapped_call_ended(native: &Bound<'_, PyAny>, _done: &Bound<'_, PyAny>) -> PyResult<()> {
+    native.cast::<Loop>()?.get().count_down();
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What a worker thread does: wait without the interpreter, run with it, post what came of it.
+//!
+//! A `threading.Thread` calls the `Worker` and is done when that returns, so profilers, thread-locals and names are as
+//! in any thread. Getting the interpreter from another thread is what a small job costs, so a worker that has it runs
+//! what else is queued before it lets go; and it does not ask for it while the thread that submitted is about to let go
+//! by itself. Invariant: a result is posted before the worker waits for anything, another job included.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::job::{Entry, Message};
+use super::{Shared, fork_count};
+use crate::base::ffi::Guarded;
+use crate::core::event_loop::Item;
+
+/// For how long a worker keeps the interpreter for one short job after the other.
+const TURN: Duration = Duration::from_millis(1);
+
+/// For how long a worker waits for the submitting thread to let the interpreter go, before it asks for it: asking costs
+/// both threads a way through the kernel.
+const PATIENCE: Duration = Duration::from_micros(50);
+
+/// The main function of a worker thread.
+#[pyclass(frozen, name = "_Worker", module = "ferrio._ferrio")]
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    /// The function that runs right now, for who asks what a pool is busy with.
+    function: Guarded<Option<Py<PyAny>>>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, function: Guarded::new(None) }
+    }
+
+    /// The function that runs right now.
+    pub(super) fn running(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.function.with(py, |function| function.as_ref().map(|function| function.clone_ref(py)))
+    }
+
+    fn note(&self, py: Python<'_>, function: Option<Py<PyAny>>) {
+        let old = self.function.with(py, |known| std::mem::replace(known, function));
+        drop(old);
+    }
+
+    /// Runs a job; an error here is one of a future that is not ours, or of a bug.
+    fn run(&self, py: Python<'_>, entry: Entry) -> Option<Message> {
+        let outcome = entry.run(py, |function| self.note(py, Some(function.clone_ref(py))));
+        self.note(py, None);
+        outcome.unwrap_or_else(|failure| {
+            failure.write_unraisable(py, None);
+            None
+        })
+    }
+
+    /// Posts what is left, then waits for a job. `false` ends the worker.
+    fn rest(&self, message: &mut Option<Message>, refused: &mut Option<Item>) -> bool {
+        let pool = &self.shared.pool;
+        // First idle, then seen to be done: the answer to the result may be the next job.
+        pool.rest();
+        *refused = message.take().and_then(Message::post);
+        if !pool.wait(!self.shared.submitter.is_here()) {
+            return false;
+        }
+        if self.shared.submitter.is_here() {
+            return true;
+        }
+        let began = Instant::now();
+        while self.shared.held.load(Ordering::Acquire) && began.elapsed() < PATIENCE {
+            std::hint::spin_loop();
+        }
+        true
+    }
+}
+
+#[pymethods]
+impl Worker {
+    /// The function that runs right now, or `None`.
+    #[getter]
+    fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.running(py)
+    }
+
+    fn __call__(&self, py: Python<'_>) {
+        let forks = fork_count();
+        let mut message = None;
+        loop {
+            let mut refused = None;
+            let more = py.detach(|| self.rest(&mut message, &mut refused));
+            drop(refused);
+            if !more {
+                return;
+            }
+            let Some(mut entry) = self.shared.pool.claim() else { continue };
+            let began = Instant::now();
+            loop {
+                message = self.run(py, entry);
+                if fork_count() != forks {
+                    // The job forked, and this is the child: the pool, and the locks of it, are the parent's.
+                    return;
+                }
+                if began.elapsed() >= TURN {
+                    break;
+                }
+                let Some(next) = self.shared.pool.more() else { break };
+                drop(message.take().and_then(Message::post));
+                entry = next;
+            }
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.function.visit(&visit, |function| visit.call(function))
+    }
+}
