@@ -1,8 +1,8 @@
-"""Compare what children cost on ferrio, asyncio and other loops: one interleaved run.
+"""Compare the cost of child processes on ferrio, asyncio and other loops, in one interleaved run.
 
-Two tables.  The first: wall and CPU time of starting children, waiting for them, and sending 4 MiB through one.
-The second: for how long a loop stands still while it starts a child, from a small program and from one with much
-memory, and how long the start takes.  The scenarios live in `scenarios/children.py`, the processes in `worker.py` and
+It prints two tables. The first: wall and CPU time of starting children, waiting for them, and sending 4 MiB through
+one. The second: how long a loop stands still while it starts a child, from a small program and from one with much
+memory, and how long the start takes. The scenarios are in `scenarios/children.py`, the processes in `worker.py` and
 `workers.py`.
 
 Invariant: as in `run.py`, the implementations of a row run one right after the other, in new processes each round.
@@ -16,11 +16,11 @@ import report
 import scenarios
 import workers
 
-DESCRIPTION = "Compare child processes of ferrio with asyncio's and other event loops', interleaved."
+DESCRIPTION = "Compare child processes on ferrio, asyncio and other event loops, interleaved."
 EPILOG = """\
-figures   best/median of the rounds; "x" is the best figure divided by that of the fastest of the others; CPU time
-          is that of the program that starts the children, not theirs
-stood still  the longest that the loop stood still during a start: median of the starts, and the longest of all
+figures   best/median of the rounds; "x" is the best figure divided by the best of the others; CPU time is that of
+          the program that starts the children, not theirs
+stood still  the longest time that the loop stood still during a start: median of the starts, and the longest of all
 """
 LIMIT = 120.0
 STARTS = 20
@@ -58,7 +58,7 @@ def main() -> int:
                     try:
                         stops.setdefault((title, name), []).append(worker.ask(request, LIMIT))
                     except workers.MeasureFailed as error:
-                        # uvloop does not know `user`.
+                        # uvloop doesn't know `user`.
                         print(str(error).splitlines()[-1], file=sys.stderr)
         finally:
             for worker in pool.values():
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def measure(worker: workers.Worker, row: scenarios.Scenario, count: int) -> tuple[float, float]:
-    """Wall and CPU milliseconds an operation."""
+    """Wall and CPU milliseconds per operation."""
     reply = worker.ask({"measure": "scenario", "scenario": row.name, "n": count}, LIMIT)
     return reply["wall_ns"] / count / 1e6, reply["cpu_ns"] / count / 1e6
 
@@ -79,7 +79,7 @@ def measure(worker: workers.Worker, row: scenarios.Scenario, count: int) -> tupl
 def show_times(titles: list[str], names: list[str], times: dict) -> None:
     """Print the first table."""
     for clock, what in enumerate(("Wall time", "CPU time of the program")):
-        print(f"\n{what}, ms an operation, best/median, x the fastest of the others")
+        print(f"\n{what}, ms per operation, best/median, x the fastest of the others")
         for title in titles:
             best = {name: min(each[clock] for each in times[title, name]) for name in names}
             others = [best[name] for name in names if name not in report.ours(names)]

@@ -1,6 +1,6 @@
-"""What every comparison tells beside its figures: the machine, where a run stands, and the files it writes.
+"""What every comparison prints besides its figures: the machine, the progress of a run, and the files it writes.
 
-Shared by `run.py` and `net/run.py`.  Nothing here measures.
+Shared by `run.py` and `net/run.py`. Nothing here measures.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def progress(text: str) -> None:
-    """Show what runs now on the terminal's last line; "" clears it.  Silent where there is no terminal."""
+    """Show on the terminal's last line what is running; "" clears it. Silent without a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -26,7 +26,7 @@ def save(path: Path, text: str) -> None:
 
 
 def machine() -> dict:
-    """Return what a reader must know of the machine."""
+    """Return what a reader must know about the machine."""
     return {
         "processor": processor(),
         "processors": os.cpu_count(),
@@ -36,7 +36,7 @@ def machine() -> dict:
 
 
 def processor() -> str:
-    """Return the name of the processor, as the kernel tells it."""
+    """Return the name of the processor, according to the kernel."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -55,5 +55,5 @@ def preface(facts: dict) -> str:
     hardware = f"{machine['processors']} x {machine['processor']}, Linux {machine['kernel']}"
     lines = [f"Python {facts['python']}: {versions}", f"{hardware}; {', '.join(settings)}"]
     if machine["load"] > 0.5:
-        lines.append(f"The machine is busy (load {machine['load']}): the best figures tell more than medians.")
+        lines.append(f"The machine is busy (load {machine['load']}): trust the best figures more than the medians.")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""What reading files costs: `ferrio.open()` beside aiofiles, threads and a plain blocking read.
+"""The cost of reading files: `ferrio.open()` compared with aiofiles, threads and a plain blocking read.
 
-This file holds the command and the programs that are timed. Invariant: the ways are interleaved, and each
-round's figures come from the same files, which are in the page cache; each way checks that it has read all.
+This file holds the command and the programs that are timed. Invariant: the ways are interleaved, and each round uses
+the same files, which are in the page cache. Each way checks that it has read everything.
 """
 
 import argparse
@@ -19,7 +19,7 @@ LARGE, CHUNK = 1 << 30, 1 << 20
 
 
 async def by_aiofiles(paths):
-    """As its documentation says."""
+    """As in its documentation."""
     import aiofiles
 
     async def read(path):
@@ -62,7 +62,7 @@ async def text_by_ferrio(paths):
 
 
 async def by_to_thread(paths):
-    """`to_thread(path.read_bytes)` of the loop that runs."""
+    """`to_thread(path.read_bytes)` on the running loop."""
     namespace = ferrio if isinstance(asyncio.get_running_loop(), ferrio.EventLoop) else asyncio
     return sum(map(len, await namespace.gather(*[namespace.to_thread(path.read_bytes) for path in paths])))
 
@@ -106,7 +106,7 @@ def timed(run, function, argument, expected):
     else:
 
         async def main():
-            await function(argument[:20] if isinstance(argument, list) else os.devnull)  # threads are there
+            await function(argument[:20] if isinstance(argument, list) else os.devnull)  # starts the threads
             began = time.perf_counter(), time.process_time()
             result = await function(argument)
             return result, (time.perf_counter() - began[0], time.process_time() - began[1])
@@ -117,10 +117,10 @@ def timed(run, function, argument, expected):
 
 
 def report(title, ways, rounds, targets=()):
-    """Runs the ways in turn, prints the best of each, by wall and by CPU time.
+    """Runs the ways in turn, prints the best wall and CPU time of each.
 
-    `targets`: which way may take at most how many times as long as which other. Returns how many were missed, by CPU
-    time.
+    `targets`: which way may take at most how many times as long as which other. Returns the number of missed targets,
+    by CPU time.
     """
     best = {}
     for _ in range(rounds):

@@ -1,7 +1,7 @@
-"""What is compared: how each implementation is imported and how a program runs on it.
+"""What is compared: how to import each implementation and run a program on it.
 
-Nothing here measures.  Invariant: an implementation is imported only in the process that runs it, for
-some change `asyncio` when they are imported.
+Nothing here measures. Invariant: an implementation is imported only in the process that runs it, because some of them
+change `asyncio` when they are imported.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ class Implementation:
     package: str | None
     """The package to import for its `new_event_loop`; None: the standard library alone."""
     own_names: bool = False
-    """Whether programs use the package's names in place of asyncio's."""
+    """Whether programs use the package's names instead of asyncio's."""
     since: tuple[int, int] = (3, 11)
-    """The first Python with which it joins the table."""
+    """The first Python on which it joins the table."""
     install: str = "-m pip install -r benches/requirements.txt"
-    """The arguments of that Python which install it."""
+    """The arguments for that Python which install it."""
 
 
 BUILD_FERRIO = "-m pip install ."
@@ -45,15 +45,15 @@ OURS = ("ferrio", "ferrio-std")
 
 
 def names_for(version: tuple[int, int]) -> list[str]:
-    """Return the names of the implementations that join the table on that Python version."""
+    """Return the names of the implementations that join the table on this Python version."""
     return [each.name for each in IMPLEMENTATIONS.values() if version >= each.since]
 
 
 def load(implementation: Implementation) -> tuple[Any, Callable[[Any], Any], str]:
     """Import an implementation.
 
-    Returns its namespace (what a program calls `asyncio`), a function that runs a coroutine on a new loop of
-    it and returns its result, and its version.  Raises ImportError where it isn't installed.
+    Returns its namespace (what a program calls `asyncio`), a function that runs a coroutine on a new loop and returns
+    the result, and its version. Raises ImportError if it isn't installed.
     """
     if implementation.package is None:
         return asyncio, asyncio.run, "of the interpreter"

@@ -1,7 +1,7 @@
-"""What `import ferrio` costs beside `import asyncio`.
+"""The cost of `import ferrio` compared with `import asyncio`.
 
-This file holds the command and the question that each process answers.  Invariant: every figure comes from a
-fresh process, which measures only the import statement; the imports take turns.
+This file holds the command and the program that each process runs. Invariant: every figure comes from a fresh process
+that measures only the import statement; the imports take turns.
 """
 
 import json
@@ -22,7 +22,7 @@ TARGET_MS = 10.0
 def main() -> int:
     """Run the command; returns the exit status."""
     parser = workers.common_options(DESCRIPTION, EPILOG, impls=False)
-    parser.add_argument("--runs", type=int, metavar="N", default=40, help="processes a package (default: 40)")
+    parser.add_argument("--runs", type=int, metavar="N", default=40, help="processes per package (default: 40)")
     parser.add_argument(
         "--packages", metavar="A,B", default="asyncio,ferrio", help="what to import (default: %(default)s)"
     )
@@ -35,7 +35,7 @@ def main() -> int:
     for run in range(options.runs + 1):
         for package in packages:
             took = import_once(options.python, package, options.cpus)
-            # The first run fills the page cache and writes bytecode.
+            # The first run fills the page cache and writes bytecode, so it isn't counted.
             if run:
                 figures[package].append(took / 1e6)
     print(f"{'import, ms':<14}{'best':>10}{'median':>10}{'more than ' + packages[0]:>24}")

@@ -1,7 +1,7 @@
-"""What a pending, sleeping task takes in memory, for each implementation.
+"""The memory that a pending, sleeping task takes on each implementation.
 
-This file holds the command; the tasks are made in `worker.py`.  Invariant: each figure comes from a process
-of its own, for memory that one measurement gave back would be reused by the next.
+This file holds the command; `worker.py` makes the tasks. Invariant: each figure comes from its own process, because a
+later measurement would reuse the memory that an earlier one freed.
 """
 
 import json
@@ -12,8 +12,8 @@ import workers
 
 DESCRIPTION = "Measure the bytes that a pending sleeping task takes on each implementation."
 EPILOG = """\
-resident   growth of the process, whoever allocated it; the figure that counts
-traced     what Python's allocators handed out (tracemalloc); an extension's own allocations don't show
+resident   growth of the process, whoever allocated it; this is the figure that counts
+traced     memory from Python's allocators (tracemalloc); an extension's own allocations aren't included
 The first pair is a coroutine that awaits sleep(3600), the second is create_task(sleep(3600)) itself.
 Target for ferrio: no more resident bytes than asyncio.
 """
@@ -29,11 +29,11 @@ def main() -> int:
     if options.tasks < 1:
         parser.error(f"--tasks: {options.tasks} tasks measure nothing; give 1 or more")
     names = workers.chosen_names(parser, options.impls, workers.python_version(options.python))
-    # All of them start once, so that a missing one ends the program before the first figure.
+    # Start each one first, so that a missing one ends the program before the first figure.
     for worker in workers.start_workers(options.python, names, options.cpus).values():
         worker.stop()
     titles = [f"{unit}, {kind}" for kind, _ in KINDS for unit in ("resident", "traced")]
-    print(f"{'bytes a task':<14}" + "".join(f"{title:>29}" for title in titles))
+    print(f"{'bytes per task':<14}" + "".join(f"{title:>29}" for title in titles))
     figures = {}
     for name in names:
         figures[name] = [measure(options, name, wrapped, trace) for _, wrapped in KINDS for trace in (False, True)]
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def measure(options, name: str, wrapped: bool, trace: bool) -> float | None:
-    """Return the bytes a task, measured in a process of its own; None if that failed."""
+    """Return the bytes per task, measured in a new process; None if that failed."""
     worker = workers.Worker(options.python, name, options.cpus)
     request = {"measure": "memory", "count": options.tasks, "wrapped": wrapped, "trace": trace}
     try:

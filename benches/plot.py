@@ -1,8 +1,8 @@
-"""Draws a comparison as SVG: a row for each thing that was measured, a mark for each implementation.
+"""Draws a comparison as SVG: a row for each job measured, a mark for each implementation.
 
-Where a mark stands says how many times ferrio's time it takes. The axis is logarithmic, so that twice as fast and half
-as fast are equally far from ferrio's line; what is to its left is faster than ferrio. The marks differ in shape, not by
-colour alone. Knows nothing of files.
+The position of a mark shows how many times ferrio's time it takes. The axis is logarithmic, so twice as fast and half
+as fast are equally far from ferrio's line; a mark to its left is faster than ferrio. The marks differ in shape, not
+only in colour. This module doesn't touch files.
 """
 
 import math
@@ -62,7 +62,7 @@ TITLES = {"ferrio-std": "asyncio on ferrio's loop"}
 
 
 def dot_plot(title: str, rows: list[tuple[str, dict[str, float]]], theme: Theme) -> str:
-    """Returns the picture. `rows`: names with the figure of each implementation, ferrio's among them."""
+    """Returns the picture. `rows`: names, with the figure of each implementation including ferrio."""
     names = [name for name in theme.marks if any(name in figures for _, figures in rows)]
     ratios = [figure / figures["ferrio"] for _, figures in rows for figure in figures.values()]
     low, high = min(*ratios, 0.8) * 0.93, max(*ratios, 1.25) * 1.08

@@ -1,7 +1,8 @@
-"""What a call in another process costs: `to_process` and `run_in_executor` beside the bare `concurrent.futures` pool.
+"""The cost of a call in another process: `to_process` and `run_in_executor` compared with the bare `concurrent.futures`
+pool.
 
-This file holds the command and the programs that are timed. Invariant: the ways are interleaved, each makes the same
-calls of a pool of its own with one process, which is warm, and checks every result.
+This file holds the command and the programs that are timed. Invariant: the ways are interleaved. Each makes the same
+calls on its own warm pool of one process, and checks every result.
 """
 
 import argparse
@@ -50,13 +51,13 @@ def together(names, call):
 
 
 def run_in_executor(names, pool):
-    """One call, as asyncio has it."""
+    """One call, asyncio's way."""
     loop = names.get_running_loop()
     return lambda number: loop.run_in_executor(pool, abs, -number)
 
 
 def to_process(names, pool):
-    """One call, as ferrio has it."""
+    """One call, ferrio's way."""
     names.get_running_loop().set_process_executor(pool)
     return lambda number: ferrio.to_process(abs, -number)
 
@@ -80,8 +81,8 @@ def timed(run, way, count):
 
 
 def report(title, count, bare, ways, rounds):
-    """Runs the bare pool and the ways in turn, prints the best of each, by wall and by CPU time, and how many times as
-    long as the bare pool it took.
+    """Runs the bare pool and the ways in turn, and prints the best wall and CPU time of each. It also prints how many
+    times as long as the bare pool each took.
     """
     ways = {"the bare pool": (None, bare)} | ways
     best = {}
@@ -100,7 +101,7 @@ def report(title, count, bare, ways, rounds):
 
 
 def uvloop_run():
-    """The `run` of uvloop, `None` where it is not installed."""
+    """uvloop's `run`, or `None` if it isn't installed."""
     try:
         import uvloop
     except ImportError:

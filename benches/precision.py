@@ -1,8 +1,7 @@
-"""How late `sleep` returns, and whether it ever returns early, for each implementation.
+"""How late `sleep` returns, and whether it ever returns early, on each implementation.
 
-This file holds the command; the sleeping is done in `worker.py`.  Rounds are interleaved as in `run.py`.
-Invariant: lateness counts from before the call of `sleep` to after it, by the monotonic clock; below zero:
-early.
+This file holds the command; `worker.py` does the sleeping. Rounds are interleaved as in `run.py`. Invariant: lateness
+is measured from before the call of `sleep` to after it, by the monotonic clock. A negative figure means early.
 """
 
 import json
@@ -14,8 +13,8 @@ import workers
 
 DESCRIPTION = "Measure how late sleep(d) returns, and how often early, on each implementation."
 EPILOG = """\
-The last column of each row counts sleeps that returned before their time.  Targets for both of ferrio's
-ways in: never early, and less than 100 us late in the mean for the first two delays.
+The last column of each row counts sleeps that returned too early. Targets for both of ferrio's columns: never
+early, and less than 100 us late on average for the first two delays.
 """
 DELAYS = (0.0002, 0.0013, 0.0105)
 JUDGED_DELAYS = DELAYS[:2]
@@ -26,7 +25,7 @@ ROUNDS = 5
 def main() -> int:
     """Run the command; returns the exit status."""
     parser = workers.common_options(DESCRIPTION, EPILOG)
-    parser.add_argument("--sleeps", type=int, metavar="N", default=200, help="sleeps a delay (default: 200)")
+    parser.add_argument("--sleeps", type=int, metavar="N", default=200, help="sleeps per delay (default: 200)")
     parser.add_argument("--json", metavar="F", type=Path, help="write every figure to F")
     options = parser.parse_args()
     if options.sleeps < ROUNDS:
@@ -50,7 +49,7 @@ def main() -> int:
 
 
 def measure(pool: dict[str, workers.Worker], delay: float, count: int) -> dict[str, list[int]]:
-    """Return for each implementation how late each sleep was, in nanoseconds; empty where it failed."""
+    """Return for each implementation how late each sleep was, in nanoseconds; empty if it failed."""
     late: dict[str, list[int]] = {name: [] for name in pool}
     for _ in range(ROUNDS):
         for name, worker in pool.items():

@@ -3,11 +3,11 @@
     python benches/publish.py programs target/programs.json      what benches/run.py --json wrote
     python benches/publish.py servers target/servers.json        what benches/net/run.py --json wrote
 
-`make bench` and `make bench-net` call it. Of each kind docs/benchmarks/ has one JSON file, a row a line, and two
-pictures, for light pages and for dark ones. Without a second argument all is drawn anew from the JSON file. In
-docs/benchmarks.md it writes between the marks, and nowhere else.
+`make bench` and `make bench-net` call it. For each kind, docs/benchmarks/ has one JSON file with a row on each line,
+and two pictures, for light and for dark pages. Without a second argument, everything is redrawn from the JSON file. In
+docs/benchmarks.md it writes only between the marks.
 
-Invariant: only whole runs get there. What ran with --only, --quick or --impls is shown on the terminal alone.
+Invariant: only complete runs get there. A run with --only, --quick or --impls is shown only on the terminal.
 """
 
 import json
@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 FOLDER = ROOT / "docs" / "benchmarks"
 KINDS = {
-    # What a figure is, and how many of it make one of the unit that the page shows.
-    "programs": ("nanoseconds an operation", 1.0),
-    "servers": ("CPU microseconds of the server an operation", 1000.0),
+    # The unit of the page, and how many nanoseconds it is.
+    "programs": ("nanoseconds per operation", 1.0),
+    "servers": ("server CPU microseconds per operation", 1000.0),
 }
 OURS = ("ferrio", "ferrio-std")
-# What stands beside a row's name, by the clock that decides it; one row is decided by none (benches/README.md).
-REMARKS = {"cpu": " (CPU time)", None: " (not compared: less than the 100,000 asked for is too early)"}
-# In the pictures, of the servers: what lies between these is in the table.
+# The remark beside a row's name, by the clock that judges it; one row isn't judged (benches/README.md).
+REMARKS = {"cpu": " (CPU time)", None: " (not compared: less than the requested 100,000 is too early)"}
+# The servers' rows that the pictures show; the table has the rows between them.
 PICTURED = re.compile(r" x 50$|^UDP, 8|^(?!.* x \d+$)")
 
 
@@ -82,7 +82,7 @@ def reduced(run: dict, kind: str) -> dict:
 
 
 def one_row_a_line(figures: dict) -> str:
-    """Returns the JSON of a kind, so that a difference between two runs can be read."""
+    """Returns the JSON of a kind, formatted so that two runs can be compared with diff."""
     rows = ",\n".join("  " + json.dumps(row) for row in figures["rows"])
     return f'{{\n "facts": {json.dumps(figures["facts"], indent=2)},\n "rows": [\n{rows}\n ]\n}}\n'
 
@@ -99,7 +99,7 @@ def draw(kind: str, figures: dict) -> None:
 
 
 def write_page(kind: str, figures: dict) -> None:
-    """Writes the part of the page that is about a kind."""
+    """Writes one kind's part of the page."""
     text = PAGE.read_text()
     begin, end = f"<!-- {kind}: written by benches/publish.py -->", f"<!-- end of {kind} -->"
     before, _, rest = text.partition(begin)
@@ -151,7 +151,7 @@ def machine(facts: dict) -> str:
 
 
 def losses(figures: dict) -> list[str]:
-    """Returns a line for each row in which a peer has less than ferrio's own names."""
+    """Returns a line for each row in which a peer is faster than ferrio's own names."""
     lines = []
     for row in figures["rows"]:
         own = row["figures"].get("ferrio")
@@ -163,7 +163,7 @@ def losses(figures: dict) -> list[str]:
 
 
 def cell(figure: float | None, least: float | None) -> str:
-    """Returns a figure as the table has it."""
+    """Returns a figure as the table shows it."""
     if figure is None:
         return ""
     text = f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -1,8 +1,8 @@
 """What the figures of `run.py` mean: the best of the rounds, ratios, targets, and the tables that show them.
 
-Nothing here measures.  A row is a dictionary: `name`, `judged` ("wall", "cpu" or None), `n`, and `results`,
-which maps an implementation to `{"wall": [...], "cpu": [...]}`, nanoseconds an operation, one figure a round,
-or to `{"error": message}`.
+Nothing here measures. A row is a dictionary: `name`, `judged` ("wall", "cpu" or None), `n`, and `results`. The last
+maps an implementation to `{"wall": [...], "cpu": [...]}`, nanoseconds per operation, one figure per round, or to
+`{"error": message}`.
 
 Invariant: a ratio above 1 always means that ferrio is the faster one.
 """
@@ -13,8 +13,8 @@ import statistics
 from implementations import OURS
 from scenarios import REGISTER
 
-# Some rows run nothing of the loop under the standard names (a free lock): all columns run the same Python code there,
-# and differ by this much from run to run.
+# In some rows (a free lock) the standard names never reach the loop. All columns run the same Python code there, and
+# differ by this much from run to run.
 NOISE = 0.03
 NAME_WIDTH = 31
 CELL_WIDTH = 13
@@ -28,13 +28,13 @@ def new_row(name: str, judged: str | None, n: int, names: list[str]) -> dict:
 
 
 def best(row: dict, name: str, clock: str) -> float | None:
-    """Return the best round of an implementation in nanoseconds an operation; None if it has none."""
+    """Return the best round of an implementation in nanoseconds per operation; None if it has none."""
     figures = row["results"].get(name, {}).get(clock)
     return min(figures) if figures else None
 
 
 def fastest_peer(row: dict, clock: str) -> tuple[str, float] | None:
-    """Return the name and best figure of the fastest implementation not ours; None if there is none."""
+    """Return the name and best figure of the fastest peer; None if there is none."""
     figures = {name: best(row, name, clock) for name in row["results"] if name not in OURS}
     known = {name: figure for name, figure in figures.items() if figure is not None}
     if not known:
@@ -51,7 +51,7 @@ def ratio(row: dict, name: str, clock: str | None = None) -> float | None:
 
 
 def targets(version: tuple[int, int]) -> dict[str, tuple[float, float]]:
-    """Return for each of ours the least ratio in a row and the least geometric mean, on that Python."""
+    """Return, for each of ours, the least ratio in a row and the least geometric mean on that Python."""
     standard_names = (1.0 - NOISE, 1.0)
     if version >= (3, 14):
         return {"ferrio": (1.0, 1.0), "ferrio-std": standard_names}
@@ -151,7 +151,7 @@ def ours(names: list[str]) -> list[str]:
 
 def markdown(rows: list[dict], names: list[str]) -> str:
     """Return a table for a page: the best figures of the clock that judges each row, and our ratios."""
-    titles = ["ns an operation", *names, *(f"{name} is" for name in ours(names))]
+    titles = ["ns per operation", *names, *(f"{name} is" for name in ours(names))]
     lines = [markdown_line(titles), "|---|" + "---:|" * (len(titles) - 1)]
     for row in rows:
         clock = row["judged"] or "wall"

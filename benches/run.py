@@ -1,11 +1,11 @@
 """Compare ferrio with asyncio and the other event loops: one interleaved run, a table, and JSON.
 
-This file holds the command: which scenarios, how many rounds, in which order.  The scenarios live in
-`scenarios/`, the processes in `worker.py` and `workers.py`, ratios and tables in `report.py`.
+This file holds the command: which scenarios, how many rounds, in which order. The scenarios are in `scenarios/`, the
+processes in `worker.py` and `workers.py`, ratios and tables in `report.py`.
 
-Invariant: the implementations of a scenario run one right after the other (A B C, and again A B C in the next
-round), so that what else the machine does hits all of them alike.  Each round has new processes: where memory
-happens to lie makes a process faster or slower for as long as it lives.
+Invariant: the implementations of a scenario run one right after the other (A B C, and A B C again in the next round).
+So whatever else the machine does affects all of them alike. Each round uses new processes, because memory layout makes
+a process faster or slower for its whole life.
 """
 
 import dataclasses
@@ -26,25 +26,25 @@ EPILOG = """\
 columns   ferrio       ferrio's own names (import ferrio as asyncio)
           ferrio-std   the standard asyncio on ferrio's loop (loop_factory=ferrio.new_event_loop)
           others       the standard asyncio on that package's loop
-figures   best/median of the rounds, nanoseconds an operation; "x ferrio" is how many times as fast as
+figures   best/median of the rounds, nanoseconds per operation; "x ferrio" is how many times as fast as
           the fastest peer ferrio is; "!" marks a row below its target: 1.5 for ferrio and 1 for
           ferrio-std up to Python 3.13, 1 for both (first in the row) from 3.14
 
 examples  benches/run.py                                   everything, five rounds
-          benches/run.py --quick                           a tenth of the work, to see that all of it runs
+          benches/run.py --quick                           a tenth of the work, to check that everything runs
           benches/run.py --only 'queue|lock' --rounds 9    some rows, more carefully
           benches/run.py --python .venv-bench/bin/python --json figures.json --markdown table.md
 """
 SHARE_WARM, SHARE_QUICK = 0.02, 0.1
 LIMIT = 60.0
-"""Seconds that one measurement may take before its process is ended and the row counts as failed."""
+"""Seconds that one measurement may take; after that its process is ended and the row counts as failed."""
 
 
 def main() -> int:
     """Run the command; returns the exit status."""
     parser = workers.common_options(DESCRIPTION, EPILOG)
     parser.add_argument("--only", metavar="REGEX", default="", help="the rows whose name matches, case ignored")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds a row (default: 5; with --quick: 2)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds per row (default: 5; with --quick: 2)")
     parser.add_argument(
         "--by",
         choices=("wall", "cpu"),
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--json", metavar="F", type=Path, help="write every figure to F")
     parser.add_argument("--markdown", metavar="F", type=Path, help="write the table to F, for a page")
     parser.add_argument("--check", action="store_true", help="exit with status 1 if a target is missed or a row failed")
-    parser.add_argument("--list", action="store_true", help="print the rows and end")
+    parser.add_argument("--list", action="store_true", help="print the rows and exit")
     options = parser.parse_args()
     chosen = choose(parser, options.only)
     if options.by == "cpu":
@@ -134,9 +134,9 @@ def measure(scenario: scenarios.Scenario, row: dict, name: str, worker: workers.
 
 
 def conclude(rows: list[dict], names: list[str], version: tuple[int, int]) -> None:
-    """Print the tables of wall and CPU time, the means, what failed, and what misses its target."""
+    """Print the tables of wall and CPU time, the means, the failures and the missed targets."""
     for title, clock in (("Wall time", "wall"), ("CPU time of the whole process, threads included", "cpu")):
-        print(f"\n{title}, ns an operation, best/median")
+        print(f"\n{title}, ns per operation, best/median")
         print(report.heading(names))
         for row in rows:
             print(report.line(row, names, clock, version))
@@ -153,7 +153,7 @@ def conclude(rows: list[dict], names: list[str], version: tuple[int, int]) -> No
 
 
 def describe(options, version: tuple[int, int], rounds: int, pool) -> dict:
-    """Return what a reader must know of the run: interpreter, versions, machine, load, settings."""
+    """Return what a reader must know about the run: interpreter, versions, machine, load, settings."""
     return {
         "python": ".".join(map(str, version)),
         "implementations": {name: worker.version for name, worker in pool.items()},

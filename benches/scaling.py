@@ -2,14 +2,18 @@
 
     PYTHON benches/scaling.py [--loops 2] [--rounds 7] [--impls asyncio,ferrio] [--only echo] [--quick]
 
-Each scenario is a fixed amount of work for one loop, which shares nothing with other loops: task switching (`sleep(0)`
-in ten tasks), tasks (made and awaited), echo (a client and a server of its own, 1 KiB messages, over a loopback
-connection), streams (the same by `StreamReader` and `StreamWriter`), queue (a producer and a consumer).
+Each scenario is a fixed amount of work for one loop, which shares nothing with other loops:
 
-A round measures one loop on one thread, then N loops on N threads that begin together; each does the same work, so the
-ratio is `N * time of one / time of the slowest of N`. Two clocks: wall time, which wants N free cores, and the CPU time
-of the threads, which tells what they cost each other (locks, shared cache lines) on a machine that does other things as
-well. The best of the rounds counts, as in `run.py`.
+- task switching: `sleep(0)` in ten tasks;
+- tasks: made and awaited;
+- echo: a client and its own server, 1 KiB messages over a loopback connection;
+- streams: the same with `StreamReader` and `StreamWriter`;
+- queue: a producer and a consumer.
+
+A round measures one loop on one thread, then N loops on N threads that begin together. Each does the same work, so the
+ratio is `N * time of one / time of the slowest of N`. There are two clocks. Wall time needs N free cores. The CPU time
+of the threads shows what they cost each other (locks, shared cache lines), even on a machine that does other things.
+The best of the rounds counts, as in `run.py`.
 """
 
 import argparse
@@ -67,7 +71,7 @@ async def echo(aio, count):
     """`count` messages of 1 KiB to a protocol that sends them back, one after the other."""
     loop = asyncio.get_running_loop()
     finished = loop.create_future()
-    # This loop's own: references to one object for all loops would be counted by all cores, which is not the subject.
+    # Each loop needs its own. One object for all loops would have a reference count that all cores change.
     message = bytes(bytearray(MESSAGE))
 
     class Server(asyncio.Protocol):
@@ -135,7 +139,7 @@ SCENARIOS = {
 
 
 def measure(aio, scenario, count, loops):
-    """Runs the scenario on so many loops at once; returns wall seconds of the slowest, CPU seconds of all threads."""
+    """Runs the scenario on that many loops at once; returns wall seconds of the slowest, CPU seconds of all threads."""
     new_loop = ferrio.new_event_loop if aio is ferrio else asyncio.SelectorEventLoop
     begin, walls, cpus, errors = threading.Barrier(loops), [], [], []
 
@@ -164,7 +168,7 @@ def measure(aio, scenario, count, loops):
 
 
 def ratios(aio, scenario, count, options):
-    """The figures of one row: nanoseconds an operation on one loop, and how much more all loops do by each clock."""
+    """The figures of one row: nanoseconds per operation on one loop, and how much more all loops do by each clock."""
     alone, together = [], []
     for _ in range(options.rounds):
         alone.append(measure(aio, scenario, count, 1))
@@ -177,8 +181,8 @@ def ratios(aio, scenario, count, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--loops", type=int, default=2, help="so many loops on as many threads (2)")
-    parser.add_argument("--rounds", type=int, default=7, help="the best of so many rounds counts (7)")
+    parser.add_argument("--loops", type=int, default=2, help="number of loops, each on its own thread (2)")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds; the best counts (7)")
     parser.add_argument("--impls", default="asyncio,ferrio", help="implementations, in the order of the table")
     parser.add_argument("--only", help="scenarios whose name contains this")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one round: does everything run?")

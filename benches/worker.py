@@ -1,10 +1,9 @@
-"""The process that runs one implementation: it reads requests, measures, and answers, a line of JSON each.
+"""The process that runs one implementation: it reads requests, measures, and answers, with a line of JSON each.
 
-`workers.py` starts it and holds the other ends of its pipes.  It decides nothing: counts come with the
-request, and statistics are made from its answers.
+`workers.py` starts it and holds the other ends of its pipes. It decides nothing: the request has the counts, and others
+make statistics from its answers.
 
-Invariant: between two requests it blocks in a read, so that it takes no CPU while another implementation
-runs.
+Invariant: between two requests it blocks in a read, so it takes no CPU while another implementation runs.
 """
 
 import gc
@@ -39,7 +38,7 @@ def measure_scenario(aio, run, implementation, request):
 
 
 def measure_sleep(aio, run, implementation, request):
-    """Sleep `count` times for `delay` seconds; the lateness of each in nanoseconds (below zero: early)."""
+    """Sleep `count` times for `delay` seconds; return the lateness of each in nanoseconds (negative: early)."""
     delay, count = request["delay"], request["count"]
 
     async def sleeper():
@@ -70,7 +69,7 @@ def measure_memory(aio, run, implementation, request):
 
     async def main():
         implementations.check_loop(implementation, aio.get_running_loop())
-        # What the first tasks allocate once for all is not theirs.
+        # Leave out what only the first tasks allocate.
         tasks = [aio.create_task(aio.sleep(0)) for _ in range(100)]
         await aio.gather(*tasks)
         tasks = [None] * count
@@ -82,7 +81,7 @@ def measure_memory(aio, run, implementation, request):
         await aio.sleep(0)
         await aio.sleep(0)
         after = used()
-        # The end of 100,000 tasks is not what is measured: leave without it.
+        # Ending 100,000 tasks isn't part of the measurement: exit without it.
         answer({"bytes": after - before})
         os._exit(0)
 
@@ -90,9 +89,10 @@ def measure_memory(aio, run, implementation, request):
 
 
 def measure_block(aio, run, implementation, request):
-    """Start children from a program with `memory` MiB: for each the longest time without a turn, and its start's; ns.
+    """Start children from a program with `memory` MiB; for each, the longest time without a turn and the start's time,
+    in ns.
 
-    With `user` the child is told to become the user that it is, which keeps `subprocess.Popen` from using `vfork`.
+    With `user` the child must become the user that it already is, which keeps `subprocess.Popen` from using `vfork`.
     """
     ballast = None
     if request["memory"]:
@@ -137,7 +137,7 @@ BODIES = {each.name: each.body for each in scenarios.load(scenarios.FAMILIES + s
 
 
 def answer(message):
-    """Send one line to whoever started this process."""
+    """Send one line to the process that started this one."""
     ANSWERS.write(json.dumps(message) + "\n")
     ANSWERS.flush()
 
@@ -163,7 +163,7 @@ def main(name, cpus):
 
 
 if __name__ == "__main__":
-    # Answers have a descriptor of their own: what a scenario or a library prints goes to standard error.
+    # Answers have their own descriptor: what a scenario or a library prints goes to standard error.
     ANSWERS = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     main(*sys.argv[1:])

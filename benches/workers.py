@@ -1,7 +1,7 @@
-"""The other end of `worker.py`: starts one process an implementation, sends requests, waits with a limit.
+"""The other end of `worker.py`: starts one process per implementation, sends requests, waits with a limit.
 
-Shared by `run.py`, `precision.py`, `memory.py` and `import_time.py`, as are their common options.  Statistics
-live in `report.py`.  Invariant: only one worker has a request at any time, so the workers may share a CPU.
+`run.py`, `precision.py`, `memory.py` and `import_time.py` use it, and their common options are here. Statistics are in
+`report.py`. Invariant: only one worker has a request at any time, so the workers may share a CPU.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import implementations
 
 HERE = Path(__file__).resolve().parent
-# Settings of a developer's shell that would slow one implementation more than another.
+# Settings in a developer's shell that would slow one implementation more than another.
 DROPPED_VARIABLES = (
     "PYTHONASYNCIODEBUG",
     "PYTHONDEVMODE",
@@ -41,8 +41,8 @@ class Worker:
     def __init__(self, python: str, name: str, cpus: str) -> None:
         """Start it with the interpreter `python`, pinned to `cpus` ("0,1"; "" doesn't pin).
 
-        Raises MissingImplementation if the implementation isn't installed, MeasureFailed if its import fails
-        otherwise.
+        Raises MissingImplementation if the implementation isn't installed, MeasureFailed if its import fails for
+        another reason.
         """
         self.python, self.name, self.cpus = python, name, cpus
         self.start()
@@ -72,7 +72,7 @@ class Worker:
     def ask(self, request: dict, limit: float) -> dict:
         """Send a request and return the answer; wait at most `limit` seconds.
 
-        Raises MeasureFailed if the worker raises, dies or takes longer; one that ended is started anew.
+        Raises MeasureFailed if the worker raises, dies or takes longer; a worker that ended is started again.
         """
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -110,7 +110,7 @@ class Worker:
         return json.loads(line)
 
     def _fail(self, what: str) -> None:
-        """Raise MeasureFailed with the process's last printed lines, and start it anew if it ever ran."""
+        """Raise MeasureFailed with the last lines that the process printed; restart it if it ever ran."""
         code = self._process.wait()
         self._errors.seek(0)
         said = "\n".join(self._errors.read().decode(errors="replace").strip().splitlines()[-15:])
@@ -186,7 +186,7 @@ def cpu_numbers(cpus: str) -> list[int]:
 
 
 def chosen_names(parser: argparse.ArgumentParser, impls: str | None, version: tuple[int, int]) -> list[str]:
-    """Return what `--impls` names, or all of that Python version; a bad name ends the program."""
+    """Return the names in `--impls`, or all for that Python version; a bad name ends the program."""
     if impls is None:
         return implementations.names_for(version)
     names = [name.strip() for name in impls.split(",") if name.strip()]
@@ -214,7 +214,7 @@ def start_workers(python: str, names: list[str], cpus: str) -> dict[str, Worker]
 
 
 def leave_cpus(cpus: str) -> None:
-    """Keep this process off the CPUs that measure, where there are others."""
+    """Keep this process off the CPUs that measure, if there are others."""
     others = os.sched_getaffinity(0) - set(cpu_numbers(cpus))
     if others:
         os.sched_setaffinity(0, others)

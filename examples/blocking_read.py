@@ -1,7 +1,7 @@
 """A blocking read in a thread, while a worker keeps ticking on the loop.
 
-Shows `to_thread`: `os.read` blocks its thread until somebody writes, and the loop stays free. Here the worker
-itself writes, after its third tick, so the read can't have held it up.
+Shows `to_thread`: `os.read` blocks its thread until somebody writes, and the loop stays free. Here the worker itself
+writes after its third tick, so the read can't have blocked it.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A chat server, and three people who talk on it.
+"""A chat server, and three people talking on it.
 
-Shows `start_server`: it runs `welcome` in a task of its own for every client. Lines come in by `readline`, and go
-out to everybody else by `write` and `drain`. The server listens on a free port of this machine; give a port, as in
+Shows `start_server`, which runs `welcome` in a new task for every client. It reads lines with `readline` and sends them
+to everybody else with `write` and `drain`. The server listens on a free port of this machine. Give a port, as in
 `python -m ferrio examples/chat.py 8888`, and it waits there for real people: `nc localhost 8888`.
 """
 
@@ -11,7 +11,7 @@ import ferrio as asyncio
 
 
 class Room:
-    """Who is here: the writer of each client, by nick name."""
+    """Who is here: the writer of each client, by nickname."""
 
     def __init__(self):
         self.writers = {}
@@ -28,7 +28,7 @@ class Room:
                 while line := await reader.readline():  # b"" is the end: the client left
                     await self.tell_others(nick, f"{nick}: {line.decode().rstrip()}")
             except ConnectionError:
-                pass  # left without a word
+                pass  # left without saying goodbye
             finally:
                 del self.writers[nick]
             await self.tell_others(nick, f"* {nick} leaves")
@@ -42,7 +42,7 @@ class Room:
 
 
 class Client:
-    """Somebody who chats; prints what arrives."""
+    """A chat user that prints what arrives."""
 
     def __init__(self, nick):
         self.nick = nick

@@ -1,6 +1,6 @@
-"""Child processes: several at once, one read line by line, one that takes too long, one that isn't there.
+"""Child processes: several at once, one read line by line, one that takes too long, one that doesn't exist.
 
-Shows `create_subprocess_exec` with pipes. The loop stays free all the time, also while a child is being started.
+Shows `create_subprocess_exec` with pipes. The loop stays free the whole time, even while a child is starting.
 """
 
 import signal
@@ -10,14 +10,14 @@ import ferrio as asyncio
 
 
 async def count_words(text):
-    """`wc` gets its input from us, and we its output."""
+    """`wc` gets its input from us, and we read its output."""
     child = await asyncio.create_subprocess_exec("wc", "-w", stdin=PIPE, stdout=PIPE)
     output, _ = await child.communicate(text.encode())
     return int(output)
 
 
 async def follow(script):
-    """Lines are there as soon as the child has written them."""
+    """Each line arrives as soon as the child has written it."""
     child = await asyncio.create_subprocess_shell(script, stdout=PIPE)
     async for line in child.stdout:
         print(f"  {line.decode().rstrip()}")

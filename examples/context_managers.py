@@ -1,7 +1,8 @@
 """Async context managers and iterators: things that must wait to open, to close, or for their next item.
 
-Shows a class with `__aenter__`/`__aexit__`, the same from `contextlib`, several in one `AsyncExitStack`
-(closed in reverse, also after an error), a class with `__aiter__`/`__anext__`, and an async comprehension.
+Shows a class with `__aenter__`/`__aexit__`, the same with `contextlib`, and several in one `AsyncExitStack`, which
+closes them in reverse order, even after an error. Then a class with `__aiter__`/`__anext__`, and an async
+comprehension.
 """
 
 import contextlib

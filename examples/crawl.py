@@ -1,7 +1,7 @@
-"""A crawl of a small site whose pages are slow, at most three at a time.
+"""A crawl of a small site with slow pages, at most three at a time.
 
-Shows a `Semaphore` as a limit, a `TaskGroup` that grows while it runs (each page starts the pages that it
-links to), and results in the order in which they came. The site is a table, so the example needs no network.
+Shows a `Semaphore` as a limit and a `TaskGroup` that grows while it runs: each page starts the pages that it links to.
+Results appear in the order in which they arrive. The site is a table, so the example needs no network.
 """
 
 import ferrio as asyncio

@@ -1,4 +1,4 @@
-"""Many pages fetched at once with aiohttp, from a local server that is aiohttp's too.
+"""Many pages fetched at once with aiohttp, from a local server that also uses aiohttp.
 
 Shows that libraries written for asyncio run as they are: aiohttp imports `asyncio`, and `python -m ferrio` or
 `ferrio.run` runs it on ferrio's loop. It needs aiohttp: `pip install aiohttp`.
@@ -10,7 +10,7 @@ import ferrio as asyncio
 
 
 class Shop:
-    """A server of prices that notes how many requests it had at the same time."""
+    """A server of prices that counts how many requests it has at the same time."""
 
     def __init__(self):
         self.busy = self.busiest = 0
@@ -24,7 +24,7 @@ class Shop:
         return web.json_response({"number": number, "price": 10 * number})
 
     async def open(self):
-        """Listen on a free port; returns what closes the shop, and its address."""
+        """Listen on a free port; return what closes the shop, and its address."""
         application = web.Application()
         application.router.add_get("/price/{number}", self.price)
         runner = web.AppRunner(application)

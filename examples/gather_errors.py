@@ -1,7 +1,7 @@
-"""What becomes of errors when several things run at once.
+"""What happens to errors when several things run at once.
 
-Shows three ways: `gather` raises the first error and lets the others run on; `gather(return_exceptions=True)`
-hands the errors back as results; `TaskGroup` cancels the others and raises all the errors together.
+Shows three ways. `gather` raises the first error and leaves the others running. `gather(return_exceptions=True)`
+returns the errors as results. `TaskGroup` cancels the others and raises all the errors together.
 """
 
 import ferrio as asyncio

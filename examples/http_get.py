@@ -1,8 +1,7 @@
-"""An HTTP GET, written on a stream by hand, from a small server in the same program.
+"""An HTTP GET written by hand on a stream, from a small server in the same program.
 
-Shows how to read what has a structure: `readuntil` for the head, which ends with an empty line, `readexactly` for a
-body whose length the head told, and `async for` for lines. A real program uses a library for HTTP: see
-fetch_many.py.
+Shows how to read structured data: `readuntil` for the head, which ends with an empty line, `readexactly` for a body
+whose length the head gave, and `async for` for lines. A real program uses a library for HTTP: see fetch_many.py.
 """
 
 import ferrio as asyncio

@@ -1,8 +1,8 @@
 """Many files read at once, while the loop stays free: how many words are in a folder of notes?
 
-Shows `ferrio.open`: the standard `open`, in `async with`, for files whose methods are awaited and which `async for`
-reads line by line. A `Semaphore` keeps the number of open files small, and a queue hands each result on as soon as it
-is there. asyncio has no files, so this program runs on ferrio only.
+Shows `ferrio.open`: the standard `open` in `async with`, for files whose methods are awaited. `async for` reads a file
+line by line. A `Semaphore` keeps the number of open files small, and a queue passes each result on as soon as it is
+there. asyncio has no files, so this program runs only on ferrio.
 """
 
 import collections

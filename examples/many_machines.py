@@ -1,7 +1,7 @@
 """Work for more processors than one machine has: the same call, on a Dask cluster.
 
-Shows `run_in_executor` with a cluster in the place of a pool. Started with the address of a Dask scheduler it uses that
-cluster; without, it starts one of two processes on this machine. It needs `pip install distributed`. The guard at the
+Shows `run_in_executor` with a cluster instead of a pool. If you pass the address of a Dask scheduler, it uses that
+cluster; otherwise it starts one of two processes on this machine. It needs `pip install distributed`. The guard at the
 end matters: the cluster's processes import this file, and must not start the program again.
 """
 

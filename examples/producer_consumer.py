@@ -1,7 +1,7 @@
 """One producer, two consumers, and a queue that holds at most two items.
 
-Shows back pressure (`put` waits while the queue is full) and a clean end: `shutdown` lets the consumers empty
-the queue and then raises `QueueShutDown` in their `get`, so that no item is lost and nobody waits for ever.
+Shows back pressure (`put` waits while the queue is full) and a clean end. `shutdown` lets the consumers empty the
+queue; then their `get` raises `QueueShutDown`. So no item is lost and nobody waits for ever.
 """
 
 import ferrio as asyncio

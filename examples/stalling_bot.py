@@ -1,7 +1,7 @@
 """A bot that stalls: one of its answers blocks the loop, and everybody waits. Debug mode says which one it was.
 
-Shows the report of a slow step, which names the task, its coroutine and where both come from, and the cure: a thread
-for what blocks. The reports go to the logger "asyncio"; here they are printed like the rest.
+Shows the report of a slow step, which names the task, its coroutine and where both come from. The cure is a thread for
+the call that blocks. The reports go to the logger "asyncio"; here they are printed like the rest.
 """
 
 import logging

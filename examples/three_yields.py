@@ -1,15 +1,14 @@
 """A hand-written awaitable that gives up control three times.
 
-Shows what `await` is underneath: each bare `yield` of `__await__` hands control to the loop, which runs
-everything else that is ready before it comes back; what `__await__` returns is the value of the `await`
-expression.
+Shows what is underneath `await`. Each bare `yield` in `__await__` hands control to the loop, which runs everything else
+that is ready before it comes back. The return value of `__await__` is the value of the `await` expression.
 """
 
 import ferrio as asyncio
 
 
 class Yields:
-    """An awaitable that yields to the loop `count` times and is worth `count`."""
+    """An awaitable that yields to the loop `count` times and whose value is `count`."""
 
     def __init__(self, count):
         self.count = count

@@ -1,7 +1,6 @@
-"""Time limits: on one awaitable, on a block, moved while it runs, and lifted.
+"""Time limits: on one awaitable, on a block, moved while it runs, and removed.
 
-Shows `wait_for`, `timeout`, `Timeout.reschedule` and `shield`, which keeps a job alive when its waiter gives
-up.
+Shows `wait_for`, `timeout`, `Timeout.reschedule` and `shield`, which keeps a job alive when its waiter gives up.
 """
 
 import ferrio as asyncio

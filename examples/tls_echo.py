@@ -1,8 +1,8 @@
-"""An encrypted echo: a server with a certificate of its own, and a client that trusts only that one.
+"""An encrypted echo: a server with its own certificate, and a client that trusts only that one.
 
-Shows `ssl=` of `start_server` and `open_connection`: both take an `ssl.SSLContext` and the rest is the same as without
-TLS. The certificate is made on the fly by the `openssl` program, which runs in a thread; a client that doesn't know
-the certificate is turned away before it can send a byte.
+Shows `ssl=` of `start_server` and `open_connection`: both take an `ssl.SSLContext`, and the rest is the same as without
+TLS. The `openssl` program, running in a thread, makes the certificate on the fly. A client that doesn't trust the
+certificate gives up before it can send a byte.
 """
 
 import pathlib

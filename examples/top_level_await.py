@@ -1,7 +1,7 @@
 """`await` in the body of the program: no `main`, no `run`.
 
-Runs only as `python -m ferrio examples/top_level_await.py`, which runs the whole file on one loop; plain
-Python refuses an `await` outside a function.
+Runs only as `python -m ferrio examples/top_level_await.py`, which runs the whole file on one loop. Plain Python refuses
+an `await` outside a function.
 """
 
 import ferrio as asyncio

@@ -1,14 +1,14 @@
 """Words that arrive one by one while a clock ticks beside them.
 
-Shows an async generator read with `async for`, a background task that runs at the same time, and how that
-task is stopped: `cancel()` raises `CancelledError` inside it, at the `await` where it waits.
+Shows an async generator read with `async for`, and a background task that runs at the same time. It also shows how to
+stop that task: `cancel()` raises `CancelledError` inside it, at the `await` where it waits.
 """
 
 import ferrio as asyncio
 
 
 async def stream_words(text):
-    """Yields the words of `text`, one each 0.2 s."""
+    """Yield the words of `text`, one every 0.2 s."""
     for word in text.split():
         await asyncio.sleep(0.2)
         yield word
@@ -17,7 +17,7 @@ async def stream_words(text):
 async def tick():
     count = 0
     try:
-        await asyncio.sleep(0.1)  # half a word ahead, so that ticks and words take turns
+        await asyncio.sleep(0.1)  # half a word ahead, so ticks and words alternate
         while True:
             count += 1
             print(f"  tick {count}")

@@ -1,4 +1,4 @@
-"""Makes the modules of `benches/` importable, which scripts in this folder share: import it before them."""
+"""Lets the scripts in this folder import the modules of `benches/`: import it before them."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""The rows of the table: which server, which load, and what the figure must be.
+"""The rows of the table: which server, which load, and the target of the figure.
 
-Nothing here runs.  A cell names a server of `servers.py` (or the program of `echo.c`), says how many connections send
-what, and carries its targets, as ratios of CPU time of the server process per operation.
+Nothing here runs. A cell names a server of `servers.py` (or the program of `echo.c`) and says how many connections send
+what. It also has the targets, as ratios of the server process's CPU time per operation.
 
-Invariant: cells of one server stand together, so that one process serves them all in a round.
+Invariant: cells of one server are next to each other, so that one process serves them all in a round.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 KIB = 1024
 SIZES = (1 * KIB, 10 * KIB, 100 * KIB)
 COUNTS = (1, 50, 500)
-# The same figures stand in echo.c.
+# echo.c has the same figures.
 BATCH = 100
 """Lines or records that get one answer."""
 RECORD = 16
@@ -27,7 +27,7 @@ HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAccept
 
 @dataclass(frozen=True)
 class Server:
-    """What has to run for a cell."""
+    """The server that a cell needs."""
 
     name: str
     """A key of `servers.SERVERS`."""
@@ -45,11 +45,11 @@ class Cell:
     server: Server
     connections: int
     size: int = KIB
-    """Bytes of a message that is echoed, where there is no `request`."""
+    """Size of a message that is echoed, if there is no `request`."""
     request: bytes | None = None
-    """What each message is, if the server doesn't echo."""
+    """The message, if the server doesn't echo."""
     reply: int | None = None
-    """Bytes of a reply; None: as long as the message, or, for HTTP, as long as the first reply."""
+    """Size of a reply; None: as long as the message, or, for HTTP, as long as the first reply."""
     begins: str | None = None
     """How a reply begins."""
     operations: int = 1
@@ -58,22 +58,22 @@ class Cell:
     """A new connection for each message."""
     datagrams: bool = False
     to_limit: float | None = None
-    """At most so many times the C server's CPU time."""
+    """The limit as a multiple of the C server's CPU time."""
     to_peer: float = 1.0
-    """At most so many times the best peer's CPU time."""
+    """The limit as a multiple of the best peer's CPU time."""
     to_peer_named: str | None = None
     """The peer that `to_peer` means; None: the best."""
     to_row: tuple[str, float] | None = None
-    """At most so many times the same implementation's CPU time in the row of that name."""
+    """The limit as a multiple of the same implementation's CPU time in the row of that name."""
 
 
 def amount(size: int) -> str:
-    """Return a size as the rows name it."""
+    """Return a size as the rows show it."""
     return f"{size // KIB} KiB"
 
 
 def echoes():
-    """The heart: each way to write a server, in three sizes, with one, fifty and five hundred connections."""
+    """The main part: each way to write a server, in three sizes, with one, fifty and five hundred connections."""
     for name, limit in (("protocol", 1.3), ("buffered", 1.3), ("streams", 1.7), ("sockets", 2.0)):
         title = "sock_*" if name == "sockets" else name
         for size in SIZES:
@@ -82,7 +82,7 @@ def echoes():
 
 
 def tls():
-    """TLS by a protocol and by streams."""
+    """TLS with a protocol and with streams."""
     for name in ("protocol", "streams"):
         for size in (1 * KIB, 100 * KIB):
             for count in (1, 50):
@@ -91,13 +91,14 @@ def tls():
 
 
 def others():
-    """Unix sockets, datagrams, connections that come and go, small reads, split writes, HTTP."""
+    """Unix sockets, datagrams, short-lived connections, small reads, split writes, HTTP."""
     better = 1 / 1.3
     for name in ("protocol", "streams", "sockets"):
         title = "sock_*" if name == "sockets" else name
         for count in (1, 50):
             yield Cell(f"Unix {title}, 1 KiB x {count}", Server(name, unix=True), count, to_peer=better)
-    # The server's socket holds 208 KiB by default, the kernel's own bytes included: fifty datagrams of 8 KiB don't fit.
+    # By default the server's socket holds 208 KiB, including the kernel's own bytes: fifty datagrams of 8 KiB don't
+    # fit.
     for size, count in ((KIB, 1), (KIB, 50), (8 * KIB, 8)):
         title = f"UDP, {amount(size)} x {count}"
         yield Cell(title, Server("datagrams"), count, size, datagrams=True, to_peer=better)

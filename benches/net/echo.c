@@ -2,9 +2,9 @@
  *
  *   echo (--tcp | --unix PATH | --udp) [--tls CERTIFICATE KEY] [--program echo|lines|exactly|one-write|two-writes]
  *
- * Prints the port that it listens on, as a line of JSON, and serves until it is ended.
+ * Prints its port as a line of JSON, and serves until it is ended.
  *
- * Invariant: two system calls a message beside a share of epoll_wait, and no copy of a message that leaves at once. */
+ * Invariant: two system calls per message besides a share of epoll_wait, and no copy of a message that leaves at once. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,7 +27,7 @@
 #endif
 
 #define BUFFER (256 << 10)
-/* The same figures as in cells.py. */
+/* cells.py has the same figures. */
 #define BATCH 100
 #define RECORD 16
 #define REQUEST 64
@@ -104,7 +104,7 @@ static ssize_t put(struct connection *it, const char *data, size_t length)
     return sent >= 0 || errno == EAGAIN ? (sent > 0 ? sent : 0) : -1;
 }
 
-/* Send, and keep what doesn't fit. Returns whether the connection is alive. */
+/* Sends, and keeps what doesn't fit. Returns whether the connection is alive. */
 static bool reply(struct connection *it, const char *data, size_t length)
 {
     size_t done = 0;
@@ -121,7 +121,7 @@ static bool reply(struct connection *it, const char *data, size_t length)
         it->rest_length = length - done;
         it->rest_sent = 0;
         memcpy(it->rest, data + done, length - done);
-        watch(it, EPOLL_CTL_MOD, EPOLLOUT); /* no reading until it has left */
+        watch(it, EPOLL_CTL_MOD, EPOLLOUT); /* no reading until the rest has been sent */
     }
     return true;
 }
@@ -147,7 +147,7 @@ static bool serve(struct connection *it, size_t length)
     case EXACTLY:
         for (size_t at = 0; at < length; at += RECORD)
             memcpy(record, buffer + at, length - at < RECORD ? length - at : RECORD);
-        __asm__ volatile("" : : "r"(record) : "memory"); /* the copies are the work: keep them */
+        __asm__ volatile("" : : "r"(record) : "memory"); /* the copies are the work: don't let the compiler drop them */
         it->seen += length;
         batches = it->seen / (BATCH * RECORD), it->seen %= BATCH * RECORD;
         break;
@@ -174,7 +174,7 @@ static void ready(struct connection *it, unsigned events)
                 finish(it);
             return;
         }
-        it->in_handshake = false; /* and the first message may have been read with the handshake's end */
+        it->in_handshake = false; /* the first message may have arrived with the end of the handshake */
     }
 #endif
     if (it->rest) {
@@ -201,7 +201,7 @@ static void ready(struct connection *it, unsigned events)
             return;
         }
 #ifdef WITH_TLS
-        /* What OpenSSL holds already, epoll can't tell. */
+        /* epoll can't see what OpenSSL has already read. */
         if (it->ssl && !it->rest)
             continue;
 #endif
@@ -244,7 +244,7 @@ static void serve_datagrams(int fd)
 static void load_certificate(const char *certificate, const char *key)
 {
     context = SSL_CTX_new(TLS_server_method());
-    SSL_CTX_set_read_ahead(context, 1); /* else each record costs two reads */
+    SSL_CTX_set_read_ahead(context, 1); /* otherwise each record takes two reads */
     SSL_CTX_set_default_read_buffer_len(context, BUFFER);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1 ||

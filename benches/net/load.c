@@ -4,16 +4,15 @@
  *        [--request FILE] [--reply R] [--begins TEXT] [--warm SECONDS] [--seconds SECONDS] [--pid SERVER]
  *
  * Prints one line of JSON: messages, seconds, the CPU time of the server process and of this one in that window, how
- * long both were ready but had to wait for their CPU, and the latencies that half and 99 of a hundred messages kept.
- * Exits with 1 and says why if a reply has another length or content than it must have, or if nothing arrives for five
- * seconds.
+ * long both were ready but had to wait for their CPU, and the median and 99th percentile of the latencies.
+ * Exits with 1 and says why if a reply has the wrong length or content, or if nothing arrives for five seconds.
  *
  * Invariant: counting begins and ends while all connections are busy, so the window has the server's steady state;
- * connecting, handshakes and the warm-up (--warm seconds, and again until there were some messages for each connection)
- * are outside. After it every message in flight must still be answered.
+ * connecting, handshakes and the warm-up (--warm seconds, repeated until each connection had a few messages) are
+ * outside. After the window, every message in flight must still be answered.
  *
- * Without --request it is an echo: the reply is compared with what was sent; long ones each sixteenth time, for
- * comparing costs the generator time. Every reply's length is checked. */
+ * Without --request, it expects an echo and compares the reply with what was sent. Comparing costs the generator time,
+ * so it compares every sixteenth long reply. It checks the length of every reply. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -39,10 +38,10 @@
 #endif
 
 #define SCRATCH (1 << 20)
-#define ALWAYS_COMPARED (16 << 10) /* bytes; longer echoes are compared now and then */
-#define OFFSETS 251                /* so many connections send different bytes */
+#define ALWAYS_COMPARED (16 << 10) /* bytes; longer echoes are compared only sometimes */
+#define OFFSETS 251                /* this many connections send different bytes */
 #define STALL_MS 5000
-#define WARM_MESSAGES 4 /* on each connection, in the mean: TCP's windows grow with the first ones */
+#define WARM_MESSAGES 4 /* per connection, on average: TCP's windows grow with the first ones */
 
 struct connection {
     int fd;
@@ -99,7 +98,7 @@ static uint64_t cpu_time(pid_t pid)
     return at.tv_sec * 1000000000ull + at.tv_nsec;
 }
 
-/* How long a process's main thread was ready but waited for its CPU, in nanoseconds; 0 if the kernel doesn't tell. */
+/* How long a process's main thread was ready but waited for its CPU, in nanoseconds; 0 if the kernel doesn't say. */
 static uint64_t wait_time(pid_t pid)
 {
     char path[64];
@@ -114,7 +113,7 @@ static uint64_t wait_time(pid_t pid)
     return waited;
 }
 
-/* Latencies: for each power of two of nanoseconds 32 steps, which is 3% apart. */
+/* Latencies: 32 steps for each power of two of nanoseconds, so neighbours are 3% apart. */
 static uint64_t latencies[64 * 32];
 
 static void note_latency(uint64_t ns)
@@ -148,7 +147,7 @@ static int connect_one(struct connection *it, bool wait)
     if (options.kind == TCP)
         setsockopt(it->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (options.churn && options.kind == TCP) {
-        /* A closed connection keeps its port for a minute: many source addresses have ports enough. */
+        /* A closed connection keeps its port for a minute; many source addresses have enough ports. */
         struct sockaddr_in source = {.sin_family = AF_INET};
         source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + churned++ % 250);
         setsockopt(it->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
@@ -255,13 +254,13 @@ static void check(struct connection *it, const char *data, size_t length)
     }
 }
 
-/* Read what is there; returns whether a whole reply is. */
+/* Reads what is there; returns whether the reply is complete. */
 static bool receive(struct connection *it)
 {
     bool compared = !options.echo || options.size <= ALWAYS_COMPARED || it->messages % 16 == 0;
     bool discard = !compared && options.kind == TCP && !options.tls;
     for (;;) {
-        /* One byte more than can come: a server that sends too much is found out. TCP can drop bytes unread. */
+        /* One byte more than a correct reply, to detect a server that sends too much. TCP can drop bytes unread. */
         size_t left = options.reply - it->received, asked = left + 1 < SCRATCH ? left + 1 : SCRATCH;
         ssize_t got = take(it, scratch, asked, discard ? MSG_TRUNC : 0);
         if (got < 0)
@@ -279,13 +278,13 @@ static bool receive(struct connection *it)
         if (options.kind == UDP)
             fail("a datagram came back shorter", NULL);
         if (!options.tls && (size_t)got < asked && it->received < options.reply)
-            return false; /* the socket is empty: epoll tells when it isn't */
+            return false; /* the socket is empty: epoll reports when it isn't */
     }
 }
 
 static void renew(struct connection *it)
 {
-    close(it->fd); /* leaves the poller by this */
+    close(it->fd); /* this also removes it from epoll */
     it->sent = it->received = 0;
     it->wants_write = false;
     it->began = now();
@@ -296,7 +295,7 @@ static void renew(struct connection *it)
         send_rest(it);
 }
 
-/* One message is through: count it and begin the next. Returns the time. */
+/* Counts a finished message and begins the next. Returns the time. */
 static uint64_t complete(struct connection *it)
 {
     uint64_t at = now();
@@ -315,7 +314,7 @@ static uint64_t complete(struct connection *it)
     return at;
 }
 
-/* Serve events until `deadline`, looked at after each message; while draining, until no reply is outstanding. */
+/* Serves events until `deadline`, checked after each message; while draining, until no reply is outstanding. */
 static void run_until(uint64_t deadline)
 {
     struct epoll_event events[512];
@@ -354,7 +353,7 @@ static void start_tls(struct connection *it)
     static SSL_CTX *context;
     if (!context) {
         context = SSL_CTX_new(TLS_client_method());
-        SSL_CTX_set_read_ahead(context, 1); /* else each record costs two reads */
+        SSL_CTX_set_read_ahead(context, 1); /* otherwise each record takes two reads */
         SSL_CTX_set_default_read_buffer_len(context, 256 << 10);
         SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL); /* the certificate is made for this run */
         SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

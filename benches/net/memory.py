@@ -1,10 +1,10 @@
-"""What an idle connection takes in the memory of a server, for each implementation.
+"""The memory that an idle connection takes in a server, for each implementation.
 
-This file holds the command; the servers live in `servers.py`, their processes in `processes.py`.  The client is this
+This file holds the command; the servers are in `servers.py`, their processes in `processes.py`. The client is this
 process: it opens connections one after the other, sends one message on each, reads its echo, and keeps it open.
 
-Invariant: each figure comes from a server process of its own, and is the growth of its resident memory, whoever
-allocated it, after a hundred connections whose one-time costs don't count, with garbage collected.
+Invariant: each figure comes from its own server process. It is the growth of that process's resident memory, whoever
+allocated it, after garbage collection. The first hundred connections aren't counted, so one-time costs aren't either.
 """
 
 import json
@@ -24,7 +24,7 @@ import workers
 DESCRIPTION = "Measure the bytes that an idle connection takes in a server, on each implementation."
 EPILOG = """\
 figures   bytes of resident memory of the server process for each open connection that echoed one message of
-          1 KiB and is idle since; the kernel's own memory for sockets isn't in it
+          1 KiB and has been idle since; the kernel's own memory for sockets isn't included
 Target for ferrio: fewer bytes than uvloop, in TLS also fewer than asyncio.
 """
 KINDS = (
@@ -33,7 +33,7 @@ KINDS = (
     ("TLS protocol", cells.Server("protocol", tls=True), 4),
     ("TLS streams", cells.Server("streams", tls=True), 4),
 )
-"""What is measured: title, server, and by what the number of connections is divided (handshakes take long)."""
+"""What is measured: title, server, and a divisor for the number of connections (handshakes take long)."""
 WARM = 100
 MESSAGE = b"m" * 1024
 OTHER_FILES = 64
@@ -53,7 +53,7 @@ def main() -> int:
     kinds = [kind for kind in KINDS if tls or not kind[1].tls]
     figures: dict[str, dict[str, float | None]] = {}
     errors = []
-    print(f"{'bytes a connection':<20}" + "".join(f"{title:>16}" for title, _, _ in kinds))
+    print(f"{'bytes per connection':<20}" + "".join(f"{title:>16}" for title, _, _ in kinds))
     with tempfile.TemporaryDirectory() as folder:
         if tls:
             processes.make_certificate(Path(folder))
@@ -121,7 +121,7 @@ def client_context() -> ssl.SSLContext:
 
 
 def raise_descriptor_limit(needed: int) -> None:
-    """Let this process open `needed` files, or end it with how to allow that."""
+    """Let this process open `needed` files; if it can't, exit and say how to allow that."""
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= needed:
         return

@@ -1,8 +1,8 @@
 """The processes of a measurement: the C programs, servers, and runs of the load generator.
 
-Statistics live in `table.py`, the rows in `cells.py`.  `run.py` and `memory.py` use this.
+Statistics are in `table.py`, the rows in `cells.py`. `run.py` and `memory.py` use this.
 
-Invariant: every server that was started is ended, whatever fails, and what it printed to standard error is told.
+Invariant: every server that was started is ended, whatever fails, and what it printed to standard error is reported.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class CannotMeasure(Exception):
 
 
 def build() -> bool:
-    """Compile the C programs where they are out of date; returns whether they know TLS.
+    """Compile the C programs if they are out of date; returns whether they support TLS.
 
     Ends the program if there is no C compiler.
     """
@@ -58,13 +58,13 @@ def build() -> bool:
 
 
 def compiles(compiler: str, source: str, *libraries: str) -> bool:
-    """Return whether a C file with an empty main and `source` before it compiles and links."""
+    """Return whether a C file with `source` and an empty main compiles and links."""
     command = [compiler, "-x", "c", "-", "-x", "none", "-o", os.devnull, *libraries]
     return subprocess.run(command, input=source + "int main(void){}", text=True, capture_output=True).returncode == 0
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for localhost, signed by itself, good for two days; returns its file and its key's."""
+    """Make a self-signed certificate for localhost that is valid for two days; returns its file and its key's."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
     extension = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -77,9 +77,9 @@ class Server:
     """A running server process."""
 
     def __init__(self, python: str, name: str, server: cells.Server, cpu: str, folder: Path, control: bool = False):
-        """Start `server` on the implementation `name`, or the C program if that is `LIMIT_NAME`; wait till it listens.
+        """Start `server` on the implementation `name`, or the C program if that is `LIMIT_NAME`; wait until it listens.
 
-        `cpu` is the CPU it is pinned to ("": none), `folder` holds its Unix path and the certificate.  Raises
+        `cpu` is the CPU it is pinned to ("": none), `folder` holds its Unix path and the certificate. Raises
         CannotMeasure if it doesn't start.
         """
         self.name, self.server, self.path = name, server, None
@@ -125,14 +125,14 @@ class Server:
     def hear(self) -> dict:
         """Return the next line of the process; raises CannotMeasure if it ends or says nothing."""
         if not select.select([self._process.stdout], [], [], START_SECONDS)[0]:
-            raise CannotMeasure(f"{self.name} says nothing for {START_SECONDS} s")
+            raise CannotMeasure(f"{self.name} printed nothing for {START_SECONDS} s")
         line = self._process.stdout.readline()
         if not line:
-            raise CannotMeasure(f"{self.name} ended: {self.said() or 'without a word'}")
+            raise CannotMeasure(f"{self.name} ended: {self.said() or 'no message'}")
         return json.loads(line)
 
     def collect_garbage(self) -> None:
-        """Let a server that was started with `control` collect its garbage."""
+        """Make a server that was started with `control` collect its garbage."""
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
         self.hear()
@@ -179,14 +179,14 @@ def load(server: Server, cell: cells.Cell, seconds: float, warm: float, cpu: str
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds + warm)
     except subprocess.TimeoutExpired:
-        raise CannotMeasure("the load generator doesn't come to an end") from None
+        raise CannotMeasure("the load generator doesn't end") from None
     if done.returncode:
         raise CannotMeasure(f"{done.stderr.strip()}{'; server: ' if server.said() else ''}{server.said()}")
     return json.loads(done.stdout)
 
 
 def http_reply_length(port: int, request: bytes) -> int:
-    """Return the bytes of the reply to an HTTP request: all replies are as long, the date in them included."""
+    """Return the size of the reply to an HTTP request; all replies have the same size, including their date."""
     with socket.create_connection((cells.HOST, port), 5) as sock:
         sock.sendall(request)
         reply = b""

@@ -1,10 +1,10 @@
 """Compare servers on ferrio with servers on the other event loops and in C: CPU time of the server per message.
 
-This file holds the command: which rows, how many rounds, in which order.  The rows live in `cells.py`, the servers in
+This file holds the command: which rows, how many rounds, in which order. The rows are in `cells.py`, the servers in
 `servers.py` and `echo.c`, the load generator in `load.c`, processes in `processes.py`, ratios in `table.py`.
 
-Invariant: the implementations of a row run one right after the other, so that what else the machine does hits all of
-them alike, and each round has new processes.
+Invariant: the implementations of a row run one right after the other, so whatever else the machine does affects all of
+them alike. Each round uses new processes.
 """
 
 import argparse
@@ -25,16 +25,16 @@ import workers
 
 DESCRIPTION = "Compare servers on ferrio, asyncio and other event loops with each other and with one in C."
 EPILOG = """\
-figures   CPU microseconds that the server process takes for an operation (a message, a connection, a
+figures   CPU microseconds that the server process takes per operation (a message, a connection, a
           line), best/median of the rounds; the load generator has its own CPU and isn't counted
 columns   C            an epoll server in C: the limit
           ferrio       ferrio's own names (import ferrio as asyncio)
           ferrio-std   the standard asyncio on ferrio's loop
           others       the standard asyncio on that package's loop
 ratios    ours divided by C's and by the best peer's, of the best figures; "!" marks a missed target
-busy      how much of the time the server ran or waited for its CPU: below 0.9 in a row with 50
-          connections or more the generator is the limit, and the row is listed (--json has all
-          of them, and rates and latencies)
+busy      how much of the time the server ran or waited for its CPU; a row with 50 connections or more
+          is listed if this is below 0.9, because the generator is then the limit (--json has all of
+          them, and rates and latencies)
 
 examples  benches/net/run.py                                 everything, three rounds: half an hour
           benches/net/run.py --quick                         one short round: does everything run?
@@ -44,7 +44,7 @@ examples  benches/net/run.py                                 everything, three r
 SECONDS, WARM = 0.6, 0.2
 QUICK_SECONDS, QUICK_WARM = 0.15, 0.05
 LEAST_BUSY, MOST_WAIT = 0.9, 0.05
-"""A server with less work than this wasn't loaded enough, if the generator waited less than that for its CPU."""
+"""If a server has less work than this and the generator had its CPU, the server wasn't loaded enough."""
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def main() -> int:
         dropped = [cell.name for cell in chosen if cell.server.tls]
         chosen = [cell for cell in chosen if not cell.server.tls]
         if dropped:
-            print(f"Left out, for there are no headers of OpenSSL or no openssl (apt install libssl-dev): {dropped}")
+            print(f"Left out, because OpenSSL's headers or openssl are missing (apt install libssl-dev): {dropped}")
     rows = [{"cell": cell, "results": {name: [] for name in names}} for cell in chosen]
     versions: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def main() -> int:
         except KeyboardInterrupt:
             if not any(any(result) for row in rows for result in row["results"].values()):
                 return 130
-            print("\nInterrupted; the table has what was measured until then.")
+                print("\nInterrupted; the table has what was measured so far.")
     facts = describe(options, version, versions)
     print("\n" + preface(facts))
     conclude(rows, names)
@@ -95,7 +95,7 @@ def read_options() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     parser.add_argument("--json", metavar="F", type=Path, help="write every figure to F")
     parser.add_argument("--markdown", metavar="F", type=Path, help="write the table to F, for a page")
     parser.add_argument("--check", action="store_true", help="exit with status 1 if a target is missed or a row failed")
-    parser.add_argument("--list", action="store_true", help="print the rows and end")
+    parser.add_argument("--list", action="store_true", help="print the rows and exit")
     options = parser.parse_args()
     options.rounds = options.rounds if options.rounds is not None else (1 if options.quick else 3)
     options.warm = QUICK_WARM if options.quick else WARM
@@ -121,7 +121,7 @@ def choose(parser: argparse.ArgumentParser, pattern: str) -> list[cells.Cell]:
 
 
 def processes_of(cell: cells.Cell) -> str:
-    """Return what `--list` tells of a cell."""
+    """Return what `--list` prints about a cell."""
     limit = f"at most {cell.to_limit} x C, " if cell.to_limit else ""
     peer = cell.to_peer_named or "the best peer"
     return f"server {cell.server.name}; {limit}at most {cell.to_peer:.2f} x {peer}"
@@ -189,8 +189,8 @@ def measure(row: dict, name: str, process: processes.Server, options, folder: Pa
 
 
 def conclude(rows: list[dict], names: list[str]) -> None:
-    """Print the table, what failed, and what misses its target."""
-    print("\nCPU time of the server process, µs an operation, best/median")
+    """Print the table, the failures and the missed targets."""
+    print("\nCPU time of the server process, µs per operation, best/median")
     print(table.heading(names))
     for row in rows:
         print(table.line(row, names, rows))
@@ -203,7 +203,7 @@ def conclude(rows: list[dict], names: list[str]) -> None:
         print("\nFailed:\n  " + "\n  ".join(failed))
     idle = idle_rows(rows)
     if idle:
-        print("\nThe server wasn't busy, though many connections were; it waited for the load:\n  " + "\n  ".join(idle))
+        print("\nThe server waited for the load in spite of many connections:\n  " + "\n  ".join(idle))
     missed = table.shortfalls(rows, names)
     if missed:
         print("\nTarget missed:\n  " + "\n  ".join(missed))
@@ -214,7 +214,7 @@ def conclude(rows: list[dict], names: list[str]) -> None:
 def idle_rows(rows: list[dict]) -> list[str]:
     """Return a line for each row with many connections in which servers other than C's had time to spare.
 
-    Rounds in which the generator had to wait for its own CPU tell nothing: something else ran there.
+    Rounds in which the generator had to wait for its own CPU don't count: something else ran there.
     """
     lines = []
     for row in rows:
@@ -231,7 +231,7 @@ def idle_rows(rows: list[dict]) -> list[str]:
 
 
 def describe(options, version: tuple[int, int], versions: dict[str, str]) -> dict:
-    """Return what a reader must know of the run."""
+    """Return what a reader must know about the run."""
     return {
         "python": ".".join(map(str, version)),
         "implementations": versions,
@@ -248,7 +248,7 @@ def describe(options, version: tuple[int, int], versions: dict[str, str]) -> dic
 
 def preface(facts: dict) -> str:
     """Return the lines above the table."""
-    settings = f"server on the first of these CPUs, load on the other, {facts['seconds']} s a load"
+    settings = f"server on the first of these CPUs, load on the other, {facts['seconds']} s per load"
     return f"{console.preface(facts)}\n{settings}"
 
 

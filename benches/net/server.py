@@ -2,11 +2,12 @@
 
     server.py IMPLEMENTATION SERVER CPU [--path PATH] [--certificate PEM --key PEM] [--control]
 
-Its first line on standard output is JSON: the port and the implementation's version, or `missing`, why it can't be
-imported.  `processes.py` starts it.
+Its first line on standard output is JSON: the port and the implementation's version, or `missing` with the reason why
+it can't be imported. `processes.py` starts it.
 
-Invariant: while it is measured it does nothing but serve.  With --control a thread reads standard input and collects
-garbage for each line, for `memory.py`; it isn't there otherwise, for a second thread makes system calls dearer.
+Invariant: while it is measured it only serves. With --control, a thread reads standard input and collects garbage for
+each line, for `memory.py`. Otherwise there is no such thread, because a second thread makes system calls more
+expensive.
 """
 
 import argparse
@@ -62,14 +63,14 @@ def main() -> None:
 
 
 def obey() -> None:
-    """Collect garbage for each line that comes, and answer with one."""
+    """Collect garbage for each line received, and answer with one."""
     for _ in sys.stdin:
         gc.collect()
         say({})
 
 
 def say(message: dict) -> None:
-    """Tell whoever started this process."""
+    """Send a message to the process that started this one."""
     print(json.dumps(message), flush=True)
 
 

@@ -1,8 +1,8 @@
 """The servers that are compared, each written as a program would write it.
 
-A server is a coroutine function of the namespace (`asyncio`, or what `import ferrio as asyncio` gives) and of where
-it listens, a `Place`; it calls `place.listens(port)` once clients may come, and then serves until the process is
-ended.  `server.py` starts them, `cells.py` says which load each gets, and `echo.c` does the same in C.
+A server is a coroutine function. It takes the namespace (`asyncio`, or what `import ferrio as asyncio` gives) and a
+`Place` where it listens. It calls `place.listens(port)` as soon as clients may connect, and then serves until the
+process is ended. `server.py` starts the servers, `cells.py` says which load each gets, and `echo.c` does the same in C.
 
 Invariant: one body for every implementation; nothing here asks which loop it runs on.
 """
@@ -16,7 +16,7 @@ import cells
 
 BACKLOG = 1024
 CHUNK = 256 * 1024
-"""Bytes that a read asks for at most: as much as asyncio's own transports ask for."""
+"""The most that one read asks for, in bytes: the same as asyncio's own transports."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Place:
     """Where a server listens: a Unix path, or a free port of the loopback interface."""
 
     listens: Callable[[int], None]
-    """Tells the harness the port (0 for a path): clients may come."""
+    """Tells the harness the port (0 for a path), and that clients may connect."""
     path: str | None = None
     context: ssl.SSLContext | None = None
     """For a server that speaks TLS."""
@@ -35,7 +35,7 @@ class Place:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.bind(self.path)
         else:
-            # Without the protocol's number asyncio wouldn't set TCP_NODELAY on what it accepts.
+            # Without the protocol's number, asyncio wouldn't set TCP_NODELAY on accepted sockets.
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sock.bind((cells.HOST, 0))
         sock.listen(BACKLOG)
@@ -49,7 +49,7 @@ def port_of(sock) -> int:
 
 
 async def serve_protocol(aio, place, factory):
-    """Serve with a protocol's factory, for ever."""
+    """Serve with a protocol factory, for ever."""
     loop = aio.get_running_loop()
     if place.path:
         server = await loop.create_unix_server(factory, place.path, backlog=BACKLOG, ssl=place.context)
@@ -59,7 +59,7 @@ async def serve_protocol(aio, place, factory):
 
 
 async def serve_streams(aio, place, handle, **options):
-    """Serve with a handler of streams, for ever."""
+    """Serve with a stream handler, for ever."""
     if place.path:
         server = await aio.start_unix_server(handle, place.path, backlog=BACKLOG, ssl=place.context, **options)
     else:
@@ -68,14 +68,14 @@ async def serve_streams(aio, place, handle, **options):
 
 
 async def serve_on(aio, server, place):
-    """Tell where the server listens, and let it serve."""
+    """Report where the server listens, and let it serve."""
     place.listens(port_of(server.sockets[0]))
-    # A started server serves; rloop's `serve_forever` would close its sockets.
+    # A started server serves already; rloop's `serve_forever` would close its sockets.
     await aio.get_running_loop().create_future()
 
 
 async def protocol(aio, place):
-    """Echo by a Protocol."""
+    """Echo with a Protocol."""
 
     class Echo(aio.Protocol):
         def connection_made(self, transport):
@@ -88,7 +88,7 @@ async def protocol(aio, place):
 
 
 async def buffered(aio, place):
-    """Echo by a BufferedProtocol."""
+    """Echo with a BufferedProtocol."""
     # One buffer for all connections: a message is copied out of it before the next is read.
     buffer = memoryview(bytearray(CHUNK))
 
@@ -106,7 +106,7 @@ async def buffered(aio, place):
 
 
 async def streams(aio, place):
-    """Echo by streams, with the drain that a program needs."""
+    """Echo with streams, with the drain that a program needs."""
 
     async def echo(reader, writer):
         while data := await reader.read(CHUNK):
@@ -118,7 +118,7 @@ async def streams(aio, place):
 
 
 async def sockets(aio, place):
-    """Echo by the loop's sock_ methods."""
+    """Echo with the loop's sock_ methods."""
     loop = aio.get_running_loop()
 
     async def echo(sock):
@@ -155,7 +155,7 @@ async def datagrams(aio, place):
 
 
 async def lines(aio, place):
-    """Read lines; answer each hundredth."""
+    """Read lines; answer every hundredth."""
 
     async def count(reader, writer):
         seen = 0
@@ -170,7 +170,7 @@ async def lines(aio, place):
 
 
 async def exactly(aio, place):
-    """Read records of sixteen bytes; answer each hundredth."""
+    """Read records of sixteen bytes; answer every hundredth."""
 
     async def count(reader, writer):
         seen = 0
@@ -189,7 +189,7 @@ async def exactly(aio, place):
 
 
 def responder(aio, parts):
-    """Return a Protocol that answers each request of a fixed length with `parts`, a write for each."""
+    """Return a Protocol that answers each request of a fixed length with `parts`, one write for each."""
 
     class Respond(aio.Protocol):
         def connection_made(self, transport):
@@ -207,7 +207,7 @@ def responder(aio, parts):
 
 
 def stream_responder(parts):
-    """Return a handler of streams that answers each request of a fixed length with `parts`, a write for each."""
+    """Return a stream handler that answers each request of a fixed length with `parts`, one write for each."""
 
     async def respond(reader, writer):
         while len(await reader.read(cells.REQUEST)) == cells.REQUEST:
@@ -220,27 +220,27 @@ def stream_responder(parts):
 
 
 async def one_write(aio, place):
-    """Answer each request in one write, by a Protocol."""
+    """Answer each request in one write, with a Protocol."""
     await serve_protocol(aio, place, responder(aio, [cells.HEADER + cells.BODY]))
 
 
 async def two_writes(aio, place):
-    """Answer each request in two writes, header and body, by a Protocol."""
+    """Answer each request in two writes, header and body, with a Protocol."""
     await serve_protocol(aio, place, responder(aio, [cells.HEADER, cells.BODY]))
 
 
 async def streams_one_write(aio, place):
-    """Answer each request in one write, by streams."""
+    """Answer each request in one write, with streams."""
     await serve_streams(aio, place, stream_responder([cells.HEADER + cells.BODY]))
 
 
 async def streams_two_writes(aio, place):
-    """Answer each request in two writes, header and body, by streams."""
+    """Answer each request in two writes, header and body, with streams."""
     await serve_streams(aio, place, stream_responder([cells.HEADER, cells.BODY]))
 
 
 async def uvicorn(aio, place):
-    """Hello world by uvicorn with httptools."""
+    """Hello world with uvicorn and httptools."""
     import uvicorn
 
     body = cells.HELLO
@@ -257,7 +257,7 @@ async def uvicorn(aio, place):
 
 
 async def aiohttp(aio, place):
-    """Hello world by aiohttp's server."""
+    """Hello world with aiohttp's server."""
     from aiohttp import web
 
     async def hello(request):

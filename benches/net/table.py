@@ -1,10 +1,11 @@
 """What the figures of `run.py` mean: the best of the rounds, ratios, targets, and the table that shows them.
 
-Nothing here measures.  A row is a dictionary: `cell`, and `results`, which maps a column to a list of rounds, each
-`{"cpu_ns": ..., "rate": ..., "busy": ..., "p50_us": ..., "p99_us": ...}` (CPU time of the server process for an
-operation, operations a second, the share of the time in which the server had work), or to `{"error": message}`.
+Nothing here measures. A row is a dictionary with `cell` and `results`. `results` maps a column to `{"error": message}`
+or to a list of rounds, each `{"cpu_ns": ..., "rate": ..., "busy": ..., "p50_us": ..., "p99_us": ...}`. These are the
+CPU time of the server process per operation, operations per second, the share of the time in which the server had work,
+and two latencies.
 
-Invariant: a ratio is ours divided by the other's, of CPU time: below 1 ferrio is the cheaper one.
+Invariant: a ratio is our CPU time divided by the other's: below 1, ferrio is cheaper.
 """
 
 import math
@@ -18,7 +19,7 @@ NAME_WIDTH, CELL_WIDTH, RATIO_WIDTH = 32, 14, 11
 
 
 def best(row: dict, name: str) -> float | None:
-    """Return the least CPU time of the rounds in nanoseconds an operation; None if there is none."""
+    """Return the least CPU time of the rounds in nanoseconds per operation; None if there is none."""
     rounds = row["results"].get(name)
     return min(each["cpu_ns"] for each in rounds) if isinstance(rounds, list) and rounds else None
 
@@ -56,7 +57,7 @@ def checks(row: dict, name: str, rows: list[dict]):
 
 
 def shortfalls(rows: list[dict], names: list[str]) -> list[str]:
-    """Return a line for each target that is missed, and what C would make of it where even C misses it."""
+    """Return a line for each missed target, with C's figure if even C misses it."""
     lines = []
     for name in ours(names):
         for row in rows:
@@ -71,7 +72,7 @@ def shortfalls(rows: list[dict], names: list[str]) -> list[str]:
 
 
 def failures(rows: list[dict]) -> list[str]:
-    """Return a line for each implementation and error, with the rows that failed by it."""
+    """Return a line for each implementation and error, with the rows that failed because of it."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for name, result in row["results"].items():
@@ -110,7 +111,7 @@ def heading(names: list[str]) -> str:
 
 
 def line(row: dict, names: list[str], rows: list[dict]) -> str:
-    """Return one row: the figures, the best peer, and the ratios of ours, marked `!` where a target is missed."""
+    """Return one row: the figures, the best peer, and our ratios, marked `!` if a target is missed."""
     peer = best_peer(row)
     cells = "".join(f"{cell_text(row, name):>{CELL_WIDTH}}" for name in names)
     ratios = ""
@@ -119,7 +120,7 @@ def line(row: dict, names: list[str], rows: list[dict]) -> str:
         for other, value in ((LIMIT_NAME, best(row, LIMIT_NAME)), (peer and peer[0], peer and peer[1])):
             known = ratio(row, name, value)
             text = "-" if known is None else f"{known:.2f}"
-            # Targets beside C's stand with the peer's ratio: against a named peer, or against another row.
+            # A target against a named peer or another row is shown at the peer's ratio.
             mark = "!" if other in missed or (other != LIMIT_NAME and missed - {LIMIT_NAME}) else " "
             ratios += f"{text + mark:>{RATIO_WIDTH + 6}}"
     return f"{row['cell'].name:<{NAME_WIDTH}}{cells}{peer[0] if peer else '-':>{RATIO_WIDTH}}{ratios}".rstrip()
@@ -134,7 +135,7 @@ def geometric_mean(rows: list[dict], name: str) -> float | None:
 
 def markdown(rows: list[dict], names: list[str]) -> str:
     """Return a table for a page: the best figures in microseconds, and our ratios to C and to the best peer."""
-    titles = ["CPU µs an operation", *names, *(f"{name} / {other}" for name in ours(names) for other in ("C", "peer"))]
+    titles = ["CPU µs per operation", *names, *(f"{name} / {other}" for name in ours(names) for other in ("C", "peer"))]
     lines = [markdown_line(titles), "|---|" + "---:|" * (len(titles) - 1)]
     for row in rows:
         peer = best_peer(row)

@@ -1,11 +1,11 @@
 """The scenarios that `benches/run.py` times, and the register that keeps them in order.
 
-A scenario is `async def body(aio, n) -> operations`: it takes a namespace with asyncio's names and a count,
-does the work, and returns how many operations that was.  A file holds a family.  What doesn't live here:
-clocks, processes and statistics (`worker.py`, `run.py`, `report.py`).
+A scenario is `async def body(aio, n) -> operations`. It takes a namespace with asyncio's names and a count, does the
+work, and returns how many operations that was. A file holds a family. Clocks, processes and statistics are elsewhere
+(`worker.py`, `run.py`, `report.py`).
 
-Invariant: one body serves every implementation.  Nothing in a body asks which implementation runs it, and
-each is written as a program would write it.
+Invariant: one body serves every implementation. No body asks which implementation runs it, and each is written as a
+program would write it.
 """
 
 import importlib
@@ -27,7 +27,7 @@ FAMILIES = (
     "cancelling",
 )
 
-# Those that another command than `run.py` measures.
+# Families measured by another command than `run.py`.
 OTHER_FAMILIES = ("children",)
 
 Body = Callable[[Any, int], Awaitable[int]]
@@ -38,11 +38,11 @@ class Scenario:
     """A row of the table."""
 
     name: str
-    """What the table calls it."""
+    """Its name in the table."""
     n: int
     """The count that a full run passes to `body`."""
     judged: str | None
-    """Which clock decides the row: "wall", "cpu" (rows that wait on purpose), or None: only shown."""
+    """The clock that judges the row: "wall", "cpu" (rows that wait on purpose), or None: only shown."""
     unit: int
     """The smallest sensible count; counts are multiples of it."""
     body: Body

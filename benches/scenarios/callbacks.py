@@ -1,4 +1,4 @@
-"""Callbacks alone: no task, no future on the way."""
+"""Callbacks alone: no task or future involved."""
 
 from scenarios import scenario
 

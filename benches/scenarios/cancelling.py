@@ -5,7 +5,7 @@ from scenarios import scenario
 
 @scenario("mass cancellation", n=20_000, unit=1_000)
 async def mass_cancellation(aio, n):
-    """n tasks start, fall asleep, and are cancelled and collected together; an operation is a task's life."""
+    """n tasks start, fall asleep, and are cancelled and collected together; an operation is one task's life."""
 
     async def sleeper():
         await aio.sleep(3600)

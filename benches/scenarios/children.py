@@ -1,4 +1,4 @@
-"""Child processes: their start and end, and what goes through them.  `benches/child_processes.py` has these rows."""
+"""Child processes: their start and end, and data sent through them. `benches/child_processes.py` has these rows."""
 
 import subprocess
 

@@ -5,7 +5,7 @@ from scenarios import scenario
 
 @scenario("future wake", n=60_000)
 async def future_wake(aio, n):
-    """A callback of the next turn sets the result; the task that waits wakes."""
+    """A callback of the next turn sets the result; the waiting task wakes."""
     loop = aio.get_running_loop()
     for number in range(n):
         future = loop.create_future()

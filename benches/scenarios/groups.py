@@ -1,4 +1,4 @@
-"""Many tasks under one roof: gather and TaskGroup."""
+"""Many tasks run together: gather and TaskGroup."""
 
 from scenarios import scenario
 

@@ -15,7 +15,7 @@ async def lock_free(aio, n):
 
 @scenario("Lock, contended", n=40_000)
 async def lock_contended(aio, n):
-    """Ten tasks want the lock; the one that has it gives way while it holds it."""
+    """Ten tasks want the lock; the task that has it yields while holding it."""
     lock = aio.Lock()
 
     async def worker():
@@ -39,7 +39,7 @@ async def semaphore_free(aio, n):
 
 @scenario("Semaphore, contended", n=50_000)
 async def semaphore_contended(aio, n):
-    """A hundred tasks share ten permits; who has one gives way while holding it."""
+    """A hundred tasks share ten permits; a task that has one yields while holding it."""
     semaphore = aio.Semaphore(10)
 
     async def worker():
@@ -53,7 +53,7 @@ async def semaphore_contended(aio, n):
 
 @scenario("Event, 1,000 waiters", n=100_000, unit=1_000)
 async def event_fan_out(aio, n):
-    """Each event wakes a thousand tasks, which go on to wait for the next one; an operation is a wake-up."""
+    """Each event wakes a thousand tasks, which then wait for the next one; an operation is a wake-up."""
     events = [aio.Event() for _ in range(n // 1_000)]
 
     async def waiter():

@@ -5,7 +5,7 @@ from scenarios import scenario
 
 @scenario("Queue ping-pong", n=20_000)
 async def ping_pong(aio, n):
-    """Two tasks, two queues, one item that goes back and forth; an operation is a round trip."""
+    """Two tasks, two queues, one item going back and forth; an operation is a round trip."""
     there, back = aio.Queue(), aio.Queue()
 
     async def echo():
@@ -43,7 +43,7 @@ async def buffered(aio, n):
 
 @scenario("Queue bounded to 10", n=80_000)
 async def bounded(aio, n):
-    """A producer that waits whenever ten items are in the queue, and the consumer whenever none is."""
+    """The producer waits whenever ten items are in the queue, the consumer whenever it is empty."""
     queue = aio.Queue(maxsize=10)
 
     async def producer():

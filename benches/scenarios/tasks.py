@@ -7,7 +7,7 @@ from scenarios import scenario
 
 @scenario("sleep(0), 1 task", n=100_000)
 async def switch_alone(aio, n):
-    """One task gives way to nobody: a turn of the loop a switch."""
+    """One task yields to nobody: each switch is a turn of the loop."""
     for _ in range(n):
         await aio.sleep(0)
     return n
@@ -15,7 +15,7 @@ async def switch_alone(aio, n):
 
 @scenario("sleep(0), 1 task, 1 reader", n=100_000)
 async def switch_beside_a_descriptor(aio, n):
-    """As above, beside a descriptor on which nothing comes: the loop looks at it in each turn."""
+    """As above, with an idle descriptor that the loop polls in each turn."""
     loop = aio.get_running_loop()
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -30,7 +30,7 @@ async def switch_beside_a_descriptor(aio, n):
 
 @scenario("sleep(0), 100 tasks", n=200_000)
 async def switch_among_100(aio, n):
-    """A hundred tasks take turns: a step of a task, the turn's cost shared."""
+    """A hundred tasks take turns: a step of a task, with the cost of a turn shared."""
 
     async def worker():
         for _ in range(n // 100):

@@ -1,4 +1,4 @@
-"""Work handed to threads, and callbacks handed over by one."""
+"""Work handed to threads, and callbacks handed over by a thread."""
 
 import threading
 
@@ -6,7 +6,7 @@ from scenarios import scenario
 
 
 def double(number):
-    """A blocking call that costs nothing, so that the row shows the way there and back."""
+    """A blocking call that costs nothing, so the row shows the cost of the round trip."""
     return 2 * number
 
 

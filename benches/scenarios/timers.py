@@ -5,7 +5,7 @@ from scenarios import scenario
 
 @scenario("call_later + cancel", n=100_000, unit=1_000)
 async def schedule_and_cancel(aio, n):
-    """Timers cancelled before they are due, as idle connections' timers are; a turn every thousand."""
+    """Timers cancelled before they are due, like those of idle connections; one turn per thousand."""
     loop = aio.get_running_loop()
 
     def late():
@@ -20,7 +20,7 @@ async def schedule_and_cancel(aio, n):
 
 @scenario("100,000 sleepers", n=100_000, unit=1_000)
 async def sleepers(aio, n):
-    """n tasks sleep at once, 0.01 to 10 ms each, in no order."""
+    """n tasks sleep at once, 0.01 to 10 ms each, in no particular order."""
 
     async def sleeper(delay):
         await aio.sleep(delay)
@@ -31,7 +31,7 @@ async def sleepers(aio, n):
 
 @scenario("timers that fire, 1,000 at once", n=50_000, unit=1_000, judged="cpu")
 async def fire_together(aio, n):
-    """Rounds of a thousand callbacks due in a millisecond.  Judged by CPU time, for every round waits."""
+    """Rounds of a thousand callbacks due in a millisecond. Judged by CPU time, because every round waits."""
     loop = aio.get_running_loop()
     for _ in range(n // 1_000):
         finished = loop.create_future()
@@ -49,7 +49,7 @@ async def fire_together(aio, n):
     return n
 
 
-# Not judged: an implementation that rounds 0.1 ms to zero never waits, and so looks cheapest.
+# Not judged: an implementation that rounds 0.1 ms to zero never waits, and looks cheapest.
 @scenario("timers that fire, one by one", n=200, judged=None)
 async def fire_in_turn(aio, n):
     """`call_later(0.0001)`, wait for it, again: wall time shows what the loop makes of 0.1 ms."""
