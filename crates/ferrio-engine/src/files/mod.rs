@@ -149,8 +149,7 @@ pub fn read_more(fd: RawFd, rest: &mut Vec<u8>, most: usize) -> io::Result<()> {
 /// Whether what lies at the file's position and `reach` bytes further on can be read without waiting for a disk. `None`
 /// where the file system can't tell.
 pub fn is_cached(fd: RawFd, reach: usize) -> Option<bool> {
-    let reach = i64::try_from(reach).ok()?;
-    Some(sys::is_cached(fd, 0).ok()? && sys::is_cached(fd, reach).ok()?)
+    Some(sys::is_cached(fd, 0).ok()? && sys::is_cached(fd, reach as u64).ok()?)
 }
 
 /// How many bytes lie between the file's position and its end, if it is a regular file.

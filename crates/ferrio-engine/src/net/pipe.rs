@@ -62,11 +62,12 @@ pub fn write(fd: RawFd, data: &[u8]) -> io::Result<Attempt> {
     attempt(|| sys::socket::write(fd, data))
 }
 
-/// Writes as much of `parts` as fits, in order and in one system call; otherwise as [`write`].
+/// Writes as much of `parts` as fits, in order and in one system call, which takes [`MOST_PARTS`](super::MOST_PARTS) at most;
+/// otherwise as [`write`].
 ///
 /// # Errors
 ///
-/// Those of [`write`]; `InvalidInput` for more than [`MOST_PARTS`](super::MOST_PARTS).
+/// Those of [`write`].
 #[inline]
 pub fn write_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<Attempt> {
     attempt(|| sys::socket::write_parts(fd, parts))

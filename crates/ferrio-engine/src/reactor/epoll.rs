@@ -17,37 +17,40 @@ use std::time::Duration;
 
 use super::{Event, Interest, Wait, Waker, fork};
 use crate::sys;
+use crate::sys::epoll::{self as epoll_calls, EventFlags};
 
 /// Marks the reactor's own descriptors (eventfd and timerfd); nobody may register with this token.
 pub(super) const OWN_TOKEN: u64 = u64::MAX;
 
 /// What these are watched for. Edge-triggered: a wake-up, or an expiry that nobody waited for, costs no read.
-const OWN_EVENTS: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
+const OWN_EVENTS: EventFlags = EventFlags::IN.union(EventFlags::ET);
 
 /// The events of one wait, in a buffer that is used again.
 pub struct Events {
-    buffer: Vec<libc::epoll_event>,
+    /// The first `len` are those of the last wait.
+    buffer: epoll_calls::Buffer,
+    len: usize,
     most: usize,
 }
 
 impl Events {
     /// Room for `capacity` events a wait (at least one); more of them stay with the kernel until the next wait.
     pub fn with_capacity(capacity: usize) -> Self {
-        let capacity = capacity.max(1);
-        Self { buffer: Vec::with_capacity(capacity), most: usize::MAX }
+        Self { buffer: epoll_calls::Buffer::new(capacity.max(1)), len: 0, most: usize::MAX }
     }
 
     /// Forgets the events of the last wait, for a host that leaves a wait out.
     pub fn clear(&mut self) {
-        self.buffer.clear();
+        self.len = 0;
     }
 
-    /// Makes room for `capacity` events, where there is less.
+    /// Makes room for `capacity` events, where there is less. If memory is short, the room stays as it is, which is enough for
+    /// a wait.
     #[inline]
     pub fn make_room(&mut self, capacity: usize) {
-        if capacity > self.buffer.capacity() {
-            self.buffer.clear();
-            self.buffer.reserve(capacity);
+        if capacity > self.buffer.len() {
+            self.len = 0;
+            self.buffer.grow(capacity);
         }
     }
 
@@ -61,24 +64,30 @@ impl Events {
     /// How many events the last wait brought.
     #[inline]
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        self.len
     }
 
     /// Whether the last wait brought no events.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.len == 0
     }
 
     /// Event number `index` of the last wait.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Event> {
-        self.buffer.get(index).map(event)
+        self.buffer[..self.len].get(index).map(event)
     }
 
     /// The events of the last wait.
     pub fn iter(&self) -> impl Iterator<Item = Event> {
-        self.buffer.iter().map(event)
+        self.buffer[..self.len].iter().map(event)
+    }
+
+    /// The memory for the next wait, which brings no more than fits into it.
+    fn room(&mut self) -> &mut [epoll_calls::Event] {
+        let most = self.most.min(self.buffer.len());
+        &mut self.buffer[..most]
     }
 }
 
@@ -112,9 +121,9 @@ impl Reactor {
     ///
     /// The kernel's, when the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
-        let (epoll, waker, timer) = (sys::epoll_create()?, Waker::new()?, sys::timerfd()?);
+        let (epoll, waker, timer) = (epoll_calls::create()?, Waker::new()?, sys::timerfd()?);
         for own in [waker.as_fd(), timer.as_fd()] {
-            sys::epoll_control(&epoll, libc::EPOLL_CTL_ADD, own.as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
+            epoll_calls::add(&epoll, own.as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
         }
         Ok(Self {
             epoll,
@@ -151,7 +160,7 @@ impl Reactor {
                 "the token u64::MAX is the reactor's own",
             ));
         }
-        sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_ADD, fd, flags(interest), token)?;
+        epoll_calls::add(self.epoll()?, fd, flags(interest), token)?;
         self.watched.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -168,7 +177,7 @@ impl Reactor {
                 "the token u64::MAX is the reactor's own",
             ));
         }
-        sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_MOD, fd, flags(interest), token)
+        epoll_calls::modify(self.epoll()?, fd, flags(interest), token)
     }
 
     /// As [`Reactor::modify`], for a descriptor that may have been closed, and its number used again, without a word to us: then
@@ -180,7 +189,7 @@ impl Reactor {
     pub fn rearm(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         let outcome = match self.modify(fd, token, interest) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_ADD, fd, flags(interest), token)
+                epoll_calls::add(self.epoll()?, fd, flags(interest), token)
             }
             outcome => outcome,
         };
@@ -193,7 +202,7 @@ impl Reactor {
     /// As [`Reactor::deregister`], for a registered descriptor that may have been closed meanwhile, which is no error.
     pub fn forget(&self, fd: RawFd) {
         // ENOENT and EBADF say that the kernel has forgotten it already; DEL knows no other failure.
-        let _ = self.epoll().and_then(|epoll| sys::epoll_control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0));
+        let _ = self.epoll().and_then(|epoll| epoll_calls::delete(epoll, fd));
         self.watched.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -213,7 +222,7 @@ impl Reactor {
     ///
     /// `NotFound` for a descriptor that isn't registered, else the kernel's.
     pub fn deregister(&self, fd: RawFd) -> io::Result<()> {
-        sys::epoll_control(self.epoll()?, libc::EPOLL_CTL_DEL, fd, 0, 0)?;
+        epoll_calls::delete(self.epoll()?, fd)?;
         self.watched.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
@@ -230,18 +239,16 @@ impl Reactor {
     ///
     /// `Interrupted` when a signal came (then `events` is empty), else the kernel's.
     pub fn wait(&self, events: &mut Events, timeout: Wait) -> io::Result<()> {
-        let (epoll, buffer, most) = (self.epoll()?, &mut events.buffer, events.most);
-        match timeout {
-            Wait::Now => sys::epoll_wait(epoll, buffer, most, false)?,
-            Wait::Forever => sys::epoll_wait(epoll, buffer, most, true)?,
-            Wait::Until(duration) if duration.is_zero() => sys::epoll_wait(epoll, buffer, most, false)?,
-            Wait::Until(duration) => self.wait_for(buffer, most, duration)?,
-        }
-        // At most the eventfd and the timerfd are ours; the order of the others is of no meaning.
-        if let Some(own) = buffer.iter().position(is_own) {
-            buffer.swap_remove(own);
-            buffer.retain(|event| !is_own(event));
-        }
+        let epoll = self.epoll()?;
+        events.len = 0;
+        let room = events.room();
+        let count = match timeout {
+            Wait::Now => epoll_calls::wait(epoll, room, false)?,
+            Wait::Forever => epoll_calls::wait(epoll, room, true)?,
+            Wait::Until(duration) if duration.is_zero() => epoll_calls::wait(epoll, room, false)?,
+            Wait::Until(duration) => self.wait_for(room, duration)?,
+        };
+        events.len = drop_own(&mut room[..count]);
         Ok(())
     }
 
@@ -266,14 +273,9 @@ impl Reactor {
         Ok(())
     }
 
-    fn wait_for(
-        &self,
-        buffer: &mut Vec<libc::epoll_event>,
-        most: usize,
-        timeout: Duration,
-    ) -> io::Result<()> {
+    fn wait_for(&self, room: &mut [epoll_calls::Event], timeout: Duration) -> io::Result<usize> {
         if !self.lacks_pwait2.load(Ordering::Relaxed) && !self.slack.dominates(timeout) {
-            match sys::epoll_pwait2(self.epoll.as_fd(), buffer, most, self.slack.shorten(timeout)) {
+            match epoll_calls::wait_for(self.epoll.as_fd(), room, self.slack.shorten(timeout)) {
                 // Container sandboxes of the years before the call answer EPERM to what they don't know.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.lacks_pwait2.store(true, Ordering::Relaxed);
@@ -282,7 +284,7 @@ impl Reactor {
             }
         }
         sys::timerfd_arm(self.timer.as_fd(), timeout)?;
-        sys::epoll_wait(self.epoll.as_fd(), buffer, most, true)
+        epoll_calls::wait(self.epoll.as_fd(), room, true)
     }
 }
 
@@ -317,35 +319,39 @@ impl Slack {
     }
 }
 
-fn is_own(event: &libc::epoll_event) -> bool {
-    event.u64 == OWN_TOKEN
+/// Moves the reactor's own events, two at most, behind the others; returns how many others there are. Their order has no
+/// meaning.
+#[inline]
+fn drop_own(events: &mut [epoll_calls::Event]) -> usize {
+    let mut len = events.len();
+    while let Some(own) = events[..len].iter().position(is_own) {
+        len -= 1;
+        events.swap(own, len);
+    }
+    len
 }
 
-fn flags(interest: Interest) -> u32 {
-    let mut flags = 0;
-    if interest.readable {
-        flags |= libc::EPOLLIN;
-    }
-    if interest.writable {
-        flags |= libc::EPOLLOUT;
-    }
-    if interest.edge {
-        flags |= libc::EPOLLET;
-    }
-    if interest.once {
-        flags |= libc::EPOLLONESHOT;
-    }
-    flags as u32
+fn is_own(event: &epoll_calls::Event) -> bool {
+    event.data.u64() == OWN_TOKEN
 }
 
-fn event(raw: &libc::epoll_event) -> Event {
-    let has = |flag: libc::c_int| raw.events & flag as u32 != 0;
+fn flags(interest: Interest) -> EventFlags {
+    let mut flags = EventFlags::empty();
+    flags.set(EventFlags::IN, interest.readable);
+    flags.set(EventFlags::OUT, interest.writable);
+    flags.set(EventFlags::ET, interest.edge);
+    flags.set(EventFlags::ONESHOT, interest.once);
+    flags
+}
+
+fn event(raw: &epoll_calls::Event) -> Event {
+    let flags = raw.flags;
     Event {
-        token: raw.u64,
-        readable: has(libc::EPOLLIN),
-        writable: has(libc::EPOLLOUT),
-        hangup: has(libc::EPOLLHUP),
-        error: has(libc::EPOLLERR),
+        token: raw.data.u64(),
+        readable: flags.contains(EventFlags::IN),
+        writable: flags.contains(EventFlags::OUT),
+        hangup: flags.contains(EventFlags::HUP),
+        error: flags.contains(EventFlags::ERR),
     }
 }
 

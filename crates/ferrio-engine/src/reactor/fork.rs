@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::epoll::OWN_TOKEN;
 use crate::sys;
+use crate::sys::epoll::{self as epoll_calls, EventFlags};
 
 /// How often this process was forked off, counted in the child.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -30,19 +31,19 @@ pub(super) fn renew(
     epoll: BorrowedFd<'_>,
     waker: BorrowedFd<'_>,
     timer: BorrowedFd<'_>,
-    own_events: u32,
+    own_events: EventFlags,
 ) -> io::Result<()> {
-    let fresh = sys::epoll_create()?;
+    let fresh = epoll_calls::create()?;
     let watched = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", epoll.as_raw_fd()));
     sys::replace(waker, &sys::eventfd()?)?;
     sys::replace(timer, &sys::timerfd()?)?;
     for own in [waker, timer] {
-        sys::epoll_control(&fresh, libc::EPOLL_CTL_ADD, own.as_raw_fd(), own_events, OWN_TOKEN)?;
+        epoll_calls::add(&fresh, own.as_raw_fd(), own_events, OWN_TOKEN)?;
     }
     for (fd, events, token) in watched.unwrap_or_default().lines().filter_map(registration) {
         if token != OWN_TOKEN {
             // What was closed in the meantime is gone from the set, as it would be anyway.
-            let _ = sys::epoll_control(&fresh, libc::EPOLL_CTL_ADD, fd, events, token);
+            let _ = epoll_calls::add(&fresh, fd, EventFlags::from_bits_retain(events), token);
         }
     }
     sys::replace(epoll, &fresh)

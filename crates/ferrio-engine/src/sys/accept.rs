@@ -1,10 +1,10 @@
 //! The raw calls that accept a connection and tell of its addresses.
 
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use super::check;
 use super::datagram::{AddressBytes, LARGEST_ADDRESS};
-use super::{check, owned};
 
 /// Accepts a connection, non-blocking and closed on exec; its peer's address goes into `peer`. Returns the address's length
 /// too.
@@ -13,7 +13,9 @@ pub(crate) fn accept(fd: RawFd, peer: &mut AddressBytes) -> io::Result<(OwnedFd,
     let mut length = LARGEST_ADDRESS as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes into memory that is borrowed for the call and aligned for any address;
     // a bad `fd` yields an error.
-    let connection = owned(unsafe { libc::accept4(fd, peer.0.as_mut_ptr().cast(), &mut length, flags) })?;
+    let connection = check(unsafe { libc::accept4(fd, peer.0.as_mut_ptr().cast(), &mut length, flags) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    let connection = unsafe { OwnedFd::from_raw_fd(connection) };
     Ok((connection, (length as usize).min(LARGEST_ADDRESS)))
 }
 

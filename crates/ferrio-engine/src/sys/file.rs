@@ -1,12 +1,15 @@
-//! Raw calls on files. All but [`read_cached`] may wait for a disk.
+//! Files. All but [`read_cached`] may wait for a disk.
 
 use std::ffi::CStr;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::ReadWriteFlags;
+
 use super::socket::checked_size;
-use super::{check, owned};
+use super::{check, lend};
 
 /// What `fstat` says of a descriptor, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,34 +22,27 @@ pub(crate) struct Status {
 }
 
 /// Opens `path`, closed on exec; what is created may be read and written by all whom the umask lets.
-pub(crate) fn open(path: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: `path` ends with a zero and is only read.
-    owned(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0o666 as libc::c_uint) })
+pub(crate) fn open(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
+    let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::from_raw_mode(0o666))?)
 }
 
 /// Kind and size of an open file.
 pub(crate) fn status(fd: RawFd) -> io::Result<Status> {
-    let mut status = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the kernel writes a `stat` into memory of that type; a bad `fd` yields an error.
-    check(unsafe { libc::fstat(fd, status.as_mut_ptr()) })?;
-    // SAFETY: written by the call that succeeded, and zeroes are a valid `stat` too.
-    let status = unsafe { status.assume_init() };
-    let regular = status.st_mode & libc::S_IFMT == libc::S_IFREG;
+    let status = rustix::fs::fstat(lend(fd))?;
+    let regular = FileType::from_raw_mode(status.st_mode).is_file();
     let linked = status.st_nlink > 0;
     Ok(Status { regular, linked, size: u64::try_from(status.st_size).unwrap_or(0) })
 }
 
 /// The file's position.
 pub(crate) fn position(fd: RawFd) -> io::Result<u64> {
-    // SAFETY: takes no pointers; a bad `fd` yields an error.
-    let position = unsafe { libc::lseek(fd, 0, libc::SEEK_CUR) };
-    u64::try_from(position).map_err(|_| io::Error::last_os_error())
+    Ok(rustix::fs::tell(lend(fd))?)
 }
 
 /// Reads at the file's position into memory that nobody has written yet.
 pub(crate) fn read(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most `len` bytes into memory that is borrowed for the call; a bad `fd` yields an error.
-    checked_size(unsafe { libc::read(fd, room.as_mut_ptr().cast(), room.len()) })
+    Ok(rustix::io::read(lend(fd), room)?.0.len())
 }
 
 /// As [`read`], at most `most` bytes, into the room behind what `memory` holds.
@@ -69,33 +65,29 @@ pub(crate) fn read_cached(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result
 /// Whether the byte at `offset` from the file's position can be read without waiting for a disk, or is beyond the end.
 ///
 /// Fails as [`read_cached`] does, and where there is no position.
-pub(crate) fn is_cached(fd: RawFd, offset: i64) -> io::Result<bool> {
-    let position = position(fd)? as libc::off_t;
-    let mut byte = MaybeUninit::<u8>::uninit();
-    let part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-    // SAFETY: one part of one byte, which lives until the call is over.
-    match checked_size(unsafe { libc::preadv2(fd, &raw const part, 1, position + offset, libc::RWF_NOWAIT) })
-    {
+pub(crate) fn is_cached(fd: RawFd, offset: u64) -> io::Result<bool> {
+    let place = position(fd)?.saturating_add(offset);
+    let mut byte = [0];
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    match rustix::io::preadv2(lend(fd), &mut parts, place, ReadWriteFlags::NOWAIT) {
         Ok(_) => Ok(true),
-        Err(failure) if failure.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(failure) => Err(failure),
+        Err(rustix::io::Errno::AGAIN) => Ok(false),
+        Err(failure) => Err(failure.into()),
     }
 }
 
 /// Has `length` bytes from the file's position on read from their disk, and does not move the position.
 pub(crate) fn warm(fd: RawFd, length: usize) -> io::Result<()> {
-    let mut position = position(fd)? as libc::off_t;
-    let mut scratch = vec![MaybeUninit::<u8>::uninit(); length.min(1 << 16)];
+    let mut scratch = [MaybeUninit::<u8>::uninit(); 1 << 16];
+    let mut position = position(fd)?;
     let mut left = length;
     while left > 0 {
         let piece = left.min(scratch.len());
-        // SAFETY: the kernel writes at most `piece` bytes into memory that has so many.
-        let count = unsafe { libc::pread(fd, scratch.as_mut_ptr().cast(), piece, position) };
-        let count = checked_size(count)?;
+        let count = rustix::io::pread(lend(fd), &mut scratch[..piece], position)?.0.len();
         if count == 0 {
             break;
         }
-        position += count as libc::off_t;
+        position += count as u64;
         left -= count;
     }
     Ok(())
@@ -103,8 +95,7 @@ pub(crate) fn warm(fd: RawFd, length: usize) -> io::Result<()> {
 
 /// Writes at the file's position what it takes of `data`.
 pub(crate) fn write(fd: RawFd, data: &[u8]) -> io::Result<usize> {
-    // SAFETY: the kernel reads at most `len` bytes from memory that is borrowed for the call; a bad `fd` yields an error.
-    checked_size(unsafe { libc::write(fd, data.as_ptr().cast(), data.len()) })
+    Ok(rustix::io::write(lend(fd), data)?)
 }
 
 /// Closes the descriptor and says what the system said, which `drop` does not.

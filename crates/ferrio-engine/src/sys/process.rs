@@ -3,7 +3,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use super::{check, owned};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, WaitId, WaitIdOptions};
+
+use super::check;
 
 /// Who is waited for: a process descriptor, or the number of a process.
 #[derive(Copy, Clone)]
@@ -21,31 +24,27 @@ pub(crate) enum HowEnded {
 
 /// A descriptor of the process, closed on exec (Linux 5.3).
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers only. The raw system call because glibc wraps it since 2.36 only.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) as libc::c_int })
+    Ok(rustix::process::pidfd_open(process(pid)?, PidfdFlags::empty())?)
 }
 
 /// How the child ended, if it has; `keep` leaves it for another call, else its number is free afterwards.
 pub(crate) fn wait(whom: Whom<'_>, keep: bool) -> io::Result<Option<HowEnded>> {
-    let (kind, id) = match whom {
-        Whom::Descriptor(fd) => (libc::P_PIDFD, fd.as_raw_fd()),
-        Whom::Number(pid) => (libc::P_PID, pid),
+    let id = match whom {
+        Whom::Descriptor(fd) => WaitId::PidFd(fd),
+        Whom::Number(pid) => WaitId::Pid(process(pid)?),
     };
-    let options = libc::WEXITED | libc::WNOHANG | if keep { libc::WNOWAIT } else { 0 };
-    // SAFETY: zeroes are a valid `siginfo_t`.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel fills in `info`, which outlives the call; a bad id yields an error.
-    check(unsafe { libc::waitid(kind, id as libc::id_t, &mut info, options) })?;
-    // SAFETY: `waitid` writes the fields of SIGCHLD, or leaves the zeroes where no child has ended.
-    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    if pid == 0 {
-        return Ok(None);
-    }
-    Ok(Some(if info.si_code == libc::CLD_EXITED {
-        HowEnded::Exited(status)
-    } else {
-        HowEnded::Killed(status)
+    let mut options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    options.set(WaitIdOptions::NOWAIT, keep);
+    Ok(rustix::process::waitid(id, options)?.map(|ended| match ended.exit_status() {
+        Some(status) => HowEnded::Exited(status),
+        None => HowEnded::Killed(ended.terminating_signal().unwrap_or(0)),
     }))
+}
+
+fn process(pid: i32) -> io::Result<Pid> {
+    // The kernel's own answer to numbers that no process has.
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw).ok_or_else(invalid)
 }
 
 /// How the process behind a descriptor ended, whoever has waited for it (Linux 6.15); `None` if the kernel does not say.
@@ -89,24 +88,17 @@ pub(crate) fn signal_number(pid: i32, signal: i32) -> io::Result<()> {
 
 /// Waits until the process behind a descriptor has ended, however long that takes.
 pub(crate) fn wait_for_end(fd: BorrowedFd<'_>) {
-    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    loop {
-        // SAFETY: the kernel reads and writes one `pollfd`.
-        let outcome = unsafe { libc::poll(&raw mut asked, 1, -1) };
-        if outcome != -1 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return;
-        }
-    }
+    let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    while rustix::event::poll(&mut asked, None) == Err(rustix::io::Errno::INTR) {}
 }
 
 /// Whether others of the same user may look into this process, and a crash leaves its memory.
 pub(crate) fn is_dumpable() -> bool {
-    // SAFETY: takes no pointers, and can't fail.
-    unsafe { libc::prctl(libc::PR_GET_DUMPABLE) == 1 }
+    matches!(rustix::process::dumpable_behavior(), Ok(DumpableBehavior::Dumpable))
 }
 
 /// Makes it so.
 pub(crate) fn make_dumpable() {
-    // SAFETY: takes numbers only, and can't fail with this one.
-    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+    // It can't fail with this argument.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
 }

@@ -14,8 +14,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use rustix::io::Errno;
+
+use super::check;
 use super::child::{self, Plan};
-use super::{check, owned};
+use super::socket;
 
 /// What to start, and how: the arguments of Python's `subprocess.Popen` that concern the child.
 #[derive(Debug, Default)]
@@ -195,30 +198,27 @@ impl Running {
             return Ok(self.failure.map_or(Report::Gone, |(place, number)| Report::Failed(place, number)));
         }
         loop {
-            let mut words = [0i32; 2];
-            // SAFETY: the kernel writes at most eight bytes into `words`.
-            let count = unsafe { libc::read(self.report.as_raw_fd(), words.as_mut_ptr().cast(), 8) };
-            match count {
-                0 => {
+            let mut words = [[0; 4]; 2];
+            match rustix::io::read(&self.report, words.as_flattened_mut()) {
+                Ok(0) => {
                     // Every copy of the other end is closed: that comes after the memory is left.
                     if let Some(memory) = self.memory.take() {
                         ManuallyDrop::into_inner(memory).end();
                     }
                     return self.report();
                 }
-                8 => {
-                    let place = match words[0] {
+                Ok(_) => {
+                    let [place, number] = words.map(i32::from_ne_bytes);
+                    let place = match place {
                         0 => Place::Setup,
                         1 => Place::Directory,
                         _ => Place::Program,
                     };
-                    self.failure = Some((place, words[1]));
+                    self.failure = Some((place, number));
                 }
-                _ => match io::Error::last_os_error() {
-                    failure if failure.kind() == io::ErrorKind::WouldBlock => return Ok(Report::Pending),
-                    failure if failure.kind() == io::ErrorKind::Interrupted => {}
-                    failure => return Err(failure),
-                },
+                Err(Errno::AGAIN) => return Ok(Report::Pending),
+                Err(Errno::INTR) => {}
+                Err(failure) => return Err(failure.into()),
             }
         }
     }
@@ -290,17 +290,11 @@ fn environment() -> Vec<CString> {
 
 /// A pipe that is closed on exec and never blocks; its second end lies above the standard streams.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [-1; 2];
-    // SAFETY: the kernel writes two descriptors.
-    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-    // SAFETY: new descriptors that nobody else owns.
-    let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+    let (ours, theirs) = socket::pipe()?;
     if theirs.as_raw_fd() > 2 {
         return Ok((ours, theirs));
     }
-    // SAFETY: takes numbers only.
-    let moved = owned(unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
-    Ok((ours, moved))
+    Ok((ours, rustix::io::fcntl_dupfd_cloexec(&theirs, 3)?))
 }
 
 /// Sets the calling thread's blocked signals; returns those before.

@@ -1,0 +1,95 @@
+//! Epoll: the set, its entries, and the waits.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::event::epoll;
+pub(crate) use rustix::event::epoll::{Event, EventData, EventFlags};
+use rustix::time::Timespec;
+
+use super::{check, lend, timespec};
+
+/// A new epoll instance, closed on exec.
+pub(crate) fn create() -> io::Result<OwnedFd> {
+    Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
+}
+
+/// Watches `fd`.
+pub(crate) fn add(epoll: impl AsFd, fd: RawFd, events: EventFlags, token: u64) -> io::Result<()> {
+    Ok(epoll::add(epoll, lend(fd), EventData::new_u64(token), events)?)
+}
+
+/// Changes what `fd` is watched for.
+pub(crate) fn modify(epoll: impl AsFd, fd: RawFd, events: EventFlags, token: u64) -> io::Result<()> {
+    Ok(epoll::modify(epoll, lend(fd), EventData::new_u64(token), events)?)
+}
+
+/// Watches `fd` no longer.
+pub(crate) fn delete(epoll: impl AsFd, fd: RawFd) -> io::Result<()> {
+    Ok(epoll::delete(epoll, lend(fd))?)
+}
+
+/// Waits for events, without limit or not at all; returns how many came.
+pub(crate) fn wait(epoll: BorrowedFd<'_>, events: &mut [Event], forever: bool) -> io::Result<usize> {
+    const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    Ok(epoll::wait(epoll, events, if forever { None } else { Some(&NOW) })?)
+}
+
+/// As [`wait`], for at most `timeout`, which the kernel takes in nanoseconds (Linux 5.11 and later; else `ENOSYS`).
+pub(crate) fn wait_for(epoll: BorrowedFd<'_>, events: &mut [Event], timeout: Duration) -> io::Result<usize> {
+    let timeout = timespec(timeout);
+    // SAFETY: the kernel writes at most `len` events into borrowed memory, reads one timespec, and takes no signal mask from a
+    // null pointer. The raw call, because rustix makes it only for programs that need no older kernel.
+    let count = check(unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll.as_raw_fd(),
+            events.as_mut_ptr(),
+            libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX),
+            &raw const timeout,
+            std::ptr::null::<libc::sigset_t>(),
+            0usize,
+        ) as libc::c_int
+    })?;
+    Ok(count as usize)
+}
+
+/// Memory for the events of a wait, all of it written.
+pub(crate) struct Buffer(Vec<Event>);
+
+// SAFETY: an event could hold a pointer in the place of its number, which is why rustix doesn't send it to other threads. Only
+// numbers are put there: `add` and `modify` take nothing else.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    /// Room for `capacity` events.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(vec![NOTHING; capacity])
+    }
+
+    /// Makes room for `capacity` events or more, if there is memory for them.
+    pub(crate) fn grow(&mut self, capacity: usize) {
+        if self.0.try_reserve(capacity.saturating_sub(self.0.len())).is_ok() {
+            self.0.resize(self.0.capacity(), NOTHING);
+        }
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [Event];
+
+    #[inline]
+    fn deref(&self) -> &[Event] {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [Event] {
+        &mut self.0
+    }
+}
+
+const NOTHING: Event = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
