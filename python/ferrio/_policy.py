@@ -16,6 +16,7 @@ import asyncio.unix_events
 import sys
 import threading
 import warnings
+import weakref
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from typing import Any
@@ -103,10 +104,13 @@ def _frames_of_loop_code() -> int:
 
 _policy: Any = None
 
-# In a forked child, the loop that the standard library's policy has from its parent (on Python 3.11).
-_parents_loop: standard.AbstractEventLoop | None = None
+# Notes about loops are weak: only a policy keeps its current loop alive.
+_Note = weakref.ref[standard.AbstractEventLoop]
 
-# Its `loop` is what the standard library's policy has from ferrio's: a policy set since then knows nothing of it.
+# In a forked child, the loop that the standard library's policy has from its parent (on Python 3.11).
+_parents_loop: _Note | None = None
+
+# Its `loop` notes what the standard library's policy has from ferrio's: a policy set since then knows nothing of it.
 _told = threading.local()
 
 
@@ -165,7 +169,7 @@ def get_event_loop() -> standard.AbstractEventLoop:
     known = _loop_set(policy)
     if known is None:
         known = _loop_set(_events._event_loop_policy)
-        if known is _parents_loop or known is getattr(_told, "loop", None):
+        if _is_noted(known, _parents_loop) or _is_noted(known, getattr(_told, "loop", None)):
             known = None
     if known is not None:
         return known
@@ -189,7 +193,24 @@ def _tell_standard(policy: Any, loop: standard.AbstractEventLoop | None) -> None
     # alone.
     if theirs is not policy and (theirs is None or type(theirs) in (_DefaultEventLoopPolicy, EventLoopPolicy)):
         _standard_set_event_loop(loop)
-        _told.loop = loop
+        _told.loop = _note(loop)
+
+
+def _take_back_from_standard() -> None:
+    """Lets the standard library forget the loop it was told: it goes with the policy that it came from."""
+    theirs = _events._event_loop_policy
+    if _is_noted(_loop_set(theirs), getattr(_told, "loop", None)):
+        theirs._local._loop = None
+    _told.loop = None
+
+
+def _note(loop: standard.AbstractEventLoop | None) -> _Note | None:
+    return None if loop is None else weakref.ref(loop)
+
+
+def _is_noted(loop: standard.AbstractEventLoop | None, note: _Note | None) -> bool:
+    """Whether `loop` is the one that was noted; a dead one is none."""
+    return loop is not None and note is not None and note() is loop
 
 
 def _get_event_loop_policy() -> Any:
@@ -203,6 +224,8 @@ def _set_event_loop_policy(policy: Any) -> None:
     global _policy
     if policy is not None and not isinstance(policy, _AbstractEventLoopPolicy):
         raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not {type(policy).__name__!r}")
+    if policy is not _policy:
+        _take_back_from_standard()
     _policy = policy
     _foreign.remember_choice(policy)
     if _events.set_event_loop_policy is set_event_loop_policy:
@@ -219,7 +242,7 @@ def forget_after_fork() -> None:
     if isinstance(_policy, _DefaultEventLoopPolicy):
         policy: Any = _policy
         policy._local = policy._Local()
-    _parents_loop = _loop_set(_events._event_loop_policy)
+    _parents_loop = _note(_loop_set(_events._event_loop_policy))
 
 
 def _warn_deprecated(name: str) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import concurrent.futures
 import errno
+import gc
 import os
 import resource
 import subprocess
 import sys
 import threading
 import warnings
+import weakref
 
 import pytest
 from tests.unit.implementations import in_a_fork, since
@@ -396,3 +398,52 @@ def test_loop_for_which_no_descriptor_is_left(aio):
         assert caught.value.errno == errno.EMFILE
 
     in_a_fork(body)
+
+
+def the_program_lets_go(aio):
+    aio.set_event_loop(None)
+
+
+def another_loop_is_set(aio):
+    other = aio.new_event_loop()
+    aio.set_event_loop(other)
+    other.close()
+
+
+def each_policy_forgets(aio):
+    for policy in (asyncio.events._event_loop_policy, ferrio._policy._policy):
+        if policy is not None:
+            policy.set_event_loop(None)
+
+
+def another_policy_is_set(aio):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        aio.set_event_loop_policy(None)
+
+
+@pytest.mark.parametrize(
+    "let_go", [the_program_lets_go, another_loop_is_set, each_policy_forgets, another_policy_is_set]
+)
+def test_a_loop_that_is_no_longer_current_is_collected(aio, let_go):
+    loop = aio.new_event_loop()
+    aio.set_event_loop(loop)
+    loop.close()
+    alive = weakref.ref(loop)
+    del loop
+    let_go(aio)
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_loop_that_died_is_not_taken_for_the_one_that_the_other_has():
+    # The new loop may get the address of the old one.
+    for _ in range(10):
+        ferrio.set_event_loop(loop := ferrio.new_event_loop())
+        loop.close()
+        del loop
+        each_policy_forgets(ferrio)
+        gc.collect()
+        asyncio.set_event_loop(theirs := ferrio.new_event_loop())
+        assert ferrio.get_event_loop() is theirs
+        theirs.close()
