@@ -308,7 +308,11 @@ def stream_reader(loop, witness):
 
 def waiting_read(loop, witness):
     reader = ferrio.StreamReader(loop=loop)
-    reader.readline().send(None)  # parks in the reader
+
+    async def park():
+        reader.readline().send(None)  # parks in the reader
+
+    loop.run_until_complete(park())  # what waits outside a running loop would make one, before Python 3.14
     reader.witness = witness
     witness.held.append(reader)
 
