@@ -1,8 +1,8 @@
-"""Writes what the programs of this directory did into the tables of docs/libraries.md, if asked to: --write-table.
+"""With --write-table, writes the outcomes of this directory's programs into the tables of docs/libraries.md.
 
-Rows of programs that were not run stay as they are, rows of programs that are no more go. Versions are those that are
-installed. The second table has a row for each Python, which a whole run there writes: one of every test. What else the
-document says is written by hand.
+Rows of programs that didn't run stay as they are; rows of programs that no longer exist go. Versions are those that
+are installed. The second table has one row per Python, which only a complete run there writes: one of every test.
+The rest of the document is written by hand.
 """
 
 import importlib.metadata
@@ -25,26 +25,26 @@ FILES = {path.name for path in pathlib.Path(__file__).parent.glob("test_*.py")}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--write-table", action="store_true", help=f"write the results into {DOCUMENT}")
+    parser.addoption("--write-table", action="store_true", help=f"write the outcomes into {DOCUMENT}")
 
 
 def pytest_configure(config):
-    # Some programs are sent Ctrl-C, which a shell lets those ignore that it starts in the background.
+    # Some programs are sent Ctrl-C, which a shell makes its background processes ignore.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--write-table"):
         config.pluginmanager.register(_TableWriter(config))
 
 
 class _TableWriter:
-    """Collects the outcomes, of this process or of its workers, and writes them at the end."""
+    """Collects the outcomes of this process or its workers, and writes them at the end."""
 
     def __init__(self, config):
         self._document = config.rootpath / DOCUMENT
         self._is_narrowed = bool(config.option.keyword or config.option.markexpr or config.option.deselect)
         self._outcomes: dict[tuple[str, str], bool] = {}
-        # What a missing server kept from being run; its teardown passes all the same.
+        # Tests that a missing server prevented; their teardown passes nevertheless.
         self._skipped: set[tuple[str, str]] = set()
-        # Those of the other files: by the test's id, whether it passed, or `None` if it was skipped.
+        # Tests of the other files: whether each passed, by its id, or `None` if it was skipped.
         self._others: dict[str, bool | None] = {}
         self._files: set[str] = set()
 
@@ -88,7 +88,7 @@ class _TableWriter:
         return None if key in self._skipped else self._outcomes.get(key)
 
     def _with_python(self, text: str) -> str:
-        """Adds the row of this Python, or puts it in the place of the one of another release of its version."""
+        """Adds this Python's row, or replaces the row of another release of its version."""
         before, table, after = _parts(text, PYTHONS)
         rows = {(int(found[1]), int(found[2])): line for line in table if (found := re.match(r"\| (\d+)\.(\d+)", line))}
         ran = [[self._outcome(program, way) for way in program.ways] for program in programs()]
@@ -100,14 +100,14 @@ class _TableWriter:
 
 
 def _counted(outcomes) -> str:
-    """Outcomes in words: "27 pass, 1 fails, 2 not run"."""
+    """Puts outcomes into words: "27 pass, 1 fails, 2 not run"."""
     found = list(outcomes)
     words = {True: "pass", False: "fail", None: "not run"}
     return ", ".join(f"{found.count(kind)} {word}" for kind, word in words.items() if kind in found)
 
 
 def _parts(text: str, marks: tuple[str, str]) -> tuple[str, list[str], str]:
-    """The text up to the end of the first mark, the lines between the two, and the rest from the second mark on."""
+    """Returns the text up to the end of the first mark, the lines between the marks, and the rest."""
     begin, end = marks
     before, found, rest = text.partition(begin)
     assert found, f"{DOCUMENT} has no line {begin!r}"

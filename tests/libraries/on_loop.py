@@ -1,8 +1,8 @@
 """Runs a program of `programs/` on ferrio's loop alone, without `install()`: python on_loop.py programs/with_NAME.py
 
-Its `main()` runs on a loop of the factory that a program would give to `asyncio.run`. Loops that a library makes
-itself, in threads for example, come from the policy. Everything else of `asyncio`, tasks and futures made by name
-too, is the standard library's.
+Its `main()` runs on a loop from the factory that a program would pass to `asyncio.run`. Loops that a library makes
+itself, such as in threads, come from the policy. Everything else in `asyncio` is the standard library's, including
+tasks and futures that are made by name.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import ferrio
 
 
 def make_loops_ferrios() -> None:
-    """Lets the policy make ferrio's loops."""
+    """Makes the policy return ferrio's loops."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # from 3.14 on; there is no other way to reach such loops
         asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())
@@ -33,5 +33,5 @@ def run(path: pathlib.Path) -> None:
 if __name__ == "__main__":
     run(pathlib.Path(sys.argv[1]))
 elif __name__ == "__mp_main__":
-    # A process that multiprocessing started from the program: it imports this file before anything else.
+    # We are in a process that multiprocessing started from the program: it imports this file before anything else.
     make_loops_ferrios()

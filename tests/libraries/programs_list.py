@@ -1,8 +1,8 @@
-"""The programs of `programs/`: what the head of each says about it, read without importing it. Runs nothing.
+"""The programs of `programs/` and what the head of each says, read without importing it. Runs nothing.
 
-A head is a docstring whose first paragraph is "DISTRIBUTIONS: what is run.", distributions by their names in the
-package index, separated by commas. A line "Needs: NAME." asks for the fixture `NAME_server`. A paragraph "Not on the
-loop alone: REASON." leaves that way out, for what can't be told which loop to use.
+A head is a docstring whose first paragraph is "DISTRIBUTIONS: what is run.", naming distributions as the package
+index does, separated by commas. A line "Needs: NAME." asks for the fixture `NAME_server`. A paragraph "Not on the loop
+alone: REASON." leaves out that way, for programs that can't be told which loop to use.
 """
 
 import ast
@@ -16,9 +16,10 @@ PREFIX = "with_"
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """`name`: the file's, without prefix and ending. `distributions`: the main one first. `needs`: names of servers.
+    """One program. `name` is the file's, without prefix and ending; `distributions` has the main one first; `needs`
+    names servers.
 
-    `not_on_loop`: why it isn't run on the loop alone, or `None`.
+    `not_on_loop` says why it isn't run on the loop alone, or is `None`.
     """
 
     name: str
@@ -30,12 +31,12 @@ class Program:
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """The ways in which it is run, besides asyncio."""
+        """The ways in which it runs, besides asyncio."""
         return ("install",) if self.not_on_loop else ("loop", "install")
 
 
 def programs() -> list[Program]:
-    """All programs, in the order of their names. Raises `ValueError` if a head is not of the form above."""
+    """Returns all programs, sorted by name. Raises `ValueError` if a head doesn't have the form above."""
     return [_read(path) for path in sorted((HERE / "programs").glob(f"{PREFIX}*.py"))]
 
 

@@ -1,10 +1,10 @@
-"""Real servers for the programs of `programs/`: PostgreSQL and Redis, and a browser, from Debian's packages, as
+"""Real servers for the programs of `programs/`: PostgreSQL, Redis and a browser, from Debian's packages. They are
 fixtures whose value is the environment variables that tell a program where the server is.
 
-As root they are installed if they are missing; otherwise the tests that need them are skipped, with the command that
-installs them. Each is started once for a pytest process (a worker of xdist has its own), as a user without privileges,
-with its data, sockets and keys in a temporary directory that goes at the end. Nothing of the system's services is
-started or touched.
+As root, missing packages are installed. Otherwise the tests that need them are skipped, with the command that installs
+them. Each server starts once per pytest process (each xdist worker has its own) and runs as a user without privileges.
+Its data, sockets and keys are in a temporary directory that goes at the end. The system's services are neither
+started nor touched.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ import time
 import pytest
 import trustme
 
-# Where a start that found its port taken meanwhile gives up.
+# How often we try to start a server, if each time its port is taken in the meantime.
 ATTEMPTS = 5
 # Seconds until a server must answer; on a quiet machine it takes one.
 START_LIMIT = 60
 PASSWORD = "ferrio"
-# A package's scripts ask this whether they may start its services; 101 is "no".
+# A package's scripts ask this program whether they may start its services; 101 means "no".
 SERVICE_POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
 
 
 @pytest.fixture(scope="session")
 def postgresql_server():
-    """PostgreSQL on a Unix socket and, with TLS, on loopback. The variables are libpq's, and `POSTGRESQL_SOCKETS`: the
+    """PostgreSQL on a Unix socket, and with TLS on loopback. The variables are libpq's, plus `POSTGRESQL_SOCKETS`: the
     directory of the Unix socket.
     """
     programs = _postgresql_programs()
@@ -44,7 +44,7 @@ def postgresql_server():
         password.write_text(PASSWORD)
         _give(password, user)
         data = directory / "data"
-        # The order of text is the bytes', whatever the machine's language.
+        # Text is sorted by bytes, whatever the machine's language.
         options = ["--username=ferrio", f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         _run([programs / "initdb", f"--pgdata={data}", *options, "--no-sync"], user)
         settings = {
@@ -77,8 +77,8 @@ def postgresql_server():
 
 @pytest.fixture(scope="session")
 def redis_server():
-    """Redis on a Unix socket and on loopback, there with TLS alone. The variables: `REDIS_SOCKET`, `REDIS_PORT`,
-    `REDIS_PASSWORD`, `REDIS_CA` (the file of its authority's certificate).
+    """Redis on a Unix socket, and on loopback with TLS only. The variables: `REDIS_SOCKET`, `REDIS_PORT`,
+    `REDIS_PASSWORD`, `REDIS_CA` (the file with its authority's certificate).
     """
     if shutil.which("redis-server") is None:
         _install("redis-server")
@@ -113,14 +113,14 @@ def redis_server():
 
 @pytest.fixture(scope="session")
 def chromium_server():
-    """A browser without windows, which the program starts itself. The variable: `CHROMIUM`, its path."""
+    """A headless browser, which the program starts itself. The variable: `CHROMIUM`, its path."""
     if shutil.which("chromium-headless-shell") is None:
         _install("chromium-headless-shell")
     return {"CHROMIUM": shutil.which("chromium-headless-shell")}
 
 
 def _postgresql_programs() -> pathlib.Path | None:
-    """The directory of the newest PostgreSQL server's programs. Debian keeps them out of PATH."""
+    """Returns the directory of the newest PostgreSQL server's programs. Debian keeps them out of PATH."""
     found = [*pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if found:
         return max(found, key=lambda path: int(path.parts[-3])).parent
@@ -145,7 +145,7 @@ def _install(package: str) -> None:
 
 @contextlib.contextmanager
 def _no_services():
-    """Keeps packages that are installed meanwhile from starting services, where the machine has no such rule itself."""
+    """Keeps newly installed packages from starting services, unless the machine already has a rule for that."""
     try:
         with SERVICE_POLICY.open("x") as file:
             file.write("#!/bin/sh\nexit 101\n")
@@ -161,23 +161,23 @@ def _no_services():
 
 @contextlib.contextmanager
 def _directory(package_user: str):
-    """A directory of its own for a server, which goes with all it holds, and the name of the user to run it as: one
-    without privileges if this one is root (PostgreSQL refuses root), else `None` for this one.
+    """Yields a temporary directory for a server, and the user to run it as. That is one without privileges if this
+    one is root (PostgreSQL refuses root), otherwise `None` for this user.
     """
-    # Not pytest's: other users can't enter that, and the path of a Unix socket has 107 bytes at most.
+    # Not pytest's: other users can't enter that, and a Unix socket's path has 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="ferrio-", ignore_cleanup_errors=True) as name:
         directory, user = pathlib.Path(name), None
         if os.geteuid() == 0:
             known = {entry.pw_name for entry in pwd.getpwall()}
             user = package_user if package_user in known else "nobody"
             _give(directory, user)
-        # Programs, which are run as this user, look for the socket and the certificate.
+        # Programs, which run as this user, look for the socket and the certificate.
         directory.chmod(0o755)
         yield directory, user
 
 
 def _keys(directory: pathlib.Path, user: str | None) -> pathlib.Path:
-    """Writes server.key and server.crt, for "localhost", and returns the file of the authority that signed."""
+    """Writes server.key and server.crt, for "localhost", and returns the file of the authority that signed them."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     key, certificate, signer = (directory / name for name in ("server.key", "server.crt", "ca.crt"))
@@ -203,12 +203,12 @@ def _run(command: list, user: str | None) -> None:
 
 @contextlib.contextmanager
 def _started(command: list, port_option: str, host: str, user: str | None, log: pathlib.Path):
-    """Runs a server until the block ends. Yields its port: a free one, another if somebody took it meanwhile."""
+    """Runs a server until the block ends. Yields its port: a free one, or another if that was taken in the meantime."""
     for attempt in range(ATTEMPTS):
         with socket.create_server((host, 0)) as probe:
             port = probe.getsockname()[1]
         with log.open("w") as output:
-            # In a group of its own: Ctrl-C at the tests is no word to the server.
+            # In its own process group, so that Ctrl-C during the tests doesn't reach the server.
             process = subprocess.Popen(
                 [*command, port_option, str(port)],
                 user=user,
@@ -223,7 +223,7 @@ def _started(command: list, port_option: str, host: str, user: str | None, log: 
                 yield port
                 return
         finally:
-            # SIGINT is PostgreSQL's "fast" shutdown, which doesn't wait for its clients; Redis takes it too.
+            # For PostgreSQL SIGINT is the "fast" shutdown, which doesn't wait for its clients; Redis takes it too.
             process.send_signal(2)
             try:
                 process.wait(START_LIMIT)
@@ -235,7 +235,7 @@ def _started(command: list, port_option: str, host: str, user: str | None, log: 
 
 
 def _listens(process: subprocess.Popen, host: str, port: int) -> bool:
-    """Waits until somebody listens at `port`; false if the server ended before, as when the port is another's."""
+    """Waits until the server listens at `port`. Returns false if it ended first, as when the port is taken."""
     limit = time.monotonic() + START_LIMIT
     while process.poll() is None and time.monotonic() < limit:
         with contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, port), timeout=START_LIMIT):
@@ -245,7 +245,7 @@ def _listens(process: subprocess.Popen, host: str, port: int) -> bool:
 
 
 def _wait_until_ready(command: list, variables: dict[str, str], log: pathlib.Path) -> None:
-    """Runs `command`, a client's question whether the server is ready, until it succeeds."""
+    """Runs `command`, which asks as a client whether the server is ready, until it succeeds."""
     limit = time.monotonic() + START_LIMIT
     while subprocess.run(command, env={**os.environ, **variables}, capture_output=True, timeout=START_LIMIT).returncode:
         assert time.monotonic() < limit, f"not ready after {START_LIMIT} s\n{log.read_text()}"

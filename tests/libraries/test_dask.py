@@ -1,5 +1,5 @@
-"""docs/dask.md does what it says: its commands are run as they are written, but for the address of the scheduler, which
-is a port of the system's choice on loopback, and for the dashboards, which would take ports of their own.
+"""docs/dask.md does what it says: its commands run as written, with two exceptions. The scheduler's address is a port
+on loopback that the system chooses, and dashboards are off, because they would take ports of their own.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ PRINTED = "25 primes below 100\n1229 primes below 10000\n78498 primes below 1000
 
 pytestmark = pytest.mark.timeout(300)
 
-# A program with the part that the page shows, which asks the workers for their loops.
+# A program that contains the part shown on the page and asks the workers for their loops.
 PROGRAM = """
 {first}
 
@@ -50,7 +50,7 @@ if __name__ == "__main__":
 
 
 def command(text, port=0, *more):
-    """The shortest command of the page that begins with `text`, for a scheduler at this port of loopback."""
+    """Returns the page's shortest command that begins with `text`, for a scheduler at this port on loopback."""
     line = min(re.findall(rf"^```console\n({re.escape(text)}.*)\n```$", PAGE, re.MULTILINE), key=len)
     line = line.replace("scheduler-host:8786", f"127.0.0.1:{port}").replace("--port 8786", f"--port {port}")
     words = shlex.split(line)
@@ -59,15 +59,15 @@ def command(text, port=0, *more):
 
 
 def environment(directory, logging="error"):
-    """The variables of a command: no proxy stands between it and its own machine, and its files lie in `directory`."""
+    """Returns a command's variables: no proxy in front of its own machine, and its files are in `directory`."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    # No warnings: where a machine is busy, Dask kills workers that take seconds to end, and says so.
+    # No warnings: on a busy machine Dask kills workers that take seconds to end, and reports that.
     return kept | {"DASK_TEMPORARY_DIRECTORY": str(directory), "DASK_LOGGING__DISTRIBUTED": logging}
 
 
 @contextlib.contextmanager
 def running(words, directory, ready):
-    """Runs a program until the end of the block, which begins when it has written `ready` in a line."""
+    """Runs a program until the end of the block, which begins once the program has written `ready` in a line."""
     log = directory / f"{ready.split()[0]}.log"
     with (
         log.open("w") as output,
@@ -89,7 +89,7 @@ def running(words, directory, ready):
                 if ready in line:
                     break
             assert said and ready in said[-1], "".join(said)
-            # What comes later must not fill the pipe.
+            # Later output must not fill the pipe.
             with subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL):
                 yield
                 process.send_signal(signal.SIGTERM)
@@ -108,12 +108,12 @@ def run(words, directory):
 
 
 @pytest.mark.parametrize("options", [[], ["-m", "ferrio"]], ids=["python", "python -m ferrio"])
-def test_example_on_a_cluster_of_its_own(options, tmp_path):
+def test_example_starts_its_own_cluster(options, tmp_path):
     python, example = command("python examples/many_machines.py")
     assert run([python, *options, example], tmp_path) == PRINTED
 
 
-def test_example_on_a_cluster_that_the_commands_start(tmp_path):
+def test_commands_start_a_cluster_for_the_example(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     scheduler = command("python -m ferrio -m dask scheduler", port, "--host", "127.0.0.1", "--no-dashboard")
@@ -131,7 +131,7 @@ def test_example_on_a_cluster_that_the_commands_start(tmp_path):
     ],
     ids=["python -m ferrio", "install", "as asyncio"],
 )
-def test_which_loop_the_workers_run_on(first, options, loop, tmp_path):
+def test_workers_run_on_the_programs_loop(first, options, loop, tmp_path):
     (part,) = re.findall(r"^```python\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
     part = textwrap.indent(part.replace("1_000_000", "30"), " " * 8)
     program = tmp_path / "program.py"

@@ -1,7 +1,7 @@
-"""docs/integrations.md does what it says: each block of the page is run as it is written, against the real programs.
+"""docs/integrations.md does what it says: each block of the page runs as written, with the real programs.
 
-`written()` takes a block from the page by its text, and the last test finds those that nobody took. Servers get a port
-of the system's choice and are asked over HTTP which loop they run on.
+`written()` takes a block from the page by its text, and the last test finds blocks that no test took. Servers get a
+port that the system chooses and are asked over HTTP which loop they run on.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def written(text):
-    """The block of the page with this text. Fails if the page has none."""
+    """Returns the page's block with this text. Fails if the page has none."""
     assert text in BLOCKS, f"docs/integrations.md has no block {text!r}"
     _taken.add(text)
     return text
 
 
 def environment(**more):
-    """The variables of a command: it finds this environment's programs, no proxy, and nothing for this pytest."""
+    """Returns a command's variables: it finds this environment's programs, no proxy, and nothing of this pytest."""
     unwanted = {"http_proxy", "https_proxy", "all_proxy", "pytest_disable_plugin_autoload", "pytest_addopts"}
     kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
     kept["PATH"] = os.pathsep.join([str(pathlib.Path(sys.executable).parent), kept.get("PATH", "")])
@@ -45,13 +45,13 @@ def environment(**more):
 
 
 def free_port():
-    """A port that nobody listens on, for servers that don't tell which one they got."""
+    """Returns a port that nothing listens on, for servers that don't tell which one they got."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
 
 
 def connected(port):
-    """A connection to a server, which may still be on its way: some tell their address before they listen."""
+    """Returns a connection to a server that may still be starting: some print their address before they listen."""
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
@@ -63,9 +63,9 @@ def connected(port):
 
 @contextlib.contextmanager
 def serving(command, directory, port=None):
-    """Runs a server until the end of the block. Yields a function that returns what it answers to a path.
+    """Runs a server until the end of the block. Yields a function that returns the server's answer to a path.
 
-    The port is the one that the server tells of, if none is given.
+    Without a given port, it is the one that the server prints.
     """
     process = subprocess.Popen(
         shlex.split(command),
@@ -124,34 +124,34 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("command", LOOP_ALONE.values(), ids=LOOP_ALONE)
-def test_server_on_the_loop(command):
+def test_server_runs_on_ferrios_loop(command):
     with serving(command, FILES) as ask:
         answer = ask()
         assert (answer["loop"], answer["names"], answer["slept"]) == ("ferrio", "_asyncio", "slept")
 
 
 @pytest.mark.parametrize("command", EVERYTHING.values(), ids=EVERYTHING)
-def test_server_on_ferrio(command):
+def test_server_runs_on_ferrio(command):
     with serving(command, FILES) as ask:
         answer = ask()
         assert (answer["loop"], answer["names"], answer["slept"]) == ("ferrio", "ferrio", "slept")
 
 
-def test_granian():
+def test_granian_runs_on_ferrio():
     command = written("python -m ferrio -m granian --interface asgi --loop asyncio app:app")
-    # It tells the port that it was given, so this one can't be the system's choice.
+    # It prints the port that it was given, so the system can't choose this one.
     port = free_port()
     with serving(f"{command} --port {port}", FILES, port) as ask:
         assert (ask()["loop"], ask()["names"]) == ("ferrio", "ferrio")
 
 
-def test_workers_of_uvicorn_have_the_loop():
+def test_uvicorns_workers_run_on_the_loop():
     with serving(f"{UVICORN} --port 0 --workers 2", FILES) as ask:
         assert {ask()["loop"] for _ in range(20)} == {"ferrio"}
 
 
 def test_gunicorn_says_what_its_worker_needs(tmp_path):
-    # Without uvicorn-worker: here a module of that name, which can't be imported, stands in front of it.
+    # Hides uvicorn-worker behind a module of the same name that can't be imported.
     (tmp_path / "uvicorn_worker.py").write_text("raise ImportError('not here')")
     shutil.copy(FILES / "app.py", tmp_path)
     done = subprocess.run(
@@ -163,12 +163,12 @@ def test_gunicorn_says_what_its_worker_needs(tmp_path):
 
 @pytest.fixture
 def site(tmp_path):
-    """A copy of the Django project."""
+    """Returns a copy of the Django project."""
     return shutil.copytree(FILES / "site", tmp_path / "site")
 
 
 def check_site(ask):
-    """Every kind of view runs on ferrio, and synchronous functions of a request where Django promises."""
+    """Checks that every view runs on ferrio, and that synchronous functions run in the thread that Django promises."""
     assert ask("/asynchronous") == {"loop": "ferrio", "one thread": True, "other": True}
     assert ask("/synchronous") == {"loop": "ferrio", "running here": False}
     assert ask("/streamed") == "0 ferrio\n1 ferrio\n2 ferrio\n"
@@ -181,12 +181,12 @@ DJANGO = {
 
 
 @pytest.mark.parametrize("command", DJANGO.values(), ids=DJANGO)
-def test_django(command, site):
+def test_django_runs_on_ferrio(command, site):
     with serving(command, site) as ask:
         check_site(ask)
 
 
-def test_djangos_development_server(site):
+def test_djangos_development_server_runs_on_ferrio(site):
     manage = site / "manage.py"
     manage.write_text(written("import ferrio\nferrio.install()") + "\n" + manage.read_text())
     port = free_port()
@@ -196,7 +196,7 @@ def test_djangos_development_server(site):
 
 
 def run_suite(directory, *arguments, loop, names):
-    """Runs the suite of a user in a directory of its own; returns what pytest printed."""
+    """Runs a user's suite in its own directory; returns what pytest printed."""
     shutil.copy(FILES / "suite.py", directory / "test_suite.py")
     done = subprocess.run(
         [*arguments, "-o", "asyncio_default_fixture_loop_scope=function", "-W", "error"],
@@ -210,25 +210,25 @@ def run_suite(directory, *arguments, loop, names):
     return done.stdout
 
 
-def test_pytest_by_its_configuration(tmp_path):
+def test_pytest_runs_on_ferrio_by_configuration(tmp_path):
     (tmp_path / "pyproject.toml").write_text(written("[tool.pytest.ini_options]\nferrio = true"))
     assert "asyncio is ferrio" in run_suite(tmp_path, "pytest", loop="ferrio", names="ferrio")
 
 
-def test_pytest_by_its_command_line(tmp_path):
+def test_pytest_runs_on_ferrio_by_command_line(tmp_path):
     run_suite(tmp_path, *shlex.split(written("pytest -o ferrio=true")), loop="ferrio", names="ferrio")
 
 
-def test_pytest_in_the_workers_of_xdist(tmp_path):
+def test_pytest_runs_on_ferrio_in_xdist_workers(tmp_path):
     run_suite(tmp_path, "pytest", "-o", "ferrio=true", "-n", "2", loop="ferrio", names="ferrio")
 
 
-def test_pytest_on_the_loop_alone(tmp_path):
+def test_pytest_runs_on_the_loop_alone(tmp_path):
     printed = run_suite(tmp_path, "pytest", "-o", "ferrio_loop=true", loop="ferrio", names="asyncio")
     assert "asyncio on ferrio's loop" in printed
 
 
-def test_pytest_that_is_not_asked_imports_nothing(tmp_path):
+def test_pytest_imports_no_ferrio_unasked(tmp_path):
     (tmp_path / "conftest.py").write_text(
         "import sys\ndef pytest_unconfigure():\n    assert 'ferrio' not in sys.modules"
     )
@@ -242,7 +242,7 @@ print("on", type(asyncio.get_running_loop()).__module__, asyncio.Task.__module__
 
 
 def run_ipython(directory, lines, *arguments):
-    """Types `lines` into IPython; returns what the lines `SHOW` among them printed."""
+    """Types `lines` into IPython; returns what the `SHOW` lines among them printed."""
     done = subprocess.run(
         ["ipython", "--simple-prompt", "--no-banner", "--no-confirm-exit", "--colors=NoColor", *arguments],
         input="from asyncio import sleep\n" + lines,
@@ -258,7 +258,7 @@ STANDARD = ("asyncio.unix_events", "_asyncio")
 FERRIOS = ("ferrio._loop", "ferrio")
 
 
-def test_ipython_goes_there_and_back(tmp_path):
+def test_ipython_switches_to_ferrio_and_back(tmp_path):
     lines = [SHOW, written("%load_ext ferrio") + "\n", SHOW, "%unload_ext ferrio\n", SHOW, "%load_ext ferrio\n", SHOW]
     assert run_ipython(tmp_path, "".join(lines)) == [STANDARD, FERRIOS, STANDARD, FERRIOS]
 
@@ -278,14 +278,14 @@ EXTENSIONS = written('c.InteractiveShellApp.extensions = ["ferrio"]')
 
 @pytest.fixture
 def configured(tmp_path):
-    """The directory of an IPython whose configuration loads ferrio."""
+    """Returns the directory of an IPython whose configuration loads ferrio."""
     profile = tmp_path / "ipython" / "profile_default"
     profile.mkdir(parents=True)
     (profile / "ipython_config.py").write_text(EXTENSIONS)
     return profile.parent
 
 
-def test_ipython_by_its_configuration(configured):
+def test_ipython_runs_on_ferrio_by_configuration(configured):
     assert run_ipython(configured, SHOW) == [FERRIOS]
 
 
@@ -310,7 +310,7 @@ CELLS = [
 
 
 def run_notebook(kernel, cells, **variables):
-    """Runs cells in a new kernel; returns for each the name of its exception or "ok", and what it printed."""
+    """Runs cells in a new kernel; returns each cell's exception name or "ok", and what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", NOTEBOOK, kernel, json.dumps(cells)],
         env=environment(**variables),
@@ -321,14 +321,14 @@ def run_notebook(kernel, cells, **variables):
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def test_notebook_by_the_configuration_of_ipython(configured):
+def test_notebook_runs_on_ferrio_by_ipythons_configuration(configured):
     answers = run_notebook("python3", CELLS, IPYTHONDIR=str(configured))
     assert answers == [("ok", "ferrio._loop _asyncio"), ("ok", ""), ("ok", "slept 4")]
 
 
-def test_notebook_of_the_installed_kernel(tmp_path):
+def test_installed_kernel_runs_notebooks_on_ferrio(tmp_path):
     command = written("python -m ferrio.integrations.jupyter install --sys-prefix")
-    # As written it would go where this environment is; the test's goes beside it.
+    # The written command installs into this environment; the test's installs next to it.
     command = command.replace("--sys-prefix", f"--prefix {shlex.quote(str(tmp_path))}")
     done = subprocess.run(shlex.split(command), env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -349,16 +349,16 @@ FACTORIES = {
 
 
 @pytest.mark.parametrize("program", FACTORIES.values(), ids=FACTORIES)
-def test_a_loop_factory_in_code(program):
+def test_loop_factory_in_code_makes_ferrios_loop(program):
     if "asyncio.run" in program and sys.version_info < (3, 12):
-        # run() of 3.11 takes no factory; Runner does.
+        # run() of 3.11 takes no factory, but Runner does.
         program = program.replace("asyncio.run(main(), ", "asyncio.Runner(").replace("loop)", "loop).run(main())")
     main = "async def main():\n    print(type(asyncio.get_running_loop()).__module__)"
     done = subprocess.run([sys.executable, "-c", program.replace("{main}", main)], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("ferrio._loop\n", "")
 
 
-def test_uvicorn_in_code(tmp_path):
+def test_uvicorn_in_code_runs_on_ferrio(tmp_path):
     line = written('uvicorn.run("app:app", loop="ferrio:new_event_loop")').replace(")", ", port=0)")
     shutil.copy(FILES / "app.py", tmp_path)
     (tmp_path / "program.py").write_text(f"import uvicorn\n{line}\n")
@@ -380,7 +380,7 @@ application.router.add_get("/", where)
 """
 
 
-def test_aiohttp_in_code(tmp_path):
+def test_aiohttp_in_code_runs_on_ferrio(tmp_path):
     line = written("aiohttp.web.run_app(application, loop=ferrio.new_event_loop())")
     (tmp_path / "program.py").write_text(AIOHTTP.format(line=line.replace("())", "(), sock=listening, print=None)")))
     with serving("python program.py", tmp_path) as ask:
@@ -412,14 +412,14 @@ reactor.run()
 """
 
 
-def test_twisted_in_code():
+def test_twisted_in_code_runs_on_ferrio():
     line = written("twisted.internet.asyncioreactor.install(ferrio.new_event_loop())")
     done = subprocess.run([sys.executable, "-c", TWISTED.format(line=line)], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("HELLO ferrio._loop\n", "")
 
 
-def test_nothing_on_the_page_is_left_out():
-    # Tests take some blocks only when they run, so their texts are looked for here.
+def test_every_block_of_the_page_is_tested():
+    # Some tests take their blocks only at run time, so we look for the texts in this file.
     source = pathlib.Path(__file__).read_text()
     taken = _taken | {text for text in BLOCKS if repr(text)[1:-1] in source or text in source}
     assert set(BLOCKS) == taken

@@ -1,7 +1,7 @@
-"""Libraries run on ferrio unchanged: each program of `programs/` prints on ferrio's loop, and under
-`ferrio.install()`, what it prints on asyncio, runs on the loop that it should, and warns of nothing.
+"""Libraries run on ferrio unchanged. On ferrio's loop and under `ferrio.install()`, each program of `programs/` prints
+what it prints on asyncio, runs on the right loop, and gives no warning.
 
-Every run is a process of its own. `conftest.py` writes what came of it into docs/libraries.md.
+Each run is a process of its own. `conftest.py` writes the outcomes into docs/libraries.md.
 """
 
 import functools
@@ -13,7 +13,7 @@ import sys
 import pytest
 from tests.libraries.programs_list import HERE, Program, programs
 
-# One process; the longest takes a tenth of it on a quiet machine.
+# The limit for one process; on a quiet machine the longest takes a tenth of it.
 LIMIT = 120
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def environment(way: str, servers: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """The variables of a run: no proxy stands between a program and its own machine, no debug mode slows it down."""
+    """Returns a run's variables: no proxy stands between a program and its own machine, no debug mode slows it down."""
     unwanted = {"http_proxy", "https_proxy", "all_proxy", "pythonasynciodebug", "pythondevmode", "pythonwarnings"}
     unwanted.add("pytest_disable_plugin_autoload")  # `make` sets it for this pytest alone
     kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
@@ -34,7 +34,7 @@ def environment(way: str, servers: tuple[tuple[str, str], ...]) -> dict[str, str
 
 
 def run(program: Program, way: str, servers: tuple[tuple[str, str], ...]) -> str:
-    """What the program prints when it is run this way. An error, or anything else that it says, fails the test."""
+    """Returns what the program prints when run this way. An error, or any other output, fails the test."""
     command = [sys.executable, "-W", "always", *COMMANDS[way], str(program.path)]
     with subprocess.Popen(
         command,
@@ -48,7 +48,7 @@ def run(program: Program, way: str, servers: tuple[tuple[str, str], ...]) -> str
         try:
             printed, errors = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
-            # With what it started, which holds the pipes open too.
+            # Together with what it started, which holds the pipes open too.
             os.killpg(process.pid, signal.SIGKILL)
             printed, errors = process.communicate()
             pytest.fail(f"{program.path.name} did not end within {LIMIT} s ({way})\n{printed}\n{errors}")
@@ -60,7 +60,7 @@ def run(program: Program, way: str, servers: tuple[tuple[str, str], ...]) -> str
     return printed
 
 
-# The oracle runs once for a program; its failure is asked for again and so shown by each test that needs it.
+# The oracle runs once per program. If it fails, each test that needs it asks again and so shows the failure.
 on_asyncio = functools.lru_cache(maxsize=None)(functools.partial(run, way="asyncio"))
 
 

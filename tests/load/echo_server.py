@@ -1,7 +1,7 @@
-"""The server of the load test: echoes on one ferrio loop, in a process of its own, until the last client has gone.
+"""The load test's server: echoes on one ferrio loop, in its own process, until the last client has gone.
 
-Prints two lines: the port, and at the end how many connections were open at once and how many had an error. It is
-started as `python echo_server.py protocol` or `streams`.
+It prints two lines: the port, and at the end how many connections were open at once and how many failed. Start it
+with `python echo_server.py protocol` or `streams`.
 """
 
 import resource
@@ -11,7 +11,7 @@ import ferrio as asyncio
 
 
 class Tally:
-    """How many connections are open, were open at once, and failed."""
+    """Counts how many connections are open, were open at once, and failed."""
 
     def __init__(self):
         self.open = self.most = self.failed = 0

@@ -1,7 +1,7 @@
-"""Ten thousand connections open at once on one loop: each is echoed what it sent, none is lost.
+"""Ten thousand connections open at once on one loop: each gets back what it sent, and none is lost.
 
-The server is a process of its own (`echo_server.py`), so that each side has as many descriptors as it needs. The
-client is plain sockets: everything is sent before anything is read, so that the loop has all of them ready together.
+The server is its own process (`echo_server.py`), so each side has as many descriptors as it needs. The client uses
+plain sockets. It sends everything before it reads anything, so the loop has all connections ready together.
 """
 
 import pathlib
@@ -15,12 +15,12 @@ import pytest
 CONNECTIONS = 10_000
 NEEDED = CONNECTIONS + 100
 ADDRESSES = 10
-"""Source addresses of the clients: a closed connection keeps its port for a minute, and one address has 28,000."""
+"""The clients' source addresses: a closed connection keeps its port for a minute, and one address has 28,000."""
 
 
 @pytest.fixture
 def descriptors():
-    """Lets this process have as many open files as the test needs."""
+    """Raises this process's limit of open files to what the test needs."""
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < NEEDED:
         pytest.skip(f"{CONNECTIONS} connections need {NEEDED} descriptors; the hard limit is {most} (ulimit -Hn)")
@@ -31,7 +31,7 @@ def descriptors():
 
 @pytest.fixture
 def serve():
-    """A function that starts the server and returns its process and port; what is left of it is ended afterwards."""
+    """Returns a function that starts the server and returns its process and port. Ends any server that is left over."""
     started = []
 
     def serve(kind):
@@ -63,7 +63,7 @@ def receive(sock, length):
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["protocol", "streams"])
-def test_all_are_open_at_once_and_echoed(descriptors, serve, kind):
+def test_all_connections_are_open_at_once_and_echoed(descriptors, serve, kind):
     process, port = serve(kind)
     socks = []
     try:

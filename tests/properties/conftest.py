@@ -1,4 +1,4 @@
-"""How hypothesis runs here: the same examples every time, so that a failure comes back; no time limits."""
+"""How hypothesis runs here: with the same examples every time, so that failures can be repeated, and no time limits."""
 
 from hypothesis import HealthCheck, settings
 
@@ -7,7 +7,7 @@ settings.register_profile(
     derandomize=True,
     deadline=None,
     max_examples=300,
-    # By the clock, too: on a busy machine all is slow.
+    # That includes its health check of speed: on a busy machine everything is slow.
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")

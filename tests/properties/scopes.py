@@ -1,13 +1,13 @@
-"""Random programs of timeouts, task groups and cancellations, and a log of all that happens when one runs.
+"""Random programs of timeouts, task groups and cancellations, and a log of what happens when one runs.
 
-The same seed makes the same program on every Python. Run on the newest asyncio, it writes down what asyncio does:
+A seed makes the same program on every Python. On the newest asyncio, this module writes down what asyncio does:
 
     python3.15 -m tests.properties.scopes > tests/properties/scopes_of_asyncio.json   # a digest for each seed
     python3.15 -m tests.properties.scopes asyncio 17                                  # the log of seed 17
     python3.13 -m tests.properties.scopes ferrio 17                                   # ferrio's, to compare
 
-The clock is virtual in both, and what asyncio leaves to chance (the order of timers of equal times, and in which order
-a group cancels its tasks) is put in the order of creation, which is ferrio's.
+The clock is virtual in both. Two things that asyncio leaves to chance follow the order of creation, as on ferrio: the
+order of timers with equal times, and the order in which a group cancels its tasks.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ import random
 import sys
 
 SEEDS = range(400)
-LENGTH = 3000  # of a log, at most
+LENGTH = 3000  # the maximum length of a log
 
 
 class Broken(BaseException):
-    """What is raised that is no `Exception`."""
+    """An exception that isn't an `Exception`."""
 
 
 # ---- programs
@@ -40,11 +40,11 @@ class Author:
         self.left = 45
 
     def block(self, depth=4):
-        """Some statements."""
+        """Returns some statements."""
         return [self.statement(depth) for _ in range(self.random.randint(1, 4))]
 
     def statement(self, depth):
-        """One statement, nested `depth` levels at most."""
+        """Returns one statement, nested `depth` levels at most."""
         pick = self.random.choice
         self.number += 1
         self.left -= 1
@@ -270,7 +270,7 @@ class Run:
 
 
 def describe(error, depth=6):
-    """An exception with its chains and groups, as plain data."""
+    """Returns an exception with its chains and groups as plain data."""
     if error is None or depth == 0:
         return None
     parts = [describe(part, depth - 1) for part in getattr(error, "exceptions", ())]
@@ -283,7 +283,7 @@ def describe(error, depth=6):
 
 @functools.cache
 def ordered_asyncio():
-    """Leaves nothing to chance in asyncio, and returns the class of a loop whose clock jumps to the next timer."""
+    """Leaves nothing to chance in asyncio. Returns the class of a loop whose clock jumps to the next timer."""
 
     class Timer(asyncio.TimerHandle):
         made = 0
@@ -297,7 +297,7 @@ def ordered_asyncio():
             return (self.when(), self.number) < (other.when(), other.number)
 
     class Tasks(dict):
-        """A set in the order of insertion."""
+        """A set that keeps the order of insertion."""
 
         def add(self, task):
             self[task] = None
@@ -331,7 +331,7 @@ def ordered_asyncio():
 
 
 def log_of(implementation, seed):
-    """The log of a seed on "asyncio" or "ferrio"."""
+    """Returns the log of a seed on "asyncio" or "ferrio"."""
     if implementation == "asyncio":
         aio, loop = asyncio, ordered_asyncio()()
     else:
@@ -345,7 +345,7 @@ def log_of(implementation, seed):
 
 
 def digest(log):
-    """A log in sixteen letters."""
+    """Condenses a log into sixteen letters."""
     return hashlib.sha256(json.dumps(log).encode()).hexdigest()[:16]
 
 

@@ -12,7 +12,7 @@ TEXT = st.text(alphabet="ab\n\r\té€𝄞", max_size=40)
 LINES = st.lists(TEXT, max_size=4)
 SIZES = st.one_of(st.integers(-2, 60), st.just(None), st.sampled_from([8191, 8192, 8193, 20_000, 300_000]))
 
-# Name and arguments of a method.
+# A method's name and arguments.
 OPERATIONS = st.one_of(
     st.tuples(st.just("read"), st.tuples() | st.tuples(SIZES)),
     st.tuples(st.just("readline"), st.tuples() | st.tuples(st.integers(-1, 60))),
@@ -31,7 +31,7 @@ OPERATIONS = st.one_of(
 
 @st.composite
 def ways_to_open(draw):
-    """Arguments of `open` behind the path; not all of them are accepted."""
+    """Draws arguments of `open` after the path; `open` doesn't accept all of them."""
     mode = draw(st.sampled_from("rwxa")) + draw(st.sampled_from(["", "+"]))
     if draw(st.booleans()):
         return {"mode": mode + "b", "buffering": draw(st.sampled_from([-1, -1, 0, 16, 8192]))}
@@ -45,13 +45,13 @@ def ways_to_open(draw):
 
 
 def start_content():
-    """What is in the file before: short texts, and long ones that no buffer holds."""
+    """Draws the file's first content: short texts, and long ones that no buffer holds."""
     short = TEXT.map(lambda text: text.encode())
     return st.one_of(st.none(), short, short, st.tuples(short, st.integers(1, 40_000)).map(lambda t: t[0] * t[1]))
 
 
 def as_bytes(arguments):
-    """The same arguments for a binary file."""
+    """Returns the same arguments for a binary file."""
     made = []
     for argument in arguments:
         if isinstance(argument, str):
@@ -63,12 +63,12 @@ def as_bytes(arguments):
 
 
 def own(arguments):
-    """Arguments that nobody else writes to."""
+    """Copies arguments, so that nothing else writes to them."""
     return tuple(bytearray(value) if isinstance(value, bytearray) else value for value in arguments)
 
 
 def told(failure, path):
-    """What an exception says, without the file's name."""
+    """Returns an exception's message without the file's name."""
     return type(failure), str(failure).replace(path, "PATH")
 
 
@@ -120,7 +120,7 @@ def theirs(path, how, operations):
 
 
 def content(path):
-    """What the file holds; `None` if there is none."""
+    """Returns the file's content, or `None` if there is no file."""
     if not os.path.exists(path):
         return None
     with open(path, "rb") as file:
@@ -128,7 +128,7 @@ def content(path):
 
 
 @given(start_content(), ways_to_open(), st.lists(OPERATIONS, max_size=12))
-def test_operations_are_the_built_in_files(start, how, operations):
+def test_operations_do_what_the_built_in_files_do(start, how, operations):
     if "b" in how["mode"]:
         operations = [(name, as_bytes(arguments)) for name, arguments in operations]
     with tempfile.TemporaryDirectory() as folder:

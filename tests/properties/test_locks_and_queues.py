@@ -1,8 +1,8 @@
-"""Random programs over locks and queues: asyncio and ferrio must do the same things in the same turns.
+"""Random programs with locks and queues: asyncio and ferrio must do the same things in the same turns.
 
-A program is a handful of tasks that use one shared object, and a conductor that lets the turns pass, counts them, looks
-at the objects and cancels tasks now and then. All its choices come from a seed, so both implementations get the same
-program; what each task saw in which turn is the trace that is compared.
+A program is a handful of tasks that use one shared object, and a conductor. The conductor lets turns pass and counts
+them, looks at the objects, and cancels tasks now and then. All choices come from a seed, so both implementations get
+the same program. The trace of what each task saw in which turn is compared.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ SEEDS = range(40)
 
 pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 13),
-    reason="the locks of Python 3.11 and 3.12 lack corrections of 3.13 (gh-111693, gh-112202), and queues shutdown()",
+    reason="Python 3.11 and 3.12 lack lock fixes of 3.13 (gh-111693, gh-112202) and the queues' shutdown()",
 )
 
 
 class Worker:
-    """One task of a program: what it does next is up to its random numbers."""
+    """One task of a program, which chooses what to do next by its random numbers."""
 
     def __init__(self, aio, thing, name, seed, log):
         self.aio = aio
@@ -143,12 +143,12 @@ PROGRAMS = {
 
 
 def shown(thing):
-    """What `repr` tells, without the class's module and the address."""
+    """Returns the `repr` without the class's module and the address."""
     return re.sub(r"^.*? (?:object )?at 0x[0-9a-f]+", "", repr(thing))
 
 
 def comparable(value):
-    """Exceptions by class and arguments, since no two are equal."""
+    """Returns exceptions as class and arguments, since no two are equal."""
     if isinstance(value, list):
         return [comparable(element) for element in value]
     return (type(value), value.args) if isinstance(value, BaseException) else value
@@ -198,7 +198,7 @@ def test_ferrio_does_what_asyncio_does(program):
 
 
 class FerriosObjectsOnly:
-    """asyncio, but for its locks and queues, which are ferrio's."""
+    """asyncio, except that the locks and queues are ferrio's."""
 
     def __getattr__(self, name):
         ours = name in ferrio.locks.__all__ or name in ferrio.queues.__all__
@@ -206,7 +206,7 @@ class FerriosObjectsOnly:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_ferrios_objects_do_it_in_the_standard_librarys_tasks(program):
+def test_ferrios_objects_do_the_same_in_standard_tasks(program):
     for seed in SEEDS[:10]:
         expected = trace(asyncio, asyncio.new_event_loop, program, seed)
         assert trace(FerriosObjectsOnly(), asyncio.new_event_loop, program, seed) == expected, f"seed {seed}"

@@ -1,6 +1,6 @@
-"""Timeouts, task groups and cancellations do what the newest asyncio does, in the same order, on random programs.
+"""On random programs, timeouts, task groups and cancellations do what the newest asyncio does, in the same order.
 
-What asyncio does was written down by `scopes.py`, whose head says how, and how to look at a program that differs.
+`scopes.py` wrote down what asyncio does. Its head says how, and how to look at a program that differs.
 """
 
 import json
@@ -18,8 +18,8 @@ def test_random_programs_run_as_on_the_newest_asyncio():
     assert differing == [], "compare the logs: python -m tests.properties.scopes asyncio|ferrio SEED"
 
 
-def test_the_programs_say_something():
-    """The digests are not those of empty logs."""
+def test_programs_leave_long_logs():
+    """The digests aren't those of empty logs."""
     logs = [log_of("ferrio", seed) for seed in range(50)]
     assert sum(map(len, logs)) > 1000
     words = {word for log in logs for line in log for word in line if isinstance(word, str)}

@@ -1,7 +1,7 @@
-"""Random programs over a `StreamReader`: asyncio and ferrio must give the same results, errors and leftovers.
+"""Random programs with a `StreamReader`: asyncio and ferrio must give the same results, errors and leftovers.
 
-A program feeds pieces of bytes, starts reads, cancels the one that waits, ends the input or breaks it. After each step
-the loop settles, and what a program can see of the reader is compared with what the running Python's own shows.
+A program feeds pieces of bytes, starts reads, cancels the waiting one, and ends the input or breaks it. After each step
+the loop settles. Then what a program can see of the reader is compared with the running Python's own reader.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ PROGRAM = st.lists(STEP.filter(lambda step: step[0] not in ("end", "break")) | S
 
 
 class Transport:
-    """Knows whether it was told to stop."""
+    """Knows whether it was told to pause."""
 
     paused = False
 
@@ -46,7 +46,7 @@ class Transport:
 
 
 class Stubborn:
-    """A transport that can't be stopped."""
+    """A transport that can't be paused."""
 
     paused = False
 
@@ -55,7 +55,7 @@ class Stubborn:
 
 
 def outcome(task):
-    """What a finished read gave, in comparable form."""
+    """Returns what a finished read gave, in comparable form."""
     if task.cancelled():
         return "cancelled"
     error = task.exception()
@@ -121,7 +121,7 @@ def test_same_results_errors_and_leftovers_as_asyncio(program, limit, kind):
     limit=st.integers(1, 250),
 )
 def test_any_split_gives_the_same_lines(data, cuts, limit):
-    """The lines do not depend on how the bytes arrive, and are those that asyncio's reader gives."""
+    """The lines don't depend on how the bytes arrive, and are those that asyncio's reader gives."""
 
     async def lines(aio):
         reader = aio.StreamReader(limit=limit)

@@ -1,4 +1,4 @@
-"""An ASGI application that answers with where it runs: package of the loop, module of `asyncio.Task`."""
+"""An ASGI application that reports where it runs: the package of its loop, and the module of `asyncio.Task`."""
 
 import asyncio
 import json

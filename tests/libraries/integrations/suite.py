@@ -1,4 +1,4 @@
-"""A test suite that uses asyncio in all the ways that pytest knows. test_integrations.py copies and runs it."""
+"""A test suite that uses asyncio in every way that pytest supports. test_integrations.py copies and runs it."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ NAMES = os.environ["EXPECTED_NAMES"]
 
 
 def check():
-    """Fails unless the loop and the names are the expected ones."""
+    """Fails unless the loop and the names are as expected."""
     assert type(asyncio.get_running_loop()).__module__.partition(".")[0] == LOOP
     assert asyncio.Task.__module__.strip("_") == NAMES
     assert Queue.__module__.partition(".")[0] == NAMES

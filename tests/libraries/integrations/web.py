@@ -1,4 +1,4 @@
-"""An aiohttp application that answers as `app.py` does, for gunicorn with aiohttp's worker."""
+"""An aiohttp application that answers like `app.py`, for gunicorn with aiohttp's worker."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import aiohttp.web
 
 
 async def where(request):
-    """Which package the loop is of, and whose `asyncio.Task` it is."""
+    """Answers with the package of the loop and the module of `asyncio.Task`."""
     slept = await asyncio.sleep(0.001, "slept")
     loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     return aiohttp.web.json_response({"loop": loop, "names": asyncio.Task.__module__, "slept": slept})

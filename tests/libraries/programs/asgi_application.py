@@ -1,7 +1,6 @@
-"""An ASGI application without a framework, for servers that are started as commands: each process says whose loop it
-runs on.
+"""An ASGI application without a framework, for servers that run as commands. Each process reports its loop.
 
-`/pid` gives the process, `/slow` answers when its client has sent the whole body, anything else is echoed.
+`/pid` returns the process id, `/slow` answers once its client has sent the whole body, anything else is echoed.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ async def app(scope, receive, send):
         await send({"type": "lifespan.startup.complete"})
         await receive()
         if directory := os.environ.get("ENDED_DIRECTORY"):
-            # One file for each process that ended as it should.
+            # One file for each process that ended properly.
             open(os.path.join(directory, str(os.getpid())), "w").close()
         await send({"type": "lifespan.shutdown.complete"})
     elif scope["type"] == "websocket":

@@ -1,7 +1,7 @@
-"""What the programs of this directory share: how they say which loop they run on, which way they were started,
+"""What this directory's programs share: how they report which loop they run on and how they were started,
 certificates for loopback, free ports. Nothing here knows a library.
 
-A program's standard output is compared between the ways; its standard error may hold nothing but lines of
+A program's standard output is compared between the ways. Its standard error may hold nothing but lines of
 `report_loop`.
 """
 
@@ -14,27 +14,27 @@ import tempfile
 
 import trustme
 
-# How this process was started: "asyncio", "loop" or "install". For programs that start others, which take a loop as
-# an option.
+# How this process was started: "asyncio", "loop" or "install". For programs that start other programs and pass them a
+# loop as an option.
 WAY = os.environ["FERRIO_LIBRARIES_WAY"]
 
 
 def report_loop() -> None:
-    """Writes to standard error whose loop runs here.
+    """Reports on standard error whose loop runs here.
 
-    To be called at least once in every process and every thread that has a loop.
+    Call it at least once in every process and every thread that has a loop.
     """
     family = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-    # One write: lines of several processes must not mix.
+    # A single write, so that lines of several processes don't mix.
     sys.stderr.write(f"running on {family}\n")
     sys.stderr.flush()
 
 
 def python_command(*expected_warnings: str) -> list[str]:
-    """The command that starts Python, or under `install()` ferrio, with the interpreter's options of this process.
+    """Returns the command that starts Python, or ferrio under `install()`, with this process's interpreter options.
 
-    To be followed by a file or by "-m" and a module. "loop" is the same as "asyncio" here: the loop is an option of
-    what is started. `expected_warnings` are beginnings of warnings that the library itself gives on every loop.
+    Append a file, or "-m" and a module. "loop" is the same as "asyncio" here, because the started program takes the
+    loop as an option. `expected_warnings` are beginnings of warnings that the library itself issues on every loop.
     """
     command = [sys.executable, "-W", "always"]
     for warning in expected_warnings:
@@ -43,13 +43,13 @@ def python_command(*expected_warnings: str) -> list[str]:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now, for servers that can't be told to choose one themselves."""
+    """Returns a TCP port of 127.0.0.1 that is free now, for servers that can't choose one themselves."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
 def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The contexts of a server for "localhost" and of a client that trusts it."""
+    """Returns the context of a server for "localhost", and that of a client that trusts it."""
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(server)
@@ -59,7 +59,7 @@ def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def tls_files() -> tuple[str, str, ssl.SSLContext]:
-    """The names of a key's and a certificate's file, for servers that want files, and a client's context."""
+    """Returns the files of a key and a certificate, for servers that want files, and a client's context."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     directory = tempfile.mkdtemp()

@@ -1,4 +1,4 @@
-"""How the programs about gunicorn put its workers through what happens to them. The application is
+"""How the programs about gunicorn exercise its workers: by killing, reloading and ending them. The application is
 `asgi_application:app`.
 """
 
@@ -12,7 +12,7 @@ from server_commands import answers, command, use, workers_of
 
 
 async def files(directory: pathlib.Path, names: set[int]) -> None:
-    """Waits until there are files of these names."""
+    """Waits until files with these names exist."""
     while not all((directory / str(name)).exists() for name in names):
         await asyncio.sleep(0.05)
 
@@ -22,7 +22,7 @@ async def serve(worker: str) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ["gunicorn", "asgi_application:app", "--workers", "2", "--worker-class", worker, "--bind", url[7:]]
-    # gunicorn's own control thread runs when it replaces a worker.
+    # gunicorn's own control thread is running when it replaces a worker.
     forks = ("This process (pid=",)
     async with command(*arguments, "--log-level", "critical", expected_warnings=forks) as (process, ended):
         await answers(url)

@@ -1,7 +1,7 @@
-"""How the programs about ASGI servers start one as a command, talk to it over sockets, and end it by a signal.
+"""How the programs about ASGI servers start one as a command, talk to it over sockets, and end it with a signal.
 
-The application is `asgi_application:app`. Standard error of the servers is this process's own, so that what they say is
-seen by the test.
+The application is `asgi_application:app`. The servers share this process's standard error, so the test sees what they
+report.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ async def answers(url: str, **options) -> None:
 async def command(
     *arguments: str, expected_warnings: tuple[str, ...] = ()
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, pathlib.Path]]:
-    """Starts `python -m ARGUMENTS`; gives the process and a directory with a file for each worker that ended well.
+    """Starts `python -m ARGUMENTS`. Yields the process and a directory with one file per worker that ended properly.
 
     A server that still runs at the end of the block is killed. For `expected_warnings` see `common.python_command`.
     """
@@ -63,11 +63,11 @@ async def use(url: str, **options) -> None:
 
 
 async def end_while_answering(process: asyncio.subprocess.Process, port: int, number: signal.Signals) -> None:
-    """Sends half a request, then the signal, then the rest: it is answered, and the server ends."""
+    """Sends half a request, then the signal, then the rest: the request is answered, and the server ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nfirst")
     await writer.drain()
-    # The answer to another request says that the server has read the half one as well.
+    # Once another request is answered, the server has also read the half request.
     async with httpx.AsyncClient() as client:
         await client.get(f"http://127.0.0.1:{port}/")
     process.send_signal(number)
@@ -80,7 +80,7 @@ async def end_while_answering(process: asyncio.subprocess.Process, port: int, nu
 
 
 async def refuses(port: int) -> None:
-    """Waits until nobody listens on the port."""
+    """Waits until nothing listens on the port."""
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -93,13 +93,13 @@ async def refuses(port: int) -> None:
 
 
 async def workers_of(url: str) -> set[int]:
-    """Asks until two workers have answered, each time by a new connection; gives their processes."""
+    """Asks over new connections until two workers have answered; returns their process ids."""
     found: set[int] = set()
     while len(found) < 2:
         try:
             async with httpx.AsyncClient() as client:
                 found.add(int((await client.get(f"{url}/pid")).text))
         except httpx.TransportError:
-            # The connection was given to a worker that was killed.
+            # The connection went to a worker that was killed.
             await asyncio.sleep(0.05)
     return found

@@ -73,7 +73,7 @@ async def system(directory: str) -> None:
 
 
 async def cancelled(directory: str) -> None:
-    """A read that waits for a writer is given up; its thread ends when there is something to read."""
+    """Gives up a read that waits for a writer; its thread ends once there is something to read."""
     path = os.path.join(directory, "pipe")
     os.mkfifo(path)
     writer = os.open(path, os.O_RDWR)

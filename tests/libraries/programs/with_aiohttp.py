@@ -12,7 +12,7 @@ from aiohttp import ClientSession, ClientTimeout, CookieJar, FormData, TCPConnec
 from common import report_loop, tls_contexts
 
 MEBIBYTE = 1 << 20
-# What the handlers of `/never` say.
+# What the handlers of `/never` report.
 said: asyncio.Queue[str] = asyncio.Queue()
 
 
@@ -142,7 +142,7 @@ async def talk(session: ClientSession, url: str) -> None:
 
 
 async def leave(session: ClientSession, url: str) -> None:
-    """Two ways to leave without an answer: a time-out of the client's, and a cancelled task."""
+    """Leaves without an answer in two ways: the client's time-out, and a cancelled task."""
     try:
         async with session.get(f"{url}/silent", timeout=ClientTimeout(total=0.2)):
             pass

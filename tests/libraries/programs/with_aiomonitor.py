@@ -9,12 +9,12 @@ import warnings
 import aiohttp
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it uses names that click is going to drop
+    warnings.simplefilter("ignore")  # it uses names that click is about to drop
     import aiomonitor
 
 from common import free_port, report_loop
 
-# A terminal of 80 columns and 24 lines, of the kind "xterm", says telnet.
+# A telnet negotiation: the terminal has 80 columns and 24 lines and is of the kind "xterm".
 GREETING = b"\xff\xfb\x1f\xff\xfa\x1f\x00\x50\x00\x18\xff\xf0\xff\xfb\x18\xff\xfa\x18\x00xterm\xff\xf0"
 
 
@@ -27,11 +27,11 @@ class Terminal:
         writer.write(GREETING)
 
     async def sees(self, pattern: str) -> re.Match[str]:
-        """Reads until `pattern` was shown after what was seen before, colours and cursor movements left out."""
+        """Reads until `pattern` appears after what was seen before, ignoring colours and cursor movements."""
         while not (found := re.compile(pattern).search(self._text(), self._seen)):
             more = await self._reader.read(65536)
             assert more, f"the monitor hung up; it had said {self._shown!r}"
-            # It asks where the cursor is.
+            # It asks for the cursor's position.
             self._writer.write(b"\x1b[1;1R" * more.count(b"\x1b[6n"))
             self._shown += more
         self._seen = found.end()
@@ -61,7 +61,7 @@ async def parent() -> None:
 
 async def main() -> None:
     report_loop()
-    # What aiohttp and click tell the authors of aiomonitor.
+    # Warnings from aiohttp and click, meant for aiomonitor's authors.
     for text in (".*AppKey", "body argument is deprecated"):
         warnings.filterwarnings("ignore", text)
     loop = asyncio.get_running_loop()

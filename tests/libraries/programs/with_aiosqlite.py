@@ -10,7 +10,7 @@ import tempfile
 import aiosqlite
 from common import report_loop
 
-# A query that ends only if it is interrupted.
+# A query that ends only when it is interrupted.
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
@@ -44,7 +44,7 @@ async def copies(database: aiosqlite.Connection) -> None:
 async def stopped(database: aiosqlite.Connection) -> None:
     running = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # SQLite asks this in the thread of the connection, so it runs.
+    # SQLite calls this in the connection's thread, so it runs.
     await database.set_progress_handler(lambda: loop.call_soon_threadsafe(running.set) and None, 10_000)
     query = asyncio.create_task(database.execute_fetchall(ENDLESS))
     await running.wait()
@@ -55,7 +55,7 @@ async def stopped(database: aiosqlite.Connection) -> None:
     await running.wait()
     query.cancel()
     print(repr((await asyncio.gather(query, return_exceptions=True))[0]))
-    # The thread is still busy with it.
+    # The thread is still busy with the query.
     await database.interrupt()
     await database.set_progress_handler(None, 0)
     print("usable:", (await database.execute_fetchall("SELECT 1"))[0][0])

@@ -63,7 +63,7 @@ async def groups_and_scopes() -> None:
             try:
                 await anyio.sleep_forever()
             finally:
-                # Level cancellation: each wait in a cancelled scope raises again.
+                # Level cancellation: every wait in a cancelled scope raises again.
                 try:
                     await anyio.sleep_forever()
                 except anyio.get_cancelled_exc_class():
@@ -73,7 +73,7 @@ async def groups_and_scopes() -> None:
 
 
 async def eager_tasks() -> None:
-    """With asyncio's eager factory, tasks of a group begin later all the same."""
+    """Even with asyncio's eager factory, the tasks of a group begin later."""
     if sys.version_info < (3, 12):
         return
     loop = asyncio.get_running_loop()

@@ -91,7 +91,7 @@ async def main() -> None:
         pathlib.Path(directory, "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
         here = str(pathlib.Path(__file__).parent)
         environment = os.environ | {"PYTHONPATH": here, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        # pytest shows no standard error of tests that pass; -s does, and `report_loop` must be seen.
+        # pytest hides the standard error of passing tests; -s shows it, and `report_loop` must be seen.
         process = await asyncio.create_subprocess_exec(
             *python_command(),
             *("-m", "pytest", "-p", "anyio", "-p", "no:cacheprovider", "-s", "-v"),

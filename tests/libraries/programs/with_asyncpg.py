@@ -74,7 +74,7 @@ async def copy(connection: asyncpg.Connection) -> None:
 
 
 async def stopped_queries(connection: asyncpg.Connection) -> None:
-    # Both ask the server to stop, by a connection of their own.
+    # Both ask the server to stop, over a connection of their own.
     try:
         await connection.fetchval("SELECT pg_sleep(60)", timeout=0.05)
     except TimeoutError as error:

@@ -2,7 +2,7 @@
 ahead, errors, cancellation, a task that asks its own cluster, a worker that dies, `run_in_executor` with the cluster as
 the executor, a client with a loop in a thread of its own, TLS.
 
-Workers run on ferrio as their program does: multiprocessing starts them from it.
+Workers run on ferrio just like their program, because multiprocessing starts them from it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def die() -> None:
 
 
 def sum_of_squares(count: int) -> int:
-    """A task that has tasks of its own."""
+    """A task that starts tasks of its own."""
     with worker_client() as client:
         return sum(client.gather(client.map(square, range(count))))
 
@@ -64,7 +64,7 @@ async def compute(client: Client) -> None:
 
 
 async def executor(client: Client) -> None:
-    """The cluster in the place of a pool."""
+    """Uses the cluster in place of a pool."""
     loop = asyncio.get_running_loop()
     cluster = client.get_executor()
     print(await loop.run_in_executor(cluster, square, 9))
@@ -88,7 +88,7 @@ async def stopped(client: Client) -> None:
         await client.submit(die, pure=False)
     except KilledWorker as error:
         print(type(error).__name__)
-    # The nanny starts another one in its place.
+    # The nanny replaces it.
     await client.wait_for_workers(2)
     print(await client.submit(square, 11))
 

@@ -2,7 +2,7 @@
 deadlines, errors, metadata, interceptors, a server that ends with calls open, TLS, synchronous handlers, a second
 loop in a thread.
 
-grpcio polls in a thread of its own and wakes the loop through a socket that it gives to `add_reader`. Services are
+grpcio polls in its own thread and wakes the loop through a socket that it passes to `add_reader`. Services are
 registered without generated code.
 """
 
@@ -73,7 +73,7 @@ HANDLERS = grpc.method_handlers_generic_handler(
 
 
 class Counting(grpc.aio.UnaryUnaryClientInterceptor):
-    """Counts calls on their way out."""
+    """Counts outgoing calls."""
 
     calls = 0
 

@@ -118,7 +118,7 @@ async def talk(client: httpx.AsyncClient, version: str) -> None:
     await answered.wait()
     request.cancel()
     print(await asyncio.gather(request, return_exceptions=True))
-    # On HTTP/2 httpx doesn't tell the server that one stream of the connection isn't wanted any more.
+    # On HTTP/2 httpx doesn't tell the server when it no longer wants one of the connection's streams.
     if version == "1.1":
         await left.wait()
     print("the server goes on:", (await client.post("/echo", content="yes")).text)

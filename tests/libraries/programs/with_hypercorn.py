@@ -24,7 +24,7 @@ async def serve_and_use() -> None:
     server = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=end.wait))
     await answers(f"http://127.0.0.1:{plain}/")
     await use(f"http://127.0.0.1:{plain}")
-    # Before HTTP/2: each client writes the protocols that it offers into the context.
+    # This comes before HTTP/2, because each client writes the protocols that it offers into the context.
     async with websockets.connect(f"wss://localhost:{secure}/", ssl=trusting) as socket:
         for number in range(100):
             await socket.send(f"message {number}")

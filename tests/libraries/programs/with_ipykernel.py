@@ -20,8 +20,8 @@ from ipykernel.kernelapp import launch_new_instance
 launch_new_instance()
 """
 
-# What a kernel runs first. ipykernel leaves this task of its own pending in the loop of its second thread, which ferrio
-# reports when the loop is closed, and asyncio if the task is collected: whether the process comes to that is chance.
+# What a kernel runs first. ipykernel leaves this task pending in the loop of its second thread. ferrio reports it when
+# the loop is closed, asyncio when the task is collected. Whether the process gets that far is chance.
 STARTUP = """
 import logging
 logging.getLogger("asyncio").addFilter(lambda record: "poll_stopped_queue" not in record.getMessage())
@@ -68,7 +68,7 @@ await process.communicate(b'through a process')""",
 
 
 async def start(directory: str):
-    """A running kernel's manager and a client."""
+    """Yields a running kernel's manager and a client."""
     from jupyter_client.manager import AsyncKernelManager
 
     command = [*python_command(), "-m", "ipykernel_launcher"]
@@ -81,7 +81,7 @@ async def start(directory: str):
     startup = pathlib.Path(directory, "profile_default", "startup")
     startup.mkdir(parents=True)
     (startup / "first.py").write_text(STARTUP)
-    # Unix sockets: of TCP the kernel warns.
+    # Unix sockets, because the kernel warns about TCP.
     manager = AsyncKernelManager(kernel_name="here", transport="ipc", ip=os.path.join(directory, "kernel"))
     await manager.start_kernel(cwd=os.path.dirname(__file__))
     return manager, await connect(manager)
@@ -95,7 +95,7 @@ async def connect(manager):
 
 
 def shown(message: dict) -> str | None:
-    """What a person sees of a message; nothing of what differs from run to run."""
+    """Returns what a person sees of a message, without what differs from run to run."""
     kind, content = message["msg_type"], message["content"]
     if kind == "stream":
         text = content["text"]
@@ -113,7 +113,7 @@ def shown(message: dict) -> str | None:
 
 
 async def run(client, code: str, then=None) -> None:
-    """Runs a cell; prints what it shows until it is done. `then` is awaited once it printed something."""
+    """Runs a cell and prints what it shows until it is done. Awaits `then` once the cell has printed something."""
     lines: list[str] = []
     printed = asyncio.Event()
 
@@ -132,7 +132,7 @@ async def run(client, code: str, then=None) -> None:
 
 
 async def asks(client) -> None:
-    """A cell that asks its reader."""
+    """Runs a cell that asks for input."""
     number = client.execute("answer = input('why? ')\nawait asyncio.sleep(0, answer)", allow_stdin=True)
     print((await client.get_stdin_msg(timeout=60))["content"]["prompt"])
     client.input("because")
@@ -158,13 +158,13 @@ async def main() -> None:
                 print(f"-- {name}:", end=" ")
                 await run(client, code)
             print("-- interrupted:", end=" ")
-            # Not one long sleep: the handler of the signal is a plain `call_soon`, which doesn't wake asyncio's loop.
+            # Not one long sleep: the signal's handler uses a plain `call_soon`, which doesn't wake asyncio's loop.
             await run(client, "print('it runs')\nwhile True:\n    await asyncio.sleep(0.001)", manager.interrupt_kernel)
             print((await client.complete("asyncio.create_s", reply=True, timeout=60))["content"]["matches"])
             print((await client.inspect("count", reply=True, timeout=60))["content"]["found"])
             print("-- and usable:", end=" ")
             await run(client, "await asyncio.sleep(0, 'yes')")
-            # This waits until the kernel is idle: a restart begins with an interrupt, which would meet what it does.
+            # Waits until the kernel is idle: a restart begins with an interrupt, which would hit the running cell.
             await asks(client)
             client.stop_channels()
             await manager.restart_kernel()

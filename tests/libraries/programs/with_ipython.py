@@ -25,11 +25,11 @@ OPTIONS = ["--no-banner", "--no-confirm-exit", "--colors=NoColor", "--no-tip"]
 
 
 class Person:
-    """Types at a shell, and reads."""
+    """Types at a shell and reads from it."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-c", ON_A_LOOP] if WAY == "loop" else [*python_command(), "-m", "IPython"]
-        # A terminal without cursor movements, so that what is shown is what is sent.
+        # A terminal without cursor movements, so that what is shown equals what is sent.
         environment = {**os.environ, "TERM": "dumb", "PROMPT_TOOLKIT_NO_CPR": "1"}
         here = os.path.dirname(__file__)
         self._shell = pexpect.spawn(
@@ -58,7 +58,7 @@ class Person:
         self._shell.sendintr()
 
     async def leaves(self) -> None:
-        # Not Ctrl-D, which is lost where it comes before the shell has set the terminal up for its next prompt.
+        # Not Ctrl-D, which is lost if it comes before the shell has set up the terminal for its next prompt.
         self._shell.sendline("exit")
         await self._shell.expect(pexpect.EOF, async_=True)
         self._shell.close()
@@ -87,7 +87,7 @@ async def at_a_terminal() -> None:
     await person.runs("%gui asyncio", "")
     await person.types("task = asyncio.create_task(asyncio.sleep(0.5)); await asyncio.sleep(0)")
     await person.prompt()
-    # It ends while the shell waits for the next line.
+    # The task ends while the shell waits for the next line.
     await person.types("task.add_done_callback(lambda _: print('it is ' + 'over'))")
     await person.sees("it is over")
     await person.leaves()

@@ -83,7 +83,7 @@ async def main() -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with async_playwright() as playwright:
-        # Debian's browser: playwright's own is another download.
+        # Debian's browser, because playwright's own is another download.
         browser = await playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=["--no-sandbox"])
         await browse(f"http://127.0.0.1:{runner.addresses[0][1]}/", browser)
         await browser.close()

@@ -42,7 +42,7 @@ class Person:
         text = os.read(self.hands, 65536).decode()
         self.shown += text
         if "\x1b[6n" in text:
-            # The application asks where the cursor is.
+            # The application asks for the cursor's position.
             os.write(self.hands, b"\x1b[1;1R")
         self._more.set()
 
@@ -53,7 +53,7 @@ class Person:
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     async def sees(self, pattern: str) -> None:
-        """Waits until `pattern` is shown, colours and cursor movements left out; forgets what was shown up to there."""
+        """Waits until `pattern` is shown, ignoring colours and cursor movements, and forgets everything up to there."""
         while not (found := re.search(pattern, re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", self.shown))):
             self._more.clear()
             await self._more.wait()
@@ -109,7 +109,7 @@ async def at_a_terminal() -> None:
         await person.sees("tick 0")
         count = 7
         session.app.invalidate()
-        # Only what changed is drawn.
+        # Only the changes are drawn.
         await person.sees("7")
         person.resize(30, 40)
         os.kill(os.getpid(), signal.SIGWINCH)
@@ -145,7 +145,7 @@ async def full_screen() -> None:
 
     @keys.add("c-b")
     async def _(event) -> None:
-        # A handler that is a coroutine becomes a task of the application.
+        # A coroutine function as a handler becomes a task of the application.
         await asyncio.sleep(0.001)
         area.text += "slow"
         done.set()

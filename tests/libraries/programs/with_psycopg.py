@@ -87,7 +87,7 @@ async def stopped_queries(connection: psycopg.AsyncConnection) -> None:
 
 
 async def until_active(connection: psycopg.AsyncConnection) -> None:
-    """Returns when the server works on a query of this connection."""
+    """Returns once the server works on a query of this connection."""
     query = "SELECT true FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
     async with await psycopg.AsyncConnection.connect(ENCRYPTED, autocommit=True) as other:
         while not await (await other.execute(query, [connection.info.backend_pid])).fetchone():

@@ -1,7 +1,7 @@
 """pytest-asyncio: a suite in strict and in auto mode: fixtures with every loop scope, generators, a class that shares a
 loop, factories of loops by its hook, time-outs, what a failing test says.
 
-`-p no:cacheprovider` and the like keep pytest from writing beside the suite.
+`-p no:cacheprovider` and similar options keep pytest from writing next to the suite.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """pyzmq: `zmq.asyncio`: requests, publishing, pushing 20,000 messages, multipart, polling, a proxy between threads,
 monitoring, time-outs, cancellation, CURVE encryption.
 
-ZeroMQ's descriptor tells only of changes: a loop that misses one waits for ever.
+ZeroMQ's descriptor only signals changes: a loop that misses one waits for ever.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ async def many_messages(context: zmq.asyncio.Context, address: str) -> None:
 
 
 async def many_waiters(context: zmq.asyncio.Context) -> None:
-    """Tasks that wait in line at one socket, some of which leave it."""
+    """Tasks that wait in line at one socket, some of which leave the line."""
     with context.socket(zmq.PULL) as pull, context.socket(zmq.PUSH) as push:
         pull.bind("inproc://waiters")
         push.connect("inproc://waiters")
@@ -96,7 +96,7 @@ async def publish(context: zmq.asyncio.Context) -> None:
 
 
 async def threads(context: zmq.asyncio.Context) -> None:
-    """A thread that blocks in ZeroMQ's own way, and another with a loop of its own, on one context."""
+    """One thread that blocks in ZeroMQ's own way and one with its own loop, on the same context."""
     plain = zmq.Context.shadow(context)
 
     def echo() -> None:

@@ -19,7 +19,7 @@ def plain(**options) -> Redis:
 
 
 def pool_of(url: str, **options) -> Redis:
-    """A client of at most five connections; who needs one more waits."""
+    """Returns a client with at most five connections; tasks that need another one wait."""
     pool = BlockingConnectionPool.from_url(
         url, password=PASSWORD, decode_responses=True, max_connections=5, timeout=60, **options
     )

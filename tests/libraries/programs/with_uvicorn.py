@@ -119,7 +119,7 @@ starlette_app = Starlette(
 
 @contextlib.asynccontextmanager
 async def serve(application, **options):
-    """Serves until the end of the block; gives the port and the server."""
+    """Serves until the end of the block; yields the port and the server."""
     config = uvicorn.Config(
         application, port=0, http="httptools", ws="websockets-sansio", log_level="critical", **options
     )
@@ -151,7 +151,7 @@ async def use_fastapi(client: httpx.AsyncClient, server: uvicorn.Server) -> None
     answers = await asyncio.gather(*(client.get("/plain") for _ in range(50)))
     print("at once:", {answer.status_code for answer in answers})
     print((await client.get("/openapi.json")).json()["info"])
-    # A request that runs when the server is told to end is answered; new connections are refused.
+    # A request that is running when the server is told to end is answered; new connections are refused.
     waiting = asyncio.create_task(client.get("/slow"))
     await slow_runs.wait()
     server.should_exit = True

@@ -27,7 +27,7 @@ async def one_process(number: signal.Signals) -> None:
             await socket.send("hello")
             print(await socket.recv())
         await end_while_answering(process, port, number)
-        # uvicorn raises the signal again when it is done, for whoever started it.
+        # When uvicorn is done it raises the signal again, for whatever started it.
         print("status:", await process.wait(), "ended well:", len(list(ended.iterdir())))
 
 
@@ -55,7 +55,7 @@ async def tls() -> None:
 async def two_workers() -> None:
     port = free_port()
     arguments = [*UVICORN, "--port", str(port), "--workers", "2"]
-    # The process that starts the workers leaves the listening socket to the end of the interpreter.
+    # The process that starts the workers leaves the listening socket open until the interpreter ends.
     async with command(*arguments, expected_warnings=("unclosed <socket.socket",)) as (process, ended):
         url = f"http://127.0.0.1:{port}"
         await answers(url)

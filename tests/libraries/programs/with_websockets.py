@@ -109,7 +109,7 @@ async def server_that_ends() -> None:
 
 async def main() -> None:
     report_loop()
-    # The server logs its handlers' errors; what `/fail` raises is on purpose.
+    # The server logs its handlers' errors; `/fail` raises on purpose.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     async with serve(handler, "127.0.0.1", 0, process_request=refuse, max_size=None) as server:
         url = f"ws://127.0.0.1:{port_of(server)}"

@@ -1,10 +1,10 @@
-"""The pytest plugin that puts somebody's test suite on ferrio, and writes down what came of each test.
+"""The pytest plugin that runs another project's test suite on ferrio and records the outcome of each test.
 
-    python -m pytest -p plugin ...        with the variables
+    python -m pytest -p plugin ...        with these variables:
     FERRIO_SUITE_WAY       "asyncio"; "loop": the policy makes ferrio's loops; "install": `ferrio.install()`
     FERRIO_SUITE_OUTCOMES  the file to write: JSON, the test's id: "passed", "failed", "skipped", "xfailed"...
 
-It is loaded before anything of the suite, so that what the suite imports from asyncio is ferrio's under `install()`.
+It is loaded before anything in the suite, so under `install()` whatever the suite imports from asyncio is ferrio's.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import warnings
 
 WAY = os.environ["FERRIO_SUITE_WAY"]
 
-# How bad an outcome is: a test that passed and whose teardown failed has failed.
+# How bad an outcome is: a test that passed but whose teardown failed has failed.
 RANK = ["passed", "xfailed", "skipped", "xpassed", "failed"]
 
 if WAY == "loop":
@@ -46,6 +46,6 @@ def pytest_collectreport(report):
 
 
 def pytest_sessionfinish(session):
-    # A worker of xdist reports to its parent.
+    # An xdist worker reports to its parent.
     if not hasattr(session.config, "workerinput"):
         pathlib.Path(os.environ["FERRIO_SUITE_OUTCOMES"]).write_text(json.dumps(outcomes, indent=0))

@@ -1,13 +1,13 @@
-"""Runs the own test suites of aiohttp and uvicorn on asyncio, on ferrio's loop and under `install()`, and compares them
+"""Runs the test suites of aiohttp and uvicorn on asyncio, on ferrio's loop and under `install()`, and compares them
 test by test.
 
     python tests/libraries/suites/run.py [--only NAME] [--way WAY] [--resume] [--write]
 
-The tests come from the source distributions of the versions that are installed; the package under test is the
-installed one. A test with another outcome on ferrio is run again, several times, on both: only what differs each time
-is a difference, the rest depends on the machine's load or on the tests before. A difference must have its reason in
+The tests come from the source distributions of the installed versions; the package under test is the installed one. A
+test whose outcome on ferrio differs is rerun several times on both. Only what differs every time counts as a
+difference; the rest depends on the machine's load or on earlier tests. A difference must have its reason in
 `reasons.py`.
-`--write` writes the counts and the reasons into docs/libraries.md. Status 1 if there is a difference without a
+`--write` writes the counts and the reasons into docs/libraries.md. The status is 1 if there is a difference without a
 reason, or a reason without a difference.
 """
 
@@ -33,14 +33,14 @@ WORK = ROOT / "target" / "suites"
 DOCUMENT = ROOT / "docs" / "libraries.md"
 BEGIN, END = "<!-- suites: written by make test-libraries-suites -->\n", "<!-- end of the suites -->\n"
 WAYS = ["asyncio", "loop", "install"]
-# pytest's plugins that they use, and those that run them.
+# The pytest plugins that the suites use, and those that run them.
 PLUGINS = ["pytest_timeout", "xdist", "pytest_mock", "codspeed"]
-# How often a test that differs is run again by itself.
+# How many times a differing test is rerun by itself.
 AGAIN = 3
 # Seconds for one way of one suite.
 LIMIT = 5400
 
-# What pytest is told for each suite, besides what its own settings say.
+# Further pytest arguments for each suite, besides its own settings.
 SUITES = {
     # Without coverage, which its settings ask for, and without its benchmarks. The marks are those that its settings
     # leave out.
@@ -53,7 +53,7 @@ SUITES = {
 
 
 def fetch(name: str) -> pathlib.Path:
-    """The directory with the suite of the installed version, without the package that it tests."""
+    """Returns the directory with the installed version's suite, without the package under test."""
     version = importlib.metadata.version(name)
     directory = WORK / f"{name}-{version}"
     if directory.exists():
@@ -77,14 +77,14 @@ def fetch(name: str) -> pathlib.Path:
     shutil.rmtree(unpacked, ignore_errors=True)
     with tarfile.open(archive) as files:
         files.extractall(unpacked, filter="data")
-    # Else it would be imported instead of the installed one, which has its extension modules.
+    # Otherwise it would be imported instead of the installed one, which has the extension modules.
     shutil.rmtree(unpacked / f"{name}-{version}" / name)
     (unpacked / f"{name}-{version}").rename(directory)
     return directory
 
 
 def whole(name: str, way: str, resume: bool) -> dict[str, str]:
-    """The outcomes of the whole suite, by the tests' ids; with `resume`, those of the run before, if there was one."""
+    """Returns the whole suite's outcomes by test id; with `resume`, those of the previous run, if there was one."""
     results = WORK / f"{name}-{importlib.metadata.version(name)}-{way}.json"
     if not (resume and results.exists()):
         run(name, way, [], results)
@@ -92,7 +92,7 @@ def whole(name: str, way: str, resume: bool) -> dict[str, str]:
 
 
 def again(name: str, oracle: dict[str, str]) -> dict[str, str]:
-    """The outcomes on asyncio after what failed was run again: some fails where the machine is busy, on every loop."""
+    """Returns the outcomes on asyncio after rerunning the failures: on a busy machine some tests fail on every loop."""
     failed = [test for test, outcome in oracle.items() if outcome == "failed"]
     if not failed:
         return oracle
@@ -101,9 +101,9 @@ def again(name: str, oracle: dict[str, str]) -> dict[str, str]:
 
 
 def run(name: str, way: str, tests: list[str], results: pathlib.Path) -> dict[str, str]:
-    """The outcomes of the tests (of all, without any), by their ids, which are in the file `results` too.
+    """Returns the outcomes of the tests by id (of all, if none are given), and writes them to the file `results`.
 
-    What pytest prints is in a file beside it.
+    pytest's output goes into a file beside it.
     """
     directory = fetch(name)
     results.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def run(name: str, way: str, tests: list[str], results: pathlib.Path) -> dict[st
     command += ["-n", "0" if tests else "2"]
     log = results.with_suffix(".log")
     with log.open("w") as output, tempfile.TemporaryDirectory(prefix="suite-", ignore_cleanup_errors=True) as temporary:
-        # Suites that start pytest themselves find these settings, and not those that lie about higher up.
+        # Suites that start pytest themselves find these settings, not those in a parent directory.
         pathlib.Path(temporary, "pytest.ini").write_text("[pytest]\n")
         environment["TMPDIR"] = temporary
         process = subprocess.Popen(
@@ -138,7 +138,7 @@ def run(name: str, way: str, tests: list[str], results: pathlib.Path) -> dict[st
         except subprocess.TimeoutExpired:
             sys.exit(f"{name}, {way}, did not end within {LIMIT} s:\n{log.read_text()[-3000:]}")
         finally:
-            # With its workers and what tests left behind.
+            # Together with its workers and what the tests left behind.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -148,9 +148,9 @@ def run(name: str, way: str, tests: list[str], results: pathlib.Path) -> dict[st
 
 
 def differences(name: str, way: str, oracle: dict[str, str], found: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """The tests whose outcome differs each time that they run, with the outcome on asyncio and on ferrio.
+    """Returns the tests whose outcome differs on every run, with the outcome on asyncio and on ferrio.
 
-    They are run again on both, first together, then each in a process of its own, which no other test spoiled.
+    They are rerun on both, first together, then each in its own process, which no other test has disturbed.
     """
     same = renamed(oracle, found)
     suspects = sorted(
@@ -158,7 +158,7 @@ def differences(name: str, way: str, oracle: dict[str, str], found: dict[str, st
     )
     known = {test: (oracle.get(test, "not run"), found.get(test, "not run")) for test in suspects if test not in same}
     for time in range(AGAIN):
-        # One that is there on one side only can't be asked for by its name.
+        # A test that exists on one side only can't be run by its name.
         tests = [test for test in known if test in oracle and test in found]
         if not tests:
             break
@@ -172,9 +172,9 @@ def differences(name: str, way: str, oracle: dict[str, str], found: dict[str, st
 
 
 def renamed(oracle: dict[str, str], found: dict[str, str]) -> set[str]:
-    """The tests that are there on one side only, but on the other under another name, with the same outcome.
+    """Returns the tests that exist on one side only, but on the other under another name with the same outcome.
 
-    A parameter that is a loop's class gives a test its name: `test_get_loop_factory[asyncio-EventLoop]`.
+    A parameter that is a loop's class becomes part of a test's name: `test_get_loop_factory[asyncio-EventLoop]`.
     """
     same = set()
     for test in oracle.keys() ^ found.keys():
@@ -189,14 +189,14 @@ def renamed(oracle: dict[str, str], found: dict[str, str]) -> set[str]:
 
 
 def summary(outcomes: dict[str, str]) -> str:
-    """The outcomes as a row of the table counts them: "4312 pass, 40 are skipped"."""
+    """Returns the outcomes the way the table counts them: "4312 pass, 40 are skipped"."""
     words = {"passed": "pass", "failed": "fail", "skipped": "are skipped", "xfailed": "fail as expected"}
     counts = {word: sum(1 for outcome in outcomes.values() if outcome == kind) for kind, word in words.items()}
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
 def compare(name: str, ways: list[str], resume: bool) -> tuple[list[str], bool]:
-    """Runs one suite. Returns the lines for the document, and whether all is as the reasons say."""
+    """Runs one suite. Returns the lines for the document, and whether everything is as the reasons say."""
     version = importlib.metadata.version(name)
     oracle = again(name, whole(name, "asyncio", resume))
     print(f">> {name} {version} on asyncio: {summary(oracle)}", flush=True)
@@ -213,7 +213,7 @@ def compare(name: str, ways: list[str], resume: bool) -> tuple[list[str], bool]:
     for test in differing.keys() - expected:
         print(f"!! {test} differs and has no reason in reasons.py")
     for test in expected - differing.keys():
-        print(f"!! {test} has a reason and doesn't differ any more: take it out of reasons.py")
+        print(f"!! {test} has a reason but no longer differs: remove it from reasons.py")
     row = f"| {name} {version} | {platform.python_version()} | {summary(oracle)} | {' | '.join(cells)} |"
     notes = [f"- `{test}` of {name}: {REASONS[name, test]}" for test in sorted(differing.keys() & expected)]
     failed = [test for test, outcome in oracle.items() if outcome == "failed" and test not in differing]
@@ -224,7 +224,7 @@ def compare(name: str, ways: list[str], resume: bool) -> tuple[list[str], bool]:
 
 
 def write(rows: list[str], notes: list[str]) -> None:
-    """Puts the table and the reasons into the document."""
+    """Writes the table and the reasons into the document."""
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     header = ["| suite | Python | on asyncio | on the loop | under `install()` |", "|---|---|---|---|---|"]
@@ -234,12 +234,12 @@ def write(rows: list[str], notes: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=sorted(SUITES), help="one suite; the document is not written then")
-    parser.add_argument("--way", choices=WAYS[1:], help="one way besides asyncio; the document is not written then")
-    parser.add_argument("--resume", action="store_true", help="take the outcomes of whole suites that were run before")
+    parser.add_argument("--only", choices=sorted(SUITES), help="only this suite; the document is not written then")
+    parser.add_argument("--way", choices=WAYS[1:], help="only this way and asyncio; the document is not written then")
+    parser.add_argument("--resume", action="store_true", help="reuse the outcomes of suites that ran before")
     parser.add_argument("--write", action="store_true", help=f"write the counts into {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args()
-    # Some tests send themselves Ctrl-C, which a shell lets those ignore that it starts in the background.
+    # Some tests send themselves Ctrl-C, which a shell makes its background processes ignore.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rows, notes, right = [], [], True
     for name in [options.only] if options.only else SUITES:

@@ -1,4 +1,4 @@
-"""The command line, as `django-admin startproject` writes it; the test puts lines on top."""
+"""The command line, as `django-admin startproject` writes it; the test prepends lines."""
 
 import os
 import sys

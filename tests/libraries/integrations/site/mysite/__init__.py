@@ -1,1 +1,1 @@
-"""A Django project as small as they come: no database, three views."""
+"""A minimal Django project: no database, three views."""

@@ -1,4 +1,4 @@
-"""Settings. daphne is among the applications, so that the development server is an ASGI server."""
+"""The settings. daphne is among the applications, so the development server is an ASGI server."""
 
 SECRET_KEY = "a test's"
 DEBUG = False
