@@ -1,12 +1,12 @@
-# ferrio's commands. Each says what it does, does only what is out of date, and needs a Rust toolchain and a
-# CPython >= 3.11, nothing else. Another Python: make PYTHON=/path/to/python3.12 test (environments stand side by side).
+# ferrio's commands. Each prints what it does and does only what is out of date. They need a Rust toolchain and a
+# CPython >= 3.11, nothing else. Another Python: make PYTHON=/path/to/python3.12 test (environments coexist).
 
 PYTHON ?= $(shell sh tools/find-python)
 # These ask the Python, so they are expanded where a recipe uses them and not for `make help`.
 TAG = $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
 BIN = .venv-$(TAG)/bin
 DEVELOP = $(PYTHON) tools/develop.py
-# Loom explores the interleavings of threads; two preemptions find what there is to find, in seconds.
+# Loom explores how threads interleave; two preemptions are enough to find bugs, and take seconds.
 LOOM = RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_TARGET_DIR=target/loom
 # Further arguments: make test TESTS="-k queue", make bench BENCH="--only queue",
 # make conformance CONFORMANCE="--only Gather -v", make test-libraries LIBRARIES="-k aiohttp"
@@ -20,31 +20,31 @@ CONFORMANCE =
 .PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites bench bench-files bench-pools \
 	bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
 
-help: ## what there is
+help: ## the list of commands
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
-	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15, with and without the GIL, that can be had"
-	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; installs much)"
+	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15 that we can get, with and without the GIL"
+	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; many packages)"
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
-	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; wants a quiet machine)"
-	@echo "make bench-files  files: beside aiofiles, threads and a plain read (a minute or two)"
-	@echo "make bench-pools  calls in other processes, beside the pool itself (a minute)"
-	@echo "make bench-processes  child processes, beside the others; how long a start stops the loop (minutes)"
-	@echo "make bench-net    compare servers on them, and one in C, under load (half an hour; wants a quiet machine and cc)"
-	@echo "make bench-scaling  two loops on two threads against one (PYTHON=/path/to/python3.14t)"
-	@echo "make docs         the pages of docs/ as a site in target/site, readable without a server or a network"
+	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; needs a quiet machine)"
+	@echo "make bench-files  compare files with aiofiles, threads and a plain read (a minute or two)"
+	@echo "make bench-pools  compare calls in other processes with the pool itself (a minute)"
+	@echo "make bench-processes  compare child processes with the peers, and how long a start blocks the loop (minutes)"
+	@echo "make bench-net    compare servers on each, and one in C, under load (half an hour; needs a quiet machine and cc)"
+	@echo "make bench-scaling  compare two loops on two threads with one (PYTHON=/path/to/python3.14t)"
+	@echo "make docs         build the pages of docs/ as a site in target/site, readable without a server or network"
 	@echo "make lint         formatting, lints, types"
 	@echo "make conformance  the interpreter's own test.test_asyncio on ferrio, on each Python found"
-	@echo "make sdist        dist/ferrio-*.tar.gz, and whether pip can build and install it"
-	@echo "make wheels       the sdist and a manylinux wheel for each Python found, checked (minutes for each)"
-	@echo "make clean        remove what the others made"
+	@echo "make sdist        build dist/ferrio-*.tar.gz, and check that pip can build and install it"
+	@echo "make wheels       build and check the sdist and a manylinux wheel for each Python found (minutes each)"
+	@echo "make clean        remove what the other commands made"
 	@echo
-	@echo "PYTHON=/path/to/python3.12 chooses the interpreter; without it the newest of python3.15 ... python3.11"
-	@echo "on PATH is taken. tools/get-python 3.15 brings one, where the distribution has none (Debian)."
+	@echo "PYTHON=/path/to/python3.12 chooses the interpreter; the default is the newest of python3.15 ... python3.11"
+	@echo "on PATH. tools/get-python 3.15 fetches one where the distribution has none (Debian)."
 
 python:
 	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
-	"$$python" -c '' || { echo "PYTHON=$$python does not run; say the path of a CPython >= 3.11" >&2; exit 1; }
+	"$$python" -c '' || { echo "PYTHON=$$python doesn't run; give the path of a CPython >= 3.11" >&2; exit 1; }
 
 run: python ## the main job
 	@$(DEVELOP)
@@ -81,15 +81,15 @@ bench: python ## the comparison with the peers
 	@.venv-bench-$(TAG)/bin/python benches/run.py --json target/programs.json $(BENCH)
 	@.venv-bench-$(TAG)/bin/python benches/publish.py programs target/programs.json
 
-bench-files: python ## files, beside aiofiles, threads and a plain read
+bench-files: python ## files compared with aiofiles, threads and a plain read
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/files.py $(BENCH)
 
-bench-pools: python ## calls in other processes, beside the pool itself
+bench-pools: python ## calls in other processes compared with the pool itself
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/pools.py $(BENCH)
 
-bench-processes: python ## children: start, end, 4 MiB through one, how long the loop stands still
+bench-processes: python ## children: start, end, 4 MiB through one, how long the loop is blocked
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/child_processes.py $(BENCH)
 
@@ -104,7 +104,7 @@ docs: python ## the site; --strict: a link or an anchor that leads nowhere is an
 	@NO_MKDOCS_2_WARNING=1 .venv-docs-$(TAG)/bin/mkdocs build --quiet --strict
 	@echo ">> target/site/index.html"
 
-bench-scaling: python ## how much more several loops in several threads do; for a free-threaded PYTHON
+bench-scaling: python ## how several loops in several threads scale; for a free-threaded PYTHON
 	@$(DEVELOP) --environment bench
 	@.venv-bench-$(TAG)/bin/python benches/scaling.py $(BENCH)
 
@@ -115,14 +115,14 @@ lint: python ## what CI checks before it tests
 conformance: ## CPython's own tests; PYTHON may name several
 	@sh tools/conformance $(CONFORMANCE)
 
-# ALL: the interpreters to build wheels for.
+# ALL has the interpreters to build wheels for.
 ALL = $(shell sh tools/find-python --all)
-wheels: python ## what is released: the sdist, and a wheel for each Python, checked
+wheels: python ## the release: the sdist, and a wheel for each Python, checked
 	@$(PYTHON) tools/wheels.py $(ALL)
 
-sdist: python ## the sdist, built and installed as pip does it
+sdist: python ## the sdist, built and installed the way pip does it
 	@$(PYTHON) tools/wheels.py --sdist-only $(PYTHON)
 
-clean: ## everything that can be made again
+clean: ## everything that can be rebuilt
 	rm -rf target dist .venv-* python/ferrio/_ferrio*.so .pytest_cache .mypy_cache .ruff_cache
 	find python tests tools examples benches -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,10 +1,11 @@
-"""Checks one sdist or wheel as somebody who installs it would find it.
+"""Checks one sdist or wheel the way somebody who installs it would find it.
 
     PYTHON tools/check_dist.py FILE [--install PYTHON]
 
-What is in it, what its metadata says, which glibc it needs (by auditwheel, which must be importable for wheels); with
-`--install`, whether it installs into a fresh environment of that Python, away from the checkout, and runs the first
-example. Ends with 1 and the list of all that is wrong. Builds nothing, except what pip builds from an sdist.
+It checks the contents, the metadata and the required glibc (with auditwheel, which must be importable for wheels). With
+`--install` it also installs into a fresh environment of that Python, away from the checkout, and runs the first
+example. It ends with status 1 and a list of everything that is wrong. It builds nothing, except what pip builds from an
+sdist.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The newest symbol version of glibc that manylinux2014 may need.
+# The newest glibc symbol version that manylinux2014 allows.
 OLDEST_GLIBC = (2, 17)
 
 BREAKFAST = """\
@@ -32,7 +33,7 @@ eggs ready
 served hot coffee and hot eggs after 2.0 s
 """
 
-# What an installed ferrio tells about itself; run without the checkout's directory on the path.
+# What an installed ferrio reports about itself; it runs without the checkout's directory on the path.
 SMOKE = """
 import importlib.metadata, pathlib, sys
 import ferrio
@@ -58,7 +59,7 @@ assert ferrio.run(serve()) == b"HELLO\\n"
 
 
 def workspace_version():
-    """The version that Cargo.toml gives."""
+    """Returns the version in Cargo.toml."""
     return tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 
 
@@ -77,13 +78,13 @@ def wrong_metadata(text):
     if "Typing :: Typed" not in metadata.get_all("Classifier", []):
         yield "metadata: the classifier Typing :: Typed is missing"
     if metadata.get_all("Requires-Dist"):
-        yield f"metadata: it requires {metadata.get_all('Requires-Dist')}, and ferrio needs nothing"
+        yield f"metadata: it requires {metadata.get_all('Requires-Dist')}, but ferrio needs nothing"
     if "# ferrio" not in str(metadata.get_payload()):
         yield "metadata: the README is not the description"
 
 
 def package_files():
-    """The package's files as a wheel must have them."""
+    """Returns the package's files as a wheel must have them."""
     packages = ROOT / "python"
     return {
         path.relative_to(packages).as_posix()
@@ -113,7 +114,7 @@ def wrong_wheel(path):
     if lacking := package_files() - names:
         yield f"the wheel lacks {sorted(lacking)}"
     if surplus := names - package_files() - modules - described:
-        yield f"the wheel has what no program needs: {sorted(surplus)}"
+        yield f"the wheel has files that no program needs: {sorted(surplus)}"
     shown = subprocess.run(
         [sys.executable, "-m", "auditwheel", "show", path], capture_output=True, text=True, check=False
     )
@@ -123,30 +124,30 @@ def wrong_wheel(path):
         yield "auditwheel does not accept the wheel"
     tag = re.search(r'consistent with the following platform tag: "manylinux_(\d+)_(\d+)_\w+"', text)
     if "manylinux2014" in path.name and (tag is None or (int(tag[1]), int(tag[2])) > OLDEST_GLIBC):
-        yield "the wheel calls itself manylinux2014 and needs more"
+        yield "the wheel calls itself manylinux2014 but needs a newer glibc"
 
 
 def wrong_sdist(path):
-    """Yields what is wrong with an sdist: it must be the repository without its CI."""
+    """Yields what is wrong with an sdist, which must be the repository without its CI."""
     with tarfile.open(path) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
         information = archive.extractfile(f"ferrio-{workspace_version()}/PKG-INFO")
         yield from wrong_metadata(information.read().decode())
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
-        print("not a git checkout: the sdist's list of files is compared with nothing")
+        print("not a git checkout, so the sdist's list of files can't be checked")
         return
     ours = {name for name in listed.stdout.splitlines() if not name.startswith(".")}
     if lacking := ours - names:
         yield f"the sdist lacks {sorted(lacking)}"
     if surplus := names - ours - {"PKG-INFO"}:
-        yield f"the sdist has what is not in the repository: {sorted(surplus)}"
+        yield f"the sdist has files that aren't in the repository: {sorted(surplus)}"
 
 
 def wrong_installed(path, python):
     """Yields what goes wrong when the distribution is installed into a fresh environment of `python` and run."""
     with tempfile.TemporaryDirectory() as folder:
-        # Nothing of the checkout's or of another environment's may help.
+        # Nothing from the checkout or another environment may help.
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
         subprocess.run([python, "-m", "venv", f"{folder}/venv"], check=True)
         fresh = f"{folder}/venv/bin/python"
@@ -163,7 +164,7 @@ def wrong_installed(path, python):
             check=False,
         )
         if smoke.returncode != 0:
-            yield "it is installed and does not work"
+            yield "it installs but doesn't work"
         breakfast = subprocess.run(
             [fresh, "-m", "ferrio", "--virtual-time", ROOT / "examples" / "breakfast.py"],
             env=environment,
@@ -188,7 +189,7 @@ def main():
         print(f"!! {options.file.name}: {line}", file=sys.stderr)
     if wrong:
         sys.exit(1)
-    print(f"{options.file.name} is as it should be" + (f", and runs on {options.install}" if options.install else ""))
+    print(f"{options.file.name} is all right" + (f", and runs on {options.install}" if options.install else ""))
 
 
 if __name__ == "__main__":

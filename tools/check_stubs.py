@@ -1,8 +1,8 @@
-"""Runs mypy's stubtest: do the stubs say what the built modules have? Arguments are stubtest's.
+"""Runs mypy's stubtest: do the stubs match the built modules? Arguments are passed on to stubtest.
 
-The stub of the extension module has a file for each concept, and stubtest skips a name that comes from another file of
-a stub, because it looks for a module of that name too. So each file gets one: an object that has what the extension
-module has. Whether the files together lack a name is seen at the module itself, by its `__all__`.
+The extension module's stub has one file per concept. stubtest skips a name that comes from another file of a stub,
+because it looks for a module with that file's name. So we give each file such a module: an object with everything that
+the extension module has. Whether the files together lack a name shows at the module itself, by its `__all__`.
 """
 
 import sys

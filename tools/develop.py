@@ -1,16 +1,16 @@
-"""Makes the virtual environment of one Python and builds ferrio into it, doing only what is out of date.
+"""Makes a Python's virtual environment and builds ferrio into it, doing only what is out of date.
 
     PYTHON tools/develop.py [--for-tests] [--with test] [--with lint] [--environment bench --with bench]
 
-Run by the Python to build for, from anywhere. Each version of Python has its own environment (`.venv-3.13`) and its own
-cargo directory (`target/py3.13`): PyO3 is compiled for one version, and a shared directory would be rebuilt at each
-change of PYTHON. The built module lies in `python/ferrio/`, its name ends in the version, so several stand side by side
-and the Python sources are used in place.
+The Python to build for runs it, from any directory. Each Python version has its own environment (`.venv-3.13`) and
+cargo directory (`target/py3.13`): PyO3 is compiled for one version, and a shared directory would be rebuilt at every
+change of PYTHON. The built module goes to `python/ferrio/`. Its name ends in the version, so several versions coexist.
+The Python sources are used in place.
 
-What is out of date is told by stamps in the environment: one for each list of requirements (its hash), one for the
-module (no source newer than the stamp). The module is what `pip install` would build, unless `--for-tests` says that it
-may be one that compiles quickly and checks itself (the profile "tests" of Cargo.toml); a module that is up to date and
-faster than needed is left. Nothing here knows how to test or what to run.
+Stamps in the environment tell what is out of date: one per list of requirements (its hash), and one for the module (no
+source is newer than the stamp). The module is what `pip install` would build. With `--for-tests` it may instead be one
+that compiles quickly and checks itself (the profile "tests" of Cargo.toml). A module that is up to date and faster than
+needed is left alone. Nothing here knows how to test or what to run.
 """
 
 import argparse
@@ -33,23 +33,23 @@ REQUIREMENTS = {
     "wheels": ROOT / "tools" / "requirements-wheels.txt",
     "docs": ROOT / "tools" / "requirements-docs.txt",
 }
-# What the module is made of. The Python files of the package are used in place and need no build.
+# The files that the module is built from. The package's Python files are used in place and need no build.
 SOURCES = ["crates", "Cargo.toml", "Cargo.lock", "pyproject.toml"]
 SOURCE_ENDINGS = (".rs", ".toml", ".lock")
 
 
 def version_tag():
-    """The Python's version as the names of directories have it: "3.13", "3.14t" where there is no GIL."""
+    """Returns the Python's version as directory names have it: "3.13", or "3.14t" without a GIL."""
     return "%d.%d%s" % (*sys.version_info[:2], getattr(sys, "abiflags", ""))
 
 
 def say(text):
-    """Prints one line of progress at once, so that it comes before what the children print."""
+    """Prints one line of progress at once, so that it comes before the children's output."""
     print(">> " + text, flush=True)
 
 
 def run(command, **kwargs):
-    """Runs a command with its output shown; ends the program with its status if it fails."""
+    """Runs a command with its output shown; if it fails, ends the program with its status."""
     say(" ".join(str(part) for part in command))
     status = subprocess.call([str(part) for part in command], cwd=str(ROOT), **kwargs)
     if status != 0:
@@ -57,21 +57,21 @@ def run(command, **kwargs):
 
 
 def check_tools():
-    """Ends the program with what to do, if this Python is too old or there is no cargo."""
+    """Ends the program with advice if this Python is too old or there is no cargo."""
     if sys.implementation.name != "cpython" or sys.version_info < (3, 11):
         sys.exit(
-            "ferrio needs CPython 3.11 or newer; %s is %s %s. Say PYTHON=/path/to/a/newer/python3."
+            "ferrio needs CPython 3.11 or newer; %s is %s %s. Use PYTHON=/path/to/a/newer/python3."
             % (sys.executable, sys.implementation.name, sys.version.split()[0])
         )
     if shutil.which("cargo") is None:
         sys.exit(
-            "ferrio is built with cargo, and there is none on PATH. "
+            "ferrio is built with cargo, but there is none on PATH. "
             "Install a Rust toolchain (https://rustup.rs, or the distribution's) of version 1.88 or newer."
         )
 
 
 def ensure_environment(venv):
-    """Makes the virtual environment, if its Python does not run. Returns the path of that Python."""
+    """Makes the virtual environment unless its Python already runs. Returns the path of that Python."""
     python = venv / "bin" / "python"
     alive = python.exists() and subprocess.call([str(python), "-m", "pip", "--version"], stdout=subprocess.DEVNULL) == 0
     if alive:
@@ -80,14 +80,14 @@ def ensure_environment(venv):
     if subprocess.call([sys.executable, "-m", "venv", "--clear", str(venv)]) != 0:
         shutil.rmtree(str(venv), ignore_errors=True)
         sys.exit(
-            "%s cannot make virtual environments. On Debian and Ubuntu the module is a package of its own: "
+            "%s can't make virtual environments. On Debian and Ubuntu this takes a separate package: "
             "apt install python%d.%d-venv" % (sys.executable, *sys.version_info[:2])
         )
     return python
 
 
 def ensure_requirements(venv, python, group):
-    """Installs the list of one group, unless this very list was installed before."""
+    """Installs one group's list, unless this exact list was installed before."""
     listing = REQUIREMENTS[group]
     digest = hashlib.sha256(listing.read_bytes()).hexdigest()
     stamp = venv / (".requirements-" + group)
@@ -98,7 +98,7 @@ def ensure_requirements(venv, python, group):
 
 
 def newest_source():
-    """The time of the newest change among the sources, in seconds since the epoch."""
+    """Returns the time of the newest change among the sources, in seconds since the epoch."""
     newest = 0.0
     for name in SOURCES:
         path = ROOT / name
@@ -110,22 +110,22 @@ def newest_source():
 
 
 def ensure_module(venv, python, profile):
-    """Builds ferrio into the environment, unless it is as new as its sources and built as the profile or better."""
+    """Builds ferrio into the environment, unless it has a current module built as the profile or better."""
     target = ROOT / "target" / ("py" + version_tag())
     stamp = venv / ".ferrio-built"
-    # Environments of one Python share the module, so what it was built as does not belong to one of them.
+    # A Python's environments share the module, so none of them records how it was built.
     built_as = target / "module-profile"
     suffix = subprocess.check_output(
         [str(python), "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"], text=True
     ).strip()
     module = ROOT / "python" / "ferrio" / ("_ferrio" + suffix)
     current = module.exists() and stamp.exists() and stamp.stat().st_mtime >= newest_source()
-    # Its time is noted too: a module that was built by hand since then is none of ours.
+    # The module's time is recorded too: if it was built by hand since then, it isn't ours.
     fit = ["%s %d" % (name, module.stat().st_mtime_ns) for name in ("release", profile)] if current else []
     if built_as.exists() and built_as.read_text() in fit:
         say("ferrio in %s is up to date" % venv.name)
         return
-    # Sources that change while the build runs must look newer than its stamp.
+    # Sources that change during the build must look newer than its stamp.
     started = time.time()
     environment = dict(os.environ)
     environment["VIRTUAL_ENV"] = str(venv)
@@ -148,12 +148,12 @@ def main():
         action="append",
         default=[],
         choices=[name for name in REQUIREMENTS if name != "build"],
-        help="also install what this needs; may be given twice",
+        help="also install this group's requirements; may be repeated",
     )
     parser.add_argument(
         "--environment",
         metavar="NAME",
-        help="an environment of its own, .venv-NAME-3.13, for what must not meet the rest (peers, libraries)",
+        help="use a separate environment, .venv-NAME-3.13, for packages to keep apart (peers, libraries)",
     )
     parser.add_argument(
         "--for-tests",
@@ -161,12 +161,12 @@ def main():
         action="store_const",
         const="tests",
         default="release",
-        help="build quickly, with checks, what need not be fast",
+        help="build quickly and with checks, since it needn't be fast",
     )
     parser.add_argument(
         "--without-module",
         action="store_true",
-        help="only the environment: what runs in it finds the module that another call built, in python/ferrio",
+        help="make only the environment; it uses the module in python/ferrio that another call built",
     )
     options = parser.parse_args()
     check_tools()

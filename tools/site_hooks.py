@@ -1,11 +1,11 @@
-"""What only the site can do with the pages of docs/, called by mkdocs (see mkdocs.yml).
+"""What only the site can do with the pages of docs/; mkdocs calls it (see mkdocs.yml).
 
-- Pages of the repository that lie outside docs/ (the map of the code, how to contribute) and the examples become
-  pages of the site, and links to them lead there.
+- The repository's pages outside docs/ (the map of the code, how to contribute) and the examples become pages of the
+  site, and links to them lead there.
 - `::: ferrio.gather` becomes an entry of the reference (tools/site_reference.py).
 - A `<picture>` with a dark and a light variant follows the site's own switch, not only the system's.
 
-Invariant: a link that leads out of docs/ leads to a page of the site or is none there; one to nothing ends the build.
+Invariant: a link out of docs/ leads to a page of the site, or becomes plain text; a link to nothing fails the build.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ GUESTS = {
     "benches/README.md": "benches.md",
     "benches/net/README.md": "benches-net.md",
 }
-# Where a link to a folder of the repository leads.
+# Where links to a folder of the repository lead.
 FOLDERS = {"examples": "examples.md"}
 _LINK = re.compile(r"(?P<opening>!?\[(?P<text>[^\[\]]*)\]\()(?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
-# The tests that an entry of docs/differences.md ends with.
+# The tests at the end of an entry of docs/differences.md.
 _TESTS = re.compile(r"(?:,?\s*`(?:[\w/.]+::)?test_\w+`)+(?=\n\n|\n?\Z)")
 _PICTURE = re.compile(
     r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
@@ -44,13 +44,13 @@ _PICTURE = re.compile(
 
 
 def on_config(config: Any) -> Any:
-    """Leaves out of the navigation what isn't written yet."""
+    """Drops pages that aren't written yet from the navigation."""
     config.nav = [each for each in map(_written, config.nav) if each]
     return config
 
 
 def _written(entry: Any) -> Any:
-    """An entry of the navigation without the pages that don't exist; `None` if nothing is left."""
+    """Returns a navigation entry without the pages that don't exist; `None` if nothing is left."""
     if isinstance(entry, str):
         known = (*GUESTS.values(), "examples.md")
         return entry if entry in known or (ROOT / "docs" / entry).exists() else None
@@ -68,7 +68,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Returns a page as the site has it."""
+    """Returns a page as the site shows it."""
     path = page.file.src_uri
     source = next((source for source, guest in GUESTS.items() if guest == path), f"docs/{path}")
     if path.startswith("reference/"):
@@ -87,7 +87,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def _link(found: re.Match[str], source: str, page: str) -> str:
-    """A link as the site's page has it; `source` is the file in the repository that it stands in."""
+    """Returns a link as the site's page has it; `source` is the file in the repository that contains it."""
     target, anchor = found["target"], found["anchor"] or ""
     if not target or re.match(r"[a-z]+:", target):
         return found[0]
@@ -99,7 +99,7 @@ def _link(found: re.Match[str], source: str, page: str) -> str:
     elif whole.split("/")[0] in FOLDERS:
         there, anchor = FOLDERS[whole.split("/")[0]], f"#{Path(whole).stem}" if "/" in whole else ""
     elif (ROOT / whole).exists():
-        # A file of the repository that is no page: the site has its name only.
+        # The file isn't a page: the site shows only its name.
         return found["text"]
     else:
         raise PluginError(f"{source} links to {target}, which doesn't exist")
@@ -107,7 +107,7 @@ def _link(found: re.Match[str], source: str, page: str) -> str:
 
 
 def _small_tests(found: re.Match[str]) -> str:
-    """The names of tests, in a line of their own and without their files."""
+    """Puts the names of tests on their own line, without their files."""
     names = re.findall(r"test_\w+", found[0])
     tests = [name for name in names if f"::{name}" in found[0] or "::" not in found[0]]
     return f'\n<small class="tests">{", ".join(f"<code>{name}</code>" for name in tests)}</small>'
@@ -122,8 +122,8 @@ def examples() -> str:
     lines = [
         "# Examples",
         "",
-        "Short programs, each a thing that people do with asyncio. They are in the folder `examples`; "
-        "`python -m ferrio examples/breakfast.py` runs one. Tests run them all and compare what they print.",
+        "Short programs, each showing something that people do with asyncio. They are in the folder `examples`; "
+        "`python -m ferrio examples/breakfast.py` runs one. Tests run them all and compare their output.",
         "",
     ]
     for path in sorted((ROOT / "examples").glob("*.py")):

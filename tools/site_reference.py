@@ -1,12 +1,12 @@
-"""Writes the reference: what `::: ferrio.gather` in a page of docs/reference becomes when the site is built.
+"""Writes the reference: expands `::: ferrio.gather` in a page of docs/reference when the site is built.
 
-The text of an entry is the object's docstring, asked of the built package: classes and functions that are written in
-Rust have theirs nowhere else. Its signature comes from the sources, where the types are (the package's, and the stub of
-the extension module); what is declared in neither, like a method that the stub inherits, has the one that Python tells.
+An entry's text is the object's docstring, read from the built package, because classes and functions written in Rust
+have it nowhere else. The signature comes from the sources with its types: from the package and the stub of the
+extension module. If neither declares it, as with a method that the stub inherits, Python is asked.
 
-Objects of the standard library get a heading and a signature: what they mean is said in the page, in our own words.
+Objects of the standard library get a heading and a signature; the page explains them in our own words.
 
-Invariant: an object that can't be found, or of ours that has no docstring, ends the build.
+Invariant: the build fails if an object can't be found, or if one of ours has no docstring.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ import ferrio.tempfile
 
 PACKAGE = Path(__file__).resolve().parents[1] / "python" / "ferrio"
 DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
-# A signature longer than this has a line for each parameter.
+# A longer signature is split, one parameter per line.
 WIDTH = 88
 
 
 def expand(page: str) -> str:
-    """Returns a page with an entry for each directive in it."""
+    """Returns a page with each directive replaced by an entry."""
     return DIRECTIVE.sub(lambda found: "\n".join(entry(found[1])), page)
 
 
 def find(path: str) -> Any:
-    """Returns the object of a name like `ferrio.os.listdir`. Raises `LookupError` if there is none."""
+    """Returns the object with a name like `ferrio.os.listdir`. Raises `LookupError` if there is none."""
     found: Any = ferrio
     for name in path.split(".")[1:]:
         try:
@@ -47,7 +47,7 @@ def find(path: str) -> Any:
 
 
 def is_described(thing: Any, path: str) -> bool:
-    """Whether the docstring of an object is its entry: if it is ferrio's own, and not another name of something."""
+    """Whether an object's docstring is its entry: it must be ferrio's own, and not an alias."""
     if not (inspect.isroutine(thing) or inspect.isclass(thing)):
         return False
     module = getattr(thing, "__module__", None) or "ferrio"
@@ -63,7 +63,7 @@ def text_of(thing: Any, path: str) -> str:
 
 
 def as_markdown(docstring: str) -> str:
-    """Returns a docstring with its indented lines fenced, so that they are coloured as Python."""
+    """Returns a docstring with its indented lines fenced, so that they are highlighted as Python."""
     lines: list[str] = []
     code: list[str] = []
     for line in [*docstring.splitlines(), "end"]:
@@ -79,7 +79,7 @@ def as_markdown(docstring: str) -> str:
 
 
 def entry(path: str) -> Iterator[str]:
-    """Yields the lines of one object's entry, its public members included."""
+    """Yields the lines of one object's entry, including its public members."""
     thing = find(path)
     yield f"## `{path}` {{ #{path} }}\n"
     if inspect.isclass(thing):
@@ -96,9 +96,9 @@ def entry(path: str) -> Iterator[str]:
 
 
 def members(owner: type) -> list[tuple[str, Any]]:
-    """Returns the public members of a class in the order of their names.
+    """Returns a class's public members, sorted by name.
 
-    How special methods are used, and what the fields of a dataclass are, its own docstring says.
+    Its own docstring explains how to use special methods, and what a dataclass's fields are.
     """
     fields = getattr(owner, "__dataclass_fields__", {})
     names = [name for name in dir(owner) if not name.startswith("_") and name not in fields]
@@ -135,7 +135,7 @@ def signature(function: Any, path: str, owner: type | None = None) -> str:
     """Returns how a function, or a method of `owner`, is called."""
     name = path.rpartition(".")[2]
     prefix = "async " if inspect.iscoroutinefunction(function) else ""
-    # Of a function with several types the reader wants the one line that stands for all of them.
+    # For an overloaded function the reader wants the one line that stands for all of them.
     declared = _declared(function, name, owner)
     if len(declared) == 1:
         return prefix + shown(name, declared[0], bound=owner is not None)
@@ -143,17 +143,17 @@ def signature(function: Any, path: str, owner: type | None = None) -> str:
 
 
 def _declared(function: Any, name: str, owner: type | None) -> list[Any]:
-    """The declarations of a function in the sources."""
+    """Returns a function's declarations in the sources."""
     if owner is None:
         return declarations().get((function.__module__, function.__name__), [])
-    # The classes of the extension module say that they are the package's.
+    # The classes of the extension module claim to be the package's.
     modules = [(module, each) for each in owner.__mro__ for module in (each.__module__, "ferrio._ferrio")]
     found = (declarations().get((module, f"{each.__name__}.{name}")) for module, each in modules)
     return next(filter(None, found), [])
 
 
 def _asked(thing: Any) -> str:
-    """The parameters that Python tells, without `self` or `cls`."""
+    """Returns the parameters as Python reports them, without `self` or `cls`."""
     try:
         asked = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -165,7 +165,7 @@ def _asked(thing: Any) -> str:
 
 
 def shown(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef, *, bound: bool, result: bool = True) -> str:
-    """Returns a declaration as text; without its first parameter if it is `bound`."""
+    """Returns a declaration as text; if `bound`, without its first parameter."""
     parts = _parameters(node.args)
     if bound and not any(_is_static(each) for each in node.decorator_list):
         parts = parts[2:] if parts[1:2] == ["/"] else parts[1:]
@@ -183,7 +183,7 @@ def _is_static(decorator: ast.expr) -> bool:
 
 
 def _parameters(arguments: ast.arguments) -> list[str]:
-    """The parameters one by one, `/` and `*` among them."""
+    """Returns the parameters one by one, including `/` and `*`."""
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
     parts = []
@@ -212,29 +212,29 @@ def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def _value(default: ast.expr) -> str:
-    """A default; a private constant by its value."""
+    """Returns a default as text; a private constant becomes its value."""
     text = ast.unparse(default)
     return repr(constants()[text]) if text in constants() else text
 
 
 def _plain(annotation: str) -> str:
-    """An annotation as a reader wants it: type variables without their underscore, names without their module."""
+    """Returns an annotation for readers: type variables without their underscore, names without their module."""
     return re.sub(r"\b_([A-Z])", r"\1", re.sub(r"\b(?:asyncio|events|tasks|contextvars|typing)\.", "", annotation))
 
 
 @functools.cache
 def constants() -> dict[str, Any]:
-    """Returns the private constants of the package's modules, by name."""
+    """Returns the package's private constants, by name."""
     modules = [module for name, module in sys.modules.items() if name.startswith("ferrio.")]
     return {name: value for module in modules for name, value in vars(module).items() if re.match(r"_[A-Z_]+$", name)}
 
 
 @functools.cache
 def declarations() -> dict[tuple[str, str], list[Any]]:
-    """Returns the functions of the package's sources by module and qualified name; several of an overloaded one."""
+    """Returns the functions in the package's sources by module and qualified name; an overloaded one has several."""
     found: dict[tuple[str, str], list[Any]] = {}
     sources = {path: "ferrio" if path.stem == "__init__" else f"ferrio.{path.stem}" for path in PACKAGE.glob("*.py")}
-    # The extension module is one module, and its stub has several files.
+    # The extension module is a single module, but its stub has several files.
     sources |= dict.fromkeys(PACKAGE.glob("_ferrio/*.pyi"), "ferrio._ferrio")
     for path, module in sources.items():
         for node in ast.parse(path.read_text()).body:

@@ -1,14 +1,14 @@
-"""Builds the sdist and one wheel for each Python, as they are released, and checks them: `make wheels`.
+"""Builds the sdist and one wheel per Python the way they are released, and checks them: `make wheels`.
 
     PYTHON tools/wheels.py [--out dist] [--sdist-only] [--native] PYTHON_TO_BUILD_FOR...
 
-The wheels are linked by zig against glibc 2.17 (manylinux2014), whichever glibc this machine has, and maturin refuses
-to name a wheel so if it needs more. `--native` links with the machine's own compiler instead, for where zig can't be
-had; the wheel's name then tells which glibc it needs. Each Python has its own cargo directory: a second run is quick.
-What a panic says of its place names no directory of this machine.
+zig links the wheels against glibc 2.17 (manylinux2014), whatever this machine has, and maturin refuses that tag if a
+wheel needs more. `--native` links with the machine's own compiler instead, for when zig isn't available; the wheel's
+name then tells which glibc it needs. Each Python has its own cargo directory, so a second run is quick. Panic messages
+name no directory of this machine.
 
-What a good distribution is, `check_dist.py` knows: everything that was built goes through it, in a fresh environment
-of the Python it is for. Nothing is uploaded by anything here.
+`check_dist.py` knows what a good distribution is: everything built goes through it, in a fresh environment of the
+Python it is for. Nothing here uploads anything.
 """
 
 import argparse
@@ -24,13 +24,13 @@ CHECK = ROOT / "tools" / "check_dist.py"
 
 
 def tag_of(python):
-    """The version of an interpreter as directories are named by it: "3.13", "3.14t"."""
+    """Returns an interpreter's version as directory names have it: "3.13", "3.14t"."""
     ask = 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))'
     return subprocess.check_output([str(python), "-c", ask], text=True).strip()
 
 
 def new_file(directory, pattern, since):
-    """The one file of that pattern that was made after `since` (seconds since the epoch)."""
+    """Returns the one file matching the pattern that was made after `since` (seconds since the epoch)."""
     made = [path for path in directory.glob(pattern) if path.stat().st_mtime >= since - 1]
     if len(made) != 1:
         sys.exit(f"expected one new {pattern} in {directory}, found {[path.name for path in made]}")
@@ -38,10 +38,10 @@ def new_file(directory, pattern, since):
 
 
 def flags_without_directories():
-    """The environment's flags for rustc, and those that keep this machine's directories out of what it makes, as
-    CARGO_ENCODED_RUSTFLAGS wants them."""
+    """Returns the environment's flags for rustc, plus those that keep this machine's directories out of the output, in
+    the form of CARGO_ENCODED_RUSTFLAGS."""
     cargo = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
-    # Of several that fit a path, rustc takes the last.
+    # If several match a path, rustc takes the last.
     names = {Path.home(): "~", cargo: "cargo", ROOT: "ferrio"}
     flags = [f"--remap-path-prefix={path}={name}" for path, name in names.items()]
     return "\x1f".join(os.environ.get("RUSTFLAGS", "").split() + flags)
@@ -69,8 +69,8 @@ def build_wheel(maturin, python, out, native):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where they go (dist/)")
-    parser.add_argument("--sdist-only", action="store_true", help="the sdist, which pip then builds and installs")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where to put them (dist/)")
+    parser.add_argument("--sdist-only", action="store_true", help="only the sdist, which pip then builds and installs")
     parser.add_argument("--native", action="store_true", help="link with this machine's compiler and glibc")
     parser.add_argument("pythons", nargs="+", metavar="PYTHON", help="interpreters to build for")
     options = parser.parse_args()
@@ -79,7 +79,7 @@ def main():
     tools = ensure_environment(venv)
     ensure_requirements(venv, tools, "build" if options.sdist_only else "wheels")
     maturin = venv / "bin" / "maturin"
-    # maturin finds zig as a module of the Python that is first on PATH.
+    # maturin looks for zig as a module of the first Python on PATH.
     os.environ["PATH"] = str(venv / "bin") + os.pathsep + os.environ["PATH"]
     options.out.mkdir(parents=True, exist_ok=True)
 

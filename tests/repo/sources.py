@@ -1,4 +1,4 @@
-"""Finds the repository's own files for the checks of this directory. Decides nothing about them."""
+"""Finds the repository's own files for the checks of this directory. Makes no decisions about them."""
 
 import re
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Directories that hold what people wrote. What is built or downloaded lies elsewhere or is skipped by name.
+# Directories that hold what people wrote. Built or downloaded files are elsewhere, or are skipped by name.
 _DIRECTORIES = (".ci", "benches", "crates", "docs", "examples", "fuzz", "python", "tests", "tools")
 _SKIPPED_PARTS = {"__pycache__", "target", ".hypothesis"}
 
 
 def own_files(*suffixes: str) -> Iterator[Path]:
-    """Yields the files that belong to the repository, those with one of the suffixes if any are given."""
+    """Yields the files that belong to the repository; with suffixes, only files that end in one of them."""
     for path in _everything():
         if not suffixes or path.suffix in suffixes:
             yield path
@@ -20,7 +20,7 @@ def own_files(*suffixes: str) -> Iterator[Path]:
 
 def _everything() -> Iterator[Path]:
     for path in sorted(ROOT.iterdir()):
-        # Hidden files at the top are tools' settings and what tools made.
+        # Hidden files at the top are tool settings, or files that tools made.
         if path.is_file() and path.suffix not in (".data", ".json", ".old", ".so") and not path.name.startswith("."):
             yield path
     for name in _DIRECTORIES:
@@ -30,17 +30,17 @@ def _everything() -> Iterator[Path]:
 
 
 def name(path: Path) -> str:
-    """The path as the repository's people write it: from its top."""
+    """Returns the path relative to the repository's top, as people write it."""
     return path.relative_to(ROOT).as_posix()
 
 
 def rust_code(path: Path) -> list[tuple[int, str]]:
-    """The lines of a Rust file that are code, with their numbers: without comments and without the tests at its end."""
+    """Returns a Rust file's lines of code with their numbers, without comments and without the tests at its end."""
     lines = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.strip().startswith("#[cfg(test)]"):
             break  # tests come last in a file
-        # Good enough for a line: a `//` inside a string ends it early, and nothing is looked for behind one.
+        # Good enough for a line: a `//` inside a string ends it early, but no check looks for anything after one.
         code = re.sub(r"//.*", "", line)
         if code.strip():
             lines.append((number, code))

@@ -1,6 +1,6 @@
-"""The benchmarks' commands start: what they measure is for `make bench`, but that they run at all is told here.
+"""The benchmark commands start. `make bench` measures; here we only check that the commands run at all.
 
-A command is a file in `benches` with a parser of arguments; it imports all its modules before it prints its help.
+A command is a file in `benches` with an argument parser. It imports all its modules before it prints its help.
 """
 
 import subprocess

@@ -1,9 +1,9 @@
-"""What the binding's classes show to the garbage collector: every Python object that they hold, once they are written.
+"""The binding's classes show the garbage collector every Python object that they hold, but only once it is written.
 
-The collector may come when CPython has allocated an object and nothing is written in it yet (3.11 does so when it makes
-the dictionary of an instance). A `Guarded` field then reads as unwritten, and its `visit` looks at nothing; any other
-field is zeroed memory, and to look at it crashes. So a class looks at all its fields inside such a `visit`. What is
-checked here is the text of the sources, as `cargo fmt` leaves it.
+The collector may run after CPython has allocated an object and before its fields are written. 3.11 does so when it
+makes an instance's dictionary. A `Guarded` field then reads as unwritten, and its `visit` looks at nothing. Any other
+field is zeroed memory, and looking at it crashes. So a class must look at all its fields inside such a `visit`. This
+file checks the text of the sources, as `cargo fmt` formats it.
 """
 
 import re
@@ -15,7 +15,7 @@ from tests.repo.sources import ROOT, name, own_files, rust_code
 
 BINDING = ROOT / "crates/ferrio-python/src"
 
-# Fields that hold Python objects and are not shown, each with the reason that a stranger accepts.
+# Fields that hold Python objects but are not shown, each with a reason that a stranger would accept.
 NOT_SHOWN: dict[str, str] = {}
 
 _CLASS = re.compile(
@@ -24,20 +24,20 @@ _CLASS = re.compile(
 
 
 class Class(NamedTuple):
-    """A pyclass as its file has it."""
+    """A pyclass as written in its file."""
 
     file: str
     name: str
     code: str
     options: str
     fields: dict[str, str]
-    """The fields' types by their names."""
+    """The fields' types by name."""
     traverse: str
     """The body of `__traverse__`, empty if there is none."""
 
 
 def classes():
-    """All classes of the binding."""
+    """Returns all classes of the binding."""
     for path in own_files(".rs"):
         if BINDING not in path.parents:
             continue
@@ -48,7 +48,7 @@ def classes():
 
 
 def balanced(code, begin):
-    """What stands between the bracket at `begin` and its partner."""
+    """Returns the text between the bracket at `begin` and its partner."""
     opening = code[begin]
     closing = {"(": ")", "{": "}"}[opening]
     depth = 0
@@ -56,11 +56,11 @@ def balanced(code, begin):
         depth += (code[end] == opening) - (code[end] == closing)
         if depth == 0:
             return code[begin + 1 : end]
-    raise AssertionError(f"no end of {code[begin : begin + 40]!r}")
+    raise AssertionError(f"nothing closes {code[begin : begin + 40]!r}")
 
 
 def fields(code, struct):
-    """The fields of a struct of this file, by their names; none if it is not there or has no named ones."""
+    """Returns the fields of a struct in this file by name; none if it isn't there or has no named fields."""
     found = re.search(rf"\bstruct {struct}(<[^>]*>)? \{{", code)
     if not found:
         return {}
@@ -68,13 +68,13 @@ def fields(code, struct):
 
 
 def bodies(code, function):
-    """The bodies of the functions of this name."""
+    """Returns the bodies of the functions with this name."""
     for found in re.finditer(rf"\bfn {function}\b[^{{;]*\{{", code):
         yield balanced(code, found.end() - 1)
 
 
 def traverse_of(code, class_name):
-    """The body of the class's `__traverse__`."""
+    """Returns the body of the class's `__traverse__`."""
     for block in re.finditer(rf"#\[pymethods\]\s*impl {class_name} \{{", code):
         for body in bodies(balanced(code, block.end() - 1), "__traverse__"):
             return body
@@ -82,7 +82,7 @@ def traverse_of(code, class_name):
 
 
 def outside_guards(body):
-    """`body` without what its `.visit(...)` calls look at."""
+    """Returns `body` without the parts inside its `.visit(...)` calls."""
     left = ""
     while found := re.search(r"\.visit\(", body):
         left += body[: found.start()]
@@ -106,7 +106,7 @@ def test_the_check_sees_the_classes():
     assert outside_guards("a.visit(&visit, |b| f(b))?; c.call(d)") == "a?; c.call(d)"
 
 
-# An instance of any other class is written before anything is allocated.
+# Instances of all other classes are written before anything is allocated.
 @pytest.mark.parametrize(
     "each", [each for each in ALL if re.search(r"\b(subclass|dict)\b", each.options)], ids=attrgetter("name")
 )

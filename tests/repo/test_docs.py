@@ -1,4 +1,4 @@
-"""What the documents name exists: tests, files, `make` targets. Nothing here judges the prose."""
+"""Whatever the documents name exists: tests, files, `make` targets. Nothing here judges the prose."""
 
 import re
 
@@ -6,14 +6,14 @@ import pytest
 from tests.repo.sources import ROOT, name, own_files
 
 DIFFERENCES = ROOT / "docs" / "differences.md"
-# Where docs/differences.md finds a test that it names without a file.
+# The file of tests that docs/differences.md names without a file.
 DEFAULT_TESTS = "tests/unit/test_differences.py"
 
 DOCUMENTS = [name(path) for path in own_files(".md")]
 
 
 def without_code_blocks(document: str) -> str:
-    """The text of a document, less its blocks of code."""
+    """Returns a document's text without its code blocks."""
     text = (ROOT / document).read_text()
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
@@ -27,8 +27,8 @@ def test_links_lead_somewhere(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_files_that_are_named_exist(document):
-    # `tests/unit/test_timeout.py`, `crates/ferrio-engine/src/turn.rs`: whole paths only, patterns are prose.
+def test_named_files_exist(document):
+    # `tests/unit/test_timeout.py`, `crates/ferrio-engine/src/turn.rs`: only whole paths; patterns are prose.
     paths = re.findall(
         r"`((?:benches|crates|docs|examples|python|tests|tools)/[\w./-]+)`", without_code_blocks(document)
     )
@@ -37,20 +37,20 @@ def test_files_that_are_named_exist(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_make_targets_that_are_named_exist(document):
+def test_named_make_targets_exist(document):
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"`make ([a-z][a-z-]*)`|^ +make ([a-z][a-z-]*)", (ROOT / document).read_text(), re.MULTILINE)
     assert {one or other for one, other in named} <= targets
 
 
-def test_every_page_is_in_the_navigation_of_the_site():
+def test_every_page_is_in_the_sites_navigation():
     known = (ROOT / "mkdocs.yml").read_text()
     pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
     assert not [page for page in pages if not re.search(rf"[ ]{re.escape(page)}$", known, re.MULTILINE)]
 
 
 def differences_and_tests() -> list[tuple[str, str]]:
-    """The tests that docs/differences.md names, as (file, function)."""
+    """Returns the tests that docs/differences.md names, as (file, function)."""
     found = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", DIFFERENCES.read_text())
     return [(file or DEFAULT_TESTS, function) for file, function in found]
 

@@ -1,7 +1,7 @@
-"""Each row of docs/libraries.md has its program, each program its row, and its distributions are pinned; what differs
-in the suites of others has its reason there.
+"""Each row of docs/libraries.md has a program, each program has a row, and its distributions are pinned. Each
+difference in another project's suite has its reason there.
 
-Runs none of them: `make test-libraries` and `make test-libraries-suites` do.
+None of them run here: `make test-libraries` and `make test-libraries-suites` run them.
 """
 
 import re
@@ -16,18 +16,18 @@ ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("| ")]
 PINNED = set(re.findall(r"^([\w.-]+)(?:\[.*\])?==", (HERE / "requirements.txt").read_text(), re.MULTILINE))
 
 
-def test_rows_and_programs_are_the_same():
+def test_rows_and_programs_agree():
     rows = [name for row in ROWS for name in re.findall(rf"/{PREFIX}(\w+)\.py\)", row)]
     assert rows == [program.name for program in programs()], "run `make test-libraries`"
 
 
 @pytest.mark.parametrize("program", programs(), ids=lambda program: program.name)
-def test_row_says_what_the_head_says_and_that_it_passes(program):
+def test_row_repeats_the_head_and_says_that_it_passes(program):
     (row,) = [row for row in ROWS if f"/{program.path.name})" in row]
     assert f"[{program.what}]" in row, "run `make test-libraries`"
     assert re.findall(r"(?:^|[ ,])([\w.-]+) \d", row.split(" | ")[0]) == list(program.distributions)
     on_loop = program.not_on_loop or "passes"
-    assert row.endswith(f"| {on_loop} | passes |"), "a row that fails needs its bug mended, not a row"
+    assert row.endswith(f"| {on_loop} | passes |"), "a failing row needs its bug fixed"
 
 
 @pytest.mark.parametrize("program", programs(), ids=lambda program: program.name)
@@ -37,12 +37,12 @@ def test_distributions_are_pinned(program):
 
 @pytest.fixture
 def suites(monkeypatch):
-    """The names of the program that compares the suites."""
+    """Returns the names defined by the program that compares the suites."""
     monkeypatch.syspath_prepend(HERE / "suites")
     return runpy.run_path(str(HERE / "suites" / "run.py"))
 
 
-def test_differences_of_the_suites_have_their_reasons(suites):
+def test_differences_of_the_suites_have_reasons(suites):
     listed = re.findall(r"^- `(.+?)` of (\w+): (.+)$", DOCUMENT, re.MULTILINE)
     expected = {(name, test, reason) for (name, test), reason in suites["REASONS"].items()}
     assert {(name, test, reason) for test, name, reason in listed} == expected, "run `make test-libraries-suites`"
@@ -50,7 +50,7 @@ def test_differences_of_the_suites_have_their_reasons(suites):
         assert any(row.startswith(f"| {name} ") and row.count(" | ") == 4 for row in ROWS), name
 
 
-def test_a_suites_test_may_have_the_name_of_a_loops_class(suites):
+def test_suites_test_may_contain_the_name_of_a_loop_class(suites):
     theirs = {"test_a": "passed", "test_b[their Loop]": "passed", "test_c[their Loop]": "passed", "test_d": "passed"}
     ours = {"test_a": "failed", "test_b[our Loop]": "passed", "test_c[our Loop]": "failed"}
     assert suites["renamed"](theirs, ours) == {"test_b[their Loop]", "test_b[our Loop]"}

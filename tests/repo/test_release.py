@@ -1,7 +1,7 @@
-"""A release is of one piece: the version stands in one place, and what is published with it agrees.
+"""A release is consistent: the version is stated in one place, and everything published with it agrees.
 
-What a built wheel contains is checked by `make wheels`; here is what can be told from the sources and the installed
-metadata.
+`make wheels` checks what a built wheel contains. This file checks what the sources and the installed metadata can
+tell.
 """
 
 import importlib.metadata
@@ -29,7 +29,7 @@ def test_no_other_place_states_a_version():
 
 
 def test_the_changelog_has_the_version():
-    # First of all versions; "(unreleased)" goes away with the release.
+    # It comes first of all versions; the release removes "(unreleased)".
     versions = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == WORKSPACE["version"]
     assert len(versions) == len(set(versions))
@@ -41,11 +41,11 @@ def test_licence_files_are_published():
 
 
 @pytest.mark.parametrize("python", re.findall(r"3\.\d+", " ".join(PROJECT["classifiers"])))
-def test_a_python_of_the_classifiers_is_one_that_is_found_and_tested(python):
+def test_python_of_the_classifiers_is_found_and_tested(python):
     oldest = int(PROJECT["requires-python"].removeprefix(">=3."))
     newest = int(re.search(r"^newest=(\d+)", (ROOT / "tools" / "find-python").read_text(), re.MULTILINE)[1])
     assert oldest <= int(python.removeprefix("3.")) <= newest
 
 
-def test_no_dependency_of_the_package():
+def test_package_has_no_dependencies():
     assert "dependencies" not in PROJECT

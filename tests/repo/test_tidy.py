@@ -1,6 +1,6 @@
-"""The form of the repository's files: length, heads, notes on unsafe code, what must not be left in them.
+"""The form of the repository's files: their length, their heads, notes on unsafe code, and what must not be in them.
 
-What a linter knows already (clippy, ruff) is not repeated here. Each list of exceptions is short and has its reasons.
+What a linter checks already (clippy, ruff) isn't repeated here. Each list of exceptions is short and gives reasons.
 """
 
 import re
@@ -12,7 +12,7 @@ CEILING = 600
 # Tests and benchmarks may be longer: they are lists of cases.
 CEILING_OF_TESTS = 800
 
-# Files over the ceiling, each with the reason that a stranger accepts.
+# Files over the ceiling, each with a reason that a stranger would accept.
 LONG_FILES = {
     "Cargo.lock": "written by cargo",
 }
@@ -23,7 +23,7 @@ UNSAFE_FOLDERS = ("crates/ferrio-engine/src/sys/", "crates/ferrio-python/src/bas
 _IS_TEST = re.compile(r"^(tests|benches)/|/(tests|benches)/")
 
 
-def test_the_checks_see_the_repository():
+def test_checks_see_the_repository():
     names = {name(path) for path in own_files()}
     assert {"Makefile", "pyproject.toml", "crates/ferrio-engine/src/lib.rs", "python/ferrio/__init__.py"} <= names
 
@@ -40,12 +40,12 @@ def test_files_stay_below_the_ceiling():
 
 def test_long_files_are_still_there():
     gone = [file for file in LONG_FILES if not (ROOT / file).exists()]
-    assert not gone, f"LONG_FILES names what is no more: {gone}"
+    assert not gone, f"LONG_FILES names files that no longer exist: {gone}"
 
 
 def test_every_rust_file_opens_with_its_head():
     bare = [name(path) for path in own_files(".rs") if not path.read_text().startswith("//! ")]
-    assert not bare, f"these do not open with //! and what lives in them: {bare}"
+    assert not bare, f"these don't open with //! and what lives in them: {bare}"
 
 
 def test_every_python_file_opens_with_its_head():
@@ -55,7 +55,7 @@ def test_every_python_file_opens_with_its_head():
         # Docstrings have no place in stubs: a comment is their head.
         if not text.startswith("# " if path.suffix == ".pyi" else ('"""', 'r"""')):
             bare.append(name(path))
-    assert not bare, f"these do not open with what lives in them: {bare}"
+    assert not bare, f"these don't open with what lives in them: {bare}"
 
 
 def test_unsafe_code_lives_in_its_folders():
@@ -64,20 +64,21 @@ def test_unsafe_code_lives_in_its_folders():
         for path in own_files(".rs")
         if "/src/" in name(path) and not name(path).startswith(UNSAFE_FOLDERS)
         for number, code in rust_code(path)
-        # `unsafe_code` and `unsafe_op_in_unsafe_fn` are names of lints; an allowed one outside is as bad as the code.
+        # `unsafe_code` and `unsafe_op_in_unsafe_fn` are names of lints; allowing one outside is as bad as the code
+        # itself.
         if re.search(r"\bunsafe\b|(allow|expect)\(\s*unsafe_code", code)
     ]
     assert not outside, f"unsafe code outside {UNSAFE_FOLDERS}: {outside}"
 
 
-def test_every_unsafe_place_says_why_it_is_sound():
+def test_every_unsafe_block_says_why_it_is_sound():
     unexplained = []
     for path in own_files(".rs"):
         lines = path.read_text().splitlines()
         for number, code in rust_code(path):
             if not re.search(r"\bunsafe\s*(\{|impl\b)", code):
                 continue
-            # The note stands in the comment that ends where the statement of the block begins, or in the line itself.
+            # The note is in the comment that ends where the block's statement begins, or in the line itself.
             above = number - 2
             while above >= 0 and not _ends_statement(lines[above]):
                 above -= 1
@@ -90,7 +91,7 @@ def test_every_unsafe_place_says_why_it_is_sound():
 
 
 def _ends_statement(line: str) -> bool:
-    """Whether a new statement begins after this line: a comment, an attribute, or the end of another statement."""
+    """Whether a new statement begins after this line: it is a comment, an attribute, or a statement's end."""
     stripped = line.strip()
     return not stripped or stripped.startswith(("//", "#[")) or stripped.endswith((";", "{", "}", ","))
 

@@ -1,7 +1,7 @@
 """Collects the surface of one of three worlds as JSON: `python -m tests.surface.collect WORLD`.
 
-`asyncio`; `ferrio`, in its place (`import ferrio as asyncio`); `installed`, asyncio after `ferrio.install()`.
-Each is collected in a process of its own, so that none sees what another did.
+The worlds are `asyncio`; `ferrio`, in its place (`import ferrio as asyncio`); and `installed`, asyncio after
+`ferrio.install()`. Each is collected in its own process, so that none sees what another did.
 """
 
 import collections.abc
@@ -29,7 +29,7 @@ OF_A_SUBJECT = (
 
 
 def collect(world: str, show: Callable[[dict[str, dict[str, str]]], None]) -> None:
-    """Calls `show` with a dict of facts by aspect, by path, of all that is public in that world."""
+    """Calls `show` with the facts about everything public in that world: a dict by path of dicts by aspect."""
     names = walk.public_names()
     others = walk.other_names(names)
     standard = _standard_classes(names)
@@ -61,7 +61,7 @@ def collect(world: str, show: Callable[[dict[str, dict[str, str]]], None]) -> No
 
 
 def _end_with(found: dict[str, dict[str, str]]) -> None:
-    """Prints all and ends the process at once, for nothing in it is as it was."""
+    """Prints everything and ends the process at once, because nothing in it is as it was."""
     json.dump(found, sys.stdout, indent=1)
     sys.stdout.flush()
     os._exit(0)
@@ -84,7 +84,7 @@ def _look_at_class(
     if public:
         facts.update(objects.of_class(cls))
         facts.update(mocks.of_class(cls, instance))
-    # Calls of what is abstract say nothing.
+    # Calling abstract methods tells nothing.
     for subject in walk.attributes(path, cls, instance):
         _look_at(found, subject)
     if instance is not MISSING:

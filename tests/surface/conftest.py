@@ -1,4 +1,4 @@
-"""Fixtures of the surface's tests: on which of the two a body runs, and the surfaces that were collected."""
+"""Fixtures of the surface tests: the implementation that a body runs on, and the collected surfaces."""
 
 import asyncio
 import functools
@@ -22,7 +22,9 @@ def aio(request):
 
 @pytest.fixture(scope="session")
 def collected():
-    """A function of the name of a world (see `collect.py`) that returns its surface: facts by aspect, by path."""
+    """Returns a function that takes a world's name (see `collect.py`) and returns its surface: facts by path and
+    aspect.
+    """
 
     @functools.cache
     def collect(world):

@@ -1,8 +1,8 @@
-"""An instance of each class, made as a program gets one; inside the running loop, with peers where one is needed.
+"""Makes an instance of each class the way a program gets one, inside the running loop, with peers where needed.
 
-The keys are the names under which `walk.py` finds the classes, and in angle brackets what has no public class: the
-transports that a loop makes. Nothing is closed: what was copied and called wrongly all over isn't fit for it, and the
-process ends.
+The keys are the names under which `walk.py` finds the classes. Transports made by a loop have no public class, so
+their names are in angle brackets. Nothing is closed, because what was copied and called wrongly can't be; the process
+just ends.
 """
 
 import os
@@ -25,7 +25,7 @@ async def make(aio: Any) -> dict[str, Any]:
     read_pipe, _ = await loop.connect_read_pipe(aio.Protocol, os.fdopen(reading, "rb", 0))
     write_pipe, _ = await loop.connect_write_pipe(aio.BaseProtocol, os.fdopen(writing, "wb", 0))
     server = await loop.create_server(aio.Protocol, "127.0.0.1", 0)
-    # It ends when its input does, with this process.
+    # It ends when its input does, together with this process.
     process = await aio.create_subprocess_exec("cat", stdin=aio.subprocess.PIPE)
     other_loop = aio.new_event_loop()
     return {

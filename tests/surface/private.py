@@ -1,7 +1,7 @@
-"""The private attributes that tools read, and who reads each.
+"""The private attributes that tools use, and which tools use each.
 
-They are part of the surface as public ones are: `test_surface.py` compares them. What one may do with them is in
-`test_private.py`. A name stands here because programs were seen to read or set it; "tests" are those of applications.
+They are part of the surface just like public ones: `test_surface.py` compares them, and `test_private.py` checks what
+one can do with them. A name is here because programs read or set it; "tests" are those of applications.
 """
 
 _FUTURE = {
@@ -15,19 +15,19 @@ _FUTURE = {
     "_source_traceback": "aiomonitor, debuggers",
     "_state": "debuggers",
 }
-_SHARED = {"_waiters": "tests that wait until somebody waits", "_loop": "test suites that reset a module's lock"}
+_SHARED = {"_waiters": "tests that wait until there is a waiter", "_loop": "test suites that reset a module's lock"}
 _QUEUE = {
-    "_finished": "programs that put an item in front",
+    "_finished": "programs that put an item at the front",
     "_get": "subclasses",
-    "_getters": "programs that count who waits, or cancel them; proxies",
+    "_getters": "programs that count or cancel waiters; proxies",
     "_init": "subclasses",
     "_loop": "test suites that reset a module's queue",
     "_maxsize": "subclasses that change the size",
     "_put": "subclasses",
-    "_putters": "tests that wait until somebody waits",
-    "_queue": "programs that look at the items, clear them or put one in front",
+    "_putters": "tests that wait until there is a waiter",
+    "_queue": "programs that look at the items, clear them or put one at the front",
     "_unfinished_tasks": "programs that show progress, tests",
-    "_wakeup_next": "programs that put an item in front, wavelink",
+    "_wakeup_next": "programs that put an item at the front, wavelink",
 }
 
 PRIVATE: dict[str, dict[str, str]] = {
@@ -42,7 +42,7 @@ PRIVATE: dict[str, dict[str, str]] = {
     "Handle": {
         "_args": "arq's users, tests of signal handlers",
         "_callback": "tests of signal handlers and of timers",
-        "_cancelled": "loops that turn themselves: nest_asyncio",
+        "_cancelled": "programs that turn the loop themselves: nest_asyncio",
         "_context": "debuggers",
         "_loop": "debuggers",
         "_repr": "debuggers",
@@ -50,7 +50,7 @@ PRIVATE: dict[str, dict[str, str]] = {
         "_source_traceback": "debuggers",
     },
     "TimerHandle": {
-        "_scheduled": "loops that turn themselves: nest_asyncio",
+        "_scheduled": "programs that turn the loop themselves: nest_asyncio",
         "_when": "nest_asyncio, clocks that jump",
     },
     "Lock": {"_locked": "test suites that reset a module's lock, pools", **_SHARED},
@@ -101,15 +101,15 @@ PRIVATE: dict[str, dict[str, str]] = {
         "_closed": "tests, plugins",
         "_debug": "loops written by hand",
         "_default_executor": "Home Assistant, asgiref, test suites that wait for its threads",
-        "_exception_handler": "programs that put another in its place for a while",
+        "_exception_handler": "programs that replace it for a while",
         "_ready": "nest_asyncio, programs that show how much is queued, tests that run until nothing is",
         "_run_once": "nest_asyncio, tests that run until nothing is queued",
         "_scheduled": "Home Assistant's and zeroconf's tests, nest_asyncio, programs that show how much is queued",
         "_selector": "nest_asyncio, clocks that jump",
         "_signal_handlers": "arq's users, tests of signal handlers",
         "_stopping": "nest_asyncio",
-        "_task_factory": "programs that put another in its place for a while",
-        "_thread_id": "Home Assistant, nest_asyncio, programs that ask whether this thread runs the loop",
+        "_task_factory": "programs that replace it for a while",
+        "_thread_id": "Home Assistant, nest_asyncio, programs that check whether this thread runs the loop",
     },
     "Server": {"_loop": "subclasses", "_sockets": "tests", "_waiters": "tests"},
     "StreamReader": {

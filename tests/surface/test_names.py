@@ -1,6 +1,6 @@
-"""The public names of the newest asyncio are on ferrio whatever Python runs, and so are ferrio's own.
+"""ferrio has the public names of the newest asyncio on every Python, and its own.
 
-What the running Python's asyncio has is compared by `test_surface.py`.
+`test_surface.py` compares what the running Python's asyncio has.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ IN_PROCESS = {
     "unix_events": "SelectorEventLoop EventLoop",
 }
 
-# Ferrio's own, by the module that defines them; asyncio has them in no version.
+# ferrio's own names, by the module that defines them; no version of asyncio has them.
 ADDITIONS = {
     "executor": "ThreadPool",
     "processes": "to_process",
 }
 
-# Offered, but given only when asked for: the standard library warns about them on the newest Pythons.
+# Offered only on demand: the standard library warns about them on the newest Pythons.
 UNLISTED = ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy")
 
 NAMES = [(module, name) for module, names in IN_PROCESS.items() for name in names.split()]
@@ -56,7 +56,7 @@ def test_name_is_offered(module, name):
 
 
 @pytest.mark.parametrize("name", [name for names in ADDITIONS.values() for name in names.split()])
-def test_addition_is_offered_and_documented_and_leaves_asyncio_alone(name):
+def test_addition_is_documented_and_leaves_asyncio_alone(name):
     assert name in ferrio.__all__
     assert inspect.getdoc(getattr(ferrio, name))
     assert not hasattr(asyncio, name)
@@ -67,14 +67,14 @@ def test_unlisted_name_is_offered(name):
     assert hasattr(ferrio, name)
 
 
-def test_all_has_no_name_twice_and_none_that_is_missing():
+def test_all_has_no_duplicate_and_no_missing_name():
     assert len(ferrio.__all__) == len(set(ferrio.__all__))
     assert [name for name in ferrio.__all__ if not hasattr(ferrio, name)] == []
 
 
-def test_the_lists_here_leave_nothing_of_asyncio_out():
+def test_lists_here_cover_all_of_asyncio():
     known = {name for _, name in NAMES} | set(UNLISTED)
-    # Policies' and child watchers' names of Pythons before 3.14.
+    # The names of policies and child watchers in Pythons before 3.14.
     outdated = {name for name in asyncio.__all__ if name.endswith(("ChildWatcher", "child_watcher"))}
     assert set(asyncio.__all__) - known - outdated == set()
 
@@ -82,5 +82,5 @@ def test_the_lists_here_leave_nothing_of_asyncio_out():
 @pytest.mark.parametrize(
     "name", ["CancelledError", "TimeoutError", "InvalidStateError", "AbstractEventLoop", "Transport"]
 )
-def test_what_passes_between_worlds_is_the_standard_librarys_object(name):
+def test_object_shared_between_worlds_is_the_standard_librarys(name):
     assert getattr(ferrio, name) is getattr(asyncio, name)

@@ -1,6 +1,6 @@
-"""Private attributes that tools read: that they are there is the table's to say (`private.py`); here is what they do.
+"""What private attributes do that tools use. Whether they exist is up to the table in `private.py`.
 
-The bodies do what the tools do: a test's helper fires timers by hand, a profiler looks at the queue of the loop.
+The bodies do what the tools do: a test helper fires timers by hand, a profiler looks at the loop's queue.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from tests.surface.private import PRIVATE, VERSION_BOUND
 
 
 @pytest.mark.parametrize("path", PRIVATE)
-def test_the_table_names_what_asyncio_has(collected, path):
-    # That ferrio has it too is what test_surface.py finds.
+def test_table_names_what_asyncio_has(collected, path):
+    # test_surface.py checks that ferrio has it too.
     names = [f"{path}.{name}" for name in PRIVATE[path]]
     assert [name for name in names if name not in collected("asyncio") and name not in VERSION_BOUND] == []
 
 
 def fire_timers(loop, until):
-    """What the helpers of Home Assistant's and zeroconf's tests do to let time pass."""
+    """Lets time pass the way the test helpers of Home Assistant and zeroconf do."""
     for task in list(loop._scheduled):
         assert isinstance(task, asyncio.TimerHandle)
         if not task.cancelled() and task.when() <= until:
@@ -44,7 +44,7 @@ def test_timers_can_be_fired_by_hand(aio):
     aio.run(main())
 
 
-def test_a_timeout_can_be_fired_by_hand(aio):
+def test_timeout_can_be_fired_by_hand(aio):
     async def main():
         loop = aio.get_running_loop()
 
@@ -72,7 +72,7 @@ def test_a_timeout_can_be_fired_by_hand(aio):
     aio.run(main())
 
 
-def test_a_timeouts_handler_can_be_cancelled(aio):
+def test_timeouts_handler_can_be_cancelled(aio):
     async def main():
         async with aio.timeout(0.001) as scope:
             scope._timeout_handler.cancel()
@@ -82,7 +82,7 @@ def test_a_timeouts_handler_can_be_cancelled(aio):
     aio.run(main())
 
 
-def test_a_sleeps_timer_can_be_cancelled(aio):
+def test_sleeps_timer_can_be_cancelled(aio):
     async def main():
         loop = aio.get_running_loop()
         sleeper = aio.create_task(aio.sleep(0.001))
@@ -97,7 +97,7 @@ def test_a_sleeps_timer_can_be_cancelled(aio):
     aio.run(main())
 
 
-def test_the_queue_shows_what_runs_next(aio):
+def test_loops_queue_shows_what_runs_next(aio):
     async def main():
         loop = aio.get_running_loop()
         handle = loop.call_soon(print, "never seen")
@@ -132,7 +132,7 @@ def test_timer_handles_are_ordered_by_time(aio):
     aio.run(main())
 
 
-def test_what_a_loop_says_of_itself(aio):
+def test_loop_shows_its_state(aio):
     def factory(loop, coro, **keywords):
         return asyncio.Task(coro, loop=loop, **keywords)
 
@@ -173,7 +173,7 @@ def test_signal_handlers_are_shown(aio):
     aio.run(main())
 
 
-def test_who_waits_is_shown(aio):
+def test_waiters_are_shown(aio):
     async def main():
         queue, lock, event, semaphore = aio.Queue(), aio.Lock(), aio.Event(), aio.Semaphore(0)
         await lock.acquire()
@@ -194,8 +194,8 @@ def test_who_waits_is_shown(aio):
     aio.run(main())
 
 
-def test_an_item_is_put_in_front(aio):
-    """What programs do that give an item back: by the parts of the queue."""
+def test_item_can_be_put_at_the_front(aio):
+    """Programs that give an item back do this, through the parts of the queue."""
 
     async def main():
         queue = aio.Queue()
@@ -213,8 +213,8 @@ def test_an_item_is_put_in_front(aio):
     aio.run(main())
 
 
-def test_a_lock_of_another_loop_can_be_reset(aio):
-    """What test suites do to a lock that a module made, between two tests."""
+def test_lock_of_another_loop_can_be_reset(aio):
+    """Test suites do this between two tests, to a lock that a module made."""
     lock = aio.Lock()
 
     async def blocked():
@@ -233,7 +233,7 @@ def test_a_lock_of_another_loop_can_be_reset(aio):
     aio.run(free())
 
 
-def test_a_barriers_state_is_asyncios(aio):
+def test_barriers_state_is_asyncios(aio):
     async def main():
         barrier = aio.Barrier(2)
         assert (barrier._state.value, barrier._parties, barrier._count) == ("filling", 2, 0)
@@ -243,7 +243,7 @@ def test_a_barriers_state_is_asyncios(aio):
     aio.run(main())
 
 
-def test_a_groups_parts_are_shown(aio):
+def test_groups_parts_are_shown(aio):
     async def main():
         async with aio.TaskGroup() as group:
             assert (group._entered, group._exiting, group._aborting) == (True, False, False)
@@ -257,7 +257,7 @@ def test_a_groups_parts_are_shown(aio):
     aio.run(main())
 
 
-def test_a_runners_parts_are_shown(aio):
+def test_runners_parts_are_shown(aio):
     with aio.Runner() as runner:
         assert runner._state.value == "initialized"
         loop = runner.get_loop()

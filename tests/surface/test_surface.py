@@ -1,7 +1,7 @@
-"""Each public name of asyncio, and each attribute of each class, is on ferrio what it is on asyncio.
+"""Each public name of asyncio, and each attribute of each class, is the same on ferrio as on asyncio.
 
-What differs on purpose is in `differences.py`. Where this Python's asyncio is older than the newest, ferrio may have
-more: names that asyncio hasn't are not asked for, and parameters may be added if they needn't be given.
+`differences.py` lists what differs on purpose. Where this Python's asyncio is older than the newest, ferrio may have
+more: names that asyncio lacks aren't compared, and ferrio may add optional parameters.
 """
 
 import fnmatch
@@ -20,14 +20,14 @@ Surface = dict[str, dict[str, str]]
 
 
 def differences(theirs: Surface, ours: Surface) -> dict[str, str]:
-    """What differs, as `path: aspect`, with both texts."""
+    """Returns what differs, as `path: aspect`, with both texts."""
     found = {}
     for path, facts in theirs.items():
         for aspect, expected in facts.items():
             there = ours.get(path) or {}
             offered = there.get(aspect, "nothing")
             if not there and aspect != "presence":
-                continue  # that it is missing is said once
+                continue  # the missing name is reported once
             if not same(aspect, expected, offered):
                 found[f"{path}: {aspect}"] = f"asyncio has {expected!r}, ferrio {offered!r}"
     return found
@@ -40,7 +40,7 @@ def same(aspect: str, theirs: str, ours: str) -> bool:
 
 
 def applies(why: str) -> bool:
-    """Whether a reason is about this Python: "3.12-3.13: ..." is about these alone."""
+    """Whether a reason applies to this Python: "3.12-3.13: ..." applies to these alone."""
     versions = re.match(r"(3\.\d+)-(3\.\d+): ", why)
     if versions is None:
         return True
@@ -58,12 +58,12 @@ def unlisted(found: dict[str, str]) -> list[str]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("world", ["ferrio", "installed"])
-def test_surface_is_asyncios(world, collected):
+def test_surface_equals_asyncios(world, collected):
     assert unlisted(differences(collected("asyncio"), collected(world))) == []
 
 
 @pytest.mark.timeout(300)
-def test_what_is_listed_differs(collected):
+def test_listed_differences_exist(collected):
     found = differences(collected("asyncio"), collected("ferrio"))
     found |= differences(collected("asyncio"), collected("installed"))
     expected = {pattern for pattern, why in DIFFERENCES.items() if applies(why)}
@@ -71,11 +71,11 @@ def test_what_is_listed_differs(collected):
     assert gone == []
 
 
-def test_the_list_stays_short():
+def test_list_stays_short():
     assert len(DIFFERENCES) <= 60
 
 
-def test_the_documentation_has_the_list():
+def test_documentation_has_the_list():
     text = (ROOT / "docs" / "differences.md").read_text()
     section = text.partition("## Name by name\n")[2].partition("\n## ")[0]
     listed = re.findall(r"^- `(.+)`: (.+)$", section, re.MULTILINE)

@@ -1,7 +1,7 @@
 """What there is to compare: each public name of asyncio, and each attribute of each class.
 
-A name is walked in asyncio or in ferrio alike; which names count is asyncio's to say, so what ferrio has besides is
-walked and then not asked for. Instances come from `instances.py`, private names from `private.py`.
+asyncio and ferrio are walked in the same way. asyncio decides which names count; ferrio's additional names are walked
+but never compared. Instances come from `instances.py`, private names from `private.py`.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from tests.surface.private import PRIVATE
 
 MISSING = object()
 
-# Submodules that are another system's, or programs; and what asyncio's own loop is made of, which no program imports.
+# Submodules for other systems, programs, and the parts of asyncio's own loop, which no program imports.
 LEFT_OUT = {"__main__", "tools", "windows_events", "windows_utils", "proactor_events"}
 LEFT_OUT |= {"base_subprocess", "selector_events", "unix_events"}
-# How a class was written, not what it does; and what the interpreter calls.
+# Attributes that tell how a class was written rather than what it does, and those that the interpreter calls.
 STRUCTURE = set(dir(object)) | {
     "__abstractmethods__",
     "__annotate__",
@@ -45,19 +45,19 @@ STRUCTURE = set(dir(object)) | {
 
 @dataclasses.dataclass
 class Subject:
-    """One thing of the surface: a name of a module, or an attribute of a class."""
+    """One thing on the surface: a name in a module, or an attribute of a class."""
 
     path: str
-    #: What the class says, found without calling anything; of a name in a module, its value.
+    #: What the class holds, found without calling anything; for a name in a module, its value.
     value: Any
-    #: What an instance says; `MISSING` where there is no instance, or where it raises.
+    #: What an instance holds; `MISSING` where there is no instance, or where it raises.
     bound: Any = MISSING
-    #: The class that it is an attribute of.
+    #: The class that has the attribute.
     owner: type | None = None
 
     @property
     def in_use(self) -> Any:
-        """What a program gets hold of: the instance's if there is one, else the class's or the module's."""
+        """Returns what a program gets: the instance's value if there is one, otherwise the class's or the module's."""
         return self.value if self.bound is MISSING else self.bound
 
     @property
@@ -66,9 +66,9 @@ class Subject:
 
 
 def public_names() -> dict[str, str]:
-    """Public names as `name` or `module.name`, each with the module's name that it is looked up in ("" is the package).
+    """Returns public names as `name` or `module.name`, each with the module it is looked up in ("" is the package).
 
-    Asked before `install()`, and the same for all that are compared.
+    Call this before `install()`; the result is the same for everything that is compared.
     """
     names = dict.fromkeys(["SelectorEventLoop", *asyncio.__all__, *dir(asyncio)], "")
     names = {name: "" for name in names if not name.startswith("_") and not inspect.ismodule(_lookup(asyncio, name))}
@@ -78,14 +78,14 @@ def public_names() -> dict[str, str]:
         for name, value in vars(standard).items():
             if getattr(value, "__module__", None) != standard.__name__ or name.startswith("_") or name in names:
                 continue
-            # A list of public names leaves out functions on purpose; classes are for programs to derive from.
+            # A list of public names may leave out functions on purpose, but programs derive from classes.
             if not listed or name in listed or inspect.isclass(value):
                 names[f"{module}.{name}"] = module
     return names
 
 
 def other_names(names: dict[str, str]) -> dict[str, str]:
-    """Which of the names are only other names of one that comes before: `EventLoop` of `SelectorEventLoop`."""
+    """Returns names that are only aliases of an earlier name: `EventLoop` of `SelectorEventLoop`."""
     first: dict[int, str] = {}
     found = {}
     for path, module in names.items():
@@ -96,12 +96,12 @@ def other_names(names: dict[str, str]) -> dict[str, str]:
 
 
 def submodules() -> list[str]:
-    """The names of asyncio's modules that a program on this system may import."""
+    """Returns the names of asyncio's modules that a program on this system may import."""
     return sorted(found.name for found in pkgutil.iter_modules(asyncio.__path__) if found.name not in LEFT_OUT)
 
 
 def find(package: str, path: str, module: str) -> Any:
-    """The object of that name in `package`, or `MISSING`."""
+    """Returns the object with that name in `package`, or `MISSING`."""
     try:
         place = importlib.import_module(f"{package}.{module}" if module else package)
     except ImportError:
@@ -110,7 +110,7 @@ def find(package: str, path: str, module: str) -> Any:
 
 
 def attributes(path: str, owner: type, instance: Any = MISSING) -> Iterator[Subject]:
-    """The attributes of a class: the public, the special that it adds to `object`'s, and the private in use."""
+    """Yields a class's attributes: public ones, special ones that `object` lacks, and private ones in use."""
     listed = PRIVATE.get(path, {})
     names = set(dir(owner)) | (set() if instance is MISSING else set(dir(instance)))
     for name in sorted(names | set(listed)):
@@ -131,5 +131,5 @@ def attributes(path: str, owner: type, instance: Any = MISSING) -> Iterator[Subj
 def _lookup(owner: Any, name: str) -> Any:
     try:
         return getattr(owner, name)
-    except Exception:  # deprecated names warn, which is an error in tests; properties raise what they like
+    except Exception:  # deprecated names warn, which is an error in tests, and properties may raise anything
         return MISSING

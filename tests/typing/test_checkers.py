@@ -1,7 +1,7 @@
-"""Type checkers say of a program on ferrio what they say of the same program on asyncio: nothing more, nothing less.
+"""Type checkers report for a program on ferrio exactly what they report for the same program on asyncio.
 
-The programs are the examples; and one that names everything public, of which checkers must say nothing. A checker that
-isn't installed is left out: mypy comes with `make lint`; pyright, which needs node, is `pip install pyright`.
+The programs are the examples, and one that names everything public, for which checkers must report nothing. A checker
+that isn't installed is skipped: mypy comes with `make lint`; pyright needs node and is `pip install pyright`.
 """
 
 import pathlib
@@ -15,14 +15,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 LEFT_OUT = {
     "fetch_many.py": "imports aiohttp",
-    "many_files.py": "is about files, which asyncio doesn't have",
-    "top_level_await.py": "awaits outside functions, which checkers refuse in a file",
+    "many_files.py": "uses files, which asyncio doesn't have",
+    "top_level_await.py": "awaits outside functions, which checkers reject in a file",
 }
 REFERENCE = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
 IMPORT = "import ferrio as asyncio"
-# asyncio has what this Python has, ferrio the newest on each: both are looked at as on the newest.
+# asyncio has this Python's names and ferrio the newest on each, so both are checked as on the newest Python.
 NEWEST = "3.15"
-# So that a checker which knows nothing of ferrio, and takes everything of it for Any, is found out.
+# This exposes a checker that doesn't know ferrio and takes everything in it for Any.
 WRONG = f"""
 {IMPORT}
 
@@ -35,7 +35,7 @@ asyncio.wait_for(asyncio.sleep(1), timeout="1")
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A directory with each example twice: NAME.py on ferrio, and asyncio_NAME.py. And names.py, the public names."""
+    """Makes a directory with each example twice, as NAME.py and asyncio_NAME.py, and names.py with all public names."""
     folder = tmp_path_factory.mktemp("programs")
     sources = {path.name: path.read_text() for path in (ROOT / "examples").glob("*.py") if path.name not in LEFT_OUT}
     for name, source in {**sources, "wrong.py": WRONG}.items():
@@ -54,7 +54,7 @@ Complaints = set[tuple[str, ...]]
 
 
 def complaints(output: str, pattern: str) -> tuple[Complaints, Complaints]:
-    """What a checker found, as (file, line, rule); two sets, of the programs on ferrio and of those on asyncio."""
+    """Returns a checker's reports as (file, line, rule), in two sets: programs on ferrio and on asyncio."""
     found = [match.groups() for match in re.finditer(pattern, output, re.MULTILINE)]
     ours = {item for item in found if not item[0].startswith("asyncio_")}
     theirs = {(item[0].removeprefix("asyncio_"), *item[1:]) for item in found if item[0].startswith("asyncio_")}
@@ -68,8 +68,8 @@ def check(command: list[str], programs: pathlib.Path, pattern: str) -> tuple[Com
 
 
 @pytest.mark.timeout(600)
-def test_mypy(programs: pathlib.Path) -> None:
-    pytest.importorskip("mypy", reason="comes with `make lint`")
+def test_mypy_sees_no_difference(programs: pathlib.Path) -> None:
+    pytest.importorskip("mypy", reason="mypy comes with `make lint`")
     command = [
         sys.executable,
         "-m",
@@ -89,7 +89,7 @@ def test_mypy(programs: pathlib.Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_pyright(programs: pathlib.Path) -> None:
+def test_pyright_sees_no_difference(programs: pathlib.Path) -> None:
     pytest.importorskip("pyright", reason="pip install pyright")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--pythonversion", NEWEST, "."]
     ours, theirs = check(command, programs, r"/(\w+\.py):(\d+):\d+ - error: (?:.|\n\s{4})*?\((report\w+)\)$")

@@ -1,8 +1,8 @@
 """mypy and pyright see the same types in a program on ferrio as in the same program on asyncio.
 
-The program says `reveal_type` of what functions, methods and attributes give, and annotates by asyncio's names. A type
-is compared by its name without the module: `ferrio.Queue[int]` is `asyncio.Queue[int]`. What asyncio's stubs get wrong
-is left out: that entering a barrier gives the barrier.
+The program reveals the types of what functions, methods and attributes return, and annotates with asyncio's names. A
+type is compared by its name without the module: `ferrio.Queue[int]` equals `asyncio.Queue[int]`. One mistake in
+asyncio's stubs is left out: that entering a barrier gives the barrier.
 """
 
 import pathlib
@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-# asyncio has what this Python has, ferrio the newest on each: both are looked at as on the newest.
+# asyncio has this Python's names and ferrio the newest on each, so both are checked as on the newest Python.
 NEWEST = "3.15"
 
 PROGRAM = """
@@ -212,7 +212,7 @@ async def with_kinds(loop: asyncio.AbstractEventLoop) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Has the program twice: on_asyncio.py and on_ferrio.py."""
+    """Makes a directory with the program twice: on_asyncio.py and on_ferrio.py."""
     path = tmp_path_factory.mktemp("revealed")
     (path / "on_asyncio.py").write_text(PROGRAM)
     (path / "on_ferrio.py").write_text(PROGRAM.replace("import asyncio\n", "import ferrio as asyncio\n", 1))
@@ -220,7 +220,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def said(output: str, name: str) -> dict[int, list[str]]:
-    """What a checker says of a file by line, with types' names alone."""
+    """Returns what a checker reveals in a file, by line, with bare type names."""
     found: dict[int, list[str]] = {}
     for line, text in re.findall(rf"{name}\.py:(\d+):(.*)$", output, re.MULTILINE):
         text = re.sub(r"^\d+ - ", "", re.sub(r"[\w.]+\.(?=\w)", "", text.strip()))
@@ -238,14 +238,14 @@ def differences(command: list[str], folder: pathlib.Path) -> dict[int, tuple[lis
 
 
 @pytest.mark.timeout(600)
-def test_mypy(folder: pathlib.Path) -> None:
-    pytest.importorskip("mypy", reason="comes with `make lint`")
+def test_mypy_sees_no_difference(folder: pathlib.Path) -> None:
+    pytest.importorskip("mypy", reason="mypy comes with `make lint`")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--python-version", NEWEST]
     assert differences([*command, "--python-executable", sys.executable, "."], folder) == {}
 
 
 @pytest.mark.timeout(600)
-def test_pyright(folder: pathlib.Path) -> None:
+def test_pyright_sees_no_difference(folder: pathlib.Path) -> None:
     pytest.importorskip("pyright", reason="pip install pyright")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--pythonversion", NEWEST, "."]
     assert differences(command, folder) == {}

@@ -1,4 +1,4 @@
-"""Programs that are type-checked (`make lint` runs mypy on this file) and run: what annotations see of ferrio."""
+"""Programs that mypy checks (`make lint` runs it on this file) and that also run: ferrio as annotations see it."""
 
 import asyncio as standard
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,7 +18,7 @@ async def text() -> str:
 
 
 def takes_a_standard_task(task: "standard.Task[Any]") -> bool:
-    """A function of a library that knows asyncio only."""
+    """A function from a library that knows only asyncio."""
     return isinstance(task, standard.Task)
 
 

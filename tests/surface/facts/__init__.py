@@ -1,5 +1,5 @@
-"""What is compared, a file for each kind of fact.
+"""What is compared, with one file per kind of fact.
 
-Each has functions that take something of the surface and yield `(aspect, text)`; the text of asyncio's and of ferrio's
-must be the same. Addresses, numbers of descriptors and the package's name are left out of texts.
+Each file has functions that take something from the surface and yield `(aspect, text)`. The text must be the same for
+asyncio and for ferrio. Texts leave out addresses, numbers of descriptors and the package's name.
 """

@@ -1,4 +1,4 @@
-"""Whether it is a coroutine function, for whoever asks, in whatever form it has; and whether it is a routine."""
+"""Whether something is a coroutine function by every check and in every form, and whether it is a routine."""
 
 import asyncio
 import functools

@@ -1,4 +1,4 @@
-"""What `unittest.mock` makes of it: whether a test that puts a mock in its place can await it."""
+"""What `unittest.mock` makes of something: whether a test that replaces it with a mock can await the mock."""
 
 import inspect
 import types
@@ -11,7 +11,7 @@ from tests.surface.walk import MISSING, Subject
 
 
 def facts(subject: Subject) -> Iterator[tuple[str, str]]:
-    """Of functions by themselves."""
+    """Facts about a function itself."""
     if subject.owner is None and subject.is_callable:
         yield "autospec", outcome(lambda: mock.create_autospec(subject.value), _describe)
         yield (
@@ -21,7 +21,7 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def of_class(cls: type, instance: Any) -> Iterator[tuple[str, str]]:
-    """Of a class's attributes; the aspect ends with the attribute's name."""
+    """Facts about a class's attributes; each aspect ends with the attribute's name."""
     made = {
         "autospec": outcome_or(lambda: mock.create_autospec(cls)),
         "instance's autospec": outcome_or(lambda: mock.create_autospec(cls, instance=True)),
@@ -43,7 +43,7 @@ def of_class(cls: type, instance: Any) -> Iterator[tuple[str, str]]:
 
 
 def outcome_or(make: Any) -> Any:
-    """What `make` returns, or the name of what it raises."""
+    """Returns what `make` returns, or the name of what it raises."""
     try:
         return make()
     except Exception as failure:
@@ -56,7 +56,7 @@ class _Holder:
 
 
 def _describe(mocked: Any) -> str:
-    # Of a mock with a Python function as its spec, `inspect` says in error that it is a coroutine function.
+    # If a mock's spec is a Python function, `inspect` wrongly calls the mock a coroutine function.
     awaited = isinstance(mocked, mock.AsyncMock) or (
         type(mocked) is types.FunctionType and inspect.iscoroutinefunction(mocked)
     )

@@ -1,4 +1,4 @@
-"""What can be done with an instance whatever its class: copies, references, attributes, comparisons, its repr."""
+"""What any instance supports, whatever its class: copies, references, attributes, comparisons, its repr."""
 
 import copy
 import inspect
@@ -36,7 +36,7 @@ def facts(cls: type, instance: Any) -> Iterator[tuple[str, str]]:
 
 
 def of_class(cls: type) -> Iterator[tuple[str, str]]:
-    """What can be done with the class."""
+    """Facts about the class itself."""
     yield "subclass", outcome(lambda: type("Sub", (cls,), {"__module__": "sub"}), _name)
     yield "subclass with slots", outcome(lambda: type("Sub", (cls,), {"__slots__": ("x",)}), _name)
     yield "subclass with a second base", outcome(lambda: type("Sub", (_Other, cls), {}), _name)

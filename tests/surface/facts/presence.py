@@ -1,4 +1,4 @@
-"""Whether it is there, what kind of thing it is, and in which module it says it is."""
+"""Whether a name exists, what kind of thing it is, and which module it claims to be from."""
 
 import inspect
 from collections.abc import Iterator
@@ -18,17 +18,17 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def documentation(subject: Subject) -> Iterator[tuple[str, str]]:
-    """That asyncio's has a docstring is a fact; what it says isn't. ferrio may document more."""
+    """Whether asyncio's has a docstring is a fact; its text isn't. ferrio may document more."""
     if (inspect.isclass(subject.value) or subject.is_callable) and getattr(subject.value, "__doc__", None):
         yield "docstring", "has one"
 
 
 def module(subject: Subject) -> Iterator[tuple[str, str]]:
-    """The module without the package: of a name that pickles and logs, and by which a mock is put in its place."""
+    """The module without the package. Names pickle, are logged and are mocked by it."""
     name = getattr(subject.value, "__module__", None)
     if subject.owner is None and isinstance(name, str) and not isinstance(subject.value, str):
         package, _, module = name.partition(".")
-        # What is written in C says `_asyncio`, where nobody looks for it.
+        # Things written in C claim to be from `_asyncio`, where nobody looks for them.
         yield "module", "anywhere" if package == "_asyncio" else f"{'' if package in OURS else package}.{module}"
 
 
@@ -49,7 +49,7 @@ def _kind(subject: Subject) -> str:
 
 
 def _qualified_name(subject: Subject) -> str:
-    """As coroutines' reprs show it. Which of the bases a method comes from is left to each."""
+    """The name that coroutines' reprs show. Which base a method comes from may differ."""
     whole = str(getattr(subject.in_use, "__qualname__", None))
     place, _, name = whole.rpartition(".")
     inherited = subject.owner is not None and any(place == base.__qualname__ for base in inspect.getmro(subject.owner))

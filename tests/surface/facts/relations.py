@@ -1,4 +1,4 @@
-"""What class checks say: against each of asyncio's classes, and the order of bases."""
+"""What class checks tell: each class against each of asyncio's, and the order of bases."""
 
 import inspect
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 from tests.surface.facts.words import normal, outcome
 from tests.surface.walk import MISSING
 
-#: Asked of by others too: frameworks look whether something is one of these.
+#: Frameworks check for these classes, so they are compared for every object.
 ABSTRACT = (
     "Awaitable",
     "Coroutine",
@@ -22,7 +22,7 @@ ABSTRACT = (
 
 
 def facts(cls: type, instance: Any, classes: dict[str, type]) -> Iterator[tuple[str, str]]:
-    """`classes` are asyncio's, by name; they are the same whether asyncio's or ferrio's class is looked at."""
+    """`classes` are asyncio's, by name. They are the same whether the class under test is asyncio's or ferrio's."""
     for name, standard in classes.items():
         yield f"subclass of {name}", outcome(lambda standard=standard: issubclass(cls, standard), str)
         if instance is not MISSING:

@@ -1,4 +1,4 @@
-"""How it is called: the names, kinds and defaults of parameters. And what a wrong call raises."""
+"""How something is called: the names, kinds and defaults of parameters; and what a wrong call raises."""
 
 import functools
 import inspect
@@ -11,7 +11,7 @@ NO_SUCH_KEYWORD = {"no_such_keyword": None}
 
 
 def facts(subject: Subject) -> Iterator[tuple[str, str]]:
-    """The signature, if it can be had; and those of wrong calls, which end before anything is done."""
+    """The signature, if there is one, and the outcomes of wrong calls, which end before anything is done."""
     callee = subject.in_use
     if not (subject.is_callable or inspect.isclass(callee)) or subject.path.endswith(_NEVER_CALLED):
         return
@@ -33,9 +33,10 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def offers(theirs: str, ours: str) -> bool:
-    """Whether a signature has all of another's, in its order: what may be added is what needn't be given.
+    """Whether a signature has all parameters of another, in its order. Parameters may be added only if they are
+    optional.
 
-    Keywords may be among those that any keyword stands for.
+    A `**keywords` parameter covers missing keywords.
     """
     remaining = ours.split(", ") if ours else []
     takes_any = bool(remaining) and remaining[-1].startswith("**")

@@ -1,4 +1,4 @@
-"""Texts that can be compared: outcomes of calls, and reprs without what differs between two runs or packages."""
+"""Texts that can be compared: outcomes of calls, and reprs without what differs between runs or packages."""
 
 import re
 import warnings
@@ -19,14 +19,14 @@ _CHANGING = [
 
 
 def normal(text: str) -> str:
-    """`text` without addresses, numbers and the package's name."""
+    """Returns `text` without addresses, numbers and the package's name."""
     for pattern, word in _CHANGING:
         text = re.sub(pattern, word, text)
     return text
 
 
 def outcome(call: Callable[[], Any], show: Callable[[Any], str] = lambda result: type(result).__name__) -> str:
-    """What comes of a call: what `show` says of the result, or the exception's type."""
+    """Returns the outcome of a call: what `show` makes of the result, or the exception's type."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
