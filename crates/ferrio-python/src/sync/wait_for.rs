@@ -13,6 +13,7 @@ use crate::base::ffi::coroutine::Sent;
 use crate::base::functions::Declared;
 use crate::base::seconds::seconds_or_none;
 use crate::core::event_loop;
+use crate::core::future::callbacks::Watch;
 use crate::core::future::{native, watch};
 use crate::core::operation::kind::{Kind, Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
@@ -66,7 +67,7 @@ impl Run for WaitFor {
             Stage::Awaiting(inner, scope) => self.proceed(inner.into_bound(py), scope, resume),
             Stage::Cancelling(future) => {
                 let future = future.into_bound(py);
-                watch::unwatch(&future, this.as_any(), wake)?;
+                watch::unwatch(&future, this.as_any(), &WAKE)?;
                 match resume {
                     Resume::Throw(exception) => Err(PyErr::from_value(exception)),
                     Resume::Send => outcome_of_cancelled(&future).map(Progress::Ready),
@@ -161,9 +162,9 @@ impl WaitFor {
         if watch::is_done(&future)? {
             return result(&future).map(Progress::Ready);
         }
-        watch::watch(&future, this.as_any(), wake)?;
+        watch::watch(&future, this.as_any(), &WAKE)?;
         if let Err(failure) = cancel_waiter(&future, None) {
-            watch::unwatch(&future, this.as_any(), wake)?;
+            watch::unwatch(&future, this.as_any(), &WAKE)?;
             return Err(failure);
         }
         self.stage = Stage::Cancelling(future.unbind());
@@ -217,6 +218,12 @@ fn expire<'py>(waiting: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResu
     drop(timer);
     Ok(())
 }
+
+static WAKE: Watch = Watch::new("_release_waiter", wake).awaited_by(|waiting| {
+    let operation = waiting.as_exactly::<Operation>();
+    let task = operation.and_then(|operation| operation.get().waiting_task(operation.py()));
+    task.map(|task| task.into_bound(waiting.py()).into_any()).into()
+});
 
 /// The done callback of the cancelled future.
 fn wake<'py>(waiting: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResult<()> {

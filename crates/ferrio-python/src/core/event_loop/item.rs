@@ -8,7 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::{Loop, descriptors};
 use crate::base::error;
 use crate::base::ffi::{context, raise};
-use crate::core::future::callbacks::WatcherCall;
+use crate::core::future::callbacks::{Watch, WatcherCall};
 use crate::core::handle::{self, Handle};
 use crate::core::operation::{self, Operation};
 use crate::core::task::wakeup::{Wakeup, Watcher};
@@ -22,8 +22,10 @@ pub(crate) enum Item {
     Handle(Py<Handle>),
     /// The end of an operation's wait: a timer, mostly.
     Wake(Py<Operation>),
-    /// Tell the first object that the second, a future, is done.
+    /// Call the function with both objects: what ferrio's own code puts off.
     Watch(Py<PyAny>, Py<PyAny>, WatcherCall),
+    /// Tell the first object that the second, a future, is done.
+    Done(Py<PyAny>, Py<PyAny>, &'static Watch),
     /// What happened to a descriptor with a native watcher.
     Event(Event),
 }
@@ -58,13 +60,8 @@ impl Item {
                 Err(failure) => report(native, failure, operation.bind(py).as_any()),
             },
             Self::Event(event) => descriptors::act_late(native, event),
-            Self::Watch(watcher, done, call) => {
-                current::retire(native)?;
-                match call(watcher.bind(py), done.bind(py)) {
-                    Ok(()) => Ok(()),
-                    Err(failure) => report(native, failure, watcher.bind(py)),
-                }
-            }
+            Self::Watch(watcher, what, call) => tell(native, &watcher, &what, call),
+            Self::Done(watcher, future, watch) => tell(native, &watcher, &future, watch.call),
         }
     }
 
@@ -91,9 +88,13 @@ impl Item {
                 Ok((Bound::new(py, waker)?.into_any(), None, context::copy_current(py)?))
             }
             Self::Event(_) => unreachable!("the loop that saw an event queues it for itself"),
-            Self::Watch(watcher, done, call) => {
-                let watcher = Bound::new(py, Watcher::new(watcher, call))?.into_any();
-                Ok((watcher, Some(done.into_bound(py)), context::copy_current(py)?))
+            Self::Watch(watcher, what, call) => {
+                let watcher = Bound::new(py, Watcher::of_call(watcher, call))?.into_any();
+                Ok((watcher, Some(what.into_bound(py)), context::copy_current(py)?))
+            }
+            Self::Done(watcher, future, watch) => {
+                let watcher = Bound::new(py, Watcher::new(watcher, watch))?.into_any();
+                Ok((watcher, Some(future.into_bound(py)), context::copy_current(py)?))
             }
         }
     }
@@ -104,7 +105,10 @@ impl Item {
             Self::Step(task) => Self::Step(task.clone_ref(py)),
             Self::Handle(handle) => Self::Handle(handle.clone_ref(py)),
             Self::Wake(operation) => Self::Wake(operation.clone_ref(py)),
-            Self::Watch(watcher, done, call) => Self::Watch(watcher.clone_ref(py), done.clone_ref(py), *call),
+            Self::Watch(watcher, what, call) => Self::Watch(watcher.clone_ref(py), what.clone_ref(py), *call),
+            Self::Done(watcher, future, watch) => {
+                Self::Done(watcher.clone_ref(py), future.clone_ref(py), watch)
+            }
             Self::Event(_) => return None,
         })
     }
@@ -115,9 +119,9 @@ impl Item {
         match self {
             Self::Handle(handle) => handle.drop_ref(py),
             Self::Wake(operation) => operation.drop_ref(py),
-            Self::Watch(watcher, done, _) => {
+            Self::Watch(watcher, what, _) | Self::Done(watcher, what, _) => {
                 watcher.drop_ref(py);
-                done.drop_ref(py);
+                what.drop_ref(py);
             }
             other => drop(other),
         }
@@ -128,7 +132,7 @@ impl Item {
         match self {
             Self::Step(task) => Task::context_of(task.bind(py)),
             Self::Handle(handle) => Some(handle.get().context(py)),
-            Self::Wake(_) | Self::Watch(..) | Self::Event(_) => None,
+            Self::Wake(_) | Self::Watch(..) | Self::Done(..) | Self::Event(_) => None,
         }
     }
 
@@ -138,7 +142,7 @@ impl Item {
             Self::Step(task) => task.bind(py).as_any().clone(),
             Self::Handle(handle) => handle.bind(py).as_any().clone(),
             Self::Wake(operation) => operation.bind(py).as_any().clone(),
-            Self::Watch(watcher, ..) => watcher.bind(py).clone(),
+            Self::Watch(watcher, ..) | Self::Done(watcher, ..) => watcher.bind(py).clone(),
             Self::Event(_) => py.None().into_bound(py),
         }
     }
@@ -149,11 +153,22 @@ impl Item {
             Self::Handle(handle) => visit.call(handle),
             Self::Wake(operation) => visit.call(operation),
             Self::Event(_) => Ok(()),
-            Self::Watch(watcher, done, _) => {
+            Self::Watch(watcher, what, _) | Self::Done(watcher, what, _) => {
                 visit.call(watcher)?;
-                visit.call(done)
+                visit.call(what)
             }
         }
+    }
+}
+
+/// Calls one of ferrio's own functions and reports what it raises.
+#[inline]
+fn tell(native: &Bound<'_, Loop>, watcher: &Py<PyAny>, what: &Py<PyAny>, call: WatcherCall) -> PyResult<()> {
+    let py = native.py();
+    current::retire(native)?;
+    match call(watcher.bind(py), what.bind(py)) {
+        Ok(()) => Ok(()),
+        Err(failure) => report(native, failure, watcher.bind(py)),
     }
 }
 

@@ -45,7 +45,6 @@ use self::flush::Flushes;
 pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
-pub(crate) use self::run::ends_run;
 use self::signals::Signals;
 use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, interpreter};

@@ -18,7 +18,7 @@ use crate::base::ffi::{Cast, interpreter};
 use crate::base::{error, imports};
 use crate::core::event_loop::nested::{self, Outer};
 use crate::core::event_loop::{Item, Loop, debug, descriptors, overrides, running, set_running};
-use crate::core::future::callbacks::WatcherCall;
+use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, Future, watch};
 use crate::core::task::{Task, create, current, finalize};
 
@@ -400,10 +400,10 @@ fn run_until_complete<'py>(
     let outcome = if native.get().runs_here() {
         nested::turn_until_done(native, &awaited)
     } else {
-        watch::watch(&awaited, native.as_any(), stop_when_done)?;
+        watch::watch(&awaited, native.as_any(), &STOP_WHEN_DONE)?;
         let (outcome, unwatched) = then_leave(
             || native.call_method0(intern!(py, "run_forever")),
-            || watch::unwatch(&awaited, native.as_any(), stop_when_done),
+            || watch::unwatch(&awaited, native.as_any(), &STOP_WHEN_DONE),
         );
         unwatched?;
         outcome.map(drop)
@@ -422,10 +422,7 @@ fn run_until_complete<'py>(
     awaited.call_method0(intern!(py, "result"))
 }
 
-/// Whether `call` is the done callback of `run_until_complete`.
-pub(crate) fn ends_run(call: WatcherCall) -> bool {
-    std::ptr::fn_addr_eq(call, stop_when_done as WatcherCall)
-}
+static STOP_WHEN_DONE: Watch = Watch::new("_run_until_complete_cb", stop_when_done);
 
 /// The done callback of `run_until_complete`: stops the loop, unless what ended the future leaves the loop anyway.
 fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()> {

@@ -21,7 +21,7 @@ pub(crate) enum Callback {
     /// Call a Python callable with the future, in a context.
     Python { function: Py<PyAny>, context: Py<PyAny> },
     /// Tell one of ferrio's own objects (see `Watcher`).
-    Native(Py<PyAny>, WatcherCall),
+    Native(Py<PyAny>, &'static Watch),
     /// End the wait of the operation that the future stands for, at once.
     Operation(Py<Operation>),
 }
@@ -30,12 +30,49 @@ pub(crate) enum Callback {
 pub(crate) type WatcherCall =
     for<'py> fn(watcher: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()>;
 
-/// Who waits for a future by one of ferrio's own callbacks.
+/// A native done callback: one static for each function that futures call when they are done.
+pub(crate) struct Watch {
+    pub(crate) call: WatcherCall,
+    /// What asyncio calls the callback in its place, for what is shown of a future.
+    pub(crate) name: &'static str,
+    /// What waits for the future behind the watcher, for call graphs.
+    pub(crate) awaiter: for<'py> fn(watcher: Bound<'py, PyAny>) -> Awaiter<'py>,
+}
+
+impl Watch {
+    /// A callback that no task waits behind.
+    pub(crate) const fn new(name: &'static str, call: WatcherCall) -> Self {
+        Self { call, name, awaiter: |_| Awaiter::Nobody }
+    }
+
+    /// The same with what waits behind it.
+    pub(crate) const fn awaited_by(self, awaiter: for<'py> fn(Bound<'py, PyAny>) -> Awaiter<'py>) -> Self {
+        Self { awaiter, ..self }
+    }
+}
+
+/// What waits behind a watcher.
+pub(crate) enum Awaiter<'py> {
+    /// Nothing that a call graph shows.
+    Nobody,
+    /// This task, or whatever object drives the coroutine that waits.
+    Task(Bound<'py, PyAny>),
+    /// Whatever awaits this future in turn.
+    AwaitersOf(Bound<'py, PyAny>),
+}
+
+impl<'py> From<Option<Bound<'py, PyAny>>> for Awaiter<'py> {
+    fn from(task: Option<Bound<'py, PyAny>>) -> Self {
+        task.map_or(Self::Nobody, Self::Task)
+    }
+}
+
+/// What waits for a future by one of ferrio's own callbacks.
 pub(crate) enum Waiting {
     /// A task that awaits it.
     Task(Py<Task>),
     /// An object that is told.
-    Watcher(Py<PyAny>),
+    Watcher(Py<PyAny>, &'static Watch),
 }
 
 impl Callback {
@@ -52,8 +89,8 @@ impl Callback {
                 let home = task.bind(py).as_super().get().event_loop(py)?;
                 home.schedule(py, Item::Step(task))
             }
-            Self::Native(watcher, call) => {
-                event_loop.schedule(py, Item::Watch(watcher, future.as_any().clone().unbind(), call))
+            Self::Native(watcher, watch) => {
+                event_loop.schedule(py, Item::Done(watcher, future.as_any().clone().unbind(), watch))
             }
             Self::Python { function, context } => {
                 event_loop.call_soon(py, function.bind(py), Some(future.as_any()), Some(context.bind(py)))
@@ -68,7 +105,7 @@ impl Callback {
             Self::Python { function, context } => {
                 Self::Python { function: function.clone_ref(py), context: context.clone_ref(py) }
             }
-            Self::Native(watcher, call) => Self::Native(watcher.clone_ref(py), *call),
+            Self::Native(watcher, watch) => Self::Native(watcher.clone_ref(py), watch),
         }
     }
 
@@ -80,8 +117,8 @@ impl Callback {
                 let task = operation.get().waiting_task(py);
                 task.map(|task| shown_task(task.bind(py))).transpose()
             }
-            Self::Native(watcher, call) => {
-                let named = Bound::new(py, Watcher::new(watcher.clone_ref(py), *call))?;
+            Self::Native(watcher, watch) => {
+                let named = Bound::new(py, Watcher::new(watcher.clone_ref(py), watch))?;
                 (named, py.None()).into_pyobject(py).map(Some)
             }
             Self::Python { function, context } => {
@@ -103,12 +140,15 @@ impl Callback {
         match self {
             Self::Wake(task) => Some(Waiting::Task(task.clone_ref(py))),
             Self::Operation(operation) => operation.get().waiting_task(py).map(Waiting::Task),
-            Self::Native(watcher, _) => Some(Waiting::Watcher(watcher.clone_ref(py))),
+            Self::Native(watcher, watch) => Some(Waiting::Watcher(watcher.clone_ref(py), watch)),
             Self::Python { function, .. } => {
                 let function = function.bind(py);
                 match function.as_exactly::<Wakeup>() {
                     Some(wakeup) => wakeup.get().task(py).map(Waiting::Task),
-                    None => function.as_exactly::<Watcher>()?.get().watcher(py).map(Waiting::Watcher),
+                    None => {
+                        let callable = function.as_exactly::<Watcher>()?.get();
+                        Some(Waiting::Watcher(callable.watcher(py)?, callable.watch()?))
+                    }
                 }
             }
         }

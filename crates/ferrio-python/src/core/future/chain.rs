@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::callbacks::WatcherCall;
+use super::callbacks::Watch;
 use super::watch::{self, Ended};
 use super::{default_loop, isfuture, loop_of, native};
 use crate::base::ffi::Guarded;
@@ -93,9 +93,15 @@ pub(crate) fn chain(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -
         destination_loop,
     };
     let chain = Bound::new(py, Chain { ends: Guarded::new(Some(ends)) })?.into_any();
-    watch::watch(destination, &chain, destination_done)?;
-    watch::watch(source, &chain, source_done)
+    watch::watch(destination, &chain, &DESTINATION_DONE)?;
+    watch::watch(source, &chain, &SOURCE_DONE)
 }
+
+/// asyncio's name of the callback that cancels a call when the future that stands for it is cancelled.
+pub(crate) const CHECK_CANCEL: &str = "_chain_future.<locals>._call_check_cancel";
+
+static DESTINATION_DONE: Watch = Watch::new(CHECK_CANCEL, destination_done);
+static SOURCE_DONE: Watch = Watch::new("_chain_future.<locals>._call_set_state", source_done);
 
 /// The loop of an asyncio future, `None` for a `concurrent.futures.Future`.
 fn home_of(future: &Bound<'_, PyAny>, role: &str) -> PyResult<Option<LoopRef>> {
@@ -152,11 +158,6 @@ fn cancel_source(chain: &Bound<'_, PyAny>, _none: &Bound<'_, PyAny>) -> PyResult
 
 fn cancel(future: &Bound<'_, PyAny>) -> PyResult<()> {
     future.call_method0(intern!(future.py(), "cancel")).map(drop)
-}
-
-/// Whether `call` is for the end of a chain's source.
-pub(crate) fn tells_source(call: WatcherCall) -> bool {
-    std::ptr::fn_addr_eq(call, source_done as WatcherCall)
 }
 
 /// The source is done: its outcome goes to the destination, in a turn of that one's own loop unless it can be told at once.

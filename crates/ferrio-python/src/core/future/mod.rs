@@ -8,7 +8,9 @@ pub(crate) mod chain;
 pub(crate) mod finalize;
 pub(crate) mod iter;
 pub(crate) mod native;
+pub(crate) mod plain;
 pub(crate) mod state;
+mod waiters;
 pub(crate) mod watch;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -17,14 +19,15 @@ use pyo3::types::{PyFrozenSet, PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 pub(crate) use self::iter::FutureIter;
+pub(crate) use self::plain::is_plain;
 use self::state::{Outcome, State};
+use self::waiters::waiters;
 use crate::base::ffi::raise::raise;
 use crate::base::ffi::room::FutureRoom;
-use crate::base::ffi::{Cast, Guarded, context, interpreter};
+use crate::base::ffi::{Cast, Guarded, context};
 use crate::base::functions::Declared;
 use crate::base::{error, imports};
 use crate::core::event_loop::{self, LoopRef};
-use crate::sync::combinators::awaited_by::waiters;
 
 /// A result that is not there yet, on one event loop.
 ///
@@ -392,14 +395,6 @@ impl Future {
             _ => None,
         })
     }
-}
-
-/// Whether `object` is exactly one of ferrio's own futures, whose methods nobody can have overridden.
-#[inline]
-pub(crate) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
-    interpreter::is_exactly::<crate::core::task::Task>(object)
-        || interpreter::is_exactly::<Future>(object)
-        || interpreter::is_exactly::<crate::sync::combinators::gather::Gathering>(object)
 }
 
 /// The loop of a future, ours or not, by `get_loop()` or the older `_loop`.

@@ -6,7 +6,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::callbacks::{Callback, WatcherCall};
+use super::callbacks::{Callback, Watch};
 use super::state::Outcome;
 use super::{Future, is_plain, native};
 use crate::base::ffi::Cast;
@@ -36,18 +36,18 @@ pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<
     if is_plain(object) { object.as_instance::<Future>() } else { None }
 }
 
-/// Has `call(watcher, future)` run in a turn of the future's loop once `future` is done.
+/// Has `watch.call(watcher, future)` run in a turn of the future's loop after `future` is done.
 #[inline]
 pub(crate) fn watch(
     future: &Bound<'_, PyAny>,
     watcher: &Bound<'_, PyAny>,
-    call: WatcherCall,
+    watch: &'static Watch,
 ) -> PyResult<()> {
     let entry = watcher.clone().unbind();
     match plain(future) {
-        Some(ours) => native::add_callback(ours, Callback::Native(entry, call)),
+        Some(ours) => native::add_callback(ours, Callback::Native(entry, watch)),
         None => {
-            let callable = Bound::new(future.py(), Watcher::new(entry, call))?;
+            let callable = Bound::new(future.py(), Watcher::new(entry, watch))?;
             future.call_method1(intern!(future.py(), "add_done_callback"), (callable,)).map(drop)
         }
     }
@@ -57,7 +57,7 @@ pub(crate) fn watch(
 pub(crate) fn unwatch(
     future: &Bound<'_, PyAny>,
     watcher: &Bound<'_, PyAny>,
-    call: WatcherCall,
+    watch: &'static Watch,
 ) -> PyResult<()> {
     let py = future.py();
     match plain(future) {
@@ -70,7 +70,7 @@ pub(crate) fn unwatch(
             Ok(())
         }
         None => {
-            let callable = Bound::new(py, Watcher::new(watcher.clone().unbind(), call))?;
+            let callable = Bound::new(py, Watcher::new(watcher.clone().unbind(), watch))?;
             future.call_method1(intern!(py, "remove_done_callback"), (callable,)).map(drop)
         }
     }

@@ -9,9 +9,8 @@ use pyo3::prelude::*;
 use super::{Task, cancel_object};
 use crate::base::ffi::{Cast, interpreter};
 use crate::core::future::state::Outcome;
-use crate::core::future::{Future, native};
+use crate::core::future::{Future, native, plain};
 use crate::core::operation::{self, Operation};
-use crate::sync::combinators::gather::Gathering;
 
 /// `Task.cancel`: whether the task was still running.
 pub(crate) fn cancel(task: &Bound<'_, Task>, message: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
@@ -31,15 +30,26 @@ pub(crate) fn cancel_waiter(waiter: &Bound<'_, PyAny>, message: Option<&Bound<'_
 }
 
 /// Who was asked to cancel and has asked another in turn.
-pub(crate) enum Asked<'py> {
+enum Asked<'py> {
     /// A task, of what it waits for.
     Task(Bound<'py, Task>),
-    /// A gathering, of the child with this number; and whether an earlier child was pending.
-    Gathering(Bound<'py, Gathering>, usize, bool),
+    /// A future that stands for several, of the part with this number; and whether an earlier part was pending.
+    Compound(Bound<'py, PyAny>, AskPart, usize, bool),
+}
+
+/// Finds part number `index` of the future `outer`, to be cancelled next. `reached` says whether an earlier part was pending.
+pub(crate) type AskPart = for<'py> fn(outer: &Bound<'py, PyAny>, index: usize, reached: bool) -> Part<'py>;
+
+/// What becomes of a compound future's cancellation.
+pub(crate) enum Part<'py> {
+    /// This part is asked next.
+    Next(Bound<'py, PyAny>),
+    /// There are no more; whether the future counts as cancelled.
+    Over(bool),
 }
 
 /// What came of asking.
-pub(crate) enum Met<'py> {
+enum Met<'py> {
     /// Whether it was pending.
     Answer(bool),
     /// It depends on that other one.
@@ -70,8 +80,8 @@ fn travel<'py>(
                     }
                     true
                 }
-                Some(Asked::Gathering(outer, index, reached)) => {
-                    match Gathering::ask(&outer, index + 1, reached || answer) {
+                Some(Asked::Compound(outer, ask, index, reached)) => {
+                    match ask_part(&outer, ask, index + 1, reached || answer) {
                         Met::Answer(answer) => answer,
                         Met::Passed(asked, other) => {
                             path.push(asked);
@@ -93,10 +103,18 @@ fn meet<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) ->
     if let Some(task) = waiter.as_exactly::<Task>() {
         return request(task, message);
     }
-    if let Some(outer) = waiter.as_exactly::<Gathering>() {
-        return Ok(Gathering::ask(outer, 0, false));
+    if let Some(ask) = plain::ask_part_of(waiter) {
+        return Ok(ask_part(waiter, ask, 0, false));
     }
     cancel_object(waiter, message).map(Met::Answer)
+}
+
+/// Asks a part of a future that stands for several.
+fn ask_part<'py>(outer: &Bound<'py, PyAny>, ask: AskPart, index: usize, reached: bool) -> Met<'py> {
+    match ask(outer, index, reached) {
+        Part::Next(part) => Met::Passed(Asked::Compound(outer.clone(), ask, index, reached), part),
+        Part::Over(answer) => Met::Answer(answer),
+    }
 }
 
 /// Cancels what can be at once: an operation, a plain future. `None` for everything else.

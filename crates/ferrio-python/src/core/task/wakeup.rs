@@ -7,8 +7,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::{Task, step};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::imports;
-use crate::core::future::callbacks::WatcherCall;
-use crate::sync::combinators::names;
+use crate::core::future::callbacks::{Watch, WatcherCall};
 
 /// Steps a task when called: as `loop.call_soon(wakeup, context=task.get_context())` and as a done callback.
 #[pyclass(frozen, module = "ferrio._ferrio")]
@@ -68,11 +67,23 @@ impl Wakeup {
 pub(crate) struct Watcher {
     watcher: Guarded<Option<Py<PyAny>>>,
     call: WatcherCall,
+    /// `None` for what the loop runs and no future calls.
+    watch: Option<&'static Watch>,
 }
 
 impl Watcher {
-    pub(crate) fn new(watcher: Py<PyAny>, call: WatcherCall) -> Self {
-        Self { watcher: Guarded::new(Some(watcher)), call }
+    pub(crate) fn new(watcher: Py<PyAny>, watch: &'static Watch) -> Self {
+        Self { watcher: Guarded::new(Some(watcher)), call: watch.call, watch: Some(watch) }
+    }
+
+    /// The callable of something that the loop runs, which is no future's callback.
+    pub(crate) fn of_call(watcher: Py<PyAny>, call: WatcherCall) -> Self {
+        Self { watcher: Guarded::new(Some(watcher)), call, watch: None }
+    }
+
+    /// The callback that it stands for, if it is one of a future.
+    pub(crate) fn watch(&self) -> Option<&'static Watch> {
+        self.watch
     }
 
     /// The object that it tells. May be asked from inside a look at a future's callbacks.
@@ -102,17 +113,21 @@ impl Watcher {
         address(self) == theirs
     }
 
-    /// What asyncio's callback in this place is called; what is shown of a future names it so.
+    /// asyncio's name of the callback, for what is shown of a future; the watcher's class where asyncio has no callback.
     #[getter]
-    fn __qualname__(&self, py: Python<'_>) -> String {
-        self.watcher(py).map_or_else(String::new, |watcher| names::of(watcher.bind(py), self.call))
+    fn __qualname__(&self, py: Python<'_>) -> PyResult<String> {
+        match (self.watch, self.watcher(py)) {
+            (Some(watch), _) => Ok(watch.name.to_owned()),
+            (None, Some(watcher)) => Ok(watcher.bind(py).get_type().name()?.to_string()),
+            (None, None) => Ok(String::new()),
+        }
     }
 
     /// asyncio's function of that name, which is never called: tools look there for file and line. Raises `AttributeError`
     /// where there is none.
     #[getter]
     fn __wrapped__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let name = self.__qualname__(py);
+        let name = self.__qualname__(py)?;
         let function = imports::CALLBACK_FUNCTION.get(py)?.call1((&name,))?;
         if function.is_none() { Err(PyAttributeError::new_err("__wrapped__")) } else { Ok(function) }
     }

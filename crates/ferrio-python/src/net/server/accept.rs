@@ -19,6 +19,7 @@ use crate::base::ffi::context;
 use crate::base::imports;
 use crate::core::event_loop::descriptors::descriptor_of;
 use crate::core::event_loop::{Item, Loop, LoopRef};
+use crate::core::future::callbacks::Watch;
 use crate::core::future::watch::{self, Failure};
 use crate::core::future::{self};
 use crate::net::tls::protocol::Settings;
@@ -265,9 +266,11 @@ fn connect<'py>(
             }
         };
         let made = (native, transport, protocol).into_pyobject(py)?;
-        watch::watch(waiter.as_any(), made.as_any(), handshake_over)
+        watch::watch(waiter.as_any(), made.as_any(), &HANDSHAKE_OVER)
     })
 }
+
+static HANDSHAKE_OVER: Watch = Watch::new("BaseSelectorEventLoop._accept_connection2", handshake_over);
 
 /// `made` is the loop, the transport and the protocol of a connection whose handshake is over.
 fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -12,6 +12,7 @@ use super::writer::StreamWriter;
 use crate::base::ffi::coroutine;
 use crate::base::imports;
 use crate::core::event_loop::{Loop, LoopRef};
+use crate::core::future::callbacks::Watch;
 use crate::core::future::watch;
 
 /// Calls the callback, if there is one, with the reader and a new writer.
@@ -38,7 +39,7 @@ pub(super) fn call_back(
         let task = start(&home, result)?;
         protocol.get().set_task(py, Some(task.clone().unbind()));
         let watcher = PyTuple::new(py, [&home.object(py), transport])?;
-        watch::watch(&task, watcher.as_any(), task_is_done)?;
+        watch::watch(&task, watcher.as_any(), &TASK_IS_DONE)?;
     }
     protocol.get().set_strong_reader(py, None);
     Ok(())
@@ -66,6 +67,9 @@ fn start<'py>(home: &LoopRef, coroutine: Bound<'py, PyAny>) -> PyResult<Bound<'p
     }
     home.object(py).call_method1(intern!(py, "create_task"), (coroutine,))
 }
+
+static TASK_IS_DONE: Watch =
+    Watch::new("StreamReaderProtocol.connection_made.<locals>.callback", task_is_done);
 
 /// Closes the transport of a callback's task that failed or was cancelled. `watcher` is the pair of loop and transport.
 fn task_is_done(watcher: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -9,10 +9,11 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::by_address::ByAddress;
 use super::deadline::Deadline;
-use crate::base::ffi::Guarded;
+use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::{Declared, Functions};
 use crate::base::imports;
 use crate::core::event_loop::{self, Item};
+use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, watch};
 use crate::core::operation::kind::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
@@ -110,7 +111,7 @@ fn begin(iterator: &Bound<'_, AsCompleted>) -> PyResult<()> {
         state.todo = todo;
     });
     for future in &futures {
-        watch::watch(future, iterator.as_any(), future_done)?;
+        watch::watch(future, iterator.as_any(), &FUTURE_DONE)?;
     }
     if let Some(timeout) = timeout
         && !futures.is_empty()
@@ -121,6 +122,17 @@ fn begin(iterator: &Bound<'_, AsCompleted>) -> PyResult<()> {
     }
     Ok(())
 }
+
+const FUTURE_DONE_NAME: &str = if cfg!(Py_3_13) {
+    "_AsCompletedIterator._handle_completion"
+} else {
+    "as_completed.<locals>._on_completion"
+};
+
+static FUTURE_DONE: Watch = Watch::new(FUTURE_DONE_NAME, future_done).awaited_by(|iterator| {
+    let iterator = iterator.as_exactly::<AsCompleted>();
+    iterator.and_then(|iterator| iterator.get().awaiter(iterator.py())).into()
+});
 
 /// A future has ended: it is the next one to be handed out.
 fn future_done(iterator: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -151,7 +163,7 @@ fn timed_out(iterator: &Bound<'_, PyAny>, _none: &Bound<'_, PyAny>) -> PyResult<
     let state = &iterator.cast_exact::<AsCompleted>()?.get();
     let late = state.state.with(py, |state| std::mem::take(&mut state.todo));
     for future in late.into_values() {
-        watch::unwatch(future.bind(py), iterator, future_done)?;
+        watch::unwatch(future.bind(py), iterator, &FUTURE_DONE)?;
         state.state.with(py, |state| state.done.push_back(None));
         state.wake_next(py)?;
     }
@@ -172,8 +184,8 @@ impl AsCompleted {
     }
 
     /// The task that called `as_completed`.
-    pub(crate) fn awaiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.awaiter.as_ref().map(|task| task.clone_ref(py)))
+    fn awaiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.awaiter.as_ref().map(|task| task.bind(py).clone()))
     }
 }
 

@@ -17,11 +17,11 @@ use crate::base::functions::{Declared, Functions};
 use crate::base::imports;
 use crate::base::whole::truth;
 use crate::core::event_loop::{self, LoopRef};
-use crate::core::future::callbacks::Callback;
+use crate::core::future::callbacks::{Callback, Watch};
 use crate::core::future::watch::{self, Ended, Failure};
-use crate::core::future::{self, Future, native};
+use crate::core::future::{self, Future, native, plain};
 use crate::core::operation::Operation;
-use crate::core::task::cancel::{self, Asked, Met};
+use crate::core::task::cancel::{self, Part};
 use crate::core::task::{Task, create, current};
 
 /// The future that `gather` returns: cancelling it cancels the children.
@@ -200,7 +200,7 @@ impl<'py> Collection<'_, 'py> {
         self.distinct += 1;
         if let Some(task) = self.new_task(&argument)? {
             let outer = self.outer(py, || Ok(task.as_any().clone()))?.clone();
-            native::add_callback(task.as_super(), Callback::Native(outer.into_any().unbind(), child_done))?;
+            native::add_callback(task.as_super(), Callback::Native(outer.into_any().unbind(), &CHILD_DONE))?;
             self.children.push(task.into_any().unbind());
             return Ok(());
         }
@@ -217,7 +217,7 @@ impl<'py> Collection<'_, 'py> {
         if watch::is_done(&child)? {
             self.done.push(child.clone().unbind());
         } else {
-            watch::watch(&child, outer.as_any(), child_done)?;
+            watch::watch(&child, outer.as_any(), &CHILD_DONE)?;
         }
         self.children.push(child.unbind());
         Ok(())
@@ -265,6 +265,7 @@ impl<'py> Collection<'_, 'py> {
                     }),
                 };
                 let debug = home.debug(py)?;
+                plain::register_compound::<Gathering>(py, ask_part);
                 let base = Future::on(home.duplicate(py));
                 self.home = Some(home);
                 let outer = Bound::new(py, PyClassInitializer::from(base).add_subclass(gathering))?;
@@ -277,6 +278,9 @@ impl<'py> Collection<'_, 'py> {
         Ok(self.outer.insert(outer))
     }
 }
+
+static CHILD_DONE: Watch = Watch::new("gather.<locals>._done_callback", child_done)
+    .awaited_by(|outer| outer.as_exactly::<Gathering>().and_then(awaiter).into());
 
 /// Counts a child that has ended, and ends the future when it is time.
 fn child_done(outer: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -352,31 +356,25 @@ fn cancel_message<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
     Ok(if message.is_none() { PyString::new(py, "").into_any() } else { message })
 }
 
-impl Gathering {
-    /// Asks child number `index` to cancel, or says what came of asking all; `reached`: whether one was pending so far.
-    ///
-    /// One by one: a child's own `cancel()` may run any code.
-    pub(crate) fn ask<'py>(outer: &Bound<'py, Self>, index: usize, reached: bool) -> Met<'py> {
-        let py = outer.py();
-        if index == 0 && outer.as_super().get().is_done(py) {
-            return Met::Answer(false);
-        }
-        let child = outer.get().gathered.with(py, |state| {
-            let child = state.children.get(index).map(|child| child.bind(py).clone());
-            if child.is_none() && reached {
-                state.cancel_requested = true;
-            }
-            child
-        });
-        match child {
-            Some(child) => Met::Passed(Asked::Gathering(outer.clone(), index, reached), child),
-            None => Met::Answer(reached),
-        }
+/// Child number `index`, to be cancelled next. One by one: a child's own `cancel()` may run any code.
+fn ask_part<'py>(outer: &Bound<'py, PyAny>, index: usize, reached: bool) -> Part<'py> {
+    let py = outer.py();
+    let Some(outer) = outer.as_exactly::<Gathering>() else { return Part::Over(false) };
+    if index == 0 && outer.as_super().get().is_done(py) {
+        return Part::Over(false);
     }
+    let child = outer.get().gathered.with(py, |state| {
+        let child = state.children.get(index).map(|child| child.bind(py).clone());
+        if child.is_none() && reached {
+            state.cancel_requested = true;
+        }
+        child
+    });
+    child.map_or(Part::Over(reached), Part::Next)
 }
 
 /// The task that called `gather`, while its future is pending.
-pub(crate) fn awaiter<'py>(outer: &Bound<'py, Gathering>) -> Option<Bound<'py, PyAny>> {
+fn awaiter<'py>(outer: &Bound<'py, Gathering>) -> Option<Bound<'py, PyAny>> {
     let py = outer.py();
     outer.get().gathered.with(py, |state| state.awaiter.as_ref().map(|task| task.bind(py).clone()))
 }

@@ -4,9 +4,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::base::functions::Declared;
-use crate::core::future::callbacks::WatcherCall;
+use crate::core::future;
+use crate::core::future::callbacks::{Awaiter, Watch};
 use crate::core::future::watch::{self, Ended};
-use crate::core::future::{self};
 use crate::core::task::create;
 
 pub(crate) const SHIELD: Declared = Declared::function("ferrio.tasks", "shield");
@@ -23,19 +23,15 @@ pub(crate) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
         return Ok(inner);
     }
     let outer = future::loop_of(&inner)?.call_method0(intern!(py, "create_future"))?;
-    watch::watch(&inner, &outer, inner_done)?;
-    watch::watch(&outer, &inner, outer_done)?;
+    watch::watch(&inner, &outer, &INNER_DONE)?;
+    watch::watch(&outer, &inner, &OUTER_DONE)?;
     Ok(outer)
 }
 
-/// asyncio's name of the callback `call`.
-pub(super) fn name_of(call: WatcherCall) -> &'static str {
-    if std::ptr::fn_addr_eq(call, outer_done as WatcherCall) {
-        "shield.<locals>._outer_done_callback"
-    } else {
-        "shield.<locals>._inner_done_callback"
-    }
-}
+/// What awaits the outer future awaits the inner one.
+static INNER_DONE: Watch = Watch::new("shield.<locals>._inner_done_callback", inner_done)
+    .awaited_by(|outer| Awaiter::AwaitersOf(outer));
+static OUTER_DONE: Watch = Watch::new("shield.<locals>._outer_done_callback", outer_done);
 
 /// The end of the shielded future is the end of the outer one.
 fn inner_done(outer: &Bound<'_, PyAny>, inner: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -53,5 +49,5 @@ fn inner_done(outer: &Bound<'_, PyAny>, inner: &Bound<'_, PyAny>) -> PyResult<()
 
 /// Once the outer future was cancelled the inner one has nobody to tell: its exception is reported as never retrieved.
 fn outer_done(inner: &Bound<'_, PyAny>, outer: &Bound<'_, PyAny>) -> PyResult<()> {
-    if watch::is_done(inner)? { Ok(()) } else { watch::unwatch(inner, outer, inner_done) }
+    if watch::is_done(inner)? { Ok(()) } else { watch::unwatch(inner, outer, &INNER_DONE) }
 }

@@ -6,16 +6,16 @@ use pyo3::types::PySet;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::deadline::Deadline;
-use crate::base::ffi::Guarded;
+use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Declared;
 use crate::base::given::Given;
 use crate::base::imports;
 use crate::core::event_loop::{self, Item, LoopRef};
+use crate::core::future::callbacks::Watch;
 use crate::core::future::isfuture;
 use crate::core::future::watch::{self, Failure};
 use crate::core::operation::kind::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
-use crate::core::task::Task;
 use crate::core::task::create::is_coroutine;
 
 /// When a `wait` ends before its timeout.
@@ -152,7 +152,7 @@ fn start<'py>(
         },
     )?;
     let watched =
-        futures.iter().try_for_each(|future| watch::watch(future.bind(py), countdown.as_any(), future_done));
+        futures.iter().try_for_each(|future| watch::watch(future.bind(py), countdown.as_any(), &FUTURE_DONE));
     let countdown = countdown.unbind();
     if let Err(failure) = watched {
         // Something that is no future: nothing waits for the others either.
@@ -175,7 +175,7 @@ fn stop(
     drop(operation);
     deadline.cancel(py)?;
     for future in futures {
-        watch::unwatch(future.bind(py), countdown.bind(py).as_any(), future_done)?;
+        watch::unwatch(future.bind(py), countdown.bind(py).as_any(), &FUTURE_DONE)?;
     }
     Ok(())
 }
@@ -202,6 +202,12 @@ struct Count {
     left: usize,
     until: Until,
 }
+
+static FUTURE_DONE: Watch =
+    Watch::new("_wait.<locals>._on_completion", future_done).awaited_by(|countdown| {
+        let countdown = countdown.as_exactly::<Countdown>();
+        countdown.and_then(|countdown| countdown.get().awaiter(countdown.py())).into()
+    });
 
 fn future_done(countdown: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = countdown.py();
@@ -239,9 +245,9 @@ impl Countdown {
 
 impl Countdown {
     /// The ferrio task that awaits the `wait`.
-    pub(crate) fn awaiter(&self, py: Python<'_>) -> Option<Py<Task>> {
+    fn awaiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let operation =
             self.state.with(py, |count| count.operation.as_ref().map(|operation| operation.clone_ref(py)))?;
-        operation.get().state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+        operation.get().waiting_task(py).map(|task| task.into_bound(py).into_any())
     }
 }

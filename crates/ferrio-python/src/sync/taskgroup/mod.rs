@@ -1,7 +1,8 @@
 //! `TaskGroup`: tasks that end with the block that made them (asyncio's page "Coroutines and Tasks").
 //!
 //! Each child has one native done callback, `child_done`; leaving the block is an operation (`block.rs`) that the last
-//! child wakes. Who awaits a child (`future_add_to_awaited_by`) is read off that callback (`task/combinators/awaited_by.rs`).
+//! child wakes. What awaits a child (`future_add_to_awaited_by`) is read off that
+//! callback (`future/waiters.rs`).
 //!
 //! Invariant: a task is among `children` from `create_task` until its done callback has run, and the block is not left
 //! before `children` is empty.
@@ -19,6 +20,7 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
 use crate::core::event_loop::LoopRef;
+use crate::core::future::callbacks::Watch;
 use crate::core::future::watch::{self, Ended};
 use crate::core::operation::{self, Operation};
 use crate::core::task::cancel::cancel_waiter;
@@ -200,7 +202,7 @@ impl TaskGroup {
 
 impl TaskGroup {
     /// The task whose block it is, from entering to leaving.
-    pub(crate) fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| state.parent.as_ref().map(|parent| parent.bind(py).clone()))
     }
 
@@ -264,13 +266,18 @@ fn adopt<'py>(group: &Bound<'py, TaskGroup>, task: &Bound<'py, PyAny>) -> PyResu
         (state.children.by_address.insert(task.as_ptr() as usize, numbered), state.aborting)
     });
     drop(old);
-    watch::watch(task, group.as_any(), child_done)?;
+    watch::watch(task, group.as_any(), &CHILD_DONE)?;
     // An eager child can have cancelled the group before it was one of its children (gh-155418).
     if aborting && !watch::is_done(task)? {
         cancel_waiter(task, None)?;
     }
     Ok(())
 }
+
+static CHILD_DONE: Watch = Watch::new("TaskGroup._on_task_done", child_done).awaited_by(|group| {
+    let group = group.as_instance::<TaskGroup>();
+    group.and_then(|group| group.get().parent(group.py())).into()
+});
 
 /// The done callback of every child.
 fn child_done<'py>(group: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {

@@ -203,7 +203,7 @@ pub(crate) fn start_timer<'py>(
     if when.le(now)? {
         return call_soon(home, owner, call);
     }
-    let watcher = Watcher::new(owner.clone().unbind(), call);
+    let watcher = Watcher::of_call(owner.clone().unbind(), call);
     let handle = home.object(py).call_method1(intern!(py, "call_at"), (when, watcher, py.None()))?;
     Ok(Some(Timer::Handle(handle.unbind())))
 }
@@ -212,7 +212,7 @@ pub(crate) fn start_timer<'py>(
 #[cold]
 fn call_soon<'py>(home: &LoopRef, owner: &Bound<'py, PyAny>, call: WatcherCall) -> PyResult<Option<Timer>> {
     let py = owner.py();
-    let watcher = Watcher::new(owner.clone().unbind(), call);
+    let watcher = Watcher::of_call(owner.clone().unbind(), call);
     let handle = home.object(py).call_method1(intern!(py, "call_soon"), (watcher, py.None()))?;
     Ok(Some(Timer::Handle(handle.unbind())))
 }

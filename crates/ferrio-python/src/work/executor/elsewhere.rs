@@ -14,6 +14,8 @@ use super::job::{self, Job};
 use crate::base::ffi::Guarded;
 use crate::base::imports;
 use crate::core::event_loop::Item;
+use crate::core::future::callbacks::Watch;
+use crate::core::future::chain::CHECK_CANCEL;
 use crate::core::future::{Future, watch};
 use crate::core::operation::Operation;
 
@@ -89,7 +91,7 @@ impl Elsewhere {
         let state = State { source: Some(source.clone().unbind()), told: Some(told) };
         let this = Bound::new(py, Self { inbox, state: Guarded::new(state) })?;
         if let Some(destination) = destination {
-            watch::watch(destination.as_any(), this.as_any(), destination_done)?;
+            watch::watch(destination.as_any(), this.as_any(), &DESTINATION_DONE)?;
         }
         source.call_method1(intern!(py, "add_done_callback"), (&this,))?;
         Ok(this)
@@ -103,6 +105,8 @@ impl Elsewhere {
         }
     }
 }
+
+static DESTINATION_DONE: Watch = Watch::new(CHECK_CANCEL, destination_done);
 
 /// In the loop's thread, when the future that the loop gave is done.
 fn destination_done(elsewhere: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -14,6 +14,7 @@ use crate::base::ffi::Cast;
 use crate::base::imports;
 use crate::core::event_loop::executors::LetGo;
 use crate::core::event_loop::{Loop, LoopRef};
+use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, chain, watch};
 use crate::work::executor::elsewhere::{Elsewhere, Told};
 use crate::work::executor::job::{Job, Target};
@@ -213,17 +214,20 @@ pub(crate) fn future_of<'py>(
     if follow(native, submitted, || Ok(Told::Future(future.clone().unbind())))?.is_some() {
         if slow {
             native.get().slow_call_began();
-            watch::watch(future.as_any(), native.as_any(), slow_call_ended)?;
+            watch::watch(future.as_any(), native.as_any(), &SLOW_CALL_ENDED)?;
         }
         return Ok(future.into_any());
     }
     let wrapped = chain::wrap(submitted, Some(native.as_any()))?;
     if future::isfuture(&wrapped)? {
         native.get().job_goes_out();
-        watch::watch(&wrapped, native.as_any(), wrapped_call_ended)?;
+        watch::watch(&wrapped, native.as_any(), &WRAPPED_CALL_ENDED)?;
     }
     Ok(wrapped)
 }
+
+static SLOW_CALL_ENDED: Watch = Watch::new(chain::CHECK_CANCEL, slow_call_ended);
+static WRAPPED_CALL_ENDED: Watch = Watch::new(chain::CHECK_CANCEL, wrapped_call_ended);
 
 fn slow_call_ended(native: &Bound<'_, PyAny>, _done: &Bound<'_, PyAny>) -> PyResult<()> {
     native.cast::<Loop>()?.get().slow_call_ended();
