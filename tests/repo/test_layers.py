@@ -16,6 +16,15 @@ BINDING = "crates/ferrio-python/"
 # The binding's layers and how high each stands. A file imports from its own layer and from those below; two layers of
 # the same height know nothing of each other. lib.rs stands above them all.
 HEIGHTS = {"base": 0, "core": 1, "sync": 2, "work": 3, "net": 3, "loop_api": 4}
+# What each part of net may use of the others.
+USES = {
+    "plain_socket": (),
+    "transport": ("plain_socket",),
+    "streams": ("transport",),
+    "tls": ("transport",),
+    "server": ("plain_socket", "tls", "transport"),
+    "process": ("streams", "transport"),
+}
 # The largest number of files that may import one another in a circle: the kernel's, as `_asynciomodule.c` is one file.
 LARGEST_CIRCLE = 110
 # Files that still name what stands above them.
@@ -58,7 +67,9 @@ def test_the_binding_never_names_the_kernels_interface():
 def test_raw_cpython_lives_in_ffi():
     # A pointer to an object may be passed around; what can be done with it is in ffi/.
     found = [
-        line for line in _code_with(r"\bffi::(?!PyObject\b)_?Py", BINDING) if not line.startswith(BINDING + "src/base/ffi/")
+        line
+        for line in _code_with(r"\bffi::(?!PyObject\b)_?Py", BINDING)
+        if not line.startswith(BINDING + "src/base/ffi/")
     ]
     assert not found, found
 
@@ -79,6 +90,17 @@ def test_no_import_points_upwards():
             continue
         if here and there and here[0] != there[0] and HEIGHTS[here[0]] <= HEIGHTS[there[0]]:
             found.append(f"{'/'.join(here)} -> {'/'.join(there)}: {', '.join(sorted(names))}")
+    assert not found, "\n".join(found)
+
+
+def test_transports_know_nothing_of_what_uses_them():
+    # A protocol says of itself how it takes bytes (net/transport/native.rs), so that `transport` names none.
+    found = []
+    for here, there in sorted(arrows(_binding())):
+        if here[:1] != ("net",) or len(here) == 1 or there[:1] != ("net",) or len(there) == 1 or here[1] == there[1]:
+            continue
+        if there[1] not in USES[here[1]]:
+            found.append(f"{'/'.join(here)} -> {'/'.join(there)}")
     assert not found, "\n".join(found)
 
 

@@ -11,6 +11,7 @@ use crate::net::tls;
 use crate::net::tls::protocol::Settings;
 use crate::net::tls::transport::SSLTransport;
 use crate::net::transport::datagram::DatagramTransport;
+use crate::net::transport::host::Host;
 use crate::net::transport::read_pipe::ReadPipeTransport;
 use crate::net::transport::socket::SocketTransport;
 use crate::net::transport::write_pipe::WritePipeTransport;
@@ -32,7 +33,7 @@ impl Loop {
         server: Option<&Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, SocketTransport>> {
-        SocketTransport::create(slf, sock, protocol, waiter, extra, server, context)
+        SocketTransport::create(slf, sock, protocol, waiter, extra, server.map(Host::by_methods), context)
     }
 
     /// Return the transport of the non-blocking datagram socket `sock`.
@@ -111,7 +112,16 @@ impl Loop {
             handshake_timeout: ssl_handshake_timeout,
             shutdown_timeout: ssl_shutdown_timeout,
         };
-        tls::over_socket(slf, rawsock, protocol, waiter, settings, extra, server, context)
+        tls::over_socket(
+            slf,
+            rawsock,
+            protocol,
+            waiter,
+            settings,
+            extra,
+            server.map(Host::by_methods),
+            context,
+        )
     }
 
     /// Return the transport of the child process that `popen`, a `subprocess.Popen` without buffers, has started.

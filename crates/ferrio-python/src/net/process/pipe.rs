@@ -13,7 +13,7 @@ use crate::base::ffi::{Guarded, interpreter};
 use crate::core::event_loop::Item;
 use crate::net::streams::feed;
 use crate::net::streams::reader::StreamReader;
-use crate::net::transport::receiver::Take;
+use crate::net::transport::native::NativeProtocol;
 
 /// The protocol of one pipe of a child.
 #[pyclass(frozen, weakref, module = "ferrio._ferrio")]
@@ -137,10 +137,9 @@ fn feed_late(reader: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()>
     feed::feed(reader.cast::<StreamReader>()?, data.cast::<PyBytes>()?.as_bytes())
 }
 
-/// How a pipe's transport hands over bytes.
-pub(crate) fn native_take(protocol: &Bound<'_, PyAny>) -> Option<Take> {
-    fn take(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
-        protocol.cast::<PipeProtocol>()?.get().receive(protocol.py(), data)
-    }
-    interpreter::is_exactly::<PipeProtocol>(protocol).then_some(take as Take)
+inventory::submit! { NativeProtocol::new(interpreter::is_exactly::<PipeProtocol>, take) }
+
+/// Takes what the pipe's transport has read.
+fn take(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
+    protocol.cast::<PipeProtocol>()?.get().receive(protocol.py(), data)
 }

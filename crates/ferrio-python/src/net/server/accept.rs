@@ -214,10 +214,10 @@ fn connect<'py>(
     context::run(&own, |py| {
         let protocol = factory.bind(py).call0()?;
         *made = Some(protocol.clone());
-        let (listener, scope) = (server.as_any(), own.clone());
+        let (host, scope) = (super::host(server), own.clone());
         if !ssl_context.bind(py).is_truthy()? {
             let made = match visitor {
-                Visitor::Guest(guest) => SocketTransport::accepted(native, guest, &protocol, listener, scope),
+                Visitor::Guest(guest) => SocketTransport::accepted(native, guest, &protocol, host, scope),
                 Visitor::Socket(socket, peer) => {
                     let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
                     let (extra, scope) = (Some(&extra), Some(scope));
@@ -227,7 +227,7 @@ fn connect<'py>(
                         &protocol,
                         None,
                         extra,
-                        Some(listener),
+                        Some(host),
                         scope,
                     )
                 }
@@ -248,7 +248,7 @@ fn connect<'py>(
         let over = waiter.clone().into_any();
         let transport = match visitor {
             Visitor::Guest(guest) => {
-                tls::over_accepted(native, guest, &protocol, over, settings, listener, scope)?
+                tls::over_accepted(native, guest, &protocol, over, settings, host, scope)?
             }
             Visitor::Socket(socket, peer) => {
                 let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
@@ -260,7 +260,7 @@ fn connect<'py>(
                     over,
                     settings,
                     extra,
-                    Some(listener),
+                    Some(host),
                     scope,
                 )?
             }

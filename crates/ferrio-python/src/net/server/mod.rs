@@ -24,6 +24,7 @@ use crate::base::functions::Functions;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Loop, LoopRef};
 use crate::core::future;
+use crate::net::transport::host::Host;
 
 /// What `create_server` returns; `ferrio.base_events.Server` is this class as an `asyncio.AbstractServer`.
 ///
@@ -366,8 +367,17 @@ impl Server {
     }
 }
 
+/// The server as the transports of its connections know it.
+fn host(server: &Bound<'_, Server>) -> Host {
+    Host::native(
+        server.as_any(),
+        |server, transport| attach(server.cast::<Server>()?, transport),
+        |server, transport| detach(server.cast::<Server>()?, transport),
+    )
+}
+
 /// Notes a connection, which `wait_closed` waits for. Raises `TypeError` for a transport that can't be known weakly.
-pub(crate) fn attach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+fn attach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let reference = PyWeakrefReference::new(transport)?.unbind();
     // One that has died without a word may have had the address before.
     let old = server
@@ -379,7 +389,7 @@ pub(crate) fn attach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -
 }
 
 /// Notes that a connection has ended; nothing happens if it was not attached.
-pub(crate) fn detach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+fn detach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let old =
         server.get().state.with(server.py(), |state| state.clients.remove(&(transport.as_ptr() as usize)));
     drop(old);

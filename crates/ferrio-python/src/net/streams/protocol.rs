@@ -18,6 +18,7 @@ use crate::base::whole::truth;
 use crate::core::event_loop::LoopRef;
 use crate::core::future;
 use crate::net::transport;
+use crate::net::transport::native::NativeProtocol;
 
 /// Hands what a transport receives to `stream_reader`; on a server calls `client_connected_cb(reader, writer)` for the
 /// connection. Meaning and methods are those of `asyncio.StreamReaderProtocol`.
@@ -424,14 +425,14 @@ fn settle(future: &Bound<'_, PyAny>, exception: Option<&Bound<'_, PyAny>>) -> Py
     Ok(())
 }
 
-/// Whether `protocol` is a plain one, whose reader native transports feed past its `data_received`.
-pub(crate) fn is_plain(protocol: &Bound<'_, PyAny>) -> bool {
-    is_exactly::<StreamReaderProtocol>(protocol)
+// Native transports feed the reader of a plain protocol past its `data_received`.
+inventory::submit! {
+    NativeProtocol::new(is_exactly::<StreamReaderProtocol>, receive_copy).keeping(receive)
 }
 
 /// Hands a whole object of exactly the class `bytes` to the reader of a plain protocol; whoever reads may get it as it is.
 #[inline]
-pub(crate) fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()> {
+fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()> {
     let py = protocol.py();
     let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
     match reader.as_exactly::<StreamReader>() {
@@ -442,7 +443,7 @@ pub(crate) fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> 
 
 /// As `receive`, of bytes that are good for the call only.
 #[inline]
-pub(crate) fn receive_copy(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
+fn receive_copy(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
     let py = protocol.py();
     let Some(reader) = protocol.cast::<StreamReaderProtocol>()?.get().reader(py) else { return Ok(()) };
     match reader.as_exactly::<StreamReader>() {

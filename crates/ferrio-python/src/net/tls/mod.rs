@@ -26,6 +26,7 @@ use self::protocol::{SSLProtocol, Settings};
 use self::transport::SSLTransport;
 use crate::base::ffi::context;
 use crate::core::event_loop::{Loop, LoopRef};
+use crate::net::transport::host::Host;
 use crate::net::transport::socket::{Guest, SocketTransport};
 
 /// Calls `callback`, with `argument` if there is one, in the loop's next turn and in a copy of the current context.
@@ -46,12 +47,12 @@ pub(crate) fn over_accepted<'py>(
     protocol: &Bound<'py, PyAny>,
     waiter: Bound<'py, PyAny>,
     settings: Settings<'py>,
-    server: &Bound<'py, PyAny>,
+    host: Host,
     scope: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, SSLTransport>> {
     let home = LoopRef::Native(native.clone().unbind());
     let (tls, transport) = SSLProtocol::create(home, protocol, Some(waiter), settings)?;
-    let made = SocketTransport::accepted(native, guest, tls.as_any(), server, scope);
+    let made = SocketTransport::accepted(native, guest, tls.as_any(), host, scope);
     started(transport, made.map(drop))
 }
 
@@ -79,11 +80,11 @@ pub(crate) fn over_socket<'py>(
     waiter: Option<Bound<'py, PyAny>>,
     settings: Settings<'py>,
     extra: Option<&Bound<'py, PyDict>>,
-    server: Option<&Bound<'py, PyAny>>,
+    host: Option<Host>,
     scope: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, SSLTransport>> {
     let home = LoopRef::Native(native.clone().unbind());
     let (tls, transport) = SSLProtocol::create(home, protocol, waiter, settings)?;
-    let made = SocketTransport::create(native, socket, tls.as_any(), None, extra, server, scope);
+    let made = SocketTransport::create(native, socket, tls.as_any(), None, extra, host, scope);
     started(transport, made.map(drop))
 }

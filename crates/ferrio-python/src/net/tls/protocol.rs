@@ -124,7 +124,7 @@ impl Default for State {
             life: Life::new(true),
             session: None,
             records: Records::new(),
-            receiver: Receiver::Nobody,
+            receiver: Receiver::default(),
             app_transport: None,
             lower: None,
             scope: None,

@@ -19,8 +19,8 @@ use crate::base::error;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::interpreter;
 use crate::base::ffi::memory::BytesBuilder;
-use crate::net::streams;
-use crate::net::transport::receiver::{Receiver, Take};
+use crate::net::transport::native::NativeProtocol;
+use crate::net::transport::receiver::{Receiver, Way};
 
 /// How much is given to the TLS object at once where there is more, in bytes: its buffers stay small.
 const PORTION: usize = 32 << 10;
@@ -28,13 +28,12 @@ const PORTION: usize = 32 << 10;
 /// The largest buffer that `get_buffer` offers, in bytes.
 const LARGEST_BUFFER: usize = 256 << 10;
 
-/// The function by which a transport of ours hands bytes to `protocol`, if that is exactly an `SSLProtocol`.
-pub(crate) fn native_take(protocol: &Bound<'_, PyAny>) -> Option<Take> {
-    fn take(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
-        let protocol = protocol.cast::<SSLProtocol>()?;
-        in_scope(protocol, || received(protocol, data))
-    }
-    interpreter::is_exactly::<SSLProtocol>(protocol).then_some(take as Take)
+inventory::submit! { NativeProtocol::new(interpreter::is_exactly::<SSLProtocol>, take) }
+
+/// Takes what a transport of ours has received.
+fn take(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
+    let protocol = protocol.cast::<SSLProtocol>()?;
+    in_scope(protocol, || received(protocol, data))
 }
 
 /// Takes what has arrived.
@@ -103,11 +102,11 @@ fn read_and_answer(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResult<(
         (state.session.clone(), state.receiver.clone_ref(py), queued)
     });
     let Some(session) = session else { return Ok(()) };
-    let outcome = match &receiver {
-        Receiver::Buffered(program) => fill_buffers(protocol, &session, program.bind(py), data),
+    let outcome = match (receiver.way, receiver.protocol()) {
+        (Way::Buffer, Some(program)) => fill_buffers(protocol, &session, program.bind(py), data),
         _ => hand_over(protocol, &session, &receiver, data),
     };
-    receiver.release(py);
+    receiver.drop_ref(py);
     if !queued {
         protocol.get().state.with(py, |state| state.queued = false);
     }
@@ -140,14 +139,14 @@ fn hand_over(
         Plain::Several(builder) if builder.is_empty() => None,
         Plain::Several(builder) => Some(builder.finish()?),
     };
-    if let Some(bytes) = bytes {
-        match receiver {
-            Receiver::Reader(program) => streams::protocol::receive(program.bind(py), bytes)?,
-            Receiver::Native(program, take) => take(program.bind(py), bytes.as_bytes())?,
-            Receiver::Streaming(program) => {
-                program.bind(py).call_method1(intern!(py, "data_received"), (bytes,))?;
+    if let (Some(bytes), Some(program)) = (bytes, receiver.protocol()) {
+        let program = program.bind(py);
+        match receiver.way {
+            Way::Native(NativeProtocol { keep: Some(keep), .. }) => keep(program, bytes)?,
+            Way::Native(native) => (native.take)(program, bytes.as_bytes())?,
+            Way::Method | Way::Buffer => {
+                program.call_method1(intern!(py, "data_received"), (bytes,))?;
             }
-            Receiver::Buffered(_) | Receiver::Nobody => {}
         }
     }
     // What came before a broken record has been handed over.

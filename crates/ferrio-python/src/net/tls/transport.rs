@@ -18,6 +18,7 @@ use crate::base::ffi::{Cast, Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::imports;
 use crate::base::whole::Whole;
+use crate::net::transport::native::NativeTransport;
 use crate::net::transport::report;
 
 /// The transport of a connection over TLS: an `asyncio.Transport`.
@@ -284,26 +285,20 @@ impl SSLTransport {
     }
 }
 
-/// `transport.write(data)`, if it is one of ours with its own methods.
-#[inline]
-pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Option<PyResult<()>> {
-    plain(transport).map(|transport| transport.get().write(data))
-}
-
-/// `transport.is_closing()`, if it is one of ours with its own methods.
-#[inline]
-pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> Option<PyResult<bool>> {
-    plain(transport).map(|transport| transport.get().is_closing(transport.py()))
-}
-
-#[inline]
-fn plain<'a, 'py>(transport: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, SSLTransport>> {
-    if !interpreter::is_exactly::<SSLTransport>(transport) {
-        return None;
+inventory::submit! {
+    NativeTransport {
+        is_plain,
+        write: |transport, data| transport.cast::<SSLTransport>()?.get().write(data),
+        is_closing: |transport| transport.cast::<SSLTransport>()?.get().is_closing(transport.py()),
     }
+}
+
+/// Whether it is exactly one of ours, with its own methods.
+#[inline]
+fn is_plain(transport: &Bound<'_, PyAny>) -> bool {
     transport
-        .as_instance::<SSLTransport>()
-        .filter(|transport| !transport.get().altered.load(Ordering::Relaxed))
+        .as_exactly::<SSLTransport>()
+        .is_some_and(|transport| !transport.get().altered.load(Ordering::Relaxed))
 }
 
 impl Finalize for SSLTransport {

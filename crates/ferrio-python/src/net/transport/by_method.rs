@@ -6,7 +6,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 
-use super::receiver::{self, Failed, Received, Receiver};
+use super::native::NativeProtocol;
+use super::receiver::{self, Failed, Received, Receiver, Way};
 use crate::base::error::unless_blocked;
 use crate::base::ffi::context;
 use crate::base::imports;
@@ -25,19 +26,33 @@ pub(super) fn receive(
         let count = unless_blocked(py, socket.call_method1(intern!(py, "recv_into"), (buffer,)))?;
         count.map(|count| count.extract()).transpose()
     };
-    match receiver {
-        Receiver::Nobody => Ok(Received::Nothing),
-        Receiver::Streaming(protocol) | Receiver::Reader(protocol) => {
+    let Some(protocol) = receiver.protocol() else { return Ok(Received::Nothing) };
+    let protocol = protocol.bind(py);
+    match receiver.way {
+        Way::Native(NativeProtocol { keep: None, take, .. }) => {
+            let buffer = PyByteArray::new_with(py, LARGEST_RECEIVED, |_| Ok(())).map_err(broken)?;
+            match into(buffer.as_any()).map_err(broken)? {
+                None => Ok(Received::Nothing),
+                Some(0) => Ok(Received::End),
+                Some(count) => {
+                    let mut bytes = buffer.to_vec();
+                    bytes.truncate(count);
+                    take(protocol, &bytes)
+                        .map(|()| Received::Something)
+                        .map_err(|error| Failed { message: receiver::DATA_RECEIVED, error })
+                }
+            }
+        }
+        Way::Method | Way::Native(_) => {
             let received = unless_blocked(py, socket.call_method1(intern!(py, "recv"), (LARGEST_RECEIVED,)))
                 .map_err(broken)?;
             let Some(data) = received else { return Ok(Received::Nothing) };
             if !data.is_truthy().map_err(broken)? {
                 return Ok(Received::End);
             }
-            receiver::data_received(protocol.bind(py), scope, data)
+            receiver::data_received(protocol, scope, data)
         }
-        Receiver::Buffered(protocol) => {
-            let protocol = protocol.bind(py);
+        Way::Buffer => {
             let buffer = context::run(scope, |py| {
                 let buffer = protocol.call_method1(intern!(py, "get_buffer"), (-1,))?;
                 if buffer.len()? == 0 {
@@ -50,20 +65,6 @@ pub(super) fn receive(
                 None => Ok(Received::Nothing),
                 Some(0) => Ok(Received::End),
                 Some(count) => receiver::buffer_updated(protocol, scope, count),
-            }
-        }
-        Receiver::Native(protocol, take) => {
-            let buffer = PyByteArray::new_with(py, LARGEST_RECEIVED, |_| Ok(())).map_err(broken)?;
-            match into(buffer.as_any()).map_err(broken)? {
-                None => Ok(Received::Nothing),
-                Some(0) => Ok(Received::End),
-                Some(count) => {
-                    let mut bytes = buffer.to_vec();
-                    bytes.truncate(count);
-                    take(protocol.bind(py), &bytes)
-                        .map(|()| Received::Something)
-                        .map_err(|error| Failed { message: receiver::DATA_RECEIVED, error })
-                }
             }
         }
     }

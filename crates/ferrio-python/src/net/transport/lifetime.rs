@@ -10,11 +10,10 @@ use pyo3::prelude::*;
 use super::channel::Channel;
 use super::socket::SocketTransport;
 use super::{by_method, report, write};
-use crate::base::ffi::{Cast, context};
+use crate::base::ffi::context;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
 use crate::core::future::watch;
-use crate::net::server::{self, Server};
 
 /// What the loop runs first: `connection_made`; then it reads, then `waiter` is told (`None` if nobody waits).
 pub(super) fn start<'py>(owner: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
@@ -133,20 +132,15 @@ pub(super) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
         state.lost = state.lost.max(1);
         state.outgoing.clear();
         state.blocked = false;
-        Some((channel, std::mem::take(&mut state.receiver), state.server.take(), state.empty_waiter.take()))
+        Some((channel, std::mem::take(&mut state.receiver), state.host.take(), state.empty_waiter.take()))
     });
-    let Some((channel, receiver, server, waiter)) = taken else { return Ok(()) };
+    let Some((channel, receiver, host, waiter)) = taken else { return Ok(()) };
     transport.get().home.get().unwatch_natively(py, transport.get().fd);
     let woken = transport.get().home.get().wake_parked(py, transport.get().fd);
     let mut outcome = woken.and(channel.close(py));
     drop(receiver);
-    if let Some(server) = server {
-        let server = server.bind(py);
-        let detached = match server.as_instance::<Server>() {
-            Some(ours) => server::detach(ours, transport.as_any()),
-            None => server.call_method1(intern!(py, "_detach"), (transport,)).map(drop),
-        };
-        outcome = outcome.and(detached);
+    if let Some(host) = host {
+        outcome = outcome.and(host.detach(transport.as_any()));
     }
     if let Some(waiter) = waiter {
         watch::set_exception_unless_done(waiter.bind(py), &write::lost_while_sending())?;

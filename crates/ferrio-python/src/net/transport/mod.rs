@@ -18,8 +18,10 @@ mod by_method;
 mod channel;
 pub(crate) mod datagram;
 mod datagram_io;
+pub(crate) mod host;
 mod lend;
 mod lifetime;
+pub(crate) mod native;
 mod outgoing;
 mod pipe;
 mod private;
@@ -35,9 +37,9 @@ pub(crate) mod write_pipe;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use self::native::NativeTransport;
 use self::socket::SocketTransport;
 use crate::base::ffi::{Cast, interpreter};
-use crate::net::tls;
 
 /// Writes `data` over any transport; over one of ours, whose methods nobody replaced, without a Python call.
 #[inline]
@@ -47,8 +49,8 @@ pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Py
         if !socket.get().is_altered() {
             return write::write(socket, data);
         }
-    } else if let Some(outcome) = tls::transport::write(transport, data) {
-        return outcome;
+    } else if let Some(native) = NativeTransport::find(transport) {
+        return (native.write)(transport, data);
     }
     transport.call_method1(intern!(transport.py(), "write"), (data,)).map(drop)
 }
@@ -67,8 +69,8 @@ pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
         if !socket.get().is_altered() {
             return Ok(socket.get().is_closing(transport.py()));
         }
-    } else if let Some(outcome) = tls::transport::is_closing(transport) {
-        return outcome;
+    } else if let Some(native) = NativeTransport::find(transport) {
+        return (native.is_closing)(transport);
     }
     transport.call_method0(intern!(transport.py(), "is_closing"))?.is_truthy()
 }

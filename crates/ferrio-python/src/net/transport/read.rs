@@ -29,7 +29,7 @@ pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event
                 None => receiver.receive(native, transport.get().fd, scope, &mut expected),
                 Some(socket) => by_method::receive(&receiver, &socket, scope),
             };
-            receiver.release(py);
+            receiver.drop_ref(py);
             transport.get().state.with(py, |state| state.expected = expected);
             match outcome {
                 Ok(Received::Something | Received::Nothing) => {}

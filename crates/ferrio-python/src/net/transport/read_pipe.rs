@@ -310,7 +310,7 @@ fn on_event<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyRe
         }
         Err(failure) => broken(native, transport, &error::from_system(py, &failure), failure.raw_os_error()),
     };
-    receiver.release(py);
+    receiver.drop_ref(py);
     outcome
 }
 

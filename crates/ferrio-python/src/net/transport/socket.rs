@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::channel::{self, Channel, Lent, Names};
+use super::host::Host;
 use super::outgoing::Piece;
 use super::receiver::Receiver;
 use super::state::State;
@@ -18,13 +19,12 @@ use super::{lifetime, read, report, write};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
-use crate::base::ffi::{Cast, Guarded, context, interpreter};
+use crate::base::ffi::{Guarded, context, interpreter};
 use crate::base::functions::Functions;
 use crate::base::whole::Whole;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop, sides};
 use crate::net::plain_socket;
-use crate::net::server::{self, Server};
 
 /// The transport of a connection over a stream socket: an `asyncio.Transport`.
 ///
@@ -72,7 +72,7 @@ impl SocketTransport {
         protocol: &Bound<'py, PyAny>,
         waiter: Option<&Bound<'py, PyAny>>,
         extra: Option<&Bound<'py, PyDict>>,
-        server: Option<&Bound<'py, PyAny>>,
+        host: Option<Host>,
         scope: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = native.py();
@@ -88,22 +88,22 @@ impl SocketTransport {
         let channel = Channel::Socket(socket.clone().unbind());
         let scope = context::given_or_copy(py, scope)?;
         let exact = plain_socket::is_exact(socket)?;
-        Self::make(native, fd, exact, channel, None, extra, protocol, waiter, server, scope)
+        Self::make(native, fd, exact, channel, None, extra, protocol, waiter, host, scope)
     }
 
-    /// The transport of a connection that `server` accepted. The protocol's methods run in `scope`; the rest as in `create`.
+    /// The transport of a connection that the server of `host` accepted. The protocol's methods run in `scope`; the rest as in `create`.
     pub(crate) fn accepted<'py>(
         native: &Bound<'py, Loop>,
         guest: Guest,
         protocol: &Bound<'py, PyAny>,
-        server: &Bound<'py, PyAny>,
+        host: Host,
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fd = guest.connection.as_raw_fd();
         let channel = Channel::Descriptor(Lent::new(guest.connection), guest.kind);
         let names = Some(Box::new(Names::new(&guest.peer, guest.own)));
         let extra = PyDict::new(native.py());
-        Self::make(native, fd, true, channel, names, extra, protocol, None, Some(server), scope)
+        Self::make(native, fd, true, channel, names, extra, protocol, None, Some(host), scope)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a transport, put together in one place")]
@@ -116,12 +116,12 @@ impl SocketTransport {
         extra: Bound<'py, PyDict>,
         protocol: &Bound<'py, PyAny>,
         waiter: Option<&Bound<'py, PyAny>>,
-        server: Option<&Bound<'py, PyAny>>,
+        host: Option<Host>,
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = native.py();
-        let held = server.map(|server| server.clone().unbind());
-        let state = State::new(Receiver::of(protocol)?, channel, names, held);
+        let attaching = host.as_ref().map(|host| host.attaching(py));
+        let state = State::new(Receiver::of(protocol)?, channel, names, host);
         let transport = Bound::new(
             py,
             Self {
@@ -138,11 +138,8 @@ impl SocketTransport {
             .get()
             .watch_natively(fd, transport.as_any(), read::on_event, None)
             .map_err(|failure| error::from_system(py, &failure))?;
-        if let Some(server) = server {
-            match server.as_instance::<Server>() {
-                Some(ours) => server::attach(ours, transport.as_any())?,
-                None => drop(server.call_method1(intern!(py, "_attach"), (&transport,))?),
-            }
+        if let Some((server, attach)) = attaching {
+            attach(&server, transport.as_any())?;
         }
         let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());
         native.get().push(py, Item::Watch(transport.clone().into_any().unbind(), waiter, lifetime::start))?;
@@ -377,7 +374,7 @@ impl SocketTransport {
 
     #[getter]
     fn _server(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
+        self.state.with(py, |state| state.host.as_ref().map(|host| host.server.clone_ref(py)))
     }
 
     /// What the inherited `get_extra_info` looks into; of an accepted connection it is found out when it is first asked.
@@ -456,7 +453,7 @@ impl SocketTransport {
 
     fn __clear__(&self, py: Python<'_>) {
         let held = self.state.with(py, |state| {
-            (std::mem::take(&mut state.receiver), state.server.take(), state.empty_waiter.take())
+            (std::mem::take(&mut state.receiver), state.host.take(), state.empty_waiter.take())
         });
         drop(held);
         self.extra.bind(py).clear();

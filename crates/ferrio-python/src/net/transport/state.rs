@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::channel::{Channel, Names};
+use super::host::Host;
 use super::outgoing::Outgoing;
 use super::receiver::Receiver;
 use crate::core::event_loop::received::Expected;
@@ -17,8 +18,8 @@ pub(super) struct State {
     pub(super) channel: Channel,
     /// The addresses of an accepted connection, as far as nobody asked for them.
     pub(super) names: Option<Box<Names>>,
-    /// Attached to while the transport lives.
-    pub(super) server: Option<Py<PyAny>>,
+    /// The server that the connection came by.
+    pub(super) host: Option<Host>,
     /// Who waits for an empty write buffer, with writing forbidden meanwhile: `sendfile`.
     pub(super) empty_waiter: Option<Py<PyAny>>,
     pub(super) outgoing: Outgoing,
@@ -50,13 +51,13 @@ impl State {
         receiver: Receiver,
         channel: Channel,
         names: Option<Box<Names>>,
-        server: Option<Py<PyAny>>,
+        host: Option<Host>,
     ) -> Self {
         Self {
             receiver,
             channel,
             names,
-            server,
+            host,
             empty_waiter: None,
             outgoing: Outgoing::default(),
             marks: Watermarks::default(),
@@ -149,7 +150,7 @@ impl State {
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.receiver.traverse(visit)?;
         self.channel.traverse(visit)?;
-        visit.call(&self.server)?;
+        visit.call(self.host.as_ref().map(|host| &host.server))?;
         visit.call(&self.empty_waiter)
     }
 }
