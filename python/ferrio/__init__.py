@@ -2,7 +2,7 @@
 
 from os import register_at_fork
 
-from ferrio import _interpreter as _interpreter  # raises where ferrio can't work, before the rest is imported
+from ferrio import _interpreter as _interpreter  # raises if ferrio can't work, before the rest is imported
 
 # isort: split
 from ferrio import (
@@ -45,7 +45,7 @@ from ferrio.events import *
 from ferrio.exceptions import *
 from ferrio.executor import *
 from ferrio.files import File
-from ferrio.files import open as open  # `__all__` has it not: so that mypy knows it is public
+from ferrio.files import open as open  # not in `__all__`; written this way for mypy, which then takes it as public
 from ferrio.futures import *
 from ferrio.graph import *
 from ferrio.locks import *
@@ -63,7 +63,7 @@ from ferrio.transports import *
 
 __version__ = _ferrio.__version__
 
-# Put together in a form that pyright evaluates, so that the names with an underscore are public to it too.
+# Built in a form that pyright evaluates, so that it takes the names with an underscore as public, too.
 __all__ = ["File", "Operation", "allow_nested", "install", "uninstall"]
 __all__ += base_events.__all__
 __all__ += coroutines.__all__
@@ -105,7 +105,7 @@ _modules.name_contents(
     )
 )
 
-# A forked child has one thread, and no loop runs in it, nor is one current.
+# A forked child has one thread, and no loop is running or current in it.
 register_at_fork(after_in_child=_ferrio._forget_running_loop)
 register_at_fork(after_in_child=_policy.forget_after_fork)
 
@@ -114,18 +114,18 @@ _exit.load_before_the_end()
 
 
 def load_ipython_extension(shell: object) -> None:
-    """What IPython's `%load_ext ferrio` calls: the cells of `shell` run on ferrio from then on."""
+    """Called by IPython's `%load_ext ferrio`: from now on, the cells of `shell` run on ferrio."""
     from ferrio.integrations import ipython
 
     ipython.load(shell)
 
 
 def unload_ipython_extension(shell: object) -> None:
-    """What IPython's `%unload_ext ferrio` calls: the cells of `shell` run on the loop that IPython had before."""
+    """Called by IPython's `%unload_ext ferrio`: the cells of `shell` run on IPython's earlier loop again."""
     from ferrio.integrations import ipython
 
     ipython.unload(shell)
 
 
-# No `__getattr__` here: it would keep the interpreter from specializing `ferrio.sleep` and every other look-up.
+# No `__getattr__` here: it would keep the interpreter from specializing look-ups such as `ferrio.sleep`.
 globals().update(events.version_bound_names())

@@ -1,7 +1,7 @@
-"""Connections that the program asks for: TCP, Unix sockets, accepted sockets, pipes.
+"""Connections that the program makes: TCP, Unix sockets, accepted sockets, pipes.
 
-Each coroutine here runs once a connection: it checks the arguments as asyncio does, gets a connected socket, and has a
-transport made of it. Invariant: whoever fails or is cancelled leaves no socket open.
+Each coroutine here runs once per connection: it checks the arguments as asyncio does, gets a connected socket, and
+makes a transport for it. Invariant: a call that fails or is cancelled leaves no socket open.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import ferrio  # for `staggered`, which imports the loop: at the end of a program nothing can be imported late
+import ferrio  # for `staggered`, which imports the loop: a program that is ending can't import anything any more
 from ferrio import _sockets
 from ferrio._sockets import AddressInfo, logger
 
@@ -22,7 +22,7 @@ _Protocol = TypeVar("_Protocol", bound="BaseProtocol")
 
 
 class Connecting:
-    """The methods of an event loop that make connections, and pipes' transports."""
+    """The methods of an event loop that make connections, and transports for pipes."""
 
     __slots__ = ()
 
@@ -47,13 +47,14 @@ class Connecting:
     ) -> tuple[Transport, _Protocol]:
         """Connect to `host` and `port`, or take the connected socket `sock`; return the transport and its protocol.
 
-        `ssl` is an `ssl.SSLContext`, or `True` for the default one; `server_hostname` is by default `host`, and must be
-        given (maybe empty, to check none) where there is no host. Names are tried address by address;
-        `happy_eyeballs_delay` is the head start of each in seconds (RFC 8305), with which `interleave`, how many of the
-        first family come first, is 1. With `all_errors` the failure is an `ExceptionGroup` of all that was tried.
+        `ssl` is an `ssl.SSLContext`, or `True` for the default one. `server_hostname` defaults to `host`; without a
+        host it is required ("" checks no name). The addresses of a name are tried one after the other.
+        `happy_eyeballs_delay` is the head start of each in seconds (RFC 8305). With it, `interleave`, the number of
+        addresses of the first family that are tried first, is 1. With `all_errors`, a failure is an `ExceptionGroup` of
+        everything that was tried.
 
-        Raises `ValueError` for arguments that contradict each other, `OSError` if no address could be reached, and what
-        `protocol_factory` raises.
+        Raises `ValueError` for arguments that contradict each other, `OSError` if no address could be reached, and
+        whatever `protocol_factory` raises.
         """
         if not ssl:
             if server_hostname is not None:
@@ -101,11 +102,11 @@ class Connecting:
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[Transport, _Protocol]:
-        """Connect to the Unix socket at `path` (text, bytes, a path; a leading zero byte: abstract), or take `sock`.
+        """Connect to the Unix socket at `path`, or take `sock`; return the transport and its protocol.
 
-        Return the transport and its protocol. The other arguments are those of `create_connection`; with `ssl` the
-        `server_hostname` must be given. Raises `ValueError` for arguments that contradict each other, `OSError` if
-        nobody listens there, and what `protocol_factory` raises.
+        `path` is text, bytes or a path; a leading zero byte makes it abstract. The other arguments are those of
+        `create_connection`; with `ssl`, `server_hostname` is required. Raises `ValueError` for arguments that
+        contradict each other, `OSError` if nobody listens there, and whatever `protocol_factory` raises.
         """
         if not ssl:
             if server_hostname is not None:
@@ -143,8 +144,8 @@ class Connecting:
     ) -> tuple[Transport, _Protocol]:
         """Take `sock`, a connection that the program accepted itself; return the transport and its protocol.
 
-        With `ssl`, an `ssl.SSLContext`, it is the server's side. Raises `ValueError` for what is no stream socket, and
-        for time limits without `ssl`, and what `protocol_factory` raises.
+        With `ssl`, an `ssl.SSLContext`, it is the server's side. Raises `ValueError` if `sock` isn't a stream socket,
+        or if there are time limits without `ssl`, and whatever `protocol_factory` raises.
         """
         _sockets.require_stream(sock)
         _sockets.refuse_timeouts_without_ssl(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
@@ -161,7 +162,7 @@ class Connecting:
     ) -> tuple[ReadTransport, _Protocol]:
         """Read from `pipe`, an open file that is a pipe, socket or terminal; return the transport and its protocol.
 
-        The transport owns the file from then on. Raises `ValueError` for other files.
+        From then on, the transport owns the file. Raises `ValueError` for other files.
         """
         transport, protocol = await _sockets.opened(
             self, protocol_factory, lambda protocol, waiter: self._make_read_pipe_transport(pipe, protocol, waiter)
@@ -175,7 +176,7 @@ class Connecting:
     ) -> tuple[WriteTransport, _Protocol]:
         """Write to `pipe`, an open file that is a pipe, socket or terminal; return the transport and its protocol.
 
-        The transport owns the file from then on. Raises `ValueError` for other files.
+        From then on, the transport owns the file. Raises `ValueError` for other files.
         """
         transport, protocol = await _sockets.opened(
             self, protocol_factory, lambda protocol, waiter: self._make_write_pipe_transport(pipe, protocol, waiter)
@@ -195,7 +196,7 @@ async def _on_socket(
     handshake_timeout: float | None,
     shutdown_timeout: float | None,
 ) -> tuple[Any, Any]:
-    """Put a transport with a new protocol on a connected socket; until there is one, a failure closes the socket."""
+    """Make a transport with a new protocol for a connected socket; if that fails, close the socket."""
     loop._ensure_fd_no_transport(sock)
     try:
         sock.setblocking(False)
@@ -221,7 +222,7 @@ async def _on_socket(
         await waiter
     except BaseException:
         transport.close()
-        # The exception's traceback holds this frame, and the waiter the exception.
+        # The exception's traceback holds this frame, and the waiter holds the exception.
         waiter = None
         raise
     return transport, protocol
@@ -234,8 +235,8 @@ async def _connect_to_any(
     head_start: float | None,
     all_errors: bool,
 ) -> Any:
-    """Return a socket that is connected to one of the addresses; raise what went wrong if none answers."""
-    #: A list for each attempt that was begun.
+    """Return a socket that is connected to one of the addresses; if none answers, raise what went wrong."""
+    #: A list for each attempt begun.
     failures: list[list[OSError]] = []
     try:
         if head_start is None:
@@ -246,7 +247,7 @@ async def _connect_to_any(
                     pass
         else:
             attempts = [lambda info=info: _connect_to(loop, info, local_infos, failures) for info in infos]
-            # The race's third result holds the failures in a cycle with this frame, so it isn't kept.
+            # The race's third result, the failures, would be in a cycle with this frame, so it isn't kept.
             sock = (await ferrio.staggered.staggered_race(attempts, head_start, loop=loop))[0]
             if sock is not None:
                 return sock
@@ -257,7 +258,7 @@ async def _connect_to_any(
 
 
 def _summary(failures: list[OSError], all_errors: bool) -> Exception:
-    """Return the one exception that stands for all failures."""
+    """Return one exception for all failures."""
     try:
         if all_errors:
             return ExceptionGroup("create_connection failed", failures)
@@ -274,13 +275,13 @@ def _summary(failures: list[OSError], all_errors: bool) -> Exception:
 async def _connect_to(
     loop: Any, info: AddressInfo, local_infos: list[AddressInfo] | None, failures: list[list[OSError]]
 ) -> socket.socket:
-    """Return a socket that is connected to the one address; add what goes wrong, as a list, to `failures`."""
+    """Return a socket that is connected to the one address; add the errors, as a list, to `failures`."""
     mine: list[OSError] = []
     failures.append(mine)
     family, kind, proto, _, address = info
     sock = None
     try:
-        # As asyncio calls it: test suites put classes of their own into its place, and audit hooks see the arguments.
+        # Called as asyncio calls it: test suites replace the class, and audit hooks see the arguments.
         sock = socket.socket(family=family, type=kind, proto=proto)
         sock.setblocking(False)
         if local_infos is not None:
@@ -294,15 +295,15 @@ async def _connect_to(
             try:
                 sock.close()
             except OSError:
-                pass  # what went wrong before says more
+                pass  # the earlier error says more
         raise
     finally:
-        # A failure's traceback holds this frame, which must not hold the failure.
+        # A failure's traceback holds this frame, so the frame must not hold the failure.
         del mine, failures
 
 
 def _bind_to_any(sock: socket.socket, family: Any, local_infos: list[AddressInfo], failures: list[OSError]) -> None:
-    """Bind to the first local address of the family that can be had; add to `failures` those that couldn't."""
+    """Bind to the first available local address of the family; add the errors of the others to `failures`."""
     for local_family, _, _, _, address in local_infos:
         if local_family != family:
             continue

@@ -1,8 +1,8 @@
-"""What a copy or a pickle of a lock or a queue holds: what asyncio's objects have in their `__dict__`.
+"""The content of a copy or pickle of a lock or queue: what asyncio's objects have in their `__dict__`.
 
-asyncio's are plain objects, so a dictionary of their attributes is what `copy` and `pickle` make new ones of. ferrio's
-keep most of that out of Python's sight; here is the same dictionary, in both directions, so that pickles of one are
-understood by the other. Nothing here runs unless somebody copies.
+asyncio's are plain objects, so `copy` and `pickle` make new ones from a dictionary of their attributes. ferrio's hide
+most attributes from Python. This module converts them to the same dictionary and back, so that each can read the
+other's pickles. Nothing here runs unless a program copies.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     _ferrio.Barrier: ("_cond", "_parties", "_state", "_count"),
     _ferrio.Queue: ("_maxsize", "_getters", "_putters", "_unfinished_tasks", "_is_shutdown", "_queue"),
 }
-# Who waits is somebody of this loop: a copy begins with nobody. (A deep copy was refused by the waiter.)
+# Waiters belong to this loop: a copy begins without them. (A deep copy with a waiter was already refused.)
 _NOBODY = ("_waiters", "_getters", "_putters")
-# asyncio's conditions show their lock's methods by attributes; its queues have the event of `join()`.
+# asyncio's conditions have their lock's methods as attributes; its queues have the event of `join()`.
 _DERIVED = {_ferrio.Condition: ("locked", "acquire", "release"), _ferrio.Queue: ("_finished",)}
 
 
 def state_of(owner: Any) -> Any:
-    """Return what `owner.__getstate__()` returns: a dictionary, or a pair of it and of one for `__slots__`."""
+    """Return the result of `owner.__getstate__()`: a dictionary, or a pair of it and one for `__slots__`."""
     own: Any = object.__getstate__(owner)
     slots = None
     if isinstance(own, tuple):
@@ -46,7 +46,7 @@ def state_of(owner: Any) -> Any:
 
 
 def restore(owner: Any, state: Any) -> None:
-    """Make of `owner`, which is new, what `state` says; a state may be one that asyncio's class has made."""
+    """Fill `owner`, which is new, from `state`, which may come from asyncio's class."""
     slots: dict[str, Any] = {}
     if isinstance(state, tuple):
         state, slots = state

@@ -1,6 +1,6 @@
 """`create_datagram_endpoint`: UDP and Unix datagram sockets, up to the transport that sends and receives.
 
-Invariant: whoever fails or is cancelled leaves no socket open.
+Invariant: a call that fails or is cancelled leaves no socket open.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _Protocol = TypeVar("_Protocol", bound="BaseProtocol")
 
-#: Family and protocol, local and remote address; `None` for an address that was not asked for.
+#: Family and protocol, local and remote address; `None` for an address that wasn't requested.
 _Candidate = tuple[int, int, Any, Any]
 
 
@@ -41,12 +41,12 @@ class Datagrams:
     ) -> tuple[DatagramTransport, _Protocol]:
         """Make a datagram socket bound to `local_addr` and connected to `remote_addr`, or take `sock`.
 
-        Return the transport and its protocol. Both addresses are optional; for IP each is a pair of host and port, for
-        Unix sockets a path, and `family` must then be `AF_UNIX`. With `allow_broadcast` the socket may send to
-        broadcast addresses and is not connected.
+        Return the transport and its protocol. Both addresses are optional. For IP, each is a pair of host and port; for
+        Unix sockets it is a path, and `family` must be `AF_UNIX`. With `allow_broadcast` the socket may send to
+        broadcast addresses and isn't connected.
 
-        Raises `ValueError` and `TypeError` for arguments that contradict each other, `OSError` for addresses that can't
-        be had, and what `protocol_factory` raises.
+        Raises `ValueError` and `TypeError` for arguments that contradict each other, `OSError` for addresses that
+        aren't available, and whatever `protocol_factory` raises.
         """
         given = sock is not None
         remote = None
@@ -94,7 +94,7 @@ class Datagrams:
 
 
 def _require_alone(sock: Any, options: dict[str, Any]) -> None:
-    """Raise `ValueError` for a stream socket, and for options of a socket that the program made itself."""
+    """Raise `ValueError` for a stream socket, and for socket options if the program passed its own socket."""
     if sock.type == socket.SOCK_STREAM:
         raise ValueError(f"A datagram socket was expected, got {sock!r}")
     problems = ", ".join(f"{name}={value}" for name, value in options.items() if value)
@@ -105,7 +105,7 @@ def _require_alone(sock: Any, options: dict[str, Any]) -> None:
 async def _candidates(
     loop: Any, local_addr: Any, remote_addr: Any, family: int, proto: int, flags: int
 ) -> list[_Candidate]:
-    """Return the sockets that would do, in the order in which they are to be tried."""
+    """Return the possible addresses, in the order in which to try them."""
     if not (local_addr or remote_addr):
         if family == 0:
             raise ValueError("unexpected address family")
@@ -117,7 +117,7 @@ async def _candidates(
         if local_addr:
             _sockets.remove_stale(local_addr)
         return [(family, proto, local_addr or None, remote_addr or None)]
-    #: By family and protocol: the local and the remote address, of several the last.
+    #: By family and protocol: the local and the remote address; if there are several, the last.
     pairs: dict[tuple[int, int], list[Any]] = {}
     for side, address in enumerate((local_addr, remote_addr)):
         if address is None:
@@ -141,7 +141,7 @@ async def _candidates(
 async def _open_any(
     loop: Any, candidates: list[_Candidate], reuse_port: bool | None, allow_broadcast: bool | None
 ) -> tuple[socket.socket, Any]:
-    """Return the first socket that can be had, and the address that it is for; raise the first failure if none can."""
+    """Return the first socket that can be made, and its address; if none can, raise the first failure."""
     failures = []
     for candidate in candidates:
         try:

@@ -1,7 +1,6 @@
-"""The end of a program: threads and files end before the interpreter does, and what keeps it is named.
+"""The end of a program: threads and files end before the interpreter does, and a warning names what delays it.
 
-Nothing here runs before that. Invariant: the report comes from a daemon
-thread, so that nothing waits for it.
+Nothing here runs earlier. Invariant: the report comes from a daemon thread, so nothing waits for it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import warnings
 
 from ferrio import _ferrio, executor, processes
 
-# Seconds after which a program that is at its end says what keeps it.
+# Seconds after the program's end until it says what it is waiting for.
 REPORT_DELAY = 5.0
 
 _begun = False
@@ -22,17 +21,17 @@ _waits_for_processes = False
 
 
 def begin() -> None:
-    """Sees to it that a program which waits for long at its end says for what. Any number of calls are one."""
+    """Makes the program report what it is waiting for, if its end takes long. Calling it again has no effect."""
     global _begun
     if not _begun and (executor.workers() or _running()):
         _begun = True
-        with contextlib.suppress(RuntimeError):  # no thread can be started any more
-            # A daemon: it must not be waited for itself.
+        with contextlib.suppress(RuntimeError):  # it is too late to start a thread
+            # A daemon, so that nothing waits for this thread itself.
             threading.Thread(target=_report, name="ferrio at exit", daemon=True).start()
 
 
 def _end() -> None:
-    """Lets the threads of all pools end, which the interpreter joins after this, and waits for files."""
+    """Lets the threads of all pools end, which the interpreter then joins, and waits for files."""
     executor.close_all()
     begin()
     _ferrio._finish_file_jobs()
@@ -42,14 +41,14 @@ def _report() -> None:
     time.sleep(REPORT_DELAY)
     if running := _running():
         warnings.warn(
-            f"The program is at its end, but it goes on waiting for {executor.listed(running)}. Ctrl-C ends it",
+            f"The program has ended, but is still waiting for {executor.listed(running)}. Press Ctrl-C to stop it",
             RuntimeWarning,
             stacklevel=2,
         )
 
 
 def _running() -> list[str]:
-    """Returns what would keep the program."""
+    """Returns what the program is waiting for."""
     return [
         *(f"{function!r} in a thread" for worker in executor.workers() if (function := worker.function) is not None),
         *(f"{function!r} in a process" for function in processes.running_functions()),
@@ -58,19 +57,19 @@ def _running() -> list[str]:
 
 
 def call_before_threads_are_joined() -> None:
-    """Has `_end` called as early as the interpreter knows, which is when it has to be: `atexit` comes after that."""
+    """Registers `_end` to run as early as possible at exit, as it has to; `atexit` comes later."""
     threading._register_atexit(_end)  # type: ignore[attr-defined]
 
 
 def load_before_the_end() -> None:
-    """Has what native code may need yet loaded while imports still work."""
+    """Imports what native code may need at exit, while imports still work."""
     atexit.register(_ferrio._load_before_the_end)
 
 
 def call_before_processes_are_joined() -> None:
-    """Has `begin` called before `concurrent.futures.process`, which must be imported, waits for its processes.
+    """Registers `begin` to run before `concurrent.futures.process`, already imported, waits for its processes.
 
-    Any number of calls are one.
+    Calling it again has no effect.
     """
     global _waits_for_processes
     if not _waits_for_processes:

@@ -1,10 +1,10 @@
-"""The word about a loop that isn't ferrio's in a program that was started on ferrio.
+"""The message about another loop in a program that was started on ferrio.
 
-Servers pick the fastest loop that they know by themselves, and then `python -m ferrio` runs it without anybody
-noticing. So the first such loop of a process is named in the log, with who chose it and how to choose ferrio's. Loops
-that are extensions of asyncio's own classes were written for a purpose, and are left alone.
+Some servers pick the fastest loop that they know, and `python -m ferrio` would run it without anybody noticing. So the
+log names the first such loop of a process, who chose it, and how to choose ferrio's. Loops that extend asyncio's own
+classes were written for a purpose; this module ignores them.
 
-Invariant: nothing is said in a program that neither was started by `python -m ferrio` nor called `install()`.
+Invariant: a program that was neither started by `python -m ferrio` nor called `install()` gets no message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _StandardLoop = asyncio.base_events.BaseEventLoop
 
 # How to choose ferrio's loop, by the package that chose another one.
 _WAYS = {
-    "anyio": "leave backend_options={'use_uvloop': True} out, or give {'loop_factory': ferrio.new_event_loop}",
+    "anyio": "leave out backend_options={'use_uvloop': True}, or give {'loop_factory': ferrio.new_event_loop}",
     "granian": "granian --loop asyncio",
     "gunicorn": "gunicorn -k ferrio.integrations.gunicorn.Worker, or -k asgi --asgi-loop asyncio",
     "hypercorn": "hypercorn -k asyncio",
@@ -35,7 +35,7 @@ _policy_chosen_by: tuple[str, str] | None = None
 
 
 def notice(loop: Any, *, by_policy: bool = False) -> None:
-    """Says once that `loop`, which is about to run, isn't ferrio's. `by_policy`: the policy made it."""
+    """Reports, once, that `loop`, which is about to run, isn't ferrio's. `by_policy`: the policy made it."""
     global _said
     if _said or issubclass(type(loop), (_ferrio.Loop, _StandardLoop)):
         return
@@ -58,13 +58,13 @@ def notice(loop: Any, *, by_policy: bool = False) -> None:
 
 
 def remember_choice(policy: Any) -> None:
-    """Remembers who sets `policy`, for when it makes a loop."""
+    """Remembers who sets `policy`, in case it makes a loop later."""
     global _policy_chosen_by
     _policy_chosen_by = None if policy is None else _caller(type(policy).__module__.partition(".")[0])
 
 
 def _caller(loops: str) -> tuple[str, str]:
-    """The package of the code that called asyncio or the package `loops`, and its file and line."""
+    """The package of the code that called asyncio or the package `loops`, with its file and line."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None:
         package = frame.f_globals.get("__name__", "").partition(".")[0]

@@ -1,10 +1,10 @@
-"""`install()`: ferrio's names in the place of the standard `asyncio`'s, for the whole program; `uninstall()`
-takes them out.
+"""`install()` puts ferrio's names in place of the standard `asyncio`'s, for the whole program; `uninstall()` removes
+them.
 
-What is replaced is what ferrio has of its own: each public name of a ferrio module that bears the name of an
-asyncio module (`ferrio.tasks`, `asyncio.tasks`), there and in the `asyncio` package, names of newer Pythons
-included; the loop classes; and the standard library's policy. What the standard library keeps (exceptions,
-protocols, `AbstractEventLoop`) is the same object in both, so nothing changes there.
+It replaces what ferrio has of its own. That is each public name in a ferrio module that has the name of an asyncio
+module (`ferrio.tasks`, `asyncio.tasks`), names of newer Pythons included. They are replaced in that module and in the
+`asyncio` package. The loop classes and the standard library's policy are replaced, too. What stays the standard
+library's (exceptions, protocols, `AbstractEventLoop`) is the same object in both, so nothing changes there.
 
 Invariant: `uninstall()` leaves every name as `install()` found it.
 """
@@ -23,28 +23,28 @@ __all__ = ("install", "uninstall")
 
 _ABSENT = object()
 
-# Public names of ferrio's modules that asyncio has in no version.
+# Public names in ferrio's modules that no version of asyncio has.
 _OURS_ALONE = {"EventLoopPolicy", "ThreadPool", "to_process"}
 
-# What the standard library's own loops look up in its modules and then treat as their own. A loop of theirs may live
-# in another thread when install() is called (a notebook's kernel has some), or be made by a library that subclasses
-# one. In the package `asyncio`, where programs find these names, they are replaced like all others.
+# The standard library's own loops look these up in its modules and expect them to be their own. Such a loop may already
+# run in another thread (as in a notebook's kernel), or a library may subclass one. In the package `asyncio`, where
+# programs find these names, they are replaced like all others.
 _OF_STANDARD_LOOPS = {
     "asyncio.base_events": {"Server"},
     "asyncio.events": {"Handle", "TimerHandle"},
     "asyncio.sslproto": {"SSLProtocol"},
 }
 
-# (module, name, what was there before), in the order of replacement; empty while not installed.
+# (module, name, what was there before), in the order of replacement; empty if not installed.
 _replaced: list[tuple[ModuleType, str, object]] = []
 
 
 def install() -> None:
     """Puts ferrio's names into `asyncio` and its submodules, so that the whole program runs on ferrio.
 
-    To be called at the program's start: what a module imported by name before (`from asyncio import Queue`)
-    stays the standard library's there, and works with ferrio's loop too. A second call does nothing. `python
-    -m ferrio` calls it before it runs a program. Takes nothing, returns `None`.
+    Call it at the start of the program. A name that a module imported earlier (`from asyncio import Queue`) stays the
+    standard library's there, and works with ferrio's loop too. A second call does nothing. `python -m ferrio` calls it
+    before it runs a program. Takes nothing, returns `None`.
     """
     if _replaced:
         return
@@ -67,15 +67,16 @@ def install() -> None:
         _replace(standard.events, name, getattr(_policy, name))
         _replace(standard.events, f"_{name}", getattr(_policy, f"_{name}"))
         _replace(standard, name, getattr(_policy, name))
-    # For what imported the standard functions by name before this call: they ask this variable.
+    # Code that imported the standard functions by name before this call asks this variable.
     _replace(standard.events, "_event_loop_policy", _policy._get_event_loop_policy())
     public = (*standard.__all__, *(name for name in ferrio.__all__ if name in vars(standard)))
     _replace(standard, "__all__", tuple(dict.fromkeys(public)))
 
 
 def uninstall() -> None:
-    """Puts back into `asyncio` what `install()` replaced. Does nothing if it isn't installed. Loops made
-    since go on.
+    """Puts back into `asyncio` what `install()` replaced. Does nothing if it isn't installed.
+
+    Loops made in the meantime keep running.
     """
     while _replaced:
         module, name, before = _replaced.pop()
@@ -86,13 +87,13 @@ def uninstall() -> None:
 
 
 def is_installed() -> bool:
-    """Whether ferrio's names stand in `asyncio` now."""
+    """Whether `asyncio` has ferrio's names now."""
     return bool(_replaced)
 
 
 def _pairs() -> Iterator[tuple[ModuleType, ModuleType | None]]:
-    """Yields ferrio's public modules, each with asyncio's of that name, or `None` if this Python has none."""
-    import importlib.util  # here, so that `import ferrio` doesn't pay for what few programs call
+    """Yields each of ferrio's public modules with asyncio's of the same name, or `None` if this Python has none."""
+    import importlib.util  # here, so that `import ferrio` doesn't pay for something that few programs use
     import pkgutil
 
     for found in pkgutil.iter_modules(ferrio.__path__):

@@ -1,7 +1,7 @@
-"""Which interpreter this is: ferrio serves the main one only.
+"""Which interpreter this is: ferrio serves only the main one.
 
-The extension module keeps objects for the whole process. CPython doesn't let a subinterpreter with a lock of its own
-load it; one that shares the main interpreter's lock could, and would leave objects of a dead interpreter behind.
+The extension module keeps objects for the whole process. CPython doesn't load it in a subinterpreter that has its own
+lock. One that shares the main interpreter's lock could load it, and would leave objects of a dead interpreter behind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _is_main() -> bool:
         return _thread._is_main_interpreter()  # type: ignore[attr-defined,no-any-return]
     try:
         import _xxsubinterpreters as interpreters  # type: ignore[import-not-found]
-    except ImportError:  # without it nothing but an embedding program makes subinterpreters
+    except ImportError:  # without this module, only an embedding program makes subinterpreters
         return True
     return interpreters.get_current() == interpreters.get_main()  # type: ignore[no-any-return]
 

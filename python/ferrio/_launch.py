@@ -1,8 +1,8 @@
-"""Starts a child without making the loop wait for its program, behind a `subprocess.Popen` like any other.
+"""Starts a child without making the loop wait for its program, behind an ordinary `subprocess.Popen`.
 
-`Popen` itself looks at the arguments and makes the pipes; only its last step is ours, and is done in the background.
-Invariant: where something of `Popen` is not as expected (another class in its place, a debugger's hooks, `preexec_fn`,
-a sandbox), it does that step itself, as with asyncio.
+`Popen` itself checks the arguments and makes the pipes; only its last step is replaced and runs in the background.
+Invariant: if something about `Popen` isn't as expected, it does that step itself, as with asyncio. Examples are a
+replaced class, a debugger's hooks, `preexec_fn` and a sandbox.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ _is_known = list(inspect.signature(_own_step).parameters) == _PARAMETERS
 
 
 class _Launched(_Popen[bytes]):
-    """A `Popen` whose child may not run its program yet; becomes a plain `Popen` when it does."""
+    """A `Popen` whose child may not run its program yet; becomes a plain `Popen` when the child does."""
 
     _launch: _ferrio.Launch | None
-    #: What could not be run if it comes to that: the program and the directory as they were given.
+    #: For an error: the program and the directory as the caller passed them.
     _named: tuple[Any, Any]
 
     def _execute_child(
@@ -153,19 +153,20 @@ class _Launched(_Popen[bytes]):
             self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
 
-# Its repr is a Popen's from the start.
+# From the start, its repr is that of a Popen.
 _Launched.__name__ = _Launched.__qualname__ = "Popen"
 
 
 async def start(
     loop: Any, args: Any, keywords: dict[str, Any]
 ) -> tuple[subprocess.Popen[bytes], _ferrio.Launch | None]:
-    """`Popen(args, **keywords)`, once its child runs the program; and what has the child if that is not the `Popen`.
+    """Run `Popen(args, **keywords)` and wait until its child runs the program; return it and what owns the child.
 
-    Raises what `Popen` raises. Cancelled, it leaves no child.
+    The second result is `None` if the `Popen` itself owns the child. Raises what `Popen` raises. If cancelled, it
+    leaves no child.
     """
     env = keywords.get("env")
-    # Some Pythons refuse a variable without a name, and some set it.
+    # Some Pythons refuse a variable without a name, others set it.
     nameless = env and any(name in env for name in ("", b""))
     if nameless or keywords.get("preexec_fn") is not None or not _may_launch():
         return subprocess.Popen(args, **keywords), None
@@ -189,7 +190,7 @@ async def start(
 
 
 def _may_launch() -> bool:
-    """Whether `Popen` and what it calls are the standard library's own, and a child may share its parent's memory."""
+    """Whether `Popen` and its helpers are the standard library's own, and a child may share its parent's memory."""
     return (
         _is_known
         and subprocess.Popen is _Popen
@@ -206,7 +207,7 @@ _is_known = _is_known and inspect.isbuiltin(_fork_exec)
 
 
 def _end(popen: subprocess.Popen[bytes], returncode: int) -> None:
-    """Close the pipes of a child that is gone."""
+    """Close the pipes of a child that has ended."""
     popen.returncode = returncode
     for stream in (popen.stdin, popen.stdout, popen.stderr):
         if stream is not None:
@@ -214,7 +215,7 @@ def _end(popen: subprocess.Popen[bytes], returncode: int) -> None:
 
 
 def _programs(executable: bytes, env: Mapping[Any, Any] | None) -> list[bytes]:
-    """What to try to run: `executable`, or each file of that name in the folders of PATH."""
+    """The files to try to run: `executable`, or each file of that name in the folders of PATH."""
     if b"/" in executable:
         return [executable]
     if env is None and "PATH" in os.environ:

@@ -1,4 +1,4 @@
-"""`EventLoop`: the extension module's loop as an `asyncio.AbstractEventLoop`, with what is Python of its methods."""
+"""`EventLoop`: the extension module's loop as an `asyncio.AbstractEventLoop`, with its methods written in Python."""
 
 from asyncio.events import AbstractEventLoop
 
@@ -16,12 +16,12 @@ class EventLoop(  # type: ignore[misc]  # newer arguments
 ):
     """ferrio's event loop.
 
-    With `virtual_time=True` its clock jumps to the next deadline whenever nothing else is to be done: for tests.
+    With `virtual_time=True` its clock jumps to the next deadline when there is nothing else to do. This is for tests.
     """
 
     @property
     def _nest_patched(self) -> bool:
-        """What nest_asyncio's `apply()` asks before it patches a loop: ours needs none, it may be nested."""
+        """Read by nest_asyncio's `apply()` before it patches a loop: ferrio's loop can be nested without that."""
         from ferrio import _nesting
 
         if not _nesting.adopt_nest_asyncio():

@@ -1,9 +1,9 @@
-"""asyncio's modules under ferrio's name: what of them is the standard library's alone, and whose name ferrio's objects
-bear.
+"""asyncio's modules under ferrio's name: which of them are the standard library's alone, and the names of ferrio's
+objects.
 
-`ferrio.log` and its like are the standard library's own modules, which ferrio's objects use too: a program that
-replaces a constant or the logger there is heard. What ferrio has of its own is made in the extension module and in
-modules with an underscore; but it is found, pickled, logged and replaced by the name of the public one.
+`ferrio.log` and similar ones are the standard library's own modules. ferrio's objects use them too, so replacing a
+constant or the logger there has an effect. What ferrio has of its own is made in the extension module and in modules
+with an underscore. But it is found, pickled, logged and replaced by the name of the public module.
 """
 
 import sys
@@ -20,13 +20,13 @@ SHARED = (base_futures, base_tasks, constants, format_helpers, log, trsock)
 
 
 def share() -> None:
-    """Makes `import ferrio.log` and its like find the standard library's module."""
+    """Makes `import ferrio.log` and the like find the standard library's module."""
     for module in SHARED:
         sys.modules.setdefault(module.__name__.replace("asyncio", "ferrio", 1), module)
 
 
 def name_contents(modules: Iterable[ModuleType]) -> None:
-    """Lets what each of `modules` offers say that it comes from there, unless it comes from another public module."""
+    """Gives the objects of each of `modules` its name as `__module__`, unless they come from another public module."""
     for module in modules:
         for name in module.__all__:
             value = getattr(module, name)

@@ -1,10 +1,10 @@
-"""`allow_nested()`: loops that are run while one runs, for programs whose caller runs a loop already (a notebook).
+"""`allow_nested()`: running loops inside a running loop, for programs whose caller already runs one (a notebook).
 
-An inner `run()` or `run_until_complete()` turns the running loop until its own task is done; everything else on the
-loop goes on meanwhile, except the task that called it. How the loop turns is in the extension module; here is the
-permission, what becomes of the standard library's `run`, and what the packages nest_asyncio and nest_asyncio2 find.
+An inner `run()` or `run_until_complete()` turns the running loop until its own task is done. Everything else on the
+loop keeps running meanwhile, except the task that made the call. The extension module turns the loop. This module holds
+the permission, changes the standard library's `run`, and handles the packages nest_asyncio and nest_asyncio2.
 
-Invariant: a program that neither calls this nor applies one of the packages is told of the ways out, as ever.
+Invariant: a program that neither calls this nor applies one of these packages gets the usual error and its advice.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ferrio import _ferrio, _policy
 
 __all__ = ("allow_nested",)
 
-# What the standard library's module had before; `None` while it is left alone.
+# The standard library's earlier `run`; `None` as long as it isn't replaced.
 _standard_run: Callable[..., Any] | None = None
 _standard_runner_run: Callable[..., Any] | None = None
 
 
 def allow_nested(allowed: bool = True) -> None:
-    """Lets `run()`, `Runner.run()`, `run_until_complete()` and `run_forever()` be called while a loop runs.
+    """Allows `run()`, `Runner.run()`, `run_until_complete()` and `run_forever()` while a loop is running.
 
-    The inner call turns the running loop until its task is done, and the task that called it stands still. `run()`
-    leaves the loop and the other tasks on it alone. A `Runner`, and `run()` with a `loop_factory`, have a loop of
-    their own, and the outer one stands still meanwhile. `asyncio.run()` and `asyncio.Runner` do the same on ferrio's
-    loops. Holds for the whole process. `allowed` is whether it holds from now on: `allow_nested(False)` takes it back.
+    The inner call turns the running loop until its task is done; the task that made the call stands still. `run()`
+    leaves the loop and its other tasks alone. A `Runner`, and `run()` with a `loop_factory`, have their own loop, and
+    the outer one stands still meanwhile. `asyncio.run()` and `asyncio.Runner` do the same on ferrio's loops. This
+    affects the whole process. `allow_nested(False)` forbids it again: `allowed` is whether it is allowed from now on.
     """
     _ferrio._allow_nested(allowed)
     if allowed:
@@ -41,12 +41,12 @@ def allow_nested(allowed: bool = True) -> None:
 
 
 def is_running_ours() -> bool:
-    """Whether the loop that runs in this thread is ferrio's."""
+    """Whether the loop running in this thread is ferrio's."""
     return isinstance(asyncio._get_running_loop(), _ferrio.Loop)
 
 
 def _change_standard_runners() -> None:
-    """Lets the standard library's `run` and `Runner` be called inside ferrio's loops."""
+    """Allows the standard library's `run` and `Runner` inside ferrio's loops."""
     global _standard_run, _standard_runner_run
     if _standard_run is not None:
         return
@@ -95,11 +95,11 @@ def _is_ours(thing: Any) -> bool:
 
 
 def adopt_nest_asyncio() -> bool:
-    """What nest_asyncio's `apply()` does to a loop of ferrio's; returns whether it was called at all.
+    """Does what nest_asyncio's `apply()` does, for one of ferrio's loops; returns whether it was called at all.
 
-    It asks a loop whether it is patched before it looks at its class. By then it has put the standard library's slow
-    classes, which ferrio's loops don't use, and a `run` of its own into `asyncio`: they are taken out again, unless
-    one of the standard library's own loops was patched too, which needs them.
+    `apply()` asks a loop whether it is patched before it looks at its class. By then it has put the standard library's
+    slow classes, which ferrio's loops don't use, and its own `run` into `asyncio`. They are removed again, unless it
+    also patched a loop of the standard library, which needs them.
     """
     if not hasattr(asyncio, "_nest_patched"):
         return False

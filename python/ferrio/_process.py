@@ -1,6 +1,6 @@
-"""`subprocess_exec` and `subprocess_shell`: start a child, up to the transport that looks after it.
+"""`subprocess_exec` and `subprocess_shell`: start a child and make the transport that watches it.
 
-Invariant: whoever fails or is cancelled leaves no child running and no zombie.
+Invariant: a call that fails or is cancelled leaves no running child and no zombie.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Spawning:
     ) -> tuple[SubprocessTransport, _Protocol]:
         """Run the shell command `cmd` in a child process; return its transport and protocol.
 
-        The keywords are those of `subprocess.Popen`, less what concerns text and buffers. Raises `ValueError` for these
-        and for a command that is no string, `OSError` if the shell can't be started.
+        The keywords are those of `subprocess.Popen`, except those for text and buffers. Raises `ValueError` for these
+        and if the command isn't a string, `OSError` if the shell can't be started.
         """
         if not isinstance(cmd, (bytes, str)):
             raise ValueError("cmd must be a string")
@@ -58,7 +58,7 @@ class Spawning:
             raise ValueError("shell must be True")
         _require_bytes(universal_newlines, bufsize, encoding, errors, text)
         protocol = protocol_factory()
-        # Parameters may hold passwords; the command of a shell is asyncio's exception.
+        # Arguments may contain passwords and aren't logged. As in asyncio, a shell command is.
         what = f"run shell command {cmd!r}"
         transport = await _start(self, protocol, what, cmd, True, (stdin, stdout, stderr), kwargs)
         return transport, protocol
@@ -81,8 +81,8 @@ class Spawning:
     ) -> tuple[SubprocessTransport, _Protocol]:
         """Run `program` with the arguments `args` in a child process; return its transport and protocol.
 
-        The keywords are those of `subprocess.Popen`, less what concerns text and buffers. Raises `ValueError` for
-        these, `OSError` if the program can't be started.
+        The keywords are those of `subprocess.Popen`, except those for text and buffers. Raises `ValueError` for these,
+        `OSError` if the program can't be started.
         """
         if shell:
             raise ValueError("shell must be False")
@@ -104,7 +104,7 @@ class Spawning:
         extra: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> NativeTransport:
-        """Start a child and return its transport once the protocol knows it; asyncio's internal name."""
+        """Start a child and return its transport after the protocol has it; asyncio's internal name."""
         kwargs.update(shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize)
         popen, launch = await _launch.start(self, args, kwargs)
         waiter = self.create_future()
@@ -125,7 +125,7 @@ class Spawning:
 
 
 def _require_bytes(universal_newlines: bool, bufsize: int, encoding: object, errors: object, text: object) -> None:
-    """Raise `ValueError` for arguments that concern text and buffers, other than those that mean bytes without one."""
+    """Raise `ValueError` for arguments about text and buffers, unless they mean bytes without a buffer."""
     if universal_newlines:
         raise ValueError("universal_newlines must be False")
     if bufsize != 0:
@@ -151,7 +151,7 @@ async def _start(
 
 
 def _streams_told(stdin: Any, stdout: Any, stderr: Any) -> str:
-    """The three streams for the log."""
+    """The three streams, as the log shows them."""
     told = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     if stdout is not None and stderr == subprocess.STDOUT:
         del told["stderr"]
@@ -165,7 +165,7 @@ def _streams_told(stdin: Any, stdout: Any, stderr: Any) -> str:
 
 
 async def _give_up(loop: Any, popen: subprocess.Popen[bytes]) -> None:
-    """End a child that nobody can look after."""
+    """End a child that has no transport to watch it."""
     for stream in (popen.stdin, popen.stdout, popen.stderr):
         if stream is not None:
             stream.close()
@@ -174,13 +174,13 @@ async def _give_up(loop: Any, popen: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_in_thread(loop: Any, transport: NativeTransport) -> None:
-    """Where the kernel has no descriptors of processes: have a thread wait for the end, and tell the loop."""
+    """Without process descriptors in the kernel: let a thread wait for the child's end and tell the loop."""
 
     def wait() -> None:
         try:
             os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
-            pass  # Somebody else waited for it.
+            pass  # something else waited for it
         try:
             loop.call_soon_threadsafe(transport._ended)
         except RuntimeError:

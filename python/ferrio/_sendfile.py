@@ -1,7 +1,7 @@
-"""`loop.sendfile`: a file over a transport, by the system where it can, else in pieces that a thread reads.
+"""`loop.sendfile`: sends a file over a transport, by the system if it can, otherwise in pieces that a thread reads.
 
-Invariant: however it ends, the transport has its own protocol back, reads if it read before, and the file's position is
-behind what was sent.
+Invariant: however it ends, the transport has its own protocol again, and reads if it did before. The file's position is
+behind the last byte sent.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ class Sending:
     ) -> int:
         """Send `count` bytes (or all) of the binary file `file`, beginning at `offset`, and return how many were sent.
 
-        What was written before goes first. The system sends the file if it can; if it can't (over TLS, for instance),
-        the file is read and written in pieces unless `fallback` is false.
+        Data written earlier goes first. The system sends the file if it can. If it can't (over TLS, for instance), the
+        file is read and written in pieces, unless `fallback` is false.
 
-        Raises `SendfileNotAvailableError` or `RuntimeError` where that would be needed, `RuntimeError` for a transport
-        that is closing or can't send files, `ConnectionError` if the connection is lost.
+        If it can't and `fallback` is false, it raises `SendfileNotAvailableError` or `RuntimeError`. It raises
+        `RuntimeError` for a transport that is closing or can't send files, and `ConnectionError` if the connection is
+        lost.
         """
         if transport.is_closing():
             raise RuntimeError("Transport is closing")
@@ -60,7 +61,7 @@ class Sending:
         return await _send_pieces(self, transport, file, offset, count)
 
     async def _sendfile_native(self: Any, transp: Any, file: Any, offset: int, count: int | None) -> int:
-        """Let the system send the file; raise `SendfileNotAvailableError` where it can't."""
+        """Let the system send the file; raise `SendfileNotAvailableError` if it can't."""
         resumes = transp.is_reading()
         transp.pause_reading()
         try:
@@ -71,7 +72,7 @@ class Sending:
                 return sent
             except OSError:
                 if transp._sock is None:
-                    # What failed is that the descriptor is closed.
+                    # The send failed because the descriptor is closed.
                     raise ConnectionError("Connection closed by peer") from None
                 raise
             finally:
@@ -106,7 +107,7 @@ async def _send_pieces(loop: Any, transport: Any, file: Any, offset: int, count:
 
 
 class _Turnstile(asyncio.Protocol):
-    """Stands in for a transport's protocol: lets the sender wait while the transport has enough, and nobody reads."""
+    """Stands in for a transport's protocol: makes the sender wait while the transport has enough; nothing is read."""
 
     def __init__(self, loop: Any, transport: Any):
         self._loop = loop
@@ -114,13 +115,13 @@ class _Turnstile(asyncio.Protocol):
         self._protocol = transport.get_protocol()
         self._resumes_reading = transport.is_reading()
         self._was_paused = getattr(transport, "_protocol_paused", False)
-        #: Done when the transport wants more; `None` while it does.
+        #: Done when the transport wants more; `None` if it does already.
         self._waiter = loop.create_future() if self._was_paused else None
         transport.pause_reading()
         transport.set_protocol(self)
 
     async def passage(self) -> None:
-        """Waits until the transport takes more. Raises `ConnectionError`, or why the connection was lost."""
+        """Waits until the transport takes more. Raises `ConnectionError`, or the reason why the connection was lost."""
         if self._transport.is_closing():
             raise ConnectionError("Connection closed by peer")
         if self._waiter is not None:
@@ -132,7 +133,7 @@ class _Turnstile(asyncio.Protocol):
         if self._resumes_reading:
             self._transport.resume_reading()
         if self._waiter is not None:
-            # Nobody will wait any more.
+            # Nobody will wait for it any more.
             self._waiter.cancel()
         if self._was_paused:
             self._protocol.resume_writing()

@@ -1,6 +1,6 @@
-"""Servers that the program asks for: the listening sockets of `create_server` and `create_unix_server`.
+"""Servers that the program makes: the listening sockets of `create_server` and `create_unix_server`.
 
-What accepts connections from then on is `ferrio._server.Server`. Invariant: whoever fails or is cancelled leaves no
+From then on, `ferrio._server.Server` accepts the connections. Invariant: a call that fails or is cancelled leaves no
 socket open.
 """
 
@@ -44,14 +44,15 @@ class Serving:
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> Server:
-        """Listen on `port` of `host` (one, several in a sequence, or `None` and "" for all), or on the socket `sock`.
+        """Listen on `port` of `host`, or on the socket `sock`; return the `Server`.
 
-        Return the `Server`. Each connection gets a protocol from `protocol_factory`, called without arguments; with
-        `ssl`, an `ssl.SSLContext`, behind TLS. Each address is listened on once, IPv6 and IPv4 by sockets of their own;
-        with port 0 each has a port of its own. `reuse_address` is on unless it is said to be off.
+        `host` is one host or a sequence of them; `None` and "" mean all. Each connection gets a protocol from
+        `protocol_factory`, called without arguments. With `ssl`, an `ssl.SSLContext`, connections use TLS. Each address
+        gets its own socket, and so do IPv6 and IPv4; with port 0, each has its own port. `reuse_address` is on unless
+        you turn it off.
 
-        Raises `ValueError` and `TypeError` for arguments that contradict each other, `OSError` for an address that
-        can't be had.
+        Raises `ValueError` and `TypeError` for arguments that contradict each other, `OSError` if an address isn't
+        available.
         """
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
@@ -97,14 +98,14 @@ class Serving:
         start_serving: bool = True,
         cleanup_socket: bool = True,
     ) -> Server:
-        """Listen on a Unix socket at `path` (text, bytes, a path; a leading zero byte: abstract), or on `sock`.
+        """Listen on a Unix socket at `path`, or on `sock`; return the `Server`.
 
-        Return the `Server`. A socket file that an earlier server left at `path` is replaced; with `cleanup_socket`
-        the file goes when the server closes, if it is still this server's. The other arguments are those of
-        `create_server`.
+        `path` is text, bytes or a path; a leading zero byte makes it abstract. A socket file that an earlier server
+        left at `path` is replaced. With `cleanup_socket`, closing the server removes the file if it is still this
+        server's. The other arguments are those of `create_server`.
 
-        Raises `ValueError` and `TypeError` for arguments that contradict each other, `OSError` for a path that can't
-        be had.
+        Raises `ValueError` and `TypeError` for arguments that contradict each other, `OSError` if the path isn't
+        available.
         """
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
@@ -131,7 +132,7 @@ class Serving:
 
 
 def _refuse_timeouts(ssl: Any, handshake: float | None, shutdown: float | None) -> None:
-    """As `_sockets.refuse_timeouts_without_ssl`, where only `None` means that there is no TLS, as asyncio has it."""
+    """Like `_sockets.refuse_timeouts_without_ssl`, but only `None` means no TLS, as in asyncio."""
     if ssl is None:
         _sockets.refuse_timeouts_without_ssl(ssl, handshake, shutdown)
 
@@ -204,7 +205,7 @@ def _bind_to_all(
             try:
                 sock = socket.socket(family, kind, proto)
             except OSError:
-                # The system lacks the family, though the name server knows an address of it.
+                # The name server knows an address of the family, but the system doesn't support it.
                 if debug:
                     logger.warning(
                         "create_server() failed to create socket.socket(%r, %r, %r)", family, kind, proto, exc_info=True
@@ -219,7 +220,7 @@ def _bind_to_all(
             if keep_alive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
             if family == socket.AF_INET6:
-                # Else it would take the IPv4 address too, which has a socket of its own.
+                # Otherwise it would take the IPv4 address too, which has its own socket.
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
             try:
                 sock.bind(address)
@@ -255,7 +256,7 @@ def _bind_to_path(path: str | bytes) -> socket.socket:
 
 
 def _file_remover(sock: Any) -> Callable[[], None] | None:
-    """Return what removes the file of a bound Unix socket, if it has one."""
+    """Return a function that removes the file of a bound Unix socket, or `None` if it has no file."""
     path = sock.getsockname()
     if not _sockets.has_file(path):
         return None
@@ -267,7 +268,7 @@ def _file_remover(sock: Any) -> Callable[[], None] | None:
 
 
 def _remove_file(path: str | bytes, inode: int) -> None:
-    """Remove the file at `path` unless somebody has put another one there."""
+    """Remove the file at `path`, unless it has been replaced by another one."""
     try:
         if os.stat(path).st_ino == inode:
             os.unlink(path)

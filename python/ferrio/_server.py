@@ -1,6 +1,6 @@
-"""`Server`, what `create_server` returns. Its public name is `ferrio.base_events.Server`; `_serve` makes servers.
+"""`Server`, the result of `create_server`. Its public name is `ferrio.base_events.Server`; `_serve` makes servers.
 
-Connections are accepted in the extension module; here is what runs once a server.
+The extension module accepts connections; the code here runs once per server.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from ferrio.exceptions import CancelledError
 
 
 class Server(_ferrio.Server, asyncio.base_events.Server):
-    """What `create_server` returns: listening sockets, and the connections that came by them.
+    """The result of `create_server`: listening sockets, and the connections accepted from them.
 
-    Connections are accepted in the extension module; here is what runs once a server.
+    The extension module accepts connections; the code here runs once per server.
     """
 
     _serving_forever_fut: Any = None
 
     async def start_serving(self) -> None:
-        """Begin to accept connections; nothing happens if that was done before."""
+        """Begin to accept connections; does nothing if the server already does."""
         self._start_serving()
-        # asyncio lets a turn pass, so that a client that is connected then is served.
+        # Like asyncio, let one turn pass, so that a client that connects in it is served.
         await _ferrio.sleep(0)
 
     async def serve_forever(self) -> None:
         """Serve until this is cancelled; then close the server and its connections, and wait until they are closed.
 
-        Raises `RuntimeError` if the server is closed, or somebody else waits here.
+        Raises `RuntimeError` if the server is closed, or if this method is already running.
         """
         if self._serving_forever_fut is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
@@ -48,7 +48,7 @@ class Server(_ferrio.Server, asyncio.base_events.Server):
             self._serving_forever_fut = None
 
     def close(self) -> None:
-        """Close the listening sockets, and end `serve_forever()`; connections stay."""
+        """Close the listening sockets and end `serve_forever()`; connections stay open."""
         super().close()
         forever = self._serving_forever_fut
         if forever is not None and not forever.done():

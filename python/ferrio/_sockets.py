@@ -1,6 +1,6 @@
-"""What making connections, servers and datagram endpoints have in common: addresses, checks, options of sockets.
+"""Shared by connections, servers and datagram endpoints: addresses, checks, socket options.
 
-Nothing here waits but `resolved` for a name, and nothing runs but once a connection or server that is made on request.
+Only `resolved` waits, for a name. Everything here runs once per connection or server that the program makes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-#: As `socket.getaddrinfo` gives it: family, type, protocol, canonical name, address.
+#: As in the results of `socket.getaddrinfo`: family, type, protocol, canonical name, address.
 AddressInfo = tuple[Any, Any, int, str, Any]
 
 logger = logging.getLogger("asyncio")
@@ -23,9 +23,9 @@ logger = logging.getLogger("asyncio")
 async def resolved(
     loop: Any, address: Any, *, family: int = 0, kind: int = socket.SOCK_STREAM, proto: int = 0, flags: int = 0
 ) -> list[AddressInfo]:
-    """Return what the pair `address` of host and port stands for, at least one; at once if it is an address in numbers.
+    """Return what the host and port in `address` resolve to, at least one; at once if the host is numeric.
 
-    An address of four parts keeps its flow information and scope. Raises `OSError` where nothing was found.
+    An address of four parts keeps its flow information and scope. Raises `OSError` if nothing was found.
     """
     known = loop._known_address(address, family, kind, proto)
     if known is not None:
@@ -38,7 +38,7 @@ async def resolved(
 
 
 def interleaved(infos: list[AddressInfo], first_family_count: int) -> list[AddressInfo]:
-    """Return addresses with the families taking turns, after `first_family_count` of the first one (RFC 8305, 4)."""
+    """Return the addresses with the families alternating, after `first_family_count` of the first one (RFC 8305, 4)."""
     families: dict[Any, list[AddressInfo]] = {}
     for info in infos:
         families.setdefault(info[0], []).append(info)
@@ -50,7 +50,7 @@ def interleaved(infos: list[AddressInfo], first_family_count: int) -> list[Addre
 
 def refuse_ssl_socket(sock: Any) -> None:
     """Raise `TypeError` for an `ssl.SSLSocket`: the loop does TLS itself."""
-    ssl = sys.modules.get("ssl")  # without the module there is no such socket
+    ssl = sys.modules.get("ssl")  # if it isn't imported, there is no such socket
     if ssl is not None and isinstance(sock, ssl.SSLSocket):
         raise TypeError("Socket cannot be of type SSLSocket")
 
@@ -68,7 +68,7 @@ def require_unix_stream(sock: Any) -> None:
 
 
 def refuse_timeouts_without_ssl(ssl: Any, handshake: float | None, shutdown: float | None) -> None:
-    """Raise `ValueError` for time limits of TLS where there is no TLS."""
+    """Raise `ValueError` for TLS time limits without TLS."""
     if ssl:
         return
     if handshake is not None:
@@ -78,7 +78,7 @@ def refuse_timeouts_without_ssl(ssl: Any, handshake: float | None, shutdown: flo
 
 
 def share_port(sock: socket.socket) -> None:
-    """Let several sockets be bound to one port. Raises `ValueError` where the system can't."""
+    """Let several sockets be bound to one port. Raises `ValueError` if the system can't."""
     option = getattr(socket, "SO_REUSEPORT", None)
     if option is None:
         raise ValueError("reuse_port not supported by socket module")
@@ -91,12 +91,12 @@ def share_port(sock: socket.socket) -> None:
 
 
 def has_file(path: str | bytes) -> bool:
-    """Return whether the Unix socket address `path` is a file's name: not abstract, not empty."""
+    """Return whether the Unix socket address `path` is a file name: not abstract, not empty."""
     return bool(path) and path[0] not in (0, "\x00")
 
 
 def remove_stale(path: str | bytes) -> None:
-    """Remove the socket file that an earlier server left at `path`; what can't be removed is logged.
+    """Remove the socket file that an earlier server left at `path`; log it if that fails.
 
     Raises `IndexError` for an empty path, as asyncio does.
     """
@@ -108,14 +108,14 @@ def remove_stale(path: str | bytes) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        # A directory may allow to make sockets and nothing else.
+        # A directory may allow creating sockets and nothing else.
         logger.error("Unable to check or remove stale UNIX socket %r: %r", path, error)
 
 
 async def opened(loop: Any, protocol_factory: Callable[[], Any], make: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
-    """Make a protocol and, by `make(protocol, waiter)`, its transport; wait until that is connected, return both.
+    """Make a protocol and its transport, with `make(protocol, waiter)`; wait for the connection, return both.
 
-    A failure or cancellation meanwhile closes the transport.
+    A failure or cancellation before that closes the transport.
     """
     protocol = protocol_factory()
     waiter = loop.create_future()
@@ -124,7 +124,7 @@ async def opened(loop: Any, protocol_factory: Callable[[], Any], make: Callable[
         await waiter
     except BaseException:
         transport.close()
-        # The exception's traceback holds this frame, and the waiter the exception.
+        # The exception's traceback holds this frame, and the waiter holds the exception.
         waiter = None
         raise
     return transport, protocol

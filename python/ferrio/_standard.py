@@ -1,6 +1,6 @@
-"""Where ferrio meets the standard library's asyncio: the few pieces that have to be Python.
+"""Where ferrio meets the standard library's asyncio: the few pieces that have to be in Python.
 
-Nothing here runs per callback, packet or task. What the extension module needs of it, it imports by name.
+Nothing here runs per callback, packet or task. The extension module imports what it needs by name.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 
 from ferrio import _ferrio
 
-# `socket.socket` as it was made, though a test suite may have put another class into its place before.
+# The original `socket.socket`, even if a test suite has replaced it.
 SOCKET: Any = next(
     (each for each in _socket.socket.__subclasses__() if (each.__module__, each.__name__) == ("socket", "socket")),
     socket.socket,
 )
 
-# The code that all of asyncio's eager task factories share; Python 3.11 has none.
+# The code shared by all of asyncio's eager task factories; Python 3.11 has none.
 EAGER_FACTORY_CODE: Any = (
     asyncio.tasks.eager_task_factory.__code__ if sys.version_info >= (3, 12) else None  # type: ignore[attr-defined]
 )
@@ -38,7 +38,7 @@ EAGER_FACTORY_CODE: Any = (
 
 @reprlib.recursive_repr()
 def future_repr(future: Any) -> str:
-    """Return `<Future pending cb=[...]>`: the class, the state, and who waits."""
+    """Return `<Future pending cb=[...]>`: the class, the state and the waiters."""
     return f"<{type(future).__name__} {' '.join(asyncio.base_futures._future_repr_info(future))}>"
 
 
@@ -58,12 +58,12 @@ def task_repr(task: Any) -> str:
 
 
 async def _operation() -> None:
-    """What an operation would be, had it Python code."""
+    """What an operation would look like in Python."""
 
 
 @functools.cache
 def operation_code(qualname: str) -> Any:
-    """Return the code object that stands for the operation of that name: a coroutine's, without instructions."""
+    """Return the code object that represents the operation of that name: a coroutine's, without instructions."""
     return _operation.__code__.replace(
         co_filename="<ferrio>", co_name=qualname.rpartition(".")[2], co_qualname=qualname, co_firstlineno=1
     )
@@ -77,7 +77,7 @@ def operation_frame(qualname: str) -> Any:
     return frame
 
 
-# asyncio's functions with the callbacks that are native here, from before `install()`.
+# asyncio's functions that contain the callbacks that are native here, from before `install()`.
 _WITH_CALLBACKS: dict[str, Any] = {
     name: vars(module).get(name)
     for module, names in (
@@ -90,7 +90,7 @@ _WITH_CALLBACKS: dict[str, Any] = {
 
 
 def callback_function(name: str) -> Any:
-    """Return asyncio's own function of the qualified name `name`, for tools that show its file and line, or `None`."""
+    """Return asyncio's function with the qualified name `name`, or `None`, for tools that show its file and line."""
     outer, _, inner = name.partition(".<locals>.")
     function = _WITH_CALLBACKS.get(outer)
     if function is None or not inner:
@@ -103,7 +103,7 @@ def callback_function(name: str) -> Any:
 
 
 def hint(candidate: Any, function: str | None = None) -> str:
-    """Return what a caller may have meant who passed `candidate` (to `function`) for a coroutine; maybe nothing."""
+    """Return advice for a caller that passed `candidate` (to `function`) instead of a coroutine; may be empty."""
     name = getattr(candidate, "__name__", None)
     if inspect.isasyncgenfunction(candidate) or inspect.isasyncgen(candidate):
         return ": an async generator is read with `async for`, inside a coroutine"
@@ -112,15 +112,15 @@ def hint(candidate: Any, function: str | None = None) -> str:
             return f": {function}() takes a coroutine, did you mean {function}({name}())?"
         return f": did you mean {name}()?"
     if inspect.isgenerator(candidate):
-        return ": a generator is no coroutine, is `async` missing before its `def`?"
+        return ": a generator isn't a coroutine, is `async` missing before its `def`?"
     if inspect.isfunction(candidate):
         return f": {name} is a plain function, is `async` missing before its `def`?"
     if isinstance(candidate, (list, tuple, set)):
-        return f": awaitables are passed one by one, is a `*` missing before the {type(candidate).__name__}?"
+        return f": pass awaitables one by one, is a `*` missing before the {type(candidate).__name__}?"
     if asyncio.isfuture(candidate):
         if hasattr(candidate, "get_coro"):
-            return ": it is a task already, and runs; `await` it, or use it as it is"
-        return ": it is a future already; `await` it, ensure_future() takes it as it is"
+            return ": it is already a task; `await` it, or use it as it is"
+        return ": it is already a future; `await` it, ensure_future() returns it unchanged"
     if inspect.isawaitable(candidate):
         return ": it can be awaited; ensure_future() makes a task of it"
     if not callable(candidate):
@@ -129,12 +129,12 @@ def hint(candidate: Any, function: str | None = None) -> str:
 
 
 async def await_it(awaitable: Any) -> Any:
-    """Await `awaitable`: the coroutine that makes a task of something that is only awaitable."""
+    """Await `awaitable`: the coroutine of a task for something that is only awaitable."""
     return await awaitable
 
 
 async def close_asyncgens(loop: Any) -> None:
-    """Close the asynchronous generators that `loop` knows of; the body of `loop.shutdown_asyncgens()`."""
+    """Close the asynchronous generators that `loop` knows; the body of `loop.shutdown_asyncgens()`."""
     generators = loop._take_asyncgens()
     if not generators:
         return
@@ -151,14 +151,14 @@ async def close_asyncgens(loop: Any) -> None:
 
 
 def wait(poll: Callable[[], None]) -> None:
-    """Call `poll`, which is a loop's wait, as Python code: so that a profiler sees the call."""
+    """Call `poll`, a loop's wait, from Python code, so that a profiler sees the call."""
     poll()
 
 
 class _TasksOfAllLoops(weakref.WeakSet[Any]):
     """The standard library's set of tasks, which also shows the pending tasks of ferrio's loops.
 
-    ferrio's loops hold their tasks themselves; adding each one to this set would cost more than running it.
+    ferrio's loops hold their tasks themselves: adding each one to this set would cost more than running it.
     """
 
     def __iter__(self) -> Iterator[Any]:
@@ -170,14 +170,14 @@ def share_tasks() -> None:
     """Make `asyncio.all_tasks()` and call graphs see the tasks of ferrio's loops; called when the first one is made."""
     known = [getattr(asyncio.tasks, name, None) for name in ("_scheduled_tasks", "_all_tasks")]
     if sys.version_info >= (3, 14):
-        # There the set that counts is the C module's own, which no name leads to. Not before: up to 3.13 the module
-        # also shows its free list, whose dead objects would be freed a second time.
+        # Here the set that counts belongs to the C module, and no name leads to it. Up to 3.13, the module also reveals
+        # its free list, whose dead objects would be freed a second time.
         known += gc.get_referents(sys.modules.get("_asyncio"))
     for tasks in known:
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = _TasksOfAllLoops
     if sys.version_info >= (3, 14):
-        # The standard gather(), wait() and task groups note here who awaits whom, for call graphs, but only of the
-        # standard library's own futures; ours hands those on.
+        # The standard gather(), wait() and task groups record here who awaits whom, for call graphs, but only for the
+        # standard library's own futures. This passes on the others.
         for name in ("future_add_to_awaited_by", "future_discard_from_awaited_by"):
             setattr(asyncio.futures, name, getattr(_ferrio, name))

@@ -1,4 +1,4 @@
-"""`loop.start_tls()`: a connection that begins in the clear goes on with TLS.
+"""`loop.start_tls()`: switches a connection to TLS that began without it.
 
 The protocol that encrypts is `ferrio.sslproto.SSLProtocol`. Invariant: no byte that the peer sent before the switch is
 lost.
@@ -35,11 +35,11 @@ class Upgrading:
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> SSLTransport | None:
-        """Put TLS between `transport` and `protocol`; return the transport that `protocol` uses from then on, or `None`
-        if this side closed the connection meanwhile.
+        """Put TLS between `transport` and `protocol`; return the transport that `protocol` uses from then on.
 
-        `sslcontext` is an `ssl.SSLContext`; the time limits are in seconds. Raises `TypeError` for what is no context,
-        and for a transport that can't be taken over; `ssl.SSLError` or `OSError` if the handshake fails.
+        It returns `None` if this side closed the connection meanwhile. `sslcontext` is an `ssl.SSLContext`; the time
+        limits are in seconds. Raises `TypeError` if it isn't one, or if the transport can't be taken over;
+        `ssl.SSLError` or `OSError` if the handshake fails.
         """
         if ssl is None:
             raise RuntimeError("Python ssl module is not available")
@@ -59,7 +59,7 @@ class Upgrading:
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        # Nothing may arrive between the switch and the beginning of the handshake.
+        # Nothing may arrive between the switch and the start of the handshake.
         transport.pause_reading()
         if server_side:
             tls._feed(_take_received(protocol))
@@ -72,14 +72,14 @@ class Upgrading:
             transport.close()
             begin.cancel()
             resume.cancel()
-            # The exception's traceback holds this frame, and the waiter the exception.
+            # The exception's traceback holds this frame, and the waiter holds the exception.
             waiter = None
             raise
         return tls._app_transport
 
 
 def _take_received(protocol: Any) -> bytes:
-    """Return what a stream's reader has received and nobody read: the peer did not wait (gh-142352). Empties it."""
+    """Remove and return the unread data of a stream's reader: the peer didn't wait (gh-142352)."""
     modules = (asyncio.streams, sys.modules.get("ferrio.streams"))
     kinds = tuple(getattr(module, "StreamReaderProtocol", ()) for module in modules)
     reader = getattr(protocol, "_stream_reader", None) if isinstance(protocol, kinds) else None

@@ -44,7 +44,7 @@ __all__ = (
 )
 
 
-# What only some Pythons have, or only under another name or with a warning: the standard library's own objects.
+# Only some Pythons have these, or they have another name or warn: the standard library's own objects.
 _CHILD_WATCHERS = (
     "AbstractChildWatcher",
     "FastChildWatcher",
@@ -56,7 +56,7 @@ _CHILD_WATCHERS = (
 
 
 def version_bound_names() -> dict[str, Any]:
-    """Return a dict of the policy and child watcher names that this Python's asyncio has, and their objects."""
+    """Return a dict of the policies and child watchers that this Python's asyncio has, by name."""
     import asyncio.unix_events
 
     names = {name: vars(asyncio.unix_events)[name] for name in _CHILD_WATCHERS if name in vars(asyncio.unix_events)}
@@ -68,7 +68,7 @@ def version_bound_names() -> dict[str, Any]:
     return names
 
 
-# For policies of a program's own, which derive from it; in the module alone, as in asyncio.
+# A base class for a program's own policies; only in the module, as in asyncio.
 if "BaseDefaultEventLoopPolicy" in vars(_standard):
     BaseDefaultEventLoopPolicy = vars(_standard)["BaseDefaultEventLoopPolicy"]
 

@@ -1,11 +1,11 @@
 """`ThreadPool`: the threads of a ferrio loop, as a `concurrent.futures.Executor`.
 
-The pool itself is native; what it needs of Python is here: the executor's methods, which run when a program calls them
-(`loop.run_in_executor` and `to_thread` go past them), and how a loop's executors are shut down. What happens at exit
-is in `_exit`.
+The pool itself is native. The Python parts are here: the executor's methods, which run when a program calls them
+(`loop.run_in_executor` and `to_thread` bypass them), and the shutdown of a loop's executors. `_exit` handles the end of
+the program.
 
-Invariant: no thread of a pool outlives the interpreter. Idle threads end when it begins to exit, busy ones after what
-they do.
+Invariant: no thread of a pool outlives the interpreter. Idle threads end when the interpreter begins to exit, busy ones
+after their current call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ferrio import _ferrio, processes
 
 __all__ = ("ThreadPool",)
 
-# So many things a warning names; the others are counted.
+# A warning names at most this many things and counts the others.
 _NAMED = 5
 
 _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
@@ -31,9 +31,9 @@ _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
 class ThreadPool(_ferrio.ThreadPool, Executor):
     """Threads that call functions, started when they are needed; the default executor of a ferrio loop.
 
-    `max_workers`: the greatest number of threads, without it `min(32, CPUs + 4)`; the attribute can be set later, too.
-    `thread_name_prefix`: what the threads' names begin with. `queued` tells how many calls wait for a thread, `running`
-    which functions run right now. Meaning and methods are those of `concurrent.futures.ThreadPoolExecutor`.
+    `max_workers`: the greatest number of threads, by default `min(32, CPUs + 4)`; the attribute can be set later, too.
+    `thread_name_prefix`: the beginning of the threads' names. `queued` is the number of calls waiting for a thread, and
+    `running` lists the functions being run. Everything else is as in `concurrent.futures.ThreadPoolExecutor`.
     """
 
     def __new__(cls, max_workers: int | None = None, thread_name_prefix: str = "asyncio") -> Self:
@@ -46,7 +46,7 @@ class ThreadPool(_ferrio.ThreadPool, Executor):
         _pools.add(self)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Queues the call `fn(*args, **kwargs)` and returns a `concurrent.futures.Future` of its result.
+        """Queues the call `fn(*args, **kwargs)` and returns a `concurrent.futures.Future` for its result.
 
         Raises `RuntimeError` after the shutdown.
         """
@@ -55,9 +55,9 @@ class ThreadPool(_ferrio.ThreadPool, Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more calls. Those that are queued still run, unless `cancel_futures` cancels them.
+        """Takes no more calls. Queued calls still run, unless `cancel_futures` cancels them.
 
-        With `wait` it returns when all threads have ended.
+        With `wait`, it returns after all threads have ended.
         """
         self._close(cancel_futures)
         if wait:
@@ -66,7 +66,7 @@ class ThreadPool(_ferrio.ThreadPool, Executor):
 
 
 async def shut_down(loop: Any, timeout: float | None) -> None:
-    """Shuts the executors of `loop` down and waits for them; the body of `loop.shutdown_default_executor()`."""
+    """Shuts down the executors of `loop` and waits for them; the body of `loop.shutdown_default_executor()`."""
     loop._executor_shutdown_called = True
     executors = loop._executors()
     if not executors:
@@ -99,7 +99,7 @@ async def shut_down(loop: Any, timeout: float | None) -> None:
 
 
 def _join(loop: Any, executors: tuple[Executor, ...], finished: Any) -> None:
-    """Waits for the executors, in a thread of its own, and tells the loop."""
+    """Waits for the executors, in a separate thread, and tells the loop."""
     failure = None
     try:
         for executor in executors:
@@ -109,7 +109,7 @@ def _join(loop: Any, executors: tuple[Executor, ...], finished: Any) -> None:
     try:
         loop.call_soon_threadsafe(_joined, loop, finished, failure)
     except RuntimeError:
-        # The loop was closed: nobody waits any more.
+        # If the loop was closed, nobody is waiting any more.
         if not loop.is_closed():
             raise
 
@@ -128,20 +128,20 @@ def _end(finished: Any, in_time: bool) -> None:
 
 
 def close_all() -> None:
-    """Lets the threads of all pools end; the interpreter, which exits, joins them."""
+    """Lets the threads of all pools end; the exiting interpreter joins them."""
     _ferrio._refuse_jobs()
     for pool in list(_pools):
         pool.shutdown(wait=False)
 
 
 def workers() -> list[_ferrio._Worker]:
-    """Returns what the worker threads live by, those of pools that nobody refers to any more included."""
+    """Returns the records of all worker threads, even of pools that nobody refers to any more."""
     targets = (getattr(thread, "_target", None) for thread in threading.enumerate())
     return [target for target in targets if isinstance(target, _ferrio._Worker)]
 
 
 def listed(things: Sequence[str]) -> str:
-    """Returns the things as a warning lists them: the first few, and how many more there are."""
+    """Returns the things as a warning lists them: the first few, and the number of the others."""
     more = len(things) - _NAMED
     return ", ".join(things[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 

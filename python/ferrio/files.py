@@ -1,6 +1,6 @@
-"""Asynchronous files: `ferrio.open()`, and what it gives. asyncio has none.
+"""Asynchronous files: `ferrio.open()` and its results. asyncio has none.
 
-`open` is not among `ferrio.__all__`, so that `from ferrio import *` leaves the built-in function what it is.
+`open` isn't in `ferrio.__all__`, so `from ferrio import *` keeps the built-in function.
 """
 
 from ferrio._ferrio import File, Opening, open, open_with

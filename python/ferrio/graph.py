@@ -1,12 +1,10 @@
 """Who awaits whom: the call graph of tasks and futures, captured or printed from inside the program.
 
-`capture_call_graph` returns the graph as data, `format_call_graph` as text, `print_call_graph` prints it:
-Python 3.14's functions, here on every Python. The links upwards ("awaited by") are kept by `Future` and
-`Task` themselves, in `_asyncio_awaited_by`; futures of the standard library have them from Python 3.14 on and
-show no waiters before.
+`capture_call_graph` returns the graph as data, `format_call_graph` returns it as text, `print_call_graph` prints it.
+They are Python 3.14's functions, on every Python. `Future` and `Task` keep the links upwards ("awaited by") themselves,
+in `_asyncio_awaited_by`. The standard library's futures have them only from Python 3.14 on, and show no waiters before.
 
-Invariant: nothing here runs unless it is called; the graph costs a program that doesn't look nothing but the
-links.
+Invariant: nothing here runs unless it is called. A program that doesn't look at the graph pays only for the links.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ else:
 
     @dataclasses.dataclass(frozen=True, slots=True)
     class FutureCallGraph:
-        """A future or task, the stack of its coroutine and the graphs of what awaits it."""
+        """A future or task, the stack of its coroutine, and the graphs of its waiters."""
 
         future: futures.Future[Any]
         call_stack: tuple[FrameCallGraphEntry, ...]
@@ -56,12 +54,11 @@ def capture_call_graph(
 ) -> FutureCallGraph | None:
     """Returns the `FutureCallGraph` of `future`, or of the current task; `None` if there is no current task.
 
-    `depth`: for the current task, how many of the innermost frames to leave out (1: the call of this
-    function). `limit`: at most so many frames of each stack, the outermost if positive, the innermost if
-    negative; 0 captures no stacks, only who awaits whom.
+    `depth`: for the current task, how many of the innermost frames to leave out (1: the call of this function).
+    `limit`: the greatest number of frames in each stack, the outermost if positive, the innermost if negative. 0
+    captures no stacks, only who awaits whom.
 
-    Raises `RuntimeError` if there is no running loop and no `future` was given, `TypeError` if `future` is no
-    future.
+    Raises `RuntimeError` if there is no running loop and no `future` was given, `TypeError` if `future` isn't a future.
     """
     loop = events._get_running_loop()
     current = None if loop is None else tasks.current_task(loop=loop)
@@ -116,7 +113,7 @@ def _check_future(future: object) -> None:
 
 
 def _graph_of(future: Any, limit: int | None) -> FutureCallGraph:
-    """The graph of a future that doesn't run at this moment."""
+    """The graph of a future that isn't running at this moment."""
     _check_future(future)
     stack = [] if limit == 0 else _suspended_stack(future)
     return FutureCallGraph(future, _truncate(stack, limit), _waiters_of(future, limit))
@@ -152,7 +149,7 @@ def _running_stack(frame: FrameType | None) -> list[FrameCallGraphEntry]:
     while frame is not None:
         stack.append(FrameCallGraphEntry(frame))
         caller = frame.f_back
-        # A coroutine called by a frame that can't suspend is the task's own: below it is the loop.
+        # If a frame that can't suspend called this coroutine, it is the task's own: below it is the loop.
         if _is_async(frame) and caller is not None and not caller.f_code.co_flags & _SUSPENDABLE:
             break
         frame = caller

@@ -1,4 +1,4 @@
-"""The base of what belongs to one loop, under asyncio's module name (`asyncio.mixins`)."""
+"""The base class of objects that belong to one loop, under asyncio's module name (`asyncio.mixins`)."""
 
 from ferrio._ferrio import _LoopBoundMixin
 

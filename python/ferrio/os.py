@@ -1,8 +1,8 @@
 """The functions of `os` that wait for a disk, as awaitables: `await ferrio.os.stat(name)`.
 
-They have the names, arguments, results and errors of the standard library's, so that `from ferrio import os` in a
-coroutine needs an `await` and no other change (aiofiles has its own under the same name). Each call runs in one of the
-threads that wait for disks, never in the default executor.
+Names, arguments, results and errors are those of the standard library, so after `from ferrio import os` a coroutine
+needs an `await` and no other change. (aiofiles has its own under the same name.) Each call runs in a thread that waits
+for disks, never in the default executor.
 """
 
 import os
@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 def wrap(function: Callable[_P, _T], /) -> Callable[_P, Awaitable[_T]]:
-    """Return `function` as one that returns an awaitable, and works in a thread that waits for disks."""
+    """Return a version of `function` that returns an awaitable and runs in a thread that waits for disks."""
 
     @wraps(function)
     def in_thread(*args: _P.args, **kwargs: _P.kwargs) -> Awaitable[_T]:

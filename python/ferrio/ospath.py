@@ -1,6 +1,7 @@
-"""`os.path`'s questions to the disk, as awaitables: `await ferrio.os.path.exists(name)`.
+"""The functions of `os.path` that ask the disk, as awaitables: `await ferrio.os.path.exists(name)`.
 
-What only works on text (`join`, `basename`, ...) is not here: nothing of it waits. Errors are `os.path`'s own.
+Functions that only work on text (`join`, `basename`, ...) aren't here, because they don't wait. Errors are `os.path`'s
+own.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Functions in other processes: `to_process`, which asyncio does not have.
+"""Functions in other processes: `to_process`, which asyncio doesn't have.
 
-Here is what runs once a pool, or once a call that could not be sent: how the pool kept for a loop is made, which one
-belongs to a loop of another make, and what the error says. Handing out calls is native (`executor/to_process.rs`).
+The code here runs once per pool, or once per call that could not be sent. It makes the pool of a loop, finds the pool
+of a loop that isn't ferrio's, and words the error. Native code hands out the calls (`to_process.rs`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ferrio._ferrio import to_process
 
 __all__ = ("to_process",)
 
-# The pools of loops that are not ferrio's.
+# The pools of loops that aren't ferrio's.
 _pools: weakref.WeakKeyDictionary[Any, Executor] = weakref.WeakKeyDictionary()
 
 
 def _new_pool() -> Executor:
-    """Makes the process pool that is kept for a loop. It starts its processes when it gets its first call, as
-    `multiprocessing.set_start_method` says.
+    """Makes a loop's process pool. It starts its processes at its first call, in the way that
+    `multiprocessing.set_start_method` chose.
     """
-    # Imported late: it needs multiprocessing, which takes as long as all of ferrio.
+    # Imported late: it needs multiprocessing, whose import takes as long as all of ferrio's.
     from concurrent.futures import ProcessPoolExecutor
 
     from ferrio import _exit
 
-    # Now that the module which will wait is imported: the last that is registered is the first to be called.
+    # Only after this import: exit functions run in reverse order, and this one must run before the module's.
     _exit.call_before_processes_are_joined()
     return ProcessPoolExecutor(initializer=_take_interrupts)
 
@@ -40,14 +40,14 @@ def _new_pool() -> Executor:
 def _take_interrupts() -> None:
     """Makes a process of the pool leave Ctrl-C to the function that it runs.
 
-    In a terminal it reaches every process of a program. An idle one that it ended might hold the pool's lock, for which
-    the others would wait for ever.
+    In a terminal, Ctrl-C reaches every process of a program. If it ended an idle one that holds the pool's lock, the
+    others would wait for ever.
     """
     signal.signal(signal.SIGINT, _interrupted)
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    """Raises `KeyboardInterrupt` where the process runs a function, and does nothing where it waits for one."""
+    """Raises `KeyboardInterrupt` if the process is running a function, and does nothing if it is waiting for one."""
     from concurrent.futures import process
 
     callee = None
@@ -56,17 +56,17 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     if frame is None or "call_item" not in frame.f_locals:
         return
     if "e" in frame.f_locals or "r" in frame.f_locals:
-        # The function is over, and what came of it is on its way. So the second of two in a row ends no process.
+        # The function has ended, and its result is on its way. So the second of two in a row ends no process.
         return
-    # A function in C has no frame.
+    # A C function has no frame.
     if callee is None or callee.f_globals.get("__name__") not in (process.__name__, "multiprocessing.queues"):
         raise KeyboardInterrupt
 
 
 def running_functions(executor: Executor | None = None) -> list[Callable[..., Any]]:
-    """Returns the functions that the processes of `executor` have been given.
+    """Returns the functions that were given to the processes of `executor`.
 
-    Without it: all that any pool still waits for, those that no process has been given yet included.
+    Without an executor: all functions that any pool is still waiting for, even those that no process has yet.
     """
     process: Any = sys.modules.get("concurrent.futures.process")
     if process is None:
@@ -82,7 +82,7 @@ def running_functions(executor: Executor | None = None) -> list[Callable[..., An
 
 
 def _pool_of_foreign_loop(loop: Any, broken: Executor | None = None) -> Executor:
-    """Returns the pool of a loop that is not ferrio's, another one than `broken`. It ends with the loop object."""
+    """Returns the pool of a loop that isn't ferrio's, and not `broken`. It ends with the loop object."""
     pool = _pools.get(loop)
     if pool is None or pool is broken:
         pool = _pools[loop] = _new_pool()
@@ -94,7 +94,7 @@ def _explain_unsent(
     failure: Exception, function: object, arguments: tuple[object, ...], keywords: dict[str, object] | None
 ) -> Exception:
     """Returns `failure`, or a clearer error if it came from pickling the call."""
-    import pickle  # for an error only: `import ferrio` doesn't pay for it
+    import pickle  # only needed for an error: `import ferrio` doesn't pay for it
 
     if not isinstance(failure, pickle.PicklingError | AttributeError | TypeError):
         return failure
@@ -105,8 +105,7 @@ def _explain_unsent(
     except Exception as error:
         unsent = pickle.PicklingError(
             f"to_process could not send the call of {function!r} to another process: {error}. The function must be "
-            "one that can be imported (no lambda, no function within a function), and its arguments must be such "
-            "as pickle takes"
+            "importable (not a lambda, not defined inside a function), and its arguments must be picklable"
         )
         unsent.__cause__ = failure
         return unsent

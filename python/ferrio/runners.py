@@ -1,9 +1,8 @@
-"""`run` and `Runner`: one loop from its making to its clean end.
+"""`run` and `Runner`: one loop from its creation to its clean end.
 
-A runner makes the loop when it is first needed, runs coroutines on it one after the other, turns the first
-Ctrl-C into a cancellation of the one that runs, and at the end cancels what was left, closes async
-generators, waits for the executor's threads and closes the loop. Which loop is made is the policy's to say,
-or `loop_factory`'s.
+A runner makes the loop when it is first needed, and runs coroutines on it one after the other. The first Ctrl-C cancels
+the running coroutine. At the end, the runner cancels the remaining tasks, closes async generators, waits for the
+executor's threads and closes the loop. `loop_factory` or the policy decides which loop is made.
 
 Invariant: whatever happened, after `close()` the loop is closed and SIGINT is handled as it was before.
 """
@@ -39,10 +38,9 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
             runner.run(first())
             runner.run(second())
 
-    `debug`: `True` or `False` to set the loop's debug mode, `None` to leave it. `loop_factory`: called
-    without arguments, returns the loop; without it the policy makes the loop (ferrio's, by default), which
-    also becomes the thread's current loop. One runner belongs to one thread. The meaning is that of
-    `asyncio.Runner`.
+    `debug`: `True` or `False` to set the loop's debug mode, `None` to leave it. `loop_factory`: called without
+    arguments, returns the loop. Without it, the policy makes the loop (ferrio's, by default), which also becomes the
+    thread's current loop. A runner belongs to one thread. Otherwise it works like `asyncio.Runner`.
     """
 
     def __init__(self, *, debug: bool | None = None, loop_factory: _LoopFactory | None = None) -> None:
@@ -65,11 +63,11 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
     def run(self, coro: Awaitable[_T], *, context: contextvars.Context | None = None) -> _T:
         """Runs `coro` until it is done and returns its result, or raises its exception.
 
-        `coro` is a coroutine or any other awaitable. It runs in `context`, or else in the context that all
-        the runs of this runner share. The first Ctrl-C cancels it, and `KeyboardInterrupt` is raised once it
-        has ended; a second one is raised at once.
+        `coro` is a coroutine or any other awaitable. It runs in `context`, or in the context that all runs of this
+        runner share. The first Ctrl-C cancels it, and `KeyboardInterrupt` is raised after it has ended; a second one is
+        raised at once.
 
-        Raises `RuntimeError` inside a running loop and after `close()`; what is not awaitable raises what
+        Raises `RuntimeError` inside a running loop and after `close()`. Something that isn't awaitable raises what
         asyncio raises: `TypeError` from Python 3.14 on, `ValueError` before.
         """
         if events._get_running_loop() is not None and not _ferrio._nested_allowed():
@@ -85,8 +83,8 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         try:
             return loop.run_until_complete(task)
         except exceptions.CancelledError:
-            # Only our own cancellation becomes KeyboardInterrupt; one that the program asked for stays what
-            # it is. A task of a foreign task factory may be unable to tell them apart.
+            # Only our own cancellation becomes KeyboardInterrupt; the program's own cancellations stay what they are. A
+            # task of a foreign task factory may be unable to tell them apart.
             uncancel = getattr(task, "uncancel", None)
             if self._interrupts > 0 and uncancel is not None and uncancel() == 0:
                 raise KeyboardInterrupt  # noqa: B904
@@ -96,16 +94,13 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
                 signal.signal(signal.SIGINT, self._handler_before)
 
     def get_loop(self) -> events.AbstractEventLoop:
-        """Returns the runner's loop, made at this call if there was none. Raises `RuntimeError` after
-        `close()`.
-        """
+        """Returns the runner's loop, and makes it if necessary. Raises `RuntimeError` after `close()`."""
         return self._open()
 
     def close(self) -> None:
-        """Cancels the tasks left and waits for them, closes async generators and the default executor, closes
-        the loop.
+        """Cancels the remaining tasks and waits for them, closes async generators, the default executor and the loop.
 
-        A second call does nothing, and so does the call on a runner that never made its loop.
+        A second call does nothing, and neither does a call on a runner that never made its loop.
         """
         loop = self._loop
         if loop is None:
@@ -123,14 +118,14 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
 
     @property
     def _state(self) -> Any:
-        """Where it is in its life, as a member of asyncio's enumeration: test tools read it."""
+        """The runner's state, as a member of asyncio's enumeration: test tools read it."""
         state = asyncio.runners._State  # type: ignore[attr-defined]
         if self._closed:
             return state.CLOSED
         return state.CREATED if self._loop is None else state.INITIALIZED
 
     def _lazy_init(self) -> None:
-        """Makes the loop if there is none: asyncio's name of `_open`, for test tools."""
+        """Makes the loop if there is none: asyncio's name for `_open`, used by test tools."""
         self._open()
 
     def _open(self) -> events.AbstractEventLoop:
@@ -141,7 +136,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         loop: events.AbstractEventLoop
         if self._loop_factory is None:
             loop = events.new_event_loop()
-            # Inside a running loop that one stays current.
+            # Inside a running loop, that loop stays the current one.
             self._made_current = events._get_running_loop() is None
             _foreign.notice(loop, by_policy=True)
             if self._made_current:
@@ -156,11 +151,11 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         return loop
 
     def _catch_interrupts(self, task: asyncio.Task[Any]) -> Callable[[int, FrameType | None], None] | None:
-        """Makes Ctrl-C cancel `task`; returns the handler set, or `None` where it isn't ours to handle."""
+        """Makes Ctrl-C cancel `task`; returns the handler, or `None` if Ctrl-C isn't ours to handle."""
         if threading.current_thread() is not threading.main_thread():
             return None
         before = signal.getsignal(signal.SIGINT)
-        # An outer runner's is ours to replace until this run ends.
+        # We may replace an outer runner's handler until this run ends.
         outer = isinstance(before, functools.partial) and getattr(before.func, "__func__", None) is Runner._interrupt
         if before is not signal.default_int_handler and not outer:
             return None
@@ -178,10 +173,10 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         self._interrupts += 1
         if self._interrupts > 1 or task.done():
             raise KeyboardInterrupt
-        # A run inside of this one that nobody has a runner for is what the task waits for.
+        # A run nested in this one without a runner of its own: the task is waiting for it.
         inner = getattr(loop, "_innermost", None)
         (task if inner is None else inner).cancel()
-        # The loop may be waiting in the kernel and would see the cancellation only at its next event.
+        # The loop may be waiting in the kernel, and would notice the cancellation only at its next event.
         loop.call_soon_threadsafe(_nothing)
 
 
@@ -190,7 +185,7 @@ def run(main: Awaitable[_T], *, debug: bool | None = None, loop_factory: _LoopFa
 
         ferrio.run(main())
 
-    The loop is closed at the end, after the tasks left were cancelled and async generators and the default
+    The loop is closed at the end, after the remaining tasks were cancelled and async generators and the default
     executor were shut down. `debug` and `loop_factory` are those of `Runner`, which also says what is raised.
     """
     running = events._get_running_loop()
@@ -203,12 +198,13 @@ def run(main: Awaitable[_T], *, debug: bool | None = None, loop_factory: _LoopFa
 
 
 def _run_inside(loop: Any, main: Awaitable[_T], debug: bool | None) -> _T:
-    """`run` while ferrio's `loop` runs: turns it until `main` is done, and leaves it and the tasks on it alone."""
+    """`run` while ferrio's `loop` is running: turns it until `main` is done, and leaves it and its other tasks
+    alone."""
     before = loop.get_debug()
     if debug is not None:
         loop.set_debug(debug)
     runner = Runner()
-    runner._loop = loop  # never closed by it
+    runner._loop = loop  # the runner never closes it
     try:
         task: asyncio.Task[_T] = loop.create_task(_as_coroutine(main))
         return runner._run_task(task)
@@ -242,7 +238,7 @@ def _already_running(what: str, main: object) -> str:
 
 
 def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
-    """Cancels every task of `loop`, waits for them, and reports the errors that they ended with."""
+    """Cancels every task of `loop`, waits for them, and reports their errors."""
     left = tasks.all_tasks(loop)
     if not left:
         return
@@ -262,16 +258,16 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
 
 
 async def _ends_of(left: Iterable[asyncio.Task[Any]]) -> None:
-    # On the loop that is to wait, which is not the running one where loops are nested.
+    # On the loop that has to wait, which isn't the running one if loops are nested.
     await tasks.gather(*left, return_exceptions=True)
 
 
 def _shutdown_default_executor(loop: Any) -> Any:
     try:
         return loop.shutdown_default_executor(THREAD_JOIN_TIMEOUT)
-    except TypeError:  # a foreign loop with the signature of Python 3.11, which has no time limit
+    except TypeError:  # a foreign loop with Python 3.11's signature, which has no time limit
         return loop.shutdown_default_executor()
 
 
 def _nothing() -> None:
-    """What a loop is given to do so that it wakes up."""
+    """A callback whose only purpose is to wake the loop."""

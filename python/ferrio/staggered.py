@@ -1,6 +1,6 @@
 """Attempts that start one after the other until one succeeds, under asyncio's module name (`asyncio.staggered`).
 
-Python, because it runs once a race, not once a callback.
+In Python, because it runs once per race, not once per callback.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ async def staggered_race(
 ) -> tuple[Any, int | None, list[BaseException | None]]:
     """Run coroutine functions with staggered starts; return what the first success returned.
 
-    The next one starts when the one before it has failed, or `delay` seconds after that began (never, with `None`).
-    The first to return wins and the others are cancelled. Returns the winner's result and index, both `None` if all
-    failed, and the list of the exceptions of those that began, `None` for the winner. Takes the event loop `loop`, by
-    default the running one.
+    The next one starts after the one before it has failed, or `delay` seconds after that one began (never, with
+    `None`). The first to return wins, and the others are cancelled. Returns the winner's result and index, both `None`
+    if all failed. The third result is the list of exceptions of all that began, with `None` for the winner. The event
+    loop is `loop`, by default the running one.
     """
     race = _Race(loop or events.get_running_loop())
     try:
@@ -33,13 +33,13 @@ async def staggered_race(
             await tasks.wait(race.running, return_when=tasks.FIRST_COMPLETED)
     finally:
         await race.end()
-    # Their tracebacks hold the race, which must not hold them.
+    # Their tracebacks hold the race, so the race must not hold them.
     exceptions, race.exceptions = race.exceptions, []
     return race.result, race.winner, exceptions
 
 
 class _Race:
-    """The attempts that have begun, and what came of them."""
+    """The attempts that have begun, and their results."""
 
     def __init__(self, loop: Any):
         self.loop = loop
@@ -68,7 +68,7 @@ class _Race:
         else:
             if self.winner is None:
                 self.winner, self.result = index, result
-                # At once: what could go on in this very turn has lost too.
+                # At once: an attempt that could go on in this same turn has lost too.
                 for task in self.running - {tasks.current_task()}:
                     task.cancel()
 
@@ -83,7 +83,7 @@ class _Race:
         return self.winner is not None
 
     async def end(self) -> None:
-        """Waits for all, who are cancelled unless the winner did so; a cancellation meanwhile is passed on to them."""
+        """Waits for all attempts, cancelled unless the winner did that; passes on a cancellation in the meantime."""
         cancelled = None
         if self.winner is None:
             for task in tuple(self.running):

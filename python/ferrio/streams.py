@@ -1,6 +1,6 @@
 """Streams, under asyncio's module name (`asyncio.streams`): the classes, and the functions that make connections.
 
-The functions run once a connection or a server; what runs per read and write is native.
+The functions run once per connection or server; reading and writing is native.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _DEFAULT_LIMIT = 2**16
 async def open_connection(
     host: Any = None, port: Any = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
 ) -> tuple[StreamReader, StreamWriter]:
-    """Connect to `host` and `port`; return the pair of reader and writer.
+    """Connect to `host` and `port`; return the reader and the writer.
 
-    `limit` is the reader's, in bytes; further keywords are those of `loop.create_connection()`. Raises `OSError` if
-    there is no connection to be had.
+    `limit` is the reader's, in bytes; further keywords are those of `loop.create_connection()`. Raises `OSError` if the
+    connection can't be made.
     """
     loop = events.get_running_loop()
     reader = StreamReader(limit=limit, loop=loop)
@@ -59,7 +59,7 @@ async def start_server(
     `loop.create_server()`. Raises `OSError` if the address can't be used.
     """
     loop = events.get_running_loop()
-    # A call in Python for each connection would cost more than what it makes.
+    # A Python function here would cost more per connection than the object that it makes.
     factory = functools.partial(_stream_protocol, limit, client_connected_cb, loop)
     return await loop.create_server(factory, host, port, **kwds)
 
@@ -67,10 +67,10 @@ async def start_server(
 async def open_unix_connection(
     path: Any = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
 ) -> tuple[StreamReader, StreamWriter]:
-    """Connect to the Unix socket `path`; return the pair of reader and writer.
+    """Connect to the Unix socket `path`; return the reader and the writer.
 
     `limit` is the reader's, in bytes; further keywords are those of `loop.create_unix_connection()`. Raises `OSError`
-    if there is no connection to be had.
+    if the connection can't be made.
     """
     loop = events.get_running_loop()
     reader = StreamReader(limit=limit, loop=loop)
@@ -98,7 +98,7 @@ async def start_unix_server(
 
 
 async def _start_tls(writer: Any, sslcontext: Any, options: dict[str, Any]) -> None:
-    """Put TLS over the connection of `writer`; the body of `StreamWriter.start_tls()`."""
+    """Switch the connection of `writer` to TLS; the body of `StreamWriter.start_tls()`."""
     protocol = writer._protocol
     server_side = protocol._client_connected_cb is not None
     await writer.drain()

@@ -1,6 +1,6 @@
 """Subprocesses, under asyncio's module name (`asyncio.subprocess`): children with streams.
 
-What runs per read and write is native; what is here runs once a child or once a call of the program's.
+Reading and writing is native; the code here runs once per child, or once per call that the program makes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEVNULL = subprocess.DEVNULL
 
 
 class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.subprocess.SubprocessStreamProtocol):
-    """The protocol of a child whose pipes are streams: `stdin`, a writer, `stdout` and `stderr`, readers."""
+    """The protocol of a child whose pipes are streams: a writer, `stdin`, and two readers, `stdout` and `stderr`."""
 
     _loop: Any
 
@@ -49,7 +49,7 @@ class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.subprocess.Subp
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        # A subclass may want to see the data.
+        # Not for a subclass, which may want to see the data.
         direct = type(self) is SubprocessStreamProtocol and isinstance(transport, _ferrio.SubprocessTransport)
         for fd, name in ((1, "stdout"), (2, "stderr")):
             pipe = transport.get_pipe_transport(fd)
@@ -92,7 +92,7 @@ class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.subprocess.Subp
             self._stdin_closed.set_result(None)
         else:
             self._stdin_closed.set_exception(exc)
-            # Nobody has to ask.
+            # It is no error if nobody asks for the exception.
             self._stdin_closed._log_traceback = False
 
     def process_exited(self) -> None:
@@ -109,7 +109,8 @@ class SubprocessStreamProtocol(streams.FlowControlMixin, asyncio.subprocess.Subp
 
 
 class Process(asyncio.subprocess.Process):
-    """A child process, its `pid` and its streams `stdin`, `stdout` and `stderr`, each `None` unless it is a pipe."""
+    """A child process with its `pid` and its streams `stdin`, `stdout` and `stderr`, each `None` unless it is a
+    pipe."""
 
     def __init__(self, transport: Any, protocol: Any, loop: Any):
         self._transport = transport
@@ -125,31 +126,32 @@ class Process(asyncio.subprocess.Process):
 
     @property
     def returncode(self) -> int | None:
-        """The status that the child ended with, the negative number of the signal that ended it, or `None`."""
+        """The child's exit status, the negative number of the signal that ended it, or `None` if it hasn't ended."""
         code: int | None = self._transport.get_returncode()
         return code
 
     async def wait(self) -> int:
-        """Wait until the child has ended; return its `returncode`. Who fills a pipe that nobody reads never ends."""
+        """Wait until the child has ended; return its `returncode`. A child that fills a pipe nobody reads never
+        ends."""
         returncode: int = await self._transport._wait()
         return returncode
 
     def send_signal(self, signal: int) -> None:
-        """Send the child a signal; raise `ProcessLookupError` once its end is known and its pipes are closed."""
+        """Send the child a signal; raise `ProcessLookupError` if its end is known and its pipes are closed."""
         self._transport.send_signal(signal)
 
     def terminate(self) -> None:
-        """Send the child SIGTERM. As `send_signal` otherwise."""
+        """Send the child SIGTERM; otherwise like `send_signal`."""
         self._transport.terminate()
 
     def kill(self) -> None:
-        """Send the child SIGKILL. As `send_signal` otherwise."""
+        """Send the child SIGKILL; otherwise like `send_signal`."""
         self._transport.kill()
 
     async def communicate(self, input: Any = None) -> tuple[bytes, bytes]:
-        """Write `input` to the child, read all that it writes, wait for its end; return both outputs.
+        """Write `input` to the child, read all its output, wait for its end; return both outputs.
 
-        An output that is no pipe is `None`. That the child does not read its input is no error.
+        An output that isn't a pipe is `None`. It is no error if the child doesn't read its input.
         """
         work = [
             self._feed_stdin(input) if self.stdin is not None else _nothing(),
@@ -158,7 +160,7 @@ class Process(asyncio.subprocess.Process):
         ]
         outputs: Any = await gather(*work)
         await self.wait()
-        # Typed as asyncio's: who passed PIPE gets bytes.
+        # Typed like asyncio's: bytes, if the caller passed PIPE.
         return outputs[1], outputs[2]
 
     async def _feed_stdin(self, input: Any) -> None:
@@ -191,7 +193,7 @@ class Process(asyncio.subprocess.Process):
 
 
 async def _nothing() -> None:
-    """Stands for a stream that is no pipe."""
+    """Stands in for a stream that isn't a pipe."""
 
 
 async def create_subprocess_shell(
@@ -205,7 +207,7 @@ async def create_subprocess_shell(
     """Run the shell command `cmd` in a child process; return its `Process`.
 
     `stdin`, `stdout` and `stderr` say what they are connected to: `PIPE` for a stream of the `Process`, `DEVNULL`, a
-    file, or `None` for this program's own; `stderr` may be `STDOUT`. `limit` is the readers', in bytes; further
+    file, or `None` for this program's own. `stderr` may be `STDOUT`. `limit` is the readers', in bytes; further
     keywords are those of `loop.subprocess_shell()`. Raises `OSError` if the shell can't be started.
     """
     loop = events.get_running_loop()
@@ -227,7 +229,7 @@ async def create_subprocess_exec(
     """Run `program` with the arguments `args` in a child process; return its `Process`.
 
     `stdin`, `stdout` and `stderr` say what they are connected to: `PIPE` for a stream of the `Process`, `DEVNULL`, a
-    file, or `None` for this program's own; `stderr` may be `STDOUT`. `limit` is the readers', in bytes; further
+    file, or `None` for this program's own. `stderr` may be `STDOUT`. `limit` is the readers', in bytes; further
     keywords are those of `loop.subprocess_exec()`. Raises `OSError` if the program can't be started.
     """
     loop = events.get_running_loop()

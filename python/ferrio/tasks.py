@@ -1,4 +1,4 @@
-"""Tasks and what combines them, under asyncio's module name (`asyncio.tasks`)."""
+"""Tasks and the functions that combine them, under asyncio's module name (`asyncio.tasks`)."""
 
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 
@@ -24,7 +24,7 @@ from ferrio._ferrio import (
     wait_for,
 )
 
-# A task that begins eagerly is in the same set as the others.
+# Eager tasks are in the same set as the others.
 _register_eager_task = _register_task
 _unregister_eager_task = _unregister_task
 

@@ -1,6 +1,6 @@
 """`tempfile`'s files and folders, asynchronous: `async with ferrio.tempfile.TemporaryFile() as file`.
 
-They take the standard library's arguments. A file goes when it is closed, a folder at the end of its `async with`.
+They take the standard library's arguments. Closing a file removes it; leaving the `async with` removes a folder.
 """
 
 import tempfile
@@ -13,12 +13,12 @@ __all__ = ("NamedTemporaryFile", "SpooledTemporaryFile", "TemporaryDirectory", "
 
 
 def TemporaryFile(*args: Any, **kwargs: Any) -> Opening[Any]:
-    """Return a file without a name, as `tempfile.TemporaryFile` does; to be awaited or used with `async with`."""
+    """Return a file without a name, as `tempfile.TemporaryFile` does; await it or use it with `async with`."""
     return open_with(tempfile.TemporaryFile, *args, **kwargs)
 
 
 def NamedTemporaryFile(*args: Any, **kwargs: Any) -> Opening[Any]:
-    """Return a file with a name, as `tempfile.NamedTemporaryFile` does; to be awaited or used with `async with`."""
+    """Return a file with a name, as `tempfile.NamedTemporaryFile` does; await it or use it with `async with`."""
     return open_with(tempfile.NamedTemporaryFile, *args, **kwargs)
 
 
@@ -28,10 +28,10 @@ def SpooledTemporaryFile(*args: Any, **kwargs: Any) -> Opening[Any]:
 
 
 class TemporaryDirectory:
-    """A folder for the time of an `async with`, which gives its path."""
+    """A folder that exists inside its `async with`, which returns its path."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what `tempfile.TemporaryDirectory` takes; the folder is made when it is entered."""
+        """Take the arguments of `tempfile.TemporaryDirectory`; entering the block makes the folder."""
         self._arguments = args, kwargs
 
     async def __aenter__(self) -> Any:
@@ -43,5 +43,5 @@ class TemporaryDirectory:
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder with everything in it."""
         await call_in_file_thread(self._folder.cleanup)

@@ -1,4 +1,4 @@
-"""asyncio's transports: the standard library's own objects, so that instances pass from one world to the other."""
+"""asyncio's transports: the standard library's own objects, so instances work with both."""
 
 from asyncio.transports import *
 from asyncio.transports import __all__ as __all__

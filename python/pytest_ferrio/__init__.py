@@ -1,9 +1,9 @@
 """pytest's plugin: `ferrio = true` in its configuration runs a test suite on ferrio.
 
-pytest loads this file in every run of an environment where ferrio is installed, hence a package of its own: nothing of
-ferrio is imported, and nothing is changed, unless the configuration asks for it.
+pytest loads this file in every run if ferrio is installed. So it is a separate package: unless the configuration asks
+for it, it imports nothing of ferrio and changes nothing.
 
-Invariant: what was changed is changed back when the run ends.
+Invariant: every change is undone when the run ends.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Turns it on before the first file of the suite is imported, which may take names from asyncio."""
+    """Turns it on before the suite's first file is imported, which may import names from asyncio."""
     _turn_on(early_config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Turns it on where the plugin was named by a `conftest.py`, which comes after the hook above."""
+    """Turns it on if a `conftest.py` named the plugin, which comes after the hook above."""
     _turn_on(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Says on what the suite runs."""
+    """Says what the suite runs on."""
     return _active.get(config)
 
 
@@ -63,7 +63,7 @@ def _turn_on(config: pytest.Config) -> None:
         ferrio.install()
         _active[config] = f"ferrio: {ferrio.__version__}, asyncio is ferrio"
     else:
-        # Plugins and unittest make their loops by it; a loop factory that one of them is given goes first.
+        # Plugins and unittest make their loops with it, unless they are given a loop factory.
         _set_policy(ferrio.EventLoopPolicy())
         _active[config] = f"ferrio: {ferrio.__version__}, asyncio on ferrio's loop"
 

@@ -105,8 +105,8 @@ def test_what_is_no_coroutine_because_it_is_more_gets_the_right_hint():
     async def main():
         task, future = ferrio.create_task(answer()), ferrio.get_running_loop().create_future()
         for wrong, words in [
-            (task, "it is a task already, and runs; `await` it"),
-            (future, "it is a future already; `await` it"),
+            (task, "it is already a task; `await` it"),
+            (future, "it is already a future; `await` it"),
             (Awaitable(), r"it can be awaited; ensure_future\(\) makes a task of it"),
         ]:
             with pytest.raises(TypeError, match=rf"^a coroutine was expected, got <.*: {words}"):

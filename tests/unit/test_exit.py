@@ -143,7 +143,7 @@ def test_program_that_waits_for_its_threads_at_exit_says_for_which():
     """
     )
     assert re.fullmatch(
-        r"The program is at its end, but it goes on waiting for <function slow_one at 0x\w+> in a thread\. "
-        r"Ctrl-C ends it\n",
+        r"The program has ended, but is still waiting for <function slow_one at 0x\w+> in a thread\. "
+        r"Press Ctrl-C to stop it\n",
         output,
     )

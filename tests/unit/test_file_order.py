@@ -385,6 +385,6 @@ def test_program_that_waits_for_a_read_at_exit_says_so(fifo):
         cwd=fifo.parent,
     )
     assert printed == (
-        "The program is at its end, but it goes on waiting for File.read of <ferrio.File 'fifo'> in a thread. "
-        "Ctrl-C ends it\n"
+        "The program has ended, but is still waiting for File.read of <ferrio.File 'fifo'> in a thread. "
+        "Press Ctrl-C to stop it\n"
     )

@@ -157,7 +157,7 @@ def variable_value():
 @pytest.mark.parametrize(
     ("function", "arguments", "text"),
     [
-        (lambda: 1, (), r"to_process could not send the call of <function .*<lambda>.* to another process: .*imported"),
+        (lambda: 1, (), r"to_process could not send the call of <function .*<lambda>.* to another process: .*importable"),
         (print, (threading.Lock(),), r"call of <built-in function print> .*cannot pickle '_thread.lock' object"),
     ],
     ids=["function", "argument"],
@@ -446,8 +446,8 @@ def test_program_that_waits_for_a_process_at_exit_says_for_which(tmp_path):
     )
     assert outcome.returncode == 0
     assert re.fullmatch(
-        r"The program is at its end, but it goes on waiting for <function wait_for_line at 0x\w+> in a process\. "
-        r"Ctrl-C ends it\n",
+        r"The program has ended, but is still waiting for <function wait_for_line at 0x\w+> in a process\. "
+        r"Press Ctrl-C to stop it\n",
         outcome.stdout,
     )
 

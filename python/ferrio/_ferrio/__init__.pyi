@@ -1,11 +1,11 @@
 # The types of the extension module `ferrio._ferrio`, checked against the built module by stubtest.
 #
-# What the names do is said in the module's own docstrings. Where instances pass for asyncio's at run time (`isinstance`
-# is true of futures, tasks, handles and the loop), the stubs derive from asyncio's classes, so that a program whose
-# annotations say `asyncio.Task` type-checks; then only what is more than asyncio's, or differs, is declared.
+# The module's own docstrings describe the names. Some instances pass for asyncio's at run time: `isinstance` is true of
+# futures, tasks, handles and the loop. Their stubs derive from asyncio's classes, so that a program with annotations
+# such as `asyncio.Task` type-checks. They declare only what differs from asyncio.
 #
-# The module is one, and its stub has a file for each concept. At run time there is no `ferrio._ferrio.tasks`: this
-# directory has no `__init__.py`, so that Python takes the built module beside it. Sources import `ferrio._ferrio` only.
+# It is one module, but its stub has a file for each concept. At run time there is no `ferrio._ferrio.tasks`. This
+# directory has no `__init__.py`, so that Python takes the built module beside it. Import only from `ferrio._ferrio`.
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ from ferrio._ferrio.transports import *
 
 __version__: str
 
-# ---- what the package and other loops' tasks call
+# ---- called by the package and by other loops' tasks
 
 def _stream_protocol(limit: int, client_connected_cb: Any, loop: Any) -> StreamReaderProtocol: ...
 def _abandon_threads() -> None: ...

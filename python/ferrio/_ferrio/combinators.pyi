@@ -1,6 +1,6 @@
-# The types of what waits for time or for several awaitables: sleep, gather, wait, timeouts, task groups.
+# The types of functions that wait for time or for several awaitables: sleep, gather, wait, timeouts, task groups.
 #
-# `gather` has typeshed's many overloads, by which the list it gives is a tuple where the number of awaitables is known.
+# `gather` has typeshed's many overloads, in which its list is a tuple if the number of awaitables is known.
 
 import asyncio
 from asyncio.tasks import gather as gather

@@ -1,4 +1,4 @@
-# The types of the loop, its handles, and the threads and processes that it gives calls to.
+# The types of the loop, its handles, and the threads and processes to which it gives calls.
 
 import asyncio
 import concurrent.futures
@@ -19,12 +19,13 @@ from ferrio._ferrio.transports import (
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
-# For type checkers these are asyncio's, as futures and tasks are.
+# For type checkers these are asyncio's, like futures and tasks.
 Handle = asyncio.Handle
 TimerHandle = asyncio.TimerHandle
 
-# asyncio's selector loop for type checkers: with it come the signatures of all methods, those inherited from
-# `AbstractEventLoop` at run time included.
+# For type checkers, a subclass of asyncio's selector loop, which has the signatures of all methods, including those
+# that
+# come from `AbstractEventLoop` at run time.
 class Loop(asyncio.SelectorEventLoop):
     slow_callback_duration: float
     def _make_socket_transport(
@@ -90,7 +91,7 @@ class Loop(asyncio.SelectorEventLoop):
         self, /, address: Any, family: int, kind: int, proto: int
     ) -> tuple[int, int, int, str, tuple[Any, ...]] | None: ...
 
-# ---- the threads and processes that it gives calls to
+# ---- threads and processes
 
 @final
 class _Worker:

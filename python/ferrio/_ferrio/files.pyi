@@ -1,6 +1,6 @@
 # The types of asynchronous files.
 #
-# One class for text and bytes, as the built-in `open` has several: what a file gives and takes is what its mode says.
+# One class for text and bytes, while the built-in `open` has several: the mode says what a file gives and takes.
 
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable

@@ -1,4 +1,4 @@
-# The types of what tasks wait for each other with: locks and queues.
+# The types of objects with which tasks wait for each other: locks and queues.
 
 import asyncio
 import asyncio.mixins
@@ -66,7 +66,7 @@ class Barrier(_LoopBoundMixin, asyncio.Barrier):
     async def wait(self) -> int: ...
     async def reset(self) -> None: ...
     async def abort(self) -> None: ...
-    # asyncio's annotation says `Self`, and its code returns the place in line.
+    # asyncio's annotation says `Self`, but its code returns the position in line.
     async def __aenter__(self) -> int: ...  # type: ignore[override]
     async def __aexit__(self, /, *args: object) -> None: ...
 

@@ -1,4 +1,4 @@
-# The types of what a loop runs and what that waits for: operations, futures, tasks.
+# The types of what a loop runs and waits for: operations, futures, tasks.
 
 import asyncio
 import concurrent.futures
@@ -41,8 +41,8 @@ class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
 
 # ---- futures and tasks
 
-# For type checkers these are asyncio's: a loop's methods return them whichever loop it is, and a list of ferrio's must
-# be a list of asyncio's.
+# For type checkers these are asyncio's: any loop's methods return them, and a list of ferrio's must be a list of
+# asyncio's.
 Future = asyncio.Future
 Task = asyncio.Task
 

@@ -1,4 +1,4 @@
-# The types of what carries bytes between the kernel and a protocol: servers, transports, children, streams, TLS.
+# The types of objects that carry bytes between the kernel and a protocol: servers, transports, children, streams, TLS.
 
 import asyncio
 import ssl

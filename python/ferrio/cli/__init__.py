@@ -1,8 +1,8 @@
 """The command line, `ferrio` or `python -m ferrio`: any program on ferrio, or an async prompt.
 
-Here the pieces are put together: the options are read (`options`), ferrio's names are put into `asyncio`, in this
-process and in those that `multiprocessing` starts from it (`spawned`), and the program (`program`) or the prompt
-(`repl`) runs. Nothing of this is imported by a program that imports ferrio.
+This module puts the pieces together. It reads the options (`options`) and puts ferrio's names into `asyncio`, in this
+process and in those that `multiprocessing` starts from it (`spawned`). Then it runs the program (`program`) or the
+prompt (`repl`). A program that imports ferrio imports nothing of this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ("main", "script")
 
 
 def main() -> None:
-    """Does what `sys.argv` says; what the program raises comes out as if Python had run it itself."""
+    """Does what `sys.argv` says; the program's exceptions come out as if Python had run it itself."""
     chosen = options.parse(sys.argv[1:])
     prepare(chosen)
     if chosen.kind == "repl":
@@ -30,25 +30,25 @@ def main() -> None:
 
 
 def script() -> None:
-    """The command `ferrio`: `main` with the module path that `python -m ferrio` has, the current directory first."""
+    """The command `ferrio`: `main` with the module path of `python -m ferrio`, the current directory first."""
     if not sys.flags.safe_path:
-        sys.path[0] = os.getcwd()  # Python put the command's own directory there
+        sys.path[0] = os.getcwd()  # where Python put the command's own directory
     program.launcher = sys._getframe(1).f_code
     main()
 
 
 def prepare(chosen: options.Options) -> None:
-    """Makes `asyncio` ferrio in this process as the options say, and in those that `multiprocessing` starts from it."""
+    """Turns `asyncio` into ferrio as the options say, here and in the processes that `multiprocessing` starts."""
     _policy._set_event_loop_policy(_policy.EventLoopPolicy(_loop_factory(chosen)))
     ferrio.install()
     if chosen.debug:
-        # Loops ask the environment when they are made, and so do those of child processes.
+        # New loops read the environment, in child processes as well.
         os.environ["PYTHONASYNCIODEBUG"] = "1"
     spawned.follow(chosen, prepare)
 
 
 def _loop_factory(chosen: options.Options) -> Callable[[], ferrio.AbstractEventLoop] | None:
-    """What makes the program's loops, as the options say; `None` is the default."""
+    """The function that makes the program's loops, as the options say; `None` is the default."""
     if not (chosen.debug or chosen.virtual_time):
         return None
 

@@ -1,7 +1,6 @@
-"""The options of `ferrio`, or `python -m ferrio`: what they are, and what a wrong one gets.
+"""The options of `ferrio`, or `python -m ferrio`, and the answer to a wrong one.
 
-Options of ferrio come before the program; everything after it is the program's own, as on Python's command
-line.
+ferrio's options come before the program; everything after it belongs to the program, as with Python itself.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ usage: ferrio [options] FILE [arguments]
        ferrio [options] -c CODE [arguments]
        ferrio [options]
 
-Runs a Python program on ferrio, unchanged: `asyncio` is ferrio's in the whole program, and `await` may stand
+Runs a Python program on ferrio, unchanged: `asyncio` is ferrio's in the whole program, and `await` may be used
 outside functions. FILE may be a script, a directory or zip file with a __main__.py, or - for standard input.
-Without a program: a prompt where `await` works. Statements that come from a pipe are run like typed ones.
-`python -m ferrio` is the same command, for the Python that is named so.
+Without a program, it starts a prompt where `await` works. Statements from a pipe run as if they were typed.
+`python -m ferrio` is the same command, for that Python.
 
 options:
-  -h, --help       this text
+  -h, --help       show this text
   -V, --version    the versions of ferrio and Python
   --debug          asyncio's debug mode: slow callbacks and forgotten coroutines are reported
-  --virtual-time   the clock of the loop jumps to the next deadline instead of waiting for it
+  --virtual-time   the loop's clock jumps to the next deadline instead of waiting for it
 """
 
 
@@ -37,8 +36,7 @@ options:
 class Options:
     """What the command line asks for.
 
-    `kind`: "file", "module", "code" or "repl". `program`: the file, module or code. `arguments`: the
-    program's own.
+    `kind`: "file", "module", "code" or "repl". `program`: the file, module or code. `arguments`: the program's own.
     """
 
     kind: str = "repl"
@@ -49,9 +47,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Returns the `Options` in `arguments`. Raises `SystemExit` after --help, --version and errors (status
-    2).
-    """
+    """Returns the `Options` in `arguments`. Raises `SystemExit` after --help, --version and errors (status 2)."""
     chosen = Options()
     for at, argument in enumerate(arguments):
         rest = tuple(arguments[at + 1 :])
@@ -67,7 +63,7 @@ def parse(arguments: Sequence[str]) -> Options:
             print(f"ferrio {ferrio.__version__} on {python}")
             raise SystemExit(0)
         elif argument[:2] in ("-m", "-c"):
-            # As with Python: `-m name` or `-mname`.
+            # As in Python: `-m name` or `-mname`.
             attached = argument[2:]
             if not attached and not rest:
                 _refuse(f"{argument} needs {'a module' if argument == '-m' else 'code'} after it")

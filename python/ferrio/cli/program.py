@@ -1,9 +1,8 @@
 """Running a program as Python does: a file, a directory or zip file, a module, or code.
 
-`sys.argv`, `sys.path[0]`, `__main__` and its `__file__`, `__spec__` and `__package__` are those that Python
-itself would set, tracebacks begin with the program's first line, and exit codes are the program's. One thing
-is more than Python allows: `await` outside functions, which makes the whole body one coroutine, run on one
-loop.
+`sys.argv`, `sys.path[0]`, `__main__` and its `__file__`, `__spec__` and `__package__` are those that Python itself
+would set. Tracebacks begin with the program's first line, and exit codes are the program's. One thing goes beyond
+Python: `await` outside functions, which makes the whole body one coroutine, run on one loop.
 
 Invariant: the frames of this package never appear in what a failing program prints.
 """
@@ -35,8 +34,8 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def run(kind: str, program: str, arguments: Iterable[str]) -> None:
     """Runs `program` with `arguments` in `sys.argv[1:]`.
 
-    `kind`: "file", "module" or "code". Raises what the program raises, and `SystemExit` where Python would
-    refuse to run it (no such file or module).
+    `kind`: "file", "module" or "code". Raises what the program raises, and `SystemExit` if Python would refuse to run
+    it (no such file or module).
     """
     try:
         if kind == "file":
@@ -60,10 +59,9 @@ def run(kind: str, program: str, arguments: Iterable[str]) -> None:
 
 
 def compile_program(source: str | bytes, filename: str) -> CodeType:
-    """Returns the code object of `source` (text or bytes), in which `await` may stand outside
-    functions.
+    """Returns the code object of `source` (text or bytes), in which `await` may be used outside functions.
 
-    Raises `SyntaxError`, also for null bytes: `compile` alone doesn't say in which file they are.
+    Raises `SyntaxError`, also for null bytes: `compile` alone doesn't say which file they are in.
     """
     null = b"\0" if isinstance(source, bytes) else "\0"
     before, found, _after = source.partition(null)  # type: ignore[arg-type]
@@ -76,7 +74,7 @@ def compile_program(source: str | bytes, filename: str) -> CodeType:
 
 
 def _execute(code: CodeType, main: ModuleType) -> None:
-    """Runs `code` in the module `main`; on a loop if it awaits outside functions."""
+    """Runs `code` in the module `main`, on a loop if it awaits outside functions."""
     if not code.co_flags & inspect.CO_COROUTINE:
         exec(code, main.__dict__)
         return
@@ -84,7 +82,7 @@ def _execute(code: CodeType, main: ModuleType) -> None:
         try:
             runner.run(types.FunctionType(code, main.__dict__)())
         except KeyboardInterrupt as interrupt:
-            # Raised by the runner once the program's body was cancelled; the program's lines are in that exception.
+            # The runner raised it after it cancelled the program's body; the program's lines are in that exception.
             if isinstance(interrupt.__context__, exceptions.CancelledError):
                 interrupt.__traceback__ = interrupt.__context__.__traceback__
                 interrupt.__suppress_context__ = True
@@ -104,14 +102,14 @@ def _load_file(path: str, arguments: Iterable[str]) -> tuple[CodeType, ModuleTyp
             source = file.read()
     except OSError as error:
         _refuse(f"can't open file {full!r}: [Errno {error.errno}] {error.strerror}", 2)
-    # Python follows a link to the script, so that the script finds the modules beside it.
+    # Python follows a link to the script, so that the script finds the modules next to it.
     _prepend_path(os.path.dirname(os.path.realpath(full) if os.path.islink(full) else full))
     main = _new_main(full, importlib.machinery.SourceFileLoader("__main__", full))
     return compile_program(source, full), main
 
 
 def _load_container(full: str) -> tuple[CodeType, ModuleType]:
-    """A directory or zip file: it goes to `sys.path`, and the `__main__` in it runs."""
+    """A directory or zip file: goes on `sys.path`, and its `__main__` runs."""
     _prepend_path(full)
     spec = None
     importer = pkgutil.get_importer(full)
@@ -140,7 +138,7 @@ def _load_code(source: str, arguments: Iterable[str]) -> tuple[CodeType, ModuleT
 
 
 def _find_module(name: str) -> Any:
-    """Returns the spec of the module that `-m name` runs: the module, or the `__main__` of the package."""
+    """Returns the spec of the module that `-m name` runs: the module, or the package's `__main__`."""
     if name.startswith("."):
         _refuse("Relative module names not supported", 1)
     hint = f" (-m takes a module's name: try {name[:-3]!r})" if name.endswith(".py") else ""
@@ -167,7 +165,7 @@ def _find_module(name: str) -> Any:
 
 
 def _code_of(spec: Any) -> CodeType:
-    """The code of a found module: its cached one, or compiled here if it awaits outside functions."""
+    """The code of the module: its cached code, or compiled here if it awaits outside functions."""
     try:
         code: CodeType | None = spec.loader.get_code(spec.name)
     except SyntaxError:
@@ -180,7 +178,7 @@ def _code_of(spec: Any) -> CodeType:
 
 def _compile_text(source: str, filename: str) -> CodeType:
     code = compile_program(source, filename)
-    # As Python does: from 3.13 on, tracebacks show the lines of code that is in no file.
+    # As in Python: from 3.13 on, tracebacks show the lines of code that isn't in a file.
     if sys.version_info >= (3, 14):
         linecache._register_code(code, source, filename)
     elif sys.version_info >= (3, 13):
@@ -200,7 +198,7 @@ def _new_main(filename: str | None = None, loader: Any = None) -> Any:
         main.__file__ = filename
         if sys.version_info < (3, 15):
             main.__cached__ = None
-    # The old one, this command line's, must live on: its globals are cleared when it dies.
+    # The old one, of this command line, must stay alive: its globals are cleared when it dies.
     main_before.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
     return main
@@ -210,16 +208,14 @@ main_before: list[ModuleType] = []
 
 
 def _describe(main: Any, spec: ModuleSpec) -> None:
-    """Gives `main` the attributes of the module that was found for it."""
+    """Gives `main` the attributes of the module that was found."""
     main.__spec__, main.__package__ = spec, spec.parent
     if sys.version_info < (3, 15):
         main.__cached__ = spec.cached
 
 
 def _prepend_path(directory: str) -> None:
-    """Puts `directory` where Python put the current one for `-m ferrio`; with -P Python puts none, and
-    neither do we.
-    """
+    """Puts `directory` where Python put the current one for `-m ferrio`; with -P, neither Python nor this adds one."""
     if not sys.flags.safe_path:
         sys.path[0] = directory
 
@@ -235,11 +231,10 @@ def _refuse(problem: str, status: int) -> NoReturn:
 
 
 def _hide_frames(error: BaseException, hidden: Callable[[FrameType], bool]) -> None:
-    """Makes the traceback that `sys.excepthook` will get begin with the first frame that isn't `hidden`.
+    """Makes the traceback that `sys.excepthook` gets begin with the first frame that isn't `hidden`.
 
-    The exception goes on to the interpreter, which knows the exit status (a KeyboardInterrupt ends the process
-    by SIGINT) and `-i`; but on its way it collects our frames again, so the hook is replaced at this last
-    moment.
+    The exception goes on to the interpreter, which knows `-i` and the exit status (a KeyboardInterrupt ends the process
+    by SIGINT). On its way it collects our frames again, so the hook is replaced at this last moment.
     """
     first = error.__traceback__
     while first is not None and hidden(first.tb_frame):

@@ -1,9 +1,9 @@
-"""Processes that `multiprocessing` starts afresh ("spawn", "forkserver") run on ferrio as the program does that started
-them: servers start their workers so.
+"""Processes that `multiprocessing` starts from scratch ("spawn", "forkserver") run on ferrio, like the program that
+started them. Servers start their workers this way.
 
-Such a process is told what it needs before the program's main module is imported there; one more thing is put among
-that, an object whose unpickling does in the child what the command line did here. A forked process needs nothing. What
-a program starts as a command (`subprocess`) is a program of its own.
+Such a process receives data before it imports the program's main module. This module adds an object to that data;
+unpickling it does in the child what the command line did here. A forked process needs nothing. A command that a program
+starts (`subprocess`) is a separate program.
 
 Invariant: a program that never starts such a process never imports `multiprocessing` because of this.
 """
@@ -22,14 +22,14 @@ from ferrio.cli import options
 __all__ = ("follow",)
 
 _SPAWN = "multiprocessing.spawn"
-# The key in the data for a child; multiprocessing looks up those that it knows and leaves others alone.
+# The key in the child's data; multiprocessing ignores keys that it doesn't know.
 _KEY = "ferrio"
 
 
 def follow(chosen: options.Options, prepare: Callable[[options.Options], None]) -> None:
-    """Lets `prepare(chosen)` be called in every process that `multiprocessing` starts afresh, and in those of those.
+    """Calls `prepare(chosen)` in every process that `multiprocessing` starts from scratch, and in their children.
 
-    `prepare` is a function of a module, which the child finds by its name.
+    `prepare` is a module's function, which the child finds by its name.
     """
     message = _Message(
         functools.partial(prepare, options.Options(debug=chosen.debug, virtual_time=chosen.virtual_time))
@@ -41,7 +41,7 @@ def follow(chosen: options.Options, prepare: Callable[[options.Options], None]) 
 
 
 class _Message:
-    """Calls what it was made with when it is unpickled."""
+    """Calls its function when it is unpickled."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
@@ -51,7 +51,7 @@ class _Message:
 
 
 class _WaitForSpawn:
-    """Finds `multiprocessing.spawn` when the program imports it, changes it, and is gone."""
+    """Finds `multiprocessing.spawn` when the program imports it, changes it, and removes itself."""
 
     def __init__(self, message: _Message) -> None:
         self._message = message
@@ -76,7 +76,7 @@ class _WaitForSpawn:
 
 
 def _put_into_data(spawn: Any, message: _Message) -> None:
-    """Adds `message` to what each new process is told."""
+    """Adds `message` to the data of each new process."""
     original = spawn.get_preparation_data
 
     @functools.wraps(original)

@@ -1,11 +1,11 @@
 """IPython: what `%load_ext ferrio` and `%unload_ext ferrio` do.
 
-In a terminal IPython keeps one loop on which it runs each cell that awaits. Loading makes that loop a new one of
-ferrio's and puts ferrio's names into `asyncio`; unloading takes the names out, ends the loop with the tasks on it and
-gives IPython the loop back that it had. A notebook's kernel that loads the extension while it starts
+In a terminal, IPython keeps one loop on which it runs each cell that awaits. Loading replaces that loop with a new one
+of ferrio's and puts ferrio's names into `asyncio`. Unloading removes the names, ends the loop with its tasks, and gives
+IPython its old loop back. A notebook's kernel that loads the extension while it starts
 (`c.InteractiveShellApp.extensions`) has no loop yet and gets ferrio's.
 
-Invariant: a loop that runs is never replaced.
+Invariant: a running loop is never replaced.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ferrio import _install
 
 __all__ = ("load", "unload")
 
-# What unload() undoes: the runner of the loop, and the loop that IPython had before.
+# For unload(): the loop's runner, and IPython's earlier loop.
 _runner: ferrio.Runner | None = None
 _before: asyncio.AbstractEventLoop | None = None
 _installed_here = False
 
 
 def load(shell: Any) -> None:
-    """Makes cells of `shell`, an `InteractiveShell`, run on ferrio, from the next one on.
+    """Makes the cells of `shell`, an `InteractiveShell`, run on ferrio from the next one on.
 
-    Does nothing if it was loaded before. Raises `RuntimeError` if `shell` is a notebook's and its kernel has another
-    loop already.
+    Does nothing if it is already loaded. Raises `RuntimeError` if `shell` is a notebook's and its kernel already has
+    another loop.
     """
     running = asyncio._get_running_loop()
     if _runner is not None or isinstance(running, ferrio.EventLoop):
@@ -40,16 +40,16 @@ def load(shell: Any) -> None:
         _load_in_kernel()
     else:
         raise RuntimeError(
-            "this kernel has another loop already. Write c.InteractiveShellApp.extensions = "
+            "this kernel already has another loop. Write c.InteractiveShellApp.extensions = "
             '["ferrio"] into ipython_config.py and restart the kernel (ipykernel 7 or newer), or choose the kernel '
             "that `python -m ferrio.integrations.jupyter install` makes"
         )
 
 
 def unload(shell: Any) -> None:
-    """Makes cells of `shell` run on the loop that IPython had before. Tasks that are left on ferrio's are cancelled.
+    """Makes the cells of `shell` run on IPython's earlier loop. Tasks that are left on ferrio's are cancelled.
 
-    Raises `RuntimeError` in a notebook: its kernel can't change the loop that it runs on.
+    Raises `RuntimeError` in a notebook: its kernel can't change its loop.
     """
     global _runner, _before
     if asyncio._get_running_loop() is not None:
@@ -74,7 +74,7 @@ def _load_in_terminal() -> None:
 
 
 def _load_in_kernel() -> None:
-    # The loop alone: the kernel's classes were made with the standard library's names and insist on them.
+    # Only the loop: the kernel's classes were made with the standard library's names and insist on them.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.14 on; threads have no other way
         asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())

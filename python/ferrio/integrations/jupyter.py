@@ -1,6 +1,6 @@
 """Jupyter: a kernel that runs its notebooks on ferrio. `python -m ferrio.integrations.jupyter install --sys-prefix`
 
-The kernel is IPython's own, started by `python -m ferrio -m ipykernel_launcher`; only its description is installed, so
+The kernel is IPython's own, started by `python -m ferrio -m ipykernel_launcher`. Only its description is installed, so
 there is nothing to keep up to date. Jupyter lists it beside the others, as "Python 3 (ferrio)".
 """
 
@@ -19,19 +19,20 @@ NAME = "ferrio"
 
 
 def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) -> str:
-    """Tells Jupyter of the kernel. Returns the directory that describes it.
+    """Registers the kernel with Jupyter. Returns the directory that describes it.
 
-    `user`: for this user alone. `prefix`: for the Jupyter of that environment (`sys.prefix`). With neither: for all of
-    the machine. Raises `ImportError` without ipykernel, `OSError` where the directory can't be written.
+    `user`: only for this user. `prefix`: for the Jupyter of that environment (`sys.prefix`). With neither: for the
+    whole machine. The kernel is called `name`. Raises `ImportError` without ipykernel, `OSError` if the directory can't
+    be written.
     """
     try:
         from ipykernel.kernelspec import get_kernel_dict
         from jupyter_client.kernelspec import KernelSpecManager
     except ImportError as error:
-        raise ImportError(f"there is no ipykernel ({error}): pip install ipykernel") from error
+        raise ImportError(f"ipykernel can't be imported ({error}): pip install ipykernel") from error
     kernel = get_kernel_dict()
     kernel["display_name"] = f"Python {sys.version_info[0]} (ferrio)"
-    # What ipykernel gives after the interpreter's path is `-m ipykernel_launcher -f {connection_file}`.
+    # After the interpreter's path, ipykernel writes `-m ipykernel_launcher -f {connection_file}`.
     kernel["argv"][1:1] = ["-m", "ferrio"]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "kernel.json").write_text(json.dumps(kernel, indent=1))
@@ -43,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: `install [--user | --sys-prefix | --prefix DIRECTORY] [--name NAME]`."""
     parser = argparse.ArgumentParser(prog="python -m ferrio.integrations.jupyter", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("install", help="tell Jupyter of it")
+    command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("install", help="register it")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--user", action="store_true", help="for this user alone")
+    where.add_argument("--user", action="store_true", help="only for this user")
     where.add_argument("--sys-prefix", action="store_const", const=sys.prefix, dest="prefix", help=f"in {sys.prefix}")
     where.add_argument("--prefix", metavar="DIRECTORY", help="in that environment")
-    command.add_argument("--name", default=NAME, help=f"what Jupyter calls the kernel ({NAME})")
+    command.add_argument("--name", default=NAME, help=f"the kernel's name ({NAME})")
     options = parser.parse_args(arguments)
     try:
         print(f"installed {install(user=options.user, prefix=options.prefix, name=options.name)}")
