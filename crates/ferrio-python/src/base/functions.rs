@@ -13,10 +13,11 @@ use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyCFunction, PyDict, PyString};
 
 use crate::base::ffi::fastcall::{Quick, QuickFunction};
 use crate::base::ffi::function::{self, Look};
+use crate::base::ffi::immortal;
 use crate::base::imports;
 
 /// What tracebacks would call the file of the functions' code.
@@ -54,31 +55,47 @@ pub(crate) trait Functions: PyTypeInfo {
     const QUICK: &'static [Quick] = &[];
 }
 
-/// A function of the module.
+/// A function of the module, and how it looks to Python. `declared!` makes one of a `#[pyfunction]`.
 pub(crate) struct Declared {
-    /// Where it is to be found, and pickled from.
-    module: &'static str,
-    name: &'static str,
+    /// Makes what PyO3 makes of it.
+    make: Make,
+    /// Where it is found, and pickled from; a function that asyncio has in C has no such place.
+    module: Option<&'static str>,
     coroutine: bool,
     quick: Option<Quick>,
 }
 
+type Make = for<'py> fn(&Bound<'py, PyModule>) -> PyResult<Bound<'py, PyCFunction>>;
+
 impl Declared {
-    /// One that is `def` in asyncio.
-    pub(crate) const fn function(module: &'static str, name: &'static str) -> Self {
-        Self { module, name, coroutine: false, quick: None }
+    /// A built-in function.
+    pub(crate) const fn builtin(make: Make) -> Self {
+        Self { make, module: None, coroutine: false, quick: None }
     }
 
-    /// One that is `async def` in asyncio.
-    pub(crate) const fn coroutine(module: &'static str, name: &'static str) -> Self {
-        Self { module, name, coroutine: true, quick: None }
+    /// One that is `def` in asyncio, in this module.
+    pub(crate) const fn function(self, module: &'static str) -> Self {
+        Self { module: Some(module), ..self }
+    }
+
+    /// One that is `async def` in asyncio, in this module.
+    pub(crate) const fn coroutine(self, module: &'static str) -> Self {
+        Self { module: Some(module), coroutine: true, ..self }
     }
 
     /// The same with a quick way in.
     pub(crate) const fn by<F: QuickFunction>(self) -> Self {
-        Self { quick: Some(Quick::function::<F>(self.name)), ..self }
+        Self { quick: Some(Quick::function::<F>()), ..self }
     }
 }
+
+/// The [`Declared`] of a `#[pyfunction]`, a built-in function unless told otherwise.
+macro_rules! declared {
+    ($function:path) => {
+        $crate::base::functions::Declared::builtin(|module| pyo3::wrap_pyfunction!($function, module))
+    };
+}
+pub(crate) use declared;
 
 /// Makes functions of the methods of a class; called while the module is made.
 pub(crate) fn of_class<T: Functions>(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -112,15 +129,20 @@ pub(crate) fn of_class<T: Functions>(module: &Bound<'_, PyModule>) -> PyResult<(
     Ok(())
 }
 
-/// Makes a function of a built-in function of the module; called while the module is made.
-pub(crate) fn of_module(module: &Bound<'_, PyModule>, declared: &Declared) -> PyResult<()> {
+/// Adds a function to the module; called while the module is made.
+pub(crate) fn register(module: &Bound<'_, PyModule>, declared: &Declared) -> PyResult<()> {
     let py = module.py();
-    let name = PyString::new(py, declared.name);
-    let of = PyString::new(py, declared.module);
+    let original = (declared.make)(module)?;
+    let Some(home) = declared.module else {
+        immortal::function(&original);
+        return module.add_function(original);
+    };
+    let name = original.getattr(intern!(py, "__name__"))?.cast_into::<PyString>()?;
+    let home = PyString::new(py, home);
     let look =
-        Look { name: &name, qualname: declared.name, module: of.as_any(), coroutine: declared.coroutine };
-    let original = module.getattr(&name)?;
-    module.setattr(&name, function::make(&original, &look, declared.quick.as_ref(), &module.dict())?)
+        Look { name: &name, qualname: name.to_str()?, module: home.as_any(), coroutine: declared.coroutine };
+    let made = function::make(&original, &look, declared.quick.as_ref(), &module.dict())?;
+    module.add(&name, made)
 }
 
 fn is_method(member: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -2,6 +2,7 @@
 //!
 //! Knows no class of ferrio.
 
+pub(crate) mod class;
 pub(crate) mod error;
 pub(crate) mod ffi;
 pub(crate) mod functions;
@@ -9,3 +10,12 @@ pub(crate) mod given;
 pub(crate) mod imports;
 pub(crate) mod seconds;
 pub(crate) mod whole;
+
+use pyo3::prelude::*;
+
+/// Fetches what the module needs before its classes are made.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    ffi::interpreter::park_ended_threads();
+    ffi::interpreter::let_attach_at_the_end(py);
+    imports::load(py)
+}

@@ -3,7 +3,6 @@
 pub(crate) mod asyncgens;
 pub(crate) mod executor;
 pub(crate) mod readers;
-pub(crate) mod relations;
 pub(crate) mod resolve;
 pub(crate) mod sendfile;
 pub(crate) mod signals;

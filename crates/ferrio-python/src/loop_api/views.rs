@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::base::class::Class;
 use crate::base::ffi::context;
 use crate::base::imports;
 use crate::core::event_loop::{Item, Loop, LoopRef};
@@ -161,12 +162,14 @@ fn timer_handle<'py>(
 
 /// The callback of a timer that has no handle of its own: lets happen now what was to happen then.
 #[pyclass(frozen, module = "ferrio._ferrio")]
-struct Timed {
+pub(crate) struct Timed {
     native: Py<Loop>,
     key: TimerKey,
     /// What it is about.
     shown: Py<PyAny>,
 }
+
+impl Class for Timed {}
 
 #[pymethods]
 impl Timed {

@@ -10,7 +10,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::base::error;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::seconds::seconds_or_none;
 use crate::core::event_loop;
 use crate::core::future::callbacks::Watch;
@@ -38,7 +38,7 @@ enum Stage {
     Finished,
 }
 
-pub(crate) const WAIT_FOR: Declared = Declared::coroutine("ferrio.tasks", "wait_for");
+pub(crate) const WAIT_FOR: Declared = declared!(wait_for).coroutine("ferrio.tasks");
 
 /// Await `fut`, a coroutine or a future, for at most `timeout` seconds and return its result.
 ///

@@ -134,8 +134,8 @@ impl Quick {
     }
 
     /// That of a function of the module.
-    pub(crate) const fn function<F: QuickFunction>(name: &'static str) -> Self {
-        Self { name, class: None, call: self::function::<F> }
+    pub(crate) const fn function<F: QuickFunction>() -> Self {
+        Self { name: "", class: None, call: self::function::<F> }
     }
 }
 

@@ -25,7 +25,7 @@ use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{IntoPyDict, PyCFunction, PyDict, PyString, PyTuple, PyType};
 
 use super::fastcall::Quick;
-use super::uncounted;
+use super::immortal;
 use crate::base::functions;
 
 /// What follows the `PyFunctionObject`.
@@ -126,7 +126,7 @@ pub(crate) fn make<'py>(
         *vectorcall = Some(native.call);
         // The one reference that lasts until the process ends.
         ffi::Py_INCREF(function.as_ptr());
-        uncounted::object(&function);
+        immortal::object(&function);
         Ok(function)
     }
 }

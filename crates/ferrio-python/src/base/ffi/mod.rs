@@ -15,6 +15,7 @@ pub(crate) mod coroutine;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;
 pub(crate) mod function;
+pub(crate) mod immortal;
 pub(crate) mod inherit;
 pub(crate) mod interpreter;
 pub(crate) mod memory;
@@ -25,7 +26,6 @@ pub(crate) mod recycle;
 pub(crate) mod room;
 pub(crate) mod scope;
 pub(crate) mod slots;
-pub(crate) mod uncounted;
 mod usage;
 
 pub(crate) use cast::Cast;

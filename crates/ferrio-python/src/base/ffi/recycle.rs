@@ -248,13 +248,13 @@ pub(crate) fn install_end<T: End + PyTypeInfo>(py: Python<'_>) {
 
 /// Gives a class its list of blocks.
 macro_rules! recycled {
-    ($($class:ty),* $(,)?) => {
-        $(impl $crate::base::ffi::recycle::Recycle for $class {
+    ($class:ty) => {
+        impl $crate::base::ffi::recycle::Recycle for $class {
             fn blocks() -> &'static $crate::base::ffi::recycle::Blocks {
                 static BLOCKS: $crate::base::ffi::recycle::Blocks = $crate::base::ffi::recycle::Blocks::new();
                 &BLOCKS
             }
-        })*
+        }
     };
 }
 pub(crate) use recycled;

@@ -18,7 +18,7 @@ pub(crate) mod flush;
 mod item;
 pub(crate) mod nested;
 mod overrides;
-mod profiled;
+pub(crate) mod profiled;
 pub(crate) mod received;
 mod reference;
 pub(crate) mod run;
@@ -46,6 +46,7 @@ pub(crate) use self::item::Item;
 use self::overrides::Overrides;
 pub(crate) use self::reference::LoopRef;
 use self::signals::Signals;
+use crate::base::class::Class;
 use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
@@ -93,6 +94,8 @@ pub(crate) struct Loop {
     pub(crate) away: away::Away,
     pub(crate) profiler: profiled::Profiler,
 }
+
+impl Class for Loop {}
 
 impl Functions for Loop {
     const COROUTINES: &'static [&'static str] = &[

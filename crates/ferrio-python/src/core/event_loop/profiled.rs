@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Loop;
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::imports;
 
@@ -50,12 +51,14 @@ fn is_profiled(py: Python<'_>) -> PyResult<bool> {
 
 /// One wait of a loop.
 #[pyclass(frozen, module = "ferrio._ferrio")]
-struct Waiting {
+pub(crate) struct Waiting {
     native: Py<Loop>,
     timeout: Wait,
     events: Guarded<Option<Events>>,
     outcome: Guarded<Option<io::Result<()>>>,
 }
+
+impl Class for Waiting {}
 
 #[pymethods]
 impl Waiting {

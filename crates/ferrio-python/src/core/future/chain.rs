@@ -11,8 +11,9 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::callbacks::Watch;
 use super::watch::{self, Ended};
 use super::{default_loop, isfuture, loop_of, native};
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{Item, LoopRef};
 
@@ -21,6 +22,8 @@ use crate::core::event_loop::{Item, LoopRef};
 pub(crate) struct Chain {
     ends: Guarded<Option<Ends>>,
 }
+
+impl Class for Chain {}
 
 struct Ends {
     source: Py<PyAny>,
@@ -76,7 +79,7 @@ impl Chain {
     }
 }
 
-pub(crate) const CHAIN_FUTURE: Declared = Declared::function("ferrio.futures", "_chain_future");
+pub(crate) const CHAIN_FUTURE: Declared = declared!(chain).function("ferrio.futures");
 
 /// Let `destination` end as `source` does, and cancel `source` when `destination` is cancelled.
 ///
@@ -196,7 +199,7 @@ fn copy_in_loop(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult
     }
 }
 
-pub(crate) const COPY_FUTURE_STATE: Declared = Declared::function("ferrio.futures", "_copy_future_state");
+pub(crate) const COPY_FUTURE_STATE: Declared = declared!(copy).function("ferrio.futures");
 
 /// End the asyncio future `dest` as `source`, which is done, has ended; a cancelled `dest` stays as it is.
 ///
@@ -264,7 +267,7 @@ fn converted(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     Ok(made)
 }
 
-pub(crate) const WRAP_FUTURE: Declared = Declared::function("ferrio.futures", "wrap_future");
+pub(crate) const WRAP_FUTURE: Declared = declared!(wrap).function("ferrio.futures");
 
 /// Return a future of `loop` (without it: of the running or current loop) that ends as the `concurrent.futures.Future`
 /// given; an asyncio future is returned as it is.

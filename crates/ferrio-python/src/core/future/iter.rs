@@ -5,8 +5,10 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Future, native};
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::ffi::coroutine::{self, Sent};
+use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::slots::Awaitable;
 use crate::core::task::Task;
 
@@ -15,6 +17,10 @@ use crate::core::task::Task;
 pub(crate) struct FutureIter {
     future: Guarded<Option<Py<Future>>>,
 }
+
+impl Class for FutureIter {}
+
+recycled!(FutureIter);
 
 impl FutureIter {
     pub(crate) fn new(future: Py<Future>) -> Self {

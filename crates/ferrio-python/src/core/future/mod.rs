@@ -22,10 +22,12 @@ pub(crate) use self::iter::FutureIter;
 pub(crate) use self::plain::is_plain;
 use self::state::{Outcome, State};
 use self::waiters::waiters;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::raise::raise;
+use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::room::FutureRoom;
 use crate::base::ffi::{Cast, Guarded, context};
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::{error, imports};
 use crate::core::event_loop::{self, LoopRef};
 
@@ -38,6 +40,12 @@ use crate::core::event_loop::{self, LoopRef};
 pub(crate) struct Future {
     pub(crate) state: Guarded<State>,
 }
+
+impl Class for Future {
+    const BELOW: Option<Standard> = Some(("asyncio.futures", "Future"));
+}
+
+recycled!(Future);
 
 impl Default for Guarded<State> {
     fn default() -> Self {
@@ -295,7 +303,7 @@ pub(crate) fn create<'py>(py: Python<'py>, event_loop: LoopRef) -> PyResult<Boun
     Ok(future)
 }
 
-pub(crate) const ISFUTURE: Declared = Declared::function("ferrio.futures", "isfuture");
+pub(crate) const ISFUTURE: Declared = declared!(isfuture).function("ferrio.futures");
 
 /// Return whether `obj` is a future: it has asyncio's `_asyncio_future_blocking` protocol.
 #[pyfunction]

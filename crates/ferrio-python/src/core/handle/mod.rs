@@ -12,6 +12,8 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
+use crate::base::class::{Class, Standard};
+use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::room::HandleRoom;
 use crate::base::ffi::{Guarded, context, interpreter, raise, recycle};
 use crate::base::functions::Functions;
@@ -28,6 +30,12 @@ pub(crate) struct Handle {
     state: Guarded<State>,
     runner: Runner,
 }
+
+impl Class for Handle {
+    const BELOW: Option<Standard> = Some(("asyncio.events", "Handle"));
+}
+
+recycled!(Handle);
 
 impl Functions for Handle {}
 

@@ -7,6 +7,8 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Args, Handle, cancel, repr_info};
+use crate::base::class::{Class, Standard};
+use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded, context};
 use crate::base::functions::Functions;
 use crate::core::event_loop::{Loop, LoopRef};
@@ -22,6 +24,12 @@ pub(crate) struct TimerHandle {
     /// Its place in the loop's timers while it waits there.
     key: Guarded<Option<TimerKey>>,
 }
+
+impl Class for TimerHandle {
+    const BELOW: Option<Standard> = Some(("asyncio.events", "TimerHandle"));
+}
+
+recycled!(TimerHandle);
 
 impl Functions for TimerHandle {}
 

@@ -16,6 +16,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::kind::Resume;
 use super::{Operation, Phase, resume, send, view};
+use crate::base::class::Class;
 use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::slots::{Awaitable, Coroutine};
 use crate::base::{error, imports};
@@ -304,6 +305,8 @@ impl Coroutine for Operation {
 pub(crate) struct Wrapper {
     operation: Py<Operation>,
 }
+
+impl Class for Wrapper {}
 
 #[pymethods]
 impl Wrapper {

@@ -23,9 +23,11 @@ use pyo3::types::{PyIterator, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use self::kind::{Kind, Progress, Resume};
+use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::fastcall::Answer;
+use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Exclusive, Guarded, recycle};
 use crate::core::event_loop::Item;
 use crate::core::event_loop::debug::origins_may_be_tracked;
@@ -108,6 +110,10 @@ pub(crate) struct Operation {
     /// The qualified name of asyncio's coroutine.
     name: &'static str,
 }
+
+impl Class for Operation {}
+
+recycled!(Operation);
 
 impl recycle::End for Operation {
     #[inline]

@@ -7,8 +7,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Operation;
 use super::kind::{Kind, Progress, Resume, Run};
+use crate::base::class::Class;
 use crate::base::ffi::fastcall::{Answer, Arguments, QuickFunction};
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::seconds::seconds;
 use crate::core::event_loop::{self, Item, Loop, LoopRef};
 
@@ -31,7 +32,7 @@ enum Timer {
     Yielded,
 }
 
-pub(crate) const SLEEP: Declared = Declared::coroutine("ferrio.tasks", "sleep").by::<Quickly>();
+pub(crate) const SLEEP: Declared = declared!(sleep).coroutine("ferrio.tasks").by::<Quickly>();
 
 /// The quick way to `sleep`.
 pub(crate) struct Quickly;
@@ -148,6 +149,8 @@ impl Sleep {
 pub(crate) struct Waker {
     pub(crate) operation: Py<Operation>,
 }
+
+impl Class for Waker {}
 
 #[pymethods]
 impl Waker {

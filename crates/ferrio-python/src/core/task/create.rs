@@ -8,7 +8,7 @@ use pyo3::{PyClassInitializer, intern};
 use super::{Name, State, Task, number, registry, step};
 use crate::base::ffi::fastcall::{Arguments, QuickFunction};
 use crate::base::ffi::{Cast, Guarded, context, coroutine};
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Item, LoopRef, call};
 use crate::core::future::{self, Future, native};
@@ -168,7 +168,7 @@ fn is_running(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
     }
 }
 
-pub(crate) const CREATE_TASK: Declared = Declared::function("ferrio.tasks", "create_task").by::<Quickly>();
+pub(crate) const CREATE_TASK: Declared = declared!(create_task).function("ferrio.tasks").by::<Quickly>();
 
 /// The quick way to `create_task`.
 pub(crate) struct Quickly;
@@ -249,7 +249,7 @@ pub(crate) fn ensure_future<'py>(
     }
 }
 
-pub(crate) const ENSURE_FUTURE: Declared = Declared::function("ferrio.tasks", "ensure_future");
+pub(crate) const ENSURE_FUTURE: Declared = declared!(ensure_future_function).function("ferrio.tasks");
 
 /// Return a future for `coro_or_future`: itself if it is a future, else a task that runs the coroutine or awaitable.
 ///

@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 use super::Task;
 use crate::base::ffi::interpreter;
 use crate::base::ffi::scope::then_leave;
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop, LoopRef};
 
@@ -132,7 +132,9 @@ pub(crate) fn retire(native: &Bound<'_, Loop>) -> PyResult<()> {
     if stale { publish(py, native.as_any(), None) } else { Ok(()) }
 }
 
-pub(crate) const CURRENT_TASK: Declared = Declared::function("ferrio.tasks", "current_task");
+/// In C from 3.12 on.
+pub(crate) const CURRENT_TASK: Declared =
+    if cfg!(Py_3_12) { declared!(current_task) } else { declared!(current_task).function("ferrio.tasks") };
 
 /// Return the task that runs now on `loop` (without it: on the running loop), or `None`.
 ///

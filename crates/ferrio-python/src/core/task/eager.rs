@@ -7,8 +7,9 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, create};
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::LoopRef;
 
@@ -18,8 +19,10 @@ pub(crate) struct EagerTaskFactory {
     constructor: Guarded<Option<Py<PyAny>>>,
 }
 
+impl Class for EagerTaskFactory {}
+
 pub(crate) const CREATE_EAGER_TASK_FACTORY: Declared =
-    Declared::function("ferrio.tasks", "create_eager_task_factory");
+    declared!(create_eager_task_factory).function("ferrio.tasks");
 
 /// Return a task factory for `loop.set_task_factory`, whose tasks run their first step at once.
 ///

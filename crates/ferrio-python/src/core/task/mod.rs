@@ -20,6 +20,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::base::class::{Class, Standard};
+use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::imports;
 use crate::core::future::{Future, not_initialized};
@@ -59,6 +61,12 @@ pub(crate) struct State {
 pub(crate) struct Task {
     pub(crate) task: Guarded<State>,
 }
+
+impl Class for Task {
+    const BELOW: Option<Standard> = Some(("asyncio.tasks", "Task"));
+}
+
+recycled!(Task);
 
 #[pymethods]
 impl Task {

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::Task;
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, LoopRef};
 
@@ -92,7 +92,9 @@ pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
     }
 }
 
-pub(crate) const ALL_TASKS: Declared = Declared::function("ferrio.tasks", "all_tasks");
+/// In C from 3.14 on.
+pub(crate) const ALL_TASKS: Declared =
+    if cfg!(Py_3_14) { declared!(all_tasks) } else { declared!(all_tasks).function("ferrio.tasks") };
 
 /// Return the set of the tasks of `loop` (without it: of the running loop) that are not done.
 ///

@@ -6,13 +6,14 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::create;
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::{error, imports};
 use crate::core::future::chain;
 
 pub(crate) const RUN_COROUTINE_THREADSAFE: Declared =
-    Declared::function("ferrio.tasks", "run_coroutine_threadsafe");
+    declared!(run_coroutine_threadsafe).function("ferrio.tasks");
 
 /// Run the coroutine `coro` on `loop`, from another thread than the loop's; return a `concurrent.futures.Future`.
 ///
@@ -44,6 +45,8 @@ pub(crate) fn run_coroutine_threadsafe<'py>(
 pub(crate) struct Submission {
     parts: Guarded<Option<Parts>>,
 }
+
+impl Class for Submission {}
 
 struct Parts {
     coro: Py<PyAny>,

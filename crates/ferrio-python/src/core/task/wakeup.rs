@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, step};
+use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::imports;
 use crate::core::future::callbacks::{Watch, WatcherCall};
@@ -14,6 +15,8 @@ use crate::core::future::callbacks::{Watch, WatcherCall};
 pub(crate) struct Wakeup {
     task: Guarded<Option<Py<Task>>>,
 }
+
+impl Class for Wakeup {}
 
 impl Wakeup {
     pub(crate) fn new(task: Py<Task>) -> Self {
@@ -70,6 +73,8 @@ pub(crate) struct Watcher {
     /// `None` for what the loop runs and no future calls.
     watch: Option<&'static Watch>,
 }
+
+impl Class for Watcher {}
 
 impl Watcher {
     pub(crate) fn new(watcher: Py<PyAny>, watch: &'static Watch) -> Self {

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
@@ -31,6 +32,8 @@ pub(crate) struct Launch {
     pid: i32,
     state: Guarded<engine::Launch>,
 }
+
+impl Class for Launch {}
 
 impl Launch {
     /// Hands the child over; `None` if that was done.

@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::exit;
 use super::transport::SubprocessTransport;
+use crate::base::class::Class;
 use crate::base::ffi::{Guarded, interpreter};
 use crate::core::event_loop::Item;
 use crate::net::streams::feed;
@@ -22,6 +23,8 @@ pub(crate) struct PipeProtocol {
     fd: usize,
     state: Guarded<State>,
 }
+
+impl Class for PipeProtocol {}
 
 struct State {
     /// `None` once the pipe is closed.

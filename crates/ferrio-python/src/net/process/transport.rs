@@ -11,6 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::exit;
 use super::launch::Launch;
 use super::pipe::PipeProtocol;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
 use crate::base::ffi::{Guarded, context};
@@ -37,6 +38,10 @@ pub(crate) struct SubprocessTransport {
     pub(super) state: Guarded<State>,
     /// What `get_extra_info` knows.
     extra: Py<PyDict>,
+}
+
+impl Class for SubprocessTransport {
+    const BELOW: Option<Standard> = Some(("asyncio.transports", "SubprocessTransport"));
 }
 
 impl Functions for SubprocessTransport {

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::Server;
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::net::transport::socket::Guest;
 
@@ -18,10 +19,12 @@ pub(super) enum Visitor {
 
 /// What the ready queue holds of it.
 #[pyclass(frozen, module = "ferrio._ferrio")]
-pub(super) struct Arrival {
+pub(crate) struct Arrival {
     pub(super) server: Py<Server>,
     pub(super) visitor: Guarded<Option<Visitor>>,
 }
+
+impl Class for Arrival {}
 
 impl Arrival {
     pub(super) fn new(server: &Bound<'_, Server>, visitor: Visitor) -> Self {

@@ -7,7 +7,7 @@
 //! when it is closed and the last of them is gone, in whichever order; then nobody waits for it any more.
 
 mod accept;
-mod arrival;
+pub(crate) mod arrival;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::base::class::Class;
 use crate::base::ffi::{Guarded, context};
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
@@ -33,6 +34,8 @@ use crate::net::transport::host::Host;
 pub(crate) struct Server {
     state: Guarded<State>,
 }
+
+impl Class for Server {}
 
 impl Functions for Server {}
 

@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::drain::Drain;
 use super::overrides::Overrides;
 use super::protocol::StreamReaderProtocol;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::functions::Functions;
 use crate::base::imports;
@@ -25,6 +26,10 @@ use crate::sync::locks::waiters::{self, WaitList};
 pub(crate) struct FlowControlMixin {
     pub(super) flow: Guarded<Flow>,
     overrides: Overrides,
+}
+
+impl Class for FlowControlMixin {
+    const BELOW: Option<Standard> = Some(("asyncio.streams", "FlowControlMixin"));
 }
 
 impl Functions for FlowControlMixin {

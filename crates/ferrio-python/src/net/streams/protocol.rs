@@ -11,6 +11,7 @@ use super::accept;
 use super::feed;
 use super::flow::FlowControlMixin;
 use super::reader::StreamReader;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::interpreter::is_exactly;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
@@ -25,6 +26,10 @@ use crate::net::transport::native::NativeProtocol;
 #[pyclass(extends = FlowControlMixin, subclass, frozen, module = "ferrio.streams")]
 pub(crate) struct StreamReaderProtocol {
     pub(super) state: Guarded<State>,
+}
+
+impl Class for StreamReaderProtocol {
+    const BELOW: Option<Standard> = Some(("asyncio.streams", "StreamReaderProtocol"));
 }
 
 impl Functions for StreamReaderProtocol {}

@@ -16,6 +16,7 @@ use super::limit::Limit;
 use super::overrides::Overrides;
 use super::read::{Read, What};
 use super::shown;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
@@ -36,6 +37,10 @@ use crate::core::operation::kind::Kind;
 pub(crate) struct StreamReader {
     pub(super) state: Guarded<State>,
     overrides: Overrides,
+}
+
+impl Class for StreamReader {
+    const BELOW: Option<Standard> = Some(("asyncio.streams", "StreamReader"));
 }
 
 impl Functions for StreamReader {

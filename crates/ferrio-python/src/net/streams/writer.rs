@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyTypeInfo, PyVisit, intern};
 
 use super::drain::{Drain, WaitClosed};
 use super::reader::StreamReader;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::finalize::Finalize;
@@ -24,6 +25,10 @@ use crate::net::transport;
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
 pub(crate) struct StreamWriter {
     state: Guarded<Option<State>>,
+}
+
+impl Class for StreamWriter {
+    const BELOW: Option<Standard> = Some(("asyncio.streams", "StreamWriter"));
 }
 
 impl Functions for StreamWriter {

@@ -21,6 +21,7 @@ use super::session::Session;
 use super::state::Life;
 use super::transport::SSLTransport;
 use super::{handshake, read, shutdown, write};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::{Guarded, context};
 use crate::base::functions::Functions;
 use crate::base::imports;
@@ -41,6 +42,10 @@ const SHUTDOWN_SECONDS: f64 = 30.0;
 #[derive(Default)]
 pub(crate) struct SSLProtocol {
     pub(super) state: Guarded<State>,
+}
+
+impl Class for SSLProtocol {
+    const BELOW: Option<Standard> = Some(("asyncio.sslproto", "SSLProtocol"));
 }
 
 impl Functions for SSLProtocol {}

@@ -11,6 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::protocol::{Marks, SSLProtocol};
 use super::write as outgoing;
 use super::{extra, read, shutdown};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
@@ -31,6 +32,10 @@ pub(crate) struct SSLTransport {
     closed: AtomicBool,
     /// Somebody set an attribute, a method perhaps: native code goes through Python then.
     altered: AtomicBool,
+}
+
+impl Class for SSLTransport {
+    const BELOW: Option<Standard> = Some(("asyncio.sslproto", "_SSLProtocolTransport"));
 }
 
 impl Functions for SSLTransport {

@@ -16,6 +16,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::address::Family;
 use super::datagram_io::{self, Appetite};
 use super::{channel, report, socket};
+use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
@@ -42,6 +43,10 @@ pub(crate) struct DatagramTransport {
     pub(super) state: Guarded<State>,
     /// What `get_extra_info` knows.
     pub(super) extra: Py<PyDict>,
+}
+
+impl Class for DatagramTransport {
+    const BELOW: Option<Standard> = Some(("asyncio.selector_events", "_SelectorDatagramTransport"));
 }
 
 impl Functions for DatagramTransport {}

@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::receiver::Receiver;
 use super::{pipe, report};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
 use crate::base::ffi::{Guarded, context};
@@ -30,6 +31,10 @@ pub(crate) struct ReadPipeTransport {
     state: Guarded<State>,
     /// What `get_extra_info` knows.
     extra: Py<PyDict>,
+}
+
+impl Class for ReadPipeTransport {
+    const BELOW: Option<Standard> = Some(("asyncio.unix_events", "_UnixReadPipeTransport"));
 }
 
 impl Functions for ReadPipeTransport {}

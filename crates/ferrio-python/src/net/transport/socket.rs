@@ -16,6 +16,7 @@ use super::outgoing::Piece;
 use super::receiver::Receiver;
 use super::state::State;
 use super::{lifetime, read, report, write};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
@@ -43,6 +44,10 @@ pub(crate) struct SocketTransport {
     extra: Py<PyDict>,
     /// Somebody set an attribute, a method perhaps: native code goes through Python then.
     altered: AtomicBool,
+}
+
+impl Class for SocketTransport {
+    const BELOW: Option<Standard> = Some(("asyncio.transports", "Transport"));
 }
 
 impl Functions for SocketTransport {

@@ -14,6 +14,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::outgoing::{Outgoing, Piece};
 use super::{pipe, report, socket};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
 use crate::base::ffi::{Guarded, context};
@@ -41,6 +42,10 @@ pub(crate) struct WritePipeTransport {
     state: Guarded<State>,
     /// What `get_extra_info` knows.
     extra: Py<PyDict>,
+}
+
+impl Class for WritePipeTransport {
+    const BELOW: Option<Standard> = Some(("asyncio.unix_events", "_UnixWritePipeTransport"));
 }
 
 impl Functions for WritePipeTransport {}

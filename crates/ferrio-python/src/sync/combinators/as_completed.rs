@@ -9,8 +9,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::by_address::ByAddress;
 use super::deadline::Deadline;
+use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
-use crate::base::functions::{Declared, Functions};
+use crate::base::functions::{Declared, Functions, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Item};
 use crate::core::future::callbacks::Watch;
@@ -24,6 +25,8 @@ use crate::core::task::{create, current};
 pub(crate) struct AsCompleted {
     state: Guarded<State>,
 }
+
+impl Class for AsCompleted {}
 
 impl Functions for AsCompleted {
     const COROUTINES: &'static [&'static str] = &["__anext__"];
@@ -46,7 +49,7 @@ struct State {
     given: Option<(Py<PyAny>, Option<Py<PyAny>>)>,
 }
 
-pub(crate) const AS_COMPLETED: Declared = Declared::function("ferrio.tasks", "as_completed");
+pub(crate) const AS_COMPLETED: Declared = declared!(as_completed).function("ferrio.tasks");
 
 /// Run the awaitables `fs` concurrently; return an iterator over them in the order in which they end.
 ///

@@ -11,9 +11,10 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{PyClassInitializer, PyTraverseError, PyVisit, intern};
 
 use super::by_address::ByAddress;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::{Cast, Guarded, coroutine};
-use crate::base::functions::{Declared, Functions};
+use crate::base::functions::{Declared, Functions, declared};
 use crate::base::imports;
 use crate::base::whole::truth;
 use crate::core::event_loop::{self, LoopRef};
@@ -28,6 +29,10 @@ use crate::core::task::{Task, create, current};
 #[pyclass(extends = Future, frozen, name = "_GatheringFuture", module = "ferrio.tasks")]
 pub(crate) struct Gathering {
     gathered: Guarded<State>,
+}
+
+impl Class for Gathering {
+    const BELOW: Option<Standard> = Some(("asyncio.tasks", "_GatheringFuture"));
 }
 
 impl Functions for Gathering {}
@@ -102,7 +107,7 @@ impl Finalize for Gathering {
     }
 }
 
-pub(crate) const GATHER: Declared = Declared::function("ferrio.tasks", "gather");
+pub(crate) const GATHER: Declared = declared!(gather).function("ferrio.tasks");
 
 /// Run awaitables concurrently; return a future with the list of their results, in the order of the arguments.
 ///

@@ -3,13 +3,13 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::core::future;
 use crate::core::future::callbacks::{Awaiter, Watch};
 use crate::core::future::watch::{self, Ended};
 use crate::core::task::create;
 
-pub(crate) const SHIELD: Declared = Declared::function("ferrio.tasks", "shield");
+pub(crate) const SHIELD: Declared = declared!(shield).function("ferrio.tasks");
 
 /// Return a future that ends as the awaitable `arg` does; cancelling it leaves `arg` alone.
 ///

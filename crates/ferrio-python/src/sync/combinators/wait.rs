@@ -6,8 +6,9 @@ use pyo3::types::PySet;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::deadline::Deadline;
+use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::given::Given;
 use crate::base::imports;
 use crate::core::event_loop::{self, Item, LoopRef};
@@ -33,7 +34,7 @@ enum Wait {
     Over,
 }
 
-pub(crate) const WAIT: Declared = Declared::coroutine("ferrio.tasks", "wait");
+pub(crate) const WAIT: Declared = declared!(wait).coroutine("ferrio.tasks");
 
 /// Wait for the tasks and futures `fs`; return two sets, of those that are done and of those that are pending.
 ///
@@ -195,6 +196,8 @@ fn sort(py: Python<'_>, futures: Vec<Py<PyAny>>) -> PyResult<Progress<'_>> {
 pub(crate) struct Countdown {
     state: Guarded<Count>,
 }
+
+impl Class for Countdown {}
 
 struct Count {
     /// Gone when the wait is over.

@@ -13,6 +13,7 @@ use super::bound::{self, LoopBound};
 use super::condition::{self, Condition, Step, Wait};
 use super::context;
 use super::lock::{self, Lock};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::imports;
@@ -27,6 +28,11 @@ use crate::core::operation::{Operation, immediate};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Barrier {
     state: Guarded<State>,
+}
+
+impl Class for Barrier {
+    const BELOW: Option<Standard> = Some(("asyncio.locks", "Barrier"));
+    const SHORT_NAME: bool = true;
 }
 
 impl Functions for Barrier {

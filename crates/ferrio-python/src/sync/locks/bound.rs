@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::functions::Functions;
 use crate::base::imports;
@@ -17,6 +18,10 @@ use crate::core::event_loop;
 #[pyclass(subclass, frozen, weakref, dict, name = "_LoopBoundMixin", module = "ferrio.mixins")]
 pub(crate) struct LoopBound {
     home: Guarded<Option<Py<PyAny>>>,
+}
+
+impl Class for LoopBound {
+    const BELOW: Option<Standard> = Some(("asyncio.mixins", "_LoopBoundMixin"));
 }
 
 impl Functions for LoopBound {}

@@ -7,6 +7,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::bound::{self, LoopBound};
 use super::lock::with_waiters;
 use super::waiters::{self, Ticket, WaitList};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::functions::Functions;
@@ -20,6 +21,11 @@ use crate::core::operation::{self, Operation};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Event {
     state: Guarded<State>,
+}
+
+impl Class for Event {
+    const BELOW: Option<Standard> = Some(("asyncio.locks", "Event"));
+    const SHORT_NAME: bool = true;
 }
 
 impl Functions for Event {

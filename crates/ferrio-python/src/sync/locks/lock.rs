@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::bound::{self, LoopBound};
 use super::context;
 use super::waiters::{self, Ticket, WaitList};
+use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
@@ -24,6 +25,11 @@ use crate::core::operation::{self, Operation};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Lock {
     state: Guarded<State>,
+}
+
+impl Class for Lock {
+    const BELOW: Option<Standard> = Some(("asyncio.locks", "Lock"));
+    const SHORT_NAME: bool = true;
 }
 
 impl Functions for Lock {

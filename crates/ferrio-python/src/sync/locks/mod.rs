@@ -15,17 +15,3 @@ pub(crate) mod event;
 pub(crate) mod lock;
 pub(crate) mod semaphore;
 pub(crate) mod waiters;
-
-use pyo3::Python;
-
-use crate::base::ffi::names::shorten;
-
-/// Gives the classes the short names in error messages that asyncio's have.
-pub(crate) fn shorten_names(py: Python<'_>) {
-    shorten::<lock::Lock>(py);
-    shorten::<event::Event>(py);
-    shorten::<condition::Condition>(py);
-    shorten::<semaphore::Semaphore>(py);
-    shorten::<semaphore::BoundedSemaphore>(py);
-    shorten::<barrier::Barrier>(py);
-}

@@ -12,6 +12,7 @@ use super::bound::{self, LoopBound};
 use super::context;
 use super::lock::{acquired, with_waiters};
 use super::waiters::{self, Ticket, WaitList};
+use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
@@ -27,6 +28,11 @@ use crate::core::operation::{self, Operation, Phase};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Semaphore {
     state: Guarded<State>,
+}
+
+impl Class for Semaphore {
+    const BELOW: Option<Standard> = Some(("asyncio.locks", "Semaphore"));
+    const SHORT_NAME: bool = true;
 }
 
 impl Functions for Semaphore {
@@ -351,6 +357,11 @@ impl Run for Acquire {
 #[pyclass(extends = Semaphore, subclass, frozen, module = "ferrio")]
 pub(crate) struct BoundedSemaphore {
     bound: Guarded<Count>,
+}
+
+impl Class for BoundedSemaphore {
+    const BELOW: Option<Standard> = Some(("asyncio.locks", "BoundedSemaphore"));
+    const SHORT_NAME: bool = true;
 }
 
 impl Functions for BoundedSemaphore {}

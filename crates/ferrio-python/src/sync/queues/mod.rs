@@ -23,9 +23,9 @@ use self::gate::Gate;
 use self::overrides::Overrides;
 pub(crate) use self::store::Order;
 use self::store::Store;
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
-use crate::base::ffi::names::shorten;
 use crate::base::functions::Functions;
 use crate::base::given::Given;
 use crate::base::imports;
@@ -49,6 +49,11 @@ pub(crate) struct Queue {
     gate: Gate,
 }
 
+impl Class for Queue {
+    const BELOW: Option<Standard> = Some(("asyncio.queues", "Queue"));
+    const SHORT_NAME: bool = true;
+}
+
 impl Functions for Queue {
     const COROUTINES: &'static [&'static str] = &["get", "join", "put"];
     const QUICK: &'static [Quick] = quick!(Queue {
@@ -58,13 +63,6 @@ impl Functions for Queue {
         "put_nowait" (1 to 1) |queue, given| Queue::put_nowait(queue, given.get(0).to_owned());
         "task_done" (0 to 0) |queue, _| Queue::task_done(queue);
     });
-}
-
-/// Gives the classes the short names in error messages that asyncio's have.
-pub(crate) fn shorten_names(py: Python<'_>) {
-    shorten::<Queue>(py);
-    shorten::<ordered::PriorityQueue>(py);
-    shorten::<ordered::LifoQueue>(py);
 }
 
 struct State {

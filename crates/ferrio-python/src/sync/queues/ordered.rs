@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::Queue;
 use super::store::{self, Order};
+use crate::base::class::{Class, Standard};
 use crate::base::functions::Functions;
 
 /// A queue that gives the lowest item first; items are typically tuples `(priority, data)`.
@@ -15,6 +16,11 @@ use crate::base::functions::Functions;
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.PriorityQueue`.
 #[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
 pub(crate) struct PriorityQueue;
+
+impl Class for PriorityQueue {
+    const BELOW: Option<Standard> = Some(("asyncio.queues", "PriorityQueue"));
+    const SHORT_NAME: bool = true;
+}
 
 impl Functions for PriorityQueue {}
 
@@ -53,6 +59,11 @@ impl PriorityQueue {
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.LifoQueue`.
 #[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
 pub(crate) struct LifoQueue;
+
+impl Class for LifoQueue {
+    const BELOW: Option<Standard> = Some(("asyncio.queues", "LifoQueue"));
+    const SHORT_NAME: bool = true;
+}
 
 impl Functions for LifoQueue {}
 

@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PySet, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::block::{Enter, Leave};
+use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
@@ -61,6 +62,10 @@ struct State {
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio")]
 pub(crate) struct TaskGroup {
     state: Guarded<State>,
+}
+
+impl Class for TaskGroup {
+    const BELOW: Option<Standard> = Some(("asyncio.taskgroups", "TaskGroup"));
 }
 
 impl Functions for TaskGroup {

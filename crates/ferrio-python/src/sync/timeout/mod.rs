@@ -12,9 +12,11 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Arguments, Quick, QuickFunction, quick};
+use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded};
-use crate::base::functions::{Declared, Functions};
+use crate::base::functions::{Declared, Functions, declared};
 use crate::base::seconds::seconds_or_none;
 use crate::core::event_loop::{self, LoopRef};
 use crate::core::operation::{Operation, immediate};
@@ -28,6 +30,12 @@ pub(crate) struct Timeout {
     scope: Guarded<Scope>,
 }
 
+impl Class for Timeout {
+    const BELOW: Option<Standard> = Some(("asyncio.timeouts", "Timeout"));
+}
+
+recycled!(Timeout);
+
 impl Functions for Timeout {
     const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__"];
     const QUICK: &'static [Quick] = quick!(Timeout {
@@ -40,7 +48,7 @@ impl Functions for Timeout {
     });
 }
 
-pub(crate) const TIMEOUT: Declared = Declared::function("ferrio.timeouts", "timeout").by::<Quickly>();
+pub(crate) const TIMEOUT: Declared = declared!(timeout).function("ferrio.timeouts").by::<Quickly>();
 
 /// The quick way to `timeout`.
 pub(crate) struct Quickly;
@@ -72,7 +80,7 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
     Ok(Timeout::due(when))
 }
 
-pub(crate) const TIMEOUT_AT: Declared = Declared::function("ferrio.timeouts", "timeout_at");
+pub(crate) const TIMEOUT_AT: Declared = declared!(timeout_at).function("ferrio.timeouts");
 
 /// As `timeout`, with the time `when` of `loop.time()` in place of a delay.
 #[pyfunction]

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::job::{self, Job};
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::imports;
 use crate::core::event_loop::Item;
@@ -32,6 +33,8 @@ pub(crate) struct Elsewhere {
     inbox: Arc<Inbox<Item>>,
     state: Guarded<State>,
 }
+
+impl Class for Elsewhere {}
 
 struct State {
     /// The executor's future, until the call has ended.

@@ -27,6 +27,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use self::job::{Call, Entry, Job, Target};
 use self::worker::Worker;
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::imports;
 use crate::core::event_loop::executors::LetGo;
@@ -87,6 +88,8 @@ impl LetGo for Shared {
 pub(crate) struct ThreadPool {
     state: Guarded<State>,
 }
+
+impl Class for ThreadPool {}
 
 struct State {
     shared: Arc<Shared>,

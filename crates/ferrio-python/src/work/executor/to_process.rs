@@ -15,7 +15,7 @@ use super::job::Job;
 use super::of_loop;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
 use crate::core::future::chain;
@@ -38,7 +38,7 @@ enum Stage {
     Forwarded(Py<PyAny>),
 }
 
-pub(crate) const TO_PROCESS: Declared = Declared::coroutine("ferrio.processes", "to_process");
+pub(crate) const TO_PROCESS: Declared = declared!(to_process).coroutine("ferrio.processes");
 
 /// Return an awaitable that calls `func(*args, **kwargs)` in a process of the pool that is kept for the running loop, and
 /// ends as the call does.

@@ -10,7 +10,7 @@ use super::job::{Call, Job, Target};
 use super::of_loop;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::{Cast, context};
-use crate::base::functions::Declared;
+use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
 use crate::core::operation::kind::{Kind, Progress, Resume, Run};
@@ -30,7 +30,7 @@ enum Stage {
     Forwarded(Py<PyAny>),
 }
 
-pub(crate) const TO_THREAD: Declared = Declared::coroutine("ferrio.threads", "to_thread");
+pub(crate) const TO_THREAD: Declared = declared!(to_thread).coroutine("ferrio.threads");
 
 /// Return an awaitable that calls `func(*args, **kwargs)` in a thread of the running loop's default executor, in a copy
 /// of the current context, and ends as the call does.

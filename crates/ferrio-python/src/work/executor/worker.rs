@@ -14,6 +14,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::job::{Entry, Message};
 use super::{Shared, fork_count};
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::core::event_loop::Item;
 
@@ -31,6 +32,8 @@ pub(crate) struct Worker {
     /// The function that runs right now, for who asks what a pool is busy with.
     function: Guarded<Option<Py<PyAny>>>,
 }
+
+impl Class for Worker {}
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>) -> Self {

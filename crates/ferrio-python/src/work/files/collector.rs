@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ferrio_engine::files;
 use pyo3::prelude::*;
 
+use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::buffer::Buffer;
 
@@ -66,9 +67,11 @@ impl Collected {
 
 /// The `write` of a writer's raw layer.
 #[pyclass(frozen, module = "ferrio._ferrio")]
-pub(super) struct Collector {
+pub(crate) struct Collector {
     pub(super) collected: Arc<Collected>,
 }
+
+impl Class for Collector {}
 
 #[pymethods]
 impl Collector {

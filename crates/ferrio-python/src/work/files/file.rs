@@ -16,6 +16,7 @@ use super::bare::Bare;
 use super::call::{FileCall, Request};
 use super::collector::{Collected, Collector};
 use super::opening::How;
+use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::ffi::finalize::Finalize;
 use crate::base::imports;
@@ -59,6 +60,8 @@ struct State {
 pub(crate) struct File {
     state: Guarded<State>,
 }
+
+impl Class for File {}
 
 impl File {
     /// A file without an object of the standard library.

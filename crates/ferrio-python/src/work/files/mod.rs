@@ -10,7 +10,7 @@
 
 mod bare;
 mod call;
-mod collector;
+pub(crate) mod collector;
 pub(crate) mod file;
 pub(crate) mod opening;
 pub(crate) mod threads;

@@ -18,6 +18,7 @@ use super::bare::Bare;
 use super::file::File;
 use super::threads::{self, Doing, Slot};
 use super::{Call, Outcome};
+use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::given::Given;
 use crate::base::imports;
@@ -119,6 +120,8 @@ struct State {
 pub(crate) struct Opening {
     state: Guarded<State>,
 }
+
+impl Class for Opening {}
 
 impl Opening {
     fn new(way: Way) -> Self {
@@ -421,9 +424,11 @@ impl How {
 
 /// An `opener` that has the descriptor already.
 #[pyclass(frozen, module = "ferrio._ferrio")]
-struct Giver {
+pub(crate) struct Giver {
     fd: Guarded<Option<Opened>>,
 }
+
+impl Class for Giver {}
 
 #[pymethods]
 impl Giver {

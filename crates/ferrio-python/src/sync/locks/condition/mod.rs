@@ -16,6 +16,7 @@ use super::bound::{self, LoopBound};
 use super::context;
 use super::lock::{self, Lock, with_waiters};
 use super::waiters::{self, WaitList};
+use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
@@ -29,6 +30,11 @@ use crate::core::operation::{self, Operation};
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Condition {
     state: Guarded<State>,
+}
+
+impl Class for Condition {
+    const BELOW: Option<Standard> = Some(("asyncio.locks", "Condition"));
+    const SHORT_NAME: bool = true;
 }
 
 impl Functions for Condition {

@@ -14,6 +14,7 @@
 
 use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 
 #[cfg(Py_GIL_DISABLED)]
 mod imp {
@@ -39,24 +40,20 @@ pub(crate) fn object(object: &Bound<'_, PyAny>) {
     let _ = object;
 }
 
-/// Counts no references to a class that the module does not show.
+/// Counts no references to a class.
 pub(crate) fn class<T: PyTypeInfo>(py: Python<'_>) {
     if cfg!(Py_GIL_DISABLED) {
         object(T::type_object(py).as_any());
     }
 }
 
-/// Counts no references to the classes that the module shows, and those to its functions with delay.
-pub(crate) fn surface(module: &Bound<'_, PyModule>) {
+/// Defers the counting of references to a built-in function of the module.
+pub(crate) fn function(function: &Bound<'_, PyCFunction>) {
     #[cfg(Py_GIL_DISABLED)]
-    for (_, shown) in module.dict() {
-        if shown.is_instance_of::<pyo3::types::PyType>() {
-            object(&shown);
-        } else if shown.is_instance_of::<pyo3::types::PyCFunction>() {
-            // SAFETY: attached, `shown` is a live reference. What the function refuses is counted as before.
-            unsafe { imp::PyUnstable_Object_EnableDeferredRefcount(shown.as_ptr()) };
-        }
+    // SAFETY: attached, `function` is a live reference. A function that refuses is counted as before.
+    unsafe {
+        imp::PyUnstable_Object_EnableDeferredRefcount(function.as_ptr());
     }
     #[cfg(not(Py_GIL_DISABLED))]
-    let _ = module;
+    let _ = function;
 }
