@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use ferrio_engine::{Inbox, Reactor, Wake};
+use ferrio_engine::{Inbox, Reactor, ReadyQueue, Wake};
 use measure::{each, measure};
 
 const OPERATIONS: u64 = 100_000;
@@ -20,7 +20,7 @@ impl Wake for NoWake {
 
 fn main() {
     let inbox = Inbox::<usize>::new(NoWake);
-    let mut out = Vec::with_capacity(OPERATIONS as usize);
+    let mut out = ReadyQueue::new();
     each("inbox: ask an empty inbox", OPERATIONS, |_| black_box(&inbox).has_items());
     measure("inbox: post and take, one item", OPERATIONS, || {
         for index in 0..OPERATIONS as usize {
@@ -66,7 +66,7 @@ fn contended() {
     let taker = thread::spawn({
         let (inbox, done) = (inbox.clone(), done.clone());
         move || {
-            let mut out = Vec::new();
+            let mut out = ReadyQueue::new();
             while !done.load(Ordering::Relaxed) {
                 if inbox.has_items() {
                     inbox.take(&mut out);

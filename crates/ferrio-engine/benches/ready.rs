@@ -15,14 +15,14 @@ type Item = [usize; 3];
 fn main() {
     let mut queue = ReadyQueue::<Item>::new();
     each("ready: push and pop, one item", OPERATIONS, |index| {
-        queue.push(black_box([index as usize; 3]));
+        queue.push(black_box([index as usize; 3])).expect("there is memory");
         queue.pop()
     });
     for batch in [64, 10_000] {
         measure(&format!("ready: push and pop, batches of {batch}"), OPERATIONS, || {
             for _ in 0..OPERATIONS / batch {
                 for index in 0..batch as usize {
-                    queue.push(black_box([index; 3]));
+                    queue.push(black_box([index; 3])).expect("there is memory");
                 }
                 for _ in 0..batch {
                     black_box(queue.pop());

@@ -25,14 +25,14 @@ fn main() -> io::Result<()> {
     chain("one item a turn, a descriptor watched", &mut engine, &mut events, 1);
     chain("64 items a turn, a descriptor watched (an item)", &mut engine, &mut events, 64);
 
-    engine.timers.insert(u64::MAX, [0; 3]);
+    engine.timers.insert(u64::MAX, [0; 3]).expect("there is memory");
     chain("one item a turn, a descriptor and a far timer", &mut engine, &mut events, 1);
 
     let mut engine = Engine::<Item>::new(Clock::monotonic())?;
     measure("turn: a timer that is due at once", TURNS, || {
         for _ in 0..TURNS {
             let now = engine.clock.now();
-            engine.timers.insert(now, [0; 3]);
+            engine.timers.insert(now, [0; 3]).expect("there is memory");
             turn(&mut engine, &mut events, |_, item| consume(item));
         }
     });
@@ -49,10 +49,10 @@ fn main() -> io::Result<()> {
 
 /// `width` items, each of which queues itself again.
 fn chain(name: &str, engine: &mut Engine<Item>, events: &mut Events, width: usize) {
-    (0..width).for_each(|_| engine.ready.push([1; 3]));
+    (0..width).for_each(|_| engine.ready.push([1; 3]).expect("there is memory"));
     measure(&format!("turn: {name}"), TURNS * width as u64, || {
         for _ in 0..TURNS {
-            turn(engine, events, |engine, item| engine.ready.push(black_box(item)));
+            turn(engine, events, |engine, item| engine.ready.push(black_box(item)).expect("there is memory"));
         }
     });
     drop(engine.ready.drain());

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::clock::Nanos;
 use crate::cpu::CpuMark;
 use crate::fork_lock::ForkLock;
+use crate::ready::ReadyQueue;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::sys;
@@ -30,6 +31,24 @@ const KEEP_CAPACITY: usize = 4096;
 
 /// Between two posts of one burst passes less, in nanoseconds.
 const MOMENT: Nanos = 1_500;
+
+/// Why an item wasn't posted; the item comes back.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Refused<T> {
+    /// The inbox is closed.
+    Closed(T),
+    /// There is no memory for one more item.
+    OutOfMemory(T),
+}
+
+impl<T> Refused<T> {
+    /// The item.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::Closed(item) | Self::OutOfMemory(item) => item,
+        }
+    }
+}
 
 /// Ends the loop's sleep, from any thread. Called at most once a sleep.
 pub trait Wake: Send + Sync + 'static {
@@ -77,12 +96,14 @@ impl<T> Inbox<T> {
     ///
     /// # Errors
     ///
-    /// Hands the item back if the inbox is closed.
-    pub fn post(&self, item: T) -> Result<(), T> {
+    /// Hands the item back if the inbox is closed, or if there is no memory.
+    pub fn post(&self, item: T) -> Result<(), Refused<T>> {
         let mut queue = self.queue.lock();
         if queue.closed {
-            drop(queue);
-            return Err(item);
+            return Err(Refused::Closed(item));
+        }
+        if queue.items.try_reserve(1).is_err() {
+            return Err(Refused::OutOfMemory(item));
         }
         let first = queue.items.is_empty();
         queue.items.push(item);
@@ -105,14 +126,20 @@ impl<T> Inbox<T> {
         self.state.load(Ordering::Acquire) & ITEMS != 0
     }
 
-    /// Moves all items to `out`, in the order in which they were posted. For the loop's thread.
-    pub fn take(&self, out: &mut impl Extend<T>) {
+    /// Moves the items to `out`, in the order in which they were posted; all of them, unless memory is short. For the loop's
+    /// thread.
+    pub fn take(&self, out: &mut ReadyQueue<T>) {
         let mut items = std::mem::take(&mut *lock(&self.spare));
         let mut queue = self.queue.lock();
+        let room = out.reserve(queue.items.len());
+        if room < queue.items.len() {
+            out.append(queue.items.drain(..room));
+            return;
+        }
         std::mem::swap(&mut queue.items, &mut items);
         self.state.fetch_and(!ITEMS, Ordering::AcqRel);
         drop(queue);
-        out.extend(items.drain(..));
+        out.append(items.drain(..));
         if items.capacity() <= KEEP_CAPACITY {
             *lock(&self.spare) = items;
         }

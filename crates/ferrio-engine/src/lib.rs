@@ -20,8 +20,8 @@
 //! use ferrio_engine::{clock::Clock, reactor::Events, turn::{Engine, Plan}};
 //!
 //! let mut engine = Engine::new(Clock::monotonic())?;
-//! engine.timers.insert(engine.clock.now() + 1_000, "a timer");
-//! engine.ready.push("an item");
+//! engine.timers.insert(engine.clock.now() + 1_000, "a timer").expect("there is memory");
+//! engine.ready.push("an item").expect("there is memory");
 //! let reactor = engine.reactor().clone();
 //! let (mut events, mut seen) = (Events::with_capacity(64), Vec::new());
 //! while seen.len() < 2 {
@@ -77,9 +77,9 @@ pub mod turn;
 pub use buffer::ByteBuffer;
 pub use clock::{Clock, Nanos, nanos_from_seconds, seconds_from_nanos};
 pub use cpu::CpuMark;
-pub use inbox::{Inbox, Wake};
+pub use inbox::{Inbox, Refused, Wake};
 pub use pool::{Pool, Submit};
 pub use reactor::{Event, Events, Interest, Reactor, Wait, Waker};
-pub use ready::ReadyQueue;
+pub use ready::{OutOfMemory, ReadyQueue};
 pub use timer::{TimerKey, Timers};
 pub use turn::{Engine, Plan};

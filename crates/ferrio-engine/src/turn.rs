@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Nanos};
 use crate::inbox::Inbox;
 use crate::reactor::{Reactor, Wait};
-use crate::ready::ReadyQueue;
+use crate::ready::{OutOfMemory, ReadyQueue};
 use crate::timer::Timers;
 
 /// By how much the coarse clock may lag behind: two ticks of the slowest kernel. A timer further away can't be due, and most
@@ -112,12 +112,16 @@ impl<T> Engine<T> {
     }
 
     /// Queues an item for the next turn, after all that other threads have posted before.
+    ///
+    /// # Errors
+    ///
+    /// Hands the item back if there is no memory for it.
     #[inline]
-    pub fn push(&mut self, item: T) {
+    pub fn push(&mut self, item: T) -> Result<(), OutOfMemory<T>> {
         if self.inbox.has_items() {
             self.take_inbox();
         }
-        self.ready.push(item);
+        self.ready.push(item)
     }
 
     /// Takes the inbox, expires timers, and returns how many items this turn runs.
@@ -127,7 +131,7 @@ impl<T> Engine<T> {
             self.take_inbox();
         }
         if let Some(now) = self.now_if_due() {
-            self.timers.expire(now, |item| self.ready.push(item));
+            self.timers.expire(now, &mut self.ready);
         }
         let batch = self.ready.len();
         if batch > 0 {

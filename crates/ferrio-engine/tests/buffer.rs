@@ -26,7 +26,7 @@ fn what_goes_in_comes_out_in_order() {
             match numbers.below(4) {
                 0 | 1 => {
                     let data: Vec<u8> = (0..size).map(|place| next.wrapping_add(place as u8)).collect();
-                    buffer.extend(&data);
+                    buffer.extend(&data).expect("there is memory");
                     model.extend(&data);
                 }
                 _ => {
@@ -47,7 +47,7 @@ fn what_goes_in_comes_out_in_order() {
 #[test]
 fn an_empty_buffer_keeps_little_memory() {
     let mut buffer = ByteBuffer::new();
-    buffer.extend(&[7; 100_000]);
+    buffer.extend(&[7; 100_000]).expect("there is memory");
     buffer.consume(99_999);
     assert_eq!(buffer.as_slice(), [7]);
     buffer.consume(1);
@@ -57,9 +57,9 @@ fn an_empty_buffer_keeps_little_memory() {
 #[test]
 fn many_small_messages_in_a_steady_stream_need_no_more_memory_than_a_few() {
     let mut buffer = ByteBuffer::new();
-    buffer.extend(&[1; 300]);
+    buffer.extend(&[1; 300]).expect("there is memory");
     for _ in 0..10_000 {
-        buffer.extend(&[2; 100]);
+        buffer.extend(&[2; 100]).expect("there is memory");
         buffer.consume(100);
     }
     assert_eq!(buffer.len(), 300);

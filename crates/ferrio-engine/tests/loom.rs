@@ -4,7 +4,7 @@
 //! The loop here sleeps without limit, so a lost wake-up is a deadlock, which loom reports.
 #![cfg(loom)]
 
-use ferrio_engine::{Inbox, Pool, Submit, Wake};
+use ferrio_engine::{Inbox, Pool, ReadyQueue, Submit, Wake};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
@@ -125,7 +125,7 @@ fn item_posted_while_the_inbox_closes_is_in_one_place() {
             let inbox = inbox.clone();
             move || usize::from(inbox.post(7).is_err())
         });
-        let mut taken = Vec::new();
+        let mut taken = ReadyQueue::new();
         inbox.take(&mut taken);
         let closed = inbox.close();
         let refused = poster.join().unwrap();
@@ -149,7 +149,7 @@ fn pool_runs_each_job_once_and_then_ends() {
                     move || pool.work(|job| done.lock().unwrap().push(job))
                 })),
                 Submit::Queued => {}
-                Submit::Closed(_) => unreachable!("closed below"),
+                Submit::Closed(_) | Submit::OutOfMemory(_) => unreachable!("closed below"),
             }
         }
         pool.close();

@@ -17,7 +17,7 @@ fn submit(pool: &Arc<Pool<Job>>, threads: &mut Vec<JoinHandle<()>>, job: impl Fn
             let pool = pool.clone();
             threads.push(thread::spawn(move || pool.work(|job| job())));
         }
-        Submit::Closed(_) => panic!("the pool is open"),
+        Submit::Closed(_) | Submit::OutOfMemory(_) => panic!("the pool is open"),
     }
 }
 
@@ -215,7 +215,7 @@ fn host_takes_its_own_lock_between_waiting_and_claiming() {
         match pool.submit(number) {
             Submit::Queued => {}
             Submit::Spawn => threads.push(worker(pool.clone(), lock.clone())),
-            Submit::Closed(_) => panic!("the pool is open"),
+            Submit::Closed(_) | Submit::OutOfMemory(_) => panic!("the pool is open"),
         }
     }
     assert!(pool.wait_idle(None));

@@ -3,13 +3,17 @@ mod support;
 
 use std::rc::Rc;
 
-use ferrio_engine::{TimerKey, Timers};
+use ferrio_engine::{ReadyQueue, TimerKey, Timers};
 use support::Random;
 
 fn fire_all<T>(timers: &mut Timers<T>, now: u64) -> Vec<T> {
-    let mut fired = Vec::new();
-    timers.expire(now, |payload| fired.push(payload));
-    fired
+    let mut fired = ReadyQueue::new();
+    timers.expire(now, &mut fired);
+    fired.drain().into()
+}
+
+fn pop_all<T>(timers: &mut Timers<T>) -> Vec<T> {
+    std::iter::from_fn(|| timers.pop_due(u64::MAX)).collect()
 }
 
 #[test]
@@ -22,7 +26,7 @@ fn key_is_eight_bytes_also_when_optional() {
 fn timers_fire_by_deadline_then_by_insertion_and_not_before() {
     let mut timers = Timers::new();
     for (deadline, name) in [(30, "e"), (10, "a"), (20, "c"), (10, "b"), (20, "d")] {
-        timers.insert(deadline, name);
+        timers.insert(deadline, name).expect("there is memory");
     }
     assert_eq!(timers.next_deadline(), Some(10));
     assert_eq!(timers.pop_due(9), None);
@@ -37,9 +41,9 @@ fn timers_fire_by_deadline_then_by_insertion_and_not_before() {
 fn cancelling_hands_the_payload_back_at_once_and_only_once() {
     let mut timers = Timers::new();
     let payload = Rc::new(());
-    let first = timers.insert(1, payload.clone());
-    timers.insert(2, payload.clone());
-    timers.insert(3, payload.clone());
+    let first = timers.insert(1, payload.clone()).expect("there is memory");
+    timers.insert(2, payload.clone()).expect("there is memory");
+    timers.insert(3, payload.clone()).expect("there is memory");
     assert_eq!(Rc::strong_count(&payload), 4);
     drop(timers.cancel(first));
     assert_eq!(Rc::strong_count(&payload), 3, "not kept by the dead entry");
@@ -51,10 +55,10 @@ fn cancelling_hands_the_payload_back_at_once_and_only_once() {
 #[test]
 fn key_of_a_timer_that_is_gone_names_nothing() {
     let mut timers = Timers::new();
-    let fired = timers.insert(1, "fired");
+    let fired = timers.insert(1, "fired").expect("there is memory");
     assert_eq!(timers.get(fired), Some(&"fired"));
     assert_eq!(timers.pop_due(1), Some("fired"));
-    let heir = timers.insert(1, "heir");
+    let heir = timers.insert(1, "heir").expect("there is memory");
     assert_ne!(fired, heir, "the slot is used again, by another key");
     assert_eq!(timers.get(fired), None);
     assert_eq!(timers.cancel(fired), None);
@@ -63,16 +67,19 @@ fn key_of_a_timer_that_is_gone_names_nothing() {
 }
 
 #[test]
-fn drained_timers_come_out_in_firing_order_without_the_cancelled() {
+fn popped_timers_come_out_in_firing_order_without_the_cancelled() {
     let mut timers = Timers::new();
-    let keys: Vec<_> =
-        [4, 2, 3, 2, 1].iter().enumerate().map(|(index, &at)| timers.insert(at, index)).collect();
+    let keys: Vec<_> = [4, 2, 3, 2, 1]
+        .iter()
+        .enumerate()
+        .map(|(index, &at)| timers.insert(at, index).expect("there is memory"))
+        .collect();
     timers.cancel(keys[2]);
     assert_eq!(timers.iter().copied().collect::<Vec<_>>(), [0, 1, 3, 4]);
-    assert_eq!(timers.drain(), [4, 1, 3, 0]);
+    assert_eq!(pop_all(&mut timers), [4, 1, 3, 0]);
     assert!(timers.is_empty());
     assert_eq!(timers.cancel(keys[0]), None);
-    timers.insert(9, 9);
+    timers.insert(9, 9).expect("there is memory");
     assert_eq!(fire_all(&mut timers, 9), [9]);
 }
 
@@ -80,7 +87,10 @@ fn drained_timers_come_out_in_firing_order_without_the_cancelled() {
 fn many_timers_due_at_once_fire_in_order_without_the_cancelled() {
     let (mut timers, mut random) = (Timers::new(), Random::new(3));
     let deadlines: Vec<_> = (0..5_000u64).map(|_| random.below(100)).collect();
-    let keys: Vec<_> = (0..).zip(&deadlines).map(|(number, &at)| timers.insert(at, number)).collect();
+    let keys: Vec<_> = (0..)
+        .zip(&deadlines)
+        .map(|(number, &at)| timers.insert(at, number).expect("there is memory"))
+        .collect();
     let mut expected: Vec<_> = (0..5_000usize).filter(|number| number % 3 != 0).collect();
     (0..5_000).step_by(3).for_each(|number| assert_eq!(timers.cancel(keys[number]), Some(number)));
     expected.sort_by_key(|&number| deadlines[number]); // stable: insertion order stays
@@ -91,7 +101,7 @@ fn many_timers_due_at_once_fire_in_order_without_the_cancelled() {
     assert_eq!(fire_all(&mut timers, 99), expected[due..]);
     assert!(timers.footprint() <= 5_000);
     (0..5_000).for_each(|number| {
-        timers.insert(1, number);
+        timers.insert(1, number).expect("there is memory");
     });
     assert_eq!(timers.footprint(), 5_000, "every slot was freed");
 }
@@ -100,11 +110,11 @@ fn many_timers_due_at_once_fire_in_order_without_the_cancelled() {
 fn cancelled_timers_take_no_lasting_room() {
     // A server that sets a timeout for each request and cancels it: the set must not grow with the requests served.
     let mut timers = Timers::new();
-    timers.insert(u64::MAX, 0);
+    timers.insert(u64::MAX, 0).expect("there is memory");
     let mut pending = std::collections::VecDeque::new();
     let mut greatest = 0;
     for request in 0..100_000u64 {
-        pending.push_back(timers.insert(1_000_000 + request, request));
+        pending.push_back(timers.insert(1_000_000 + request, request).expect("there is memory"));
         if pending.len() > 50 {
             let key = pending.pop_front().expect("more than fifty");
             assert_eq!(timers.cancel(key), Some(request - 50));
@@ -150,7 +160,7 @@ fn random_steps_agree_with_the_model() {
             let choice = random.below(inserts + cancels + 2);
             if choice < inserts {
                 let (deadline, number) = (now + random.below(spread), keys.len() as u64);
-                keys.push(timers.insert(deadline, number));
+                keys.push(timers.insert(deadline, number).expect("there is memory"));
                 model.live.push((deadline, number));
             } else if choice < inserts + cancels && !keys.is_empty() {
                 // Any key ever given out; most recent ones more often, as in life.
@@ -181,7 +191,7 @@ fn random_steps_agree_with_the_model() {
         assert_eq!(alive, expected, "seed {seed}");
         let rest: Vec<_> = std::iter::from_fn(|| model.pop_due(u64::MAX)).collect();
         if seed % 2 == 0 {
-            assert_eq!(timers.drain(), rest, "seed {seed}");
+            assert_eq!(pop_all(&mut timers), rest, "seed {seed}");
         } else {
             assert_eq!(fire_all(&mut timers, u64::MAX), rest, "seed {seed}");
         }

@@ -39,10 +39,11 @@ fn run(engine: &mut Engine<Item>) -> io::Result<Vec<(u64, Item)>> {
 #[test]
 fn batch_is_what_was_ready_when_the_turn_began() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
-    engine.ready.extend([1, 2]);
+    engine.ready.push(1).expect("there is memory");
+    engine.ready.push(2).expect("there is memory");
     assert_eq!(engine.begin_turn(), 2);
     assert_eq!(engine.pop(), Some(1));
-    engine.ready.push(3);
+    engine.ready.push(3).expect("there is memory");
     assert_eq!(engine.pop(), Some(2));
     assert_eq!(engine.plan(false), Plan::Skip);
     assert_eq!(batch(&mut engine), [3]);
@@ -53,16 +54,16 @@ fn batch_is_what_was_ready_when_the_turn_began() -> io::Result<()> {
 fn busy_is_whoever_has_an_item_a_post_or_a_timer_that_is_due() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
     assert!(!engine.is_busy());
-    engine.timers.insert(1_001, 9);
+    engine.timers.insert(1_001, 9).expect("there is memory");
     assert!(!engine.is_busy());
-    engine.timers.insert(1_000, 1);
+    engine.timers.insert(1_000, 1).expect("there is memory");
     assert!(engine.is_busy());
     assert_eq!(batch(&mut engine), [1]);
     assert!(!engine.is_busy());
     assert_eq!(engine.inbox().post(2), Ok(()));
     assert!(engine.is_busy());
     assert_eq!(batch(&mut engine), [2]);
-    engine.ready.push(3);
+    engine.ready.push(3).expect("there is memory");
     assert!(engine.is_busy());
     Ok(())
 }
@@ -70,11 +71,11 @@ fn busy_is_whoever_has_an_item_a_post_or_a_timer_that_is_due() -> io::Result<()>
 #[test]
 fn turn_takes_ready_items_then_posts_then_due_timers() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
-    engine.timers.insert(1_000, 4);
-    engine.timers.insert(900, 3);
-    engine.timers.insert(1_001, 9);
+    engine.timers.insert(1_000, 4).expect("there is memory");
+    engine.timers.insert(900, 3).expect("there is memory");
+    engine.timers.insert(1_001, 9).expect("there is memory");
     assert_eq!(engine.inbox().post(2), Ok(()));
-    engine.ready.push(1);
+    engine.ready.push(1).expect("there is memory");
     assert_eq!(batch(&mut engine), [1, 2, 3, 4]);
     assert_eq!(engine.timers.len(), 1);
     Ok(())
@@ -84,9 +85,9 @@ fn turn_takes_ready_items_then_posts_then_due_timers() -> io::Result<()> {
 fn what_was_posted_earlier_runs_earlier() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
     assert_eq!(engine.inbox().post(1), Ok(()));
-    engine.push(2);
+    engine.push(2).expect("there is memory");
     assert_eq!(engine.inbox().post(3), Ok(()));
-    engine.push(4);
+    engine.push(4).expect("there is memory");
     assert_eq!(batch(&mut engine), [1, 2, 3, 4]);
     Ok(())
 }
@@ -135,7 +136,7 @@ fn real_timers_fire_in_order_and_never_early() -> io::Result<()> {
     let mut engine = Engine::new(Clock::monotonic())?;
     let start = engine.clock.now();
     for (micros, item) in [(3_000, 3), (1_000, 1), (2_000, 2), (10, 0)] {
-        engine.timers.insert(start + micros * 1_000, item);
+        engine.timers.insert(start + micros * 1_000, item).expect("there is memory");
     }
     let ran = run(&mut engine)?;
     assert_eq!(ran.iter().map(|&(_, item)| item).collect::<Vec<_>>(), [0, 1, 2, 3]);
@@ -150,14 +151,14 @@ fn busy_loop_fires_timers_and_never_early() -> io::Result<()> {
     let mut engine = Engine::<Item>::new(Clock::monotonic())?;
     let start = engine.clock.now();
     for (millis, item) in [(1, 1), (30, 2), (45, 3)] {
-        engine.timers.insert(start + millis * 1_000_000, item);
+        engine.timers.insert(start + millis * 1_000_000, item).expect("there is memory");
     }
     let mut fired = Vec::new();
-    engine.ready.push(0);
+    engine.ready.push(0).expect("there is memory");
     while fired.len() < 3 {
         for item in batch(&mut engine) {
             match item {
-                0 => engine.ready.push(0),
+                0 => engine.ready.push(0).expect("there is memory"),
                 item => fired.push((item, engine.clock.now())),
             }
         }
@@ -174,8 +175,8 @@ fn busy_loop_fires_timers_and_never_early() -> io::Result<()> {
 fn sleep_lasts_until_the_next_live_deadline() -> io::Result<()> {
     let mut engine = Engine::new(Clock::monotonic())?;
     let now = engine.clock.now();
-    let sooner = engine.timers.insert(now + 1_000_000_000_000, 1);
-    engine.timers.insert(now + 2_000_000_000_000, 2);
+    let sooner = engine.timers.insert(now + 1_000_000_000_000, 1).expect("there is memory");
+    engine.timers.insert(now + 2_000_000_000_000, 2).expect("there is memory");
     let wait = |engine: &mut Engine<Item>| match engine.plan(false) {
         Plan::Sleep(Wait::Until(time)) => time.as_secs(),
         plan => panic!("planned {plan:?}"),
@@ -189,8 +190,8 @@ fn sleep_lasts_until_the_next_live_deadline() -> io::Result<()> {
 #[test]
 fn timers_are_due_by_the_hosts_clock_while_it_has_one() -> io::Result<()> {
     let mut engine = Engine::new(Clock::monotonic())?;
-    engine.timers.insert(5_000, 1);
-    engine.timers.insert(9_000, 2);
+    engine.timers.insert(5_000, 1).expect("there is memory");
+    engine.timers.insert(9_000, 2).expect("there is memory");
     engine.tell_time(Some(4_000));
     assert_eq!(batch(&mut engine), []);
     assert_eq!(engine.plan(false), Plan::Sleep(Wait::Until(Duration::from_nanos(1_000))));
@@ -206,7 +207,7 @@ fn timers_are_due_by_the_hosts_clock_while_it_has_one() -> io::Result<()> {
 #[test]
 fn virtual_time_jumps_by_what_the_hosts_clock_lacks() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
-    engine.timers.insert(5_000, 1);
+    engine.timers.insert(5_000, 1).expect("there is memory");
     engine.tell_time(Some(4_000));
     assert_eq!(engine.plan(false), Plan::Skip);
     assert_eq!(engine.clock.now(), 2_000);
@@ -218,7 +219,7 @@ fn virtual_time_jumps_from_deadline_to_deadline() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
     let year = 365 * 24 * 3_600 * 1_000_000_000;
     for (time, item) in [(year, 3), (1_000, 1), (5_000, 2), (year, 4)] {
-        engine.timers.insert(time, item);
+        engine.timers.insert(time, item).expect("there is memory");
     }
     assert_eq!(run(&mut engine)?, [(1_000, 1), (5_000, 2), (year, 3), (year, 4)]);
     Ok(())
@@ -227,7 +228,7 @@ fn virtual_time_jumps_from_deadline_to_deadline() -> io::Result<()> {
 #[test]
 fn virtual_time_waits_for_jobs_and_descriptors() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
-    engine.timers.insert(5_000, 1);
+    engine.timers.insert(5_000, 1).expect("there is memory");
     assert_eq!(batch(&mut engine), []);
     let Plan::Sleep(Wait::Until(left)) = engine.plan(true) else { panic!("a job is out") };
     assert!(left.as_nanos() <= 4_000);
@@ -239,7 +240,7 @@ fn virtual_time_waits_for_jobs_and_descriptors() -> io::Result<()> {
     theirs.write_all(b"x")?;
     assert_eq!(engine.plan(false), Plan::Poll, "input may be there");
     engine.finish_wait();
-    engine.ready.push(7);
+    engine.ready.push(7).expect("there is memory");
     assert_eq!(batch(&mut engine), [7]);
     assert_eq!(engine.plan(false), Plan::Poll, "there was work, so look again");
     engine.finish_wait();
@@ -257,8 +258,8 @@ fn virtual_time_waits_for_jobs_and_descriptors() -> io::Result<()> {
 #[test]
 fn virtual_time_does_not_wait_for_jobs_longer_than_real_time_would() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
-    engine.timers.insert(2_001_000, 1);
-    engine.timers.insert(4_001_000, 2);
+    engine.timers.insert(2_001_000, 1).expect("there is memory");
+    engine.timers.insert(4_001_000, 2).expect("there is memory");
     for deadline in [2_001_000, 4_001_000] {
         let begun = Clock::monotonic().now();
         // Woken again and again, as by jobs that come back: what has passed counts.
@@ -278,10 +279,10 @@ fn busy_loop_looks_at_the_descriptors_in_each_turn() -> io::Result<()> {
         let mut engine = Engine::<Item>::new(clock)?;
         let (ours, _theirs) = UnixStream::pair()?;
         engine.reactor().register(ours.as_raw_fd(), 1, Interest::READABLE)?;
-        engine.ready.push(0);
+        engine.ready.push(0).expect("there is memory");
         for _ in 0..1_000 {
             assert_eq!(batch(&mut engine), [0]);
-            engine.ready.push(0);
+            engine.ready.push(0).expect("there is memory");
             assert_eq!(engine.plan(false), Plan::Poll);
             engine.finish_wait();
         }
@@ -295,9 +296,9 @@ fn busy_loop_looks_at_the_descriptors_in_each_turn() -> io::Result<()> {
 fn loop_without_descriptors_never_polls() -> io::Result<()> {
     let mut engine = Engine::<Item>::new(Clock::monotonic())?;
     for _ in 0..1_000 {
-        engine.ready.push(0);
+        engine.ready.push(0).expect("there is memory");
         assert_eq!(batch(&mut engine), [0]);
-        engine.ready.push(0);
+        engine.ready.push(0).expect("there is memory");
         assert_eq!(engine.plan(false), Plan::Skip);
         assert_eq!(batch(&mut engine), [0]);
     }

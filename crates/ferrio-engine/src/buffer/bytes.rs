@@ -4,6 +4,8 @@
 //! that many small reads of a full buffer cost no more than one; a buffer without content keeps at most [`KEPT`] bytes of
 //! memory, because most connections of a busy server are idle.
 
+use std::collections::TryReserveError;
+
 /// How much memory an empty buffer keeps, in bytes.
 pub const KEPT: usize = 1024;
 
@@ -51,14 +53,20 @@ impl ByteBuffer {
     }
 
     /// Appends `data`.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it; the content stays as it is.
     #[inline]
-    pub fn extend(&mut self, data: &[u8]) {
+    pub fn extend(&mut self, data: &[u8]) -> Result<(), TryReserveError> {
         self.make_room(data.len());
         let reused = (self.storage.len() - self.end).min(data.len());
         let (inside, beyond) = data.split_at(reused);
+        self.storage.try_reserve(beyond.len())?;
         self.storage[self.end..self.end + reused].copy_from_slice(inside);
         self.storage.extend_from_slice(beyond);
         self.end += data.len();
+        Ok(())
     }
 
     /// Drops the first `size` bytes, or all if there are fewer.

@@ -115,11 +115,11 @@ pub fn read_cached(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<(usize
 ///
 /// # Errors
 ///
-/// What the system says; `rest` has what was read before.
+/// What the system says, and `OutOfMemory`; `rest` has what was read before.
 pub fn read_rest(fd: RawFd, rest: &mut Vec<u8>) -> io::Result<()> {
     loop {
         if rest.capacity() - rest.len() < PIECE {
-            rest.reserve(PIECE.max(rest.len()));
+            rest.try_reserve(PIECE.max(rest.len()))?;
         }
         let count = retry(|| sys::read_behind(fd, rest, usize::MAX))?;
         if count == 0 {
@@ -136,7 +136,7 @@ pub fn read_rest(fd: RawFd, rest: &mut Vec<u8>) -> io::Result<()> {
 pub fn read_more(fd: RawFd, rest: &mut Vec<u8>, most: usize) -> io::Result<()> {
     let mut left = most;
     while left > 0 {
-        rest.reserve(left.min(PIECE));
+        rest.try_reserve(left.min(PIECE))?;
         let count = retry(|| sys::read_behind(fd, rest, left))?;
         if count == 0 {
             break;

@@ -29,11 +29,12 @@ impl FileThreads {
     ///
     /// # Errors
     ///
-    /// No thread is there and none can be made; the job is dropped.
+    /// No thread is there and none can be made, or there is no memory; the job is dropped.
     pub fn run(&self, job: Job) -> std::io::Result<()> {
         match self.pool.submit(job) {
             Submit::Queued => Ok(()),
             Submit::Spawn => self.spawn(),
+            Submit::OutOfMemory(_) => Err(std::io::ErrorKind::OutOfMemory.into()),
             Submit::Closed(_) => unreachable!("the pool is closed when it is dropped"),
         }
     }

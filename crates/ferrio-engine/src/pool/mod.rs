@@ -35,6 +35,8 @@ pub enum Submit<J> {
     Spawn,
     /// The pool is closed; the job comes back.
     Closed(J),
+    /// There is no memory for one more job; it comes back.
+    OutOfMemory(J),
 }
 
 struct State<J> {
@@ -107,6 +109,10 @@ impl<J> Pool<J> {
         if state.closed {
             drop(state);
             return Submit::Closed(job);
+        }
+        if state.queue.try_reserve(1).is_err() {
+            drop(state);
+            return Submit::OutOfMemory(job);
         }
         state.queue.push_back(job);
         self.signal.fetch_add(1, Ordering::Release);

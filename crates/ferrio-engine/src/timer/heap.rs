@@ -68,6 +68,17 @@ impl Heap {
         self.entries.pop();
     }
 
+    /// Makes room for one more entry; whether there is room.
+    #[inline]
+    pub(super) fn has_room(&mut self) -> bool {
+        self.entries.len() < self.entries.capacity() || self.grow()
+    }
+
+    #[cold]
+    fn grow(&mut self) -> bool {
+        self.entries.try_reserve(1).is_ok()
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
         let mut hole = self.entries.len();
         self.entries.push(entry);
@@ -98,9 +109,8 @@ impl Heap {
         }
     }
 
-    /// Removes the entries whose deadline is `now` or before, and returns them smallest first.
-    pub(super) fn take_due(&mut self, now: Nanos) -> Vec<Entry> {
-        let mut due = Vec::new();
+    /// Moves the entries whose deadline is `now` or before to `due`, smallest first.
+    pub(super) fn take_due(&mut self, now: Nanos, due: &mut Vec<Entry>) {
         self.retain(|entry| {
             let later = entry.deadline() > now;
             if !later {
@@ -109,7 +119,6 @@ impl Heap {
             later
         });
         due.sort_unstable();
-        due
     }
 
     /// Gives the entries the sequence numbers 0, 1, ... in their order, and returns the next one.
@@ -122,13 +131,6 @@ impl Heap {
             next += 1;
         }
         next
-    }
-
-    /// Empties the heap; its entries, smallest first.
-    pub(super) fn take_sorted(&mut self) -> Vec<Entry> {
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_unstable();
-        entries
     }
 
     /// Puts `entry` at `hole` or below it, moving smaller children up.

@@ -13,6 +13,7 @@ mod heap;
 use std::num::NonZeroU32;
 
 use crate::clock::Nanos;
+use crate::ready::{OutOfMemory, ReadyQueue};
 use heap::{Entry, Heap};
 
 /// Below this many heap entries dead ones are left alone.
@@ -66,11 +67,14 @@ impl<T> Timers<T> {
 
     /// Adds a timer that is due at `deadline` (absolute, of the loop's clock) and returns its key.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// With 2^32 - 1 timers in the set.
-    pub fn insert(&mut self, deadline: Nanos, payload: T) -> TimerKey {
+    /// Hands the payload back if there is no memory for it, or with 2^32 - 1 timers in the set.
+    pub fn insert(&mut self, deadline: Nanos, payload: T) -> Result<TimerKey, OutOfMemory<T>> {
         let index = self.free;
+        if !self.heap.has_room() || index == NO_SLOT && !self.has_room_for_slot() {
+            return Err(OutOfMemory(payload));
+        }
         let key = match self.slots.get_mut(index as usize) {
             Some(slot) => {
                 let State::Free(next) = std::mem::replace(&mut slot.state, State::Live(payload)) else {
@@ -87,7 +91,7 @@ impl<T> Timers<T> {
         self.heap.push(Entry::new(deadline, self.sequence, key.index));
         self.sequence += 1;
         self.live += 1;
-        key
+        Ok(key)
     }
 
     /// Cancels a timer and hands its payload back; `None` if it fired or was cancelled before.
@@ -122,20 +126,37 @@ impl<T> Timers<T> {
         payload
     }
 
-    /// Takes all timers whose deadline is `now` or before, and passes their payloads to `fire` in order.
+    /// Takes the timers whose deadline is `now` or before, and appends their payloads to `ready` in order; all of them, unless
+    /// memory is short.
     #[inline]
-    pub fn expire(&mut self, now: Nanos, mut fire: impl FnMut(T)) {
+    pub fn expire(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) {
         for _ in 0..FIRE_SINGLY.max(self.heap.len() / 16) {
-            match self.pop_due(now) {
-                Some(payload) => fire(payload),
-                None => return,
+            if !self.expire_one(now, ready) {
+                return;
             }
         }
-        // Most of a large heap, perhaps: one sort, instead of a way down the heap for each.
-        for entry in self.heap.take_due(now) {
+        self.expire_many(now, ready);
+    }
+
+    #[inline]
+    fn expire_one(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) -> bool {
+        // Room first: a payload that has left its slot can't be put back.
+        ready.has_room() && self.pop_due(now).is_some_and(|payload| ready.push(payload).is_ok())
+    }
+
+    /// Most of a large heap is due, perhaps: one sort, instead of a way down the heap for each.
+    fn expire_many(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) {
+        let count = self.heap.iter().filter(|entry| entry.deadline() <= now).count();
+        let mut due = Vec::new();
+        if ready.reserve(count) < count || due.try_reserve_exact(count).is_err() {
+            while self.expire_one(now, ready) {}
+            return;
+        }
+        self.heap.take_due(now, &mut due);
+        for entry in due {
             if let Some(payload) = retire(&mut self.slots[entry.slot() as usize]) {
                 self.live -= 1;
-                fire(payload);
+                assert!(ready.push(payload).is_ok(), "room was made for it");
             }
             self.release(entry.slot());
         }
@@ -192,17 +213,6 @@ impl<T> Timers<T> {
         self.heap.iter().find(|entry| entry.slot() == key.index).map(Entry::deadline)
     }
 
-    /// Takes all live payloads out, in the order in which they would have fired. Their keys name nothing afterwards.
-    pub fn drain(&mut self) -> Vec<T> {
-        let mut payloads = Vec::with_capacity(self.live);
-        for entry in self.heap.take_sorted() {
-            payloads.extend(retire(&mut self.slots[entry.slot() as usize]));
-            self.release(entry.slot());
-        }
-        self.live = 0;
-        payloads
-    }
-
     /// Removes dead entries from the top; the first live one.
     #[inline]
     fn skip_dead(&mut self) -> Option<Entry> {
@@ -239,9 +249,13 @@ impl<T> Timers<T> {
     }
 
     #[cold]
+    fn has_room_for_slot(&mut self) -> bool {
+        self.slots.len() < NO_SLOT as usize && self.slots.try_reserve(1).is_ok()
+    }
+
+    #[cold]
     fn grow(&mut self, payload: T) -> TimerKey {
-        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index != NO_SLOT);
-        let index = index.expect("fewer than 2^32 - 1 timers");
+        let index = self.slots.len() as u32;
         let generation = NonZeroU32::MIN;
         self.slots.push(Slot { generation, state: State::Live(payload) });
         TimerKey { index, generation }
@@ -278,8 +292,8 @@ mod tests {
         let mut timers = Timers::new();
         timers.sequence = u32::MAX - 3;
         for payload in 0..8 {
-            timers.insert(5, payload);
-            timers.insert(4, payload + 100);
+            timers.insert(5, payload).expect("there is memory");
+            timers.insert(4, payload + 100).expect("there is memory");
         }
         let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(5)).collect();
         assert_eq!(fired, [100, 101, 102, 103, 104, 105, 106, 107, 0, 1, 2, 3, 4, 5, 6, 7]);
@@ -289,22 +303,22 @@ mod tests {
     #[test]
     fn generation_skips_zero_when_it_wraps() {
         let mut timers = Timers::new();
-        let key = timers.insert(1, 'a');
+        let key = timers.insert(1, 'a').expect("there is memory");
         timers.cancel(key);
         timers.slots[0].generation = NonZeroU32::MAX;
-        let key = timers.insert(1, 'b');
+        let key = timers.insert(1, 'b').expect("there is memory");
         assert_eq!(timers.cancel(key), Some('b'));
-        assert_eq!(timers.insert(1, 'c').generation, NonZeroU32::MIN);
+        assert_eq!(timers.insert(1, 'c').expect("there is memory").generation, NonZeroU32::MIN);
     }
 
     #[test]
     fn cancelled_last_entry_leaves_at_once() {
         let mut timers = Timers::new();
         for standing in 0..10 {
-            timers.insert(standing, standing);
+            timers.insert(standing, standing).expect("there is memory");
         }
         for _ in 0..1000 {
-            let key = timers.insert(100, 100);
+            let key = timers.insert(100, 100).expect("there is memory");
             assert_eq!(timers.cancel(key), Some(100));
             assert_eq!((timers.heap.len(), timers.slots.len()), (10, 11));
         }

@@ -3,7 +3,8 @@
 use std::io;
 
 use pyo3::exceptions::{
-    PyBaseException, PyBlockingIOError, PyInterruptedError, PyKeyboardInterrupt, PyOSError, PySystemExit,
+    PyBaseException, PyBlockingIOError, PyInterruptedError, PyKeyboardInterrupt, PyMemoryError, PyOSError,
+    PySystemExit,
 };
 use pyo3::prelude::*;
 
@@ -51,9 +52,13 @@ pub(crate) fn into_object(py: Python<'_>, error: PyErr) -> Bound<'_, PyBaseExcep
     PyErr::fetch(py).into_value(py).into_bound(py)
 }
 
-/// The `OSError` (or the subclass for its number) of a system call that failed, with `errno` and text as Python's own have.
+/// The `OSError` (or the subclass for its number) of a system call that failed, with `errno` and text as Python's own have;
+/// `MemoryError` where it wasn't the system that had no memory, but this process.
 #[cold]
 pub(crate) fn from_system(py: Python<'_>, failure: &io::Error) -> PyErr {
+    if failure.kind() == io::ErrorKind::OutOfMemory && failure.raw_os_error().is_none() {
+        return PyMemoryError::new_err(());
+    }
     let Some(number) = failure.raw_os_error() else { return PyOSError::new_err(failure.to_string()) };
     match imports::STRERROR.get(py).and_then(|strerror| strerror.call1((number,))) {
         Ok(text) => PyOSError::new_err((number, text.unbind())),

@@ -1,5 +1,7 @@
 //! Scheduling callbacks: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`.
 
+use super::no_room;
+use ferrio_engine::OutOfMemory;
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -115,7 +117,7 @@ fn soon<'py>(native: &Bound<'py, Loop>, given: &Arguments<'_, 'py>) -> PyResult<
     let (callback, args) = callback_of(given, 0)?;
     let handle = make_handle(native, callback, args, None, Caller::Soon)?;
     let item = Item::Handle(handle.clone().unbind());
-    native.get().engine.with(native.py(), |engine| engine.push(item));
+    native.get().push_here(native.py(), item)?;
     Ok(handle)
 }
 
@@ -190,11 +192,12 @@ impl Loop {
         self.now(py).saturating_add(nanos_from_seconds(delay).unwrap_or(0))
     }
 
-    /// Puts an item among the timers. Raises `RuntimeError` on a closed loop.
+    /// Puts an item among the timers. Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
     #[inline]
     pub(crate) fn insert_timer(&self, py: Python<'_>, deadline: Nanos, item: Item) -> PyResult<TimerKey> {
         self.require_open()?;
-        Ok(self.engine.with(py, |engine| engine.timers.insert(deadline, item)))
+        let outcome = self.engine.with(py, |engine| engine.timers.insert(deadline, item));
+        outcome.map_err(|OutOfMemory(item)| no_room(py, item))
     }
 
     /// Takes a timer back; one that has fired or gone is nothing.
@@ -268,7 +271,8 @@ fn schedule<'py>(
     let context = context::given_or_copy(py, given)?;
     let timer = TimerHandle::build(py, native, when.0, when.1, callback, args, context)?;
     let item = Item::Handle(timer.as_super().clone().unbind());
-    let key = state.engine.with(py, |engine| engine.timers.insert(deadline, item));
+    let outcome = state.engine.with(py, |engine| engine.timers.insert(deadline, item));
+    let key = outcome.map_err(|OutOfMemory(item)| no_room(py, item))?;
     timer.get().scheduled(py, key);
     Ok(timer)
 }

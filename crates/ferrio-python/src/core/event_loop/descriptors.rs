@@ -488,10 +488,7 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
             outcome.and_then(|()| flush_if_much(native))
         }
         Some(Target::Waiting(fired)) => release(native, fd, fired, late),
-        Some(Target::Later) => {
-            state.engine.with(py, |engine| engine.push(Item::Event(event)));
-            Ok(())
-        }
+        Some(Target::Later) => state.push_here(py, Item::Event(event)),
         None => Ok(()),
     }
 }
@@ -507,22 +504,22 @@ enum Target {
 /// Lets go on who waited for an event of `fd`; operations not before their place in the queue has come if it is `late`.
 fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
+    let mut outcome = Ok(());
     for (handle, side) in fired.handles.into_iter().zip([Side::Reading, Side::Writing]) {
         let Some(handle) = handle else { continue };
         if handle.get().cancelled(py) {
             // Whoever cancels a handle by itself wants no more of its events.
             drop(state.unwatch_descriptor(py, fd, side));
         } else {
-            state.engine.with(py, |engine| engine.push(Item::Handle(handle)));
+            outcome = outcome.and(state.push_here(py, Item::Handle(handle)));
         }
     }
-    let mut outcome = Ok(());
     for (owner, call) in fired.pipes.into_iter().flatten() {
         outcome = outcome.and(native.get().push(py, Item::Watch(owner, py.None(), call)));
     }
     for operation in fired.first.into_iter().chain(fired.others) {
         if late {
-            state.engine.with(py, |engine| engine.push(Item::Wake(operation)));
+            outcome = outcome.and(state.push_here(py, Item::Wake(operation)));
             continue;
         }
         outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));

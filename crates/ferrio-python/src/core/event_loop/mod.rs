@@ -25,6 +25,8 @@ pub(crate) mod run;
 pub(crate) mod sides;
 pub(crate) mod signals;
 
+use ferrio_engine::{OutOfMemory, ReadyQueue, Refused};
+use pyo3::exceptions::PyMemoryError;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -243,9 +245,10 @@ impl Loop {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let queued = self.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
+        let queued =
+            self.engine.with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
         drop(queued);
-        let mut posted = Vec::new();
+        let mut posted = ReadyQueue::new();
         self.inbox.take(&mut posted);
         drop(posted);
         let table = self.descriptors.with(py, std::mem::take);
@@ -309,29 +312,51 @@ impl Loop {
         self.engine.with(py, |engine| engine.is_busy())
     }
 
-    /// Queues an item for the next turn; from another thread by the inbox. Raises `RuntimeError` on a closed loop.
+    /// Queues an item for the next turn; from another thread by the inbox.
+    ///
+    /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {
         self.require_open()?;
-        let away = self.engine.with(py, |engine| {
+        let outcome = self.engine.with(py, |engine| {
             // In one look: a loop that begins to run meanwhile, in another thread, must not sleep over the item.
             if self.runs_here() || !self.is_running() {
-                engine.push(item);
-                None
+                engine.push(item).map(|()| None)
             } else {
-                Some(item)
+                Ok(Some(item))
             }
         });
-        away.map_or(Ok(()), |item| self.post(item))
+        match outcome {
+            Ok(None) => Ok(()),
+            Ok(Some(item)) => self.post(item),
+            Err(OutOfMemory(item)) => Err(no_room(py, item)),
+        }
     }
 
-    /// Queues an item from any thread and wakes the loop. Raises `RuntimeError` on a closed loop.
+    /// Queues an item for the next turn in the loop's own thread. Raises `MemoryError` if there is no room.
+    #[inline]
+    pub(crate) fn push_here(&self, py: Python<'_>, item: Item) -> PyResult<()> {
+        let outcome = self.engine.with(py, |engine| engine.push(item));
+        outcome.map_err(|OutOfMemory(item)| no_room(py, item))
+    }
+
+    /// Queues an item from any thread and wakes the loop.
+    ///
+    /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
     pub(crate) fn post(&self, item: Item) -> PyResult<()> {
         match self.inbox.post(item) {
             Ok(()) => Ok(()),
-            Err(_item) => Err(PyRuntimeError::new_err("Event loop is closed")),
+            Err(Refused::Closed(_item)) => Err(PyRuntimeError::new_err("Event loop is closed")),
+            Err(Refused::OutOfMemory(_item)) => Err(PyMemoryError::new_err(())),
         }
     }
+}
+
+/// Drops an item for which there is no memory, and says so.
+#[cold]
+pub(super) fn no_room(py: Python<'_>, item: Item) -> PyErr {
+    item.release(py);
+    PyMemoryError::new_err(())
 }
 
 thread_local! {

@@ -5,6 +5,8 @@
 //! given back, however the inner one ends. Items whose context is entered further up the stack wait for the inner run's
 //! end: nothing can run in a context twice.
 
+use ferrio_engine::OutOfMemory;
+use pyo3::exceptions::PyMemoryError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrio_engine::reactor::Events;
@@ -136,13 +138,12 @@ pub(super) fn inside<'py>(
         let outcome = body(&mut turning);
         let flushed = flush(native);
         let waiting = turning.take_deferred();
-        native.get().engine.with(py, |engine| {
-            let later = engine.ready.drain();
-            for item in waiting.into_iter().chain(later) {
-                engine.ready.push(item);
-            }
+        let put_back = native.get().engine.with(py, |engine| engine.ready.put_back(waiting));
+        let put_back = put_back.map_err(|OutOfMemory(waiting)| {
+            drop(waiting);
+            PyMemoryError::new_err(())
         });
-        outcome.and(flushed)
+        outcome.and(flushed).and(put_back)
     };
     let leave = || {
         let old = settings.with(py, |settings| std::mem::replace(&mut settings.current_handle, handle));

@@ -463,7 +463,7 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), ("Close %r", native))?;
     }
     signals::close(native)?;
-    let queued = state.engine.with(py, |engine| (engine.ready.drain(), engine.timers.drain()));
+    let queued = state.engine.with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
     let posted = state.inbox.close();
     let watched = state.descriptors.with(py, std::mem::take);
     let pending = state.tasks.with(py, std::mem::take);

@@ -255,7 +255,7 @@ fn take_signals(native: &Bound<'_, Loop>, _owner: &Bound<'_, PyAny>, _event: Eve
         if handle.get().cancelled(py) {
             remove(native, number, &PyInt::new(py, number))?;
         } else {
-            state.engine.with(py, |engine| engine.push(Item::Handle(handle)));
+            state.push_here(py, Item::Handle(handle))?;
         }
     }
     outcome.map_err(|failure| error::from_system(py, &failure))

@@ -6,6 +6,7 @@
 //! Invariant: while there is an object the buffer is empty, and the object has unread bytes.
 
 use ferrio_engine::buffer::ByteBuffer;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -48,27 +49,29 @@ impl Content {
         self.whole.is_none() && self.buffer.is_empty()
     }
 
-    /// Appends a copy of `data`.
-    pub(super) fn extend(&mut self, py: Python<'_>, data: &[u8]) {
+    /// Appends a copy of `data`. Raises `MemoryError` if there is no room; then nothing has changed.
+    pub(super) fn extend(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
         if data.is_empty() {
-            return;
+            return Ok(());
         }
-        self.join(py);
-        self.buffer.extend(data);
+        self.join(py)?;
+        self.buffer.extend(data).map_err(|_| PyMemoryError::new_err(()))
     }
 
-    /// Appends `bytes`, of exactly that class: the object itself if nothing else is unread.
+    /// Appends `bytes`, of exactly that class: the object itself if nothing else is unread. Raises as `extend` does.
     #[inline]
-    pub(super) fn put(&mut self, bytes: Bound<'_, PyBytes>) {
+    pub(super) fn put(&mut self, bytes: Bound<'_, PyBytes>) -> PyResult<()> {
         let py = bytes.py();
+        let mut outcome = Ok(());
         if bytes.as_bytes().is_empty() {
             bytes.unbind().drop_ref(py);
         } else if self.is_empty() {
             self.whole = Some(Whole { bytes: bytes.unbind(), read: 0 });
         } else {
-            self.extend(py, bytes.as_bytes());
+            outcome = self.extend(py, bytes.as_bytes());
             bytes.unbind().drop_ref(py);
         }
+        outcome
     }
 
     /// Takes the first `count` bytes, which must be there.
@@ -106,10 +109,13 @@ impl Content {
 
     /// Moves what is unread of an object into the buffer.
     #[inline]
-    fn join(&mut self, py: Python<'_>) {
+    fn join(&mut self, py: Python<'_>) -> PyResult<()> {
+        let Some(whole) = &self.whole else { return Ok(()) };
+        let rest = &whole.bytes.as_bytes(py)[whole.read..];
+        self.buffer.extend(rest).map_err(|_| PyMemoryError::new_err(()))?;
         if let Some(whole) = self.whole.take() {
-            self.buffer.extend(&whole.bytes.as_bytes(py)[whole.read..]);
             whole.bytes.drop_ref(py);
         }
+        Ok(())
     }
 }

@@ -85,7 +85,7 @@ impl Delegate {
         let consumed: usize = failure.value(py).getattr(intern!(py, "consumed"))?.extract()?;
         let message = failure.value(py).getattr(intern!(py, "args"))?.get_item(0)?;
         let reader = self.reader.bind(py);
-        shown::absorb(reader);
+        shown::absorb(reader)?;
         reader.get().state.with(py, |state| {
             if state.unread.as_slice(py).get(consumed) == Some(&b'\n') {
                 state.unread.consume(py, consumed + 1);

@@ -137,20 +137,20 @@ pub(crate) fn put(reader: &Bound<'_, StreamReader>, data: Bound<'_, PyBytes>) ->
 #[inline]
 pub(super) fn add<'py>(
     reader: &Bound<'py, StreamReader>,
-    append: impl FnOnce(&mut Content, Python<'py>),
+    append: impl FnOnce(&mut Content, Python<'py>) -> PyResult<()>,
 ) -> PyResult<()> {
     let py = reader.py();
-    shown::absorb(reader);
+    shown::absorb(reader)?;
     let fed = reader.get().state.with(py, |state| {
         if state.eof {
-            return None;
+            return Ok(None);
         }
         let before = state.unread.len(py);
-        append(&mut state.unread, py);
+        append(&mut state.unread, py)?;
         let anything = state.unread.len(py) > before;
-        Some(if anything { state.fed(py) } else { (Waiter::Nobody, None) })
+        PyResult::Ok(Some(if anything { state.fed(py) } else { (Waiter::Nobody, None) }))
     });
-    let Some((waiter, pause)) = fed else {
+    let Some((waiter, pause)) = fed? else {
         return Err(PyAssertionError::new_err("feed_data after feed_eof"));
     };
     shown::reflect(reader)?;

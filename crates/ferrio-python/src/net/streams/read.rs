@@ -101,7 +101,7 @@ impl Read {
     fn look<'py>(&mut self, reader: &Bound<'py, StreamReader>) -> PyResult<Look<'py>> {
         let py = reader.py();
         let state = &reader.get().state;
-        shown::absorb(reader);
+        shown::absorb(reader)?;
         let outcome = match &mut self.what {
             What::Line { scan, .. } => {
                 state.with(py, |state| state.until(py, &Separators::Byte(b'\n'), scan))

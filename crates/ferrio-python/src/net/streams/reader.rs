@@ -113,7 +113,7 @@ impl StreamReader {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
-        shown::absorb(slf);
+        shown::absorb(slf)?;
         let (unread, eof, paused, limit, objects) = slf.get().state.with(py, |state| {
             let limit = if state.limit.is_default() { None } else { Some(state.limit.shown(py)) };
             let objects = [
@@ -207,9 +207,9 @@ impl StreamReader {
     }
 
     /// Return whether the end of input was fed and everything before it was read.
-    fn at_eof(slf: &Bound<'_, Self>) -> bool {
-        shown::absorb(slf);
-        slf.get().state.with(slf.py(), |state| state.eof && state.unread.is_empty())
+    fn at_eof(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        shown::absorb(slf)?;
+        Ok(slf.get().state.with(slf.py(), |state| state.eof && state.unread.is_empty()))
     }
 
     /// Append `data`, a bytes-like object, to what is to be read. For the protocol.
@@ -271,7 +271,7 @@ impl StreamReader {
 
     /// Let the transport read again if no more than the limit is unread.
     fn _maybe_resume_transport(slf: &Bound<'_, Self>) -> PyResult<()> {
-        shown::absorb(slf);
+        shown::absorb(slf)?;
         feed::maybe_resume(slf)
     }
 

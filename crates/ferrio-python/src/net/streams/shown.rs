@@ -36,28 +36,25 @@ pub(super) fn set_buffer(reader: &Bound<'_, StreamReader>, value: &Bound<'_, PyA
     };
     let old = reader.get().state.with(py, |state| {
         state.unread.clear(py);
-        bytes.read(py, |bytes| state.unread.extend(py, bytes));
-        std::mem::replace(&mut state.shown, shared)
+        bytes.read(py, |bytes| state.unread.extend(py, bytes))?;
+        PyResult::Ok(std::mem::replace(&mut state.shown, shared))
     });
-    drop(old);
-    Ok(())
+    old.map(drop)
 }
 
 /// Takes over what the subclass made of its `_buffer`.
 #[inline]
-pub(super) fn absorb(reader: &Bound<'_, StreamReader>) {
-    if let Some(shown) = known(reader) {
-        absorb_from(reader, &shown);
-    }
+pub(super) fn absorb(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
+    known(reader).map_or(Ok(()), |shown| absorb_from(reader, &shown))
 }
 
 #[cold]
-fn absorb_from(reader: &Bound<'_, StreamReader>, shown: &Bound<'_, PyByteArray>) {
+fn absorb_from(reader: &Bound<'_, StreamReader>, shown: &Bound<'_, PyByteArray>) -> PyResult<()> {
     let (py, content) = (reader.py(), shown.to_vec());
     reader.get().state.with(py, |state| {
         state.unread.clear(py);
-        state.unread.extend(py, &content);
-    });
+        state.unread.extend(py, &content)
+    })
 }
 
 /// Gives back to `_buffer` what became of the buffer. Raises `BufferError` while somebody holds a view of it.

@@ -3,6 +3,7 @@
 //! The thread that awaits and the worker share a `Job`; what goes through the pool's queue is an `Entry`, the job with
 //! its target. Invariant: the call is taken out once, by the worker that runs it or by the cancellation that came first.
 
+use ferrio_engine::Refused;
 use std::sync::Arc;
 
 use ferrio_engine::inbox::Inbox;
@@ -159,7 +160,7 @@ impl Message {
     /// Posts it; callable without the interpreter. A closed loop has no use for it: what comes back is to be dropped
     /// attached.
     pub(crate) fn post(self) -> Option<Item> {
-        self.inbox.post(self.item).err()
+        self.inbox.post(self.item).err().map(Refused::into_item)
     }
 }
 

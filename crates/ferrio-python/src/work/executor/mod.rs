@@ -14,6 +14,7 @@ pub(crate) mod to_process;
 pub(crate) mod to_thread;
 pub(crate) mod worker;
 
+use pyo3::exceptions::PyMemoryError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -270,6 +271,10 @@ pub(crate) fn submit(pool: &Bound<'_, ThreadPool>, entry: Entry, held: bool) -> 
     match shared.pool.submit(entry) {
         Submit::Queued => Ok(()),
         Submit::Spawn => spawn(pool, &shared),
+        Submit::OutOfMemory(entry) => {
+            drop(entry);
+            Err(PyMemoryError::new_err(()))
+        }
         Submit::Closed(entry) => {
             drop(entry);
             Err(PyRuntimeError::new_err("cannot schedule new futures after shutdown"))

@@ -206,7 +206,7 @@ fn post(shared: Arc<Shared>, home: Home, item: Item) {
     let refused = match home {
         Home::Native(inbox) => match inbox.post(item) {
             Ok(()) => return,
-            Err(item) => (None, item),
+            Err(refused) => (None, refused.into_item()),
         },
         Home::Foreign(home) => (Some(home), item),
     };
