@@ -73,10 +73,10 @@ class Connecting:
         elif sock is not None:
             raise ValueError("host/port and sock can not be specified at the same time")
         else:
-            infos = await _sockets.resolved(self, (host, port), family=family, proto=proto, flags=flags)
+            infos = await _sockets.resolve(self, (host, port), family=family, proto=proto, flags=flags)
             local_infos = None
             if local_addr is not None:
-                local_infos = await _sockets.resolved(self, local_addr, family=family, proto=proto, flags=flags)
+                local_infos = await _sockets.resolve(self, local_addr, family=family, proto=proto, flags=flags)
             if interleave is None and happy_eyeballs_delay is not None:
                 interleave = 1
             if interleave:
@@ -164,7 +164,7 @@ class Connecting:
 
         From then on, the transport owns the file. Raises `ValueError` for other files.
         """
-        transport, protocol = await _sockets.opened(
+        transport, protocol = await _sockets.open_transport(
             self, protocol_factory, lambda protocol, waiter: self._make_read_pipe_transport(pipe, protocol, waiter)
         )
         if self.get_debug():
@@ -178,7 +178,7 @@ class Connecting:
 
         From then on, the transport owns the file. Raises `ValueError` for other files.
         """
-        transport, protocol = await _sockets.opened(
+        transport, protocol = await _sockets.open_transport(
             self, protocol_factory, lambda protocol, waiter: self._make_write_pipe_transport(pipe, protocol, waiter)
         )
         if self.get_debug():

@@ -22,7 +22,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     _ferrio.Queue: ("_maxsize", "_getters", "_putters", "_unfinished_tasks", "_is_shutdown", "_queue"),
 }
 # Waiters belong to this loop: a copy begins without them. (A deep copy with a waiter was already refused.)
-_NOBODY = ("_waiters", "_getters", "_putters")
+_WAITERS = ("_waiters", "_getters", "_putters")
 # asyncio's conditions have their lock's methods as attributes; its queues have the event of `join()`.
 _DERIVED = {_ferrio.Condition: ("locked", "acquire", "release"), _ferrio.Queue: ("_finished",)}
 
@@ -37,7 +37,7 @@ def state_of(owner: Any) -> Any:
     for base in reversed(type(owner).__mro__):
         for name in _FIELDS.get(base, ()):
             state[name] = getattr(owner, name)
-            if name in _NOBODY and not state[name]:
+            if name in _WAITERS and not state[name]:
                 state[name] = None
     if owner._loop is not None:
         state["_loop"] = owner._loop
@@ -53,7 +53,7 @@ def restore(owner: Any, state: Any) -> None:
     derived = {name for base in type(owner).__mro__ for name in _DERIVED.get(base, ())}
     fields = {name for base in type(owner).__mro__ for name in _FIELDS.get(base, ())} | {"_loop"}
     for name, value in (state or {}).items():
-        if name in _NOBODY and name in fields:
+        if name in _WAITERS and name in fields:
             continue
         if name in fields:
             setattr(owner, name, value)

@@ -74,7 +74,7 @@ class Datagrams:
             return transport
 
         try:
-            transport, protocol = await _sockets.opened(self, protocol_factory, make)
+            transport, protocol = await _sockets.open_transport(self, protocol_factory, make)
         except BaseException:
             if not (taken or given):
                 sock.close()
@@ -124,7 +124,7 @@ async def _candidates(
             continue
         if not (isinstance(address, tuple) and len(address) == 2):
             raise TypeError("2-tuple is expected")
-        infos = await _sockets.resolved(loop, address, family=family, kind=socket.SOCK_DGRAM, proto=proto, flags=flags)
+        infos = await _sockets.resolve(loop, address, family=family, kind=socket.SOCK_DGRAM, proto=proto, flags=flags)
         for found_family, _, found_proto, _, found in infos:
             pairs.setdefault((found_family, found_proto), [None, None])[side] = found
     wanted = (bool(local_addr), bool(remote_addr))

@@ -21,7 +21,7 @@ __all__ = ("notice", "remember_choice")
 _StandardLoop = asyncio.base_events.BaseEventLoop
 
 # How to choose ferrio's loop, by the package that chose another one.
-_WAYS = {
+_ADVICE = {
     "anyio": "leave out backend_options={'use_uvloop': True}, or give {'loop_factory': ferrio.new_event_loop}",
     "granian": "granian --loop asyncio",
     "gunicorn": "gunicorn -k ferrio.integrations.gunicorn.Worker, or -k asgi --asgi-loop asyncio",
@@ -47,13 +47,13 @@ def notice(loop: Any, *, by_policy: bool = False) -> None:
     kind = type(loop)
     root = kind.__module__.partition(".")[0]
     package, place = (_policy_chosen_by if by_policy else None) or _caller(root)
-    way = _WAYS.get(package, "give it the loop factory ferrio.new_event_loop, or let it use asyncio's")
+    advice = _ADVICE.get(package, "give it the loop factory ferrio.new_event_loop, or let it use asyncio's")
     asyncio.log.logger.warning(
         "This program was started on ferrio, but %s runs: %s chose it (%s). For ferrio's loop: %s.",
         f"{root}'s loop" if root != "__main__" else f"a {kind.__qualname__}",
         "the program" if package == "__main__" else package,
         place,
-        way,
+        advice,
     )
 
 

@@ -24,7 +24,7 @@ __all__ = ("install", "uninstall")
 _ABSENT = object()
 
 # Public names in ferrio's modules that no version of asyncio has.
-_OURS_ALONE = {"EventLoopPolicy", "ThreadPool", "to_process"}
+_ONLY_FERRIO = {"EventLoopPolicy", "ThreadPool", "to_process"}
 
 # The standard library's own loops look these up in its modules and expect them to be their own. Such a loop may already
 # run in another thread (as in a notebook's kernel), or a library may subclass one. In the package `asyncio`, where
@@ -49,7 +49,7 @@ def install() -> None:
     if _replaced:
         return
     for ours, theirs in _pairs():
-        for name in set(getattr(ours, "__all__", ())) - _OURS_ALONE:
+        for name in set(getattr(ours, "__all__", ())) - _ONLY_FERRIO:
             if theirs is not None and name not in _OF_STANDARD_LOOPS.get(theirs.__name__, ()):
                 _replace(theirs, name, getattr(ours, name))
             if name in ferrio.__all__:

@@ -143,14 +143,14 @@ async def _start(
 ) -> Any:
     debug = loop.get_debug()
     if debug:
-        logger.debug("%s%s", what, _streams_told(*streams))
+        logger.debug("%s%s", what, _describe_streams(*streams))
     transport = await loop._make_subprocess_transport(protocol, args, shell, *streams, 0, **keywords)
     if debug:
         logger.info("%s: %r", what, transport)
     return transport
 
 
-def _streams_told(stdin: Any, stdout: Any, stderr: Any) -> str:
+def _describe_streams(stdin: Any, stdout: Any, stderr: Any) -> str:
     """The three streams, as the log shows them."""
     told = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     if stdout is not None and stderr == subprocess.STDOUT:

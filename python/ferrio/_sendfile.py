@@ -89,7 +89,7 @@ async def _send_pieces(loop: Any, transport: Any, file: Any, offset: int, count:
         file.seek(offset)
     memory = memoryview(bytearray(min(count, _PIECE) if count else _PIECE))
     sent = 0
-    turnstile = _Turnstile(loop, transport)
+    stand_in = _FallbackProtocol(loop, transport)
     try:
         while not count or sent < count:
             piece = memory[: count - sent] if count else memory
@@ -97,16 +97,16 @@ async def _send_pieces(loop: Any, transport: Any, file: Any, offset: int, count:
             if not read:
                 break
             transport.write(piece[:read])
-            await turnstile.passage()
+            await stand_in.wait_for_room()
             sent += read
         return sent
     finally:
         if sent > 0 and seekable:
             file.seek(offset + sent)
-        turnstile.open()
+        stand_in.restore()
 
 
-class _Turnstile(asyncio.Protocol):
+class _FallbackProtocol(asyncio.Protocol):
     """Stands in for a transport's protocol: makes the sender wait while the transport has enough; nothing is read."""
 
     def __init__(self, loop: Any, transport: Any):
@@ -120,14 +120,14 @@ class _Turnstile(asyncio.Protocol):
         transport.pause_reading()
         transport.set_protocol(self)
 
-    async def passage(self) -> None:
+    async def wait_for_room(self) -> None:
         """Waits until the transport takes more. Raises `ConnectionError`, or the reason why the connection was lost."""
         if self._transport.is_closing():
             raise ConnectionError("Connection closed by peer")
         if self._waiter is not None:
             await self._waiter
 
-    def open(self) -> None:
+    def restore(self) -> None:
         """Gives the transport its protocol back."""
         self._transport.set_protocol(self._protocol)
         if self._resumes_reading:

@@ -1,6 +1,7 @@
 """Shared by connections, servers and datagram endpoints: addresses, checks, socket options.
 
-Only `resolved` waits, for a name. Everything here runs once per connection or server that the program makes.
+`resolve` waits for a name, and `open_transport` for its connection; nothing else waits. Everything
+here runs once per connection or server that the program makes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ AddressInfo = tuple[Any, Any, int, str, Any]
 logger = logging.getLogger("asyncio")
 
 
-async def resolved(
+async def resolve(
     loop: Any, address: Any, *, family: int = 0, kind: int = socket.SOCK_STREAM, proto: int = 0, flags: int = 0
 ) -> list[AddressInfo]:
     """Return what the host and port in `address` resolve to, at least one; at once if the host is numeric.
@@ -112,7 +113,9 @@ def remove_stale(path: str | bytes) -> None:
         logger.error("Unable to check or remove stale UNIX socket %r: %r", path, error)
 
 
-async def opened(loop: Any, protocol_factory: Callable[[], Any], make: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+async def open_transport(
+    loop: Any, protocol_factory: Callable[[], Any], make: Callable[[Any, Any], Any]
+) -> tuple[Any, Any]:
     """Make a protocol and its transport, with `make(protocol, waiter)`; wait for the connection, return both.
 
     A failure or cancellation before that closes the transport.

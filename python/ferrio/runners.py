@@ -217,14 +217,14 @@ def _as_coroutine(awaitable: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
     if coroutines.iscoroutine(awaitable):
         return awaitable
     if inspect.isawaitable(awaitable):
-        return _wait_for_it(awaitable)
+        return _await(awaitable)
     got = f"got {awaitable!r}{_standard.hint(awaitable, 'run')}"
     if sys.version_info >= (3, 14):
         raise TypeError(f"a coroutine, an asyncio.Future or an awaitable is required, {got}")
     raise ValueError(f"a coroutine was expected, {got}")
 
 
-async def _wait_for_it(awaitable: Awaitable[_T]) -> _T:
+async def _await(awaitable: Awaitable[_T]) -> _T:
     return await awaitable
 
 
@@ -244,7 +244,7 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
         return
     for task in left:
         task.cancel()
-    loop.run_until_complete(_ends_of(left))
+    loop.run_until_complete(_wait_for_all(left))
     for task in left:
         if task.cancelled() or task.exception() is None:
             continue
@@ -257,7 +257,7 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
         )
 
 
-async def _ends_of(left: Iterable[asyncio.Task[Any]]) -> None:
+async def _wait_for_all(left: Iterable[asyncio.Task[Any]]) -> None:
     # On the loop that has to wait, which isn't the running one if loops are nested.
     await tasks.gather(*left, return_exceptions=True)
 

@@ -1,6 +1,6 @@
 """Runs batches of tests in worker processes and survives crashes, hangs and closed standard streams.
 
-One process runs a batch. If a test kills it or takes too long, the process and all its children are ended, the test
+One process runs a batch. If a test kills it or takes too long, the process and all its children are ended. The test
 gets the verdict "crash" or "timeout", and a new process runs the rest of the batch. The invariant: at the end, every
 test that was ordered has exactly one result.
 """

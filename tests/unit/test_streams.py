@@ -1,6 +1,7 @@
 """`open_connection`, `start_server` and the Unix pair over real sockets: one body on asyncio and on ferrio."""
 
 import asyncio
+import itertools
 import socket
 
 import pytest
@@ -230,6 +231,36 @@ def test_much_data_on_many_connections_at_once(aio, run, connections):
         return answers
 
     assert run(main()) == [body] * 20
+
+
+@pytest.mark.parametrize(("aio", "at_once"), [(asyncio, 5), (ferrio, 3)], ids=["asyncio", "ferrio"])
+def test_streams_take_turns_after_256_kib(aio, at_once):
+    """Five connections have 100 KiB each: how many are received from in one turn of the loop?"""
+    body = bytes(100 * 1024)
+
+    async def main():
+        ends, streams = [], []
+        for _ in range(5):
+            ours, theirs = socket.socketpair()
+            # What the kernel grants holds the whole body.
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(body))
+            ends.append(theirs)
+            streams.append(await aio.open_connection(sock=ours, limit=2**20))
+        await aio.sleep(0)
+        for theirs in ends:
+            theirs.sendall(body)
+        filled = [0]
+        while filled[-1] < 5:
+            await aio.sleep(0)
+            filled.append(sum(bool(reader._buffer) for reader, _ in streams))
+        assert [await reader.readexactly(len(body)) for reader, _ in streams] == [body] * 5
+        for theirs, (_, writer) in zip(ends, streams, strict=True):
+            theirs.close()
+            writer.close()
+            await writer.wait_closed()
+        return max(after - before for before, after in itertools.pairwise(filled))
+
+    assert aio.run(main()) == at_once
 
 
 def test_our_streams_on_a_standard_loop():

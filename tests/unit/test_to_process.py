@@ -157,7 +157,7 @@ def variable_value():
 @pytest.mark.parametrize(
     ("function", "arguments", "text"),
     [
-        (lambda: 1, (), r"to_process could not send the call of <function .*<lambda>.* to another process: .*importable"),
+        (lambda: 1, (), r"could not send the call of <function .*<lambda>.* to another process: .*importable"),
         (print, (threading.Lock(),), r"call of <built-in function print> .*cannot pickle '_thread.lock' object"),
     ],
     ids=["function", "argument"],

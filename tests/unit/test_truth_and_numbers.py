@@ -249,8 +249,8 @@ async def water_marks(aio, number):
 
 NUMBERED = [semaphore, bounded_semaphore, barrier, queue, notify, limit, read, read_exactly, water_marks]
 
-# Where asyncio's answer is an accident of its code: a float so large that one more is no more, a quarter of infinity
-# that is no number, a slice that isn't reached, and from 3.15 on the lesser of a length and a float.
+# Here asyncio's answer is an accident of its code. A float is so large that adding one changes nothing; a quarter of
+# infinity isn't a number; a slice isn't reached; and from 3.15 on it takes the minimum of a length and a float.
 ACCIDENTS = {
     bounded_semaphore: ["float 1e+30"],
     water_marks: ["float inf"],

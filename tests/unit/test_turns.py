@@ -1,9 +1,9 @@
 """In which turn of the loop does a program see what a descriptor, a signal, a thread or a child has for it?
 
 Programs and test suites count turns: they write, `sleep(0)` twice and expect the other end to have it. So each body
-here makes one thing happen and counts the turns until the program sees it, on asyncio and on ferrio, also after a
-hundred turns in which nothing happened. Counting keeps the loop busy, and ferrio needs as many turns as asyncio then.
-Within a turn the order is asyncio's too: what was queued before, what the look at the descriptors found, timers.
+here makes one thing happen and counts the turns until the program sees it, on asyncio and on ferrio. It does so again
+after a hundred turns in which nothing happened. Counting keeps the loop busy, and ferrio then needs as many turns as
+asyncio. Within a turn the order is asyncio's too: earlier callbacks, ready descriptors, timers.
 
 What happens is complete before the counting begins, so that the count is always the same: a thread was joined, a child
 waited for without being reaped.

@@ -1,5 +1,5 @@
 """distributed: a cluster of worker processes and an asynchronous client: functions and coroutines, maps, data sent
-ahead, errors, cancellation, a task that asks its own cluster, a worker that dies, `run_in_executor` with the cluster as
+ahead, errors, cancellation; a task that asks its own cluster, a worker that dies, `run_in_executor` with the cluster as
 the executor, a client with a loop in a thread of its own, TLS.
 
 Workers run on ferrio just like their program, because multiprocessing starts them from it.
