@@ -29,6 +29,8 @@ def loop():
     loop = ferrio.new_event_loop()
     yield loop
     loop.close()
+    # A wait that begins outside a running loop makes one on old Pythons, and nobody closes that.
+    assert ferrio._policy._loop_set(ferrio._policy._policy) is None
 
 
 def make_witness(*held) -> Witness:
@@ -306,13 +308,18 @@ def stream_reader(loop, witness):
         witness.held.append(made)
 
 
+def begin(loop, operation):
+    """Lets an operation wait in what it is an operation of, and lets go of it."""
+
+    async def main():
+        operation.send(None)
+
+    loop.run_until_complete(main())
+
+
 def waiting_read(loop, witness):
     reader = ferrio.StreamReader(loop=loop)
-
-    async def park():
-        reader.readline().send(None)  # parks in the reader
-
-    loop.run_until_complete(park())  # what waits outside a running loop would make one, before Python 3.14
+    begin(loop, reader.readline())
     reader.witness = witness
     witness.held.append(reader)
 
@@ -335,7 +342,7 @@ def connected_stream(loop, witness):
 def waiting_drain(loop, witness):
     protocol = ferrio.StreamReaderProtocol(None, loop=loop)
     protocol.pause_writing()
-    protocol._drain_helper().send(None)  # parks in the protocol
+    begin(loop, protocol._drain_helper())
     protocol.witness = witness
     witness.held.append(protocol)
 
