@@ -1,74 +1,10 @@
 """The async prompt, on a terminal (a pty) and from a pipe."""
 
-import os
-import pty
-import re
-import select
 import subprocess
 import sys
-import time
 
 import pytest
-
-PROMPT, MORE = ">>> ", "... "
-
-# What moves the cursor and colours the text of CPython's console.
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
-
-
-class Terminal:
-    """A prompt on a terminal of its own: what is typed, and what the screen shows."""
-
-    def __init__(self, *options, term="dumb"):
-        ours, theirs = pty.openpty()
-        environment = {**os.environ, "TERM": term, "PYTHON_COLORS": "0", "PYTHON_HISTORY": os.devnull}
-        environment.pop("PYTHON_BASIC_REPL", None)
-        environment.pop("PYTHONSTARTUP", None)
-        self.process = subprocess.Popen(
-            [sys.executable, *options, "-m", "ferrio"],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            # Makes the terminal the process's own, so that its Ctrl-C reaches it.
-            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
-            env=environment,
-        )
-        os.close(theirs)
-        self._fd = ours
-        self._seen = ""
-
-    def type(self, text):
-        os.write(self._fd, text.encode())
-
-    def line(self, text, then=PROMPT):
-        """Types a line and returns what the screen shows from there to the next prompt."""
-        self.type(text + "\n")
-        return self.until(then).removeprefix(text).strip("\r\n")
-
-    def until(self, expected):
-        """Waits until the screen shows `expected` and returns what it showed before it."""
-        deadline = time.monotonic() + 60
-        while expected not in self._seen:
-            ready, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"no {expected!r} in {self._seen!r}"
-            try:
-                data = os.read(self._fd, 4096)
-            except OSError:  # Linux's end of a pty
-                data = b""
-            assert data, f"the prompt ended without {expected!r}: {self._seen!r}"
-            self._seen += data.decode()
-        shown, _, self._seen = self._seen.partition(expected)
-        return shown.replace("\r\n", "\n")
-
-    def ends(self):
-        """Waits for the process's end and returns its exit status."""
-        return self.process.wait(timeout=60)
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self._fd)
+from tests.unit.terminal import MORE, PROMPT, Screen, Terminal
 
 
 @pytest.fixture
@@ -211,21 +147,6 @@ def test_tracebacks_show_the_lines_of_functions(terminal):
     shown = terminal.line("fail()")
     assert "    raise LookupError('spam')\n" in shown
     assert "    fail()\n" in shown
-
-
-class Screen(Terminal):
-    """The same with CPython's own console, which draws what is typed key by key, prompts included.
-
-    So tests wait for what only the result can show.
-    """
-
-    def __init__(self):
-        super().__init__(term="xterm")
-
-    def enter(self, text, expected):
-        """Types a line, and returns what the screen shows up to `expected`."""
-        self.type(text + "\r")
-        return CONTROL.sub("", self.until(expected))
 
 
 @pytest.fixture

@@ -1,0 +1,161 @@
+"""Ctrl-C at any moment of the prompt: it takes what is typed or what runs, and never the prompt.
+
+One half sends it at each line of the prompt's own code in the main thread, the other at whatever a real prompt is at.
+"""
+
+import builtins
+import contextlib
+import signal
+import sys
+
+import pytest
+from tests.unit.terminal import Screen, Terminal
+
+import ferrio
+from ferrio.cli import prompt
+
+needs_console = pytest.mark.skipif(sys.version_info < (3, 13), reason="CPython's console is there from Python 3.13 on")
+
+# Each does something when it runs, at once or after a turn of the loop.
+STATEMENTS = [
+    "ran.append(0)",
+    "await asyncio.sleep(0); ran.append(1)",
+    "ran.append(2 // len(ran[:1]))",
+    "ran.append(await asyncio.sleep(0, 3))",
+    "handle = asyncio.get_running_loop().call_soon(ran.append, 4); await asyncio.sleep(0); await asyncio.sleep(0)",
+    "ran.append(5)",
+]
+
+
+class Scripted(prompt.Prompt):
+    """A prompt whose reader finds each line typed at once; notes what was written and discarded."""
+
+    def __init__(self, loop, names, lines):
+        super().__init__(loop, names)
+        self.lines = lines
+        self.written = []
+        self.discarded = 0
+
+    def write(self, data):
+        self.written.append(data)
+
+    def _read_statements(self):
+        while self.lines:
+            line = self.lines.pop(0)
+            self._begin_line()
+            self._end_line()
+            self.runsource(line)
+
+    def _discard(self):
+        self.discarded += 1
+
+
+class Terminals:
+    """Stands for what the prompt keeps of the terminal it is on."""
+
+    def restore(self):
+        pass
+
+
+@pytest.fixture
+def python_handles_interrupts(monkeypatch):
+    # Workers of pytest may ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(prompt, "_TerminalState", Terminals)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupted_at(moment, each="line"):
+    """Runs the statements with an interrupt at the given line (or opcode) that the prompt runs in the main thread.
+
+    Returns the prompt, its exit status, what ran, where the interrupt came, and how many lines were left then.
+    """
+    left = moment
+    place = lines_left = None
+
+    def trace(frame, event, argument):
+        nonlocal left, place, lines_left
+        if frame.f_code.co_filename != prompt.__file__ or place is not None:
+            return None
+        if each == "opcode":
+            frame.f_trace_opcodes = True
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            return trace  # not the prompt's yet, or no longer
+        if event == "return":
+            return None
+        if left == 0:
+            place = f"{frame.f_code.co_name}:{frame.f_lineno} {event}"
+            lines_left = len(scripted.lines)
+            signal.raise_signal(signal.SIGINT)
+        left -= 1
+        return trace
+
+    ran = []
+    with ferrio.Runner() as runner:
+        scripted = Scripted(runner.get_loop(), {"asyncio": ferrio, "ran": ran, "__builtins__": builtins}, [*STATEMENTS])
+        scripted._typed = True
+        scripted._prepare_terminal = scripted._greet = lambda: None
+        sys.settrace(trace)
+        try:
+            status = scripted.serve()
+        finally:
+            sys.settrace(None)
+    return scripted, status, ran, place, lines_left
+
+
+def test_at_each_line_of_the_prompts_own_code(python_handles_interrupts):
+    functions = set()
+    for moment in range(10_000):
+        scripted, status, ran, place, lines_left = interrupted_at(moment)
+        if place is None:
+            break
+        functions.add(place.partition(":")[0])
+        written = "".join(scripted.written)
+        shown = written.count("KeyboardInterrupt")
+        assert status == 0, place
+        assert written.replace(prompt.INTERRUPTED, "") == "", place
+        # Either a statement was interrupted or a line was discarded. At the end there may be nothing left for it.
+        taken = shown + scripted.discarded
+        assert taken == 1 or (taken == 0 and lines_left == 0), place
+        assert ran == [number for number in range(len(STATEMENTS)) if number in ran], place
+        assert len(STATEMENTS) - len(ran) <= shown, (place, ran)
+    assert functions >= {"serve", "_turn", "_start", "_call", "_end", "_end_task", "_take_interrupts"}
+
+
+# What is typed, whole lines and beginnings. What would run for long says so before.
+TYPED = [
+    "",
+    "1 + 1\r",
+    "1 + ",
+    "await asyncio.sleep(0)\r",
+    "await asyncio.sleep(60, print('it ' + 'runs'))\r",
+    "1 + 1; await asyncio.sleep(60, print('it ' + 'runs')); 2 + 2\r",
+    "while True: print('it ' + 'runs') if 'once' not in dir() else None; once = True\r\r",
+    "for number in range(3):\r",
+    "1 / 0\r",
+    "task = asyncio.create_task(asyncio.sleep(60))\r",
+]
+
+
+@pytest.mark.parametrize("kind", [Terminal, pytest.param(Screen, marks=needs_console)])
+def test_whenever_something_is_shown(kind):
+    with contextlib.closing(kind()) as opened:
+        opened.read_more()  # the banner
+        for number, typed in enumerate(TYPED):
+            opened.type(typed)
+            opened.interrupt()
+            for _ in range(4):
+                opened.read_more()
+                opened.interrupt()
+            answer = f"answer {number}!"
+            question = f"\r\rprint('answer {number}' + '!')\r"
+            opened.type(question)
+            shown = ""
+            while answer not in shown:
+                before, shown = shown, opened.read_more()
+                if shown.count("it runs") > before.count("it runs"):
+                    opened.interrupt()
+                if shown.count("KeyboardInterrupt") > before.count("KeyboardInterrupt"):
+                    opened.type(question)  # it may have been discarded
+            opened.until(answer)
