@@ -9,7 +9,7 @@ import signal
 import sys
 
 import pytest
-from tests.unit.terminal import Screen, Terminal
+from tests.unit.terminal import MORE, PROMPT, Screen, Terminal
 
 import ferrio
 from ferrio.cli import prompt
@@ -159,3 +159,32 @@ def test_whenever_something_is_shown(kind):
                 if shown.count("KeyboardInterrupt") > before.count("KeyboardInterrupt"):
                     opened.type(question)  # it may have been discarded
             opened.until(answer)
+
+
+def test_background_tasks_go_on():
+    with contextlib.closing(Terminal()) as opened:
+        opened.until(PROMPT)
+        opened.line("async def spin():", MORE)
+        opened.line("    while True: await asyncio.sleep(0)", MORE)
+        opened.line("")
+        opened.line("task = asyncio.create_task(spin()); await asyncio.sleep(0)")
+        for _ in range(3):
+            opened.interrupt()
+            opened.until("KeyboardInterrupt")
+            opened.until(PROMPT)
+        assert opened.line("task.done()").splitlines()[-1] == "False"
+
+
+def test_a_callback_that_keeps_the_loop_is_interrupted():
+    with contextlib.closing(Terminal()) as opened:
+        opened.until(PROMPT)
+        opened.line("def block():", MORE)
+        opened.line("    print('loop is ' + 'kept')", MORE)
+        opened.line("    while True: pass", MORE)
+        opened.line("")
+        opened.type("handle = asyncio.get_running_loop().call_soon(block)\r")
+        opened.until("loop is kept")
+        opened.interrupt()
+        opened.until("KeyboardInterrupt")
+        opened.until(PROMPT)
+        assert opened.line("6 * 7").splitlines()[-1] == "42"

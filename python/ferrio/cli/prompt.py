@@ -4,14 +4,16 @@ A thread reads and compiles. Every statement runs in the main thread, on the loo
 while the prompt waits. How lines are read is in `lines`, and in `repl` for CPython's own console.
 
 Ctrl-C has its effect at any moment. A statement that runs is interrupted, a line that is typed is discarded. Between
-them the interrupt waits for whatever comes next. `_State` says which of these it is.
+them the interrupt waits for whatever comes next. `_State` says which of these it is. Background tasks go on, unless one
+of them keeps the loop from going on.
 
-Invariants: user code runs in the main thread only, where signals, `signal.signal` and debuggers work. It gets Ctrl-C as
-`KeyboardInterrupt`; the prompt's own code never does, so nothing of it is left half done.
+Invariants: user code runs in the main thread only, where signals, `signal.signal` and debuggers work. Ctrl-C raises
+`KeyboardInterrupt` there, and never in the prompt's own code, so nothing of that is left half done.
 """
 
 from __future__ import annotations
 
+import _thread
 import ast
 import code
 import contextvars
@@ -22,6 +24,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import tokenize
 import types
 import warnings
@@ -34,6 +37,9 @@ ferrio {ferrio.__version__}, Python {sys.version} on {sys.platform}
 `asyncio` is ferrio, and `await` works at the prompt. Type "help" for more information, "exit" to leave.
 """
 INTERRUPTED = "\nKeyboardInterrupt\n"
+
+# How long a background task may compute on after Ctrl-C, in seconds, before it is interrupted itself.
+_PATIENCE = 0.1
 
 
 class _State(enum.Enum):
@@ -66,6 +72,7 @@ class Prompt(code.InteractiveConsole):
         # Recursive, for Ctrl-C may come while the main thread handles another one.
         self._lock = threading.RLock()
         self._task: Any = None  # of the statement that runs, if it awaits
+        self._put_off = False  # whether an interrupt waits for the end of a callback
         # What a statement raised, or `None`.
         self._outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._status: Any = 0
@@ -255,15 +262,39 @@ class Prompt(code.InteractiveConsole):
             signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _on_interrupt(self, number: int, frame: types.FrameType | None) -> None:
-        """Ctrl-C: raises where user code runs, or where the loop waits, and never in the prompt's own code.
+        """Ctrl-C: raises in the statement that runs, or where the loop waits, and never in the prompt's own code.
 
         The innermost frame of this module tells which it is. Callers of `_turn` and `_call` catch what is raised here.
         """
+        innermost = frame
         while frame is not None and frame.f_globals is not globals():
             frame = frame.f_back
-        if frame is None or frame.f_code in (Prompt._turn.__code__, Prompt._call.__code__):
+        if frame is None or frame.f_code is Prompt._call.__code__:
             raise KeyboardInterrupt
-        self._interrupt()
+        if frame.f_code is not Prompt._turn.__code__:
+            self._interrupt()
+        elif frame is innermost or self._put_off or self._is_in_the_statement():
+            self._put_off = False
+            raise KeyboardInterrupt
+        else:
+            self._put_off = True
+            self._loop.call_soon_threadsafe(self._interrupt_now)
+            _thread.start_new_thread(self._insist, ())
+
+    def _is_in_the_statement(self) -> bool:
+        return self._task is not None and ferrio.current_task(self._loop) is self._task
+
+    def _interrupt_now(self) -> None:
+        """Ctrl-C that came in a background task, which goes on."""
+        if self._put_off:
+            self._put_off = False
+            self._interrupt()
+
+    def _insist(self) -> None:
+        """Interrupts a background task after all, if it doesn't let the loop go on; in a thread of its own."""
+        time.sleep(_PATIENCE)
+        if self._put_off:
+            _thread.interrupt_main()
 
     def _came_from_the_statement(self, interrupt: KeyboardInterrupt) -> bool:
         """Whether the task of the statement has had this interrupt, and ends by it."""

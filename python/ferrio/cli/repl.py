@@ -29,8 +29,6 @@ def interact() -> Any:
     main.__dict__.update(asyncio=ferrio, ferrio=ferrio, __builtins__=__builtins__)
     before = sys.modules["__main__"]
     sys.modules["__main__"] = main
-    if not sys.flags.safe_path:
-        sys.path[0] = ""
     status: Any = 0
     try:
         with runners.Runner() as runner:
