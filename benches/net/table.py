@@ -2,8 +2,8 @@
 
 Nothing here measures. A row is a dictionary with `cell` and `results`. `results` maps a column to `{"error": message}`
 or to a list of rounds, each `{"cpu_ns": ..., "rate": ..., "busy": ..., "p50_us": ..., "p99_us": ...}`. These are the
-CPU time of the server process per operation, operations per second, the share of the time in which the server had work,
-and two latencies.
+server process's CPU time per operation, operations per second, the share of the time in which it had work, and two
+latencies.
 
 Invariant: a ratio is our CPU time divided by the other's: below 1, ferrio is cheaper.
 """
