@@ -1,4 +1,4 @@
-"""What each layer may know: the engine no Python, the binding no kernel interface, and in the binding no layer the ones above.
+"""What each layer may know: the engine no Python, the binding no kernel interface, no layer of the binding one above.
 
 The first rules are absences, so they are checked by looking for words in the code (comments may name anything). The
 binding's own layers are checked by every path that its code names. `test_package.py` has the rule of the package.
@@ -106,7 +106,7 @@ def test_transports_know_nothing_of_what_uses_them():
 
 def test_circles_are_small():
     files, found = modules(_binding()), circles(arrows(_binding()))
-    lines = Counter({layer: 0 for layer in HEIGHTS})
+    lines = Counter(dict.fromkeys(HEIGHTS, 0))
     for module, path in files.items():
         if module:
             lines[module[0]] += path.read_text().count("\n")
