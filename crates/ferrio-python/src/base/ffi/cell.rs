@@ -1,51 +1,51 @@
 //! Interior state of a Python object, reached only while attached to the interpreter.
 //!
-//! Invariant: at most one closure looks into a cell at a time. A nested look is a bug of ours and panics (which
-//! becomes an exception), it is never undefined behaviour. So closures stay short: they run no Python code and drop
-//! no Python reference, because both may come back here; and they look into no other cell but leaves (`with_leaf`), because
-//! where threads run at the same time two of them could wait for each other. What says who looks is in `usage.rs`.
+//! Two kinds of cell are for short looks, `Guarded` and `Leaf`. A look at a `Leaf` may happen inside a look at a `Guarded`;
+//! every other nesting is a bug and panics in development builds. Without a GIL each cell has a lock, and this order keeps
+//! two threads from waiting for each other.
+//!
+//! Invariant: at most one closure looks into a cell at a time. Looking twice panics (which becomes an exception); it is
+//! never undefined behaviour. So closures stay short. They run no Python code and drop no Python reference, because both
+//! may come back here.
+//!
+//! The third kind, `Exclusive`, is for work that does run Python code. The locks themselves are in `lock.rs`.
 
 use std::cell::UnsafeCell;
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::usage::{Depth, Usage};
+use super::lock::{Depth, GUARDED, LEAF, Lock};
 
-/// A value for short looks, one at a time.
-pub(crate) struct Guarded<T> {
-    usage: Usage,
+/// A value for short looks, one at a time. Inside a look only `Leaf`s may be looked at.
+pub(crate) type Guarded<T> = StateCell<T, GUARDED>;
+
+/// A value for short looks that may happen inside a look at a `Guarded`. Inside a look no other cell may be looked at.
+pub(crate) type Leaf<T> = StateCell<T, LEAF>;
+
+/// What `Guarded` and `Leaf` have in common; `DEPTH` tells them apart.
+pub(crate) struct StateCell<T, const DEPTH: u8> {
+    lock: Lock,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `value` is reached only by who has marked `usage` as busy, and that is one at a time (see `Usage`).
-unsafe impl<T: Send> Sync for Guarded<T> {}
+// SAFETY: `value` is reached only by the holder of `lock`, and there is one at a time (see `Lock`).
+unsafe impl<T: Send, const DEPTH: u8> Sync for StateCell<T, DEPTH> {}
 
-impl<T> Guarded<T> {
+impl<T, const DEPTH: u8> StateCell<T, DEPTH> {
     /// A cell that holds `value`.
     pub(crate) const fn new(value: T) -> Self {
-        Self { usage: Usage::idle(), value: UnsafeCell::new(value) }
+        Self { lock: Lock::new(), value: UnsafeCell::new(value) }
     }
 
-    /// Runs `look` on the state and returns what it returns. Panics if a look is under way already in this thread; waits
-    /// for the end of another thread's.
+    /// Runs `look` on the state and returns its result. Waits while another thread looks; panics if this thread does
+    /// already.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(crate) fn with<R>(&self, py: Python<'_>, look: impl FnOnce(&mut T) -> R) -> R {
-        let _depth = Depth::look();
-        let _busy = self.usage.take(py);
-        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
-        look(unsafe { &mut *self.value.get() })
-    }
-
-    /// The same from inside a look at another cell. Its closure looks nowhere else, so that no two threads can wait for
-    /// each other.
-    #[inline]
-    #[cfg_attr(debug_assertions, track_caller)]
-    pub(crate) fn with_leaf<R>(&self, py: Python<'_>, look: impl FnOnce(&mut T) -> R) -> R {
-        let _depth = Depth::leaf();
-        let _busy = self.usage.take(py);
-        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
+        let _depth = Depth::enter(DEPTH);
+        let _held = self.lock.take(py);
+        // SAFETY: the cell is ours until `_held` is dropped, so no other reference to the value is alive.
         look(unsafe { &mut *self.value.get() })
     }
 
@@ -56,49 +56,60 @@ impl<T> Guarded<T> {
     }
 
     /// The state, for its only owner.
+    #[inline]
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// Shows the state to the garbage collector; a cell in use is skipped, which only delays collection.
+    /// Shows the state to the garbage collector. Skips a cell in use, which only delays collection.
     pub(crate) fn visit(
         &self,
         _visit: &PyVisit<'_>,
         look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
     ) -> Result<(), PyTraverseError> {
-        match self.usage.try_visit() {
-            // SAFETY: the cell was idle, so it was written; and it is ours until `_busy` is dropped.
-            Some(_busy) => look(unsafe { &*self.value.get() }),
+        match self.lock.try_visit() {
+            // SAFETY: the cell was idle, so it has been written, and it is ours until `_held` is dropped.
+            Some(_held) => look(unsafe { &*self.value.get() }),
             None => Ok(()),
         }
     }
 }
 
-/// A value that one caller at a time works on, Python code included.
+/// A value that one caller at a time works on, for as long as it likes and with Python code.
 ///
-/// Where `Guarded` is for short looks, this is for a state machine that calls out while it runs: a look at one that runs is
-/// refused instead of a panic.
+/// It is for state machines that call out while they run. Others may peek meanwhile: they wait for another peek, which is
+/// short, and are refused during work, which may take for ever or be further up this very stack.
 pub(crate) struct Exclusive<T> {
-    usage: Usage,
+    lock: Lock,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: as for `Guarded`; `usage` stays busy while the closure runs, whichever threads run meanwhile.
+// SAFETY: as for `StateCell`; the lock is held while the closure runs, whichever threads run meanwhile.
 unsafe impl<T: Send> Sync for Exclusive<T> {}
 
 impl<T> Exclusive<T> {
     /// A cell that holds `value`.
     pub(crate) const fn new(value: T) -> Self {
-        Self { usage: Usage::idle(), value: UnsafeCell::new(value) }
+        Self { lock: Lock::new(), value: UnsafeCell::new(value) }
     }
 
-    /// Runs `work` on the value, after a short look that another thread takes at it. Panics if this thread works on it
-    /// already; who calls it has made sure of that, and that no other thread does.
+    /// Runs `work` on the value. Waits while another thread peeks. The caller ensures that nobody works on it already;
+    /// otherwise this panics.
     #[inline]
     pub(crate) fn work<R>(&self, py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> R {
-        let _busy = self.usage.take(py);
-        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
+        let _held = self.lock.begin_work(py);
+        // SAFETY: the cell is ours until `_held` is dropped, so no other reference to the value is alive.
         work(unsafe { &mut *self.value.get() })
+    }
+
+    /// Runs `peek`, a short look, on the value. Waits while another thread peeks; returns `None` if somebody works on it.
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn peek<R>(&self, py: Python<'_>, peek: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let _depth = Depth::enter(GUARDED);
+        let _held = self.lock.take_unless_worked_on(py)?;
+        // SAFETY: the cell is ours until `_held` is dropped, so no other reference to the value is alive.
+        Some(peek(unsafe { &mut *self.value.get() }))
     }
 
     /// The value, for its only owner.
@@ -107,23 +118,15 @@ impl<T> Exclusive<T> {
         self.value.get_mut()
     }
 
-    /// Takes a short look at the value, or returns `None` if somebody works on it.
-    #[inline]
-    pub(crate) fn enter<R>(&self, _py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let _busy = self.usage.try_take()?;
-        // SAFETY: the cell is ours until `_busy` is dropped, so no other reference to the value is alive.
-        Some(work(unsafe { &mut *self.value.get() }))
-    }
-
-    /// Shows the value to the garbage collector; one that is worked on is skipped, which only delays collection.
+    /// Shows the value to the garbage collector. Skips one in use, which only delays collection.
     pub(crate) fn visit(
         &self,
         _visit: &PyVisit<'_>,
         look: impl FnOnce(&T) -> Result<(), PyTraverseError>,
     ) -> Result<(), PyTraverseError> {
-        match self.usage.try_visit() {
-            // SAFETY: the cell was idle, so it was written; and it is ours until `_busy` is dropped.
-            Some(_busy) => look(unsafe { &*self.value.get() }),
+        match self.lock.try_visit() {
+            // SAFETY: the cell was idle, so it has been written, and it is ours until `_held` is dropped.
+            Some(_held) => look(unsafe { &*self.value.get() }),
             None => Ok(()),
         }
     }

@@ -18,6 +18,7 @@ pub(crate) mod function;
 pub(crate) mod immortal;
 pub(crate) mod inherit;
 pub(crate) mod interpreter;
+mod lock;
 pub(crate) mod memory;
 pub(crate) mod names;
 mod protect;
@@ -26,7 +27,6 @@ pub(crate) mod recycle;
 pub(crate) mod room;
 pub(crate) mod scope;
 pub(crate) mod slots;
-mod usage;
 
 pub(crate) use cast::Cast;
-pub(crate) use cell::{Exclusive, Guarded};
+pub(crate) use cell::{Exclusive, Guarded, Leaf};

@@ -183,7 +183,7 @@ impl Loop {
     /// The time of the loop's clock. May be asked from inside a look at a timeout.
     #[inline]
     pub(crate) fn now(&self, py: Python<'_>) -> Nanos {
-        self.engine.with_leaf(py, |engine| engine.clock.now())
+        self.engine.with(py, |engine| engine.clock.now())
     }
 
     /// The deadline `delay` seconds from now; a delay that is not above zero is due at once.
@@ -210,7 +210,7 @@ impl Loop {
 
     /// Whether the timer still waits. May be asked from inside a look at a timeout.
     pub(crate) fn has_timer(&self, py: Python<'_>, key: TimerKey) -> bool {
-        self.engine.with_leaf(py, |engine| engine.timers.get(key).is_some())
+        self.engine.with(py, |engine| engine.timers.get(key).is_some())
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) use self::reference::LoopRef;
 use self::signals::Signals;
 use crate::base::class::Class;
 use crate::base::ffi::fastcall::Quick;
-use crate::base::ffi::{Guarded, interpreter};
+use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
 use crate::base::whole::truth;
 use crate::base::{error, imports};
@@ -63,7 +63,7 @@ use crate::core::task::registry::Registry;
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct Loop {
     /// Ready queue, timers, clock: only the attached thread's, in short looks.
-    pub(crate) engine: Guarded<Engine<Item>>,
+    pub(crate) engine: Leaf<Engine<Item>>,
     /// What other threads post.
     pub(crate) inbox: Arc<Inbox<Item>>,
     /// Waited on without the interpreter.
@@ -72,7 +72,7 @@ pub(crate) struct Loop {
     pub(crate) descriptors: Guarded<Descriptors>,
     pub(crate) signals: Guarded<Signals>,
     /// Where sockets receive; empty until the first one does.
-    pub(crate) received: Guarded<Vec<u8>>,
+    pub(crate) received: Leaf<Vec<u8>>,
     /// How many bytes streams were given in this turn.
     pub(crate) handed_out: AtomicUsize,
     /// How many events of this turn were left for later because of that.
@@ -154,12 +154,12 @@ impl Loop {
         let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
         let slow_callback_duration = 0.1_f64.into_pyobject(py)?.into_any().unbind();
         Ok(Self {
-            engine: Guarded::new(engine),
+            engine: Leaf::new(engine),
             inbox,
             reactor,
             descriptors: Guarded::new(Descriptors::default()),
             signals: Guarded::new(Signals::default()),
-            received: Guarded::new(Vec::new()),
+            received: Leaf::new(Vec::new()),
             handed_out: AtomicUsize::new(0),
             put_off: AtomicUsize::new(0),
             look: AtomicUsize::new(run::EVENTS),

@@ -187,7 +187,7 @@ impl Loop {
     /// Lends the memory in which the loop receives, `LARGEST_RECEIVED` bytes, to `work`, which runs no Python code.
     #[inline]
     pub(crate) fn with_scratch<R>(&self, py: Python<'_>, work: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.received.with_leaf(py, |buffer| work(whole(buffer)))
+        self.received.with(py, |buffer| work(whole(buffer)))
     }
 }
 

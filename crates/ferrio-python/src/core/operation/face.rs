@@ -119,7 +119,7 @@ impl Operation {
     fn cr_await<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let inner =
-            slf.get().kind.enter(py, |kind| kind.as_ref().and_then(|kind| kind.as_run_ref().awaits(py)));
+            slf.get().kind.peek(py, |kind| kind.as_ref().and_then(|kind| kind.as_run_ref().awaits(py)));
         if let Some(inner) = inner.flatten() {
             return Ok(Some(inner));
         }
@@ -209,7 +209,7 @@ impl Operation {
     fn __clear__(&self, py: Python<'_>) {
         let cleared = self.state.with(py, |state| (state.task.take(), state.extra.take()));
         drop(cleared);
-        let kind = self.kind.enter(py, Option::take);
+        let kind = self.kind.peek(py, Option::take);
         drop(kind);
     }
 }
@@ -262,7 +262,7 @@ pub(crate) fn throw<'py>(operation: &Bound<'py, Operation>, exception: Bound<'py
 fn end_unused(operation: &Bound<'_, Operation>) {
     let py = operation.py();
     operation.get().state.with(py, |state| state.phase = Phase::Finished);
-    let ended = operation.get().kind.enter(py, Option::take);
+    let ended = operation.get().kind.peek(py, Option::take);
     drop(ended);
 }
 

@@ -28,7 +28,7 @@ use crate::base::error;
 use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::fastcall::Answer;
 use crate::base::ffi::recycle::recycled;
-use crate::base::ffi::{Cast, Exclusive, Guarded, recycle};
+use crate::base::ffi::{Cast, Exclusive, Leaf, recycle};
 use crate::core::event_loop::Item;
 use crate::core::event_loop::debug::origins_may_be_tracked;
 use crate::core::future::Future;
@@ -104,7 +104,7 @@ impl State {
 /// It is a coroutine to Python: to be awaited once.
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct Operation {
-    pub(crate) state: Guarded<State>,
+    pub(crate) state: Leaf<State>,
     /// The state machine; `None` once it has ended.
     kind: Exclusive<Option<Kind>>,
     /// The qualified name of asyncio's coroutine.
@@ -151,7 +151,7 @@ impl Operation {
         let extra = if origins_may_be_tracked() { origin::note() } else { None };
         Self {
             name,
-            state: Guarded::new(State {
+            state: Leaf::new(State {
                 phase: Phase::Fresh,
                 resumed_from: Phase::Fresh,
                 inside: false,
@@ -170,7 +170,7 @@ impl Operation {
 
     /// A look at the state machine of an operation that waits; `None` while it runs and after its end.
     pub(crate) fn with_kind<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Kind) -> R) -> Option<R> {
-        self.kind.enter(py, |kind| kind.as_mut().map(look)).flatten()
+        self.kind.peek(py, |kind| kind.as_mut().map(look)).flatten()
     }
 
     /// Whoever made it was refused and told so: no second report that it was never awaited. It can still be awaited.
@@ -193,19 +193,19 @@ impl Operation {
     /// The phase at the moment, for who looks into a list of waiters.
     #[inline]
     pub(crate) fn phase_in_list(&self, py: Python<'_>) -> Phase {
-        self.state.with_leaf(py, |state| state.phase)
+        self.state.with(py, |state| state.phase)
     }
 
     /// The ferrio task that took it as what it waits for. May be asked from inside a look at a future's callbacks.
     pub(crate) fn waiting_task(&self, py: Python<'_>) -> Option<Py<Task>> {
-        self.state.with_leaf(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+        self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
     }
 
     /// For the state machine, when it leaves its operation where wakers find it and is about to answer `Park`: a thread
     /// that wakes it before it has said so finds it parked. For who has the list of waiters.
     #[inline]
     pub(crate) fn park_in_list(&self, py: Python<'_>) {
-        self.state.with_leaf(py, |state| state.phase = Phase::Parked);
+        self.state.with(py, |state| state.phase = Phase::Parked);
     }
 
     /// For the state machine, while it runs: whether it was woken or cancelled when it was resumed.

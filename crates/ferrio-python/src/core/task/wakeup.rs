@@ -6,26 +6,26 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, step};
 use crate::base::class::Class;
-use crate::base::ffi::{Cast, Guarded};
+use crate::base::ffi::{Cast, Leaf};
 use crate::base::imports;
 use crate::core::future::callbacks::{Watch, WatcherCall};
 
 /// Steps a task when called: as `loop.call_soon(wakeup, context=task.get_context())` and as a done callback.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Wakeup {
-    task: Guarded<Option<Py<Task>>>,
+    task: Leaf<Option<Py<Task>>>,
 }
 
 impl Class for Wakeup {}
 
 impl Wakeup {
     pub(crate) fn new(task: Py<Task>) -> Self {
-        Self { task: Guarded::new(Some(task)) }
+        Self { task: Leaf::new(Some(task)) }
     }
 
     /// The task that it steps. May be asked from inside a look at a future's callbacks.
     pub(crate) fn task(&self, py: Python<'_>) -> Option<Py<Task>> {
-        self.task.with_leaf(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
+        self.task.with(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
     }
 }
 
@@ -68,7 +68,7 @@ impl Wakeup {
 /// The callable for a native watcher on a foreign future or loop.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Watcher {
-    watcher: Guarded<Option<Py<PyAny>>>,
+    watcher: Leaf<Option<Py<PyAny>>>,
     call: WatcherCall,
     /// `None` for what the loop runs and no future calls.
     watch: Option<&'static Watch>,
@@ -78,12 +78,12 @@ impl Class for Watcher {}
 
 impl Watcher {
     pub(crate) fn new(watcher: Py<PyAny>, watch: &'static Watch) -> Self {
-        Self { watcher: Guarded::new(Some(watcher)), call: watch.call, watch: Some(watch) }
+        Self { watcher: Leaf::new(Some(watcher)), call: watch.call, watch: Some(watch) }
     }
 
     /// The callable of something that the loop runs, which is no future's callback.
     pub(crate) fn of_call(watcher: Py<PyAny>, call: WatcherCall) -> Self {
-        Self { watcher: Guarded::new(Some(watcher)), call, watch: None }
+        Self { watcher: Leaf::new(Some(watcher)), call, watch: None }
     }
 
     /// The callback that it stands for, if it is one of a future.
@@ -93,7 +93,7 @@ impl Watcher {
 
     /// The object that it tells. May be asked from inside a look at a future's callbacks.
     pub(crate) fn watcher(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.watcher.with_leaf(py, |watcher| watcher.as_ref().map(|watcher| watcher.clone_ref(py)))
+        self.watcher.with(py, |watcher| watcher.as_ref().map(|watcher| watcher.clone_ref(py)))
     }
 }
 

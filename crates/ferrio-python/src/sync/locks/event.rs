@@ -1,5 +1,7 @@
 //! `Event`: a flag that many can wait for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -20,7 +22,9 @@ use crate::core::operation::{self, Operation};
 /// Meaning and methods are those of `asyncio.Event`.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Event {
-    state: Guarded<State>,
+    /// A setter writes this before it looks at the waiters, and a waiter reads it in its look at them: nobody is missed.
+    value: AtomicBool,
+    waiters: Guarded<WaitList>,
 }
 
 impl Class for Event {
@@ -33,15 +37,9 @@ impl Functions for Event {
     const QUICK: &'static [Quick] = quick!(Event {
         "wait" (0 to 0) |event, _| Event::wait(event);
         "set" (0 to 0) |event, _| Event::set(event);
-        "is_set" (0 to 0) |event, _| event.get().is_set(event.py());
-        "clear" (0 to 0) |event, _| event.get().clear(event.py());
+        "is_set" (0 to 0) |event, _| event.get().is_set();
+        "clear" (0 to 0) |event, _| event.get().clear();
     });
-}
-
-#[derive(Default)]
-struct State {
-    value: bool,
-    waiters: WaitList,
 }
 
 #[pymethods]
@@ -56,13 +54,14 @@ impl Event {
     fn __init__(&self) {}
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let (value, waiting) = slf.get().state.with(slf.py(), |state| (state.value, state.waiters.len()));
+        let value = slf.get().is_set();
+        let waiting = slf.get().waiters.with(slf.py(), |waiters| waiters.len());
         bound::repr_with(slf.as_any(), &with_waiters(if value { "set" } else { "unset" }, waiting))
     }
 
     /// Return whether the flag is true.
-    pub(crate) fn is_set(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.value)
+    pub(crate) fn is_set(&self) -> bool {
+        self.value.load(Ordering::Acquire)
     }
 
     /// Make the flag true and wake everybody who waits for it.
@@ -71,8 +70,8 @@ impl Event {
     }
 
     /// Make the flag false again.
-    pub(crate) fn clear(&self, py: Python<'_>) {
-        self.state.with(py, |state| state.value = false);
+    pub(crate) fn clear(&self) {
+        self.put(false);
     }
 
     /// Wait until the flag is true; return `True`. Does not suspend if it is true already.
@@ -81,35 +80,35 @@ impl Event {
     }
 
     #[getter]
-    fn _value(&self, py: Python<'_>) -> bool {
-        self.is_set(py)
+    fn _value(&self) -> bool {
+        self.is_set()
     }
 
     #[setter(_value)]
-    fn set_value(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
-        self.state.with(py, |state| state.value = value);
+    fn set_value(&self, #[pyo3(from_py_with = truth)] value: bool) {
+        self.put(value);
     }
 
     /// Those who wait, in order: a copy of the list.
     #[getter]
     fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
+        waiters::shown(py, self.waiters.with(py, |waiters| waiters.duplicate(py)))
     }
 
     #[setter(_waiters)]
     fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         waiters::require_nobody(value)?;
-        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
+        let forgotten = self.waiters.with(value.py(), WaitList::clear);
         drop(forgotten);
         Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| state.waiters.traverse(&visit))
+        self.waiters.visit(&visit, |waiters| waiters.traverse(&visit))
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| std::mem::take(&mut state.waiters));
+        let cleared = self.waiters.with(py, std::mem::take);
         drop(cleared);
     }
 }
@@ -118,22 +117,22 @@ impl Event {
     /// An event whose flag is `value`.
     pub(crate) fn with_value(value: bool) -> PyClassInitializer<Self> {
         PyClassInitializer::from(LoopBound::default())
-            .add_subclass(Self { state: Guarded::new(State { value, ..State::default() }) })
+            .add_subclass(Self { value: AtomicBool::new(value), waiters: Guarded::new(WaitList::default()) })
     }
 
-    /// Sets the flag from inside a look at the object that the event belongs to; after `true` call `wake_all` outside.
+    /// Sets the flag and wakes nobody: after `true` call `wake_all`. Allowed inside a look at another object.
     #[inline]
-    pub(crate) fn put(&self, py: Python<'_>, value: bool) {
-        self.state.with_leaf(py, |state| state.value = value);
+    pub(crate) fn put(&self, value: bool) {
+        self.value.store(value, Ordering::Release);
     }
 }
 
 /// `event.set()`; from any thread when ferrio's loops wait.
 pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
-    let py = event.py();
-    if event.get().state.with(py, |state| std::mem::replace(&mut state.value, true)) {
+    if event.get().is_set() {
         return Ok(());
     }
+    event.get().put(true);
     wake_all(event)
 }
 
@@ -141,7 +140,7 @@ pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
 pub(crate) fn wake_all(event: &Bound<'_, Event>) -> PyResult<()> {
     let py = event.py();
     // They take themselves out of the list when they are resumed.
-    while let Some(waiter) = event.get().state.with(py, |state| state.waiters.next_parked(py)) {
+    while let Some(waiter) = event.get().waiters.with(py, |waiters| waiters.next_parked(py)) {
         operation::wake(&waiter)?;
     }
     Ok(())
@@ -172,17 +171,17 @@ impl Run for Wait {
         let py = this.py();
         let event = self.event.bind(py);
         if self.ticket != Ticket::NONE {
-            let gone = event.get().state.with(py, |state| state.waiters.remove(self.ticket));
+            let gone = event.get().waiters.with(py, |waiters| waiters.remove(self.ticket));
             drop(gone);
-        } else if !event.get().is_set(py) {
+        } else if !event.get().is_set() {
             bound::require_loop(event.as_super())?;
             let waiter = this.clone().unbind();
             // Another thread may have set it meanwhile.
-            let unneeded = event.get().state.with(py, |state| {
-                if state.value {
+            let unneeded = event.get().waiters.with(py, |waiters| {
+                if event.get().is_set() {
                     return Some(waiter);
                 }
-                self.ticket = state.waiters.push(py, waiter);
+                self.ticket = waiters.push(py, waiter);
                 None
             });
             if unneeded.is_none() {

@@ -99,16 +99,16 @@ impl State {
     /// Says that nothing is unfinished; returns the event whose waiters are to be woken.
     fn all_done<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, Event>> {
         let finished = self.finished.as_ref()?;
-        finished.get().put(py, true);
+        finished.get().put(true);
         Some(finished.bind(py).clone())
     }
 
     /// Counts an item that came in.
     #[inline]
-    fn count_in(&mut self, py: Python<'_>) {
+    fn count_in(&mut self) {
         self.unfinished += 1;
         if let Some(finished) = &self.finished {
-            finished.get().put(py, false);
+            finished.get().put(false);
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn put_by_methods(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> 
     } else {
         store::add(slf, queue.order, item)?;
     }
-    queue.state.with(py, |state| state.count_in(py));
+    queue.state.with(py, |state| state.count_in());
     wake_getter(slf)
 }
 
@@ -179,7 +179,7 @@ pub(super) fn try_put<'py>(
             return Err(Refusal::NotNow);
         }
         items.extend(item.take());
-        state.count_in(py);
+        state.count_in();
         Ok(state.getters.pop_front())
     });
     match (outcome, item) {
