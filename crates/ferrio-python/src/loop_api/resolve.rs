@@ -13,7 +13,7 @@ use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::imports;
 use crate::core::event_loop::Loop;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
 #[pymethods]
@@ -209,7 +209,7 @@ fn lookup(
     at_once: bool,
 ) -> Operation {
     let state = if at_once { LookUp::AtOnce } else { LookUp::Wanted };
-    Operation::boxed(Lookup { home: native.clone().unbind(), function, arguments: arguments.unbind(), state })
+    Operation::new(Lookup { home: native.clone().unbind(), function, arguments: arguments.unbind(), state })
 }
 
 /// A call of the `socket` module that may take long.

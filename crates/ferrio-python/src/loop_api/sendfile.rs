@@ -14,7 +14,7 @@ use crate::base::whole::truth;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::loop_api::sock::{check, descriptor, park};
 
@@ -42,7 +42,7 @@ impl Loop {
         count: Option<Py<PyAny>>,
         #[pyo3(from_py_with = truth)] fallback: bool,
     ) -> Operation {
-        Operation::boxed(SendFile {
+        Operation::new(SendFile {
             home: slf.unbind(),
             socket: sock.unbind(),
             file,

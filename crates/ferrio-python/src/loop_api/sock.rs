@@ -17,7 +17,7 @@ use crate::base::imports;
 use crate::core::event_loop::descriptors::Side;
 use crate::core::event_loop::{Loop, sides};
 use crate::core::operation::Operation;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::net::plain_socket;
 
 #[pymethods]
@@ -132,16 +132,11 @@ pub(crate) fn park(
 }
 
 fn start<A: Action + 'static>(native: Bound<'_, Loop>, socket: Bound<'_, PyAny>, action: A) -> Operation {
-    Operation::boxed(SocketCall {
-        home: native.unbind(),
-        socket: socket.unbind(),
-        stage: Stage::Fresh,
-        action,
-    })
+    Operation::new(SocketCall { home: native.unbind(), socket: socket.unbind(), stage: Stage::Fresh, action })
 }
 
 /// One call on a socket, repeated until it does not block.
-trait Action: Send {
+trait Action: Send + 'static {
     const NAME: &'static str;
     const SIDE: Side;
 

@@ -9,7 +9,7 @@ use crate::base::ffi::coroutine::Sent;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::loop_api::resolve::{self, Resolution};
 use crate::loop_api::sock::{check, descriptor, park};
@@ -23,7 +23,7 @@ impl Loop {
     /// later.
     #[pyo3(signature = (sock, address))]
     fn sock_connect(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, address: Py<PyAny>) -> Operation {
-        Operation::boxed(Connect { home: slf.unbind(), socket: sock.unbind(), address, stage: Stage::Fresh })
+        Operation::new(Connect { home: slf.unbind(), socket: sock.unbind(), address, stage: Stage::Fresh })
     }
 
     /// As `sock_connect`, for a socket of the loop's own and an `address` that needs no look-up; a `sock_connect` that
@@ -39,7 +39,7 @@ impl Loop {
             return slf.call_method1(intern!(py, "sock_connect"), (sock, address));
         }
         let (home, socket) = (slf.unbind(), sock.unbind());
-        let operation = Operation::boxed(Connect { home, socket, address, stage: Stage::Resolved });
+        let operation = Operation::new(Connect { home, socket, address, stage: Stage::Resolved });
         Ok(Bound::new(py, operation)?.into_any())
     }
 }

@@ -1,7 +1,7 @@
 //! `wait_for`: await something for a limited time.
 //!
-//! What is awaited runs in the awaiting task itself, under a `Scope` (`timeout/scope.rs`), as `async with timeout()`
-//! does it. A limit that is zero or past is a case of its own: the thing is cancelled before it begins.
+//! What is awaited runs in the awaiting task itself, inside a `Timeout`, as in an `async with timeout()`. A limit that is
+//! zero or past is a separate case: the awaitable is cancelled before it begins.
 
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
@@ -12,14 +12,14 @@ use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::functions::{Declared, declared};
 use crate::base::seconds::seconds_or_none;
-use crate::core::event_loop;
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{native, watch};
-use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::core::task::cancel::cancel_waiter;
 use crate::core::task::create::ensure_future;
-use crate::sync::timeout::scope::{Phase, Scope, When, convert, entering_task, start_timer, timeout_error};
+use crate::sync::timeout::scope::timeout_error;
+use crate::sync::timeout::{self, Timeout};
 
 /// The state of one `wait_for`.
 pub(crate) struct WaitFor {
@@ -31,8 +31,8 @@ enum Stage {
     Fresh(Py<PyAny>, Option<f64>),
     /// Not begun, and to end with this exception: the limit is no number.
     Refused(Py<PyAny>, Py<PyBaseException>),
-    /// Inside the `await` of this iterator.
-    Awaiting(Py<PyAny>, Scope),
+    /// Inside the `await` of this iterator, and inside this timeout.
+    Awaiting(Py<PyAny>, Py<Timeout>),
     /// Waiting for this cancelled future to end.
     Cancelling(Py<PyAny>),
     Finished,
@@ -52,7 +52,7 @@ pub(crate) fn wait_for(fut: Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> Ope
         Ok(limit) => Stage::Fresh(fut.unbind(), limit),
         Err(refused) => Stage::Refused(fut.unbind(), refused.into_value(timeout.py())),
     };
-    Operation::new(Kind::WaitFor(Box::new(WaitFor { stage })))
+    Operation::new(WaitFor { stage })
 }
 
 impl Run for WaitFor {
@@ -62,9 +62,11 @@ impl Run for WaitFor {
             Stage::Fresh(awaitable, Some(limit)) if limit <= 0.0 => {
                 self.begin_cancelling(this, &awaitable.into_bound(py))
             }
-            Stage::Fresh(awaitable, limit) => self.begin(this, &awaitable.into_bound(py), limit),
+            Stage::Fresh(awaitable, limit) => self.begin(&awaitable.into_bound(py), limit),
             Stage::Refused(_, refused) => Err(PyErr::from_value(refused.into_bound(py).into_any())),
-            Stage::Awaiting(inner, scope) => self.proceed(inner.into_bound(py), scope, resume),
+            Stage::Awaiting(inner, timeout) => {
+                self.proceed(inner.into_bound(py), timeout.into_bound(py), resume)
+            }
             Stage::Cancelling(future) => {
                 let future = future.into_bound(py);
                 watch::unwatch(&future, this.as_any(), &WAKE)?;
@@ -84,9 +86,9 @@ impl Run for WaitFor {
                 visit.call(awaitable)?;
                 visit.call(refused)
             }
-            Stage::Awaiting(inner, scope) => {
+            Stage::Awaiting(inner, timeout) => {
                 visit.call(inner)?;
-                scope.traverse(visit)
+                visit.call(timeout)
             }
             Stage::Cancelling(future) => visit.call(future),
             Stage::Finished => Ok(()),
@@ -106,28 +108,12 @@ impl Run for WaitFor {
 }
 
 impl WaitFor {
-    /// Enters the scope and begins the `await`.
-    fn begin<'py>(
-        &mut self,
-        this: &Bound<'py, Operation>,
-        awaitable: &Bound<'py, PyAny>,
-        limit: Option<f64>,
-    ) -> PyResult<Progress<'py>> {
-        let py = this.py();
-        let home = event_loop::running_loop(py)?;
-        let when = match limit {
-            None => When::Never,
-            Some(limit) => When::after(py, &home, limit)?,
-        };
-        let (task, cancelling) = entering_task(py, &home)?;
-        let mut scope = Scope::new(when);
-        scope.phase = Phase::Entered;
-        scope.task = Some(task.unbind());
-        scope.cancelling = cancelling;
-        scope.timer = start_timer(this.as_any(), &home, &scope.when, expire)?;
+    /// Enters the timeout and begins the `await`.
+    fn begin<'py>(&mut self, awaitable: &Bound<'py, PyAny>, limit: Option<f64>) -> PyResult<Progress<'py>> {
+        let timeout = timeout::entered(awaitable.py(), limit)?;
         match operation::start_awaiting(awaitable) {
-            Ok(inner) => self.proceed(inner, scope, Resume::Send),
-            Err(failure) => Err(fail(py, scope, failure)),
+            Ok(inner) => self.proceed(inner, timeout, Resume::Send),
+            Err(failure) => Err(fail(&timeout, failure)),
         }
     }
 
@@ -135,20 +121,19 @@ impl WaitFor {
     fn proceed<'py>(
         &mut self,
         inner: Bound<'py, PyAny>,
-        scope: Scope,
+        timeout: Bound<'py, Timeout>,
         resume: Resume<'py>,
     ) -> PyResult<Progress<'py>> {
-        let py = inner.py();
         match operation::forward(&inner, resume) {
             Sent::Yielded(yielded) => {
-                self.stage = Stage::Awaiting(inner.unbind(), scope);
+                self.stage = Stage::Awaiting(inner.unbind(), timeout.unbind());
                 Ok(Progress::Forward(yielded))
             }
             Sent::Returned(value) => {
-                leave(py, scope, None)?;
+                timeout::end(&timeout, None)?;
                 Ok(Progress::Ready(value))
             }
-            Sent::Raised(failure) => Err(fail(py, scope, failure)),
+            Sent::Raised(failure) => Err(fail(&timeout, failure)),
         }
     }
 
@@ -172,51 +157,19 @@ impl WaitFor {
     }
 }
 
-/// Leaves the scope after the `await` raised `failure`; returns what is raised instead.
-fn fail(py: Python<'_>, scope: Scope, failure: PyErr) -> PyErr {
-    let failure = error::into_object(py, failure).into_any();
-    match leave(py, scope, Some(&failure)) {
-        Ok(Some(converted)) | Err(converted) => converted,
-        Ok(None) => PyErr::from_value(failure),
-    }
+/// Leaves the timeout after the `await` raised `failure`; returns the error to raise instead.
+fn fail(timeout: &Bound<'_, Timeout>, failure: PyErr) -> PyErr {
+    let failure = error::into_object(timeout.py(), failure).into_any();
+    timeout::end(timeout, Some(&failure)).err().unwrap_or_else(|| PyErr::from_value(failure))
 }
 
-/// Leaves the scope: stops the clock and, if the deadline passed, takes the cancellation back.
-fn leave<'py>(py: Python<'py>, scope: Scope, failure: Option<&Bound<'py, PyAny>>) -> PyResult<Option<PyErr>> {
-    if let Some(timer) = scope.timer {
-        timer.stop(py)?;
+impl Drop for WaitFor {
+    /// One that is dropped while it waits leaves its timeout, as a coroutine does that is closed.
+    fn drop(&mut self) {
+        if let Stage::Awaiting(_, timeout) = &self.stage {
+            Python::attach(|py| timeout::abandon(timeout.bind(py)));
+        }
     }
-    match (scope.phase, &scope.task) {
-        (Phase::Expiring, Some(task)) => convert(task.bind(py), scope.cancelling, failure),
-        _ => Ok(None),
-    }
-}
-
-/// The deadline has come: cancels the task that waits.
-fn expire<'py>(waiting: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResult<()> {
-    let py = waiting.py();
-    let Some(operation) = waiting.as_exactly::<Operation>() else { return Ok(()) };
-    let task = operation.get().with_kind(py, |kind| match kind {
-        Kind::WaitFor(waiting) => match &waiting.stage {
-            Stage::Awaiting(_, scope) => scope.due(py),
-            _ => None,
-        },
-        _ => None,
-    });
-    let Some(task) = task.flatten() else { return Ok(()) };
-    cancel_waiter(task.bind(py), None)?;
-    let timer = operation.get().with_kind(py, |kind| match kind {
-        Kind::WaitFor(waiting) => match &mut waiting.stage {
-            Stage::Awaiting(_, scope) => {
-                scope.phase = Phase::Expiring;
-                scope.timer.take()
-            }
-            _ => None,
-        },
-        _ => None,
-    });
-    drop(timer);
-    Ok(())
 }
 
 static WAKE: Watch = Watch::new("_release_waiter", wake).awaited_by(|waiting| {

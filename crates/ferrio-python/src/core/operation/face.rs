@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::kind::Resume;
+use super::run::Resume;
 use super::{Operation, Phase, resume, send, view};
 use crate::base::class::Class;
 use crate::base::ffi::coroutine::{self, Sent};
@@ -118,8 +118,10 @@ impl Operation {
     #[getter]
     fn cr_await<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        let inner =
-            slf.get().kind.peek(py, |kind| kind.as_ref().and_then(|kind| kind.as_run_ref().awaits(py)));
+        let inner = slf
+            .get()
+            .machine
+            .peek(py, |machine| machine.as_ref().and_then(|machine| machine.get().awaits(py)));
         if let Some(inner) = inner.flatten() {
             return Ok(Some(inner));
         }
@@ -202,15 +204,16 @@ impl Operation {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.state.visit(&visit, |state| state.traverse(&visit))?;
-        self.kind
-            .visit(&visit, |kind| kind.as_ref().map_or(Ok(()), |kind| kind.as_run_ref().traverse(&visit)))
+        self.machine.visit(&visit, |machine| {
+            machine.as_ref().map_or(Ok(()), |machine| machine.get().traverse(&visit))
+        })
     }
 
     fn __clear__(&self, py: Python<'_>) {
         let cleared = self.state.with(py, |state| (state.task.take(), state.extra.take()));
         drop(cleared);
-        let kind = self.kind.peek(py, Option::take);
-        drop(kind);
+        let machine = self.machine.peek(py, Option::take);
+        drop(machine);
     }
 }
 
@@ -262,7 +265,7 @@ pub(crate) fn throw<'py>(operation: &Bound<'py, Operation>, exception: Bound<'py
 fn end_unused(operation: &Bound<'_, Operation>) {
     let py = operation.py();
     operation.get().state.with(py, |state| state.phase = Phase::Finished);
-    let ended = operation.get().kind.peek(py, Option::take);
+    let ended = operation.get().machine.peek(py, Option::take);
     drop(ended);
 }
 

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::Operation;
-use super::kind::{Kind, Progress, Resume, Run};
+use super::run::{Progress, Resume, Run};
 
 /// The work behind an `await` that never waits: takes the object whose method made it and the method's argument, returns
 /// the value.
@@ -27,18 +27,7 @@ pub(crate) fn call(
     call: Call,
 ) -> Operation {
     let argument = argument.map(|argument| argument.clone().unbind());
-    Operation::named(Kind::Immediate(Immediate { owner: owner.clone().unbind(), argument, call }), name)
-}
-
-impl Immediate {
-    /// Lets go of what it holds, while attached, without a look at the thread's state.
-    #[inline]
-    pub(crate) fn release(self, py: Python<'_>) {
-        self.owner.drop_ref(py);
-        if let Some(argument) = self.argument {
-            argument.drop_ref(py);
-        }
-    }
+    Operation::named(Immediate { owner: owner.clone().unbind(), argument, call }, name)
 }
 
 impl Run for Immediate {
@@ -61,5 +50,13 @@ impl Run for Immediate {
 
     fn name(&self) -> &'static str {
         "immediate"
+    }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        self.owner.drop_ref(py);
+        if let Some(argument) = self.argument {
+            argument.drop_ref(py);
+        }
     }
 }

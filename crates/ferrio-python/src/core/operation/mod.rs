@@ -1,6 +1,6 @@
 //! `Operation`: the awaitable that ferrio's own functions return, in place of a Python coroutine.
 //!
-//! `sleep`, `Queue.get`, `Lock.acquire`... each are a small state machine (`kind.rs`) behind this one class. To Python
+//! `sleep`, `Queue.get`, `Lock.acquire`... each are a small state machine (`run.rs`) behind this one class. To Python
 //! it is a coroutine: `await` it, give it to `create_task`, `send` and `throw` it; one that is dropped without an
 //! `await` warns as a coroutine does. A ferrio task that awaits it is resumed without any future in between; everybody
 //! else is shown a future (`view.rs`). What Python sees of the coroutine is in `face.rs`.
@@ -12,8 +12,8 @@
 pub(crate) mod face;
 pub(crate) mod finalize;
 pub(crate) mod immediate;
-pub(crate) mod kind;
 mod origin;
+pub(crate) mod run;
 pub(crate) mod sleep;
 pub(crate) mod view;
 
@@ -22,13 +22,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use self::kind::{Kind, Progress, Resume};
+use self::run::{Machine, Progress, Resume, Run};
 use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::fastcall::Answer;
 use crate::base::ffi::recycle::recycled;
-use crate::base::ffi::{Cast, Exclusive, Leaf, recycle};
+use crate::base::ffi::{Cast, Exclusive, Leaf, recursion, recycle};
 use crate::core::event_loop::Item;
 use crate::core::event_loop::debug::origins_may_be_tracked;
 use crate::core::future::Future;
@@ -61,6 +61,8 @@ pub(crate) struct State {
     inside: bool,
     /// Whether nobody is to hear that it was never awaited.
     forgiven: bool,
+    /// Whether a wake-up gives the view the result `True`.
+    wakes_with_true: bool,
     /// The phase from which it was resumed last.
     resumed_from: Phase,
     /// The ferrio task that waits, once it took the operation as what it waits for.
@@ -106,7 +108,7 @@ impl State {
 pub(crate) struct Operation {
     pub(crate) state: Leaf<State>,
     /// The state machine; `None` once it has ended.
-    kind: Exclusive<Option<Kind>>,
+    machine: Exclusive<Option<Machine>>,
     /// The qualified name of asyncio's coroutine.
     name: &'static str,
 }
@@ -119,7 +121,7 @@ impl recycle::End for Operation {
     #[inline]
     fn ends_simply(&mut self) -> bool {
         let state = self.state.get_mut();
-        state.phase == Phase::Finished && state.extra.is_none() && self.kind.get_mut().is_none()
+        state.phase == Phase::Finished && state.extra.is_none() && self.machine.get_mut().is_none()
     }
 
     #[inline]
@@ -140,14 +142,14 @@ impl<'py> Answer<'py> for Operation {
 impl Operation {
     /// An operation that nobody awaits yet.
     #[inline]
-    pub(crate) fn new(kind: Kind) -> Self {
-        let name = kind.as_run_ref().name();
-        Self::named(kind, name)
+    pub(crate) fn new(run: impl Run) -> Self {
+        let name = run.name();
+        Self::named(run, name)
     }
 
-    /// One with a name that its kind doesn't know.
+    /// One with a name that its state machine doesn't know.
     #[inline]
-    pub(crate) fn named(kind: Kind, name: &'static str) -> Self {
+    pub(crate) fn named(run: impl Run, name: &'static str) -> Self {
         let extra = if origins_may_be_tracked() { origin::note() } else { None };
         Self {
             name,
@@ -156,21 +158,12 @@ impl Operation {
                 resumed_from: Phase::Fresh,
                 inside: false,
                 forgiven: false,
+                wakes_with_true: run.wakes_with_true(),
                 task: None,
                 extra,
             }),
-            kind: Exclusive::new(Some(kind)),
+            machine: Exclusive::new(Some(Machine::new(run))),
         }
-    }
-
-    /// An operation of a boxed kind.
-    pub(crate) fn boxed(run: impl kind::Run + Send + 'static) -> Self {
-        Self::new(Kind::Boxed(Box::new(run)))
-    }
-
-    /// A look at the state machine of an operation that waits; `None` while it runs and after its end.
-    pub(crate) fn with_kind<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Kind) -> R) -> Option<R> {
-        self.kind.peek(py, |kind| kind.as_mut().map(look)).flatten()
     }
 
     /// Whoever made it was refused and told so: no second report that it was never awaited. It can still be awaited.
@@ -224,43 +217,62 @@ impl Operation {
     }
 }
 
+/// How a wait ends.
+enum Ending {
+    Woken,
+    /// By a cancellation with this message.
+    Cancelled(Option<Py<PyAny>>),
+    /// By this exception.
+    Failed(Py<PyAny>),
+}
+
 /// Lets the operation's `await` go on in its loop's next turn; from any thread. Returns whether it was parked.
 #[inline]
 pub(crate) fn wake(operation: &Bound<'_, Operation>) -> PyResult<bool> {
-    end_parking(operation, Phase::Woken, None)
+    end_parking(operation, Ending::Woken)
 }
 
 /// Cancels a parked operation: its `await` raises `CancelledError(message)`. Returns whether it was parked.
 pub(crate) fn cancel(operation: &Bound<'_, Operation>, message: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
-    end_parking(operation, Phase::Cancelled, message)
+    let message = message.filter(|message| !message.is_none()).map(Bound::unbind);
+    end_parking(operation, Ending::Cancelled(message))
+}
+
+/// Ends a parked operation: its `await` raises `exception`. Returns whether it was parked.
+pub(crate) fn fail(operation: &Bound<'_, Operation>, exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+    end_parking(operation, Ending::Failed(exception.clone().unbind()))
 }
 
 #[inline]
-fn end_parking(
-    operation: &Bound<'_, Operation>,
-    phase: Phase,
-    message: Option<Bound<'_, PyAny>>,
-) -> PyResult<bool> {
+fn end_parking(operation: &Bound<'_, Operation>, ending: Ending) -> PyResult<bool> {
     let py = operation.py();
-    let message = message.filter(|message| !message.is_none()).map(Bound::unbind);
     let found = operation.get().state.with(py, |state| {
         if state.phase != Phase::Parked {
-            return None;
+            return Err(ending);
         }
-        state.phase = phase;
-        if message.is_some() {
-            state.extra.get_or_insert_default().cancel_message = message;
+        match ending {
+            Ending::Woken => state.phase = Phase::Woken,
+            Ending::Cancelled(message) => {
+                state.phase = Phase::Cancelled;
+                if message.is_some() {
+                    state.extra.get_or_insert_default().cancel_message = message;
+                }
+            }
+            Ending::Failed(exception) => {
+                state.phase = Phase::Cancelled;
+                state.extra.get_or_insert_default().failure = Some(exception);
+            }
         }
         let view = state.extra.as_ref().and_then(|extra| extra.view.as_ref());
-        Some((state.task.take(), view.map(|view| view.clone_ref(py))))
+        Ok((state.task.take(), view.map(|view| view.clone_ref(py))))
     });
-    let Some((task, view)) = found else { return Ok(false) };
+    let Ok((task, view)) = found else { return Ok(false) };
     if let Some(task) = task {
         let home = task.bind(py).as_super().get().event_loop(py)?;
         home.schedule(py, Item::Step(task))?;
     }
     if let Some(view) = view {
-        view::follow(operation, view.bind(py), phase)?;
+        view::follow(operation, view.bind(py))?;
     }
     Ok(true)
 }
@@ -363,16 +375,16 @@ pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>
         },
         resume => resume,
     };
-    let (progress, ended) = operation.get().kind.work(py, |kind| match kind {
+    let (progress, ended) = operation.get().machine.work(py, |machine| match machine {
         Some(running) => {
-            let progress = running.as_run().resume(operation, resume);
+            let progress = running.get_mut().resume(operation, resume);
             let ended = matches!(progress, Ok(Progress::Ready(_)) | Err(_));
-            (progress, if ended { kind.take() } else { None })
+            (progress, if ended { machine.take() } else { None })
         }
         None => (Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")), None),
     });
     if let Some(ended) = ended {
-        ended.release(py);
+        ended.discard(py);
     }
     let phase = match &progress {
         Ok(Progress::Ready(_)) | Err(_) => Phase::Finished,
@@ -434,14 +446,32 @@ pub(crate) fn send<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
 
 /// Starts or continues another awaitable from inside an operation (what `await` does in a coroutine).
 ///
-/// Takes the iterator that `start_awaiting` gave, and the resume to pass on.
+/// Takes the iterator that `start_awaiting` gave, and the resume to pass on. Operations may await each other to any depth,
+/// so this raises `RecursionError` before the C stack ends.
 pub(crate) fn forward<'py>(inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> Sent<'py> {
-    match resume {
-        Resume::Send => match inner.as_exactly::<Operation>() {
-            Some(operation) => send(operation),
-            None => coroutine::send(inner, &inner.py().None().into_bound(inner.py())),
+    match recursion::enter(inner.py()) {
+        Ok(_level) => match resume {
+            Resume::Send => send_into(inner),
+            Resume::Throw(exception) => throw_into(inner, exception),
         },
-        Resume::Throw(exception) => coroutine::throw(inner, &exception),
+        Err(failure) => Sent::Raised(failure),
+    }
+}
+
+/// Resumes any coroutine; an operation without a Python call.
+#[inline]
+pub(crate) fn send_into<'py>(coroutine: &Bound<'py, PyAny>) -> Sent<'py> {
+    match coroutine.as_exactly::<Operation>() {
+        Some(operation) => send(operation),
+        None => coroutine::send(coroutine, &coroutine.py().None().into_bound(coroutine.py())),
+    }
+}
+
+/// Throws into any coroutine; into an operation without a Python call.
+pub(crate) fn throw_into<'py>(coroutine: &Bound<'py, PyAny>, exception: Bound<'py, PyAny>) -> Sent<'py> {
+    match coroutine.as_exactly::<Operation>() {
+        Some(operation) => face::throw(operation, exception),
+        None => coroutine::throw(coroutine, &exception),
     }
 }
 

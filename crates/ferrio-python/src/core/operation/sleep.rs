@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Operation;
-use super::kind::{Kind, Progress, Resume, Run};
+use super::run::{Progress, Resume, Run};
 use crate::base::class::Class;
 use crate::base::ffi::fastcall::{Answer, Arguments, QuickFunction};
 use crate::base::functions::{Declared, declared};
@@ -63,7 +63,7 @@ pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> Oper
         Ok(delay) => (delay, Timer::NotStarted),
         Err(failure) => (0.0, refused(py, failure)),
     };
-    Operation::new(Kind::Sleep(Sleep { delay, result, timer }))
+    Operation::new(Sleep { delay, result, timer })
 }
 
 #[cold]

@@ -6,9 +6,9 @@
 //! Invariant: a view and the wait that it stands for end together, whichever ends first.
 
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
-use super::kind::Kind;
-use super::{Operation, Phase, end_parking};
+use super::{Ending, Operation, Phase, end_parking};
 use crate::base::ffi::coroutine::Sent;
 use crate::core::event_loop::LoopRef;
 use crate::core::future::callbacks::Callback;
@@ -79,40 +79,45 @@ fn make<'py>(
         .with(py, |state| (state.phase, state.extra.get_or_insert_default().view.replace(kept)));
     drop(old);
     if phase != Phase::Parked {
-        follow(operation, &view, phase)?;
+        follow(operation, &view)?;
     }
     Ok(view)
 }
 
-/// Ends the view of a wait that has ended: in `Phase::Cancelled` it is cancelled.
+/// Ends the view of a wait that has ended, as the wait did.
 #[cold]
-pub(super) fn follow(
-    operation: &Bound<'_, Operation>,
-    view: &Bound<'_, Future>,
-    phase: Phase,
-) -> PyResult<()> {
+pub(super) fn follow(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>) -> PyResult<()> {
     let py = operation.py();
-    if phase != Phase::Cancelled {
-        let value = operation.get().with_kind(py, |kind| handed_over(py, kind)).unwrap_or_else(|| py.None());
-        return end(view, Outcome::Result(value));
-    }
-    let message = operation.get().state.with(py, |state| {
-        let message = state.extra.as_ref().and_then(|extra| extra.cancel_message.as_ref());
-        message.map(|message| message.bind(py).clone())
-    });
-    if !view.get().is_done(py) {
-        native::set_cancel_message(view.get(), py, message);
-    }
-    end(view, Outcome::Cancelled)
-}
-
-/// What asyncio gives the future of such a wait for a result.
-fn handed_over(py: Python<'_>, kind: &Kind) -> Py<PyAny> {
-    match kind {
-        Kind::LockAcquire(_) | Kind::SemaphoreAcquire(_) | Kind::EventWait(_) => {
-            pyo3::types::PyBool::new(py, true).to_owned().into_any().unbind()
+    let (outcome, message) = operation.get().state.with(py, |state| {
+        if state.phase != Phase::Cancelled {
+            let value = if state.wakes_with_true {
+                PyBool::new(py, true).to_owned().into_any().unbind()
+            } else {
+                py.None()
+            };
+            return (Ok(value), None);
         }
-        _ => py.None(),
+        let extra = state.extra.as_ref();
+        let failure = extra.and_then(|extra| extra.failure.as_ref()).map(|failure| failure.bind(py).clone());
+        let message = extra.and_then(|extra| extra.cancel_message.as_ref());
+        (Err(failure), message.map(|message| message.bind(py).clone()))
+    });
+    match outcome {
+        Ok(value) => end(view, Outcome::Result(value)),
+        Err(Some(failure)) => {
+            if !view.get().is_done(py) {
+                native::set_exception(view, failure)?;
+                // The operation raises it.
+                view.get().take_notice(py);
+            }
+            Ok(())
+        }
+        Err(None) => {
+            if !view.get().is_done(py) {
+                native::set_cancel_message(view.get(), py, message);
+            }
+            end(view, Outcome::Cancelled)
+        }
     }
 }
 
@@ -128,23 +133,16 @@ pub(super) fn end(view: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
 /// Somebody has ended the view, by whatever method: so ends the wait.
 pub(crate) fn ended(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>) -> PyResult<()> {
     let py = operation.py();
-    let (phase, failure, message) = view.get().state.with(py, |state| match &state.outcome {
+    let (ending, failed) = view.get().state.with(py, |state| match &state.outcome {
         Outcome::Cancelled => {
             let message = state.extra.as_ref().and_then(|extra| extra.cancel_message.as_ref());
-            (Phase::Cancelled, None, message.map(|message| message.bind(py).clone()))
+            (Ending::Cancelled(message.map(|message| message.clone_ref(py))), false)
         }
-        Outcome::Exception(exception, _) => {
-            (Phase::Cancelled, Some(exception.clone_ref(py).into_any()), None)
-        }
-        Outcome::Result(_) | Outcome::Pending => (Phase::Woken, None, None),
+        Outcome::Exception(exception, _) => (Ending::Failed(exception.clone_ref(py).into_any()), true),
+        Outcome::Result(_) | Outcome::Pending => (Ending::Woken, false),
     });
-    if failure.is_some() {
+    if failed {
         view.get().take_notice(py);
-        let old = operation.get().state.with(py, |state| {
-            (state.phase == Phase::Parked)
-                .then(|| std::mem::replace(&mut state.extra.get_or_insert_default().failure, failure))
-        });
-        drop(old);
     }
-    end_parking(operation, phase, message).map(drop)
+    end_parking(operation, ending).map(drop)
 }

@@ -7,7 +7,7 @@ use pyo3::{intern, types::PyDict};
 use super::cancel::cancel_waiter;
 use super::wakeup::Wakeup;
 use super::{Task, current, registry};
-use crate::base::ffi::coroutine::{self, Sent};
+use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::{Cast, context};
 use crate::base::{error, imports};
@@ -109,11 +109,8 @@ fn resume<'py>(task: &Bound<'py, Task>, thrown: Option<Bound<'py, PyAny>>) -> Se
         return Sent::Raised(PyRuntimeError::new_err("the task has no coroutine any more"));
     };
     match thrown {
-        None => match coroutine.as_exactly::<Operation>() {
-            Some(operation) => operation::send(operation),
-            None => coroutine::send(&coroutine, &py.None().into_bound(py)),
-        },
-        Some(exception) => coroutine::throw(&coroutine, &exception),
+        None => operation::send_into(&coroutine),
+        Some(exception) => operation::throw_into(&coroutine, exception),
     }
 }
 

@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::transport::SubprocessTransport;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::sync::locks::waiters::Ticket;
 
@@ -130,7 +130,7 @@ fn lose(owner: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// `transport._wait()`.
 pub(super) fn wait(transport: &Bound<'_, SubprocessTransport>) -> Operation {
-    Operation::boxed(Wait { transport: transport.clone().unbind(), ticket: Ticket::NONE })
+    Operation::new(Wait { transport: transport.clone().unbind(), ticket: Ticket::NONE })
 }
 
 struct Wait {

@@ -18,7 +18,7 @@ use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
 /// SIGKILL, which has this number everywhere.
@@ -118,12 +118,7 @@ impl Loop {
     /// Cancelled, it ends the child.
     #[pyo3(signature = (launch))]
     fn _launched(slf: Bound<'_, Self>, launch: Bound<'_, Launch>) -> Operation {
-        Operation::boxed(Launched {
-            home: slf.unbind(),
-            launch: launch.unbind(),
-            watched: None,
-            ending: None,
-        })
+        Operation::new(Launched { home: slf.unbind(), launch: launch.unbind(), watched: None, ending: None })
     }
 }
 

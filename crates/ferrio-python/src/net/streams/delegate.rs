@@ -14,7 +14,7 @@ use super::shown;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::imports;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
 /// Which method is carried out by another one.
@@ -37,7 +37,7 @@ pub(super) struct Delegate {
 
 impl Delegate {
     pub(super) fn start(reader: &Bound<'_, StreamReader>, role: Role) -> Operation {
-        Operation::boxed(Self { reader: reader.clone().unbind(), role, inner: None })
+        Operation::new(Self { reader: reader.clone().unbind(), role, inner: None })
     }
 
     /// Calls the method.

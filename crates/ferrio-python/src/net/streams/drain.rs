@@ -14,7 +14,7 @@ use super::writer::StreamWriter;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::raise::raise;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::net::transport;
 use crate::sync::locks::waiters::Ticket;
@@ -26,8 +26,6 @@ pub(crate) struct Drain {
     /// The protocol, once it is asked.
     flow: Option<Py<FlowControlMixin>>,
     stage: Stage,
-    /// What the end of the connection told it while it waited.
-    failure: Option<Py<PyAny>>,
 }
 
 enum Stage {
@@ -43,16 +41,11 @@ enum Stage {
 impl Drain {
     #[inline]
     pub(super) fn of_writer(writer: &Bound<'_, StreamWriter>) -> Self {
-        Self { writer: Some(writer.clone().unbind()), flow: None, stage: Stage::Fresh, failure: None }
+        Self { writer: Some(writer.clone().unbind()), flow: None, stage: Stage::Fresh }
     }
 
     pub(super) fn helper(flow: &Bound<'_, FlowControlMixin>) -> Self {
-        Self { writer: None, flow: Some(flow.clone().unbind()), stage: Stage::Fresh, failure: None }
-    }
-
-    /// Notes the exception that ends the wait; returns what it displaces, to be dropped outside.
-    pub(super) fn fail_with(&mut self, failure: Py<PyAny>) -> Option<Py<PyAny>> {
-        self.failure.replace(failure)
+        Self { writer: None, flow: Some(flow.clone().unbind()), stage: Stage::Fresh }
     }
 
     /// Asks the protocol whether there is anything to wait for, and waits.
@@ -144,10 +137,9 @@ impl Run for Drain {
                     let gone = flow.get().flow.with(py, |flow| flow.waiters.remove(ticket));
                     drop(gone);
                 }
-                match (resume, self.failure.take()) {
-                    (Resume::Throw(exception), _) => Err(PyErr::from_value(exception)),
-                    (Resume::Send, Some(failure)) => Err(raise(failure.into_bound(py))),
-                    (Resume::Send, None) => Ok(Progress::Ready(py.None().into_bound(py))),
+                match resume {
+                    Resume::Throw(exception) => Err(PyErr::from_value(exception)),
+                    Resume::Send => Ok(Progress::Ready(py.None().into_bound(py))),
                 }
             }
             Stage::Awaiting(_) => self.forward(py, resume),
@@ -157,7 +149,6 @@ impl Run for Drain {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.writer)?;
         visit.call(&self.flow)?;
-        visit.call(&self.failure)?;
         match &self.stage {
             Stage::Awaiting(inner) => visit.call(inner),
             Stage::Fresh | Stage::Yielded | Stage::Waiting(_) => Ok(()),
@@ -184,7 +175,7 @@ pub(super) struct WaitClosed {
 
 impl WaitClosed {
     pub(super) fn start(writer: &Bound<'_, StreamWriter>) -> Operation {
-        Operation::boxed(Self { writer: writer.clone().unbind(), inner: None })
+        Operation::new(Self { writer: writer.clone().unbind(), inner: None })
     }
 
     /// What is done once the connection is closed.

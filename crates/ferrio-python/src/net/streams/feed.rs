@@ -13,7 +13,6 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::content::Content;
 use super::reader::{State, StreamReader};
 use super::shown;
-use crate::core::operation::kind::Kind;
 use crate::core::operation::{self, Operation};
 
 /// Who waits for a reader to be fed.
@@ -73,15 +72,10 @@ impl Waiter {
         match self {
             Self::Nobody => Ok(()),
             Self::Operation(waiting, _) => {
-                if let Some(failure) = failure {
-                    let told = failure.clone().unbind();
-                    let old = waiting.get().with_kind(py, |kind| match kind {
-                        Kind::StreamRead(read) => read.fail_with(told),
-                        _ => Some(told),
-                    });
-                    drop(old);
-                }
-                let outcome = operation::wake(waiting.bind(py));
+                let outcome = match failure {
+                    Some(failure) => operation::fail(waiting.bind(py), failure),
+                    None => operation::wake(waiting.bind(py)),
+                };
                 waiting.drop_ref(py);
                 outcome.map(drop)
             }

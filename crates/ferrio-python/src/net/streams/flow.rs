@@ -17,7 +17,6 @@ use crate::base::imports;
 use crate::base::whole::truth;
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
-use crate::core::operation::kind::Kind;
 use crate::core::operation::{self, Operation};
 use crate::sync::locks::waiters::{self, WaitList};
 
@@ -109,15 +108,10 @@ impl FlowControlMixin {
 
     fn wake(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         while let Some(waiting) = self.flow.with(py, |flow| flow.waiters.next_parked(py)) {
-            if let Some(exception) = exception {
-                let told = exception.clone().unbind();
-                let old = waiting.get().with_kind(py, |kind| match kind {
-                    Kind::StreamDrain(drain) => drain.fail_with(told),
-                    _ => Some(told),
-                });
-                drop(old);
-            }
-            operation::wake(&waiting)?;
+            match exception {
+                Some(exception) => operation::fail(&waiting, exception)?,
+                None => operation::wake(&waiting)?,
+            };
         }
         Ok(())
     }
@@ -194,7 +188,7 @@ impl FlowControlMixin {
     ///
     /// Raises `ConnectionResetError` once the connection is lost.
     fn _drain_helper(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Kind::StreamDrain(Drain::helper(slf)))
+        Operation::new(Drain::helper(slf))
     }
 
     /// A subclass returns what is done once the connection of `stream` is closed.

@@ -17,7 +17,7 @@ use crate::base::ffi::bytes::Filling;
 use crate::base::ffi::raise::raise;
 use crate::base::imports;
 use crate::core::operation::Operation;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 
 /// One read of a stream.
 pub(crate) struct Read {
@@ -25,8 +25,6 @@ pub(crate) struct Read {
     what: What,
     /// Whether it parked in the reader.
     waiting: bool,
-    /// What `set_exception` told it while it waited.
-    failure: Option<Py<PyAny>>,
 }
 
 /// What is wanted.
@@ -67,12 +65,7 @@ enum Outcome<'py> {
 impl Read {
     #[inline]
     pub(super) fn new(reader: &Bound<'_, StreamReader>, what: What) -> Self {
-        Self { reader: reader.clone().unbind(), what, waiting: false, failure: None }
-    }
-
-    /// Notes the exception that ends the wait; returns what it displaces, to be dropped outside.
-    pub(super) fn fail_with(&mut self, failure: Py<PyAny>) -> Option<Py<PyAny>> {
-        self.failure.replace(failure)
+        Self { reader: reader.clone().unbind(), what, waiting: false }
     }
 
     /// What comes before the first look: arguments, then an exception that was set.
@@ -307,17 +300,6 @@ impl Read {
     }
 }
 
-impl Read {
-    /// Lets go of what it holds, while attached, without a look at the thread's state.
-    #[inline]
-    pub(crate) fn release(self, py: Python<'_>) {
-        self.reader.drop_ref(py);
-        if let Some(failure) = self.failure {
-            failure.drop_ref(py);
-        }
-    }
-}
-
 impl Run for Read {
     #[inline]
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -331,9 +313,6 @@ impl Run for Read {
             return Err(PyErr::from_value(exception));
         }
         if self.waiting {
-            if let Some(failure) = self.failure.take() {
-                return Err(raise(failure.into_bound(py)));
-            }
             self.waiting = false;
             if let What::Data(_) = self.what {
                 return Ok(Progress::Ready(py.None().into_bound(py)));
@@ -352,8 +331,7 @@ impl Run for Read {
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.reader)?;
-        visit.call(&self.failure)
+        visit.call(&self.reader)
     }
 
     fn name(&self) -> &'static str {
@@ -370,6 +348,11 @@ impl Run for Read {
                 _ => "StreamReader.read",
             },
         }
+    }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        self.reader.drop_ref(py);
     }
 }
 

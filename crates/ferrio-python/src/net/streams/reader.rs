@@ -27,7 +27,6 @@ use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
 use crate::core::future::native::current_stack;
 use crate::core::operation::Operation;
-use crate::core::operation::kind::Kind;
 
 /// What arrives on a stream, to be awaited: `read()`, `readline()`, `readexactly()`, `readuntil()`, or `async for` each line.
 ///
@@ -424,7 +423,7 @@ impl State {
 
 #[inline]
 fn start(reader: &Bound<'_, StreamReader>, what: What) -> Operation {
-    Operation::new(Kind::StreamRead(Read::new(reader, what)))
+    Operation::new(Read::new(reader, what))
 }
 
 /// `reader.read(n)`.

@@ -17,7 +17,6 @@ use crate::base::functions::Functions;
 use crate::base::imports;
 use crate::core::event_loop::LoopRef;
 use crate::core::operation::Operation;
-use crate::core::operation::kind::Kind;
 use crate::net::transport;
 
 /// Writes to `transport`; `drain()` waits while `protocol` says that too much is on its way. Meaning and methods are those
@@ -153,7 +152,7 @@ impl StreamWriter {
     ///
     /// Raises the exception that the connection ended with, `ConnectionResetError` once it is lost.
     fn drain(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Kind::StreamDrain(Drain::of_writer(slf)))
+        Operation::new(Drain::of_writer(slf))
     }
 
     /// Go on with TLS on the same connection. Takes an `ssl.SSLContext` and the arguments of `loop.start_tls()`.

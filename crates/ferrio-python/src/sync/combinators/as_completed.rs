@@ -16,7 +16,7 @@ use crate::base::imports;
 use crate::core::event_loop::{self, Item};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, watch};
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::core::task::{create, current};
 
@@ -204,7 +204,7 @@ impl AsCompleted {
 
     fn __anext__(slf: Bound<'_, Self>) -> PyResult<Operation> {
         begin(&slf)?;
-        Ok(Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: false, counted: false }))
+        Ok(Operation::new(Next { iterator: Some(slf.unbind()), resolve: false, counted: false }))
     }
 
     fn __next__(slf: Bound<'_, Self>) -> PyResult<Option<Operation>> {
@@ -214,8 +214,7 @@ impl AsCompleted {
             state.left = state.left.saturating_sub(1);
             more
         });
-        Ok(more
-            .then(|| Operation::boxed(Next { iterator: Some(slf.unbind()), resolve: true, counted: true })))
+        Ok(more.then(|| Operation::new(Next { iterator: Some(slf.unbind()), resolve: true, counted: true })))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

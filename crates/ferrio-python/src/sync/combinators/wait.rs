@@ -15,7 +15,7 @@ use crate::core::event_loop::{self, Item, LoopRef};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::isfuture;
 use crate::core::future::watch::{self, Failure};
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::core::task::create::is_coroutine;
 
@@ -45,7 +45,7 @@ pub(crate) const WAIT: Declared = declared!(wait).coroutine("ferrio.tasks");
 #[pyo3(signature = (fs, *, timeout = None, return_when = Given::NOTHING), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
 pub(crate) fn wait(fs: Bound<'_, PyAny>, timeout: Option<Py<PyAny>>, return_when: Given) -> Operation {
     let return_when = return_when.or_else(|| intern!(fs.py(), "ALL_COMPLETED").clone().into_any().unbind());
-    Operation::boxed(Wait::Fresh { fs: fs.unbind(), timeout, return_when })
+    Operation::new(Wait::Fresh { fs: fs.unbind(), timeout, return_when })
 }
 
 impl Run for Wait {

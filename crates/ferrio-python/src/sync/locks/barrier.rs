@@ -19,7 +19,7 @@ use crate::base::functions::Functions;
 use crate::base::imports;
 use crate::base::whole::Whole;
 use crate::core::future;
-use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{Operation, immediate};
 
 /// Lets the tasks that `await barrier.wait()` go on together once `parties` of them wait.
@@ -108,7 +108,7 @@ impl Barrier {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
         if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return Operation::named(Kind::Boxed(Box::new(Pass::new(slf))), "Barrier.__aenter__");
+            return Operation::named(Pass::new(slf), "Barrier.__aenter__");
         }
         context::await_method(slf.as_any(), "wait")
     }
@@ -125,17 +125,17 @@ impl Barrier {
     ///
     /// Raises `BrokenBarrierError` if the barrier is aborted, or reset meanwhile.
     fn wait(slf: &Bound<'_, Self>) -> Operation {
-        Operation::boxed(Pass::new(slf))
+        Operation::new(Pass::new(slf))
     }
 
     /// Empty the barrier: those who wait get a `BrokenBarrierError`.
     fn reset(slf: &Bound<'_, Self>) -> Operation {
-        Operation::boxed(Change { barrier: slf.clone().unbind(), acquire: None, abort: false })
+        Operation::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: false })
     }
 
     /// Break the barrier: those who wait, now and later, get a `BrokenBarrierError`.
     fn abort(slf: &Bound<'_, Self>) -> Operation {
-        Operation::boxed(Change { barrier: slf.clone().unbind(), acquire: None, abort: true })
+        Operation::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: true })
     }
 
     /// How many tasks it takes.

@@ -9,7 +9,7 @@ use super::lock::{self, Lock};
 use super::semaphore::{self, Semaphore};
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation, immediate};
 
 /// `await object.method()`, for an object whose class has that method of its own.
@@ -59,12 +59,12 @@ impl Run for Enter {
 /// The beginning of `async with object`, by its own `acquire` method.
 pub(super) fn enter(object: &Bound<'_, PyAny>) -> Operation {
     let object = object.clone().unbind();
-    Operation::boxed(Enter { object, method: "acquire", keeps_value: false, inner: None })
+    Operation::new(Enter { object, method: "acquire", keeps_value: false, inner: None })
 }
 
 /// `await object.method()`, whatever the object makes of it.
 pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> Operation {
-    Operation::boxed(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
+    Operation::new(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
 }
 
 /// The end of `async with object`: releases it when it is awaited, and never suspends.

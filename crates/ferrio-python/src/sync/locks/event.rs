@@ -14,7 +14,7 @@ use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::functions::Functions;
 use crate::base::whole::truth;
-use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
 /// A flag for tasks, false at first: `set()` lets everybody who waits for it go on.
@@ -76,7 +76,7 @@ impl Event {
 
     /// Wait until the flag is true; return `True`. Does not suspend if it is true already.
     fn wait(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Kind::EventWait(Wait::new(slf)))
+        Operation::new(Wait::new(slf))
     }
 
     #[getter]
@@ -153,12 +153,6 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// Lets go of what it holds, while attached, without a look at the thread's state.
-    #[inline]
-    pub(crate) fn release(self, py: Python<'_>) {
-        self.event.drop_ref(py);
-    }
-
     #[inline]
     pub(crate) fn new(event: &Bound<'_, Event>) -> Self {
         Self { event: event.clone().unbind(), ticket: Ticket::NONE }
@@ -200,5 +194,14 @@ impl Run for Wait {
 
     fn name(&self) -> &'static str {
         "Event.wait"
+    }
+
+    fn wakes_with_true(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        self.event.drop_ref(py);
     }
 }

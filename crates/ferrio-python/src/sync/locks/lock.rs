@@ -16,7 +16,7 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::whole::truth;
-use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
 /// A mutex for tasks: `async with lock: ...`. Not owned by a task, fair, not safe to use from several threads.
@@ -82,7 +82,7 @@ impl Lock {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
         if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return Operation::new(Kind::LockAcquire(Acquire::entering(slf)));
+            return Operation::new(Acquire::entering(slf));
         }
         context::enter(slf.as_any())
     }
@@ -149,7 +149,7 @@ impl Lock {
 /// The operation behind `lock.acquire()`.
 #[inline]
 pub(super) fn acquire(lock: &Bound<'_, Lock>) -> Operation {
-    Operation::new(Kind::LockAcquire(Acquire::new(lock)))
+    Operation::new(Acquire::new(lock))
 }
 
 /// `lock.release()`. Raises `RuntimeError` if it isn't taken.
@@ -180,12 +180,6 @@ pub(crate) struct Acquire {
 }
 
 impl Acquire {
-    /// Lets go of what it holds, while attached, without a look at the thread's state.
-    #[inline]
-    pub(crate) fn release(self, py: Python<'_>) {
-        self.lock.drop_ref(py);
-    }
-
     #[inline]
     pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
         Self { lock: lock.clone().unbind(), ticket: Ticket::NONE, entering: false }
@@ -269,6 +263,15 @@ impl Run for Acquire {
 
     fn name(&self) -> &'static str {
         if self.entering { "_ContextManagerMixin.__aenter__" } else { "Lock.acquire" }
+    }
+
+    fn wakes_with_true(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        self.lock.drop_ref(py);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::given::Given;
 use crate::base::whole::Whole;
-use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation, Phase};
 
 /// A counter for tasks: `acquire()` takes one and waits at zero, `release()` gives one back. `async with` does both.
@@ -151,7 +151,7 @@ impl Semaphore {
 
     /// Take one, after waiting for it if there is none; return `True`. Does not suspend if there is one.
     fn acquire(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Kind::SemaphoreAcquire(Acquire::new(slf, false)))
+        Operation::new(Acquire::new(slf, false))
     }
 
     /// Give one back, and let the first of those who wait go on.
@@ -161,7 +161,7 @@ impl Semaphore {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
         if is_ours(slf) {
-            return Operation::new(Kind::SemaphoreAcquire(Acquire::new(slf, true)));
+            return Operation::new(Acquire::new(slf, true));
         }
         context::enter(slf.as_any())
     }
@@ -265,12 +265,6 @@ pub(crate) struct Acquire {
 }
 
 impl Acquire {
-    /// Lets go of what it holds, while attached, without a look at the thread's state.
-    #[inline]
-    pub(crate) fn release(self, py: Python<'_>) {
-        self.semaphore.drop_ref(py);
-    }
-
     #[inline]
     fn new(semaphore: &Bound<'_, Semaphore>, entering: bool) -> Self {
         Self { semaphore: semaphore.clone().unbind(), ticket: Ticket::NONE, entering }
@@ -348,6 +342,15 @@ impl Run for Acquire {
 
     fn name(&self) -> &'static str {
         if self.entering { "_ContextManagerMixin.__aenter__" } else { "Semaphore.acquire" }
+    }
+
+    fn wakes_with_true(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        self.semaphore.drop_ref(py);
     }
 }
 

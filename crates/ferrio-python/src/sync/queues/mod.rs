@@ -31,7 +31,6 @@ use crate::base::given::Given;
 use crate::base::imports;
 use crate::base::whole::truth;
 use crate::core::operation::Operation;
-use crate::core::operation::kind::Kind;
 use crate::sync::locks::bound::LoopBound;
 use crate::sync::locks::event::{self, Event};
 use crate::sync::locks::waiters::{self, WaitList};
@@ -191,7 +190,7 @@ impl Queue {
     ///
     /// Raises `QueueShutDown` if the queue was shut down.
     fn put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> Operation {
-        Operation::new(Kind::QueuePut(wait::Put::new(slf, item)))
+        Operation::new(wait::Put::new(slf, item))
     }
 
     /// Put `item` in at once; from any thread.
@@ -205,7 +204,7 @@ impl Queue {
     ///
     /// Raises `QueueShutDown` if the queue was shut down and is empty.
     fn get(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Kind::QueueGet(wait::Get::new(slf)))
+        Operation::new(wait::Get::new(slf))
     }
 
     /// Take an item out at once and return it; from any thread.
@@ -236,7 +235,7 @@ impl Queue {
 
     /// Wait until `task_done()` was called for every item that was put in.
     fn join(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Kind::QueueJoin(wait::Join::new(slf)))
+        Operation::new(wait::Join::new(slf))
     }
 
     /// Shut the queue down: `put()` raises `QueueShutDown` from now on, and `get()` does once the queue is empty, which

@@ -6,7 +6,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Queue;
 use super::nowait::{self, Refusal, try_get, try_put};
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{Operation, Phase};
 use crate::sync::locks::waiters::Ticket;
 use crate::sync::locks::{bound, event};
@@ -18,12 +18,6 @@ pub(crate) struct Get {
 }
 
 impl Get {
-    /// Lets go of what it holds, while attached, without a look at the thread's state.
-    #[inline]
-    pub(crate) fn release(self, py: Python<'_>) {
-        self.queue.drop_ref(py);
-    }
-
     #[inline]
     pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
         Self { queue: queue.clone().unbind(), ticket: Ticket::NONE }
@@ -111,6 +105,11 @@ impl Run for Get {
     fn name(&self) -> &'static str {
         "Queue.get"
     }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        self.queue.drop_ref(py);
+    }
 }
 
 /// `queue.put(item)`.
@@ -122,15 +121,6 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    /// Lets go of what it holds, while attached, without a look at the thread's state.
-    #[inline]
-    pub(crate) fn release(self, py: Python<'_>) {
-        self.queue.drop_ref(py);
-        if let Some(item) = self.item {
-            item.drop_ref(py);
-        }
-    }
-
     #[inline]
     pub(super) fn new(queue: &Bound<'_, Queue>, item: Py<PyAny>) -> Self {
         Self { queue: queue.clone().unbind(), item: Some(item), ticket: Ticket::NONE }
@@ -239,6 +229,14 @@ impl Run for Put {
 
     fn name(&self) -> &'static str {
         "Queue.put"
+    }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        self.queue.drop_ref(py);
+        if let Some(item) = self.item {
+            item.drop_ref(py);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::base::ffi::raise::raise;
 use crate::base::{error, imports};
 use crate::core::event_loop;
 use crate::core::operation::Operation;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::task::cancel::{cancel_waiter, cancelling_of, uncancel_any};
 use crate::core::task::current::current_on;
 

@@ -106,7 +106,7 @@ impl TaskGroup {
 
     /// Enter the group: the running task becomes the parent. Raises `RuntimeError` outside a task and the second time.
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
-        Operation::boxed(Enter::new(slf))
+        Operation::new(Enter::new(slf))
     }
 
     /// Await every task of the group, then raise what failed, grouped.
@@ -118,7 +118,7 @@ impl TaskGroup {
         tb: &Bound<'py, PyAny>,
     ) -> Operation {
         let _ = tb;
-        Operation::boxed(Leave::new(slf, exc.or(et)))
+        Operation::new(Leave::new(slf, exc.or(et)))
     }
 
     /// Run the coroutine `coro` as a task of the group and return the task.

@@ -1,7 +1,7 @@
 //! `Timeout`: cancel what takes too long (asyncio's page "Coroutines and Tasks", section "Timeouts").
 //!
-//! The deadline and what becomes of the cancellation live in `scope.rs`, which `wait_for` shares. Entering and leaving
-//! never wait, so `__aenter__` and `__aexit__` return what an `await` ends at once.
+//! The deadline and the fate of the cancellation live in `scope.rs`. Entering and leaving never wait, so `__aenter__` and
+//! `__aexit__` return operations that end at once. `wait_for` awaits inside a `Timeout` too.
 
 pub(crate) mod scope;
 mod views;
@@ -204,31 +204,57 @@ impl Timeout {
 fn enter<'py>(timeout: &Bound<'py, PyAny>, _none: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     let py = timeout.py();
     let timeout = timeout.cast::<Timeout>()?;
-    let scope = &timeout.get().scope;
     if timeout.get().phase(py) != Phase::Created {
         return Err(PyRuntimeError::new_err("Timeout has already been entered"));
     }
     let home = event_loop::running_loop(py)?;
-    let (task, cancelling) = entering_task(py, &home)?;
+    begin(timeout, &home)?;
+    home.release(py);
+    Ok(timeout.as_any().clone())
+}
+
+/// Begins the block in the task that runs now. Raises `RuntimeError` outside a task.
+#[inline]
+fn begin(timeout: &Bound<'_, Timeout>, home: &LoopRef) -> PyResult<()> {
+    let py = timeout.py();
+    let (task, cancelling) = entering_task(py, home)?;
     let task = task.unbind();
-    let when = scope.with(py, |scope| {
+    let when = timeout.get().scope.with(py, |scope| {
         scope.phase = Phase::Entered;
         scope.task = Some(task);
         scope.cancelling = cancelling;
         scope.when.duplicate(py)
     });
-    arm(timeout, &home, &when)?;
-    home.release(py);
-    Ok(timeout.as_any().clone())
+    arm(timeout, home, &when)
 }
 
-/// Leaves the block, with what it raised.
+/// An entered timeout of so many seconds from now, for another operation. Raises `RuntimeError` outside a task.
+pub(super) fn entered(py: Python<'_>, limit: Option<f64>) -> PyResult<Bound<'_, Timeout>> {
+    let home = event_loop::running_loop(py)?;
+    let when = match limit {
+        None => When::Never,
+        Some(limit) => When::after(py, &home, limit)?,
+    };
+    let timeout = Bound::new(py, Timeout::due(when))?;
+    begin(&timeout, &home)?;
+    home.release(py);
+    Ok(timeout)
+}
+
+/// What `await timeout.__aexit__(...)` does.
 fn leave<'py>(
     timeout: &Bound<'py, PyAny>,
     raised: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    end(timeout.cast::<Timeout>()?, raised)?;
+    Ok(timeout.py().None().into_bound(timeout.py()))
+}
+
+/// Leaves the block, with what it raised. If the deadline passed, takes the cancellation back, and an error is what is
+/// raised instead.
+pub(super) fn end<'py>(timeout: &Bound<'py, Timeout>, raised: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
     let py = timeout.py();
-    let (phase, timer, task, cancelling) = timeout.cast::<Timeout>()?.get().scope.with(py, |scope| {
+    let (phase, timer, task, cancelling) = timeout.get().scope.with(py, |scope| {
         let phase = scope.phase;
         match phase {
             Phase::Entered => scope.phase = Phase::Exited,
@@ -251,7 +277,22 @@ fn leave<'py>(
         (Phase::Created, _) => return Err(PyRuntimeError::new_err("Timeout has not been entered")),
         _ => return Err(PyRuntimeError::new_err("Timeout has already been left")),
     }
-    Ok(py.None().into_bound(py))
+    Ok(())
+}
+
+/// Stops the clock of a timeout whose block will never be left.
+#[cold]
+pub(super) fn abandon(timeout: &Bound<'_, Timeout>) {
+    let py = timeout.py();
+    let (timer, task) = timeout.get().scope.with(py, |scope| {
+        scope.phase = Phase::Exited;
+        (scope.timer.take(), scope.task.take())
+    });
+    if let Some(timer) = timer {
+        // Nobody is left to be told that another loop's timer can't be cancelled.
+        let _ = timer.stop(py);
+    }
+    drop(task);
 }
 
 /// Starts the timer of an entered timeout.

@@ -1,7 +1,7 @@
 //! The heart of a timeout: a deadline, the task that it cancels, and what becomes of the cancellation.
 //!
-//! `Timeout` and `wait_for` each hold a `Scope`. Its methods change plain state only, so they may run inside a
-//! `Guarded` look; whatever runs Python code is a function beside it.
+//! A `Timeout` holds a `Scope`. Its methods change plain state only, so they may run inside a `Guarded` look. What runs
+//! Python code is a function beside it.
 //!
 //! Invariant: a scope cancels its task at most once, never before the deadline, and only while it is `Entered`.
 

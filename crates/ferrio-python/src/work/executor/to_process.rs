@@ -19,7 +19,7 @@ use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
 use crate::core::future::chain;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
 /// The state of one `to_process`.
@@ -53,7 +53,7 @@ pub(crate) const TO_PROCESS: Declared = declared!(to_process).coroutine("ferrio.
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn to_process(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
-    Operation::boxed(ToProcess { function: func, arguments: args, keywords: kwargs, stage: Stage::Fresh })
+    Operation::new(ToProcess { function: func, arguments: args, keywords: kwargs, stage: Stage::Fresh })
 }
 
 impl Run for ToProcess {

@@ -13,7 +13,7 @@ use crate::base::ffi::{Cast, context};
 use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
-use crate::core::operation::kind::{Kind, Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
 /// The state of one `to_thread`.
@@ -41,7 +41,7 @@ pub(crate) const TO_THREAD: Declared = declared!(to_thread).coroutine("ferrio.th
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn to_thread(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
     let job = Job::new(Call { function: func, arguments: args, keywords: kwargs, context: None });
-    Operation::new(Kind::ToThread(ToThread { job, stage: Stage::Fresh }))
+    Operation::new(ToThread { job, stage: Stage::Fresh })
 }
 
 impl Run for ToThread {

@@ -21,7 +21,7 @@ use super::file::{File, Kind};
 use super::threads::{self, Doing, Slot};
 use crate::base::error;
 use crate::base::ffi::Cast;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{Operation, Phase};
 
 /// How far ahead of its position a reader's buffer may read: the largest buffer of any Python.
@@ -73,7 +73,7 @@ enum Place {
 
 impl FileCall {
     pub(super) fn operation(file: Bound<'_, File>, request: Request) -> Operation {
-        Operation::boxed(Self { file: file.unbind(), request, stage: Stage::Fresh })
+        Operation::new(Self { file: file.unbind(), request, stage: Stage::Fresh })
     }
 }
 

@@ -23,7 +23,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use self::threads::{Doing, Slot};
 use crate::core::operation::Operation;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 
 /// What came of a call in a thread.
 type Outcome = PyResult<Py<PyAny>>;
@@ -53,7 +53,7 @@ pub(crate) fn call_in_file_thread(
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
 ) -> Operation {
-    Operation::boxed(InThread { call: Some((func, args, kwargs)), slot: None })
+    Operation::new(InThread { call: Some((func, args, kwargs)), slot: None })
 }
 
 impl Run for InThread {

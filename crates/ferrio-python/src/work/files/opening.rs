@@ -23,7 +23,7 @@ use crate::base::ffi::{Cast, Guarded};
 use crate::base::given::Given;
 use crate::base::imports;
 use crate::core::operation::Operation;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 
 /// The arguments of `open`, as they came.
 struct Arguments {
@@ -150,7 +150,7 @@ impl Opening {
             return Err(PyRuntimeError::new_err("cannot reuse already awaited open()"));
         };
         let opening = OpenCall { opening: slf.clone().unbind(), stage: Stage::Fresh(Box::new(way)) };
-        Bound::new(py, Operation::boxed(opening))
+        Bound::new(py, Operation::new(opening))
     }
 
     #[pyo3(signature = (*exception))]

@@ -21,7 +21,6 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::whole::at_least;
-use crate::core::operation::kind::Kind;
 use crate::core::operation::{self, Operation};
 
 /// A lock (`lock`, or a new one) and those who wait, without holding it, for a notification.
@@ -146,7 +145,7 @@ impl Condition {
         let py = slf.py();
         match slf.get().lock(py)? {
             AnyLock::Native(native) if interpreter::is_exactly::<Self>(slf.as_any()) => {
-                Ok(Operation::new(Kind::LockAcquire(lock::Acquire::entering(native.bind(py)))))
+                Ok(Operation::new(lock::Acquire::entering(native.bind(py))))
             }
             _ => Ok(context::enter(slf.as_any())),
         }
@@ -167,12 +166,12 @@ impl Condition {
     ///
     /// May return without a notification, so check what you wait for. Raises `RuntimeError` if the lock isn't taken.
     fn wait(slf: &Bound<'_, Self>) -> Operation {
-        Operation::boxed(Wait::new(slf))
+        Operation::new(Wait::new(slf))
     }
 
     /// `wait()` until `predicate()` is true; return what it returned.
     fn wait_for(slf: &Bound<'_, Self>, predicate: Py<PyAny>) -> Operation {
-        Operation::boxed(WaitFor::new(slf, predicate))
+        Operation::new(WaitFor::new(slf, predicate))
     }
 
     /// Wake up to `n` of those who wait. They go on once they have the lock.

@@ -10,7 +10,7 @@ use super::{AnyLock, Condition};
 use crate::base::error;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::interpreter;
-use crate::core::operation::kind::{Progress, Resume, Run};
+use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::sync::locks::waiters::Ticket;
 use crate::sync::locks::{bound, lock};

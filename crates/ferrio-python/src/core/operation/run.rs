@@ -1,0 +1,85 @@
+//! The contract of a native operation.
+//!
+//! To add an operation, write its state machine beside the thing it works on (a queue's `get` lives with the queue),
+//! implement `Run` for it, and return `Operation::new(...)` of it. Nothing lists operations. Small ones live in the
+//! `Operation` itself, larger ones on the heap (`base/ffi/inline_box.rs`).
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::Operation;
+use crate::base::ffi::inline_box::{Behind, InlineBox};
+
+/// Why an operation is resumed.
+pub(crate) enum Resume<'py> {
+    /// For the first time, after a wake-up, or after a bare yield.
+    Send,
+    /// With an exception, mostly a cancellation.
+    Throw(Bound<'py, PyAny>),
+}
+
+/// What an operation did when it was resumed.
+pub(crate) enum Progress<'py> {
+    /// It is finished, and this is the value of the `await`.
+    Ready(Bound<'py, PyAny>),
+    /// It waits for `operation::wake`. Before it says so it has left its `Py<Operation>` where the waker finds it.
+    Park,
+    /// It lets one turn of the loop pass (a bare yield).
+    Yield,
+    /// It awaits something else for now, and hands up what that yielded.
+    Forward(Bound<'py, PyAny>),
+}
+
+/// A state machine behind an `await`.
+pub(crate) trait Run: Send + 'static {
+    /// Goes as far as it can. `this` is the operation itself, to be left with whatever wakes it.
+    ///
+    /// An error ends the operation and is raised by the `await`. `Resume::Throw` usually ends so, after cleaning up.
+    fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>>;
+
+    /// Shows every Python reference inside to the garbage collector.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+
+    /// The name that `repr` and warnings show, which is that of asyncio's coroutine: `Queue.get`.
+    fn name(&self) -> &'static str;
+
+    /// Whether asyncio's waker gives the future of such a wait the result `True`, not `None`.
+    fn wakes_with_true(&self) -> bool {
+        false
+    }
+
+    /// What the operation awaits at the moment, if that is another awaitable (`cr_await`).
+    fn awaits<'py>(&self, _py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        None
+    }
+
+    /// Drops an operation that has ended. Hot ones use `drop_ref`, which unlike `drop` doesn't check that the thread is
+    /// attached.
+    #[inline]
+    fn discard(self, _py: Python<'_>)
+    where
+        Self: Sized,
+    {
+        drop(self);
+    }
+}
+
+/// The state machine of one operation.
+pub(super) type Machine = InlineBox<dyn Run>;
+
+impl<T: Run> Behind<dyn Run> for T {
+    #[inline]
+    fn face(&self) -> &(dyn Run + 'static) {
+        self
+    }
+
+    #[inline]
+    fn face_mut(&mut self) -> &mut (dyn Run + 'static) {
+        self
+    }
+
+    #[inline]
+    fn discard(self, py: Python<'_>) {
+        Run::discard(self, py);
+    }
+}
