@@ -1,4 +1,4 @@
-"""Fixtures of the unit tests: the implementation under test, what runs a coroutine on it, what several files need."""
+"""Fixtures of the unit tests: the implementation under test, how to run a coroutine on it, and shared helpers."""
 
 import asyncio
 import concurrent.futures
@@ -11,13 +11,13 @@ import ferrio
 
 @pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
 def aio(request):
-    """The implementation under test: one body says what both do. See also `implementations.since`."""
+    """The implementation under test: the same body runs on each. See also `implementations.since`."""
     return request.param
 
 
 @pytest.fixture(params=[concurrent.futures.ThreadPoolExecutor, ferrio.ThreadPool], ids=["standard", "ferrio"])
 def pool_class(request):
-    """A thread pool as `concurrent.futures` has it."""
+    """A thread pool class that behaves like that of `concurrent.futures`."""
     return request.param
 
 
@@ -31,13 +31,13 @@ def loop(aio):
 
 @pytest.fixture
 def run(loop):
-    """A function that runs a coroutine to its end and returns the result; no `asyncio.run`, to test the loop alone."""
+    """Runs a coroutine to its end and returns the result; without `asyncio.run`, to test only the loop."""
     return loop.run_until_complete
 
 
 @pytest.fixture
 def settled(loop):
-    """Lets the transports that a test has closed tell their protocols, before the loop is closed."""
+    """Lets transports that a test has closed notify their protocols before the loop is closed."""
     yield
     for _ in range(4):
         loop.call_soon(loop.stop)

@@ -1,4 +1,4 @@
-"""What the tests of connections and servers share: protocols that note what happens, addresses, open sockets."""
+"""Shared by the tests of connections and servers: protocols that record their calls, addresses, open sockets."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import socket
 
 
 class Noting(asyncio.Protocol):
-    """Notes what it is told; each of its futures is done when the thing has happened."""
+    """Records what it is told; each of its futures is done once the event has happened."""
 
     def __init__(self):
         loop = asyncio.get_running_loop()
@@ -31,7 +31,7 @@ class Noting(asyncio.Protocol):
 
 
 class Echo(asyncio.Protocol):
-    """Sends back what it gets."""
+    """Sends back what it receives."""
 
     def connection_made(self, transport):
         self.transport = transport
@@ -41,28 +41,28 @@ class Echo(asyncio.Protocol):
 
 
 async def echoed(transport, protocol, data=b"some words"):
-    """What a peer sends back of `data` up to the end of the connection; the peer closes when it has seen ours."""
+    """Returns what a peer sends back of `data` up to the end of the connection; the peer closes after us."""
     transport.write(data)
     transport.write_eof()
     return await protocol.ended
 
 
 def open_sockets():
-    """The sockets of this process that are open, as the system names them.
+    """Returns this process's open sockets, under the names that the system gives them.
 
-    Those of another moment may be more by what the collector has closed since: compare by `<=`.
+    A later set may be smaller, because the collector closes sockets in between: compare with `<=`.
     """
     found = set()
     for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             found.add(os.readlink(f"/proc/self/fd/{name}"))
     return {name for name in found if name.startswith("socket:")}
 
 
 def pair_with_number(number):
-    """Two connected sockets, the first of which has this number, which must be free.
+    """Yields two connected sockets, the first with this number, which must be free.
 
-    The system gives the lowest that is free, which another one is when the collector has closed something meanwhile.
+    The system assigns the lowest free number, which is another one if the collector has closed something in between.
     """
     first, second = socket.socketpair()
     if second.fileno() == number:
@@ -76,7 +76,7 @@ def pair_with_number(number):
 
 @contextlib.contextmanager
 def listening(family=socket.AF_INET, host="127.0.0.1", backlog=100):
-    """A socket that listens and accepts nothing."""
+    """Yields a socket that listens and accepts nothing."""
     with socket.socket(family) as listener:
         listener.bind((host, 0))
         listener.listen(backlog)
@@ -85,7 +85,7 @@ def listening(family=socket.AF_INET, host="127.0.0.1", backlog=100):
 
 @contextlib.contextmanager
 def deaf():
-    """The address of a socket whose queue is full: a connection attempt waits for ever."""
+    """Yields the address of a socket whose queue is full: a connection attempt waits for ever."""
     with listening(backlog=0) as listener, contextlib.ExitStack() as stack:
         for _ in range(3):
             client = stack.enter_context(socket.socket())
@@ -95,24 +95,24 @@ def deaf():
 
 
 def free_address():
-    """An address of this machine that a socket can be bound to."""
+    """Returns an address of this machine that a socket can be bound to."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()
 
 
-#: None is assigned to a service that somebody runs, and the system gives none of them to who asks for any.
+#: No known service uses these ports, and the system assigns none of them to sockets that ask for any port.
 _UNUSED_PORTS = itertools.cycle(range(2, 7))
 
 
 def refusing_address(host="127.0.0.1"):
-    """An address at which nobody listens; another one each time."""
+    """Returns an address at which nothing listens, a different one each time."""
     port = next(_UNUSED_PORTS)
     return (host, port) if "." in host else (host, port, 0, 0)
 
 
 def infos_of(*addresses):
-    """A stand-in for a loop's `getaddrinfo` that finds these addresses."""
+    """Returns a stand-in for a loop's `getaddrinfo` that finds these addresses."""
 
     async def getaddrinfo(host, port, **_):
         return [

@@ -1,7 +1,7 @@
-"""Threads that do the same things to the same objects at the same time: tools of the tests about sharing.
+"""Threads that do the same things to the same objects at the same time: tools for the tests about sharing.
 
-What the actions do is wrong by asyncio's rules, mostly: its objects belong to their loop's thread. What must come out
-is what the action is for, or an exception that says what is wrong; never a crash, a panic of the Rust code, a hang.
+Most of these actions break asyncio's rules: its objects belong to their loop's thread. The outcome must be what the
+action is for, or an exception that says what is wrong. It must never be a crash, a panic of the Rust code, or a hang.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ ROUNDS = 300
 
 @contextlib.contextmanager
 def quick_switches(seconds=1e-5):
-    """With a GIL, lets threads take turns five hundred times as often as usual; without one, changes nothing."""
+    """With a GIL, makes threads switch five hundred times as often as usual; without one, changes nothing."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(seconds)
     try:
@@ -29,10 +29,10 @@ def quick_switches(seconds=1e-5):
 
 
 def hammer(*actions, allowed=(), threads=THREADS, rounds=ROUNDS, until=None):
-    """Calls the actions from several threads at once, each in an order of its own, while this thread collects garbage.
+    """Calls the actions from several threads at once, in a different order in each, while this thread collects garbage.
 
-    Each thread makes `rounds` calls, or calls until `until()` is true. Exceptions of the classes `allowed` are answers;
-    the first other one is raised here.
+    Each thread makes `rounds` calls, or calls until `until()` is true. Exceptions of the classes `allowed` count as
+    answers; the first other one is raised here.
     """
     errors = []
     begin = threading.Barrier(threads + 1)
@@ -57,14 +57,14 @@ def hammer(*actions, allowed=(), threads=THREADS, rounds=ROUNDS, until=None):
         for thread in team:
             while thread.is_alive():
                 gc.collect(0)
-                # A moment for the others: without a GIL the collector stops all threads.
+                # Give the others a moment: without a GIL the collector stops all threads.
                 thread.join(0.005)
     if errors:
         raise errors[0]
 
 
 class Served:
-    """A ferrio loop that runs in a thread of its own."""
+    """A ferrio loop that runs in its own thread."""
 
     def __init__(self, loop=None):
         self.loop = loop or ferrio.new_event_loop()
@@ -85,7 +85,7 @@ class Served:
         self.loop.close()
 
     def run(self, coroutine):
-        """Runs a coroutine on the loop, from this thread; returns its result. One that hangs raises `TimeoutError`."""
+        """Runs a coroutine on the loop from this thread and returns its result. Raises `TimeoutError` if it hangs."""
         return ferrio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
     async def _end_tasks(self):

@@ -1,4 +1,4 @@
-"""Which implementations a test body runs on, and small tools for bodies that watch the order of things."""
+"""Which implementations a test body runs on, and small tools for bodies that watch the order of events."""
 
 import asyncio
 import os
@@ -11,14 +11,14 @@ import ferrio
 
 
 def since(*version):
-    """Runs a test on ferrio, and on the standard asyncio only where that has the behaviour of Python `version`."""
+    """Runs a test on ferrio, and on the standard asyncio only if that behaves like Python `version` or newer."""
     both = sys.version_info >= version
     implementations = [asyncio, ferrio] if both else [ferrio]
     return pytest.mark.parametrize("aio", implementations, ids=["asyncio", "ferrio"][-len(implementations) :])
 
 
 class Turns:
-    """Counts the turns of the running loop from its making on."""
+    """Counts the turns of the running loop, from the moment it is made."""
 
     def __init__(self, loop):
         self.count = 0
@@ -30,44 +30,44 @@ class Turns:
         self._handle = self._loop.call_soon(self._turn)
 
     def stop(self):
-        """Ends the counting; returns how many turns there were."""
+        """Stops counting and returns the number of turns."""
         self._handle.cancel()
         return self.count
 
 
 def in_the_second_turn(loop, callback, *arguments):
-    """Calls back after what is started right afterwards had a turn to begin to wait."""
+    """Calls back after whatever is started right afterwards has had one turn to begin waiting."""
     loop.call_soon(loop.call_soon, callback, *arguments)
 
 
 async def parked(task, turns=5):
-    """Lets turns pass, after which `task` must still wait."""
+    """Lets turns pass; after them `task` must still be waiting."""
     for _ in range(turns):
         await asyncio.sleep(0)
     assert not task.done()
 
 
 async def value_of(aio, value, turns=0):
-    """Returns `value` after so many bare yields."""
+    """Returns `value` after this many bare yields."""
     for _ in range(turns):
         await aio.sleep(0)
     return value
 
 
 async def failure(aio, exception, turns=0):
-    """Raises `exception` after so many bare yields."""
+    """Raises `exception` after this many bare yields."""
     for _ in range(turns):
         await aio.sleep(0)
     raise exception
 
 
 async def forever(aio):
-    """Waits for nothing."""
+    """Waits for something that never happens."""
     await aio.Future()
 
 
 def in_a_fork(body):
-    """Runs `body` in a copy of this process, which has no children but its own, and passes its failure on."""
+    """Runs `body` in a fork of this process, so that all children are its own, and raises its failure here."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -82,7 +82,7 @@ def in_a_fork(body):
 
 
 def is_gone(pid):
-    """Whether no process, no zombie either, has the number."""
+    """Whether no process has this number, not even a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Runs programs of their own, for tests of what a process does at its end or to its children."""
+"""Runs separate programs, for tests about the end of a process or about its children."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import textwrap
 
 
 def run_program(source):
-    """Runs a program of its own, and returns its output."""
+    """Runs a program in its own process and returns its output."""
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(source)],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The Python socket of a connection that a server accepted: one object, and its descriptor is closed once."""
+"""The Python socket of a connection that a server accepted: there is one object, and it closes its descriptor once."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import pytest
 
 @contextlib.asynccontextmanager
 async def accepted(aio):
-    """The transport of a connection that was just accepted."""
+    """Returns the transport of a newly accepted connection."""
     made = aio.get_running_loop().create_future()
 
     class Protocol(asyncio.Protocol):
@@ -31,17 +31,17 @@ async def accepted(aio):
 
 
 def next_descriptor():
-    """A file that has the lowest free number: that of a descriptor that was closed too early, if there is one."""
+    """Opens a file with the lowest free number, which would be a descriptor that was closed too early."""
     return open(os.devnull)
 
 
 def underlying(shown):
-    """The socket behind a `TransportSocket`."""
+    """Returns the socket behind a `TransportSocket`."""
     return shown._sock
 
 
-def test_asked_for_while_it_is_made(aio):
-    """What Python code runs meanwhile (a finalizer, a signal handler) may ask for it too."""
+def test_socket_asked_for_while_it_is_made(aio):
+    """Python code that runs in between (a finalizer, a signal handler) may also ask for it."""
 
     async def main():
         async with accepted(aio) as transport:
@@ -68,7 +68,7 @@ def test_asked_for_while_it_is_made(aio):
 
 
 @pytest.mark.parametrize("line", range(3))
-def test_interrupted_while_it_is_made(aio, line):
+def test_socket_interrupted_while_it_is_made(aio, line):
     """Ctrl-C raises wherever Python code runs."""
 
     async def main():
@@ -94,7 +94,7 @@ def test_interrupted_while_it_is_made(aio, line):
                 sys.settrace(None)
             gc.collect()
             stranger = next_descriptor()
-            # Whatever was begun, the next one gets a socket that works.
+            # Whatever was begun, the next caller gets a socket that works.
             assert transport.get_extra_info("socket").getsockname() == transport.get_extra_info("sockname")
         with stranger:
             os.fstat(stranger.fileno())
@@ -124,7 +124,7 @@ def test_transport_that_ends_while_it_is_made(aio):
     aio.run(main())
 
 
-def test_several_threads_get_the_same(aio):
+def test_several_threads_get_the_same_socket(aio):
     async def main():
         for _ in range(20):
             async with accepted(aio) as transport:

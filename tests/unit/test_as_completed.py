@@ -1,4 +1,4 @@
-"""`as_completed`: futures as they end, by `async for` and by `for`."""
+"""`as_completed`: futures in the order in which they end, with `async for` and with `for`."""
 
 import asyncio
 import gc
@@ -44,7 +44,7 @@ def test_async_iteration_makes_tasks_of_coroutines(aio, run):
 
 
 @since(3, 13)
-def test_both_forms_on_one_iterator(aio, run):
+def test_both_forms_work_on_one_iterator(aio, run):
     async def main():
         iterator = aio.as_completed([value_of(aio, number, number) for number in range(3)])
         assert iter(iterator) is iterator and iterator.__aiter__() is iterator
@@ -83,7 +83,7 @@ def test_timeout(aio, run):
     async def main():
         tasks = [aio.create_task(forever(aio)), aio.create_task(value_of(aio, 1)), aio.create_task(forever(aio))]
         results, timeouts = [], 0
-        # Or a machine that stands still for a moment lets the time pass before the loop tells of it.
+        # Otherwise a machine that stalls for a moment lets the time pass before the loop reports the result.
         await tasks[1]
         for following in aio.as_completed(tasks, timeout=0.01):
             try:
@@ -123,7 +123,7 @@ def test_timeout_that_is_not_needed():
         assert loop.time() - start == pytest.approx(2)
 
     loop.run_until_complete(main())
-    # The timer is gone with the last of them: nothing is left that would let the clock jump.
+    # The timer went with the last of them, so nothing is left that would make the clock jump.
     before = loop.time()
     loop.run_until_complete(ferrio.sleep(0))
     assert loop.time() - before < 5
@@ -158,14 +158,14 @@ def test_waiters_are_served_in_order(aio, run):
     assert run(main()) == [0, 1, 2]
 
 
-def test_cancelled_waiter_hands_on(aio, run):
+def test_cancelled_waiter_wakes_the_next(aio, run):
     async def main():
         futures = [aio.Future() for _ in range(2)]
         first, second = (aio.ensure_future(following) for following in aio.as_completed(futures))
         await aio.sleep(0)
         futures[0].set_result("spam")
         await aio.sleep(0)
-        # Woken in this very turn, and cancelled before it could take what it was woken for.
+        # Woken in this very turn, and cancelled before it could take its future.
         first.cancel()
         with pytest.raises(aio.CancelledError):
             await first
@@ -196,7 +196,7 @@ def test_single_awaitable_is_refused(aio, run, make):
     async def main():
         single = make(aio)
         with pytest.raises(TypeError, match="iterable of awaitables"):
-            # Older Pythons look at the argument with the first step only.
+            # Older Pythons check the argument only at the first step.
             next(aio.as_completed(single))
         if hasattr(single, "close"):
             single.close()

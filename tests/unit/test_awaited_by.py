@@ -1,4 +1,4 @@
-"""`_asyncio_awaited_by`: who awaits a future, as the combinators leave it to call graphs."""
+"""`_asyncio_awaited_by`: who awaits a future, as the combinators record it for call graphs."""
 
 import pytest
 from tests.unit.implementations import failure, forever, since, value_of
@@ -8,7 +8,7 @@ from ferrio import _ferrio
 
 
 def waiters(future):
-    """The waiters of a future as a set: none is None or an empty set."""
+    """Returns a future's waiters as a set; without any the attribute is None or an empty set."""
     return set(future._asyncio_awaited_by or ())
 
 
@@ -56,7 +56,7 @@ def test_gather(aio, run):
 
 
 @since(3, 15)
-def test_children_that_outlive_a_gathering_are_awaited_by_nobody(aio, run):
+def test_children_that_outlive_a_gather_are_awaited_by_nobody(aio, run):
     async def main():
         slow = aio.create_task(forever(aio))
         with pytest.raises(LookupError):
@@ -85,7 +85,7 @@ def test_wait(aio, run):
 def test_as_completed(aio, run):
     async def main():
         future = aio.Future()
-        # Before Python 3.13 the first step begins it.
+        # Before Python 3.13 the first step starts it.
         earliest = anext(aio.as_completed([future]))
         assert waiters(future) == {aio.current_task()}
         future.set_result(None)
@@ -171,8 +171,8 @@ def test_recorded_by_hand(aio, run):
     run(main())
 
 
-def test_watchers_are_no_waiters_of_their_own():
-    """The objects behind the edges are shown as callbacks, never as waiters."""
+def test_watchers_are_not_shown_as_waiters():
+    """The objects behind the edges appear as callbacks, never as waiters."""
     loop = _ferrio.Loop()
     future = loop.create_future()
     future.add_done_callback(print)

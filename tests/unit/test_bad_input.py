@@ -1,4 +1,4 @@
-"""What bad input gets: asyncio's exceptions, where asyncio has them, with words that help; the loop goes on."""
+"""Bad input raises asyncio's exceptions, where asyncio has them, with helpful messages; the loop goes on."""
 
 import asyncio
 import collections
@@ -22,7 +22,7 @@ async def answer():
 
 @pytest.fixture
 def goes_on(aio):
-    """Runs a coroutine function, which is expected to raise inside; then sees that its loop still works."""
+    """Runs a coroutine function that is expected to raise inside, then checks that its loop still works."""
 
     def run(main):
         async def whole():
@@ -35,16 +35,16 @@ def goes_on(aio):
     return run
 
 
-# What is not a coroutine.
+# What isn't a coroutine.
 
 
-def test_run_of_the_function_itself():
+def test_run_of_a_function_hints_at_calling_it():
     with pytest.raises((TypeError, ValueError), match=r"did you mean run\(answer\(\)\)\?"):
         ferrio.run(answer)
 
 
 @pytest.mark.parametrize("wrong", [answer, 1, None, "spam", [1]], ids=["function", "1", "None", "str", "list"])
-def test_create_task_of_no_coroutine(goes_on, wrong):
+def test_create_task_refuses_what_is_not_a_coroutine(goes_on, wrong):
     async def main(aio):
         with pytest.raises(TypeError, match="a coroutine was expected, got"):
             aio.create_task(wrong)
@@ -53,14 +53,14 @@ def test_create_task_of_no_coroutine(goes_on, wrong):
 
 
 class NoText:
-    """What cannot be a task's name: it has no text."""
+    """An object that can't name a task, because it has no text."""
 
     def __str__(self):
         raise LookupError("spam")
 
 
-def test_a_task_that_could_not_be_made_may_be_tried_again():
-    # As in asyncio up to Python 3.14, where CPython's own test of references does it; from 3.15 on it refuses.
+def test_failed_task_constructor_can_be_retried():
+    # As in asyncio up to Python 3.14, where CPython's own reference test does this; 3.15 and later refuse.
     async def main():
         task = ferrio.Task.__new__(ferrio.Task)
         for _ in range(2):
@@ -77,7 +77,7 @@ def test_a_task_that_could_not_be_made_may_be_tried_again():
 
 @pytest.mark.parametrize("function", ["ensure_future", "gather", "shield"])
 @pytest.mark.parametrize("wrong", [answer, 1, None, "spam"], ids=["function", "1", "None", "str"])
-def test_future_of_nothing_awaitable(goes_on, function, wrong):
+def test_ensure_future_refuses_what_is_not_awaitable(goes_on, function, wrong):
     async def main(aio):
         with pytest.raises(TypeError, match=r"An asyncio\.Future, a coroutine or an awaitable is required"):
             getattr(aio, function)(wrong)
@@ -85,7 +85,7 @@ def test_future_of_nothing_awaitable(goes_on, function, wrong):
     goes_on(main)
 
 
-def test_the_function_itself_gets_a_hint():
+def test_function_instead_of_coroutine_gets_a_hint():
     async def main():
         for function in (ferrio.create_task, ferrio.ensure_future, ferrio.gather):
             with pytest.raises(TypeError, match=r"did you mean answer\(\)\?"):
@@ -95,13 +95,13 @@ def test_the_function_itself_gets_a_hint():
 
 
 class Awaitable:
-    """Something that is no coroutine, and can be awaited."""
+    """An object that can be awaited but isn't a coroutine."""
 
     def __await__(self):
         yield
 
 
-def test_what_is_no_coroutine_because_it_is_more_gets_the_right_hint():
+def test_awaitable_instead_of_coroutine_gets_the_right_hint():
     async def main():
         task, future = ferrio.create_task(answer()), ferrio.get_running_loop().create_future()
         for wrong, words in [
@@ -117,7 +117,7 @@ def test_what_is_no_coroutine_because_it_is_more_gets_the_right_hint():
 
 
 @pytest.mark.parametrize("wrong", [1, None, object()], ids=["1", "None", "object"])
-def test_awaiting_what_cannot_be_awaited(goes_on, wrong):
+def test_awaiting_a_non_awaitable_raises(goes_on, wrong):
     async def main(aio):
         with pytest.raises(TypeError):
             await wrong
@@ -127,7 +127,7 @@ def test_awaiting_what_cannot_be_awaited(goes_on, wrong):
     goes_on(main)
 
 
-def test_wait_takes_no_coroutines(goes_on):
+def test_wait_refuses_coroutines(goes_on):
     async def main(aio):
         coroutine = answer()
         with pytest.raises(TypeError, match=r"Passing coroutines is forbidden, use tasks explicitly\.") as caught:
@@ -143,7 +143,7 @@ def test_wait_takes_no_coroutines(goes_on):
     goes_on(main)
 
 
-# A task that yields nonsense.
+# Tasks that yield nonsense.
 
 
 class Yielding:
@@ -191,7 +191,7 @@ def test_future_of_another_loop(goes_on):
     goes_on(main)
 
 
-def test_a_task_that_awaits_itself(goes_on):
+def test_task_that_awaits_itself(goes_on):
     async def main(aio):
         with pytest.raises(RuntimeError, match="Task cannot await on itself"):
             await aio.current_task()
@@ -199,7 +199,7 @@ def test_a_task_that_awaits_itself(goes_on):
     goes_on(main)
 
 
-# Running where something runs, or nothing can.
+# Running inside a running loop, or where nothing can run.
 
 
 def test_run_inside_a_running_loop(goes_on):
@@ -222,7 +222,7 @@ def test_run_inside_a_running_loop(goes_on):
 
 
 def test_run_forever_inside_a_running_loop():
-    """asyncio forgets here which loop runs."""
+    """asyncio forgets which loop runs here."""
 
     async def main():
         loop, other = ferrio.get_running_loop(), ferrio.new_event_loop()
@@ -298,7 +298,7 @@ def test_no_loop_runs(aio):
 # Futures.
 
 
-def test_results_set_twice(goes_on):
+def test_result_cannot_be_set_twice(goes_on):
     async def main(aio):
         for end in (lambda f: f.set_result(1), lambda f: f.set_exception(OSError()), lambda f: f.cancel()):
             future = aio.get_running_loop().create_future()
@@ -314,7 +314,7 @@ def test_results_set_twice(goes_on):
     goes_on(main)
 
 
-def test_the_error_shows_the_future():
+def test_error_shows_the_future():
     async def main():
         future = ferrio.get_running_loop().create_future()
         future.set_result("first")
@@ -325,7 +325,7 @@ def test_the_error_shows_the_future():
     assert ferrio.run(main()) == "first"
 
 
-def test_a_result_too_early_shows_what_to_await():
+def test_early_result_says_what_to_await():
     async def main():
         task = ferrio.create_task(ferrio.sleep(0), name="early")
         with pytest.raises(ferrio.InvalidStateError, match=r"Result is not ready: await it first, it is <.*'early'"):
@@ -336,7 +336,7 @@ def test_a_result_too_early_shows_what_to_await():
     ferrio.run(main())
 
 
-def test_a_list_for_gather_gets_a_hint():
+def test_list_for_gather_gets_a_hint():
     async def main():
         with pytest.raises(TypeError, match=r"is a `\*` missing before the list\?"):
             ferrio.gather([ferrio.Future()])
@@ -344,7 +344,7 @@ def test_a_list_for_gather_gets_a_hint():
     ferrio.run(main())
 
 
-def test_a_lock_of_another_loop_tells_where_to_make_it():
+def test_lock_of_another_loop_says_where_to_make_it():
     lock = ferrio.Lock()
 
     async def contend():
@@ -357,7 +357,7 @@ def test_a_lock_of_another_loop_tells_where_to_make_it():
         ferrio.run(contend())
 
 
-def test_without_a_loop_it_is_said_where_one_runs():
+def test_error_without_a_loop_says_where_one_runs():
     with pytest.raises(RuntimeError, match=r"no running event loop: .* inside a coroutine"):
         ferrio.timeout(1)
 
@@ -394,12 +394,12 @@ def test_task_from_another_thread_in_debug_mode_is_refused(aio, caplog):
         coroutine.close()
 
     aio.run(main(), debug=True)
-    gc.collect()  # asyncio reports the task besides, as one that was destroyed
+    gc.collect()  # asyncio also reports the task, as one that was destroyed
     assert aio is asyncio or caplog.records == []
 
 
 @pytest.mark.parametrize("address", ["x", ("127.0.0.1",), (), None, 7])
-def test_address_that_is_no_pair(aio, address):
+def test_address_must_be_a_pair(aio, address):
     async def main():
         with socket.socket() as sock:
             sock.setblocking(False)
@@ -411,7 +411,7 @@ def test_address_that_is_no_pair(aio, address):
         assert str(caught.value) == f"an address is a tuple (host, port), got {address!r}"
 
 
-def test_limit_for_slow_callbacks_that_is_no_number_is_nobodys_business_without_debug_mode(aio):
+def test_slow_callback_limit_is_unchecked_without_debug_mode(aio):
     loop = aio.new_event_loop()
     loop.slow_callback_duration = "long"
     assert loop.slow_callback_duration == "long"
@@ -419,7 +419,7 @@ def test_limit_for_slow_callbacks_that_is_no_number_is_nobodys_business_without_
     loop.close()
 
 
-def test_timer_that_never_fires_says_so(aio):
+def test_timer_that_never_fires_shows_that(aio):
     async def main():
         handle = aio.get_running_loop().call_later(float("inf"), answer)
         handle.cancel()
@@ -440,7 +440,7 @@ def test_pending_future(goes_on):
 
 
 @pytest.mark.parametrize("wrong", [1, "spam", object, int], ids=repr)
-def test_what_is_no_exception(goes_on, wrong):
+def test_set_exception_refuses_what_is_not_an_exception(goes_on, wrong):
     async def main(aio):
         future = aio.get_running_loop().create_future()
         with pytest.raises(TypeError):
@@ -450,7 +450,7 @@ def test_what_is_no_exception(goes_on, wrong):
     goes_on(main)
 
 
-def test_a_task_sets_its_own_outcome(goes_on):
+def test_outcome_of_a_task_cannot_be_set(goes_on):
     async def main(aio):
         task = aio.create_task(answer())
         with pytest.raises(RuntimeError, match="does not support set_result"):
@@ -466,7 +466,7 @@ def test_a_task_sets_its_own_outcome(goes_on):
 
 
 @pytest.mark.parametrize("delay", [-1, -0.001, float("-inf")])
-def test_negative_delays_are_none(goes_on, delay):
+def test_negative_delays_count_as_zero(goes_on, delay):
     async def main(aio):
         loop = aio.get_running_loop()
         called = loop.create_future()
@@ -501,7 +501,7 @@ async def first_of(aio, value):
 
 @pytest.mark.parametrize("wrong", ["1", [], object()], ids=["str", "list", "object"])
 @pytest.mark.parametrize("function", TIMES)
-def test_what_is_no_time_raises_where_it_is_awaited(goes_on, function, wrong):
+def test_bad_time_raises_at_the_await(goes_on, function, wrong):
     async def main(aio):
         awaitable = TIMES[function](aio, wrong)
         with pytest.raises(TypeError) as caught:
@@ -512,7 +512,7 @@ def test_what_is_no_time_raises_where_it_is_awaited(goes_on, function, wrong):
     goes_on(main)
 
 
-def test_what_is_no_time_is_a_result_among_others(goes_on):
+def test_bad_time_is_one_of_the_results_of_gather(goes_on):
     async def main(aio):
         wrong, right = await aio.gather(aio.sleep("1"), aio.sleep(0, "slept"), return_exceptions=True)
         assert isinstance(wrong, TypeError)
@@ -522,7 +522,7 @@ def test_what_is_no_time_is_a_result_among_others(goes_on):
 
 
 @pytest.mark.parametrize("wrong", ["1", [], None], ids=["str", "list", "None"])
-def test_what_is_no_delay_raises_in_the_call(goes_on, wrong):
+def test_bad_delay_raises_in_the_call(goes_on, wrong):
     async def main(aio):
         with pytest.raises(TypeError):
             aio.get_running_loop().call_later(wrong, print)
@@ -533,8 +533,8 @@ def test_what_is_no_delay_raises_in_the_call(goes_on, wrong):
     goes_on(main)
 
 
-def test_a_nan_is_a_time_that_has_come():
-    """For asyncio too, if it comes so far: as the only timer it breaks the loop there."""
+def test_nan_is_a_time_that_has_come():
+    """asyncio accepts it too, if it gets that far: as the only timer it breaks the loop there."""
 
     async def main():
         loop = ferrio.get_running_loop()
@@ -560,7 +560,7 @@ def test_a_nan_is_a_time_that_has_come():
 
 
 def by_pipe(loop, callback):
-    """Has `callback` called because something can be read."""
+    """Has `callback` called because a pipe becomes readable."""
     reading, writing = os.pipe()
     os.write(writing, b"x")
     loop.add_reader(reading, callback)
@@ -592,7 +592,7 @@ CALLING = {
 
 @pytest.mark.parametrize("way", CALLING)
 @pytest.mark.parametrize("wrong", [None, 1, "print", "a task"], ids=repr)
-def test_what_cannot_be_called_is_reported_when_it_is_to_be_called(aio, way, wrong):
+def test_uncallable_callback_is_reported_when_it_is_due(aio, way, wrong):
     async def main():
         loop = aio.get_running_loop()
         reported = loop.create_future()
@@ -615,7 +615,7 @@ def test_what_cannot_be_called_is_reported_when_it_is_to_be_called(aio, way, wro
     assert aio.run(main()) == "on"
 
 
-def test_what_cannot_be_called_by_an_executor_is_its_futures_error(goes_on):
+def test_uncallable_job_is_the_error_of_its_future(goes_on):
     async def main(aio):
         loop = aio.get_running_loop()
         for wrong in (None, 1, "print"):
@@ -629,7 +629,7 @@ def test_what_cannot_be_called_by_an_executor_is_its_futures_error(goes_on):
 
 @pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe", "call_later", "call_at", "run_in_executor"])
 @pytest.mark.parametrize("wrong", [None, 1, "print"], ids=repr)
-def test_what_cannot_be_called_raises_in_debug_mode(aio, method, wrong):
+def test_uncallable_callback_raises_in_debug_mode(aio, method, wrong):
     first = {"call_later": (0,), "call_at": (0,), "run_in_executor": (None,)}.get(method, ())
     named = {"call_later": "call_at"}.get(method, method)
 
@@ -643,10 +643,10 @@ def test_what_cannot_be_called_raises_in_debug_mode(aio, method, wrong):
 
 
 class Mapping(collections.UserDict):
-    """A mapping that is no dict."""
+    """A mapping that isn't a dict."""
 
 
-def test_a_problem_described_by_any_mapping_is_logged(aio, caplog):
+def test_problem_described_by_any_mapping_is_logged(aio, caplog):
     loop = aio.new_event_loop()
     loop.call_exception_handler(Mapping(message="spam", exception=None, detail=[1]))
     assert caplog.records[-1].getMessage() == "spam\ndetail: [1]"
@@ -658,7 +658,7 @@ def test_a_problem_described_by_any_mapping_is_logged(aio, caplog):
     loop.close()
 
 
-def test_coroutines_are_no_callbacks_in_debug_mode(aio):
+def test_debug_mode_refuses_coroutine_callbacks(aio):
     async def main():
         loop = aio.get_running_loop()
         coroutine = answer()
@@ -692,7 +692,7 @@ def test_unknown_keywords(goes_on):
     goes_on(main)
 
 
-def test_handlers_that_are_not_callable(goes_on):
+def test_uncallable_handlers_are_refused(goes_on):
     async def main(aio):
         loop = aio.get_running_loop()
         with pytest.raises(TypeError):
@@ -703,7 +703,7 @@ def test_handlers_that_are_not_callable(goes_on):
     goes_on(main)
 
 
-def test_the_standard_library_takes_the_same_care():
+def test_standard_functions_raise_the_same_errors():
     """asyncio's names on ferrio's loop: the errors come from the loop, so they are the same."""
 
     async def main():

@@ -1,4 +1,4 @@
-"""A peer that misbehaves costs its own connection and nothing else: a good one beside it goes on."""
+"""A peer that misbehaves costs only its own connection: a good one beside it goes on."""
 
 import asyncio
 import socket
@@ -13,14 +13,14 @@ WORDS = b"still here\n"
 
 @pytest.fixture
 def problems(loop):
-    """What the loop's exception handler is told."""
+    """Returns what the loop's exception handler is told."""
     told = []
     loop.set_exception_handler(lambda loop, context: told.append(context))
     return told
 
 
 class Serving:
-    """A server that echoes lines, a good client of it, and sockets of bad ones."""
+    """A server that echoes lines, a good client, and sockets of bad clients."""
 
     def __init__(self, aio, tls):
         self.aio = aio
@@ -50,12 +50,12 @@ class Serving:
         return self
 
     async def good(self):
-        """The good client gets its answer."""
+        """Checks that the good client gets its answer."""
         self.writer.write(WORDS)
         assert await asyncio.wait_for(self.reader.readline(), 30) == WORDS
 
     def bad(self):
-        """A connected socket in blocking mode."""
+        """Returns a connected socket in blocking mode."""
         return socket.create_connection(self.address)
 
     async def __aexit__(self, *failure):
@@ -66,7 +66,7 @@ class Serving:
 
 
 def reset(sock):
-    """Closes so that the peer gets a reset."""
+    """Closes the socket in a way that the peer sees a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
@@ -99,7 +99,7 @@ def test_peers_that_leave_at_once(aio, run, tls, problems):
     assert problems == []
 
 
-def test_a_peer_that_resets_in_the_middle(aio, run, problems):
+def test_peer_that_resets_in_the_middle(aio, run, problems):
     async def main():
         async with Serving(aio, False) as serving:
             sock = serving.bad()
@@ -113,7 +113,7 @@ def test_a_peer_that_resets_in_the_middle(aio, run, problems):
     assert problems == []
 
 
-def test_a_peer_that_half_closes_gets_its_answer(aio, run, problems):
+def test_peer_that_half_closes_gets_its_answer(aio, run, problems):
     async def main():
         async with Serving(aio, False) as serving:
             with serving.bad() as sock:
@@ -146,7 +146,7 @@ def test_a_peer_that_never_reads(aio, run, problems):
     assert problems == []
 
 
-def test_a_peer_without_line_ends(aio, run, problems):
+def test_peer_that_sends_no_line_ends(aio, run, problems):
     async def main():
         async with Serving(aio, False) as serving:
             with serving.bad() as sock:
@@ -172,7 +172,7 @@ def test_garbage_instead_of_a_handshake(aio, run, problems, garbage):
                 await serving.good()
                 closed = asyncio.get_running_loop().run_in_executor(None, receive_all, sock)
                 if garbage.startswith(b"\x16"):
-                    sock.shutdown(socket.SHUT_WR)  # the rest of the record would be waited for
+                    sock.shutdown(socket.SHUT_WR)  # otherwise the server waits for the rest of the record
                 await asyncio.wait_for(closed, 30)
             await serving.good()
 
@@ -181,7 +181,7 @@ def test_garbage_instead_of_a_handshake(aio, run, problems, garbage):
 
 
 def receive_all(sock):
-    """Everything up to the end, or a reset."""
+    """Receives everything up to the end or a reset."""
     received = bytearray()
     try:
         while chunk := sock.recv(65536):

@@ -7,7 +7,7 @@ import pytest
 import ferrio
 
 
-def test_all_go_on_together_each_with_a_number(aio):
+def test_all_parties_go_on_together_each_with_a_number(aio):
     async def main():
         barrier, passed = aio.Barrier(3), []
 
@@ -27,7 +27,7 @@ def test_all_go_on_together_each_with_a_number(aio):
     assert aio.run(main()) == [0, 1]
 
 
-def test_it_is_used_again_and_again(aio):
+def test_barrier_can_be_reused(aio):
     async def main():
         barrier, rounds = aio.Barrier(3), []
 
@@ -64,7 +64,7 @@ def test_more_tasks_than_parties(aio):
     aio.run(main())
 
 
-def test_one_party_never_waits(aio):
+def test_single_party_never_waits(aio):
     async def main():
         barrier = aio.Barrier(1)
         other = aio.create_task(aio.sleep(0))
@@ -75,7 +75,7 @@ def test_one_party_never_waits(aio):
     aio.run(main())
 
 
-def test_reset_breaks_those_who_wait_and_only_them(aio):
+def test_reset_breaks_only_the_waiters(aio):
     async def main():
         barrier = aio.Barrier(3)
         waiting = [aio.create_task(barrier.wait()) for _ in range(2)]
@@ -90,7 +90,7 @@ def test_reset_breaks_those_who_wait_and_only_them(aio):
     aio.run(main())
 
 
-def test_abort_breaks_it_until_a_reset(aio):
+def test_abort_breaks_the_barrier_until_a_reset(aio):
     async def main():
         barrier = aio.Barrier(2)
         waiting = aio.create_task(barrier.wait())
@@ -109,7 +109,7 @@ def test_abort_breaks_it_until_a_reset(aio):
     aio.run(main())
 
 
-def test_a_cancelled_party_leaves(aio):
+def test_cancelled_party_leaves(aio):
     async def main():
         barrier = aio.Barrier(2)
         waiting = aio.create_task(barrier.wait())
@@ -124,7 +124,7 @@ def test_a_cancelled_party_leaves(aio):
     aio.run(main())
 
 
-def test_the_number_of_parties(aio):
+def test_number_of_parties_is_checked(aio):
     with pytest.raises(ValueError, match=r"^parties must be "):
         aio.Barrier(0)
     with pytest.raises(TypeError):
@@ -150,7 +150,7 @@ def test_repr(aio):
     aio.run(main())
 
 
-def test_async_with_uses_a_subclass_own_wait(aio):
+def test_async_with_calls_a_subclasss_wait(aio):
     class Announced(aio.Barrier):
         async def wait(self):
             return "at ", await super().wait()
@@ -162,7 +162,7 @@ def test_async_with_uses_a_subclass_own_wait(aio):
     assert aio.run(main()) == ("at ", 0)
 
 
-def test_a_barrier_in_a_cycle_is_collected(collected):
+def test_barrier_in_a_cycle_is_collected(collected):
     barrier = ferrio.Barrier(2)
     barrier.myself = barrier
     gone = weakref.ref(barrier)

@@ -1,4 +1,4 @@
-"""`call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`: arguments by position and by keyword."""
+"""`call_soon`, `call_later`, `call_at` and `call_soon_threadsafe`: positional and keyword arguments."""
 
 import contextvars
 

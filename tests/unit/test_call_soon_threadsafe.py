@@ -1,4 +1,4 @@
-"""`call_soon_threadsafe` from other threads: order, wake-ups, the ends of the loop; on asyncio and on ferrio."""
+"""`call_soon_threadsafe` from other threads: order, wake-ups, closed loops; on asyncio and on ferrio."""
 
 import asyncio
 import contextvars
@@ -36,7 +36,7 @@ def in_thread(function):
         raise failure
 
 
-def test_wakes_a_loop_that_sleeps(aio):
+def test_call_wakes_a_sleeping_loop(aio):
     async def main():
         loop = aio.get_running_loop()
         future = loop.create_future()
@@ -57,7 +57,7 @@ def test_each_of_many_wake_ups_arrives(aio):
         def ping_pong():
             for number in range(500):
                 loop.call_soon_threadsafe(lambda number=number: (ran.append(number), ping.release()))
-                # The loop is asleep again, or about to be, when the next one comes.
+                # The next call comes while the loop is asleep again, or about to be.
                 ping.acquire()
             loop.call_soon_threadsafe(done.set_result, None)
 
@@ -70,7 +70,7 @@ def test_each_of_many_wake_ups_arrives(aio):
     assert aio.run(main()) == list(range(500))
 
 
-def test_bursts_of_several_threads_keep_each_thread_s_order(aio):
+def test_bursts_keep_the_order_of_each_thread(aio):
     async def main():
         loop = aio.get_running_loop()
         ran, done = {}, loop.create_future()
@@ -98,7 +98,7 @@ def test_bursts_of_several_threads_keep_each_thread_s_order(aio):
     assert aio.run(main()) == {name: list(range(2_000)) for name in "abc"}
 
 
-def test_before_the_loop_runs(aio):
+def test_call_before_the_loop_runs(aio):
     loop = aio.new_event_loop()
     ran = []
     in_thread(lambda: loop.call_soon_threadsafe(ran.append, 1))
@@ -125,9 +125,9 @@ def test_closed_loop(aio):
         in_thread(lambda: loop.call_soon_threadsafe(print))
 
 
-def test_its_handle_passes_for_asyncios_class(loop):
+def test_handle_passes_for_asyncios_class(loop):
     handle, other = loop.call_soon_threadsafe(print), loop.call_soon(print)
-    # The class came with Python 3.14.
+    # The class is new in Python 3.14.
     special = getattr(asyncio.events, "_ThreadSafeHandle", asyncio.Handle)
     assert isinstance(handle, special)
     assert isinstance(handle, asyncio.Handle)
@@ -170,7 +170,7 @@ def test_context(aio):
     assert aio.run(main()) == ["the thread's", "given"]
 
 
-def test_callback_that_fails_is_reported_and_the_loop_goes_on(aio):
+def test_failing_callback_is_reported_and_the_loop_goes_on(aio):
     async def main():
         loop = aio.get_running_loop()
         reports, done = [], loop.create_future()
@@ -199,7 +199,7 @@ def test_debug_mode_checks_the_callback(aio):
 
 @since(3, 14)
 @pytest.mark.parametrize("ask", ["cancel", "cancelled"])
-def test_another_thread_that_asks_while_the_callback_runs_waits_for_its_end(aio, ask):
+def test_other_thread_that_asks_during_the_callback_waits_for_its_end(aio, ask):
     async def main():
         loop = aio.get_running_loop()
         began, asks, ended, answers = threading.Event(), threading.Event(), [], []
@@ -208,7 +208,7 @@ def test_another_thread_that_asks_while_the_callback_runs_waits_for_its_end(aio,
         def callback():
             began.set()
             asks.wait()
-            time.sleep(0.01)  # what doesn't wait gets its answer now
+            time.sleep(0.01)  # a call that doesn't wait gets its answer now
             ended.append(True)
 
         def thread():

@@ -1,6 +1,6 @@
-"""What class checks say of ferrio's objects: what they say of asyncio's. And asyncio's own code may work on them.
+"""Class checks see ferrio's objects as they see asyncio's, and asyncio's own code may work on them.
 
-How copies of them come out is in `test_copies.py`.
+`test_copies.py` covers copies.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ PRIVATE = {
 def public_pairs():
     for name in ferrio.__all__:
         ours, theirs = getattr(ferrio, name), vars(asyncio).get(name)
-        # The loops are another matter: see test_differences.py.
+        # Loops are a separate matter: see test_differences.py.
         if isinstance(ours, type) and isinstance(theirs, type) and not issubclass(ours, (ferrio.EventLoop, Exception)):
             yield ours, theirs
 
@@ -50,13 +50,13 @@ PAIRS = [*public_pairs(), *PRIVATE.items()]
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=[ours.__name__ for ours, _ in PAIRS])
-def test_class_is_asyncios_or_below_it(ours, theirs):
+def test_class_is_asyncios_or_a_subclass(ours, theirs):
     assert issubclass(ours, theirs)
     public = {vars(asyncio).get(name) for name in asyncio.__all__}
     assert set(ours.__mro__) >= set(theirs.__mro__) & public
     assert ours is theirs or ours in theirs.__subclasses__() or hasattr(sys, "_is_gil_enabled")
 
-    if ours.__flags__ & (1 << 10):  # can be derived from
+    if ours.__flags__ & (1 << 10):  # it can be subclassed
         derived = type("Derived", (ours,), {})
         assert issubclass(derived, theirs)
         assert derived.__mro__[1:] == ours.__mro__
@@ -66,7 +66,7 @@ WITH_FIELDS = [ferrio.Future, ferrio.Task, ferrio.Handle, ferrio.TimerHandle]
 
 
 @pytest.mark.parametrize("ours", WITH_FIELDS)
-def test_no_field_of_asyncios_is_reached_by_its_name(ours):
+def test_no_field_of_asyncios_class_is_reachable_by_name(ours):
     for name in dir(ours):
         where = next(base for base in ours.__mro__ if name in vars(base))
         field = isinstance(vars(where)[name], (types.MemberDescriptorType, types.GetSetDescriptorType))
@@ -119,7 +119,7 @@ def test_singledispatch_and_patterns(aio):
     aio.run(main())
 
 
-def test_objects_of_a_running_program(aio):
+def test_objects_of_a_running_program_pass_for_asyncios(aio):
     async def main():
         server = await aio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
         assert isinstance(server, asyncio.Server) and isinstance(server, asyncio.AbstractServer)
@@ -134,7 +134,7 @@ def test_objects_of_a_running_program(aio):
     aio.run(main())
 
 
-def test_what_is_added_to_a_class_of_asyncios_is_found():
+def test_attribute_added_to_asyncios_class_is_found():
     queue = ferrio.Queue()
     assert not hasattr(queue, "added")
     asyncio.Queue.added = 1
@@ -149,7 +149,7 @@ def test_what_is_added_to_a_class_of_asyncios_is_found():
 
 
 def objects_with_fields():
-    """One of each, among those that have no code of theirs to run."""
+    """Returns one object of each class that runs no code of its own."""
     loop = ferrio.new_event_loop()
     task = loop.create_task(asyncio.sleep(60))
     task._log_destroy_pending = False
@@ -192,7 +192,7 @@ def test_descriptors_of_asyncios_classes_do_no_harm(standard):
                     attempt(found.__set__, subject, *arguments)
     if standard is asyncio.Task:
         assert asyncio.Task.get_coro(subject) is None
-    # It is what it was.
+    # The object is unchanged.
     if standard in (asyncio.Future, asyncio.Task):
         assert not subject.done()
         assert subject.get_loop() is loop
@@ -209,8 +209,8 @@ def test_descriptors_of_asyncios_classes_do_no_harm(standard):
     assert keep() is None
 
 
-def test_register_and_notes_of_asyncio_take_ferrios_tasks():
-    # In a program of its own: what asyncio knows of tasks is there once a process.
+def test_asyncios_registry_accepts_ferrios_tasks():
+    # In a separate program, because asyncio's knowledge of tasks is shared by the process.
     output = run_program("""
         import asyncio, asyncio.futures, asyncio.tasks, gc, sys, weakref
         add = getattr(asyncio.futures, "future_add_to_awaited_by", None)
@@ -324,7 +324,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
 
 
 class OwnLoop(asyncio.AbstractEventLoop):
-    """As a toolkit's loop: nothing of it is asyncio's but the handles."""
+    """Like a toolkit's loop: only the handles are asyncio's."""
 
     def __init__(self, aio):
         self.aio = aio
@@ -390,7 +390,7 @@ class OwnLoop(asyncio.AbstractEventLoop):
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("kind", [JumpingLoop, OwnLoop])
-def test_everything_runs_on_a_loop_of_ones_own(aio, kind, debug):
+def test_everything_runs_on_the_programs_own_loop(aio, kind, debug):
     async def in_turn(number, semaphore, lock, barrier, condition):
         async with semaphore, lock:
             await aio.sleep(1)
@@ -430,5 +430,5 @@ def test_everything_runs_on_a_loop_of_ones_own(aio, kind, debug):
     loop.close()
 
 
-def test_base_of_loops_is_asyncios(aio):
+def test_loops_have_asyncios_base_class(aio):
     assert aio.BaseEventLoop is asyncio.base_events.BaseEventLoop

@@ -1,4 +1,4 @@
-"""`python -m ferrio` runs a program as `python` does, on ferrio, and says clearly what it can't run.
+"""`python -m ferrio` runs a program on ferrio as `python` would, and says clearly what it can't run.
 
 Most tests run one program both ways and compare everything: output, error output and exit status.
 """
@@ -137,7 +137,7 @@ def test_safe_path_is_left_alone(program, tmp_path):
         "import os; os._exit(7)",
     ],
 )
-def test_endings_are_those_of_python(program, ending):
+def test_program_ends_as_in_python(program, ending):
     path = program(ending)
     assert on_ferrio(path) == Ran(path)
     assert on_ferrio("-c", ending) == Ran("-c", ending)
@@ -223,12 +223,12 @@ def test_interrupt_ends_the_program_as_in_python(source):
     try:
         out, err = process.communicate(timeout=20)
     except subprocess.TimeoutExpired:
-        # It came between Python's look for signals and the system call that waits; plain Python loses it there too.
+        # The signal came between Python's signal check and the system call that waits; plain Python loses it there too.
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     # Killed by its own SIGINT, which a shell reports as 130.
     assert (process.returncode, out) == (-signal.SIGINT, "")
-    # Where it came before run() began, Python says first that the coroutine was never awaited.
+    # If it came before run() began, Python first warns that the coroutine was never awaited.
     warning, traceback, _ = err.partition("Traceback (most recent call last):\n")
     assert traceback and (not warning or "never awaited" in warning)
     assert '  File "<string>", line 1, in <module>\n' in err
@@ -236,7 +236,7 @@ def test_interrupt_ends_the_program_as_in_python(source):
     assert err.endswith("\nKeyboardInterrupt\n")
 
 
-def test_what_cannot_be_run(tmp_path):
+def test_unrunnable_programs_are_reported(tmp_path):
     for arguments in (["nothing.py"], ["-m", "nothing_here"], [str(tmp_path)]):
         ran, python = on_ferrio(*arguments, cwd=tmp_path), Ran(*arguments, cwd=tmp_path)
         assert ran == python
@@ -276,12 +276,12 @@ def test_help_and_version():
     assert f"CPython {sys.version.split()[0]}" in ran.out
 
 
-def test_options_after_the_program_are_its_own(program):
+def test_options_after_the_program_belong_to_it(program):
     path = program("import sys; print(sys.argv[1:])")
     assert on_ferrio(path, "--help", "--debug").out == "['--help', '--debug']\n"
 
 
-def test_debug():
+def test_debug_option():
     code = "import asyncio; print(asyncio.get_running_loop().get_debug(), await asyncio.sleep(0))"
     assert on_ferrio("--debug", "-c", code).out == "True None\n"
     assert on_ferrio("-c", code).out == "False None\n"
@@ -291,7 +291,7 @@ def test_debug():
 
 
 def test_virtual_time(program):
-    # An hour: were the clock not virtual, the test would run into the limit of `Ran`.
+    # An hour: if the clock weren't virtual, the test would run into the limit of `Ran`.
     path = program(
         """
         import asyncio
@@ -326,7 +326,7 @@ def test_child_processes_can_import_the_program(program):
 
 @pytest.fixture
 def command(tmp_path):
-    """The path of the command `ferrio` as pip would write it."""
+    """Returns the path of the command `ferrio` as pip would write it."""
     pyproject = Path(__file__).parents[2] / "pyproject.toml"
     module, function = tomllib.loads(pyproject.read_text())["project"]["scripts"]["ferrio"].split(":")
     directory = tmp_path / "bin"
@@ -336,7 +336,7 @@ def command(tmp_path):
     return str(path)
 
 
-def test_the_command_does_what_the_module_does(command, program, tmp_path):
+def test_command_does_what_the_module_does(command, program, tmp_path):
     path = program(SHOW_MAIN, "here/program.py")
     package = str(tmp_path / "here")
     for arguments in ([path, "a", "--b"], ["-m", "program", "c"], ["-c", "import sys; print(sys.path[0], sys.argv)"]):
@@ -346,7 +346,7 @@ def test_the_command_does_what_the_module_does(command, program, tmp_path):
     assert Ran(command, stdin="await asyncio.sleep(0, 42)\n") == on_ferrio(stdin="await asyncio.sleep(0, 42)\n")
 
 
-def test_the_command_is_in_no_traceback(command, program):
+def test_command_appears_in_no_traceback(command, program):
     for source in ("raise LookupError('spam')", "def wrong(:", "await nothing()"):
         path = program(source)
         ran = Ran(command, path)

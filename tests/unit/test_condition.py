@@ -8,7 +8,7 @@ from tests.unit.implementations import since
 import ferrio
 
 
-def test_notify_wakes_in_order_and_one_at_a_time_gets_the_lock(aio):
+def test_notified_tasks_get_the_lock_one_at_a_time_in_order(aio):
     async def main():
         condition, order = aio.Condition(), []
 
@@ -34,7 +34,7 @@ def test_notify_wakes_in_order_and_one_at_a_time_gets_the_lock(aio):
     assert aio.run(main()) == list("abcd")
 
 
-def test_what_needs_the_lock_says_so(aio):
+def test_methods_that_need_the_lock_say_so(aio):
     async def main():
         condition = aio.Condition()
         with pytest.raises(RuntimeError, match=r"^cannot wait on un-acquired lock$"):
@@ -71,7 +71,7 @@ def test_wait_for_returns_what_the_predicate_returned(aio):
     assert aio.run(main()) == "news"
 
 
-def test_wait_for_a_predicate_that_raises(aio):
+def test_wait_for_passes_on_what_the_predicate_raises(aio):
     async def main():
         condition = aio.Condition()
         async with condition:
@@ -83,7 +83,7 @@ def test_wait_for_a_predicate_that_raises(aio):
 
 
 @since(3, 13)  # gh-112202
-def test_a_cancelled_wait_takes_the_lock_first(aio):
+def test_cancelled_wait_takes_the_lock_first(aio):
     async def main():
         condition, seen = aio.Condition(), []
 
@@ -113,13 +113,13 @@ def test_a_cancelled_wait_takes_the_lock_first(aio):
         assert not condition._waiters
         return seen
 
-    # The newest cancellation is raised, as it came.
+    # The newest cancellation is raised, exactly as it came.
     assert aio.run(main()) == [(True, ("second",))]
 
 
 @since(3, 13)  # gh-112202
 @pytest.mark.parametrize("turns", range(4))
-def test_a_notification_for_a_cancelled_one_goes_to_the_next(aio, turns):
+def test_notification_for_a_cancelled_waiter_goes_to_the_next(aio, turns):
     async def main():
         condition, passed = aio.Condition(), []
 
@@ -145,7 +145,7 @@ def test_a_notification_for_a_cancelled_one_goes_to_the_next(aio, turns):
     assert aio.run(main()) == ["b"]
 
 
-def test_the_lock_may_be_shared(aio):
+def test_lock_may_be_shared(aio):
     async def main():
         lock = aio.Lock()
         not_empty, not_full = aio.Condition(lock), aio.Condition(lock)
@@ -182,7 +182,7 @@ class Turnstile:
         self.inner.release()
 
 
-def test_the_lock_may_be_any_lock(aio):
+def test_lock_may_be_of_any_class(aio):
     async def main():
         turnstile = Turnstile(aio)
         condition = aio.Condition(turnstile)
@@ -204,7 +204,7 @@ def test_the_lock_may_be_any_lock(aio):
     assert calls.count("acquire") == calls.count("release") == 5
 
 
-def test_cancelled_while_it_takes_a_lock_of_another_kind(aio):
+def test_wait_cancelled_while_it_takes_a_foreign_lock(aio):
     async def main():
         condition = aio.Condition(Turnstile(aio))
 
@@ -227,7 +227,7 @@ def test_cancelled_while_it_takes_a_lock_of_another_kind(aio):
     aio.run(main())
 
 
-def test_what_is_no_lock_is_refused(aio):
+def test_object_that_is_not_a_lock_is_refused(aio):
     with pytest.raises(AttributeError):
         aio.Condition(object())
 
@@ -252,7 +252,7 @@ def test_repr(aio):
     aio.run(main())
 
 
-def test_a_subclass_that_overrides_wait_and_notify(aio):
+def test_subclass_may_override_wait_and_notify(aio):
     calls = []
 
     class Logged(aio.Condition):
@@ -282,7 +282,7 @@ def test_a_subclass_that_overrides_wait_and_notify(aio):
     assert calls == ["wait", "notify 1"]
 
 
-def test_it_belongs_to_the_loop_it_first_waited_on(aio):
+def test_object_belongs_to_the_loop_it_first_waited_on(aio):
     condition = aio.Condition()
 
     async def wait():
@@ -300,7 +300,7 @@ def test_it_belongs_to_the_loop_it_first_waited_on(aio):
     aio.run(wait_elsewhere())
 
 
-def test_a_condition_in_a_cycle_is_collected(collected):
+def test_condition_in_a_cycle_is_collected(collected):
     condition = ferrio.Condition()
     condition.myself = condition
     gone = weakref.ref(condition)

@@ -1,4 +1,4 @@
-"""Copies and pickles of asyncio's objects: `copy`, `deepcopy`, each protocol of `pickle`, dictionaries."""
+"""Copies and pickles of asyncio's objects: `copy`, `deepcopy`, each `pickle` protocol, dictionaries."""
 
 import copy
 import dataclasses
@@ -17,7 +17,7 @@ WAYS = {"copy": copy.copy, "deepcopy": copy.deepcopy} | {
 
 @pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
 def copied(request):
-    """A function that makes a copy in one of all ways."""
+    """A function that makes a copy in one of several ways."""
     return request.param
 
 
@@ -33,7 +33,7 @@ def closed_for(run, lock):
 
 
 def look(one):
-    """All that tells one from another."""
+    """Returns everything that distinguishes one object from another."""
     names = ["_locked", "_value", "_bound_value", "_parties", "_state", "_count", "_maxsize", "_unfinished_tasks"]
     state = {name: getattr(one, name) for name in names if hasattr(one, name)}
     if hasattr(one, "_queue"):
@@ -62,11 +62,11 @@ MAKERS = {
 
 @pytest.fixture(params=MAKERS.values(), ids=MAKERS.keys())
 def one(request, aio, run):
-    """An object that nobody waits for."""
+    """An object without waiters."""
     return request.param(aio, run)
 
 
-def test_copy_is_like_it(one, copied):
+def test_copy_equals_its_original(one, copied):
     one.owner = "me"
     assert one.__dict__["owner"] == vars(one)["owner"] == "me"
     other = copied(one)
@@ -76,7 +76,7 @@ def test_copy_is_like_it(one, copied):
     assert weakref.ref(other)() is other
 
 
-def test_broken_barrier(aio, run, copied):
+def test_copy_of_a_broken_barrier_is_broken(aio, run, copied):
     barrier = aio.Barrier(3)
     run(barrier.abort())
     other = copied(barrier)
@@ -134,7 +134,7 @@ def test_copies_work(aio, run, copied):
     assert [ordered.get_nowait() for _ in range(4)] == [0, 1, 2, 3]
 
 
-def test_items_and_locks_below_are_copied_or_shared(aio):
+def test_deep_copies_copy_items_and_locks_and_shallow_ones_share_them(aio):
     item = [1]
     queue = filled(aio.Queue(), item)
     assert copy.copy(queue).get_nowait() is item
@@ -146,7 +146,7 @@ def test_items_and_locks_below_are_copied_or_shared(aio):
     assert pair[1]._lock is pair[0] is not lock
 
 
-def test_who_is_waited_for_by_somebody_cannot_be_copied(aio, run):
+def test_object_with_waiters_cannot_be_copied(aio, run):
     async def main():
         for waited, method in [
             (closed_lock := aio.Lock(), "acquire"),
@@ -186,14 +186,14 @@ class Settings:
     jobs: object
 
 
-def test_dataclasses_with_them_become_dictionaries(aio):
+def test_dataclasses_that_hold_them_become_dictionaries(aio):
     settings = dataclasses.asdict(Settings(aio.Lock(), filled(aio.Queue(5), 1)))
     assert type(settings["lock"]) is aio.Lock
     assert (settings["jobs"].qsize(), settings["jobs"].maxsize) == (1, 5)
 
 
 def derived(base, name):
-    """A class of the program's, of which pickle finds the name here."""
+    """Makes a class as a program would; pickle finds it here by name."""
     made = type(name, (base,), {"__module__": __name__})
     setattr(sys.modules[__name__], name, made)
     return made
@@ -206,7 +206,7 @@ def test_attributes_of_derived_classes_are_kept(aio, copied):
     assert (type(other), other.name, other.tags, other.maxsize, other.qsize()) == (type(queue), "jobs", {"a"}, 3, 1)
 
 
-def test_derived_class_with_slots_and_a_state_of_its_own(aio, copied):
+def test_derived_class_may_have_slots_and_its_own_state(aio, copied):
     class Slotted(aio.Event):
         __slots__ = ("label",)
 
@@ -229,7 +229,7 @@ def test_derived_class_with_slots_and_a_state_of_its_own(aio, copied):
     assert (copied(semaphore)._value, copied(semaphore).note) == (4, "n")
 
 
-def test_state_of_asyncios_object_is_understood():
+def test_state_of_asyncios_objects_is_understood():
     import asyncio
 
     import ferrio

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("settled")
 
 @pytest.fixture
 def open_before(loop):
-    """The sockets that were open when the loop was there already."""
+    """The sockets that were open once the loop existed."""
     return open_sockets()
 
 
@@ -73,7 +73,7 @@ def test_address_in_numbers_needs_no_resolver(monkeypatch):
     ferrio.run(main())
 
 
-def test_given_socket(loop, run):
+def test_socket_of_the_program_is_used(loop, run):
     async def main():
         ours, theirs = socket.socketpair()
         transport, protocol = await loop.create_connection(Noting, sock=ours)
@@ -102,7 +102,7 @@ def test_local_address(loop, run):
 
 
 @since(3, 12)
-def test_local_addresses_of_which_none_can_be_had(loop, run, open_before):
+def test_unusable_local_addresses_are_reported(loop, run, open_before):
     async def main(local, text):
         with listening() as listener, pytest.raises(OSError, match=text):
             await loop.create_connection(Noting, *listener.getsockname(), local_addr=local)
@@ -124,7 +124,7 @@ def test_addresses_are_tried_in_turn(loop, run, open_before):
     run(main())
 
 
-def test_failures_of_several_addresses(loop, run, open_before):
+def test_failures_of_several_addresses_are_combined(loop, run, open_before):
     async def main():
         first, second = refusing_address(), refusing_address()
         loop.getaddrinfo = infos_of(first)
@@ -145,7 +145,7 @@ def test_failures_of_several_addresses(loop, run, open_before):
 
 
 @since(3, 12)
-def test_all_failures(loop, run):
+def test_all_failures_are_raised_on_request(loop, run):
     async def main():
         loop.getaddrinfo = infos_of(refusing_address(), refusing_address())
         with pytest.raises(ExceptionGroup, match="create_connection failed") as caught:
@@ -156,7 +156,7 @@ def test_all_failures(loop, run):
 
 
 @since(3, 12)
-def test_failure_is_in_no_cycle(loop, run):
+def test_failure_is_in_no_reference_cycle(loop, run):
     async def main():
         loop.getaddrinfo = infos_of(refusing_address(), refusing_address())
         gc.collect()
@@ -205,8 +205,8 @@ def test_cancelled_before_the_protocol_is_told(loop, run, open_before):
     assert open_sockets() <= open_before
 
 
-@pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves it to the collector up to 3.14
-def test_protocol_that_cannot_be_made_costs_its_socket(loop, run, open_before):
+@pytest.mark.parametrize("aio", [ferrio])  # before 3.15 asyncio leaves it to the collector
+def test_failing_protocol_factory_closes_the_socket(loop, run, open_before):
     async def main():
         with listening() as listener:
             with pytest.raises(ZeroDivisionError):
@@ -222,7 +222,7 @@ def test_protocol_that_cannot_be_made_costs_its_socket(loop, run, open_before):
 
 
 def bad_calls():
-    """Calls of create_connection that are refused: arguments, exception, its words."""
+    """Returns refused calls of create_connection: arguments, exception, message."""
     stream = ("127.0.0.1", 1)
     datagram = {"sock": lambda: socket.socket(type=socket.SOCK_DGRAM)}
     return [
@@ -305,7 +305,7 @@ def test_returns_before_the_first_data(loop, run):
         run(main())
 
 
-def test_what_was_ready_earlier_comes_before_data(loop, run):
+def test_callbacks_that_were_ready_earlier_come_before_data(loop, run):
     order = []
 
     class Protocol(Noting):

@@ -1,4 +1,4 @@
-"""`create_datagram_endpoint` up to the transport: addresses, options of the socket, refused arguments."""
+"""`create_datagram_endpoint` up to the transport: addresses, socket options, refused arguments."""
 
 import socket
 
@@ -9,7 +9,7 @@ import ferrio
 
 
 def bad_calls():
-    """Refused calls: arguments, exception, its words."""
+    """Returns refused calls: arguments, exception, message."""
     return [
         ({}, ValueError, "unexpected address family"),
         ({"sock": socket.SOCK_STREAM}, ValueError, "ocket was expected, got <socket.socket"),
@@ -48,7 +48,7 @@ def test_refused(loop, run, keywords, exception, text):
 
 
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves the socket to the collector
-def test_protocol_that_cannot_be_made_costs_its_socket(loop, run):
+def test_failing_protocol_factory_closes_the_socket(loop, run):
     async def main():
         before = open_sockets()
         with pytest.raises(ZeroDivisionError):

@@ -14,12 +14,12 @@ pytestmark = pytest.mark.usefixtures("settled")
 
 
 def option(sock, level, name):
-    """A socket's option, as a truth value."""
+    """Returns a socket option as a truth value."""
     return bool(sock.getsockopt(level, name))
 
 
 async def served_by(server, address):
-    """Whether somebody echoes at `address`."""
+    """Whether something echoes at `address`."""
     transport, protocol = await server.get_loop().create_connection(Noting, *address[:2])
     answer = await echoed(transport, protocol)
     await protocol.lost
@@ -73,7 +73,7 @@ def test_keep_alive(loop, run):
     run(main())
 
 
-def test_given_socket(loop, run):
+def test_socket_of_the_program_is_used(loop, run):
     async def main():
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
@@ -86,7 +86,7 @@ def test_given_socket(loop, run):
     run(main())
 
 
-def test_begins_later(loop, run):
+def test_server_can_start_later(loop, run):
     async def main():
         server = await loop.create_server(Echo, "127.0.0.1", 0, start_serving=False)
         address = server.sockets[0].getsockname()
@@ -118,7 +118,7 @@ def test_address_in_use(loop, run):
     run(main())
 
 
-def test_address_of_nobody_here(loop, run):
+def test_foreign_address_is_refused(loop, run):
     async def main():
         before = open_sockets()
         with pytest.raises(OSError):
@@ -129,7 +129,7 @@ def test_address_of_nobody_here(loop, run):
 
 
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves the sockets to the collector
-def test_cannot_listen(loop, run):
+def test_failing_listen_closes_the_sockets(loop, run):
     async def main():
         before = open_sockets()
         with listening() as listener, socket.socket() as connected:
@@ -151,7 +151,7 @@ def test_cannot_listen(loop, run):
 
 
 def bad_calls():
-    """Calls of create_server that are refused: arguments, exception, its words."""
+    """Returns refused calls of create_server: arguments, exception, message."""
     address = ("127.0.0.1", 0)
     datagram = {"sock": lambda: socket.socket(type=socket.SOCK_DGRAM)}
     return [

@@ -18,7 +18,7 @@ import ferrio
 
 
 class Recorder(asyncio.DatagramProtocol):
-    """Writes down what it is told."""
+    """Records what it is told."""
 
     def __init__(self, loop):
         self.calls = []
@@ -57,7 +57,7 @@ class Recorder(asyncio.DatagramProtocol):
                 waiter.set_result(None)
 
     async def until(self, condition):
-        """Waits until the condition holds after something came."""
+        """Waits until the condition holds after something arrived."""
         if not condition():
             waiter = self._loop.create_future()
             self._waiters.append((condition, waiter))
@@ -69,7 +69,7 @@ LOCAL = ("127.0.0.1", 0)
 
 @pytest.fixture
 def endpoint(loop):
-    """A function that makes an endpoint; all of them are closed after the test."""
+    """Returns a function that makes an endpoint; all endpoints are closed after the test."""
     made = []
 
     async def make(protocol=None, **keywords):
@@ -80,7 +80,7 @@ def endpoint(loop):
 
     yield make
     for transport, protocol in made:
-        # Not what is at its end: asyncio's own transports forget their loop there, and some then miss it.
+        # Not closed at its end: asyncio's own transports forget their loop there, and some need it later.
         if not (isinstance(protocol, Recorder) and protocol.lost.done()):
             transport.abort()
     loop.run_until_complete(asyncio.sleep(0) if isinstance(loop, asyncio.SelectorEventLoop) else ferrio.sleep(0))
@@ -117,7 +117,7 @@ def test_echo_between_unconnected_endpoints(run, endpoint):
 
 
 @pytest.mark.parametrize("data", [b"bytes", bytearray(b"array"), memoryview(b"view")[1:], b"x" * 60000], ids=type)
-def test_every_kind_of_data_goes_to_a_connected_peer(run, endpoint, data):
+def test_every_kind_of_data_reaches_a_connected_peer(run, endpoint, data):
     async def main():
         theirs, them = await endpoint(local_addr=LOCAL)
         ours, _ = await endpoint(remote_addr=name_of(theirs))
@@ -132,7 +132,7 @@ def test_every_kind_of_data_goes_to_a_connected_peer(run, endpoint, data):
 
 
 @since(3, 13)
-def test_a_datagram_may_be_empty(run, endpoint):
+def test_datagram_may_be_empty(run, endpoint):
     async def main():
         theirs, them = await endpoint(local_addr=LOCAL)
         ours, _ = await endpoint(local_addr=LOCAL)
@@ -143,7 +143,7 @@ def test_a_datagram_may_be_empty(run, endpoint):
     run(main())
 
 
-def test_many_datagrams_of_many_senders_keep_their_addresses_and_order(run, endpoint):
+def test_datagrams_of_many_senders_keep_addresses_and_order(run, endpoint):
     async def main():
         theirs, them = await endpoint(local_addr=LOCAL)
         theirs.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -208,7 +208,7 @@ def test_unix_addresses(run, endpoint, tmp_path, name, aio):
     run(main())
 
 
-def test_a_name_is_looked_up_by_the_system(run, endpoint):
+def test_system_looks_up_names(run, endpoint):
     async def main():
         theirs, them = await endpoint(local_addr=LOCAL)
         ours, _ = await endpoint(local_addr=LOCAL)
@@ -219,7 +219,7 @@ def test_a_name_is_looked_up_by_the_system(run, endpoint):
     run(main())
 
 
-def test_a_refused_datagram_is_an_error_received(run, endpoint):
+def test_refused_datagram_is_an_error_received(run, endpoint):
     async def main():
         ours, us = await endpoint(remote_addr=refusing_address())
         ours.sendto(b"anybody?")
@@ -230,7 +230,7 @@ def test_a_refused_datagram_is_an_error_received(run, endpoint):
     run(main())
 
 
-def test_a_datagram_that_is_too_long_is_an_error_received(run, endpoint):
+def test_overlong_datagram_is_an_error_received(run, endpoint):
     async def main():
         theirs, them = await endpoint(local_addr=LOCAL)
         ours, us = await endpoint(local_addr=LOCAL)
@@ -244,7 +244,7 @@ def test_a_datagram_that_is_too_long_is_an_error_received(run, endpoint):
     run(main())
 
 
-def test_broadcast_needs_to_be_allowed(run, endpoint):
+def test_broadcast_must_be_allowed(run, endpoint):
     async def main():
         plain, us = await endpoint(local_addr=("0.0.0.0", 0))
         plain.sendto(b"all", ("255.255.255.255", 9))
@@ -255,7 +255,7 @@ def test_broadcast_needs_to_be_allowed(run, endpoint):
     run(main())
 
 
-def test_arguments_that_make_no_sense(run, endpoint):
+def test_invalid_arguments_are_refused(run, endpoint):
     async def main():
         theirs, _ = await endpoint(local_addr=LOCAL)
         ours, us = await endpoint(remote_addr=name_of(theirs))
@@ -272,7 +272,7 @@ def test_arguments_that_make_no_sense(run, endpoint):
 
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 70000), ("127.0.0.1",), "127.0.0.1", 7, None], ids=repr)
-def test_an_address_that_is_none_ends_the_transport_unless_the_system_says_so(run, endpoint, loop, address):
+def test_invalid_address_ends_the_transport_unless_the_system_rejects_it(run, endpoint, loop, address):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))
 
@@ -291,7 +291,7 @@ def test_an_address_that_is_none_ends_the_transport_unless_the_system_says_so(ru
 
 
 @since(3, 15)
-def test_a_full_socket_lets_datagrams_wait_and_pauses_the_protocol(run, endpoint):
+def test_full_socket_queues_datagrams_and_pauses_the_protocol(run, endpoint):
     async def main():
         theirs, them = await endpoint(local_addr=LOCAL)
         full = FullSocket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -321,7 +321,7 @@ def test_a_full_socket_lets_datagrams_wait_and_pauses_the_protocol(run, endpoint
 
 
 @since(3, 15)
-def test_abort_drops_what_waits(run, endpoint):
+def test_abort_drops_queued_data(run, endpoint):
     async def main():
         full = FullSocket(socket.AF_INET, socket.SOCK_DGRAM)
         full.bind(LOCAL)
@@ -339,7 +339,7 @@ def test_abort_drops_what_waits(run, endpoint):
 
 
 @since(3, 15)
-def test_a_unix_socket_whose_reader_is_slow_gets_everything_in_order(run, endpoint, tmp_path):
+def test_slow_reader_of_a_unix_socket_gets_everything_in_order(run, endpoint, tmp_path):
     async def main():
         path = str(tmp_path / "socket")
         receiver, them = await endpoint(family=socket.AF_UNIX, local_addr=path)
@@ -359,7 +359,7 @@ def test_a_unix_socket_whose_reader_is_slow_gets_everything_in_order(run, endpoi
     run(main())
 
 
-def test_sending_after_the_end_is_dropped_and_warned_of(run, endpoint, caplog):
+def test_sending_after_the_end_is_dropped_with_a_warning(run, endpoint, caplog):
     async def main():
         theirs, _ = await endpoint(local_addr=LOCAL)
         ours, us = await endpoint(remote_addr=name_of(theirs))
@@ -376,7 +376,7 @@ def test_sending_after_the_end_is_dropped_and_warned_of(run, endpoint, caplog):
         run(main())
 
 
-def test_the_protocol_may_close_and_change_while_it_is_called(run, endpoint):
+def test_protocol_may_close_and_change_while_it_is_called(run, endpoint):
     async def main():
         theirs, them = await endpoint(local_addr=LOCAL)
         ours, _ = await endpoint(local_addr=LOCAL)
@@ -416,7 +416,7 @@ def test_the_protocol_may_close_and_change_while_it_is_called(run, endpoint):
     run(main())
 
 
-def test_what_a_protocol_raises_is_reported_and_the_transport_goes_on(run, endpoint, loop):
+def test_exception_of_a_protocol_is_reported_and_the_transport_goes_on(run, endpoint, loop):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context["exception"]))
 
@@ -445,7 +445,7 @@ def test_what_a_protocol_raises_is_reported_and_the_transport_goes_on(run, endpo
     assert [str(report) for report in reports] == ["made", "first", "second", "lost"]
 
 
-def test_an_exception_of_error_received_is_reported(run, endpoint, loop):
+def test_exception_of_error_received_is_reported(run, endpoint, loop):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context["exception"]))
 
@@ -463,11 +463,11 @@ def test_an_exception_of_error_received_is_reported(run, endpoint, loop):
     assert [str(report) for report in reports] == ["error"]
 
 
-def test_what_an_endpoint_knows(run, endpoint, aio):
+def test_extra_info_of_an_endpoint(run, endpoint, aio):
     async def main():
         ours, us = await endpoint(local_addr=LOCAL)
         assert isinstance(ours, asyncio.Transport)
-        # asyncio's own class, which ferrio's passes for, is no DatagramTransport on Python 3.11.
+        # asyncio's own class isn't a DatagramTransport on Python 3.11, and ferrio's passes for it.
         assert isinstance(ours, asyncio.DatagramTransport) or sys.version_info < (3, 12)
         assert ours.get_protocol() is us
         assert ours.get_extra_info("peername") is None
@@ -487,7 +487,7 @@ def test_what_an_endpoint_knows(run, endpoint, aio):
     run(main())
 
 
-def test_callbacks_run_in_the_context_of_the_maker(run, endpoint, loop):
+def test_callbacks_run_in_the_creators_context(run, endpoint, loop):
     variable = contextvars.ContextVar("variable", default="outside")
     seen = []
 
@@ -514,11 +514,11 @@ def test_callbacks_run_in_the_context_of_the_maker(run, endpoint, loop):
         await them.lost
 
     run(main())
-    # What asyncio calls from `close()` sees the context of who closes.
+    # What asyncio calls from `close()` runs in the context of the caller of `close()`.
     assert seen[:2] == ["inside", "inside"]
 
 
-def test_an_endpoint_that_nobody_closed_warns(aio):
+def test_unclosed_endpoint_warns(aio):
     loop = aio.new_event_loop()
     transport, protocol = loop.run_until_complete(
         loop.create_datagram_endpoint(lambda: Recorder(loop), local_addr=LOCAL)
@@ -537,7 +537,7 @@ def test_an_endpoint_that_nobody_closed_warns(aio):
     assert sock.fileno() == -1
 
 
-def test_a_descriptor_in_use_is_refused_to_others(run, endpoint, loop):
+def test_descriptor_in_use_is_refused_to_others(run, endpoint, loop):
     async def main():
         ours, us = await endpoint(local_addr=LOCAL)
         sock = ours.get_extra_info("socket")
@@ -552,7 +552,7 @@ def test_a_descriptor_in_use_is_refused_to_others(run, endpoint, loop):
     run(main())
 
 
-def test_numeric_hosts_are_written_as_the_c_library_writes_them(run, endpoint):
+def test_numeric_hosts_are_formatted_as_by_the_c_library(run, endpoint):
     async def main():
         (ours, _), (theirs, them) = [await endpoint(local_addr=("::", 0)) for _ in range(2)]
         port = name_of(theirs)[1]

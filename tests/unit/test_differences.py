@@ -1,6 +1,6 @@
-"""Where ferrio differs from asyncio on purpose: a test for each entry of docs/differences.md that has none elsewhere.
+"""How ferrio differs from asyncio on purpose: a test for each entry of docs/differences.md that has none elsewhere.
 
-Where asyncio's own behaviour can be shown, the test shows it too: the entry goes when asyncio changes its mind.
+Where possible a test also shows asyncio's own behaviour, so that we drop the entry when asyncio changes.
 """
 
 import asyncio

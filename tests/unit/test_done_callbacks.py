@@ -1,5 +1,5 @@
-"""Callbacks of what is waited for come and go while they are compared: of futures, on asyncio and on ferrio, and of an
-operation under a foreign driver, which passes for a future.
+"""Callbacks may be added and removed while they are being compared: callbacks of futures, on asyncio and on ferrio, and
+of an operation under a foreign driver, which treats it as a future.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ import ferrio
 
 
 def make_future():
-    """A future of the running loop."""
+    """Returns a future of the running loop."""
     return asyncio.get_running_loop().create_future()
 
 
 def make_operation():
-    """An operation that waits, driven by somebody who takes it for a future."""
+    """Returns an operation that waits, driven by code that takes it for a future."""
     operation = ferrio.sleep(3600)
     assert operation.send(None) is operation
     operation._asyncio_future_blocking = False
@@ -23,7 +23,7 @@ def make_operation():
 
 
 class Curious:
-    """A callback that changes the list when it is compared for the first time."""
+    """A callback that changes the list when it is first compared."""
 
     def __init__(self, change):
         self.change = change
@@ -68,7 +68,7 @@ def test_comparison_may_add_and_remove_callbacks(run, make):
         waited.cancel()
         await asyncio.sleep(0)
         assert (len(curious.calls), calls) == (1, ["late"])
-        # An operation's callbacks get the future that stands for its wait.
+        # An operation's callbacks get the future that represents its wait.
         assert curious.calls[0] is waited or make is make_operation
         assert curious.calls[0].cancelled()
         if make is make_operation:

@@ -13,18 +13,18 @@ import ferrio
 
 @pytest.fixture(params=[ferrio, asyncio] if sys.version_info >= (3, 12) else [ferrio], ids=lambda aio: aio.__name__)
 def aio(request):
-    """The implementation under test; the standard one has eager tasks since Python 3.12."""
+    """The implementation under test; the standard one has eager tasks from Python 3.12 on."""
     return request.param
 
 
 @pytest.fixture
 def run(aio, loop):
-    """A function that runs a coroutine on a loop with the eager factory."""
+    """Returns a function that runs a coroutine on a loop with the eager factory."""
     loop.set_task_factory(aio.eager_task_factory)
     return loop.run_until_complete
 
 
-def test_task_without_a_wait_is_done_at_once(aio, run):
+def test_task_that_never_waits_is_done_at_once(aio, run):
     async def main():
         task = aio.create_task(value_of(aio, 1))
         assert task.done() and task.result() == 1
@@ -35,7 +35,7 @@ def test_task_without_a_wait_is_done_at_once(aio, run):
     assert run(main()) == 1
 
 
-def test_task_that_waits_goes_on_later(aio, run):
+def test_waiting_task_goes_on_later(aio, run):
     order = []
 
     async def child():
@@ -101,7 +101,7 @@ def test_name_and_context_are_there_in_the_first_step(aio, run, loop):
     name, value = run(main())
     assert value == "inside"
     if aio is ferrio:
-        # The standard loop names the task after its first step, up to 3.13.
+        # Up to 3.13 the standard loop names the task after its first step.
         assert name == "spam"
 
 
@@ -135,7 +135,7 @@ def test_constructor(aio, loop):
     assert Task.made == 2
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="before, a name was set once the task was made")
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="before 3.14 the name is set after the task is made")
 def test_first_step_knows_the_name(aio):
     async def name():
         return aio.current_task().get_name()
@@ -205,8 +205,8 @@ def test_cycle_is_collected(collected):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no eager task factory to compare with")
-def test_factory_is_known_by_its_code_and_shows_what_makes_its_tasks(aio):
-    # anyio asks so, to make tasks of its own that don't begin eagerly.
+def test_factory_is_recognised_by_its_code_and_shows_its_constructor(aio):
+    # anyio checks for this, to make its own tasks not begin eagerly.
     factory = aio.create_eager_task_factory(aio.Task)
     assert factory.__code__ is asyncio.eager_task_factory.__code__ is aio.eager_task_factory.__code__
     assert [cell.cell_contents for cell in factory.__closure__] == [aio.Task]

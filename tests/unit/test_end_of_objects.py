@@ -1,6 +1,6 @@
-"""What a program hands over dies when it would on asyncio: nothing is kept beyond the call, not even in spare memory.
+"""Objects of a program die when they would on asyncio. Nothing is kept beyond a call, not even in spare memory.
 
-(One difference is meant: a loop keeps its pending tasks alive. See docs/differences.md.)
+(One difference is intended: a loop keeps its pending tasks alive. See docs/differences.md.)
 """
 
 import asyncio
@@ -14,19 +14,19 @@ import pytest
 
 
 class Thing:
-    """Something that can be watched."""
+    """An object that can be weakly referenced."""
 
     def __call__(self, *arguments):
         return None
 
 
 class Failure(Exception):
-    """An exception that can be watched."""
+    """An exception that can be weakly referenced."""
 
 
 @pytest.fixture
 def gone():
-    """Says of weak references which are alive, without the collector's help."""
+    """Reports which weak references are still alive, without help from the collector."""
     gc.collect()
     gc.disable()
     yield lambda *references: [reference() for reference in references] == [None] * len(references)
@@ -173,7 +173,7 @@ def test_items(aio, run, gone):
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore", "Event", "Queue", "Condition"])
 def test_cancelled_waiters(aio, run, gone, kind):
     class Owner:
-        """Whose method waits."""
+        """One of its methods waits."""
 
         async def wait(self):
             await wait()
@@ -225,7 +225,7 @@ def test_async_with(aio, run, gone, kind):
         own = weakref.ref(thing)
         del thing
         assert gone(own, reference)
-        # What is made and not awaited keeps nothing either.
+        # What is made and never awaited keeps nothing alive either.
         thing = make()
         own = weakref.ref(thing)
         leaving = thing.__aexit__(None, None, None)
@@ -269,7 +269,7 @@ def test_functions_for_threads(aio, run, gone):
         await aio.to_thread(function, argument)
         await aio.get_running_loop().run_in_executor(None, function, argument)
         del function, argument
-        # The thread may still be about to let go of its job.
+        # The thread may not have dropped its job yet.
         await aio.get_running_loop().shutdown_default_executor()
         assert gone(*references)
 
@@ -313,7 +313,7 @@ def test_protocols_and_transports(aio, run, gone):
         del transport, protocol
         await turns(3)
         if aio is asyncio:
-            gc.collect()  # that of Python 3.11 is in a cycle
+            gc.collect()  # Python 3.11's transport is in a cycle
         assert gone(*references)
         theirs.close()
 

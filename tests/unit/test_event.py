@@ -8,7 +8,7 @@ import pytest
 import ferrio
 
 
-def test_a_set_event_is_passed_without_suspending(aio):
+def test_wait_for_a_set_event_does_not_suspend(aio):
     async def main():
         event = aio.Event()
         event.set()
@@ -20,7 +20,7 @@ def test_a_set_event_is_passed_without_suspending(aio):
     aio.run(main())
 
 
-def test_set_wakes_everybody_in_order(aio):
+def test_set_wakes_all_waiters_in_order(aio):
     async def main():
         event, order = aio.Event(), []
 
@@ -38,7 +38,7 @@ def test_set_wakes_everybody_in_order(aio):
     assert aio.run(main()) == [(number, True) for number in range(5)]
 
 
-def test_clear_does_not_take_back_a_wake_up(aio):
+def test_clear_does_not_revoke_a_wake_up(aio):
     async def main():
         event = aio.Event()
         task = aio.create_task(event.wait())
@@ -56,7 +56,7 @@ def test_clear_does_not_take_back_a_wake_up(aio):
     aio.run(main())
 
 
-def test_a_cancelled_waiter_leaves(aio):
+def test_cancelled_waiter_leaves(aio):
     async def main():
         event = aio.Event()
         tasks = [aio.create_task(event.wait()) for _ in range(3)]
@@ -74,7 +74,7 @@ def test_a_cancelled_waiter_leaves(aio):
     aio.run(main())
 
 
-def test_it_belongs_to_the_loop_it_first_waited_on(aio):
+def test_object_belongs_to_the_loop_it_first_waited_on(aio):
     event = aio.Event()
 
     async def wait():
@@ -91,7 +91,7 @@ def test_it_belongs_to_the_loop_it_first_waited_on(aio):
     aio.run(wait_elsewhere())
 
 
-def test_a_subclass_with_arguments_of_its_own(aio):
+def test_subclass_may_have_its_own_arguments(aio):
     class Named(aio.Event):
         def __init__(self, name):
             super().__init__()
@@ -103,7 +103,7 @@ def test_a_subclass_with_arguments_of_its_own(aio):
     assert not event.is_set()
 
 
-def test_a_thousand_waiters_many_times(aio):
+def test_thousand_waiters_are_woken_many_times(aio):
     async def main():
         events = [aio.Event() for _ in range(20)]
         passed = 0
@@ -144,7 +144,7 @@ def test_set_from_another_thread_wakes_ferrios_loop():
     ferrio.run(main())
 
 
-def test_an_event_in_a_cycle_is_collected(collected):
+def test_event_in_a_cycle_is_collected(collected):
     event = ferrio.Event()
     event.myself = event
     gone = weakref.ref(event)

@@ -1,4 +1,4 @@
-"""The loop's exception handler: what is being handled while it runs. One body on asyncio and on ferrio."""
+"""The loop's exception handler: which exception is being handled while it runs. One body on asyncio and on ferrio."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ import pytest
 
 
 class Broken(asyncio.Protocol):
-    """Fails at the first data."""
+    """Fails when the first data arrives."""
 
     def data_received(self, data):
         raise LookupError("spam")
@@ -27,7 +27,7 @@ async def fail_in_a_protocol(loop):
 
 
 async def answering(loop):
-    """The address of a server that answers one client with what that sends."""
+    """Yields the address of a server that sends one client's data back to it."""
 
     class Echo(asyncio.Protocol):
         def connection_made(self, transport):
@@ -62,7 +62,7 @@ def test_handler_runs_as_inside_an_except_block(run, loop, settled, fail):
 
 
 @FAILING
-def test_failure_of_a_handler_shows_what_it_was_called_for(run, loop, settled, fail, caplog):
+def test_failing_handler_is_logged_with_what_it_was_called_for(run, loop, settled, fail, caplog):
     told = loop.create_future()
 
     def broken(_loop, _context):
@@ -83,7 +83,7 @@ def test_failure_of_a_handler_shows_what_it_was_called_for(run, loop, settled, f
     assert repr(failure.__context__) == "LookupError('spam')"
 
 
-def test_what_a_caller_handles_is_still_handled_afterwards(run, loop):
+def test_callers_handled_exception_stays_the_handled_one(run, loop):
     seen = []
     loop.set_exception_handler(lambda _loop, _context: seen.append(repr(sys.exc_info()[1])))
 

@@ -1,4 +1,4 @@
-"""`run_in_executor`, the default executor and its end: one body on asyncio and on ferrio."""
+"""`run_in_executor`, the default executor and its shutdown: one body on asyncio and on ferrio."""
 
 import asyncio
 import concurrent.futures
@@ -43,7 +43,7 @@ def test_any_executor(aio, pool_class):
     assert aio.run(main()) == (1, 3)
 
 
-def test_what_is_no_executor(aio):
+def test_object_that_is_not_an_executor_is_refused(aio):
     async def main():
         with pytest.raises(AttributeError, match="submit"):
             aio.get_running_loop().run_in_executor(42, print)
@@ -89,7 +89,7 @@ def test_process_executor_is_kept_for_the_loop():
     assert output == "cannot schedule new futures after shutdown\n"
 
 
-def test_cancelled_before_a_thread_begins_it_never_runs(aio, pool_class):
+def test_call_cancelled_before_it_begins_never_runs(aio, pool_class):
     async def main():
         loop = aio.get_running_loop()
         release, ran = threading.Event(), []
@@ -132,7 +132,7 @@ def test_cancelled_while_it_runs(aio):
     assert aio.run(main()) == [1]
 
 
-def test_exception_that_nobody_retrieves_is_reported(aio):
+def test_unretrieved_exception_is_reported(aio):
     reports = []
 
     async def main():
@@ -169,7 +169,7 @@ def test_closed_loop(aio):
         loop.run_in_executor(None, print)
 
 
-def test_closed_while_a_thread_is_at_work(aio):
+def test_loop_can_be_closed_while_a_thread_works(aio):
     release, ran = threading.Event(), []
 
     def call():
@@ -185,7 +185,7 @@ def test_closed_while_a_thread_is_at_work(aio):
     release.set()
     for thread in threads:
         thread.join()
-    assert len(ran) == 101, "what was queued runs all the same"
+    assert len(ran) == 101, "queued jobs must still run"
     assert not any(one.done() for one in [future, *queued])
 
 
@@ -213,7 +213,7 @@ def test_set_default_executor(aio, pool_class):
 
 
 @pytest.mark.parametrize("wrong", [None, 42, concurrent.futures.Executor()])
-def test_set_default_executor_takes_thread_pools_only(aio, wrong):
+def test_set_default_executor_accepts_only_thread_pools(aio, wrong):
     loop = aio.new_event_loop()
     with pytest.raises(TypeError, match="executor must be ThreadPoolExecutor instance"):
         loop.set_default_executor(wrong)
@@ -283,7 +283,7 @@ def test_shutdown_without_executor(aio):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio's function has no timeout before 3.12")
-@since(3, 13)  # before, it waited for the threads after all
+@since(3, 13)  # older versions wait for the threads after all
 def test_shutdown_gives_up_after_the_timeout(aio):
     check_shutdown_timeout(aio)
 

@@ -1,4 +1,4 @@
-"""The end of a program whose threads are idle, at work, or never done."""
+"""The end of a program whose threads are idle, at work, or never finish."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ def test_exit_with_idle_threads():
     assert output == "1\n"
 
 
-def test_exit_waits_for_what_is_queued():
+def test_exit_waits_for_queued_calls():
     output = run_program(
         """
         import threading
@@ -43,7 +43,7 @@ def test_submit_at_exit_is_refused():
         def late():
             threading.main_thread().join()
             try:
-                # The pool learns of the end a moment after who joins the main thread.
+                # The pool learns of the end a moment after the main thread can be joined.
                 while True:
                     pool.submit(int).result()
             except RuntimeError as error:
@@ -84,7 +84,7 @@ NEVER = """
         threading.Event().wait()
 
     def interrupt_when(thread, function):
-        # Sends Ctrl-C once the main thread is within the function.
+        # Sends Ctrl-C once the main thread is inside the function.
         def look():
             frame = sys._current_frames()[thread]
             while frame is not None:
@@ -101,7 +101,7 @@ NEVER = """
 
 @pytest.mark.parametrize("name", ["asyncio", "ferrio"])
 def test_interrupts_end_a_program_whose_thread_never_ends(name):
-    # The first ends the wait of the runner's close(), the second that of the interpreter.
+    # The first ends the wait in the runner's close(), the second that of the interpreter.
     output = run_program(
         NEVER.format(aio=name)
         + """
@@ -118,9 +118,9 @@ def test_interrupts_end_a_program_whose_thread_never_ends(name):
 
 
 @pytest.mark.skipif(
-    sys.version_info[:2] == (3, 12), reason="Python 3.12 starts no thread at its end, so nobody can tell"
+    sys.version_info[:2] == (3, 12), reason="at its end Python 3.12 starts no thread that could report it"
 )
-def test_program_that_waits_for_its_threads_at_exit_says_for_which():
+def test_exit_that_waits_for_a_thread_names_its_function():
     output = run_program(
         NEVER.format(aio="ferrio")
         + """

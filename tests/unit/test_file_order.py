@@ -1,7 +1,7 @@
 """Operations on one file: their order, what a cancelled one leaves behind, loops and processes that end in between.
 
-The guarantee: operations begin in the order in which they were awaited. One that has begun is carried out whole even
-if it is cancelled, and the next waits for its end; one that is cancelled before it begins does nothing.
+The guarantee: operations begin in the order in which they were awaited. One that has begun is completed even if it is
+cancelled, and the next waits for it to end. One that is cancelled before it begins does nothing.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ import ferrio
 
 @pytest.fixture
 def fifo(tmp_path):
-    """A pipe with a name: to read from it waits until somebody writes."""
+    """A named pipe: reading from it waits until something writes."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     return path
 
 
 def run_program(text, **keywords):
-    """Runs a Python program; returns what it printed."""
+    """Runs a Python program and returns what it printed."""
     program = [sys.executable, "-X", "dev", "-c", textwrap.dedent(text)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, **keywords)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_two_files_do_not_wait_for_each_other(fifo, tmp_path):
 
 
 async def cancelled(awaitable):
-    """Begins something in a task, cancels it, and waits for that to arrive."""
+    """Begins something in a task, cancels it, and waits for the cancellation to arrive."""
     task = ferrio.ensure_future(awaitable)
     await ferrio.sleep(0)
     task.cancel()
@@ -80,7 +80,7 @@ async def cancelled(awaitable):
 
 
 @pytest.mark.parametrize("mode", ["wb", "wb+", "w"])
-def test_cancelled_write_is_carried_out_whole_and_the_next_comes_after_it(tmp_path, mode):
+def test_cancelled_write_is_completed_before_the_next(tmp_path, mode):
     first, second = b"1" * 5_000_000, b"2" * 100
     if mode == "w":
         first, second = first.decode(), second.decode()
@@ -96,7 +96,7 @@ def test_cancelled_write_is_carried_out_whole_and_the_next_comes_after_it(tmp_pa
 
 
 @pytest.mark.parametrize("buffering", [-1, 0, 16])
-def test_cancelled_read_has_moved_the_position_by_all_of_it(tmp_path, buffering):
+def test_cancelled_read_moves_the_position_by_its_whole_size(tmp_path, buffering):
     data = os.urandom(4_000_000)
     (tmp_path / "file").write_bytes(data)
 
@@ -134,7 +134,7 @@ def test_operation_after_a_cancelled_one_waits_for_its_end(fifo):
         after = ferrio.create_task(file.read(3))
         await ferrio.sleep(0)
         os.write(keep, b"onetwo")
-        # The first three went to the read that was cancelled.
+        # The first three went to the cancelled read.
         assert await after == b"two"
         await file.close()
         os.close(keep)
@@ -142,7 +142,7 @@ def test_operation_after_a_cancelled_one_waits_for_its_end(fifo):
     ferrio.run(main())
 
 
-def test_operation_that_was_given_the_file_and_is_cancelled_passes_it_on(tmp_path):
+def test_cancelled_operation_passes_the_file_on(tmp_path):
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
 
     async def main():
@@ -159,10 +159,10 @@ def test_operation_that_was_given_the_file_and_is_cancelled_passes_it_on(tmp_pat
 
 def test_cancelled_open_leaves_no_descriptor(fifo):
     async def main():
-        # To open a pipe for reading waits for a writer, and the other way round.
+        # Opening a pipe for reading waits for a writer, and vice versa.
         await cancelled(ferrio.open(fifo, "rb").__aenter__())
         async with ferrio.open(fifo, "wb", buffering=0) as writer:
-            # The reader is there now. Once its descriptor is closed, the kernel has nobody to take what is written.
+            # The reader is there now. Once its descriptor is closed, the kernel has no reader for what is written.
             with pytest.raises(BrokenPipeError):
                 while True:
                     await writer.write(b"x")
@@ -184,7 +184,7 @@ def test_timeout_over_a_read(fifo):
     ferrio.run(main())
 
 
-def test_loop_closed_under_a_read_leaves_the_file_usable(fifo):
+def test_loop_closed_during_a_read_leaves_the_file_usable(fifo):
     keep = os.open(fifo, os.O_RDWR)
 
     async def begin():
@@ -210,7 +210,7 @@ def test_loop_closed_under_a_read_leaves_the_file_usable(fifo):
 
 
 @pytest.mark.parametrize("aio", ["ferrio", "asyncio"])
-def test_program_exits_with_a_read_cancelled_under_way(tmp_path, aio):
+def test_program_exits_after_a_cancelled_read(tmp_path, aio):
     (tmp_path / "file").write_bytes(b"x" * 50_000_000)
     printed = run_program(
         f"""
@@ -233,8 +233,8 @@ def test_program_exits_with_a_read_cancelled_under_way(tmp_path, aio):
     assert printed == "end\n"
 
 
-def test_program_exits_though_an_open_waits_for_ever(fifo):
-    # The job needs no interpreter, so nobody waits for it.
+def test_program_exits_although_an_open_waits_for_ever(fifo):
+    # The job needs no interpreter, so nothing waits for it.
     printed = run_program(
         f"""
         import ferrio
@@ -252,7 +252,7 @@ def test_program_exits_though_an_open_waits_for_ever(fifo):
     assert printed == "too slow\n"
 
 
-def test_forked_child_has_threads_of_its_own(tmp_path):
+def test_forked_child_has_its_own_threads(tmp_path):
     (tmp_path / "file").write_text("content")
     printed = run_program(
         """
@@ -316,7 +316,7 @@ def test_virtual_time_waits_for_files(tmp_path):
     loop.close()
 
 
-# A program at its end, which waits for a read that was begun.
+# A program at its end, waiting for a read that has begun.
 
 READ_THAT_NEVER_ENDS = """
     import os, signal, sys, threading, time, warnings, ferrio, ferrio._exit
@@ -368,9 +368,9 @@ def test_interrupt_ends_a_program_that_waits_for_a_read(fifo):
 
 
 @pytest.mark.skipif(
-    sys.version_info[:2] == (3, 12), reason="Python 3.12 starts no thread at its end, so nobody can tell"
+    sys.version_info[:2] == (3, 12), reason="at its end Python 3.12 starts no thread that could report it"
 )
-def test_program_that_waits_for_a_read_at_exit_says_so(fifo):
+def test_exit_that_waits_for_a_read_says_so(fifo):
     printed = run_program(
         READ_THAT_NEVER_ENDS
         + """

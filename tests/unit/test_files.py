@@ -1,4 +1,4 @@
-"""`ferrio.open()`: the methods, in every mode; opening and closing. Sequences: tests/properties/test_files.py."""
+"""`ferrio.open()`: the methods in every mode; opening and closing. Sequences: tests/properties/test_files.py."""
 
 import asyncio
 import gc
@@ -28,19 +28,19 @@ def path(tmp_path):
 
 @pytest.fixture(params=[ferrio, asyncio], ids=["ferrio", "asyncio"])
 def run(request):
-    """Runs a coroutine; files work on the standard library's loop too."""
+    """Runs a coroutine; files also work on the standard library's loop."""
     return request.param.run
 
 
 def of_mode(mode, data):
-    """`data` as a file of this mode gives and takes it."""
+    """Returns `data` as a file of this mode returns and accepts it."""
     return data if "b" in mode else data.decode()
 
 
 def ways(modes):
-    """Modes, with each buffering that they allow."""
+    """Returns modes, each with every buffering that it allows."""
     allowed = [(mode, size) for mode in modes for size in BUFFERING if "b" in mode or size != 0]
-    # Line buffering of a binary file is a warning.
+    # Line buffering a binary file gives a warning.
     allowed = [(mode, size) for mode, size in allowed if not ("b" in mode and size == 1)]
     return pytest.mark.parametrize(("mode", "buffering"), allowed)
 
@@ -68,7 +68,7 @@ def test_readlines_and_readline(run, path, mode, buffering):
 
 
 @ways(READING)
-def test_read_whole_in_parts_and_at_the_end(run, path, mode, buffering):
+def test_read_all_in_parts_and_at_the_end(run, path, mode, buffering):
     async def main():
         async with ferrio.open(path, mode, buffering) as file:
             whole = await file.read()
@@ -104,7 +104,7 @@ def test_peek_and_read1(run, path, mode):
     assert run(main()) == (b"one\ntwo\nthree\n", b"one\ntwo\nthree\n", b"")
 
 
-def test_readall_is_of_unbuffered_files(run, path):
+def test_only_unbuffered_files_have_readall(run, path):
     async def main():
         async with ferrio.open(path, "rb", buffering=0) as file:
             assert await file.readall() == path.read_bytes()
@@ -231,7 +231,7 @@ def test_names_and_modes(run, path):
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("r", (True, False)), ("wb", (False, True)), ("rb+", (True, True))])
-def test_what_it_can_do(run, path, mode, expected):
+def test_readable_writable_and_seekable(run, path, mode, expected):
     async def main():
         async with ferrio.open(path, mode) as file:
             assert (await file.readable(), await file.writable()) == expected
@@ -257,7 +257,7 @@ def test_detach(run, path, mode):
 
 
 @pytest.mark.parametrize("mode", [*READING, "w", "ab"])
-def test_closed_file_says_what_the_built_in_says(run, path, mode):
+def test_closed_file_raises_as_the_built_in_does(run, path, mode):
     with open(path, mode) as other:
         pass
     with pytest.raises(ValueError) as expected:
@@ -331,7 +331,7 @@ def test_context_manager_closes_after_an_exception(run, path):
     ],
     ids=repr,
 )
-def test_refusals_are_the_built_ins(run, tmp_path, monkeypatch, arguments):
+def test_bad_arguments_are_refused_as_by_the_built_in(run, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("content")
     with pytest.raises(Exception) as expected:
@@ -434,7 +434,7 @@ def test_write_beyond_the_limit_of_file_size_raises_and_keeps_the_rest(run, path
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     async def main():
-        # With less than what is written, which the default is not from Python 3.14 on.
+        # Smaller than what is written; from Python 3.14 on the default is not.
         file = await ferrio.open(path, "wb", 8192)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
         try:
@@ -453,7 +453,7 @@ def test_write_beyond_the_limit_of_file_size_raises_and_keeps_the_rest(run, path
 
 
 @pytest.mark.parametrize("mode", ["r", "rb", "w", "wb+"])
-def test_unclosed_file_is_told(run, path, mode):
+def test_unclosed_file_warns(run, path, mode):
     async def main():
         file = await ferrio.open(path, mode)
         fd = file.fileno()
@@ -481,7 +481,7 @@ def test_open_is_awaited_once(run, path):
     run(main())
 
 
-def test_annotations_name_what_is_read():
+def test_annotations_name_the_type_that_is_read():
     assert ferrio.File[str].__args__ == (str,)
     assert ferrio.files.Opening[bytes].__args__ == (bytes,)
 

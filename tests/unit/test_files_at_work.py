@@ -15,12 +15,12 @@ import ferrio
 
 @pytest.fixture(params=[ferrio, asyncio], ids=["ferrio", "asyncio"])
 def aio(request):
-    """The loop that runs; files work on the standard library's too."""
+    """The running loop; files also work on the standard library's."""
     return request.param
 
 
 async def fetched(aio, address):
-    """What a server sends up to the end of the connection."""
+    """Returns what a server sends up to the end of the connection."""
     reader, writer = await aio.open_connection(*address)
     try:
         return await reader.read()
@@ -51,7 +51,7 @@ def test_loop_serves_others_while_a_file_is_slow(aio, tmp_path):
     release = threading.Event()
 
     def slow_opener(name, flags):
-        assert release.wait(60), "nobody was served meanwhile"
+        assert release.wait(60), "nothing was served meanwhile"
         return os.open(name, flags)
 
     async def serve_file(reader, writer):
@@ -80,7 +80,7 @@ def test_loop_serves_others_while_a_file_is_slow(aio, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["r", "rb", "r+", "w"])
-def test_cancelled_within_the_context_manager_it_is_closed(aio, tmp_path, mode):
+def test_file_is_closed_when_its_block_is_cancelled(aio, tmp_path, mode):
     path = tmp_path / "file"
     path.write_text("content")
     files = []
@@ -105,7 +105,7 @@ def test_cancelled_within_the_context_manager_it_is_closed(aio, tmp_path, mode):
     aio.run(main())
 
 
-def test_file_that_was_left_can_be_opened_again(aio, tmp_path):
+def test_file_can_be_reopened_after_its_block(aio, tmp_path):
     path = tmp_path / "file"
     path.write_text("content")
 
@@ -149,7 +149,7 @@ def test_standard_streams(mode):
 
 
 @pytest.mark.parametrize("thing", [int, list, lambda: 1, io.StringIO.getvalue])
-def test_what_opens_no_file(aio, thing):
+def test_open_refuses_what_names_no_file(aio, thing):
     async def main():
         with pytest.raises(TypeError):
             await ferrio.files.open_with(thing)

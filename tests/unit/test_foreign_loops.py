@@ -1,4 +1,4 @@
-"""The word about a loop that isn't ferrio's, where a program was started on ferrio and a server chose another loop."""
+"""The message about a foreign loop, when a program was started on ferrio but a server chose another loop."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-# A package with a loop of its own, as uvloop is one: no subclass of asyncio's.
+# A package with its own loop, which like uvloop's isn't a subclass of asyncio's.
 FAST_LOOP = """
 import asyncio
 
@@ -32,7 +32,7 @@ def install():
     asyncio.set_event_loop_policy(EventLoopPolicy())
 """
 
-# A server that picks it by itself.
+# A server that chooses that loop by itself.
 UVICORN = """
 import asyncio, fastloop
 
@@ -81,7 +81,7 @@ ON_FERRIO = ("-m", "ferrio")
 
 
 @pytest.mark.parametrize("way", ["run_by_factory", "run_by_policy", "run_by_hand"])
-def test_one_line_says_which_loop_runs_and_who_chose_it_and_what_to_do(started, way):
+def test_message_names_the_loop_the_chooser_and_the_remedy(started, way):
     source = f"""
     import uvicorn
     for _ in range(2):
@@ -99,7 +99,7 @@ def test_one_line_says_which_loop_runs_and_who_chose_it_and_what_to_do(started, 
 
 
 @pytest.mark.parametrize("way", ["run(main())", "install(); asyncio.run(main())"])
-def test_the_program_itself_chose_it(started, way):
+def test_message_says_that_the_program_chose_the_loop(started, way):
     source = f"""
     import asyncio, fastloop
     async def main(): print("ran")
@@ -111,7 +111,7 @@ def test_the_program_itself_chose_it(started, way):
     assert "give it the loop factory ferrio.new_event_loop" in said
 
 
-def test_after_install(started):
+def test_message_also_comes_after_install(started):
     source = """
     import ferrio
     ferrio.install()
@@ -121,7 +121,7 @@ def test_after_install(started):
     assert "uvicorn chose it" in started(source)
 
 
-def test_nothing_is_said_without_install(started):
+def test_no_message_without_install(started):
     source = """
     import ferrio, fastloop, asyncio, uvicorn
     uvicorn.run_by_factory()
@@ -132,7 +132,7 @@ def test_nothing_is_said_without_install(started):
     assert started(source) == ""
 
 
-def test_nothing_is_said_of_ferrios_loops_and_of_extensions_of_asyncios(started):
+def test_no_message_about_ferrios_loops_and_subclasses_of_asyncios(started):
     source = """
     import asyncio
     from asyncio import base_events, selector_events

@@ -1,4 +1,4 @@
-"""What was forgotten is told once, in debug mode with the line that made it: coroutines, exceptions, tasks, loops."""
+"""Forgotten coroutines, exceptions, tasks and loops are reported once, in debug mode with the line that made them."""
 
 import gc
 import logging
@@ -18,8 +18,8 @@ async def answer():
 
 @pytest.fixture
 def reports(caplog):
-    """What the loop logs."""
-    gc.collect()  # what other tests left is not to be told of here
+    """Returns what the loop logs."""
+    gc.collect()  # what other tests left must not be reported here
     caplog.set_level(logging.ERROR, logger="asyncio")
     return lambda: [record.getMessage() for record in caplog.records]
 
@@ -28,11 +28,11 @@ def reports(caplog):
 @pytest.mark.parametrize(
     "forget", [answer, lambda: ferrio.sleep(1), lambda: ferrio.wait_for(None, 1)], ids=["answer", "sleep", "wait_for"]
 )
-def test_never_awaited(forget, debug):
+def test_coroutine_that_is_never_awaited_warns(forget, debug):
     async def main():
         forget()  # the line
 
-    gc.collect()  # what other tests left is not to be told of here
+    gc.collect()  # what other tests left must not be reported here
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         ferrio.run(main(), debug=debug)
@@ -75,7 +75,7 @@ def test_exception_never_retrieved(aio, reports, debug):
 
 
 @pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
-def test_task_pending_at_close(reports, debug):
+def test_task_pending_at_close_is_reported(reports, debug):
     async def forever():
         await loop.create_future()
 
@@ -92,13 +92,13 @@ def test_task_pending_at_close(reports, debug):
     assert "Task was still pending when its loop was closed" in report
     assert "forever()" in report
     assert ("kept.append(ferrio.create_task(forever()))  # the line" in report) is debug
-    # Not told again when the task dies.
+    # It isn't reported again when the task dies.
     kept.clear()
     gc.collect()
     assert len(reports()) == 1
 
 
-def test_task_pending_at_close_goes_to_the_handler():
+def test_task_pending_at_close_is_passed_to_the_handler():
     async def forever():
         await loop.create_future()
 
@@ -121,14 +121,14 @@ def test_tasks_that_are_done_are_not_reported(reports):
     assert reports() == []
 
 
-def test_a_loop_never_closed(aio):
+def test_unclosed_loop_warns(aio):
     loop = aio.new_event_loop()
     look = repr(loop)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del loop
         gc.collect()
-    # asyncio's is in a cycle with its sockets: where the collector comes to these first, they warn too.
+    # asyncio's is in a cycle with its sockets, which also warn if the collector gets to them first.
     assert f"unclosed event loop {look}" in [str(warning.message) for warning in caught]
 
 
@@ -137,7 +137,7 @@ def test_loop_that_holds_results_of_other_threads_is_collected():
     def forget():
         loop = ferrio.new_event_loop()
         with ThreadPoolExecutor(1) as executor:
-            # Done after the loop has run, so what the jobs leave for it stays there.
+            # They are done after the loop has run, so what the jobs post to it stays there.
             loop.run_until_complete(ferrio.sleep(0))
             futures = [loop.run_in_executor(executor, int) for _ in range(3)]
         assert not any(future.done() for future in futures)

@@ -1,6 +1,6 @@
-"""A fork of the whole program while a loop runs: the child has loops of its own, and the parent's loop notices nothing.
+"""A fork of the whole program while a loop runs: the child has its own loops, and the parent's loop notices nothing.
 
-On asyncio and on ferrio, and then what ferrio adds: the child may do to its parent's loop what it likes.
+This holds on asyncio and on ferrio. ferrio adds that the child may do anything to its parent's loop.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ import ferrio
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
-# The lock is one of CPython's own, which it makes anew in the child, but on 3.11 only after it has waited for it.
+# This is a lock of CPython's own: the child remakes it, but on 3.11 only after waiting for it.
 fork_among_starting_threads = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="CPython 3.11 may hang in os.fork() while another thread begins or ends"
 )
@@ -36,7 +36,7 @@ def aio(request):
 
 @contextlib.contextmanager
 def socket_pair():
-    """Two connected sockets that don't block."""
+    """Two connected, non-blocking sockets."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
@@ -45,7 +45,7 @@ def socket_pair():
 
 
 def forked(child_main):
-    """Forks a child that calls `child_main`, and returns its process number."""
+    """Forks a child that calls `child_main`, and returns its process id."""
     child = os.fork()
     if child == 0:
         try:
@@ -58,7 +58,7 @@ def forked(child_main):
 
 
 def life_of_a_loop(aio):
-    """Runs a new loop that uses timers, threads, sockets and a handler of a signal."""
+    """Runs a new loop that uses timers, threads, sockets and a signal handler."""
 
     async def main():
         loop = aio.get_running_loop()
@@ -79,7 +79,8 @@ def life_of_a_loop(aio):
 
 async def parent(aio, child_main):
     """Forks `child_main(loop, socket)` while this loop has a timer, a busy thread, a reader, a waiting `sock_recv` and
-    a handler of a signal, and then uses all of them."""
+    a signal handler, and then uses all of them.
+    """
     loop = aio.get_running_loop()
     release, came, read = threading.Event(), aio.Event(), aio.Event()
     loop.add_signal_handler(signal.SIGUSR1, came.set)
@@ -106,7 +107,7 @@ async def parent(aio, child_main):
         loop.remove_reader(watched)
 
 
-@since(3, 12)  # before, asyncio's child has its parent's loop
+@since(3, 12)  # before 3.12 asyncio's child has its parent's loop
 def test_child_makes_its_own_loop(aio):
     def child_main(loop, watched):
         assert aio._get_running_loop() is None
@@ -119,17 +120,17 @@ def test_child_makes_its_own_loop(aio):
 
 
 @since(3, 12)
-def test_child_of_a_child(aio):
+def test_grandchild_makes_its_own_loop(aio):
     def child_main(loop, watched):
         aio.run(parent(aio, lambda loop, watched: life_of_a_loop(aio)))
 
     aio.run(parent(aio, child_main))
 
 
-# What follows is ferrio's.
+# The rest is about ferrio only.
 
 
-def test_what_the_child_does_to_its_parents_loop_stays_there():
+def test_child_cannot_disturb_its_parents_loop():
     def child_main(loop, watched):
         assert loop.remove_reader(watched)
         loop.call_soon_threadsafe(print, "never")
@@ -142,7 +143,7 @@ def test_what_the_child_does_to_its_parents_loop_stays_there():
     ferrio.run(parent(ferrio, child_main))
 
 
-def test_child_goes_on_with_a_loop_that_was_made_before_the_fork():
+def test_child_can_use_a_loop_made_before_the_fork():
     loop = ferrio.new_event_loop()
     with socket_pair() as (ours, theirs), socket_pair() as (parents, childs):
         loop.add_reader(ours, loop.stop)
@@ -171,7 +172,7 @@ def test_child_goes_on_with_a_loop_that_was_made_before_the_fork():
 
 
 @pytest.mark.parametrize("runs_in", ["main thread", "thread"])
-def test_child_that_goes_on_with_a_loop_has_its_own_signals(runs_in):
+def test_child_with_its_parents_loop_gets_its_own_signals(runs_in):
     # With asyncio both would read from one pipe.
     came = []
     loop = ferrio.new_event_loop()
@@ -201,12 +202,12 @@ def test_child_that_goes_on_with_a_loop_has_its_own_signals(runs_in):
 
     reader, writer = os.pipe()
     child = forked(child_main)
-    # In the parent's pipe when the child runs the loop.
+    # It is in the parent's pipe when the child runs the loop.
     signal.raise_signal(signal.SIGUSR1)
     os.write(writer, b"x")
     assert os.waitpid(child, 0)[1] == 0
     loop.run_until_complete(ferrio.sleep(0.000_02))
-    assert came == ["handler"], "the parent's signal, and not the child's"
+    assert came == ["handler"], "only the parent's signal must arrive, not the child's"
     came.clear()
     raise_and_look()
     loop.close()
@@ -218,8 +219,8 @@ def test_child_that_goes_on_with_a_loop_has_its_own_signals(runs_in):
     sys.version_info >= (3, 14),
     reason="multiprocessing's fork server, the default from 3.14 on, waits in a forked child for its parent's child",
 )
-def test_child_that_goes_on_with_a_loop_has_processes_of_its_own():
-    # The threads that serve the parent's pool are not in the child.
+def test_child_with_its_parents_loop_gets_its_own_processes():
+    # The child doesn't have the threads that serve the parent's pool.
     loop = ferrio.new_event_loop()
     assert loop.run_until_complete(ferrio.to_process(abs, -1)) == 1
 
@@ -236,7 +237,7 @@ def test_child_that_goes_on_with_a_loop_has_processes_of_its_own():
 
 
 def use_threads_and_files(folder, name):
-    """Runs a new loop that uses ferrio's threads, its files and its functions of the system."""
+    """Runs a new loop that uses ferrio's threads, files and functions of `ferrio.os`."""
     path = folder / name
 
     async def write_and_read():
@@ -257,7 +258,7 @@ def use_threads_and_files(folder, name):
 
 @fork_among_starting_threads
 def test_child_has_threads_and_files_while_the_parents_are_busy(tmp_path):
-    """Files wait for a FIFO, a read and a `to_thread` are under way, others are queued."""
+    """Files wait for a FIFO, a read and a `to_thread` are running, others are queued."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
 
@@ -287,7 +288,7 @@ def test_child_has_threads_and_files_while_the_parents_are_busy(tmp_path):
 
 
 @pytest.mark.parametrize("way", ["ferrio.to_thread(fork)", "ferrio.os.wrap(fork)()"], ids=["thread", "file thread"])
-def test_child_of_a_worker_ends_with_what_the_worker_did(way):
+def test_child_forked_by_a_worker_ends_with_the_workers_function(way):
     program = f"""
         import os, warnings, ferrio
         warnings.simplefilter("ignore")
@@ -308,8 +309,8 @@ def test_child_of_a_worker_ends_with_what_the_worker_did(way):
 
 
 @fork_among_starting_threads
-def test_fork_in_the_midst_of_threads_that_post(tmp_path):
-    # A worker may hold any lock of its pool or its loop's inbox at that moment.
+def test_fork_while_threads_post(tmp_path):
+    # At that moment a worker may hold any lock of its pool or of its loop's inbox.
     async def main():
         ended = False
         loop = ferrio.get_running_loop()

@@ -1,6 +1,6 @@
-"""Several loops in several threads at the same time; and that the module needs no GIL to run them.
+"""Several loops run in several threads at the same time, and the module needs no GIL for that.
 
-With a GIL the threads take turns, and everything here holds as well.
+With a GIL the threads take turns, and everything here holds too.
 """
 
 import asyncio
@@ -24,20 +24,20 @@ LOOPS = 4
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this build of Python always has a GIL")
 def test_import_leaves_the_gil_off():
-    # -X gil unset: CPython's own rule, which turns the GIL on for a module that doesn't say that it needs none.
+    # With -X gil unset CPython's own rule applies: it turns the GIL on unless the module declares that it needs none.
     code = "import sys, ferrio; print(sys._is_gil_enabled())"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 @pytest.mark.skipif(
-    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL a count of references costs nothing"
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL a reference count costs nothing"
 )
-def test_what_all_threads_use_is_not_counted():
+def test_shared_objects_are_not_reference_counted():
     def counted(shown):
         if isinstance(shown, type):
             return not sys._is_immortal(shown)
-        # One that is counted with delay shows a number far beyond any real one.
+        # A deferred reference count shows a number far beyond any real one.
         return isinstance(shown, types.BuiltinFunctionType) and sys.getrefcount(shown) < 2**32
 
     async def main():
@@ -51,7 +51,7 @@ def test_what_all_threads_use_is_not_counted():
 
 
 def in_threads(main, count=LOOPS):
-    """Runs the coroutine function `main(number)` on a loop of its own in each of `count` threads; the results."""
+    """Runs the coroutine function `main(number)` in `count` threads, each with its own loop; returns the results."""
     begin = threading.Barrier(count)
 
     def body(number):
@@ -150,7 +150,7 @@ def test_echo():
     in_threads(main)
 
 
-def test_each_loop_hands_work_to_all_others():
+def test_each_loop_posts_to_all_others():
     async def main(number):
         queues.setdefault(number, ferrio.Queue())
         loops[number] = ferrio.get_running_loop()
@@ -193,7 +193,7 @@ def test_one_loop_runs_in_one_thread_at_a_time():
         try:
             loop.run_until_complete(coroutine)
         finally:
-            # Where the loop was taken, the task it made would run later: not here.
+            # If the loop was busy, the task it made would run later, not here.
             coroutine.close()
 
     def run_or_be_refused():
@@ -203,10 +203,10 @@ def test_one_loop_runs_in_one_thread_at_a_time():
         finally:
             operation.close()
 
-    # A task that was made before its run was refused is left without its coroutine, and says so.
+    # A task made before its run was refused is left without its coroutine, and reports that.
     loop.set_exception_handler(lambda loop, context: None)
     try:
-        # ValueError: the thread that has the loop runs that task right when it is closed here.
+        # ValueError: the thread that runs the loop executes that task just when it is closed here.
         hammer(run_or_be_refused, allowed=(RuntimeError, ValueError), rounds=50)
         run()
     finally:
@@ -225,7 +225,7 @@ def test_making_and_closing_loops():
     hammer(make, lambda: ferrio.new_event_loop().close(), rounds=30)
 
 
-def test_a_loop_is_closed_while_others_post():
+def test_loop_is_closed_while_others_post():
     for _ in range(10):
         loop = ferrio.new_event_loop()
         hammer(

@@ -1,6 +1,6 @@
-"""What is made by `def` or `async def` in asyncio is such a function on ferrio, for whoever asks.
+"""Whatever asyncio defines with `def` or `async def` looks like such a function on ferrio too.
 
-The first tests walk asyncio's modules and classes, so that none can be forgotten.
+The first tests walk asyncio's modules and classes, so no function can be forgotten.
 """
 
 import asyncio
@@ -47,10 +47,10 @@ _FUNCTIONS = [
     for name in asyncio.__all__
     if inspect.isfunction(getattr(asyncio, name)) and getattr(ferrio, name, None) is not getattr(asyncio, name)
 ]
-# ferrio's is an object, by which the loop knows it.
+# ferrio's is an object, which is how the loop recognises it.
 _FUNCTIONS = [name for name in _FUNCTIONS if name != "eager_task_factory"]
 
-# What ferrio has of `object`, the interpreter, or Python classes of its own, which see `tests/surface`.
+# Methods that ferrio inherits from `object`, gets from the interpreter, or has in Python classes; see `tests/surface`.
 _OF_NO_CLASS = {"__getattr__", "__setattr__", "__init__"}
 
 
@@ -66,7 +66,7 @@ def _methods():
 @pytest.mark.parametrize(("theirs", "ours"), list(_methods()))
 def test_method_is_a_function_of_the_same_kind(theirs, ours):
     if isinstance(ours, types.WrapperDescriptorType) and ours.__objclass__ is object:
-        pytest.skip("the class has the method of `object`")
+        pytest.skip("the class inherits the method from `object`")
     assert inspect.isfunction(ours)
     assert inspect.iscoroutinefunction(ours) == inspect.iscoroutinefunction(theirs)
     assert inspect.isgeneratorfunction(ours) == inspect.isgeneratorfunction(theirs)
@@ -80,7 +80,7 @@ def test_function_is_of_the_same_kind(name):
 
 
 def _native():
-    """All native functions of the extension module, with the names they have there."""
+    """Returns all native functions of the extension module, with their names there."""
     for name, shown in vars(_ferrio).items():
         if inspect.isfunction(shown):
             yield name, shown
@@ -116,7 +116,7 @@ def test_attributes_agree(name):
 
 
 @pytest.mark.parametrize("name", list(NATIVE))
-def test_copies_and_pickles_are_the_function(name):
+def test_copy_or_pickle_of_a_function_is_the_function(name):
     function = NATIVE[name]
     assert copy.copy(function) is copy.deepcopy(function) is function
     if function.__module__ == "ferrio.tasks" and function.__qualname__.startswith(("EagerTask", "_AsCompleted")):
@@ -125,7 +125,7 @@ def test_copies_and_pickles_are_the_function(name):
         assert pickle.loads(pickle.dumps(function, protocol)) is function
 
 
-def test_in_every_form(aio):
+def test_functions_work_in_every_form(aio):
     class Subclass(aio.Queue):
         pass
 
@@ -170,20 +170,20 @@ def test_weak_method(aio, loop):
         lambda aio: aio.isfuture(),
     ],
 )
-def test_wrong_calls(aio, call):
+def test_wrong_calls_raise_type_error(aio, call):
     with pytest.raises(TypeError):
         call(aio)
 
 
 def test_self_of_another_class():
-    # asyncio's methods are Python: they take any object, and fail on its attributes.
+    # asyncio's methods are written in Python: they accept any object, and fail on its attributes.
     with pytest.raises(TypeError, match="Queue"):
         ferrio.Queue.put_nowait(ferrio.Lock(), 1)
     with pytest.raises(TypeError, match="Queue"):
         ferrio.Queue.qsize(object())
 
 
-def test_slots_are_reached_by_name_too(aio):
+def test_slots_are_also_reached_by_name(aio):
     class Quiet(aio.Event):
         def __init__(self, name):
             super().__init__()
@@ -200,13 +200,13 @@ def test_slots_are_reached_by_name_too(aio):
         aio.Event(1, 2, 3)
 
 
-def test_bound_methods_travel_with_their_objects(loop):
+def test_bound_methods_pickle_with_their_objects(loop):
     method = copy.copy(loop.call_soon)
     assert method == loop.call_soon
     assert method.__reduce__() == (getattr, (loop, "call_soon"))
 
 
-def test_attributes_can_be_set_and_taken_away(aio):
+def test_attributes_can_be_set_and_deleted(aio):
     function = aio.Queue.full
     document = function.__doc__
     function.mark = "here"
@@ -220,7 +220,7 @@ def test_attributes_can_be_set_and_taken_away(aio):
     assert not vars(function)
 
 
-def test_code_runs_in_a_function_of_its_own(aio):
+def test_code_runs_in_another_function(aio):
     def copied(function):
         copied = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
         copied.__kwdefaults__ = function.__kwdefaults__
@@ -241,7 +241,7 @@ def _calls_traced(self):
 
 
 def test_code_can_be_replaced(aio):
-    # As tracers wrap functions: other code into the function, and its old code into another.
+    # Tracers wrap functions this way: they put new code into the function, and its old code into another.
     seen = []
     function = aio.Handle._run
     code = function.__code__

@@ -1,9 +1,9 @@
-"""Futures of subclasses: the methods that a program overrides are called. One body on asyncio and on ferrio."""
+"""Subclasses of futures: the methods that a program overrides are called. One body on asyncio and on ferrio."""
 
 import pytest
 
 
-def test_result_of_a_subclass_may_raise_where_it_is_awaited(run, loop, aio):
+def test_overridden_result_may_raise_at_the_await(run, loop, aio):
     class Checked(aio.Future):
         def result(self):
             value = super().result()

@@ -1,4 +1,4 @@
-"""`gather`: results in order, errors, cancellation, and what becomes of the children."""
+"""`gather`: results in order, errors, cancellation, and what happens to the children."""
 
 import asyncio
 import gc
@@ -49,7 +49,7 @@ def test_futures_and_any_awaitable(aio, run):
 
 
 @pytest.mark.parametrize("others", [0, 40])
-def test_one_awaitable_given_twice_is_one_child(aio, run, others):
+def test_same_awaitable_twice_is_one_child(aio, run, others):
     async def main():
         coro, future = value_of(aio, "coro"), aio.Future()
         future.set_result("future")
@@ -81,7 +81,7 @@ def test_equal_awaitables_are_one_child(aio, run):
     assert Equal.awaited == 1
 
 
-def test_first_error_ends_it_and_the_others_go_on(aio, run):
+def test_first_error_ends_the_gather_and_the_others_go_on(aio, run):
     async def main():
         slow = aio.create_task(value_of(aio, "slow", 5))
         with pytest.raises(LookupError, match="spam"):
@@ -108,7 +108,7 @@ def test_return_exceptions(aio, run):
     run(main())
 
 
-def test_late_errors_are_nobodys_business(aio, run, loop):
+def test_late_errors_are_not_reported(aio, run, loop):
     reports = []
     loop.set_exception_handler(lambda _, context: reports.append(context))
 
@@ -137,7 +137,7 @@ def test_error_that_nobody_retrieves_is_reported(aio, run, loop):
     assert reports == ["_GatheringFuture exception was never retrieved"]
 
 
-def test_child_cancelled_by_itself_cancels_nobody_else(aio, run):
+def test_cancelled_child_cancels_no_other(aio, run):
     async def main():
         child, other = aio.create_task(forever(aio)), aio.create_task(value_of(aio, 1, 4))
         outer = aio.gather(child, other)
@@ -175,7 +175,7 @@ def test_cancel(aio, run, return_exceptions):
     assert seen == [("why",), ("why",)]
 
 
-def test_cancel_before_the_children_began(aio, run):
+def test_cancel_before_the_children_begin(aio, run):
     async def main():
         outer = aio.gather(forever(aio), forever(aio))
         outer.cancel()
@@ -230,7 +230,7 @@ def test_gather_of_gathers(aio, run):
     run(main())
 
 
-def test_what_can_not_be_awaited(aio, run, loop):
+def test_non_awaitable_is_refused(aio, run, loop):
     reports = []
     loop.set_exception_handler(lambda _, context: reports.append(context["message"]))
 
@@ -258,7 +258,7 @@ def test_future_of_another_loop(aio, run):
     other.close()
 
 
-def test_without_a_running_loop_the_futures_tell_which(aio, loop):
+def test_without_a_running_loop_the_futures_loop_is_used(aio, loop):
     futures = [loop.create_future(), loop.create_future()]
     outer = aio.gather(*futures)
     assert outer.get_loop() is loop
@@ -349,7 +349,7 @@ def test_cancellation_reaches_the_end_of_any_chain():
         leaf = future = loop.create_future()
         for _ in range(5_000):
             future = ferrio.gather(loop.create_task(waiting(future)))
-        # Every task begins, the innermost ones first.
+        # Every task starts, the innermost ones first.
         await ferrio.sleep(0)
         await ferrio.sleep(0)
         assert future.cancel() is True

@@ -10,7 +10,7 @@ import ferrio
 
 
 def names(graph):
-    """A graph in short: what it is of, its stack's functions, and the graphs of its waiters."""
+    """Condenses a graph: the class of its subject, its stack's functions, and the graphs of its waiters."""
     of = graph.future.get_name() if isinstance(graph.future, ferrio.Task) else "future"
     stack = [entry.frame.f_code.co_name for entry in graph.call_stack]
     return of, stack, sorted(names(waiter) for waiter in graph.awaited_by)
@@ -157,7 +157,7 @@ def test_limit():
         await task
         return levels
 
-    # Innermost first; a positive limit keeps the outermost, a negative one the innermost.
+    # Innermost first; a positive limit keeps the outermost frames, a negative one the innermost.
     assert ferrio.run(main()) == {None: [0, 1, 2, 3], 2: [2, 3], -2: [0, 1], 0: [], 9: [0, 1, 2, 3]}
 
 
@@ -233,20 +233,20 @@ def test_without_a_current_task():
         ferrio.capture_call_graph()
 
 
-def test_of_another_loop_that_does_not_run():
+def test_graph_of_a_task_of_a_stopped_loop():
     loop = ferrio.new_event_loop()
     future = loop.create_future()
     assert names(ferrio.capture_call_graph(future)) == ("future", [], [])
     loop.close()
 
 
-def test_what_is_no_future():
+def test_object_that_is_not_a_future_is_refused():
     with pytest.raises(TypeError, match=r"does not appear to be compatible with asyncio\.Future"):
         ferrio.capture_call_graph("task")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio's own call graphs came with Python 3.14")
-def test_standard_functions_tell_who_awaits_ferrios_tasks():
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio has call graphs from Python 3.14 on")
+def test_standard_functions_show_waiters_of_ferrios_tasks():
     async def child():
         await asyncio.sleep(0)
         return [waiter.future.get_name() for waiter in asyncio.capture_call_graph().awaited_by]

@@ -1,6 +1,6 @@
-"""Sockets whose methods are not the standard library's: replaced by a test suite, of a subclass, seen by audit hooks.
+"""Sockets whose methods aren't the standard library's: patched by a test suite, overridden, or seen by audit hooks.
 
-What asyncio calls on a socket is called then. Plain sockets, where nobody can tell, are served by the system's calls.
+ferrio then calls what asyncio calls on a socket. For plain sockets nobody can tell, so it uses system calls.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def echo(reader, writer):
 
 
 async def talk(aio, **where):
-    """Sends a word to an echoing server and returns the answer."""
+    """Sends a word to an echo server and returns the answer."""
     reader, writer = await aio.open_connection(**where)
     writer.write(b"word")
     assert await reader.readexactly(4) == b"word"
@@ -55,7 +55,7 @@ async def talk(aio, **where):
 
 @pytest.fixture
 def replaced(monkeypatch):
-    """A function that replaces a method of `socket.socket`."""
+    """Returns a function that replaces a method of `socket.socket`."""
 
     def replace(name, function):
         monkeypatch.setattr(socket.socket, name, function)
@@ -97,7 +97,7 @@ def test_guard_of_connect_refuses(aio, replaced, happy_eyeballs_delay):
     aio.run(main())
 
 
-def test_guard_that_no_operating_system_knows_refuses(aio, replaced):
+def test_guard_with_an_exception_of_its_own_refuses(aio, replaced):
     def guarded(self, address):
         raise Blocked
 
@@ -114,8 +114,8 @@ def test_guard_that_no_operating_system_knows_refuses(aio, replaced):
     aio.run(main())
 
 
-def test_replaced_and_restored(aio, monkeypatch):
-    """A guard ends with its test; one that comes while a connection is open is called from then on."""
+def test_method_may_be_replaced_and_restored(aio, monkeypatch):
+    """A guard ends with its test; one installed while a connection is open is called from then on."""
     calls = []
     send, recv = socket.socket.send, socket.socket.recv
 
@@ -149,7 +149,7 @@ def test_replaced_and_restored(aio, monkeypatch):
 
 @pytest.mark.parametrize("failure", [ConnectionResetError(errno.ECONNRESET, "injected"), Blocked("injected")])
 @pytest.mark.parametrize("method", ["send", "recv"])
-def test_failure_that_a_test_injects_ends_the_connection(aio, replaced, method, failure):
+def test_injected_failure_ends_the_connection(aio, replaced, method, failure):
     send = socket.socket.send
 
     def failing(self, *arguments):
@@ -182,7 +182,7 @@ def test_failure_that_a_test_injects_ends_the_connection(aio, replaced, method, 
 
 @pytest.fixture
 def class_replaced(monkeypatch):
-    """A function after which nobody can make a socket."""
+    """Returns a function that makes it impossible to create sockets."""
 
     class Guarded(socket.socket):
         def __new__(cls, *args, **kwargs):
@@ -191,7 +191,7 @@ def class_replaced(monkeypatch):
     return lambda: monkeypatch.setattr(socket, "socket", Guarded)
 
 
-def test_class_that_makes_no_sockets(aio, class_replaced):
+def test_replaced_socket_class_is_called(aio, class_replaced):
     async def main():
         loop = aio.get_running_loop()
         class_replaced()
@@ -208,8 +208,8 @@ def test_class_that_makes_no_sockets(aio, class_replaced):
     aio.run(main())
 
 
-def test_class_that_makes_no_sockets_concerns_accepted_ones(aio, class_replaced):
-    """A server that was there before accepts nobody."""
+def test_replaced_socket_class_is_called_for_accepted_sockets(aio, class_replaced):
+    """A server that was already there accepts no connections."""
 
     async def main():
         loop = aio.get_running_loop()
@@ -265,7 +265,7 @@ def test_sock_connect_of_the_loop_is_called(aio, monkeypatch, way):
 
 
 class Shifting(socket.socket):
-    """Adds one to what is sent and takes one from what is received, by every method that there is."""
+    """Adds one to each byte sent and subtracts one from each byte received, in every method that exists."""
 
     def send(self, data, *flags):
         return super().send(bytes((byte + 1) % 256 for byte in bytes(data)), *flags)
@@ -296,7 +296,7 @@ class Shifting(socket.socket):
 
 @pytest.fixture
 def shifting(pair):
-    """A socket of the subclass, and the plain one at the other end."""
+    """Returns a socket of the subclass, and the plain one at the other end."""
     ours, theirs = pair
     with Shifting(fileno=ours.detach()) as sock:
         sock.setblocking(False)
@@ -304,7 +304,7 @@ def shifting(pair):
         yield sock, theirs
 
 
-def test_methods_of_a_subclass_over_streams(aio, shifting):
+def test_subclass_methods_are_called_by_streams(aio, shifting):
     sock, other_end = shifting
 
     async def main():
@@ -324,7 +324,7 @@ def test_methods_of_a_subclass_over_streams(aio, shifting):
     aio.run(main())
 
 
-def test_methods_of_a_subclass_for_a_buffered_protocol(aio, shifting):
+def test_subclass_methods_are_called_for_a_buffered_protocol(aio, shifting):
     sock, other_end = shifting
 
     async def main():
@@ -350,8 +350,8 @@ def test_methods_of_a_subclass_for_a_buffered_protocol(aio, shifting):
     aio.run(main())
 
 
-def test_methods_of_a_subclass_with_more_than_fits(aio, shifting):
-    """What the socket doesn't take waits, and goes by the methods too."""
+def test_subclass_methods_are_called_for_queued_data(aio, shifting):
+    """What doesn't fit into the socket waits, and then also goes through the methods."""
     sock, other_end = shifting
     data = bytes(range(200)) * 10_000
 
@@ -374,7 +374,7 @@ def test_methods_of_a_subclass_with_more_than_fits(aio, shifting):
     aio.run(main())
 
 
-def test_methods_of_a_subclass_in_the_loops_own_functions(aio, shifting):
+def test_subclass_methods_are_called_by_the_sock_functions(aio, shifting):
     sock, other_end = shifting
 
     async def main():
@@ -393,7 +393,7 @@ def test_methods_of_a_subclass_in_the_loops_own_functions(aio, shifting):
     aio.run(main())
 
 
-def test_methods_of_a_subclass_for_datagrams(aio):
+def test_subclass_methods_are_called_for_datagrams(aio):
     async def main():
         loop = aio.get_running_loop()
         received = loop.create_future()
@@ -417,8 +417,8 @@ def test_methods_of_a_subclass_for_datagrams(aio):
     aio.run(main())
 
 
-def test_methods_of_a_subclass_under_tls(aio, shifting):
-    """The peer shifts as well, so that the handshake can be made."""
+def test_subclass_methods_are_called_under_tls(aio, shifting):
+    """The peer shifts too, so that the handshake succeeds."""
     sock, other_end = shifting
     peer = Shifting(fileno=other_end.detach())
 
@@ -436,7 +436,7 @@ def test_methods_of_a_subclass_under_tls(aio, shifting):
     aio.run(main())
 
 
-def test_accept_of_a_subclass(aio):
+def test_subclass_accept_is_called(aio):
     accepted = []
 
     class Listening(socket.socket):
@@ -457,7 +457,7 @@ def test_accept_of_a_subclass(aio):
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.EMFILE, "Too many open files"), Blocked("no more")])
-def test_accept_that_fails_is_reported(aio, failure):
+def test_failing_accept_is_reported(aio, failure):
     class Listening(socket.socket):
         def accept(self):
             raise failure
@@ -476,8 +476,8 @@ def test_accept_that_fails_is_reported(aio, failure):
     aio.run(main())
 
 
-def test_subclass_that_does_not_close(aio, pair):
-    """`close` of the program's own is called, once."""
+def test_subclass_may_refuse_to_close(aio, pair):
+    """The program's own `close` is called, once."""
     closed = []
 
     class Kept(socket.socket):
@@ -553,8 +553,8 @@ def audited(module):
     return json.loads(done.stdout)
 
 
-def test_audit_hooks_see_what_they_see_with_asyncio():
-    """The hooks of a process can't be taken away, so both run in processes of their own."""
+def test_audit_hooks_see_the_same_as_with_asyncio():
+    """A process can't remove its audit hooks, so each runs in its own process."""
     expected, found = audited("asyncio"), audited("ferrio")
     assert sorted(found) == sorted(expected)
     assert [event for event in found if event[0] != "socket.__new__"] == [

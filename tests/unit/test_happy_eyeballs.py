@@ -1,4 +1,4 @@
-"""Connection attempts to several addresses that overtake each other (RFC 8305), and the order in which they begin."""
+"""Connection attempts to several addresses that overtake each other (RFC 8305), and the order in which they start."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from tests.unit.implementations import since
 pytestmark = pytest.mark.usefixtures("settled")
 
 
-def test_next_address_begins_after_the_head_start(loop, run):
+def test_next_address_starts_after_the_delay(loop, run):
     async def main():
         before = open_sockets()
         with deaf() as dead, listening() as listener:
@@ -24,7 +24,7 @@ def test_next_address_begins_after_the_head_start(loop, run):
     run(main())
 
 
-def test_next_address_begins_when_the_one_before_has_failed(loop, run):
+def test_next_address_starts_when_the_previous_one_fails(loop, run):
     async def main():
         with listening() as listener:
             loop.getaddrinfo = infos_of(refusing_address(), listener.getsockname())
@@ -87,7 +87,7 @@ def test_order_of_families(loop, run, keywords, order):
         failures = caught.value.exceptions
         tried = ["b" if "::1" in str(failure) else "a" for failure in failures]
         assert "".join(tried) == order
-        # Those of one family keep the resolver's order.
+        # Addresses of one family keep the resolver's order.
         for family, chosen in (("a", addresses[:2]), ("b", addresses[2:])):
             seen = [str(failure) for failure, of in zip(failures, tried, strict=True) if of == family]
             assert [str(address) in text for address, text in zip(chosen, seen, strict=True)] == [True] * len(chosen)

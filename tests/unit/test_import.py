@@ -1,11 +1,11 @@
-"""What `import ferrio` brings in: little more than `import asyncio`, so that short programs start as quickly; but all
-that it needs of asyncio's modules, at once."""
+"""`import ferrio` imports little more than `import asyncio`, so that short programs start as quickly. But it imports at
+once everything that it needs of asyncio's modules."""
 
 import subprocess
 import sys
 
-# Small, or needed by what is declared at import time. Whatever else is needed is imported where it is.
-# `_xxsubinterpreters` is built in, and tells up to Python 3.12 which interpreter this is.
+# These are small, or needed by definitions at import time. Anything else is imported where it is needed.
+# `_xxsubinterpreters` is built in, and up to Python 3.12 it tells which interpreter this is.
 ALLOWED = {"__future__", "_typing", "_xxsubinterpreters", "copy", "dataclasses", "gc", "typing"}
 
 PROGRAM = """
@@ -16,7 +16,7 @@ print(*sorted(name for name in set(sys.modules) - before if name.partition(".")[
 """
 
 
-def test_brings_in_no_module_that_asyncio_does_not():
+def test_import_adds_no_module_that_asyncio_does_not():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
     surplus = set(done.stdout.split()) - ALLOWED
     assert not surplus, f"import these where they are needed, not at the top of a module: {surplus}"
@@ -41,8 +41,8 @@ print(ferrio.run(main()))
 """
 
 
-def test_has_what_it_needs_of_asyncio_before_other_modules_stand_there():
-    # On Python 3.14 asyncio's function that tells the current task was looked up at a task's first step. Where ferrio's
-    # own stood in its place, that one called itself until the stack was full.
+def test_import_gets_what_it_needs_before_modules_are_replaced():
+    # On Python 3.14 the function of asyncio that returns the current task was looked up at a task's first step. If
+    # ferrio's own had replaced it by then, it called itself until the stack was full.
     done = subprocess.run([sys.executable, "-c", SWITCHED], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("(['slept', 'waited'], True)\n", "")

@@ -78,7 +78,7 @@ async def child(aio, loop):
 
 
 def owners(kind):
-    """Which class gives each method that the standard library's transports have."""
+    """Returns which class defines each method of the standard library's transports."""
     names = {name for base in BASES & set(kind.__mro__) for name in vars(base) if not name.startswith("_")}
     return {name: next(each for each in kind.__mro__ if name in vars(each)) for name in sorted(names)}
 
@@ -95,13 +95,13 @@ def test_methods_come_from_the_same_base_class(aio, make):
     expected = {name: owner for name, owner in owners(asyncio.run(kind(asyncio))).items() if owner in BASES}
     assert expected["get_extra_info"] is asyncio.BaseTransport
     if sys.version_info < (3, 12):
-        expected.pop("writelines", None)  # asyncio's sockets have one of their own from then on
+        expected.pop("writelines", None)  # asyncio's sockets have their own from then on
     found = owners(aio.run(kind(aio)))
     assert {name: found[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
-def test_replaced_get_extra_info(aio, make):
+def test_replaced_get_extra_info_is_called(aio, make):
     async def main():
         async with make(aio, aio.get_running_loop()) as transport:
             with mock.patch.object(aio.BaseTransport, "get_extra_info", return_value="replaced") as replaced:
@@ -112,7 +112,7 @@ def test_replaced_get_extra_info(aio, make):
     aio.run(main())
 
 
-def test_replaced_writelines_of_a_pipe(aio):
+def test_replaced_writelines_of_a_pipe_is_called(aio):
     async def main():
         async with write_pipe(aio, aio.get_running_loop()) as transport:
             with mock.patch.object(aio.WriteTransport, "writelines", autospec=True) as replaced:
@@ -135,7 +135,7 @@ def test_writelines_of_a_pipe_writes_all(aio):
     aio.run(main())
 
 
-def test_what_is_added_to_extra_is_known(aio):
+def test_entries_added_to_extra_are_found(aio):
     async def main():
         async with accepted(aio, aio.get_running_loop()) as transport:
             transport._extra["user"] = "somebody"

@@ -1,4 +1,4 @@
-"""`install()` puts ferrio's names into asyncio, `uninstall()` leaves asyncio as it was."""
+"""`install()` puts ferrio's names into asyncio; `uninstall()` leaves asyncio as it was."""
 
 import asyncio
 import asyncio.runners
@@ -21,13 +21,13 @@ def installed():
 
 
 def modules():
-    """The asyncio package and its modules, as far as they can be imported here."""
+    """Returns the asyncio package and those of its modules that can be imported here."""
     yield asyncio
     for found in pkgutil.iter_modules(asyncio.__path__):
         if found.name != "__main__":
             try:
                 yield importlib.import_module(f"asyncio.{found.name}")
-            except ImportError:  # Windows's
+            except ImportError:  # Windows only
                 continue
 
 
@@ -64,7 +64,7 @@ def test_every_name_is_ferrios(installed):
         assert name in asyncio.__all__
 
 
-def test_names_in_submodules(installed):
+def test_names_in_submodules_are_ferrios(installed):
     assert asyncio.tasks.Task is ferrio.Task
     assert asyncio.futures.Future is ferrio.Future
     assert asyncio.queues.Queue is ferrio.Queue
@@ -74,13 +74,13 @@ def test_names_in_submodules(installed):
     assert asyncio.SelectorEventLoop is ferrio.EventLoop
 
 
-def test_names_of_newer_pythons(installed):
+def test_names_of_newer_pythons_are_there(installed):
     assert asyncio.QueueShutDown is ferrio.QueueShutDown
     assert asyncio.capture_call_graph is ferrio.capture_call_graph
     assert asyncio.eager_task_factory is ferrio.eager_task_factory
 
 
-def test_names_that_only_ferrio_has_stay_there(installed):
+def test_asyncio_gets_no_names_that_only_ferrio_has(installed):
     for name in ("install", "uninstall", "EventLoopPolicy"):
         assert not hasattr(asyncio, name)
 
@@ -99,7 +99,7 @@ def test_program_runs_on_ferrio(installed):
 
 
 def test_names_imported_before_work(installed):
-    # What a library got hold of before: the standard functions make ferrio's loops too.
+    # Names that a library imported before: the standard functions also make ferrio's loops.
     program = """
 import asyncio
 from asyncio import Lock, Queue, new_event_loop, run, sleep, wait_for
@@ -120,12 +120,12 @@ print(item, slept, isinstance(loop, ferrio.EventLoop), isinstance(new_event_loop
 
 
 class LoopOfALibrary(asyncio.SelectorEventLoop):
-    """A loop of the standard library's making, as a library that subclasses one has it from before `install()`."""
+    """A loop class based on the standard library's, as a library may have from before `install()`."""
 
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_standard_loops_made_before_go_on(debug):
-    # Found by a notebook's kernel, whose other threads have loops when an extension calls install().
+    # This happened in a notebook's kernel, whose other threads have loops when an extension calls install().
     loop = LoopOfALibrary()
     loop.set_debug(debug)
 

@@ -1,4 +1,4 @@
-"""Objects that are alive when the interpreter ends, whoever holds them, and threads that are at work then.
+"""Objects that are alive when the interpreter ends, whatever holds them, and threads that are busy then.
 
 Each program makes an object for each holder and ends. Its output, its exit status and the kinds of errors that it
 reports are asyncio's.
@@ -41,7 +41,7 @@ def in_a_daemon(thing):
     ready.wait()
 
 class Farewell:
-    # Uses what it holds, in each way that the program has, when it goes.
+    # When it dies, it uses what it holds, in every way that the program has.
     def __init__(self, thing):
         self.thing = thing
 
@@ -94,7 +94,7 @@ OBJECTS = {
                 report("finally")
 
         def make():
-            # One for each holder: a loop of ours holds its tasks.
+            # One for each holder, because ferrio's loops hold their tasks.
             loop = asyncio.new_event_loop()
             coroutine = wait()
             task = loop.create_task(coroutine)
@@ -416,7 +416,7 @@ ERRORS = re.compile(r"^(?:Exception ignored in.*|\w+(?:Error|Exception|Exit|Inte
 
 
 def outcome(source, *options):
-    """What a program prints, how it ends, and which kinds of errors it reports."""
+    """Returns a program's output, how it ends, and the kinds of errors that it reports."""
     done = subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(source)],
         capture_output=True,
@@ -635,8 +635,8 @@ def test_file_thread_at_the_end():
     assert (status, output) == (7, ""), problems
 
 
-def test_threads_of_others_end_as_before():
-    # The interpreter ends a thread that has no frame of ours, and whoever joins it is told.
+def test_foreign_threads_end_as_before():
+    # The interpreter ends a thread that has no frame of ours, and joining that thread still works.
     source = """
         import ctypes
         import ferrio
@@ -650,7 +650,7 @@ def test_threads_of_others_end_as_before():
     assert outcome(source)[:2] == (0, "None\n")
 
 
-def test_subinterpreter_that_shares_the_lock_leaves_nothing_behind():
+def test_subinterpreter_with_a_shared_gil_leaves_nothing_behind():
     source = """
         import sys
         if sys.version_info >= (3, 13):

@@ -1,7 +1,7 @@
-"""`run_in_executor` with a pool of interpreters, which Python has from 3.14 on: on asyncio and on ferrio.
+"""`run_in_executor` with an interpreter pool, which Python has from 3.14 on: on asyncio and on ferrio.
 
-An interpreter of the pool imports what it is given by name, and this module imports ferrio, which serves the main
-interpreter only; so the functions here are the standard library's.
+An interpreter of the pool imports functions by name. This module imports ferrio, which serves only the main
+interpreter, so the functions here are the standard library's.
 """
 
 import concurrent.futures
@@ -12,7 +12,7 @@ import threading
 import pytest
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(concurrent.futures, "InterpreterPoolExecutor"), reason="Python has it from 3.14 on"
+    not hasattr(concurrent.futures, "InterpreterPoolExecutor"), reason="Python has interpreter pools from 3.14 on"
 )
 
 
@@ -25,7 +25,7 @@ def pool():
 
 @pytest.fixture
 def pipe():
-    """The descriptors of a pipe; every interpreter of the process can use them."""
+    """The descriptors of a pipe, which every interpreter of the process can use."""
     ends = os.pipe()
     yield ends
     for end in ends:
@@ -60,7 +60,7 @@ def test_many_at_once(aio, loop, run):
     assert run(main()) == [divmod(number, 7) for number in range(100)]
 
 
-def test_what_can_not_be_sent(loop, run, pool):
+def test_unpicklable_call_is_refused(loop, run, pool):
     async def main():
         with pytest.raises(Exception, match=r"cross-interpreter|shareable|pickle"):
             await loop.run_in_executor(pool, id, threading.Lock())
@@ -69,7 +69,7 @@ def test_what_can_not_be_sent(loop, run, pool):
     assert run(main()) == 1
 
 
-def test_cancelled_before_an_interpreter_begins_it_never_runs(aio, loop, run, pool, pipe):
+def test_call_cancelled_before_it_begins_never_runs(aio, loop, run, pool, pipe):
     async def main():
         reader, writer = pipe
         first = loop.run_in_executor(pool, os.read, reader, 1)
@@ -87,11 +87,11 @@ def test_cancelled_before_an_interpreter_begins_it_never_runs(aio, loop, run, po
     assert run(main()) == b"third"
 
 
-def test_cancelled_while_it_runs_it_goes_on_unheeded(aio, loop, run, pool, pipe):
+def test_call_cancelled_while_it_runs_goes_on(aio, loop, run, pool, pipe):
     async def main():
         reader, writer = pipe
         future = loop.run_in_executor(pool, os.read, reader, 1)
-        # No future of ours tells when it begins: `concurrent.futures` has it in its queue till then.
+        # None of our futures shows when it begins: until then it waits in the queue of `concurrent.futures`.
         while pool._work_queue.qsize():
             await aio.sleep(0)
         future.cancel()
@@ -103,7 +103,7 @@ def test_cancelled_while_it_runs_it_goes_on_unheeded(aio, loop, run, pool, pipe)
     assert run(main()) == b"2"
 
 
-def test_as_the_default_executor(loop, run):
+def test_pool_as_the_default_executor(loop, run):
     async def main():
         loop.set_default_executor(concurrent.futures.InterpreterPoolExecutor(1))
         assert await loop.run_in_executor(None, divmod, 7, 4) == (1, 3)
@@ -114,6 +114,6 @@ def test_as_the_default_executor(loop, run):
     run(main())
 
 
-def test_ferrio_is_not_to_be_had_in_another_interpreter(pool):
+def test_ferrio_cannot_be_imported_in_another_interpreter(pool):
     with pytest.raises(ImportError, match="it serves the main interpreter only"):
         pool.submit(importlib.import_module, "ferrio").result()

@@ -1,4 +1,4 @@
-"""Starting a child without making the loop wait, and the ways out of it: errors, cancellation, `Popen`'s own way."""
+"""Starting a child without making the loop wait, and its exits: errors, cancellation, and starting through `Popen`."""
 
 import asyncio
 import ctypes
@@ -22,7 +22,7 @@ PIPE = subprocess.PIPE
 
 @pytest.fixture(params=["launched", "by Popen"])
 def way(request, monkeypatch):
-    """How children are started: by ferrio, or by `Popen`, as where the system or the program wants it so."""
+    """How children start: through ferrio, or through `Popen` where the system or the program requires that."""
     if request.param == "by Popen":
         monkeypatch.setattr(subprocess, "_USE_VFORK", False, raising=False)
     assert _launch._may_launch() == (request.param == "launched")
@@ -31,7 +31,7 @@ def way(request, monkeypatch):
 
 @pytest.fixture
 def started(monkeypatch):
-    """The numbers of the children that were started, also of those that nobody else hears of."""
+    """Returns the process ids of all children that were started, even of those that nothing else reports."""
     pids = []
 
     class Watched(_launch._Launched):
@@ -44,13 +44,13 @@ def started(monkeypatch):
 
 
 class Slow:
-    """A program that can't be opened before `release()` is called, as on a file system that does not answer."""
+    """A program that can't be opened before `release()` is called, as on a file system that doesn't respond."""
 
     def __init__(self, folder):
         self.path = str(folder / "slow")
         shutil.copy(shutil.which("true"), self.path)
         self.fd = os.open(self.path, os.O_RDONLY)
-        # Who opens the file has to wait for the holder of the lease, who is sent a signal: one that nobody minds.
+        # Opening the file waits for the holder of the lease, which is sent a signal: one that nothing handles.
         fcntl.fcntl(self.fd, fcntl.F_SETSIG, signal.SIGURG)
         try:
             fcntl.fcntl(self.fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
@@ -68,7 +68,7 @@ def slow(tmp_path):
     return Slow(tmp_path)
 
 
-def test_the_loop_goes_on_while_the_program_is_opened(slow):
+def test_loop_goes_on_while_the_program_is_opened(slow):
     async def main():
         task = ferrio.create_task(ferrio.create_subprocess_exec(slow.path))
         for _ in range(1000):
@@ -85,7 +85,7 @@ def test_many_programs_are_opened_at_once(slow):
     async def main():
         tasks = [ferrio.create_task(ferrio.create_subprocess_exec(slow.path)) for _ in range(20)]
         await ferrio.sleep(0)
-        # Others need not wait for them.
+        # Other children needn't wait for these.
         child = await ferrio.create_subprocess_exec("true")
         assert await child.wait() == 0
         assert not any(task.done() for task in tasks)
@@ -105,7 +105,7 @@ def test_cancelled_while_the_program_is_opened(slow, started):
         with pytest.raises(asyncio.CancelledError, match="enough"):
             await task
         assert is_gone(started[0])
-        # Two pipes, the child's own descriptor and that of its report.
+        # Two pipes, the child's own descriptor, and that of its report.
         assert len(os.listdir("/proc/self/fd")) <= before - 4
 
     ferrio.run(main())
@@ -126,20 +126,20 @@ def test_cancelled_twice(slow, started):
     slow.release()
 
 
-def test_a_coroutine_that_is_closed_while_the_program_is_opened(slow, started):
+def test_coroutine_closed_while_the_program_is_opened(slow, started):
     async def main():
         starting = ferrio.create_subprocess_exec(slow.path)
         starting.send(None)
         starting.close()
 
     ferrio.run(main())
-    # Nobody waited for it: a thread does.
+    # Nobody waited for the child, so a thread does.
     while not is_gone(started[0]):
         os.sched_yield()
     slow.release()
 
 
-def test_a_loop_that_is_closed_while_the_program_is_opened(slow, started):
+def test_loop_closed_while_the_program_is_opened(slow, started):
     loop = ferrio.new_event_loop()
     task = loop.create_task(ferrio.create_subprocess_exec(slow.path))
     loop.call_soon(loop.stop)
@@ -156,8 +156,8 @@ def test_a_loop_that_is_closed_while_the_program_is_opened(slow, started):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_while_the_program_is_opened(slow, started):
-    # A copy of this process that gives the start up leaves the child to its parent.
+def test_fork_while_the_program_is_opened(slow, started):
+    # A fork of this process that gives up the start leaves the child to its parent.
     async def main():
         starting = ferrio.create_subprocess_exec(slow.path)
         task = ferrio.create_task(starting)
@@ -171,7 +171,7 @@ def test_a_fork_while_the_program_is_opened(slow, started):
     ferrio.run(main())
 
 
-def test_what_is_left_is_a_popen(way):
+def test_subprocess_is_a_popen(way):
     async def main():
         child = await ferrio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
         popen = child._transport.get_extra_info("subprocess")
@@ -179,7 +179,7 @@ def test_what_is_left_is_a_popen(way):
         assert popen.pid == child.pid
         assert popen.args == ("cat",)
         with subprocess.Popen(("cat",), stdin=PIPE, stdout=PIPE, bufsize=0) as other:
-            # Whoever looks into it finds what he expects.
+            # Code that looks into it finds what it expects.
             assert vars(popen).keys() == vars(other).keys()
             assert {name: type(value) for name, value in vars(popen).items()} == {
                 name: type(value) for name, value in vars(other).items()
@@ -194,7 +194,7 @@ def test_what_is_left_is_a_popen(way):
     assert popen.wait() == 0
 
 
-def test_errors_are_those_of_popen(way, tmp_path):
+def test_errors_are_popens(way, tmp_path):
     plain = tmp_path / "plain"
     plain.write_bytes(b"no program")
 
@@ -239,7 +239,7 @@ def test_errors_are_those_of_popen(way, tmp_path):
             with pytest.raises(type(expected)) as caught:
                 await of_ferrio(*args, **keywords)
             assert type(caught.value) is type(expected), (args, keywords)
-            # What Popen says of too large a number is that it is too small.
+            # If a number is too large, Popen's message says that it is too small.
             if type(expected) is not OverflowError:
                 assert str(caught.value) == str(expected), (args, keywords)
             assert getattr(caught.value, "filename", None) == getattr(expected, "filename", None)
@@ -247,7 +247,7 @@ def test_errors_are_those_of_popen(way, tmp_path):
     ferrio.run(main())
 
 
-def test_the_audit_event_is_popens(way):
+def test_audit_event_is_popens(way):
     events = []
     active = True
 
@@ -297,7 +297,7 @@ def test_signals_of_the_child_are_popens(way):
 
 
 def test_descriptors_of_the_child_are_popens(way):
-    # What is open in the child: only what it should have. `ls` has one more, the folder that it reads.
+    # The child must have only the descriptors that it should have. `ls` has one more, the folder that it reads.
     async def output(**keywords):
         child = await ferrio.create_subprocess_exec("ls", "/proc/self/fd", stdout=PIPE, **keywords)
         return (await child.communicate())[0].split()
@@ -311,7 +311,7 @@ def test_descriptors_of_the_child_are_popens(way):
         inherited = await output(close_fds=False)
         assert str(kept).encode() in inherited
         assert str(pipe[0]).encode() not in inherited
-        # An end of ours with a child's number, and the child's with another's.
+        # One of our ends has the child's number, and the child's end another one's.
         child = await ferrio.create_subprocess_exec("sh", "-c", "echo out; echo err >&2", stdout=2, stderr=PIPE)
         assert await child.communicate() == (None, b"err\n")
         for fd in (*pipe, kept):
@@ -335,14 +335,14 @@ def test_children_of_another_user(way):
         ]
         for child in children:
             assert await child.communicate() == (b"65534\n65533\n65533 65532\n", None)
-        # The kernel forbids others to look into a process while it shares its memory with such a child.
+        # The kernel forbids other processes to look into one that shares its memory with such a child.
         assert is_dumpable(get_dumpable) == before
 
     ferrio.run(main())
 
 
-def test_a_program_under_valgrind_leaves_it_to_popen():
-    # valgrind ends a program with such a child. It is known by what it preloads; there is no such file here.
+def test_program_under_valgrind_starts_children_through_popen():
+    # valgrind kills a program that has such a child. We recognise it by what it preloads; here that file doesn't exist.
     text = """if True:
         from ferrio import _ferrio
         order = [b"true"], [b"true"], None, None, (-1, -1, -1), True, [], -1, True, False, -1, None, None, None
@@ -358,8 +358,8 @@ def test_a_program_under_valgrind_leaves_it_to_popen():
     assert done.stdout == "None\n"
 
 
-def test_another_popen_is_used(monkeypatch):
-    # A program or library that replaces the class gets what it wants.
+def test_replaced_popen_is_used(monkeypatch):
+    # A program or library that replaces the class has it called.
     made = []
 
     class Other(subprocess.Popen):
@@ -378,7 +378,7 @@ def test_another_popen_is_used(monkeypatch):
     assert made == ["/"]
 
 
-def test_environment_is_that_of_the_moment(way, monkeypatch):
+def test_current_environment_is_used(way, monkeypatch):
     async def main():
         monkeypatch.setenv("FERRIO_TEST_WORD", "one")
         first = await ferrio.create_subprocess_exec("sh", "-c", "echo $FERRIO_TEST_WORD", stdout=PIPE)

@@ -10,7 +10,7 @@ import pytest
 import ferrio
 
 
-def test_a_free_lock_is_taken_without_suspending(aio):
+def test_free_lock_is_acquired_without_suspending(aio):
     async def main():
         lock = aio.Lock()
         other = aio.create_task(aio.sleep(0))
@@ -27,7 +27,7 @@ def test_a_free_lock_is_taken_without_suspending(aio):
     aio.run(main())
 
 
-def test_it_is_given_to_those_who_wait_in_order(aio):
+def test_waiters_get_the_lock_in_order(aio):
     async def main():
         lock, order = aio.Lock(), []
 
@@ -42,7 +42,7 @@ def test_it_is_given_to_those_who_wait_in_order(aio):
     assert aio.run(main()) == list("abcdef")
 
 
-def test_nobody_overtakes_one_that_was_woken(aio):
+def test_woken_waiter_is_not_overtaken(aio):
     async def main():
         lock, order = aio.Lock(), []
         await lock.acquire()
@@ -55,7 +55,7 @@ def test_nobody_overtakes_one_that_was_woken(aio):
         await aio.sleep(0)
         lock.release()
         assert not lock.locked()
-        # Free, but promised to the waiter.
+        # The lock is free, but promised to the waiter.
         async with lock:
             order.append("main")
         await task
@@ -64,7 +64,7 @@ def test_nobody_overtakes_one_that_was_woken(aio):
     assert aio.run(main()) == ["waiter", "main"]
 
 
-def test_a_cancelled_waiter_passes_on_what_it_was_woken_for(aio):
+def test_cancelled_waiter_passes_the_lock_on(aio):
     async def main():
         lock = aio.Lock()
         await lock.acquire()
@@ -79,7 +79,7 @@ def test_a_cancelled_waiter_passes_on_what_it_was_woken_for(aio):
     aio.run(main())
 
 
-def test_release_of_a_free_lock(aio):
+def test_release_of_a_free_lock_raises(aio):
     with pytest.raises(RuntimeError, match=r"^Lock is not acquired.$"):
         aio.Lock().release()
 
@@ -95,7 +95,7 @@ def test_repr(aio):
         assert repr(lock).endswith(" [locked, waiters:3]>")
         for task in waiting:
             task.cancel()
-        # Still in line until they have run.
+        # The waiters stay in line until they have run.
         assert repr(lock).endswith(" [locked, waiters:3]>")
         assert len(lock._waiters) == 3
         assert all(waiter.cancelled() for waiter in lock._waiters)
@@ -106,7 +106,7 @@ def test_repr(aio):
     aio.run(main())
 
 
-def test_it_belongs_to_the_loop_it_first_waited_on(aio):
+def test_object_belongs_to_the_loop_it_first_waited_on(aio):
     lock = aio.Lock()
 
     async def take():
@@ -127,14 +127,14 @@ def test_it_belongs_to_the_loop_it_first_waited_on(aio):
     aio.run(wait_elsewhere())
 
 
-def test_it_takes_no_arguments(aio):
+def test_lock_takes_no_arguments(aio):
     with pytest.raises(TypeError):
         aio.Lock(loop=None)
     with pytest.raises(TypeError):
         aio.Lock(1)
 
 
-def test_async_with_uses_what_a_subclass_overrides(aio):
+def test_async_with_calls_overridden_methods(aio):
     calls = []
 
     class Logged(aio.Lock):
@@ -160,7 +160,7 @@ def test_async_with_uses_what_a_subclass_overrides(aio):
     assert calls == ["it acquire", "it release"]
 
 
-def test_the_error_for_a_forgotten_async(aio):
+def test_error_for_a_forgotten_async(aio):
     async def await_it():
         await aio.Lock()
 
@@ -171,7 +171,7 @@ def test_the_error_for_a_forgotten_async(aio):
         aio.run(await_it())
 
 
-def test_ten_thousand_waiters_cancelled_from_the_back(aio):
+def test_ten_thousand_waiters_can_be_cancelled_from_the_back(aio):
     async def main():
         lock = aio.Lock()
         await lock.acquire()
@@ -188,7 +188,7 @@ def test_ten_thousand_waiters_cancelled_from_the_back(aio):
     aio.run(main())
 
 
-def test_waiters_cancelled_here_and_there_leave_the_order_of_the_others():
+def test_cancelled_waiters_leave_the_others_in_order():
     async def main():
         lock, order = ferrio.Lock(), []
         await lock.acquire()
@@ -213,7 +213,7 @@ def test_waiters_cancelled_here_and_there_leave_the_order_of_the_others():
     assert ferrio.run(main()) == [*range(0, 1_000, 7), "late"]
 
 
-def test_acquire_is_a_coroutine_to_those_who_ask():
+def test_acquire_passes_for_a_coroutine():
     async def main():
         lock = ferrio.Lock()
         acquire = lock.acquire()
@@ -224,7 +224,7 @@ def test_acquire_is_a_coroutine_to_those_who_ask():
     ferrio.run(main())
 
 
-def test_an_acquire_that_nobody_awaits_warns():
+def test_acquire_that_is_never_awaited_warns():
     lock = ferrio.Lock()
     with pytest.warns(RuntimeWarning, match=r"coroutine 'Lock.acquire' was never awaited"):
         lock.acquire()
@@ -232,7 +232,7 @@ def test_an_acquire_that_nobody_awaits_warns():
     assert not lock.locked()
 
 
-def test_a_lock_in_a_cycle_with_its_waiters_is_collected(collected):
+def test_lock_in_a_cycle_with_its_waiters_is_collected(collected):
     async def main():
         lock = ferrio.Lock()
         lock.myself = lock
@@ -249,7 +249,7 @@ def test_a_lock_in_a_cycle_with_its_waiters_is_collected(collected):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio.run takes a loop_factory from 3.12 on")
-def test_in_the_standard_librarys_tasks_on_ferrios_loop():
+def test_lock_works_in_standard_tasks_on_ferrios_loop():
     async def main():
         lock, order = asyncio.Lock(), []
         ours = ferrio.Lock()

@@ -1,4 +1,4 @@
-"""A loop takes things from its thread when it begins to run: it gives them all back, whatever goes wrong."""
+"""A loop takes things from its thread when it begins to run, and gives them all back whatever goes wrong."""
 
 import asyncio
 import contextvars
@@ -14,13 +14,13 @@ VARIABLE = contextvars.ContextVar("variable", default="outer")
 
 
 def panic():
-    """Make native code panic: it does where it meets this exception, as after a panic within a panic."""
+    """Makes native code panic, which it does when it meets this exception, as after a panic within a panic."""
     raise next(kind for kind in BaseException.__subclasses__() if kind.__name__ == "PanicException")("on purpose")
 
 
 @pytest.fixture
 def hooks():
-    """Check that nothing of a loop is left in the thread."""
+    """Checks that nothing of a loop is left in the thread."""
     before = sys.get_asyncgen_hooks(), signal.set_wakeup_fd(-1)
     assert signal.set_wakeup_fd(before[1]) == -1
     yield
@@ -98,8 +98,8 @@ def test_panic_leaves_the_loop_as_an_exception(hooks, place, debug):
     loop.close()
 
 
-def test_panic_while_a_future_has_something_to_say():
-    # The future dies while the exception of a panic is on its way.
+def test_panic_while_a_dying_future_reports_its_exception():
+    # The future dies while a panic's exception propagates.
     output = run_program(
         """
         import ferrio
@@ -128,7 +128,7 @@ RIGHT = [asyncio, ferrio] if sys.version_info < (3, 14) else [ferrio]
 
 @pytest.mark.parametrize("aio", RIGHT, ids=lambda aio: aio.__name__)
 @pytest.mark.parametrize("name", ["_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook"])
-def test_error_while_a_loop_begins(aio, hooks, name):
+def test_error_while_a_loop_starts(aio, hooks, name):
     broken = True
 
     class Loop(aio.SelectorEventLoop if aio is asyncio else aio.EventLoop):
@@ -152,8 +152,8 @@ EVENTS = ["sys.set_asyncgen_hook_firstiter", "sys.set_asyncgen_hook_finalizer"]
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("moment", ["begins", "ends"])
-def test_audit_hook_refuses_once(moment, event):
-    # A hook can't be taken back, so it gets a process of its own.
+def test_audit_hook_may_refuse_once(moment, event):
+    # A hook can't be removed, so it gets its own process.
     output = run_program(
         f"""
         import asyncio, sys

@@ -1,4 +1,4 @@
-"""`unittest.mock` puts into the place of ferrio's functions and objects what it puts into that of asyncio's."""
+"""`unittest.mock` replaces ferrio's functions and objects with the same mocks as asyncio's."""
 
 from unittest import mock
 
@@ -18,7 +18,7 @@ def test_patched_function_can_be_awaited(aio):
     assert aio.run(main()) == 1
 
 
-def test_patched_by_name(aio):
+def test_function_is_patched_by_name(aio):
     with mock.patch(f"{aio.__name__}.tasks.sleep") as sleep, mock.patch(f"{aio.__name__}.gather") as gather:
         assert isinstance(sleep, mock.AsyncMock)
         assert not isinstance(gather, mock.AsyncMock)

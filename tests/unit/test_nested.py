@@ -47,7 +47,7 @@ WAYS = {
     "run_until_complete": run_until_complete,
     "own loop": in_own_loop,
     "new loop": in_new_loop,
-    "asyncio.run": lambda coroutine: asyncio.run(coroutine),  # changed by allow_nested()
+    "asyncio.run": lambda coroutine: asyncio.run(coroutine),  # replaced by allow_nested()
 }
 
 
@@ -57,7 +57,7 @@ def way(request):
     return WAYS[request.param]
 
 
-def test_inner_run_gives_its_result_and_leaves_all_as_it_was(way):
+def test_inner_run_returns_its_result_and_restores_everything(way):
     variable = contextvars.ContextVar("variable", default="outer")
 
     async def inner():
@@ -82,7 +82,7 @@ def test_inner_run_gives_its_result_and_leaves_all_as_it_was(way):
     assert ferrio.run(main()) == "end"
 
 
-def test_the_inner_error_is_the_callers(way):
+def test_inner_error_reaches_the_caller(way):
     async def fail():
         await ferrio.sleep(0)
         raise LookupError("spam")
@@ -102,7 +102,7 @@ def test_the_inner_error_is_the_callers(way):
 
 
 @pytest.mark.parametrize("inside", [ferrio.run, run_until_complete], ids=["run", "run_until_complete"])
-def test_the_others_go_on_while_the_inner_one_runs(inside):
+def test_other_tasks_go_on_while_the_inner_loop_runs(inside):
     async def main():
         queue = ferrio.Queue()
 
@@ -127,7 +127,7 @@ def test_the_others_go_on_while_the_inner_one_runs(inside):
     ferrio.run(main())
 
 
-def test_an_own_loop_has_the_thread_alone():
+def test_separate_loop_has_the_thread_to_itself():
     async def main():
         seen = []
         ferrio.get_running_loop().call_soon(seen.append, "outer")
@@ -140,7 +140,7 @@ def test_an_own_loop_has_the_thread_alone():
 
 
 @pytest.mark.parametrize("inside", [ferrio.run, run_until_complete, in_own_loop], ids=["run", "until", "own"])
-def test_several_deep(inside):
+def test_several_levels_deep(inside):
     async def level(depth):
         await ferrio.sleep(0)
         task = ferrio.current_task()
@@ -183,7 +183,7 @@ def test_in_an_eager_task(way):
     assert ferrio.run(main()) == 6
 
 
-def test_callbacks_of_the_inner_task_have_run():
+def test_callbacks_of_the_inner_task_run_before_it_returns():
     async def main():
         seen = []
         task = ferrio.create_task(value(7))
@@ -194,7 +194,7 @@ def test_callbacks_of_the_inner_task_have_run():
     ferrio.run(main())
 
 
-def test_a_future_that_is_done():
+def test_inner_run_of_a_done_future():
     async def main():
         future = ferrio.get_running_loop().create_future()
         future.set_result(8)
@@ -203,7 +203,7 @@ def test_a_future_that_is_done():
     assert ferrio.run(main()) == 8
 
 
-def test_stop_ends_an_inner_run_forever_alone():
+def test_stop_ends_only_the_inner_run_forever():
     async def main():
         loop = ferrio.get_running_loop()
         loop.call_later(0.001, loop.stop)
@@ -213,7 +213,7 @@ def test_stop_ends_an_inner_run_forever_alone():
     assert ferrio.run(main()) == 9
 
 
-def test_stop_ends_all_runs_until_something_is_complete():
+def test_stop_ends_all_runs_until_complete():
     loop = ferrio.new_event_loop()
     said = []
 
@@ -235,7 +235,7 @@ def test_stop_ends_all_runs_until_something_is_complete():
     loop.close()
 
 
-def test_what_runs_in_an_entered_context_waits_for_the_inner_end():
+def test_callbacks_in_an_entered_context_wait_for_the_inner_end():
     """A notebook runs all its cells in one context."""
 
     async def main():
@@ -256,7 +256,7 @@ def test_what_runs_in_an_entered_context_waits_for_the_inner_end():
     ferrio.run(main())
 
 
-def test_asynchronous_generators_are_the_loops():
+def test_asynchronous_generators_belong_to_the_loop():
     closed = []
 
     async def numbers():
@@ -287,7 +287,7 @@ def test_asynchronous_generators_are_the_loops():
     del generator
 
 
-def test_debug_mode_of_the_inner_run_is_the_loops_again_afterwards():
+def test_debug_mode_is_restored_after_the_inner_run():
     async def debug():
         return ferrio.get_running_loop().get_debug()
 
@@ -299,7 +299,7 @@ def test_debug_mode_of_the_inner_run_is_the_loops_again_afterwards():
     assert ferrio.run(main()) is False
 
 
-def test_debug_mode_shows_the_handle_that_runs_again():
+def test_debug_mode_shows_the_outer_handle_again():
     async def main():
         loop = ferrio.get_running_loop()
         done = loop.create_future()
@@ -340,7 +340,7 @@ def test_interrupt_cancels_the_innermost_run(inside):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_outer_run_ends_as_ever():
+def test_outer_run_ends_as_usual():
     ended = []
 
     async def wait():
@@ -363,7 +363,7 @@ def test_the_outer_run_ends_as_ever():
     assert ended == [True, True]
 
 
-def test_inside_a_standard_loop():
+def test_ferrios_loop_runs_inside_a_standard_loop():
     async def main():
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert ferrio.run(value(1)) == 1
@@ -378,7 +378,7 @@ def test_inside_a_standard_loop():
     loop.close()
 
 
-def test_the_standard_runner_inside_ferrios_loop():
+def test_standard_runner_runs_inside_ferrios_loop():
     async def main():
         with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
             assert runner.run(value(1)) == 1
@@ -388,7 +388,7 @@ def test_the_standard_runner_inside_ferrios_loop():
         assert runner.run(main()) == 2
 
 
-def test_a_loop_that_another_thread_runs_is_refused():
+def test_loop_of_another_thread_is_refused():
     async def main():
         loop = ferrio.get_running_loop()
 
@@ -403,7 +403,7 @@ def test_a_loop_that_another_thread_runs_is_refused():
     ferrio.run(main())
 
 
-def test_permission_can_be_taken_back():
+def test_permission_can_be_revoked():
     ferrio.allow_nested(False)
     assert asyncio.run.__module__ == "asyncio.runners"
     assert not hasattr(asyncio.run, "__wrapped__")
@@ -458,7 +458,7 @@ def apply(loop):
 
 
 @pytest.mark.parametrize("way_in", ["install", "loop"])
-def test_nest_asyncio_allows_it(way_in):
+def test_nest_asyncio_allows_nesting(way_in):
     program = f"""
     import asyncio, types
     import ferrio

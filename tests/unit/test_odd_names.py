@@ -1,6 +1,6 @@
-"""Hosts, services, paths and programs with odd names: ferrio refuses what asyncio refuses, by the same class.
+"""Hosts, services, paths and programs with odd names: ferrio refuses what asyncio refuses, with the same class.
 
-Each name meets each function that takes one. What comes of it is compared: success, or an exception's class and number.
+Each name goes to each function that takes one. The outcomes are compared: success, or an exception's class and number.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ import pytest
 
 import ferrio
 
-#: No name server is asked.
+#: Lookups never ask a name server.
 NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class Text(str):
-    """A class of its own that is text."""
+    """A string of its own class."""
 
     __slots__ = ()
 
@@ -50,7 +50,7 @@ HOSTS = {
     "a NUL in bytes": b"127.0.0.1\0",
     "a NUL and a zone": "::1\0%lo",
     "a lone surrogate": "127.0.0.1\udc80",
-    "bytes that are no ASCII": b"\xff\xfe",
+    "bytes that aren't ASCII": b"\xff\xfe",
     "very long": "a" * 300,
     "a long label": "a" * 64 + ".example",
     "an empty label": "a..b",
@@ -112,7 +112,7 @@ PATHS = {
     "an abstract name that is too long": "\0" + "a" * 108,
     "an abstract name with a NUL": "\0ferrio\0no such name",
     "a lone surrogate": "/nowhere/\udc80",
-    "a surrogate that is none of a name": "/nowhere/\ud800",
+    "a surrogate that isn't an escaped byte": "/nowhere/\ud800",
     "empty": "",
     "a number": 7,
     "a list": ["/nowhere"],
@@ -121,7 +121,7 @@ PATHS = {
 
 
 async def outcome(function):
-    """What comes of a call: the class and number of the exception, or nothing; what it opened is closed."""
+    """Returns the outcome of a call: the exception's class and number, or nothing. Closes whatever was opened."""
     try:
         async with asyncio.timeout(10):
             made = await function()
@@ -138,7 +138,7 @@ async def outcome(function):
 
 
 def compare(aio, table, functions):
-    """The outcome of each function with each value of the table, by both their names."""
+    """Compares the outcomes of each function with each value of the table, by both their names."""
 
     async def main():
         with open_socket() as listener:
@@ -162,7 +162,7 @@ def open_socket():
 
 
 def needs_name_server(host):
-    """Whether a function that takes no flags would ask a name server for the host, which a test must not wait for."""
+    """Whether a function without flags would ask a name server for the host, which a test must not wait for."""
     try:
         socket.getaddrinfo(host, 9, type=socket.SOCK_STREAM, flags=NUMERIC)
     except socket.gaierror as failure:
@@ -238,7 +238,7 @@ async def getnameinfo(aio, host, port):
 
 
 async def sendto(aio, host, port):
-    """What a datagram transport does with the address, its protocol's errors included."""
+    """Sends with a datagram transport, and reports errors that its protocol gets."""
     failures = []
 
     class Protocol(asyncio.DatagramProtocol):
@@ -271,7 +271,7 @@ async def sock_sendto(aio, host, port):
 
 
 async def tls_server_hostname(aio, host, port):
-    """The handshake's first step; nobody answers it."""
+    """Starts a handshake that nobody answers."""
     left, right = socket.socketpair()
     right.close()
     with left:
@@ -442,11 +442,11 @@ PROGRAMS = {
     "a program that is a number": ([7], {}),
     "an empty program": ([""], {}),
     "a surrogate": (["/bin/true", "\udc80"], {}),
-    "a surrogate that is none of a name": (["/bin/true", "\ud800"], {}),
+    "a surrogate that isn't an escaped byte": (["/bin/true", "\ud800"], {}),
     "a directory that is a number": (["/bin/true"], {"cwd": object()}),
     "no directory": (["/bin/true"], {"cwd": "/nowhere"}),
     "no program": (["/nowhere/program"], {}),
-    "a program by a NUL on the path": (["true\0"], {}),
+    "a NUL in a program on the path": (["true\0"], {}),
     "a user with a NUL": (["/bin/true"], {"user": "root\0"}),
     "a group with a NUL": (["/bin/true"], {"group": "root\0"}),
 }
@@ -476,7 +476,7 @@ FILES = {
     "a NUL": "/tmp/a\0b",
     "a NUL in bytes": b"/tmp/a\0b",
     "a lone surrogate": "/nowhere/\udc80",
-    "a surrogate that is none of a name": "/nowhere/\ud800",
+    "a surrogate that isn't an escaped byte": "/nowhere/\ud800",
     "empty": "",
     "none": None,
     "a fraction": 7.5,
@@ -487,7 +487,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", ["open", "stat", "mkdir", "listdir", "remove", "readlink"])
 def test_files(name):
-    """ferrio's functions of files against the built-in ones."""
+    """Compares ferrio's file functions with the built-in ones."""
     plain = open if name == "open" else getattr(os, name)
     ours = ferrio.open if name == "open" else getattr(ferrio.os, name)
 
@@ -502,8 +502,8 @@ def test_files(name):
     assert {key[1]: found for key, found in compare(ferrio, files, [asynchronous]).items()} == expected
 
 
-def test_abstract_names_have_a_nul(aio):
-    """A name without a file begins with a NUL, and may have more of them."""
+def test_abstract_names_may_contain_nuls(aio):
+    """A name without a file begins with a NUL, and may contain more of them."""
     name = f"\0ferrio\0{os.getpid()}"
 
     async def main():

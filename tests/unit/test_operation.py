@@ -1,6 +1,6 @@
-"""What a call of `sleep`, `Queue.get` and their like returns, and what a task waits for in it: as with a coroutine.
+"""What `sleep`, `Queue.get` and similar calls return behaves like a coroutine, and so does what a task waits for in it.
 
-How several drivers share one is in test_shared_coroutine.py.
+test_shared_coroutine.py covers several drivers that share one.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ MAKERS = {
 
 
 def told(function):
-    """What a call returned, or the type of what it raised."""
+    """Returns what a call returned, or the type of what it raised."""
     try:
         return function()
     except Exception as failure:
@@ -53,7 +53,7 @@ def make(request):
 
 
 def face(coroutine):
-    """All that can be asked of a coroutine that nobody has awaited yet."""
+    """Returns everything that can be asked of a coroutine before it is awaited."""
     frame, code = coroutine.cr_frame, coroutine.cr_code
     return (
         type(coroutine).__name__,
@@ -114,7 +114,7 @@ def test_passes_for_a_coroutine(make):
     assert ours.__qualname__ == standard.__qualname__
 
 
-def test_wrong_use_hears_of_await():
+def test_wrong_use_hints_at_await():
     coroutine = ferrio.Queue().get()
     for wrong in (lambda: coroutine.items, lambda: coroutine[0], lambda: list(coroutine)):
         with pytest.raises((AttributeError, TypeError), match=r"^'coroutine' object .*: is an `await` missing"):
@@ -125,7 +125,7 @@ def test_wrong_use_hears_of_await():
     coroutine.close()
 
 
-def test_can_be_renamed(aio):
+def test_operation_can_be_renamed(aio):
     coroutine = aio.sleep(0)
     coroutine.__name__, coroutine.__qualname__ = "nap", "my.nap"
     assert (coroutine.__name__, coroutine.__qualname__) == ("nap", "my.nap")
@@ -133,7 +133,7 @@ def test_can_be_renamed(aio):
     coroutine.close()
 
 
-def test_every_one_that_nobody_awaits_is_told_of(make):
+def test_operation_that_is_never_awaited_warns(make):
     def warnings_of(aio):
         gc.collect()
         with warnings.catch_warnings(record=True) as caught:
@@ -146,8 +146,8 @@ def test_every_one_that_nobody_awaits_is_told_of(make):
     assert len(warnings_of(ferrio)) == 1
 
 
-def test_where_it_was_made_is_told_by_tracemalloc(aio):
-    for _ in range(2):  # memory that was used before tells of its last use
+def test_tracemalloc_shows_where_it_was_made(aio):
+    for _ in range(2):  # the report about reused memory shows its last use
         tracemalloc.start(4)
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -172,7 +172,7 @@ def test_yield_from_in_a_plain_generator_is_refused(aio):
     coroutine.close()
 
 
-def test_yield_from_what_await_returns(aio, run):
+def test_yield_from_the_result_of_dunder_await(aio, run):
     class Value:
         def __await__(self):
             return (yield from aio.sleep(0, "slept").__await__())
@@ -261,7 +261,7 @@ def test_waiter_is_a_future(aio, run, wait, wrapped):
     run(main())
 
 
-def test_waiter_first_asked_for_after_the_cancellation(aio, run, wait):
+def test_waiter_first_read_after_the_cancellation(aio, run, wait):
     async def main():
         task = await waiting(aio, wait)
         task.cancel("enough")
@@ -271,7 +271,7 @@ def test_waiter_first_asked_for_after_the_cancellation(aio, run, wait):
     run(main())
 
 
-def test_waiter_of_a_wait_that_has_ended(aio, run):
+def test_waiter_of_a_finished_wait(aio, run):
     async def main():
         event = aio.Event()
         task = aio.create_task(event.wait())
@@ -303,7 +303,7 @@ def test_waiter_cancelled_instead_of_the_task(aio, run, wait):
     run(main())
 
 
-def test_waiter_ended_by_hand(aio, run):
+def test_waiter_finished_by_hand(aio, run):
     async def main():
         task = await waiting(aio, WAITS["event"])
         task._fut_waiter.set_result(None)
@@ -316,8 +316,8 @@ def test_waiter_ended_by_hand(aio, run):
     run(main())
 
 
-def test_cancelled_waiter_is_given_nothing(aio, run):
-    """As libraries of channels ask: who is cancelled already gets no item."""
+def test_cancelled_waiter_gets_nothing(aio, run):
+    """Channel libraries check this: a waiter that is already cancelled gets no item."""
 
     async def main():
         queue, lock = aio.Queue(), aio.Lock()

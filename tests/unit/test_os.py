@@ -16,7 +16,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_questions(folder):
+def test_queries(folder):
     async def main():
         assert await ferrio.os.stat("file") == os.stat("file")
         assert await ferrio.os.lstat("file") == os.lstat("file")
@@ -172,7 +172,7 @@ def test_any_function_can_be_wrapped(folder):
     ferrio.run(main())
 
 
-def test_everything_is_named_as_in_os():
+def test_names_are_those_of_os():
     for name in ferrio.os.__all__:
         if name not in ("path", "wrap"):
             assert getattr(ferrio.os, name).__wrapped__ is getattr(os, name)

@@ -1,5 +1,5 @@
-"""Loops with a clock of the program's: a subclass's `time()`, or one put in the place of a loop's. One body on asyncio
-and on ferrio; then with ferrio's virtual time.
+"""Loops with a clock of the program's own: a subclass's `time()`, or one assigned to a loop. One body on asyncio and on
+ferrio; then with ferrio's virtual time.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import ferrio
 
 @pytest.fixture
 def base(aio):
-    """The class of loops to make subclasses of."""
+    """The loop class to make subclasses of."""
     return asyncio.SelectorEventLoop if aio is asyncio else ferrio.EventLoop
 
 
@@ -21,7 +21,7 @@ async def turns():
         await asyncio.sleep(0)
 
 
-def test_timers_are_due_by_a_clock_put_in_its_place(aio, loop, run):
+def test_timers_follow_an_assigned_clock(aio, loop, run):
     async def main():
         done = []
         in_two_hours = loop.time() + 7200
@@ -40,7 +40,7 @@ def test_timers_are_due_by_a_clock_put_in_its_place(aio, loop, run):
     run(main())
 
 
-def test_what_began_before_ends_by_a_clock_put_in_its_place(aio, loop, run):
+def test_earlier_waits_follow_an_assigned_clock(aio, loop, run):
     async def limited():
         async with aio.timeout(3600):
             await aio.Future()
@@ -59,7 +59,7 @@ def test_what_began_before_ends_by_a_clock_put_in_its_place(aio, loop, run):
     run(main())
 
 
-def test_a_clock_that_stands_still_until_it_is_moved(aio, base):
+def test_clock_that_is_moved_by_hand(aio, base):
     class Clocked(base):
         now = 100.0
 
@@ -81,7 +81,7 @@ def test_a_clock_that_stands_still_until_it_is_moved(aio, base):
         loop.call_later(0.3, done.append, "called")
         loop.call_at(100.30001, done.append, "called at a time")
         await turns()
-        # 100.1 and 0.2 are not quite 100.3 as floats.
+        # As floats, 100.1 and 0.2 don't quite add up to 100.3.
         for step in (0.1, 0.1):
             loop.now += step
             await turns()
@@ -101,7 +101,7 @@ def test_a_clock_that_stands_still_until_it_is_moved(aio, base):
         loop.close()
 
 
-def test_a_clock_that_is_ahead(aio, base):
+def test_clock_that_runs_ahead(aio, base):
     class Ahead(base):
         def time(self):
             return super().time() + 1000
@@ -122,7 +122,7 @@ def test_a_clock_that_is_ahead(aio, base):
         loop.close()
 
 
-def test_a_clock_that_fails_ends_the_run(aio, loop):
+def test_clock_that_raises_ends_the_run(aio, loop):
     def fail():
         raise ZeroDivisionError("no time")
 
@@ -134,7 +134,7 @@ def test_a_clock_that_fails_ends_the_run(aio, loop):
     loop.run_forever()
 
 
-def test_another_replaced_method_stays_when_the_clock_goes_back(aio, loop, run):
+def test_other_replaced_methods_stay_when_the_clock_is_restored(aio, loop, run):
     calls = []
 
     def call_soon(callback, *args, context=None):
@@ -152,7 +152,7 @@ def test_another_replaced_method_stays_when_the_clock_goes_back(aio, loop, run):
     run(asyncio.sleep(0))
 
 
-def test_a_clock_over_a_virtual_one():
+def test_clock_on_top_of_a_virtual_one():
     class Ahead(ferrio.EventLoop):
         def time(self):
             return super().time() + 1000
@@ -172,7 +172,7 @@ def test_a_clock_over_a_virtual_one():
         loop.close()
 
 
-def test_a_clock_that_shows_no_time():
+def test_clock_that_returns_nan():
     # Everything is due then, as on asyncio where it doesn't fail.
     loop = ferrio.new_event_loop()
     loop.time = lambda: float("nan")

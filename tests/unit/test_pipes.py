@@ -17,7 +17,7 @@ import ferrio
 
 
 class Reading(asyncio.Protocol):
-    """Writes down what it is told."""
+    """Records what it is told."""
 
     def __init__(self, loop):
         self.calls = []
@@ -46,7 +46,7 @@ class Reading(asyncio.Protocol):
         self.lost.set_result(exc)
 
     async def until(self, size):
-        """Waits until `size` bytes have come."""
+        """Waits until `size` bytes have arrived."""
         if len(self.data) < size:
             waiter = self._loop.create_future()
             self._waiters.append((size, waiter))
@@ -54,7 +54,7 @@ class Reading(asyncio.Protocol):
 
 
 class Writing(asyncio.BaseProtocol):
-    """Writes down what it is told."""
+    """Records what it is told."""
 
     def __init__(self, loop):
         self.calls = []
@@ -80,7 +80,7 @@ class Writing(asyncio.BaseProtocol):
 
 @pytest.fixture
 def reading(loop):
-    """A function that makes a transport of a file object to read from, and its protocol."""
+    """Returns a function that makes a transport and its protocol for reading a file object."""
     made = []
 
     async def make(pipe, protocol=None):
@@ -96,7 +96,7 @@ def reading(loop):
 
 @pytest.fixture
 def writing(loop):
-    """A function that makes a transport of a file object to write to, and its protocol."""
+    """Returns a function that makes a transport and its protocol for writing to a file object."""
     made = []
 
     async def make(pipe, protocol=None):
@@ -112,19 +112,19 @@ def writing(loop):
 
 
 def ends():
-    """Both ends of a pipe as file objects without buffers."""
+    """Returns both ends of a pipe as unbuffered file objects."""
     reader, writer = os.pipe()
     return os.fdopen(reader, "rb", 0), os.fdopen(writer, "wb", 0)
 
 
 def terminal():
-    """Both ends of a terminal, as file objects without buffers; what goes through is left as it is."""
+    """Returns both ends of a terminal in raw mode, as unbuffered file objects."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     return os.fdopen(ours, "r+b", 0), os.fdopen(theirs, "r+b", 0)
 
 
-def test_bytes_go_from_end_to_end_and_the_end_of_input_follows(run, reading, writing):
+def test_bytes_arrive_and_then_the_end_of_input(run, reading, writing):
     async def main():
         reader, writer = ends()
         _, us = await reading(reader)
@@ -179,7 +179,7 @@ def test_much_data_pauses_the_protocol_and_nothing_is_lost(run, reading, writing
     run(main())
 
 
-def test_what_waits_may_change_afterwards(run, reading, writing):
+def test_queued_data_may_be_changed_by_the_program(run, reading, writing):
     async def main():
         reader, writer = ends()
         from_, us = await reading(reader)
@@ -200,7 +200,7 @@ def test_what_waits_may_change_afterwards(run, reading, writing):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_a_reader_that_leaves_ends_the_writer(run, writing, kind):
+def test_reader_that_closes_ends_the_writer(run, writing, kind):
     async def main():
         reader, writer = ends() if kind == "pipe" else socket.socketpair()
         to, them = await writing(writer)
@@ -214,7 +214,7 @@ def test_a_reader_that_leaves_ends_the_writer(run, writing, kind):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_a_reader_that_leaves_while_data_waits_breaks_the_pipe(run, writing, kind):
+def test_reader_that_closes_while_data_waits_breaks_the_pipe(run, writing, kind):
     async def main():
         reader, writer = ends() if kind == "pipe" else socket.socketpair()
         to, them = await writing(writer)
@@ -227,7 +227,7 @@ def test_a_reader_that_leaves_while_data_waits_breaks_the_pipe(run, writing, kin
     run(main())
 
 
-def test_writing_to_a_pipe_whose_reader_has_left(run, writing, caplog):
+def test_writing_to_a_pipe_without_a_reader_is_logged(run, writing, caplog):
     async def main():
         reader, writer = ends()
         to, them = await writing(writer)
@@ -242,7 +242,7 @@ def test_writing_to_a_pipe_whose_reader_has_left(run, writing, caplog):
         run(main())
 
 
-def test_writing_after_the_end_is_dropped_and_warned_of(run, writing, caplog):
+def test_writing_after_the_end_is_dropped_with_a_warning(run, writing, caplog):
     async def main():
         reader, writer = ends()
         to, them = await writing(writer)
@@ -262,7 +262,7 @@ def test_writing_after_the_end_is_dropped_and_warned_of(run, writing, caplog):
         run(main())
 
 
-def test_abort_drops_what_waits(run, writing):
+def test_abort_drops_queued_data(run, writing):
     async def main():
         reader, writer = ends()
         to, them = await writing(writer)
@@ -280,7 +280,7 @@ def test_abort_drops_what_waits(run, writing):
     run(main())
 
 
-def test_closing_the_reader_ends_it_without_an_end_of_input(run, reading):
+def test_closing_the_reader_reports_no_end_of_input(run, reading):
     async def main():
         reader, writer = ends()
         from_, us = await reading(reader)
@@ -331,9 +331,9 @@ def test_regular_files_and_directories_are_refused(run, loop, tmp_path, directio
     file.close()
 
 
-# asyncio's transports are half made then, and fail when they are collected.
+# asyncio's transports are half constructed then, and fail when they are collected.
 @pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
-def test_a_closed_descriptor_is_refused(run, loop):
+def test_closed_descriptor_is_refused(run, loop):
     class Gone:
         def fileno(self):
             return 1 << 20
@@ -380,7 +380,7 @@ def test_sockets(run, reading, writing):
     run(main())
 
 
-def test_a_terminal_is_read_until_its_other_end_closes(run, reading, loop):
+def test_terminal_is_read_until_its_other_end_closes(run, reading, loop):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))
 
@@ -390,7 +390,7 @@ def test_a_terminal_is_read_until_its_other_end_closes(run, reading, loop):
         theirs.write(b"typed")
         await us.until(5)
         theirs.close()
-        # The kernel's way of saying so.
+        # This is how the kernel reports that.
         failure = await us.lost
         assert failure.errno == errno.EIO
         assert us.data == b"typed"
@@ -399,7 +399,7 @@ def test_a_terminal_is_read_until_its_other_end_closes(run, reading, loop):
     assert reports == []
 
 
-def test_a_terminal_is_written_to(run, writing):
+def test_terminal_can_be_written_to(run, writing):
     async def main():
         ours, theirs = terminal()
         to, them = await writing(ours)
@@ -412,7 +412,7 @@ def test_a_terminal_is_written_to(run, writing):
     run(main())
 
 
-def test_what_a_protocol_raises_is_reported_and_the_transport_goes_on(run, reading, writing, loop):
+def test_exception_of_a_protocol_is_reported_and_the_transport_goes_on(run, reading, writing, loop):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(str(context["exception"])))
 
@@ -451,7 +451,7 @@ def test_what_a_protocol_raises_is_reported_and_the_transport_goes_on(run, readi
     assert reports == ["first", "second", "eof", "lost", "pause"]
 
 
-def test_protocols_can_be_exchanged(run, reading, writing, loop):
+def test_protocols_can_be_replaced(run, reading, writing, loop):
     async def main():
         reader, writer = ends()
         from_, us = await reading(reader)
@@ -469,7 +469,7 @@ def test_protocols_can_be_exchanged(run, reading, writing, loop):
     run(main())
 
 
-def test_what_transports_know(run, reading, writing):
+def test_extra_info_of_transports(run, reading, writing):
     async def main():
         reader, writer = ends()
         from_, _ = await reading(reader)
@@ -503,7 +503,7 @@ def test_only_bytes_can_be_written(run, writing):
     run(main())
 
 
-def test_callbacks_run_in_the_context_of_the_maker(run, reading, loop):
+def test_callbacks_run_in_the_creators_context(run, reading, loop):
     variable = contextvars.ContextVar("variable", default="outside")
     seen = []
 
@@ -531,7 +531,7 @@ def test_callbacks_run_in_the_context_of_the_maker(run, reading, loop):
 
 
 @pytest.mark.parametrize("direction", ["read", "write"])
-def test_a_transport_that_nobody_closed_warns(aio, direction):
+def test_unclosed_transport_warns(aio, direction):
     loop = aio.new_event_loop()
     reader, writer = ends()
     if direction == "read":

@@ -1,7 +1,7 @@
-"""The private attributes of asyncio's transports and servers that libraries and their tests read: asyncio's values.
+"""Private attributes of transports and servers that libraries and their tests read have asyncio's values.
 
 `_closing` and `_sock`: zeroconf. `_pipe` and `_fileno`: asyncssh, which takes a pipe back from its transport.
-`_buffer`, `_conn_lost`, `_paused`, `_high_water` and their like are printed when a connection stands still.
+`_buffer`, `_conn_lost`, `_paused`, `_high_water` and similar ones are printed when a connection stalls.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ CHILD = ("_closed", "_pid", "_returncode", "_finished", "_protocol", "_loop", "_
 
 
 def seen(owner, names):
-    """The values of attributes, as far as they can be compared: plain ones, and the classes' names of others."""
+    """Returns the values of attributes in comparable form: plain values, and the class names of others."""
     values = {}
     for name in names:
         value = getattr(owner, name)
@@ -45,7 +45,7 @@ def _sized(value):
 
 @pytest.fixture
 def transports(aio, pair):
-    """A coroutine function that makes one transport of each kind, by the names of what is looked at."""
+    """Returns a coroutine function that makes one transport of each kind, by the names of the attributes to read."""
 
     async def make():
         loop = aio.get_running_loop()
@@ -64,7 +64,7 @@ async def turns():
         await asyncio.sleep(0)
 
 
-def test_open_and_closed(aio, transports):
+def test_attributes_of_open_and_closed_transports(aio, transports):
     async def main():
         made = await transports()
         for transport, names in made:
@@ -89,7 +89,7 @@ def test_open_and_closed(aio, transports):
     aio.run(main())
 
 
-def test_what_waits_is_shown(aio, pair):
+def test_queued_data_is_shown(aio, pair):
     async def main():
         transport, _ = await aio.get_running_loop().create_connection(asyncio.Protocol, sock=pair[0])
         transport.write(b"x" * 10_000_000)
@@ -109,7 +109,7 @@ def test_what_waits_is_shown(aio, pair):
     aio.run(main())
 
 
-def test_what_waits_in_a_pipe_is_shown(aio):
+def test_queued_data_of_a_pipe_is_shown(aio):
     async def main():
         reading, writing = os.pipe()
         transport, _ = await aio.get_running_loop().connect_write_pipe(asyncio.Protocol, os.fdopen(writing, "wb", 0))
@@ -125,7 +125,7 @@ def test_what_waits_in_a_pipe_is_shown(aio):
     aio.run(main())
 
 
-def test_paused(aio, transports):
+def test_attributes_of_paused_transports(aio, transports):
     async def main():
         for transport, names in await transports():
             if "_paused" in names and hasattr(transport, "pause_reading"):

@@ -1,4 +1,4 @@
-"""What a profiler says of a loop: idle time is the wait's, not that of whoever ran or closed the loop."""
+"""What a profiler reports about a loop: idle time belongs to the wait, not to whatever ran or closed the loop."""
 
 import cProfile
 import pstats
@@ -23,7 +23,7 @@ async def main():
 
 
 def times(profile):
-    """The time in each function without that in others, by name."""
+    """Returns the time spent in each function itself, by name."""
     return {name: spent[2] for (_, _, name), spent in pstats.Stats(profile).stats.items()}
 
 
@@ -31,7 +31,7 @@ def waits_of(profile):
     return sum(spent for name, spent in times(profile).items() if "'poll'" in name)
 
 
-def test_idle_time_is_the_waits():
+def test_idle_time_belongs_to_the_wait():
     with cProfile.Profile() as profile:
         ferrio.run(main())
     spent = times(profile)
@@ -39,7 +39,7 @@ def test_idle_time_is_the_waits():
     assert all(time < IDLE * 0.9 for name, time in spent.items() if "'poll'" not in name)
 
 
-def test_profiler_that_begins_and_ends_inside():
+def test_profiler_may_start_and_stop_inside_the_loop():
     async def outer():
         with cProfile.Profile() as profile:
             assert await main() == 42
@@ -48,7 +48,7 @@ def test_profiler_that_begins_and_ends_inside():
     assert waits_of(ferrio.run(outer())) > IDLE * 0.9
 
 
-def test_the_function_of_a_profiler_of_ones_own_is_told_of_the_wait():
+def test_profile_function_is_told_of_the_wait():
     seen = []
 
     async def profiled():
@@ -63,7 +63,7 @@ def test_the_function_of_a_profiler_of_ones_own_is_told_of_the_wait():
     assert ("c_return", "poll") in seen
 
 
-def test_an_interrupt_ends_the_wait():
+def test_interrupt_ends_the_wait():
     async def interrupted():
         import os
         import signal

@@ -1,6 +1,6 @@
-"""pytest's plugin: a line in the configuration runs a suite on ferrio, and without it nothing happens.
+"""pytest's plugin: one line of configuration runs a suite on ferrio, and without it nothing happens.
 
-What other plugins make of it is in tests/libraries.
+tests/libraries covers other plugins.
 """
 
 import subprocess
@@ -26,13 +26,13 @@ def show(where):
     print("\\n" + where, kind.partition(".")[0], Queue.__module__.partition(".")[0], "ferrio" in sys.modules)
 """
 
-# To import hypothesis takes three times as long as all the rest.
+# Importing hypothesis takes three times as long as everything else.
 QUICKLY = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A function that runs the suite above with more arguments; returns what it showed, and pytest's other lines."""
+    """Runs the suite above with more arguments; returns what the suite showed, and pytest's other lines."""
     (tmp_path / "test_suite.py").write_text(SUITE)
 
     def run(*arguments, configuration=""):
@@ -53,35 +53,35 @@ def run(tmp_path):
     return run
 
 
-def test_all_is_ferrios(run):
+def test_whole_suite_runs_on_ferrio(run):
     shown, said = run(configuration="ferrio = true")
     assert shown == ["case ferrio ferrio True", "run ferrio ferrio True"]
     assert any("asyncio is ferrio" in line for line in said)
 
 
-def test_the_loop_alone(run):
+def test_suite_runs_on_the_loop_alone(run):
     shown, said = run(configuration="ferrio_loop = true")
     assert shown == ["case ferrio asyncio True", "run ferrio asyncio True"]
     assert any("asyncio on ferrio's loop" in line for line in said)
 
 
-def test_the_command_line_decides_over_the_configuration(run):
+def test_command_line_overrides_the_configuration(run):
     assert run("-o", "ferrio=true")[0] == ["case ferrio ferrio True", "run ferrio ferrio True"]
     assert run("-o", "ferrio=false", configuration="ferrio = true")[0][0] == "case asyncio asyncio False"
 
 
-def test_without_a_word_nothing_is_imported(run):
+def test_unconfigured_plugin_imports_nothing(run):
     assert run()[0] == ["case asyncio asyncio False", "run asyncio asyncio False"]
 
 
-def test_a_conftest_can_name_the_plugin(run, tmp_path, monkeypatch):
+def test_conftest_can_name_the_plugin(run, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["pytest_ferrio"]')
     shown, _ = run("-o", "ferrio=true")
     assert shown == ["case ferrio ferrio True", "run ferrio ferrio True"]
 
 
-def test_asyncio_is_what_it_was_after_the_run(tmp_path):
+def test_asyncio_is_restored_after_the_run(tmp_path):
     (tmp_path / "test_suite.py").write_text(SUITE)
     program = """
 import asyncio, sys, pytest

@@ -1,4 +1,4 @@
-"""Queues of every order: the same bodies on asyncio and on ferrio. Threads are in test_queue_threads.py."""
+"""Queues of every order: the same bodies on asyncio and on ferrio. test_queue_threads.py covers threads."""
 
 import asyncio
 import collections
@@ -16,14 +16,14 @@ KINDS = ["Queue", "PriorityQueue", "LifoQueue"]
 
 @pytest.fixture(params=KINDS)
 def kind(aio, request):
-    """A class under test."""
+    """A queue class under test."""
     return getattr(aio, request.param)
 
 
 @pytest.mark.parametrize(
     ("name", "order"), [("Queue", [3, 1, 2]), ("PriorityQueue", [1, 2, 3]), ("LifoQueue", [2, 1, 3])]
 )
-def test_the_order(aio, name, order):
+def test_items_come_out_in_order(aio, name, order):
     async def main():
         queue = getattr(aio, name)()
         for item in [3, 1, 2]:
@@ -34,7 +34,7 @@ def test_the_order(aio, name, order):
     assert aio.run(main()) == order
 
 
-def test_what_is_possible_at_once_does_not_suspend(aio, kind):
+def test_operations_that_need_no_wait_do_not_suspend(aio, kind):
     async def main():
         queue = kind(1)
         other = aio.create_task(aio.sleep(0))
@@ -97,7 +97,7 @@ def test_nowait(aio, kind):
     assert queue.get_nowait() == "item"
 
 
-def test_a_getter_cancelled_after_its_wake_up_leaves_the_item_to_the_next(aio, kind):
+def test_cancelled_get_keeps_the_item_for_the_next(aio, kind):
     async def main():
         queue = kind()
         first, second = aio.create_task(queue.get()), aio.create_task(queue.get())
@@ -111,7 +111,7 @@ def test_a_getter_cancelled_after_its_wake_up_leaves_the_item_to_the_next(aio, k
     aio.run(main())
 
 
-def test_a_putter_cancelled_after_its_wake_up_leaves_the_place_to_the_next(aio, kind):
+def test_cancelled_put_keeps_the_place_for_the_next(aio, kind):
     async def main():
         queue = kind(1)
         queue.put_nowait(0)
@@ -126,7 +126,7 @@ def test_a_putter_cancelled_after_its_wake_up_leaves_the_place_to_the_next(aio, 
     aio.run(main())
 
 
-def test_an_item_stolen_from_a_woken_getter(aio, kind):
+def test_item_may_be_stolen_from_a_woken_getter(aio, kind):
     async def main():
         queue = kind()
         waiting = aio.create_task(queue.get())
@@ -183,7 +183,7 @@ def test_join_waits_for_every_task_done(aio, kind):
     aio.run(main())
 
 
-def test_task_done_too_often(aio, kind):
+def test_task_done_too_often_raises(aio, kind):
     queue = kind()
     with pytest.raises(ValueError, match=r"^task_done\(\) called too many times$"):
         queue.task_done()
@@ -195,7 +195,7 @@ def test_task_done_too_often(aio, kind):
 
 @since(3, 13)
 @pytest.mark.parametrize("name", KINDS)
-def test_shutdown_lets_the_queue_run_empty(aio, name):
+def test_shutdown_lets_the_queue_drain(aio, name):
     async def main():
         queue = getattr(aio, name)(2)
         queue.put_nowait(1)
@@ -245,7 +245,7 @@ def test_shutdown_at_once(aio, name):
         queue.shutdown(True)
         assert queue.empty()
         await aio.sleep(0)
-        # What was taken out before is still to be done.
+        # Items that were taken out before still have to be done.
         assert not joined.done()
         queue.task_done()
         await joined
@@ -265,7 +265,7 @@ def test_shutdown_on_every_python():
     ferrio.run(main())
 
 
-def test_the_exceptions_are_the_standard_librarys():
+def test_exceptions_are_the_standard_librarys():
     assert ferrio.QueueEmpty is asyncio.QueueEmpty
     assert ferrio.QueueFull is asyncio.QueueFull
     assert ferrio.QueueShutDown is getattr(asyncio, "QueueShutDown", ferrio.queues.QueueShutDown)
@@ -312,7 +312,7 @@ def test_maxsize(aio):
         resized.put_nowait(3)
 
 
-def test_a_maxsize_that_is_no_number():
+def test_maxsize_must_be_a_number():
     with pytest.raises(TypeError, match=r"maxsize must be an integer"):
         ferrio.Queue("ten")
 
@@ -322,7 +322,7 @@ def test_generic_alias(aio, kind):
     assert kind[int]().maxsize == 0
 
 
-def test_it_belongs_to_the_loop_it_first_waited_on(aio, kind):
+def test_object_belongs_to_the_loop_it_first_waited_on(aio, kind):
     queue = kind()
 
     async def wait():
@@ -339,7 +339,7 @@ def test_it_belongs_to_the_loop_it_first_waited_on(aio, kind):
     aio.run(wait_elsewhere())
 
 
-def test_equal_priorities_come_out_as_from_a_heap():
+def test_equal_priorities_come_out_in_heap_order():
     class Job:
         def __init__(self, priority, name):
             self.priority, self.name = priority, name
@@ -356,7 +356,7 @@ def test_equal_priorities_come_out_as_from_a_heap():
     assert names(ferrio) == names(asyncio)
 
 
-def test_items_that_cannot_be_compared(aio):
+def test_incomparable_items_raise(aio):
     queue = aio.PriorityQueue()
     queue.put_nowait(1)
     with pytest.raises(TypeError):
@@ -364,7 +364,7 @@ def test_items_that_cannot_be_compared(aio):
     assert queue.get_nowait() in (1, "one")
 
 
-def test_the_queue_attribute_is_what_the_items_are_in(aio):
+def test_queue_attribute_holds_the_items(aio):
     queue = aio.Queue()
     for item in range(3):
         queue.put_nowait(item)
@@ -380,7 +380,7 @@ def test_the_queue_attribute_is_what_the_items_are_in(aio):
     assert type(aio.PriorityQueue()._queue) is list
 
 
-def test_a_subclass_with_items_of_its_own(aio):
+def test_subclass_may_store_the_items_itself(aio):
     class OrderedSet(aio.Queue):
         def _init(self, maxsize):
             self.size_given = maxsize
@@ -411,7 +411,7 @@ def test_a_subclass_with_items_of_its_own(aio):
     aio.run(main())
 
 
-def test_a_subclass_that_calls_what_it_overrides(aio, kind):
+def test_subclass_may_call_what_it_overrides(aio, kind):
     class Counted(kind):
         def __init__(self, *args):
             self.ins = self.outs = 0
@@ -436,7 +436,7 @@ def test_a_subclass_that_calls_what_it_overrides(aio, kind):
     aio.run(main())
 
 
-def test_a_subclass_that_overrides_nowait(aio):
+def test_subclass_may_override_the_nowait_methods(aio):
     class DropsTheOldest(aio.Queue):
         def put_nowait(self, item):
             if self.full():
@@ -457,7 +457,7 @@ def test_a_subclass_that_overrides_nowait(aio):
     aio.run(main())
 
 
-def test_a_subclass_that_is_never_full(aio):
+def test_subclass_may_never_be_full(aio):
     class Boundless(aio.Queue):
         def full(self):
             return False
@@ -471,7 +471,7 @@ def test_a_subclass_that_is_never_full(aio):
     aio.run(main())
 
 
-def test_a_getter_in_a_task_group_with_a_deadline(aio):
+def test_get_in_a_task_group_with_a_deadline(aio):
     async def main():
         queue = aio.Queue()
 
@@ -489,7 +489,7 @@ def test_a_getter_in_a_task_group_with_a_deadline(aio):
     assert aio.run(main()) == [0, 1, 2]
 
 
-def test_a_queue_in_a_cycle_with_its_items_is_collected(collected):
+def test_queue_in_a_cycle_with_its_items_is_collected(collected):
     for kind in (ferrio.Queue, ferrio.PriorityQueue, ferrio.LifoQueue):
         queue = kind()
         queue.put_nowait([queue])
@@ -499,7 +499,7 @@ def test_a_queue_in_a_cycle_with_its_items_is_collected(collected):
         assert gone() is None
 
 
-def test_an_item_lives_no_longer_than_it_must():
+def test_item_is_dropped_as_soon_as_possible():
     class Item:
         pass
 

@@ -1,7 +1,7 @@
 """Queues between threads and a loop: `put_nowait`, `get_nowait`, `task_done` and `shutdown` from any thread.
 
-asyncio's queues don't allow that, so these bodies run on ferrio alone. The loop sleeps whenever it has nothing to do:
-a wake-up that got lost is a test that hangs, and the time limit on tests ends it.
+asyncio's queues don't allow that, so these bodies run only on ferrio. The loop sleeps whenever it has nothing to do. So
+a lost wake-up makes a test hang, and the time limit ends it.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ ITEMS = 5_000
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def kind(request):
-    """A class under test."""
+    """A queue class under test."""
     return request.param
 
 
 @pytest.fixture(autouse=True)
 def quick_switches():
-    """Threads take turns a thousand times as often as usual: what can go wrong between two bytecodes does."""
+    """Makes threads switch a thousand times as often as usual, to expose races between two bytecodes."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(5e-6)
     yield
@@ -33,7 +33,7 @@ def quick_switches():
 
 
 class Threads:
-    """Threads that are joined at the end of a block; what one of them raises fails the test."""
+    """Threads that are joined at the end of a block; an exception in one of them fails the test."""
 
     def __init__(self):
         self.errors = []
@@ -51,14 +51,14 @@ class Threads:
         thread.start()
 
     async def join(self):
-        """Waits without holding up the loop."""
+        """Waits without blocking the loop."""
         while any(thread.is_alive() for thread in self.threads):
             await ferrio.sleep(0.001)
         assert self.errors == []
 
 
 def put_all(queue, items):
-    """Puts the items in from a thread, and waits where the queue is full."""
+    """Puts the items in from a thread, and waits whenever the queue is full."""
     for item in items:
         while True:
             try:
@@ -68,7 +68,7 @@ def put_all(queue, items):
                 time.sleep(0)
 
 
-def test_a_thread_wakes_a_loop_that_sleeps(kind):
+def test_thread_wakes_a_sleeping_loop(kind):
     async def main():
         queue, threads = kind(), Threads()
         for number in range(200):
@@ -105,7 +105,7 @@ def test_several_threads_put_and_a_loop_gets(kind, maxsize, consumers):
     assert sorted(ferrio.run(main())) == list(range(ITEMS))
 
 
-def test_the_items_of_each_thread_stay_in_order():
+def test_items_of_each_thread_stay_in_order():
     async def main():
         queue, threads = ferrio.Queue(), Threads()
         for name in range(3):
@@ -120,7 +120,7 @@ def test_the_items_of_each_thread_stay_in_order():
 
 
 @pytest.mark.parametrize("maxsize", [0, 10])
-def test_a_loop_puts_and_several_threads_get(kind, maxsize):
+def test_loop_puts_and_several_threads_get(kind, maxsize):
     got = []
 
     def get_all(queue):
@@ -196,9 +196,9 @@ def test_threads_and_tasks_on_both_ends(kind):
     assert sorted(got) == list(range(ITEMS))
 
 
-def test_items_compared_by_python_code():
+def test_items_may_be_compared_by_python_code():
     class Job:
-        """Its comparison runs bytecode, so that other threads get their turn in the middle of the heap's work."""
+        """Its comparison runs bytecode, so that other threads run in the middle of the heap's work."""
 
         def __init__(self, priority):
             self.priority = priority
@@ -219,9 +219,9 @@ def test_items_compared_by_python_code():
     assert sorted(ferrio.run(main())) == list(range(4_000))
 
 
-def test_a_subclass_whose_methods_are_python_code():
+def test_subclass_methods_may_be_python_code():
     class Steps(ferrio.Queue):
-        """Between the look and the change other threads get their turn; without care for that, items get lost."""
+        """Lets other threads run between its check and its change; without a guard against that, items get lost."""
 
         def _init(self, maxsize):
             self._queue = []
@@ -248,7 +248,7 @@ def test_a_subclass_whose_methods_are_python_code():
     assert sorted(ferrio.run(main())) == list(range(4_000))
 
 
-def test_a_thread_shuts_the_queue_down(kind):
+def test_thread_shuts_the_queue_down(kind):
     async def main():
         for immediate in (False, True):
             queue, threads = kind(1), Threads()
@@ -271,7 +271,7 @@ def test_a_thread_shuts_the_queue_down(kind):
     ferrio.run(main())
 
 
-def test_a_thread_ends_the_join(kind):
+def test_thread_ends_the_join(kind):
     async def main():
         for _ in range(100):
             queue, threads = kind(), Threads()
@@ -299,7 +299,7 @@ def test_getters_are_cancelled_while_threads_put():
                 task.cancel()
             if pending:
                 await ferrio.wait(pending)
-            # A cancelled getter took nothing: nothing is lost.
+            # A cancelled getter took nothing, so nothing is lost.
             got += [task.result() for task in getters if not task.cancelled()]
         await threads.join()
         return got
@@ -326,7 +326,7 @@ def test_two_loops_on_one_queue_without_waiting():
     assert ferrio.run(consume()) == list(range(1_000))
 
 
-def test_a_standard_loop_that_sleeps_is_woken_too():
+def test_sleeping_standard_loop_is_woken_too():
     async def main():
         queue, threads = ferrio.Queue(1), Threads()
         for number in range(50):

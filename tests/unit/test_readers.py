@@ -1,6 +1,6 @@
 """`add_reader`, `add_writer` and their removal: level-triggered callbacks on descriptors.
 
-The names with an underscore, which libraries with transports of their own use, are the same without a check.
+The underscored names, which libraries with their own transports use, do the same without a check.
 """
 
 import contextvars
@@ -16,7 +16,7 @@ import ferrio
 
 
 async def until(condition):
-    """Lets turns pass until `condition()` holds; pytest's timeout ends what never does."""
+    """Lets turns pass until `condition()` holds; pytest's timeout ends a wait that never does."""
     import asyncio
 
     while not condition():
@@ -24,7 +24,7 @@ async def until(condition):
 
 
 async def some_turns(loop, count=10):
-    """Lets `count` looks at the descriptors pass."""
+    """Lets `count` polls of the descriptors pass."""
     for _ in range(count):
         turn = loop.create_future()
         loop.call_later(0, turn.set_result, None)
@@ -113,8 +113,8 @@ def test_second_reader_replaces_and_cancels_the_first(loop, run, pair):
     run(main())
 
 
-def test_removal_cancels_what_is_queued(loop, run, pair):
-    # Both readers are ready in one look; whichever runs first removes the other.
+def test_removal_cancels_the_queued_callback(loop, run, pair):
+    # One poll reports both readers as ready; whichever runs first removes the other.
     ours, theirs = pair
     seen = []
 
@@ -207,7 +207,7 @@ def test_callback_runs_in_the_context_of_its_registration(loop, run, pair):
     run(main())
 
 
-def test_what_the_callback_raises_is_reported_and_it_stays(loop, run, pair):
+def test_exception_of_the_callback_is_reported_and_it_stays(loop, run, pair):
     ours, theirs = pair
     problems = []
     loop.set_exception_handler(lambda _, context: problems.append(context["exception"]))
@@ -227,7 +227,7 @@ def test_what_the_callback_raises_is_reported_and_it_stays(loop, run, pair):
 
 
 @pytest.mark.parametrize("method", ["add_reader", "add_writer", "_add_reader", "_add_writer"])
-def test_what_is_no_descriptor_is_refused(loop, method):
+def test_object_without_a_descriptor_is_refused(loop, method):
     add = getattr(loop, method)
     with pytest.raises(ValueError, match="-1"):
         add(-1, print)
@@ -243,14 +243,14 @@ def test_what_is_no_descriptor_is_refused(loop, method):
 
 
 @pytest.mark.parametrize("method", ["remove_reader", "remove_writer", "_remove_reader", "_remove_writer"])
-def test_removing_what_is_no_descriptor_is_refused(loop, method):
+def test_removing_an_object_without_a_descriptor_is_refused(loop, method):
     with pytest.raises(ValueError, match="-1"):
         getattr(loop, method)(-1)
     with pytest.raises(ValueError):
         getattr(loop, method)(None)
 
 
-def test_closed_descriptor_and_regular_file_are_the_systems_errors(loop, pair):
+def test_closed_descriptor_and_regular_file_raise_the_systems_errors(loop, pair):
     ours, _ = pair
     copy = os.dup(ours.fileno())
     os.close(copy)
@@ -274,8 +274,8 @@ def test_socket_that_was_closed_first_can_still_be_removed(loop, run, pair):
     run(main())
 
 
-def test_number_that_was_closed_and_used_again():
-    # asyncio raises FileNotFoundError from the second add_reader.
+def test_reused_descriptor_number_can_be_registered():
+    # asyncio's second add_reader raises FileNotFoundError.
     loop = ferrio.new_event_loop()
     seen = []
 
@@ -309,7 +309,7 @@ def test_closed_loop(loop, pair):
         loop.add_writer(ours, print)
 
 
-def test_busy_loop_still_looks_at_its_descriptors(loop, run, pair):
+def test_busy_loop_still_polls_its_descriptors(loop, run, pair):
     ours, theirs = pair
     seen = []
 
@@ -329,7 +329,7 @@ def test_busy_loop_still_looks_at_its_descriptors(loop, run, pair):
 
 
 def test_interrupt_among_several_events_loses_none_of_them(pair):
-    # The reader's exception leaves run_forever(); what the same look brought for others comes in the next run.
+    # The reader's exception leaves run_forever(); the next run handles the other events of the same poll.
     loop = ferrio.new_event_loop()
     ours, theirs = pair
 

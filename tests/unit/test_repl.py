@@ -122,7 +122,7 @@ def test_interrupt_at_the_prompt(terminal):
     assert terminal.line("1") == "1"
 
 
-def test_interrupt_discards_the_line_that_is_typed(terminal):
+def test_interrupt_discards_the_typed_line(terminal):
     terminal.type("print('typed' + ' in vain')")
     terminal.until("vain')")
     terminal.type("\x03")
@@ -131,7 +131,7 @@ def test_interrupt_discards_the_line_that_is_typed(terminal):
     assert terminal.line("print('second')").splitlines()[-1] == "second"
 
 
-def test_interrupt_discards_the_block_that_is_typed(terminal):
+def test_interrupt_discards_the_typed_block(terminal):
     terminal.line("for number in range(3):", MORE)
     terminal.line("    print('in vain')", MORE)
     terminal.type("\x03")
@@ -168,7 +168,7 @@ def test_console_awaits_and_shows_sources(screen):
 
 
 @own_console
-def test_console_discards_what_is_typed(screen):
+def test_console_discards_the_typed_line(screen):
     screen.type("print('typed' + ' in vain')")
     screen.until(")")
     screen.type("\x03")
@@ -194,7 +194,7 @@ def test_console_interrupts_an_await(screen):
 
 @own_console
 @pytest.mark.parametrize("word", ["exit", "quit", "exit()", "\x04"])
-def test_console_is_left(screen, word):
+def test_console_can_be_left(screen, word):
     screen.type(word if word == "\x04" else word + "\r")
     assert screen.ends() == 0
 
@@ -211,12 +211,12 @@ def test_console_is_left(screen, word):
         ("await asyncio.sleep(0); exit(5)", 5),
     ],
 )
-def test_leaving(terminal, leaving, status):
+def test_prompt_can_be_left(terminal, leaving, status):
     terminal.type(leaving + "\n")
     assert terminal.ends() == status
 
 
-def test_leaving_with_the_end_of_input(terminal):
+def test_end_of_input_leaves_the_prompt(terminal):
     terminal.type("\x04")
     assert terminal.ends() == 0
 
@@ -239,7 +239,7 @@ def from_pipe(text, *options):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_pipe():
+def test_commands_from_a_pipe():
     assert from_pipe("1 + 1\nx = await asyncio.sleep(0, 'x')\nprint(x)\n") == (0, "2\nx\n", "")
     assert from_pipe("") == (0, "", "")
     assert from_pipe("import sys; sys.exit(7)\nprint('not reached')\n") == (7, "", "")

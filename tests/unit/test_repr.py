@@ -1,4 +1,4 @@
-"""What is shown of tasks, futures, handles and transports: as on asyncio, names and places of callbacks included."""
+"""The reprs of tasks, futures, handles and transports are asyncio's, including names and places of callbacks."""
 
 import asyncio
 import concurrent.futures
@@ -17,7 +17,7 @@ import ferrio
 
 
 def look(thing):
-    """The `repr`, without what differs from run to run: addresses, times, tasks' numbers, asyncio's place."""
+    """Returns the `repr` without what differs from run to run: addresses, times, task numbers, asyncio's location."""
     text = re.sub(r"0x[0-9a-f]+", "0x", repr(thing))
     text = re.sub(r"when=[0-9.]+", "when=N", text)
     text = re.sub(r"Task-\d+", "Task-N", text)
@@ -98,7 +98,7 @@ async def shown_of_tasks(aio):
 
 
 @pytest.mark.parametrize("body", [shown_of_futures, shown_of_handles, shown_of_tasks], ids=lambda body: body.__name__)
-def test_as_on_asyncio(body):
+def test_repr_is_asyncios(body):
     assert ferrio.run(body(ferrio)) == asyncio.run(body(asyncio))
 
 
@@ -110,7 +110,7 @@ async def by_gather(aio, task):
 
 async def by_shield(aio, task):
     shielded = aio.shield(task)
-    # From Python 3.14 on asyncio takes back by a callback what it noted for call graphs.
+    # From Python 3.14 on asyncio uses a callback to remove what it recorded for call graphs.
     yield re.sub(r"shield\.<locals>\._clear_awaited_by_callback\(\) at \S+, ", "", look(task))
     yield look(shielded)
 
@@ -132,7 +132,7 @@ async def by_wait_for(aio, task):
 async def by_as_completed(aio, task):
     completed = aio.as_completed([task])
     if sys.version_info < (3, 13):
-        next(completed).close()  # a generator there, which begins now
+        next(completed).close()  # asyncio's is a generator, which starts now
     yield look(task)
     task.cancel()
 
@@ -175,11 +175,11 @@ WAYS = [
 
 
 if sys.version_info < (3, 12):
-    WAYS.remove(by_wait_for)  # waits by a future of its own there, which has a callback of its own
+    WAYS.remove(by_wait_for)  # asyncio's waits through its own future, which has its own callback
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_who_waits_is_named_as_on_asyncio(way):
+def test_waiters_are_named_as_on_asyncio(way):
     async def main(aio):
         task = aio.create_task(forever(aio), name="waits")
         await settle(aio)
@@ -192,13 +192,13 @@ def test_who_waits_is_named_as_on_asyncio(way):
 
 
 def look_at_transport(transport):
-    """The `repr`, without the descriptor's number and what asyncio's class has in its name besides."""
+    """Returns the `repr` without the descriptor's number and without what asyncio's class name has in addition."""
     text = re.sub(r"fd=\d+", "fd=N", repr(transport))
     return re.sub(r"<_(?:Selector|Unix)", "<", text)
 
 
 def shown_of_transports(aio):
-    """Each kind of transport: at work, closing, closed; and open when its loop is closed."""
+    """Shows each kind of transport: open, closing, closed, and open when its loop is closed."""
     shown = []
     for closes in (True, False):
         loop = aio.new_event_loop()
@@ -230,8 +230,8 @@ def shown_of_transports(aio):
     return shown
 
 
-def test_transports_are_shown_as_on_asyncio():
+def test_repr_of_transports_is_asyncios():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # of the transports that nobody closed
+        warnings.simplefilter("ignore", ResourceWarning)  # about the transports that were never closed
         assert shown_of_transports(ferrio) == shown_of_transports(asyncio)
         gc.collect()

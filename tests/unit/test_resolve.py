@@ -1,4 +1,4 @@
-"""`getaddrinfo` and `getnameinfo`: what is an address already needs no thread, what is a name gets one."""
+"""`getaddrinfo` and `getnameinfo`: numeric addresses need no thread; names are looked up in one."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ import ferrio
 
 @pytest.fixture
 def threads_of_lookups(monkeypatch):
-    """The threads in which `socket.getaddrinfo` and `getnameinfo` ran; "main" for the loop's."""
+    """Records the threads in which `socket.getaddrinfo` and `getnameinfo` ran; "main" for the loop's."""
     seen = []
 
     def noting(function):
@@ -66,17 +66,17 @@ def test_only_names_go_to_a_thread(threads_of_lookups, host, port, thread):
     try:
         loop.run_until_complete(loop.getaddrinfo(host, port))
     except socket.gaierror:
-        pass  # no such service or interface here; where it was asked for is the question
+        pass  # no such service or interface here; we only check where the lookup ran
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     assert threads_of_lookups == [thread]
 
 
-def test_failure(loop, run, finished):
+def test_failed_lookup_raises(loop, run, finished):
     with pytest.raises(socket.gaierror):
         run(loop.getaddrinfo("127.0.0.1", 80, family=socket.AF_INET6))
     with pytest.raises(socket.gaierror):
-        # By what the host's own resolver knows: a network that does not answer would be waited for.
+        # Fails by the host's own resolver: if the network doesn't answer, a lookup there would wait.
         run(loop.getaddrinfo("name.invalid", 80, flags=socket.AI_NUMERICHOST))
 
 

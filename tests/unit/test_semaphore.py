@@ -179,7 +179,7 @@ def test_a_value_that_is_changed_from_outside(aio):
     aio.run(main())
 
 
-def test_async_with_uses_what_a_subclass_overrides(aio, kind):
+def test_async_with_calls_overridden_methods(aio, kind):
     calls = []
 
     class Logged(kind):
@@ -199,7 +199,7 @@ def test_async_with_uses_what_a_subclass_overrides(aio, kind):
     assert calls == ["acquire", "release"]
 
 
-def test_it_belongs_to_the_loop_it_first_waited_on(aio, kind):
+def test_object_belongs_to_the_loop_it_first_waited_on(aio, kind):
     semaphore = kind(0)
 
     async def wait():

@@ -111,7 +111,7 @@ def test_gathered(aio, run):
     run(main())
 
 
-def test_what_can_not_be_awaited(aio, run):
+def test_non_awaitable_is_refused(aio, run):
     async def main():
         with pytest.raises(TypeError):
             aio.shield(3)

@@ -188,7 +188,7 @@ def test_loop_and_pool_are_collected(collected):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_forked_child_has_threads_of_its_own():
+def test_forked_child_has_its_own_threads():
     with ThreadPool(2) as pool:
         barrier = threading.Barrier(2)
         for future in [pool.submit(barrier.wait) for _ in range(2)]:

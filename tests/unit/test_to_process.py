@@ -162,7 +162,7 @@ def variable_value():
     ],
     ids=["function", "argument"],
 )
-def test_what_can_not_be_sent(run, function, arguments, text):
+def test_unpicklable_call_is_refused(run, function, arguments, text):
     async def main():
         with pytest.raises(pickle.PicklingError, match=text) as caught:
             await ferrio.to_process(function, *arguments)

@@ -135,7 +135,7 @@ def test_threads_end_with_the_run(aio):
     assert not seen[0].is_alive()
 
 
-def test_cancelled_before_a_thread_begins_it_never_runs(aio):
+def test_call_cancelled_before_it_begins_never_runs(aio):
     async def main():
         loop = aio.get_running_loop()
         loop.set_default_executor(one_thread(aio))

@@ -136,7 +136,7 @@ def test_nobody_listens(loop, run, path):
 
 
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves it to the collector up to 3.14
-def test_protocol_that_cannot_be_made_costs_its_socket(loop, run, path):
+def test_failing_protocol_factory_closes_the_socket(loop, run, path):
     async def main():
         server = await loop.create_unix_server(Echo, path)
         before = open_sockets()

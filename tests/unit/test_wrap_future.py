@@ -125,7 +125,7 @@ def test_asyncio_future_comes_back_itself(aio, run):
     run(main())
 
 
-def test_what_is_no_future(aio, loop):
+def test_object_that_is_not_a_future_is_refused(aio, loop):
     with pytest.raises(AssertionError, match=r"concurrent\.futures\.Future is expected"):
         aio.wrap_future(3, loop=loop)
 
