@@ -233,7 +233,7 @@ def test_without_a_current_task():
         ferrio.capture_call_graph()
 
 
-def test_graph_of_a_task_of_a_stopped_loop():
+def test_graph_of_a_future_of_a_stopped_loop():
     loop = ferrio.new_event_loop()
     future = loop.create_future()
     assert names(ferrio.capture_call_graph(future)) == ("future", [], [])

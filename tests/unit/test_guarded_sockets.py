@@ -476,7 +476,7 @@ def test_failing_accept_is_reported(aio, failure):
     aio.run(main())
 
 
-def test_subclass_may_refuse_to_close(aio, pair):
+def test_overridden_close_is_called_once(aio, pair):
     """The program's own `close` is called, once."""
     closed = []
 

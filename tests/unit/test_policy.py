@@ -21,7 +21,7 @@ from ferrio import events
 
 @pytest.fixture(autouse=True)
 def restored():
-    """Whatever a test sets, the next one finds the defaults."""
+    """Restores the defaults after whatever a test sets."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -122,8 +122,8 @@ async def value(number):
     return number
 
 
-def test_the_loop_first_and_then_what_runs_on_it(aio):
-    """How programs were written before `run`: futures and gatherings are made while no loop runs."""
+def test_loop_is_made_before_what_runs_on_it(aio):
+    """How programs were written before `run`: futures and gathers are made while no loop runs."""
     loop = aio.new_event_loop()
     aio.set_event_loop(loop)
     assert loop.run_until_complete(aio.gather(value(1), value(2))) == [1, 2]
@@ -140,7 +140,7 @@ def test_the_loop_first_and_then_what_runs_on_it(aio):
 
 
 def outcome(aio, make):
-    """What `make` does where no loop runs: the error, or the class of what it makes; and which warnings it gives."""
+    """Returns what `make` does without a running loop: the error, or the class of what it makes, and its warnings."""
     coroutine = value(1)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -198,7 +198,7 @@ def test_without_a_loop_the_running_python_decides(maker):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_without_a_loop_in_a_thread(maker):
+def test_no_loop_is_made_in_a_thread(maker):
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert pool.submit(outcome, asyncio, MAKERS[maker]).result(60) == (
             pool.submit(outcome, ferrio, MAKERS[maker]).result(60)
@@ -206,7 +206,7 @@ def test_without_a_loop_in_a_thread(maker):
 
 
 @pytest.mark.parametrize(("sets", "asks"), [(ferrio, asyncio), (asyncio, ferrio)], ids=["ferrio", "asyncio"])
-def test_the_other_one_sees_the_loop_that_was_set(sets, asks):
+def test_other_implementation_sees_the_loop_that_was_set(sets, asks):
     loop = sets.new_event_loop()
     sets.set_event_loop(loop)
     assert asks.get_event_loop() is loop
@@ -218,8 +218,8 @@ def test_the_other_one_sees_the_loop_that_was_set(sets, asks):
 
 
 @pytest.mark.parametrize(("makes", "asks"), [(ferrio, asyncio), (asyncio, ferrio)], ids=["ferrio", "asyncio"])
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="from Python 3.14 on no loop is made by asking for one")
-def test_the_other_one_sees_the_loop_that_was_made_by_asking(makes, asks):
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="from Python 3.14 on asking for a loop makes none")
+def test_other_implementation_sees_the_loop_made_by_asking(makes, asks):
     no_policy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -229,7 +229,7 @@ def test_the_other_one_sees_the_loop_that_was_made_by_asking(makes, asks):
     loop.close()
 
 
-def test_each_world_asks_its_own_loop_first():
+def test_each_implementation_prefers_its_own_loop():
     ours, theirs = ferrio.new_event_loop(), asyncio.new_event_loop()
     ferrio.set_event_loop(ours)
     asyncio.set_event_loop(theirs)
@@ -241,7 +241,7 @@ def test_each_world_asks_its_own_loop_first():
     theirs.close()
 
 
-def test_standard_asyncio_with_ferrios_policy_sees_the_loop_of_ferrio():
+def test_standard_asyncio_with_ferrios_policy_sees_ferrios_loop():
     set_policy(asyncio, ferrio.EventLoopPolicy())
     loop = ferrio.new_event_loop()
     ferrio.set_event_loop(loop)
@@ -250,7 +250,7 @@ def test_standard_asyncio_with_ferrios_policy_sees_the_loop_of_ferrio():
 
 
 @pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")
-def test_a_new_policy_knows_no_loop_that_was_set_before(aio):
+def test_new_policy_forgets_the_loop_set_before(aio):
     before = aio.new_event_loop()
     aio.set_event_loop(before)
     set_policy(aio, aio.DefaultEventLoopPolicy())
@@ -264,7 +264,7 @@ def test_a_new_policy_knows_no_loop_that_was_set_before(aio):
     before.close()
 
 
-def test_a_policy_of_the_programs_own_is_asked_for_the_loop():
+def test_programs_own_policy_is_asked_for_the_loop():
     loop = ferrio.new_event_loop()
 
     class Policy(ferrio.EventLoopPolicy):
@@ -277,7 +277,7 @@ def test_a_policy_of_the_programs_own_is_asked_for_the_loop():
     loop.close()
 
 
-def test_current_loop_is_seen_in_both_worlds():
+def test_both_implementations_see_the_current_loop():
     loop = ferrio.new_event_loop()
     ferrio.set_event_loop(loop)
     assert ferrio.get_event_loop() is loop
@@ -319,13 +319,13 @@ def test_threads_have_no_current_loop(module):
 
 
 @pytest.mark.parametrize("module", [asyncio, ferrio], ids=["asyncio", "ferrio"])
-def test_what_is_no_loop_cannot_be_current(module):
-    # Python 3.11 asserts.
+def test_only_a_loop_can_be_current(module):
+    # Python 3.11 uses an assertion.
     with pytest.raises((TypeError, AssertionError)):
         module.set_event_loop("loop")
 
 
-def test_nothing_warns_unless_policies_are_asked_for():
+def test_only_policy_functions_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ferrio.run(running_loop())
@@ -335,7 +335,7 @@ def test_nothing_warns_unless_policies_are_asked_for():
 
 
 def test_making_a_loop_leaves_asyncio_sound():
-    # asyncio's C module keeps dead objects to use them again; making ferrio's first loop once freed them twice.
+    # asyncio's C module caches dead objects for reuse; making ferrio's first loop once freed them twice.
     program = """
 import asyncio, ferrio
 
@@ -365,7 +365,7 @@ def test_deprecated_names():
         assert events.DefaultEventLoopPolicy is ferrio.EventLoopPolicy
         theirs = ferrio.AbstractEventLoopPolicy
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # asyncio's, from Python 3.14 on
+        warnings.simplefilter("ignore", DeprecationWarning)  # asyncio's own, from Python 3.14 on
         assert theirs is asyncio.AbstractEventLoopPolicy
 
 
@@ -377,7 +377,7 @@ def test_forked_child_has_no_current_loop(aio):
     aio.set_event_loop(loop)
     child = os.fork()
     if child == 0:
-        # No exception may leave the child, it would run the parent's tests.
+        # No exception may leave the child, or it would run the parent's tests.
         try:
             os._exit(3 if aio.get_event_loop() is loop else 0)
         except RuntimeError:
@@ -390,7 +390,7 @@ def test_forked_child_has_no_current_loop(aio):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_loop_for_which_no_descriptor_is_left(aio):
+def test_loop_without_a_free_descriptor_raises(aio):
     def body():
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         with pytest.raises(OSError, match="Too many open files") as caught:
@@ -425,7 +425,7 @@ def another_policy_is_set(aio):
 @pytest.mark.parametrize(
     "let_go", [the_program_lets_go, another_loop_is_set, each_policy_forgets, another_policy_is_set]
 )
-def test_a_loop_that_is_no_longer_current_is_collected(aio, let_go):
+def test_loop_that_is_no_longer_current_is_collected(aio, let_go):
     loop = aio.new_event_loop()
     aio.set_event_loop(loop)
     loop.close()
@@ -436,7 +436,7 @@ def test_a_loop_that_is_no_longer_current_is_collected(aio, let_go):
     assert alive() is None
 
 
-def test_a_loop_that_died_is_not_taken_for_the_one_that_the_other_has():
+def test_dead_loop_is_not_mistaken_for_the_other_implementations():
     # The new loop may get the address of the old one.
     for _ in range(10):
         ferrio.set_event_loop(loop := ferrio.new_event_loop())

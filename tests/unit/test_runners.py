@@ -40,7 +40,7 @@ def test_run_raises_what_main_raises(aio):
 
 
 @pytest.mark.parametrize("thing", [1, None, lambda: None, "main"], ids=lambda thing: type(thing).__name__)
-def test_what_is_not_awaitable(aio, thing):
+def test_run_refuses_what_is_not_awaitable(aio, thing):
     with pytest.raises(NOT_AWAITABLE):
         aio.run(thing)
     with aio.Runner() as runner, pytest.raises(NOT_AWAITABLE):
@@ -178,7 +178,7 @@ def test_async_generators_are_closed(aio):
     async def main():
         generator = numbers()
         await anext(generator)
-        return generator  # alive until the loop ends
+        return generator  # keeps it alive until the loop ends
 
     generator = aio.run(main())
     assert ended == ["closed"]
@@ -288,7 +288,7 @@ def test_second_interrupt_is_raised_at_once(aio):
 
 
 @pytest.mark.parametrize("way", ["at once", "in a later turn", "from a thread"])
-def test_main_that_exits_is_not_reported_besides(aio, way, caplog):
+def test_exit_of_main_is_not_also_reported(aio, way, caplog):
     async def main():
         if way == "from a thread":
             await aio.to_thread(sys.exit, 3)
@@ -302,7 +302,7 @@ def test_main_that_exits_is_not_reported_besides(aio, way, caplog):
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_task_whose_coroutine_somebody_closed_can_be_cancelled(aio):
+def test_task_with_a_closed_coroutine_can_be_cancelled(aio):
     async def main():
         task = aio.create_task(sleeping())
         await aio.sleep(0)
@@ -318,7 +318,7 @@ def test_task_whose_coroutine_somebody_closed_can_be_cancelled(aio):
     aio.run(main())
 
 
-def test_main_that_swallows_the_interrupt(aio):
+def test_main_may_swallow_the_interrupt(aio):
     async def main():
         _thread.interrupt_main()
         try:
@@ -329,7 +329,7 @@ def test_main_that_swallows_the_interrupt(aio):
     assert aio.run(main()) == "my own answer"
 
 
-def test_cancellation_that_is_not_the_interrupts(aio):
+def test_other_cancellation_is_not_an_interrupt(aio):
     async def main():
         aio.current_task().cancel("by itself")
         await aio.sleep(0)
@@ -396,7 +396,7 @@ def test_loops_are_ferrios():
     assert isinstance(ferrio.run(main()), ferrio.EventLoop)
 
 
-def test_foreign_loops_run_too():
+def test_foreign_loops_also_run():
     async def main():
         await asyncio.sleep(0)
         return ferrio.get_running_loop()

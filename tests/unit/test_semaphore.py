@@ -11,11 +11,11 @@ import ferrio
 
 @pytest.fixture(params=["Semaphore", "BoundedSemaphore"])
 def kind(aio, request):
-    """A class under test."""
+    """A semaphore class under test."""
     return getattr(aio, request.param)
 
 
-def test_a_free_one_is_taken_without_suspending(aio, kind):
+def test_free_semaphore_is_acquired_without_suspending(aio, kind):
     async def main():
         semaphore = kind(2)
         other = aio.create_task(aio.sleep(0))
@@ -32,7 +32,7 @@ def test_a_free_one_is_taken_without_suspending(aio, kind):
     aio.run(main())
 
 
-def test_only_so_many_at_a_time_and_in_order(aio, kind):
+def test_waiters_enter_in_order_up_to_the_limit(aio, kind):
     async def main():
         semaphore, order, inside, most = kind(3), [], 0, 0
 
@@ -52,7 +52,7 @@ def test_only_so_many_at_a_time_and_in_order(aio, kind):
     assert aio.run(main()) == (list(range(20)), 3)
 
 
-def test_a_late_comer_does_not_overtake(aio, kind):
+def test_late_comer_does_not_overtake(aio, kind):
     async def main():
         semaphore, order = kind(1), []
         await semaphore.acquire()
@@ -75,7 +75,7 @@ def test_a_late_comer_does_not_overtake(aio, kind):
     assert aio.run(main()) == ["first", "second"]
 
 
-def test_one_cancelled_after_its_wake_up_passes_it_on(aio, kind):
+def test_waiter_cancelled_after_its_wake_up_passes_it_on(aio, kind):
     async def main():
         semaphore = kind(1)
         await semaphore.acquire()
@@ -110,7 +110,7 @@ def test_many_releases_wake_many(aio):
     aio.run(main())
 
 
-def test_release_too_often(aio):
+def test_release_too_often_raises(aio):
     bounded = aio.BoundedSemaphore(2)
     with pytest.raises(ValueError, match=r"^BoundedSemaphore released too many times$"):
         bounded.release()
@@ -119,7 +119,7 @@ def test_release_too_often(aio):
     assert plain._value == 3
 
 
-def test_the_first_value(aio, kind):
+def test_initial_value_is_checked(aio, kind):
     with pytest.raises(ValueError, match=r"^Semaphore initial value must be >= 0$"):
         kind(-1)
     with pytest.raises(TypeError):
@@ -142,7 +142,7 @@ def test_value_may_be_any_whole_number(aio, kind, value):
     aio.run(main())
 
 
-def test_without_a_limit(aio):
+def test_semaphore_without_a_limit(aio):
     async def main():
         semaphore = aio.Semaphore(math.inf)
         for _ in range(100):
@@ -168,7 +168,7 @@ def test_repr(aio, kind):
     aio.run(main())
 
 
-def test_a_value_that_is_changed_from_outside(aio):
+def test_value_may_be_changed_from_outside(aio):
     async def main():
         semaphore = aio.Semaphore(1)
         semaphore._value += 1
@@ -215,7 +215,7 @@ def test_object_belongs_to_the_loop_it_first_waited_on(aio, kind):
 
 
 @since(3, 13)  # gh-111693
-def test_a_burst_of_releases_before_anyone_runs(aio):
+def test_burst_of_releases_before_a_waiter_runs(aio):
     async def main():
         semaphore = aio.Semaphore(0)
         first = aio.create_task(semaphore.acquire())
@@ -228,7 +228,7 @@ def test_a_burst_of_releases_before_anyone_runs(aio):
     aio.run(main())
 
 
-def test_a_semaphore_in_a_cycle_is_collected(collected):
+def test_semaphore_in_a_cycle_is_collected(collected):
     semaphore = ferrio.BoundedSemaphore(1)
     semaphore.myself = semaphore
     gone = weakref.ref(semaphore)

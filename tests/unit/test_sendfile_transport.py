@@ -15,7 +15,7 @@ DATA = b"".join(b"%07d " % number for number in range(100_000))
 
 
 class Sink(asyncio.Protocol):
-    """Collects what comes, and waits for the end."""
+    """Collects what arrives, and waits for the end."""
 
     def __init__(self, loop):
         self.data = bytearray()
@@ -41,7 +41,7 @@ class Sink(asyncio.Protocol):
 
 @pytest.fixture
 def connection(loop):
-    """A function that makes both ends of a connection: transport and protocol of the sender, then of the receiver."""
+    """Makes both ends of a connection: the sender's transport and protocol, then the receiver's."""
     made = []
 
     async def make(small=False):
@@ -62,7 +62,7 @@ def connection(loop):
 
 @pytest.fixture
 def file(tmp_path):
-    """A file of 800,000 bytes, open to be read."""
+    """A file of 800,000 bytes, open for reading."""
     path = tmp_path / "file"
     path.write_bytes(DATA)
     with path.open("rb") as file:
@@ -91,9 +91,9 @@ def source(request, file):
     return file if request.param == "system" else Wrapped(file)
 
 
-# asyncio reads the next piece into memory that the transport has not sent yet (seen on 3.13).
+# asyncio reads the next piece into memory that the transport hasn't sent yet (seen on 3.13).
 @pytest.mark.parametrize(("aio", "small"), [(asyncio, False), (ferrio, False), (ferrio, True)])
-def test_a_whole_file_between_what_is_written_before_and_after(run, loop, connection, source, small):
+def test_whole_file_is_sent_between_earlier_and_later_writes(run, loop, connection, source, small):
     async def main():
         sender, us, _, them = await connection(small)
         sender.write(b"before ")
@@ -108,7 +108,7 @@ def test_a_whole_file_between_what_is_written_before_and_after(run, loop, connec
     run(main())
 
 
-def test_a_part_of_a_file(aio, run, loop, connection, source):
+def test_part_of_a_file_is_sent(aio, run, loop, connection, source):
     async def main():
         sender, _, _, them = await connection()
         assert await loop.sendfile(sender, source, 8, 16) == 16
@@ -117,7 +117,7 @@ def test_a_part_of_a_file(aio, run, loop, connection, source):
         assert source.tell() == len(DATA)
         source.seek(3)
         assert await loop.sendfile(sender, source, len(DATA)) == 0
-        # asyncio does so for nothing that was sent only in the newest Pythons.
+        # Only the newest Pythons do this if nothing was sent.
         if aio is ferrio:
             assert source.tell() == len(DATA)
         sender.close()
@@ -127,7 +127,7 @@ def test_a_part_of_a_file(aio, run, loop, connection, source):
     run(main())
 
 
-def test_much_that_was_written_before_goes_first(run, loop, connection, source):
+def test_large_earlier_write_goes_first(run, loop, connection, source):
     async def main():
         sender, us, receiver, them = await connection(small=True)
         receiver.pause_reading()
@@ -139,13 +139,13 @@ def test_much_that_was_written_before_goes_first(run, loop, connection, source):
         sender.close()
         await them.lost
         assert bytes(them.data) == b"x" * 1_000_000 + DATA[:800]
-        # Pausing and resuming alternate, whoever heard of them.
+        # Pausing and resuming alternate, whichever protocol is told.
         assert us.calls[:2] == ["pause", "resume"]
 
     run(main())
 
 
-def test_nothing_is_read_and_nothing_written_meanwhile(run, loop, connection, file):
+def test_transport_neither_reads_nor_writes_meanwhile(run, loop, connection, file):
     async def main():
         sender, us, receiver, them = await connection(small=True)
         receiver.pause_reading()
@@ -176,7 +176,7 @@ async def asyncio_sleep(loop):
     await waiter
 
 
-def test_a_transport_that_did_not_read_does_not_read_afterwards(run, loop, connection, source):
+def test_paused_transport_stays_paused_afterwards(run, loop, connection, source):
     async def main():
         sender, _, _, _ = await connection()
         sender.pause_reading()
@@ -186,7 +186,7 @@ def test_a_transport_that_did_not_read_does_not_read_afterwards(run, loop, conne
     run(main())
 
 
-def test_what_can_not_be_done_is_refused(run, loop, connection, file, aio):
+def test_impossible_calls_are_refused(run, loop, connection, file, aio):
     async def main():
         sender, us, _, them = await connection()
         with pytest.raises(aio.SendfileNotAvailableError, match="not a regular file"):
@@ -213,7 +213,7 @@ def test_what_can_not_be_done_is_refused(run, loop, connection, file, aio):
     run(main())
 
 
-def test_a_file_in_memory_is_sent_in_pieces(run, loop, connection):
+def test_file_in_memory_is_sent_in_pieces(run, loop, connection):
     async def main():
         sender, _, _, them = await connection()
         memory = io.BytesIO(DATA)
@@ -226,7 +226,7 @@ def test_a_file_in_memory_is_sent_in_pieces(run, loop, connection):
     run(main())
 
 
-def test_a_peer_that_leaves_in_between(run, loop, connection, source):
+def test_peer_that_leaves_in_between(run, loop, connection, source):
     async def main():
         sender, us, receiver, _ = await connection(small=True)
         receiver.pause_reading()
@@ -245,7 +245,7 @@ def test_a_peer_that_leaves_in_between(run, loop, connection, source):
 
 # asyncio waits for the closed descriptor for ever.
 @FERRIO_ONLY
-def test_a_transport_that_is_aborted_in_between(run, loop, connection, source):
+def test_transport_aborted_in_between(run, loop, connection, source):
     async def main():
         sender, us, receiver, _ = await connection(small=True)
         receiver.pause_reading()
@@ -262,7 +262,7 @@ def test_a_transport_that_is_aborted_in_between(run, loop, connection, source):
 
 # asyncio corrects the position later, or not at all.
 @FERRIO_ONLY
-def test_cancelling_leaves_a_transport_that_works(run, loop, connection, file):
+def test_cancelling_leaves_a_working_transport(run, loop, connection, file):
     async def main():
         sender, us, receiver, them = await connection(small=True)
         receiver.pause_reading()
@@ -288,7 +288,7 @@ def test_cancelling_leaves_a_transport_that_works(run, loop, connection, file):
     run(main())
 
 
-def test_the_descriptor_is_the_transport_s_own_again(run, loop, connection, file):
+def test_transport_owns_its_descriptor_again(run, loop, connection, file):
     async def main():
         sender, _, _, _ = await connection()
         await loop.sendfile(sender, file, 0, 8)

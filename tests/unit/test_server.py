@@ -1,4 +1,4 @@
-"""`Server`: its beginning and end, its connections, and what one connection may cost the others: nothing."""
+"""`Server`: its start and end, its connections, and that one connection costs the others nothing."""
 
 import asyncio
 import contextvars
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("settled")
 
 @pytest.fixture
 def serve(loop, run):
-    """A function that makes a server on this machine and closes it after the test."""
+    """Makes a server on this machine and closes it after the test."""
     servers = []
 
     async def serve(factory=Echo, **keywords):
@@ -34,13 +34,13 @@ def serve(loop, run):
 
 @pytest.fixture
 def problems(loop):
-    """What the loop's exception handler was told."""
+    """Records what the loop's exception handler is told."""
     told = []
     loop.set_exception_handler(lambda _, context: told.append(context))
     return told
 
 
-def test_what_it_is(aio, loop, run, serve):
+def test_attributes_and_repr(aio, loop, run, serve):
     async def main():
         server, address = await serve()
         assert isinstance(server, asyncio.AbstractServer)
@@ -187,7 +187,7 @@ def test_context_manager(loop, run, serve):
 
 
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves the connection to the collector
-def test_protocol_that_cannot_be_made_costs_its_connection(loop, run, serve, problems):
+def test_failing_protocol_factory_costs_its_connection(loop, run, serve, problems):
     failures = [ValueError("no protocol"), None, TypeError("nor here"), None]
 
     def factory():
@@ -212,8 +212,8 @@ def test_protocol_that_cannot_be_made_costs_its_connection(loop, run, serve, pro
     assert {told["message"] for told in problems} == {"Error on transport creation for incoming connection"}
 
 
-@pytest.mark.parametrize("aio", [ferrio])  # asyncio's task reports it once more when it is collected
-def test_factory_that_ends_the_program(run, loop, serve):
+@pytest.mark.parametrize("aio", [ferrio])  # asyncio's task reports it again when it is collected
+def test_factory_may_end_the_program(run, loop, serve):
     def factory():
         raise SystemExit(3)
 
@@ -229,8 +229,8 @@ def test_factory_that_ends_the_program(run, loop, serve):
     clients[0].close()
 
 
-@pytest.mark.parametrize("aio", [ferrio])  # asyncio makes protocols for a server that is closed
-def test_factory_closes_the_server(loop, run, serve):
+@pytest.mark.parametrize("aio", [ferrio])  # asyncio makes protocols even for a closed server
+def test_factory_may_close_the_server(loop, run, serve):
     made = []
 
     def factory():
@@ -314,7 +314,7 @@ def test_connections_that_ended_before_they_were_accepted(loop, run, serve, prob
         _, address = await serve()
         for _ in range(50):
             client = socket.create_connection(address)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closes by a reset
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset
             client.close()
         transport, protocol = await loop.create_connection(Noting, *address)
         assert await echoed(transport, protocol) == b"some words"

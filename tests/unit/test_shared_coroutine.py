@@ -1,7 +1,7 @@
-"""A coroutine that waits, and that more than one drives: two tasks, a hand, a trampoline, a standard task.
+"""A waiting coroutine that more than one driver drives: two tasks, hand-written code, a trampoline, a standard task.
 
-Each case runs the same body on asyncio and on ferrio and compares all that came of it. Where asyncio leaves a task
-waiting for ever, because its coroutine was thrown into or closed by somebody else, ferrio's ends with a clear error.
+Each case runs the same body on asyncio and on ferrio and compares everything. Sometimes asyncio leaves a task waiting
+for ever, because other code threw into its coroutine or closed it; then ferrio's task ends with a clear error.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import ferrio
 
 
 class Wait:
-    """A thing to wait for: the coroutine, and what ends the wait."""
+    """Something to wait for: the coroutine, and what ends the wait."""
 
     def __init__(self, aio, kind):
         self.aio = aio
@@ -53,7 +53,7 @@ class Wait:
         return body() if wrapped else self.operation()
 
     def finish(self):
-        """Ends the wait of one."""
+        """Ends one wait."""
         if self.kind in ("get", "wait_for"):
             self.queue.put_nowait("item")
         elif self.kind == "put":
@@ -70,7 +70,7 @@ class Wait:
             self.reader.feed_data(b"line\n")
 
     def state(self):
-        """What is left of it all."""
+        """Returns what is left of it all."""
         return (
             self.queue.qsize(),
             self.full.qsize(),
@@ -92,7 +92,7 @@ def outcome(task):
 
 
 async def settle(aio, tasks):
-    """Waits for tasks that end by themselves; what waits for ever is found pending."""
+    """Waits for tasks that end by themselves; those that wait for ever stay pending."""
     await aio.wait(tasks, timeout=0.1)
     outcomes = [outcome(task) for task in tasks]
     for task in tasks:
@@ -146,7 +146,7 @@ async def two_tasks_cancelled_after_the_end(aio, wait, coroutine):
 
 async def gathered_twice(aio, wait, coroutine):
     aio.get_running_loop().call_soon(wait.finish)
-    # asyncio makes one task of the same coroutine here.
+    # asyncio makes one task for the same coroutine here.
     return await settle(aio, [aio.gather(coroutine, coroutine, return_exceptions=True)])
 
 
@@ -222,7 +222,7 @@ async def closed_by_its_own_driver(aio, wait, coroutine):
 
 
 async def taken_by_a_trampoline(aio, wait, coroutine):
-    """A driver with callbacks, as bridges to other libraries have."""
+    """A driver with callbacks, as in bridges to other libraries."""
     ended = aio.get_running_loop().create_future()
 
     def step(done=None):
@@ -320,8 +320,8 @@ def run(aio, scenario, kind, wrapped):
         loop.close()
 
 
-# A `wait_for` outside a task is refused and leaves what it was to await, of which the interpreter then warns. That of
-# Python 3.11 makes a task of what it awaits, so that there is another wait to look at.
+# Outside a task, `wait_for` is refused and leaves behind what it was to await, about which the interpreter warns. On
+# Python 3.11 it makes a task for what it awaits, so another wait can be observed.
 CASES = [
     pytest.param(scenario, kind, id=f"{scenario.__name__}-{kind}")
     for scenario in SCENARIOS
@@ -332,14 +332,14 @@ CASES = [
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["async def", "bare"])
 @pytest.mark.parametrize(("scenario", "kind"), CASES)
-def test_as_on_asyncio(scenario, kind, wrapped):
+def test_drivers_do_the_same_as_on_asyncio(scenario, kind, wrapped):
     assert run(ferrio, scenario, kind, wrapped) == run(asyncio, scenario, kind, wrapped)
 
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["async def", "bare"])
 @pytest.mark.parametrize("how", ["throw", "close"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_task_whose_coroutine_somebody_else_ends_is_told(kind, how, wrapped):
+def test_task_fails_when_other_code_ends_its_coroutine(kind, how, wrapped):
     async def main():
         wait = Wait(ferrio, kind)
         await wait.prepare()
@@ -353,14 +353,14 @@ def test_task_whose_coroutine_somebody_else_ends_is_told(kind, how, wrapped):
 
     result, wait = ferrio.run(main())
     assert result == "RuntimeError: cannot reuse already awaited coroutine"
-    # Nobody stands in a line any more, and what the end of the wait gave is to be had.
+    # No waiter is left in line, and the result of the wait is available.
     assert wait.state()[4:] == (0, 0, 0)
     assert wait.queue.qsize() == (kind in ("get", "wait_for"))
     assert wait.semaphore._value == (kind == "semaphore")
     assert wait.lock.locked() == (kind not in ("lock", "enter"))
 
 
-def test_task_whose_coroutine_goes_on_elsewhere_is_told():
+def test_task_fails_when_its_coroutine_goes_on_elsewhere():
     async def stubborn(queue, event):
         try:
             await queue.get()
@@ -378,7 +378,7 @@ def test_task_whose_coroutine_goes_on_elsewhere_is_told():
     assert ferrio.run(main()) == ["RuntimeError: await wasn't used with future"]
 
 
-def test_future_is_asked_again_by_hand(aio):
+def test_future_resumed_too_early_by_hand_raises(aio):
     async def main():
         future = aio.Future()
 
@@ -422,8 +422,8 @@ SECOND_AWAITS = {
 
 @pytest.mark.parametrize("second", SECOND_AWAITS)
 @pytest.mark.parametrize("waits_for", ["turn", "future"])
-def test_awaited_while_a_task_runs_it(aio, second, waits_for):
-    """The task gets its result, and who comes second an error, or the other way round; nobody waits for ever."""
+def test_coroutine_awaited_while_a_task_runs_it(aio, second, waits_for):
+    """The task gets its result and the second driver an error, or the other way round; nobody waits for ever."""
 
     async def main():
         future = aio.Future()

@@ -1,4 +1,4 @@
-"""One descriptor, or several of one file, with more than one who watches it: readers, writers, transports of pipes."""
+"""One descriptor, or several of one file, watched more than once: by readers, writers, transports of pipes."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ import ferrio
 
 @pytest.fixture
 def terminal():
-    """A terminal in raw mode: a file object of its one end, the descriptor of its other end."""
+    """A terminal in raw mode: one end as a file object, the other end as a descriptor."""
     master, slave = pty.openpty()
     tty.setraw(slave)
     file = os.fdopen(master, "r+b", buffering=0)
@@ -27,7 +27,7 @@ def terminal():
 
 
 class Reading(asyncio.Protocol):
-    """Notes what comes."""
+    """Records what arrives."""
 
     def __init__(self):
         self.received = asyncio.Queue()
@@ -41,14 +41,14 @@ class Reading(asyncio.Protocol):
 
 
 class Parties:
-    """Those who may watch a descriptor, each with its beginning, a proof that it is served, and its end."""
+    """Things that may watch a descriptor, each with its start, a proof that it is served, and its end."""
 
     def __init__(self, loop, file, other_end):
         self.loop, self.file, self.other_end = loop, file, other_end
         self.received, self.transports, self.protocols = asyncio.Queue(), {}, {}
 
     def file_of_its_own(self, mode):
-        """A file object that leaves the descriptor open."""
+        """Returns a file object that leaves the descriptor open."""
         return open(self.file.fileno(), mode, buffering=0, closefd=False)
 
     async def begin(self, name):
@@ -88,7 +88,7 @@ class Parties:
 
 
 def orders(*pairs):
-    """Each pair of parties in each order of their beginning, and of their end."""
+    """Returns each pair of parties in each order of starting and ending."""
     return [
         pytest.param(first, last, id=f"{' then '.join(first)}, ends {' then '.join(last)}")
         for pair in pairs
@@ -102,7 +102,7 @@ def orders(*pairs):
 )
 def test_both_are_served_and_one_goes_on_without_the_other(aio, terminal, beginnings, ends):
     if aio is asyncio and ends[0] == "write pipe":
-        pytest.skip("asyncio's write pipe takes the other's reader away at its end")
+        pytest.skip("at its end asyncio's write pipe removes the other party's reader")
 
     async def main():
         parties = Parties(aio.get_running_loop(), *terminal)
@@ -118,7 +118,7 @@ def test_both_are_served_and_one_goes_on_without_the_other(aio, terminal, beginn
 
 
 @pytest.mark.parametrize(("first", "last"), [("reader", "read pipe"), ("read pipe", "reader")])
-def test_who_came_last_has_the_side(aio, terminal, first, last):
+def test_last_registration_gets_the_direction(aio, terminal, first, last):
     async def main():
         parties = Parties(aio.get_running_loop(), *terminal)
         await parties.begin(first)
@@ -131,7 +131,7 @@ def test_who_came_last_has_the_side(aio, terminal, first, last):
     aio.run(main())
 
 
-def test_a_pipe_that_resumes_has_the_side_again(aio, terminal):
+def test_resumed_pipe_gets_the_direction_back(aio, terminal):
     async def main():
         parties = Parties(aio.get_running_loop(), *terminal)
         await parties.begin("read pipe")
@@ -166,7 +166,7 @@ def test_two_descriptors_of_one_terminal(aio, terminal):
     aio.run(main())
 
 
-def test_file_that_its_transport_closes_is_watched_no_more(aio, terminal):
+def test_file_closed_by_its_transport_is_no_longer_watched(aio, terminal):
     file, _ = terminal
 
     async def main():
@@ -184,7 +184,7 @@ def test_file_that_its_transport_closes_is_watched_no_more(aio, terminal):
 
 @pytest.fixture
 def connected(aio, pair):
-    """A function that makes a transport of one of two connected sockets: coroutine function, protocol's class."""
+    """Makes a transport of one of two connected sockets, with a coroutine function and a protocol class."""
 
     async def connect(sock=None):
         return await aio.get_running_loop().create_connection(Reading, sock=sock or pair[0])
@@ -192,7 +192,7 @@ def connected(aio, pair):
     return connect
 
 
-def test_a_sockets_transport_shares_with_nobody(aio, pair, connected):
+def test_socket_transport_does_not_share_its_socket(aio, pair, connected):
     async def main():
         loop = aio.get_running_loop()
         transport, protocol = await connected()
@@ -211,8 +211,8 @@ def test_a_sockets_transport_shares_with_nobody(aio, pair, connected):
     aio.run(main())
 
 
-def test_a_second_transport_is_refused_and_the_first_goes_on(pair):
-    """asyncio refuses too, and from 3.15 on closes the socket of both."""
+def test_second_transport_is_refused_and_the_first_goes_on(pair):
+    """asyncio also refuses, but from 3.15 on it closes the socket of both."""
 
     async def main():
         loop = ferrio.get_running_loop()
@@ -228,7 +228,7 @@ def test_a_second_transport_is_refused_and_the_first_goes_on(pair):
 
 
 @since(3, 13)
-def test_a_datagram_transport_shares_with_nobody(aio):
+def test_datagram_transport_does_not_share_its_socket(aio):
     left, right = socket.socket(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
     right.bind(("127.0.0.1", 0))
     left.connect(right.getsockname())

@@ -1,7 +1,7 @@
-"""Objects of one loop in the hands of several threads: what comes out is right or an error, never corruption.
+"""Several threads use the objects of one loop: the outcome is right or an error, never corruption.
 
-asyncio's objects belong to their loop's thread. A program that forgets this may get an exception or a surprising order;
-the state of the object stays whole, the loop goes on, and nobody who waits is forgotten.
+asyncio's objects belong to their loop's thread. A program that forgets this may get an exception or a surprising order.
+But the object's state stays intact, the loop goes on, and no waiter is forgotten.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ import ferrio
 
 @pytest.fixture
 def served():
-    """A loop in a thread of its own."""
+    """A loop in its own thread."""
     with Served() as served:
         yield served
 
 
 def look_at(thing):
-    """An action: `repr`; its parts are Python's own (`base_futures`, a deque's iterator) and may see a change."""
+    """Calls `repr`; Python's own parts of it (`base_futures`, a deque's iterator) may notice a change."""
     with contextlib.suppress(TypeError, IndexError, RuntimeError):
         repr(thing)
 
 
 def counted(counter, function, *args):
-    """An action that notes when `function` succeeds."""
+    """Makes an action that counts the successful calls of `function`."""
 
     def action():
         function(*args)
@@ -37,7 +37,7 @@ def counted(counter, function, *args):
     return action
 
 
-def test_a_future_is_done_once(served):
+def test_future_is_done_once(served):
     for _ in range(20):
         future, done = ferrio.Future(loop=served.loop), []
         callback = threading.Event()
@@ -68,7 +68,7 @@ def test_a_future_is_done_once(served):
             future.exception()
 
 
-def test_nobody_who_awaits_a_future_is_forgotten(served):
+def test_no_waiter_of_a_future_is_forgotten(served):
     async def wait(future):
         with contextlib.suppress(ferrio.CancelledError):
             return await future
@@ -85,7 +85,7 @@ def test_nobody_who_awaits_a_future_is_forgotten(served):
             future.set_result(1)
             break
 
-    # An iterator that two threads ask at once may skip one.
+    # An iterator that two threads resume at once may skip one.
     hammer(finish, allowed=(ferrio.InvalidStateError, ValueError))
     for future in futures:
         with contextlib.suppress(ferrio.InvalidStateError):
@@ -93,7 +93,7 @@ def test_nobody_who_awaits_a_future_is_forgotten(served):
     assert waiting.result(30) == [1] * (3 * ROUNDS)
 
 
-def test_a_task_is_cancelled(served):
+def test_task_is_cancelled(served):
     async def sleep():
         await ferrio.sleep(60)
 
@@ -128,7 +128,7 @@ def test_a_task_is_cancelled(served):
             )
             done = threading.Event()
             task.add_done_callback(lambda _, done=done: done.set())
-            # `uncancel` may have taken requests back, and `catch_one` swallows one.
+            # `uncancel` may have withdrawn requests, and `catch_one` swallows one.
             while not done.wait(0.05):
                 task.cancel()
             assert task.cancelled()
@@ -161,7 +161,7 @@ def test_handles(served):
 
 @pytest.mark.parametrize("kind", [ferrio.Queue, ferrio.LifoQueue, ferrio.PriorityQueue])
 @pytest.mark.parametrize("size", [0, 3])
-def test_a_queue_loses_nothing(served, kind, size):
+def test_queue_loses_nothing(served, kind, size):
     queue, put, got = kind(size), [], []
 
     async def consume():
@@ -205,7 +205,7 @@ def test_a_queue_loses_nothing(served, kind, size):
     assert len(got) == len(put)
 
 
-def test_an_event_wakes_everybody(served):
+def test_event_wakes_all_waiters(served):
     event, woken = ferrio.Event(), []
 
     async def wait():
@@ -228,7 +228,7 @@ def test_an_event_wakes_everybody(served):
     assert len(woken) == 200
 
 
-def test_a_lock_has_one_owner(served):
+def test_lock_has_one_owner(served):
     lock, inside, most = ferrio.Lock(), [], []
 
     async def work():
@@ -261,7 +261,7 @@ def test_releases_from_other_threads_are_not_lost(served, make):
         await ferrio.gather(*(work() for _ in range(10)))
 
     done = ferrio.run_coroutine_threadsafe(main(), served.loop)
-    # The lock raises where nobody has it.
+    # The lock raises when it isn't held.
     hammer(lock.release, lock.locked, allowed=RuntimeError, until=done.done)
     done.result(0)
     assert len(taken) == ROUNDS // 10 * 10
@@ -278,7 +278,7 @@ def test_notifications_from_another_thread_are_not_lost(served):
                 turn[0] = "ours"
 
     def acquire():
-        """Takes the lock, from this thread, where no loop could wait for it."""
+        """Takes the lock from this thread, which can't wait for it on a loop."""
         with contextlib.suppress(RuntimeError):
             with pytest.raises(StopIteration):
                 condition.acquire().send(None)
@@ -298,12 +298,12 @@ def test_notifications_from_another_thread_are_not_lost(served):
     done.result(30)
 
 
-def test_who_finds_a_conditions_lock_free_finds_who_waits():
+def test_free_lock_of_a_condition_shows_its_waiters():
     seen, found = [], []
 
     class Loop(ferrio.EventLoop):
         def call_soon(self, *args, **keywords):
-            # What another thread would see at this moment. A call wakes `second` when `first` lets the lock go.
+            # What another thread would see at this moment. A call wakes `second` when `first` releases the lock.
             seen.append(repr(condition).rpartition("[")[2])
             return super().call_soon(*args, **keywords)
 
@@ -330,7 +330,7 @@ def test_who_finds_a_conditions_lock_free_finds_who_waits():
         runner.run(main())
 
 
-def test_an_operation_is_driven_by_one_thread_at_a_time():
+def test_operation_is_driven_by_one_thread_at_a_time():
     for make in [lambda: ferrio.sleep(0), lambda: ferrio.Lock().acquire(), lambda: ferrio.Queue().get()]:
         for _ in range(10):
             operation, ended = make(), []
@@ -354,7 +354,7 @@ def test_an_operation_is_driven_by_one_thread_at_a_time():
             operation.close()
 
 
-def test_a_stream_reader_keeps_its_bytes(served):
+def test_stream_reader_keeps_its_bytes(served):
     reader = ferrio.StreamReader(loop=served.loop)
     fed, got = [], []
 
@@ -375,7 +375,7 @@ def test_a_stream_reader_keeps_its_bytes(served):
 
 @contextlib.contextmanager
 def connected(served, make_protocol=ferrio.Protocol):
-    """A transport on the served loop, and the other end as a blocking socket."""
+    """Makes a transport on the served loop, with the other end as a blocking socket."""
     ours, theirs = socket.socketpair()
     theirs.settimeout(30)
     with theirs:
@@ -388,7 +388,7 @@ def connected(served, make_protocol=ferrio.Protocol):
 
 
 def drained(sock):
-    """Reads to the end in a thread; returns what has come when that is joined."""
+    """Reads to the end in a thread; joining it returns what arrived."""
     received = bytearray()
 
     def body():
@@ -400,7 +400,7 @@ def drained(sock):
     return thread, received
 
 
-def test_a_transport_sends_whole_messages(served):
+def test_transport_sends_whole_messages(served):
     message, sent = b"0123456789" * 100, []
 
     with connected(served) as (transport, _, theirs):
@@ -420,7 +420,7 @@ def test_a_transport_sends_whole_messages(served):
     assert bytes(received) == message * len(sent)
 
 
-def test_a_transport_is_closed_by_many(served):
+def test_transport_may_be_closed_by_many_threads(served):
     class Counting(ferrio.Protocol):
         def __init__(self):
             self.lost = []
@@ -460,7 +460,7 @@ def test_readers_come_and_go(served):
             lambda ours=ours: served.loop.remove_reader(ours),
             lambda ours=ours: served.loop.remove_writer(ours),
         ]
-    # The loop's thread may have closed or changed what another is about to change.
+    # The loop's thread may have closed or changed what another thread is about to change.
     hammer(*actions, allowed=(OSError, RuntimeError))
     for ours, _ in pairs:
         served.loop.remove_reader(ours)
@@ -498,7 +498,7 @@ def test_tasks_made_by_many_threads(served):
 
     def create():
         task = served.loop.create_task(work())
-        # Whoever is not the loop's thread has to wake it.
+        # A thread that isn't the loop's has to wake the loop.
         served.loop.call_soon_threadsafe(int)
         return task
 

@@ -1,4 +1,4 @@
-"""`shield`: cancelling the outer future leaves the inner one alone, and everything else goes through."""
+"""`shield`: cancelling the outer future leaves the inner one alone, and everything else passes through."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ def test_exception(aio, run):
     run(main())
 
 
-def test_what_is_done_comes_back_itself(aio, run):
+def test_done_future_is_returned_itself(aio, run):
     async def main():
         future = aio.Future()
         future.set_result(1)
@@ -34,7 +34,7 @@ def test_what_is_done_comes_back_itself(aio, run):
     run(main())
 
 
-@since(3, 14, 10)  # some releases before left a callback that reports what the task raises
+@since(3, 14, 10)  # some earlier releases left a callback that reports the task's exception
 def test_cancelled_waiter_leaves_the_inner_task_alone(aio, run):
     async def main():
         inner = aio.create_task(value_of(aio, "done", 4))
@@ -48,7 +48,7 @@ def test_cancelled_waiter_leaves_the_inner_task_alone(aio, run):
         with pytest.raises(aio.CancelledError, match="why"):
             await task
         assert not inner.done()
-        # The one callback that is left to the inner task is this await's.
+        # The only callback left on the inner task is this await's.
         assert not inner._callbacks
         return await inner
 

@@ -1,4 +1,4 @@
-"""`add_signal_handler`, `remove_signal_handler`, and signals that come while the loop sleeps."""
+"""`add_signal_handler`, `remove_signal_handler`, and signals that arrive while the loop sleeps."""
 
 import asyncio
 import ctypes
@@ -18,7 +18,7 @@ SIGNAL = signal.SIGUSR1
 
 @pytest.fixture(autouse=True)
 def signals_as_before():
-    """Checks that the test left handler and wake-up descriptor as they were."""
+    """Checks that the test left the handler and the wake-up descriptor as they were."""
     before = signal.getsignal(SIGNAL)
     yield
     assert signal.set_wakeup_fd(-1) == -1, "the wake-up descriptor was left behind"
@@ -57,7 +57,7 @@ def test_signal_before_the_loop_runs_is_not_lost(loop):
     loop.remove_signal_handler(SIGNAL)
 
 
-def test_busy_loop_gets_to_its_signals(loop):
+def test_busy_loop_handles_its_signals(loop):
     loop.add_signal_handler(SIGNAL, loop.stop)
 
     def again():
@@ -69,7 +69,7 @@ def test_busy_loop_gets_to_its_signals(loop):
     loop.remove_signal_handler(SIGNAL)
 
 
-def test_busy_loop_gets_to_a_signal_that_another_thread_received(loop):
+def test_busy_loop_handles_a_signal_that_another_thread_received(loop):
     here, there = socket.socketpair()
     receive = ctypes.CDLL(None).recv
     seen = []
@@ -82,7 +82,7 @@ def test_busy_loop_gets_to_a_signal_that_another_thread_received(loop):
             await asyncio.sleep(0)
 
     before = signal.signal(SIGNAL, lambda number, frame: seen.append(number))
-    # Then the thread goes on waiting in C, and never asks for the interpreter.
+    # Then the thread goes on waiting in C and never asks for the interpreter.
     signal.siginterrupt(SIGNAL, False)
     thread = threading.Thread(target=receive, args=(there.fileno(), ctypes.create_string_buffer(1), 1, 0))
     thread.start()
@@ -122,7 +122,7 @@ def test_removal_restores_the_default(loop):
     signal.signal(signal.SIGINT, before)
 
 
-def test_closing_the_loop_restores_all(loop):
+def test_closing_the_loop_restores_all_handlers(loop):
     loop.add_signal_handler(SIGNAL, print)
     loop.add_signal_handler(signal.SIGUSR2, print)
     loop.close()
@@ -133,7 +133,7 @@ def test_closing_the_loop_restores_all(loop):
         loop.add_signal_handler(SIGNAL, print)
 
 
-def test_system_calls_go_on_where_the_signal_interrupted_them(loop):
+def test_interrupted_system_calls_are_restarted(loop):
     loop.add_signal_handler(SIGNAL, print)
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -153,7 +153,7 @@ def test_system_calls_go_on_where_the_signal_interrupted_them(loop):
         (1.5, TypeError, "sig must be an int"),
     ],
 )
-def test_what_is_no_signal(loop, number, error, text):
+def test_invalid_signal_is_refused(loop, number, error, text):
     with pytest.raises(error, match=text):
         loop.add_signal_handler(number, print)
     with pytest.raises(error, match=text):
@@ -161,7 +161,7 @@ def test_what_is_no_signal(loop, number, error, text):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_what_can_not_be_caught(loop, number):
+def test_uncatchable_signal_is_refused(loop, number):
     with pytest.raises(RuntimeError, match=f"sig {number} cannot be caught"):
         loop.add_signal_handler(number, print)
     assert loop.remove_signal_handler(number) is False
@@ -232,7 +232,7 @@ def test_child_of_a_fork_does_not_wake_its_parents_loop(loop, run):
     assert seen == []
 
 
-# What follows is ferrio's: asyncio's loop uses the wake-up descriptor only while it has signal handlers of its own.
+# The rest is about ferrio only: asyncio uses the wake-up descriptor only while its loop has signal handlers.
 
 
 @pytest.fixture
@@ -244,10 +244,10 @@ def ours():
 
 
 def raise_once_it_runs(loop):
-    """Raises the signal in another thread when `loop` runs, and the main thread has no more Python code to run."""
+    """Raises the signal in another thread once `loop` runs and the main thread has no more Python code to run."""
     running = threading.Lock()
     running.acquire()
-    # No Python code either: the signal's handler would run, and raise, within that.
+    # This thread must not run Python code either, or the signal's handler would run, and raise, inside it.
     loop.call_soon(running.release)
 
     def wait_and_raise():
@@ -259,7 +259,7 @@ def raise_once_it_runs(loop):
     return thread
 
 
-def test_python_handler_runs_though_the_loops_system_call_is_not_interrupted(ours):
+def test_python_handler_runs_although_the_system_call_is_not_interrupted(ours):
     before = signal.signal(SIGNAL, lambda *_: ours.stop())
     try:
         thread = raise_once_it_runs(ours)
@@ -287,7 +287,7 @@ def test_exception_of_a_python_handler_leaves_the_loop(ours):
         signal.signal(SIGNAL, before)
 
 
-def test_programs_own_wake_up_descriptor_stays_in_place_and_works(ours):
+def test_programs_own_wake_up_descriptor_keeps_working(ours):
     reader, writer = socket.socketpair()
     with reader, writer:
         writer.setblocking(False)
@@ -327,7 +327,7 @@ def test_loop_dropped_with_a_handler_gives_the_wake_up_descriptor_back(collected
 
     build()
     with warnings.catch_warnings():
-        # That the loop was not closed is another matter.
+        # The warning about the unclosed loop is a separate matter.
         warnings.simplefilter("ignore", ResourceWarning)
         collected()
     assert signal.set_wakeup_fd(-1) == -1

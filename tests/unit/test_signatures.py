@@ -1,6 +1,6 @@
-"""Parameters have the names, kinds and defaults that they have in asyncio.
+"""Parameters have the same names, kinds and defaults as in asyncio.
 
-What may differ is said in `_offers`: ferrio has newer Pythons' parameters on each Python.
+`_offers` says what may differ: ferrio has newer Pythons' parameters on every Python.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from tests.unit import test_functions as functions
 import ferrio
 
 
-# Private methods and finalizers have parameters that save asyncio a look-up (`_warn=warnings.warn`, `heappop=heappop`).
-# Constructors are looked at by their classes.
+# asyncio's private methods and finalizers have parameters that save a look-up (`_warn=warnings.warn`,
+# `heappop=heappop`). Constructors are checked through their classes.
 def _is_public(name):
     return name[0] != "_" or (name.startswith("__") and name not in ("__del__", "__init__"))
 
@@ -31,14 +31,14 @@ def _text(parameter):
 
 
 def _offers(theirs, ours):
-    """What is missing in `ours`, as texts; what is added may be left out in a call."""
+    """Returns what `ours` lacks, as texts; a call must be able to omit what it adds."""
     theirs, ours = theirs.parameters, ours.parameters
     keywords = [parameter for parameter in ours.values() if parameter.kind is parameter.VAR_KEYWORD]
     missing = []
     for name, parameter in theirs.items():
         offered = ours.get(name)
         if offered is None and parameter.kind is parameter.KEYWORD_ONLY and keywords:
-            continue  # from 3.14 on these go to a task factory as they are
+            continue  # from 3.14 on these are passed to a task factory unchanged
         if offered is None or _text(offered) != _text(parameter):
             missing.append(f"{_text(parameter)} (here: {offered and _text(offered)})")
     positional = [name for name, parameter in theirs.items() if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD]
@@ -65,7 +65,7 @@ def test_method(theirs, ours):
     assert _offers(theirs, ours) == []
 
 
-# Made by the program: transports and protocols of TLS are made by loops.
+# Classes that programs instantiate; loops make the transports and protocols of TLS.
 _MADE = [
     name
     for name, (theirs, _) in functions._CLASSES.items()
@@ -79,7 +79,7 @@ def test_constructor(name):
     try:
         expected = inspect.signature(theirs)
     except ValueError:
-        pytest.skip("asyncio's class is in C and has no signature")
+        pytest.skip("asyncio's class is written in C and has no signature")
     assert _offers(expected, inspect.signature(ours)) == []
 
 
@@ -116,5 +116,5 @@ def test_end_of_a_block_by_keyword(aio):
         return lock.locked(), timeout.expired()
 
     if not hasattr(aio, "timeout"):
-        pytest.skip("asyncio has it from 3.11 on")
+        pytest.skip("asyncio has this class from 3.11 on")
     assert aio.run(main()) == (False, False)

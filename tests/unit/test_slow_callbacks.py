@@ -1,6 +1,6 @@
-"""Debug mode's reports of what blocked the loop: what they name, so that its author knows it again.
+"""Debug mode's reports of what blocked the loop: they name it so that its author recognises it.
 
-A limit of zero seconds has everything reported, so nothing here depends on the speed of the machine.
+With a limit of zero seconds everything is reported, so nothing here depends on the machine's speed.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Bot:
 
 
 class Echo(asyncio.Protocol):
-    """Sends back what comes, and closes."""
+    """Sends back what arrives, and closes."""
 
     transport = None
 
@@ -40,7 +40,7 @@ class Echo(asyncio.Protocol):
 
 @pytest.fixture
 def reports(caplog):
-    """A function that runs a coroutine function in debug mode, and returns all reports of slow callbacks."""
+    """Returns a function that runs a coroutine function in debug mode and returns all reports of slow callbacks."""
 
     def run(aio, main, limit=0):
         async def everything_is_slow():

@@ -18,7 +18,7 @@ import ferrio
 
 @pytest.fixture
 def listener():
-    """A listening, non-blocking TCP socket of this machine."""
+    """A listening, non-blocking TCP socket on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         yield listener
@@ -36,7 +36,7 @@ def datagrams():
 
 
 def fill(sock):
-    """Sends until nothing fits; returns how much did."""
+    """Sends until nothing more fits; returns how much did."""
     sent = 0
     try:
         while True:
@@ -45,7 +45,7 @@ def fill(sock):
         return sent
 
 
-def test_receive_what_is_there_what_comes_and_the_end(loop, run, pair):
+def test_receive_present_data_later_data_and_the_end(loop, run, pair):
     ours, theirs = pair
 
     async def main():
@@ -109,7 +109,7 @@ def test_receive_into(loop, run, pair, make):
     run(main())
 
 
-def test_receive_into_something_immutable(loop, run, pair):
+def test_receive_into_an_immutable_buffer(loop, run, pair):
     with pytest.raises(TypeError):
         run(loop.sock_recv_into(pair[0], b"abc"))
 
@@ -135,7 +135,7 @@ def test_send_all(loop, run, pair, wrap, size):
     run(main())
 
 
-def test_send_what_is_no_data(loop, run, pair):
+def test_send_refuses_what_is_not_bytes(loop, run, pair):
     with pytest.raises(TypeError):
         run(loop.sock_sendall(pair[0], "text"))
 
@@ -153,7 +153,7 @@ def test_send_to_a_peer_that_left(loop, run, pair):
     run(main())
 
 
-def test_the_buffer_of_a_waiting_send_cannot_be_resized():
+def test_buffer_of_a_waiting_send_cannot_be_resized():
     loop = ferrio.new_event_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -350,7 +350,7 @@ def test_cancelled_operation_leaves_the_descriptor_alone(loop, run, pair):
 
 
 def test_cancellation_after_the_data_came_loses_none():
-    # asyncio has taken the data from the socket by then, and drops it.
+    # asyncio has already taken the data from the socket by then, and drops it.
     loop = ferrio.new_event_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -370,7 +370,7 @@ def test_cancellation_after_the_data_came_loses_none():
 
 
 def test_several_receivers_of_one_socket_are_all_served():
-    # With asyncio the last one takes the descriptor from the others, which wait for ever.
+    # With asyncio the last one takes the descriptor from the others, which then wait for ever.
     loop = ferrio.new_event_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -407,7 +407,7 @@ def test_both_directions_wait_at_once(loop, run, pair):
     run(main())
 
 
-def test_socket_closed_while_waiting_whose_number_is_used_again():
+def test_operation_on_a_closed_socket_fails_when_its_number_is_reused():
     loop = ferrio.new_event_loop()
 
     async def main():
@@ -424,7 +424,7 @@ def test_socket_closed_while_waiting_whose_number_is_used_again():
             receiving = loop.create_task(loop.sock_recv(again, 9))
             await parked(receiving)
             peer.send(b"x")
-            assert await receiving == b"x", "the stale one must not take it"
+            assert await receiving == b"x", "the stale operation must not take the data"
             with pytest.raises(OSError):
                 await stale
 
@@ -440,7 +440,7 @@ def test_operation_never_awaited_warns_and_does_nothing(loop, pair):
     assert ours.recv(9) == b"x"
 
 
-def test_under_a_task_of_the_standard_library():
+def test_operations_work_in_a_standard_task():
     loop = ferrio.new_event_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -464,7 +464,7 @@ def test_under_a_task_of_the_standard_library():
     loop.close()
 
 
-def test_waiting_operations_go_with_their_loop(aio, pair, collected):
+def test_waiting_operations_are_collected_with_their_loop(aio, pair, collected):
     class Witness:
         pass
 

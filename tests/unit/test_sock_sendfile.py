@@ -1,4 +1,4 @@
-"""`sock_sendfile`: a file, or a part of it, over the program's own non-blocking socket."""
+"""`sock_sendfile`: sends a file, or part of it, over the program's own non-blocking socket."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def test_send_a_file(aio, loop, run, pair, file, offset, count):
         sending = loop.create_task(loop.sock_sendfile(ours, file, offset, count))
         assert await received_whole(loop, theirs, len(expected)) == expected
         assert await sending == len(expected)
-        # asyncio moves the position for nothing that was sent only in the newest Pythons.
+        # If nothing was sent, only the newest Pythons move the position.
         if expected or aio is ferrio:
             assert file.tell() == offset + len(expected)
 
@@ -47,7 +47,7 @@ def test_send_a_file(aio, loop, run, pair, file, offset, count):
 
 
 class Unsendable:
-    """A file that the kernel can't send: it has no descriptor."""
+    """A file that the kernel can't send, because it has no descriptor."""
 
     def __init__(self, file):
         self.readinto, self.seek, self.tell = file.readinto, file.seek, file.tell
@@ -80,7 +80,7 @@ def test_send_an_empty_file(loop, run, pair):
         assert run(loop.sock_sendfile(pair[0], empty)) == 0
 
 
-def test_cancelled_sending_of_a_file_leaves_the_position_behind_what_was_sent(file):
+def test_cancelled_sendfile_leaves_the_position_after_what_was_sent(file):
     # asyncio leaves the position where it was.
     loop = ferrio.new_event_loop()
     ours, theirs = socket.socketpair()
@@ -121,7 +121,7 @@ def test_arguments_of_sendfile(loop, run, pair, file, arguments, error, text):
         run(loop.sock_sendfile(pair[0], file, *arguments))
 
 
-def test_only_binary_files_over_stream_sockets(loop, run, pair, file):
+def test_only_binary_files_and_stream_sockets_are_accepted(loop, run, pair, file):
     with open(file.name) as text, pytest.raises(ValueError, match="binary mode"):
         run(loop.sock_sendfile(pair[0], text))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:

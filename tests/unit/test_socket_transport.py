@@ -12,7 +12,7 @@ import ferrio
 
 
 class Recorder(asyncio.Protocol):
-    """Writes down what it is told."""
+    """Records what it is told."""
 
     def __init__(self, loop):
         self.calls = []
@@ -50,7 +50,7 @@ class Recorder(asyncio.Protocol):
         self.lost.set_result(exc)
 
     async def received(self, size):
-        """Waits until `size` bytes have come."""
+        """Waits until `size` bytes have arrived."""
         if len(self.data) >= size:
             return bytes(self.data)
         waiter = self._loop.create_future()
@@ -60,7 +60,7 @@ class Recorder(asyncio.Protocol):
 
 @pytest.fixture
 def connect(loop, run):
-    """A function that makes a transport with a Recorder, and returns both with the blocking socket at the other end."""
+    """Makes a transport with a Recorder, and returns both, and the blocking socket at the other end."""
     opened = []
 
     def connect(protocol=None, **options):
@@ -82,7 +82,7 @@ def connect(loop, run):
 
 
 def receive_all(sock):
-    """Everything until the end of input."""
+    """Receives everything up to the end of input."""
     chunks = []
     while chunk := sock.recv(65536):
         chunks.append(chunk)
@@ -90,7 +90,7 @@ def receive_all(sock):
 
 
 def fill(transport):
-    """Writes until the socket takes no more and the protocol is told to pause; returns how much was written."""
+    """Writes until the socket is full and the protocol is told to pause; returns how much was written."""
     written = 0
     while "pause" not in transport.get_protocol().calls:
         transport.write(bytes(65537))
@@ -98,7 +98,7 @@ def fill(transport):
     return written
 
 
-def test_tells_the_protocol_then_reads(connect, run):
+def test_protocol_is_told_before_reading_begins(connect, run):
     transport, protocol, peer = connect()
     assert protocol.calls == ["made"]
     assert protocol.transport is transport
@@ -126,7 +126,7 @@ def test_extra_info(connect):
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_write_takes_bytes_of_each_kind(connect, run, kind):
+def test_write_accepts_every_kind_of_bytes(connect, run, kind):
     transport, _protocol, peer = connect()
 
     async def main():
@@ -138,7 +138,7 @@ def test_write_takes_bytes_of_each_kind(connect, run, kind):
     assert peer.recv(10) == b"abcdef"
 
 
-def test_what_is_changed_after_write_is_sent_as_it_was(connect, run):
+def test_data_changed_after_write_is_sent_unchanged(connect, run):
     transport, _protocol, peer = connect()
 
     async def main():
@@ -151,7 +151,7 @@ def test_what_is_changed_after_write_is_sent_as_it_was(connect, run):
 
 
 def receive(peer, length):
-    """So many bytes, waiting for them."""
+    """Receives this many bytes, waiting for them."""
     data = b""
     while len(data) < length:
         data += peer.recv(length - len(data))
@@ -170,7 +170,7 @@ def receive(peer, length):
     ids=["array", "view", "view of integers", "large array", "large view"],
 )
 @pytest.mark.parametrize("first", [b"", b"first"])
-def test_much_that_is_changed_after_write_is_sent_as_it_was(connect, run, loop, kind, length, first):
+def test_large_data_changed_after_write_is_sent_unchanged(connect, run, loop, kind, length, first):
     transport, _protocol, peer = connect()
     expected = first + b"x" * length + b"last"
 
@@ -178,7 +178,7 @@ def test_much_that_is_changed_after_write_is_sent_as_it_was(connect, run, loop, 
         data = kind(bytearray(b"x" * length))
         transport.write(first)
         transport.write(data)
-        # Since Python 3.12 asyncio keeps a view of what the socket doesn't take.
+        # From Python 3.12 on asyncio keeps a view of what doesn't fit into the socket.
         if length < 1_000_000 or not isinstance(loop, asyncio.SelectorEventLoop):
             memoryview(data).cast("B")[:] = b"y" * length
         transport.write(b"last")
@@ -187,7 +187,7 @@ def test_much_that_is_changed_after_write_is_sent_as_it_was(connect, run, loop, 
     assert run(main()) == expected
 
 
-def test_much_for_a_peer_that_has_gone(connect, run):
+def test_large_write_to_a_peer_that_has_gone(connect, run):
     transport, protocol, peer = connect()
 
     async def main():
@@ -218,13 +218,13 @@ def test_writelines_keeps_the_order(connect, run):
     assert peer.recv(10) == b"01234"
 
 
-def test_write_of_a_loop_that_does_not_run_leaves_at_once(connect):
+def test_write_without_a_running_loop_is_sent_at_once(connect):
     transport, _, peer = connect()
     transport.write(b"now")
     assert peer.recv(10) == b"now"
 
 
-def test_a_full_socket_pauses_and_an_empty_one_resumes(connect, run, loop):
+def test_full_socket_pauses_and_empty_one_resumes(connect, run, loop):
     transport, protocol, peer = connect()
     written = fill(transport)
     assert transport.get_write_buffer_size() > 65536
@@ -236,7 +236,7 @@ def test_a_full_socket_pauses_and_an_empty_one_resumes(connect, run, loop):
     assert transport.get_write_buffer_size() == 0
 
 
-def test_all_arrives_in_order_through_a_slow_peer(connect, run, loop):
+def test_slow_peer_gets_everything_in_order(connect, run, loop):
     transport, protocol, peer = connect()
     pieces = [bytes([number % 251]) * (number * 37) for number in range(400)]
     transport.writelines(pieces[:200])
@@ -299,7 +299,7 @@ def test_many_writes_after_close_are_logged(connect, run, caplog):
     assert "socket.send() raised exception." in caplog.text
 
 
-def test_abort_sends_what_the_socket_takes_and_drops_the_rest(connect, run):
+def test_abort_sends_what_fits_and_drops_the_rest(connect, run):
     transport, protocol, peer = connect()
 
     async def main():
@@ -361,7 +361,7 @@ def test_end_of_input_may_leave_the_connection_open(connect, run):
     assert receive_all(peer) == b"still here"
 
 
-def test_a_vanished_peer_is_an_error_of_the_write(connect, run):
+def test_vanished_peer_is_an_error_of_the_write(connect, run):
     transport, protocol, peer = connect()
     transport.pause_reading()
     peer.close()
@@ -423,7 +423,7 @@ def test_buffered_protocol(connect, run, loop):
     ("method", "sent"),
     [("data_received", b"x"), ("eof_received", b""), ("get_buffer", b"x"), ("buffer_updated", b"x")],
 )
-def test_a_protocol_that_raises_costs_its_connection(connect, run, loop, method, sent):
+def test_protocol_that_raises_costs_its_connection(connect, run, loop, method, sent):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))
     protocol = Buffered(loop) if "buffer" in method else Recorder(loop)
@@ -445,7 +445,7 @@ def test_a_protocol_that_raises_costs_its_connection(connect, run, loop, method,
     assert report["protocol"] is protocol
 
 
-def test_an_empty_buffer_is_an_error(connect, run, loop):
+def test_empty_buffer_is_an_error(connect, run, loop):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))
     protocol = Buffered(loop)
@@ -499,7 +499,7 @@ def test_lower_limits_pause_a_full_transport(connect, run):
     assert protocol.calls == ["made", "pause"]
 
 
-def test_descriptor_in_use_is_refused_to_readers(connect, loop):
+def test_readers_of_a_descriptor_in_use_are_refused(connect, loop):
     transport, _, _ = connect()
     fd = transport.get_extra_info("socket").fileno()
     with pytest.raises(RuntimeError, match="is used by transport"):
@@ -545,8 +545,8 @@ def test_connection_lost_that_raises_still_closes(connect, run, loop):
     assert peer.recv(1) == b""
 
 
-def test_writes_of_one_turn_leave_together():
-    """Datagrams-like: a sequenced-packet socket shows what came in one system call."""
+def test_writes_of_one_turn_are_sent_together():
+    """As with datagrams, a sequenced-packet socket shows what arrived in one system call."""
     loop = ferrio.new_event_loop()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
@@ -566,7 +566,7 @@ def test_writes_of_one_turn_leave_together():
     loop.close()
 
 
-def test_much_leaves_before_the_turn_ends(connect, run):
+def test_large_data_is_sent_before_the_turn_ends(connect, run):
     pairs = [connect() for _ in range(4)]
     arrived = []
 
@@ -587,7 +587,7 @@ def test_much_leaves_before_the_turn_ends(connect, run):
     assert arrived == [30_000]
 
 
-def test_protocol_runs_in_the_context_of_its_making(connect, run, loop):
+def test_protocol_runs_in_the_creators_context(connect, run, loop):
     import contextvars
 
     variable = contextvars.ContextVar("variable", default="outside")
@@ -618,8 +618,8 @@ def test_protocol_runs_in_the_context_of_its_making(connect, run, loop):
     assert seen == ["inside", "inside"]
 
 
-def test_an_assigned_write_is_called(connect):
-    """Tests of libraries watch what is written by such an assignment."""
+def test_assigned_write_is_called(connect):
+    """Tests of libraries assign to `write` to watch what is written."""
     loop = ferrio.new_event_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)

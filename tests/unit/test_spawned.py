@@ -1,4 +1,4 @@
-"""What `multiprocessing` starts from a program under `python -m ferrio` runs on ferrio too, with the same options."""
+"""What `multiprocessing` starts from a program under `python -m ferrio` also runs on ferrio, with the same options."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def run(tmp_path):
-    """A function that runs the program above and returns the lines that it printed."""
+    """Returns a function that runs the program above and returns the lines that it printed."""
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
 
@@ -61,11 +61,11 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
-def test_its_loops_and_names_are_ferrios(run, method):
+def test_loops_and_names_of_the_child_are_ferrios(run, method):
     assert run("-m", "ferrio", "PROGRAM", method) == [str(("ferrio", "ferrio", False, False))] * 2
 
 
-def test_options_are_those_of_the_program(run):
+def test_options_are_passed_on(run):
     lines = run("-m", "ferrio", "--debug", "--virtual-time", "PROGRAM", "spawn", "--really-virtual")
     assert lines == [str(("ferrio", "ferrio", True, True))] * 2
 
@@ -81,8 +81,8 @@ def test_multiprocessing_is_imported_only_by_programs_that_use_it():
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_a_program_that_imported_it_before_ferrio_is_followed_too(run):
-    # As a sitecustomize does: what is there already is changed, not waited for.
+def test_program_may_import_multiprocessing_before_ferrio(run):
+    # A sitecustomize does this: a module that is already there is changed, not waited for.
     program = (
         "import multiprocessing.spawn, runpy, sys; sys.argv = ['-m', *sys.argv[1:]]; "
         "runpy.run_module('ferrio', run_name='__main__', alter_sys=True)"

@@ -1,4 +1,4 @@
-"""`staggered_race`: the first success wins, the next begins when the one before failed or took too long."""
+"""`staggered_race`: the first success wins; the next attempt starts when the previous one fails or takes too long."""
 
 import asyncio.staggered
 
@@ -16,7 +16,7 @@ def loop():
 
 
 def attempts(loop, *plan):
-    """Coroutine functions that last so many seconds and then return their index or raise; and the times they began."""
+    """Returns coroutine functions that wait and then return their index or raise, and their start times."""
     began = []
 
     def one(index, seconds, error):
@@ -33,7 +33,7 @@ def attempts(loop, *plan):
 
 
 def race(loop, plan, delay):
-    """Runs a race; returns its outcome and when each attempt began, in seconds from the start."""
+    """Runs a race; returns its outcome and when each attempt started, in seconds."""
     functions, began = attempts(loop, *plan)
 
     async def main():
@@ -64,17 +64,17 @@ def test_failure_starts_the_next_at_once(loop):
     assert race(loop, [(1, error), (1, None)], 10) == ("attempt 1", 1, [error, None], [0, 1], 2)
 
 
-def test_without_a_delay_one_after_the_other(loop):
+def test_attempts_without_a_delay_run_one_after_the_other(loop):
     error = OSError("spam")
     assert race(loop, [(5, error), (5, None)], None) == ("attempt 1", 1, [error, None], [0, 5], 10)
 
 
-def test_everybody_fails(loop):
+def test_every_attempt_fails(loop):
     errors = [OSError("spam"), OSError("eggs")]
     assert race(loop, [(3, errors[0]), (1, errors[1])], 1) == (None, None, errors, [0, 1], 3)
 
 
-def test_who_could_go_on_in_the_winners_turn_is_cancelled_too(loop):
+def test_attempt_ready_in_the_winners_turn_is_cancelled_too(loop):
     async def main():
         gate = ferrio.Event()
 

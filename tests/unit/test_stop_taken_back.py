@@ -1,7 +1,7 @@
-"""`loop._stopping`, which servers clear to run a loop again after a `stop()` that came too late."""
+"""`loop._stopping`, which servers clear to run a loop again after a late `stop()`."""
 
 
-def test_cleared_before_the_next_run(aio):
+def test_stop_cleared_before_the_next_run(aio):
     loop = aio.new_event_loop()
     try:
         loop.stop()
@@ -13,7 +13,7 @@ def test_cleared_before_the_next_run(aio):
         loop.close()
 
 
-def test_set_stops_the_turn_like_stop(aio):
+def test_setting_the_flag_stops_like_stop(aio):
     loop = aio.new_event_loop()
     ran = []
     try:
@@ -26,7 +26,7 @@ def test_set_stops_the_turn_like_stop(aio):
         loop.close()
 
 
-def test_cleared_by_a_callback_of_the_same_turn(aio):
+def test_stop_cleared_by_a_callback_of_the_same_turn(aio):
     loop = aio.new_event_loop()
     turns = []
 

@@ -12,7 +12,7 @@ import ferrio
 
 @pytest.fixture
 def reports(loop):
-    """What the loop's exception handler was told."""
+    """Records what the loop's exception handler is told."""
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))
     return reports
@@ -52,7 +52,7 @@ def test_over_tls_the_end_of_input_closes(aio, loop, transport):
     assert reader.at_eof()
 
 
-def test_lost_connection_lets_go_of_everything(aio, loop, transport):
+def test_lost_connection_drops_its_references(aio, loop, transport):
     reader, protocol = make(aio, loop)
     protocol.connection_made(transport)
     protocol.connection_lost(None)
@@ -63,7 +63,7 @@ def test_lost_connection_lets_go_of_everything(aio, loop, transport):
     assert protocol._closed.result() is None
 
 
-def test_error_of_the_connection_is_the_readers(aio, loop, transport):
+def test_error_of_the_connection_reaches_the_reader(aio, loop, transport):
     reader, protocol = make(aio, loop)
     protocol.connection_made(transport)
     error = ZeroDivisionError("broken")
@@ -73,7 +73,7 @@ def test_error_of_the_connection_is_the_readers(aio, loop, transport):
     assert closed.exception() is error
 
 
-def test_second_end_does_no_harm(aio, loop, transport):
+def test_second_end_is_harmless(aio, loop, transport):
     _reader, protocol = make(aio, loop)
     protocol.connection_made(transport)
     protocol.connection_lost(None)
@@ -95,7 +95,7 @@ def test_reader_belongs_to_the_program(aio, loop, transport, collected):
     protocol.connection_lost(None)
 
 
-def test_no_reader_at_all(aio, loop, transport):
+def test_protocol_without_a_reader(aio, loop, transport):
     protocol = aio.StreamReaderProtocol(None, loop=loop)
     protocol.connection_made(transport)
     protocol.data_received(b"x")
@@ -103,7 +103,7 @@ def test_no_reader_at_all(aio, loop, transport):
     protocol.connection_lost(None)
 
 
-def test_reader_of_the_programs_is_fed_by_its_methods(aio, loop, transport):
+def test_programs_own_reader_is_fed_through_its_methods(aio, loop, transport):
     calls = []
 
     class Reader(aio.StreamReader):
@@ -205,7 +205,7 @@ def test_task_that_is_cancelled_costs_its_connection_and_nothing_else(aio, loop,
     assert reader._waiter is None
 
 
-def test_connection_of_a_stream_that_nobody_holds_is_refused(aio, loop, reports):
+def test_connection_of_a_dropped_stream_is_refused(aio, loop, reports):
     class Aborted(Transport):
         def abort(self):
             self.calls.append("abort")
@@ -224,7 +224,7 @@ def test_connection_of_a_stream_that_nobody_holds_is_refused(aio, loop, reports)
 # ---- flow control
 
 
-def test_pause_and_resume_come_in_turns(aio, loop):
+def test_pause_and_resume_alternate(aio, loop):
     _reader, protocol = make(aio, loop)
     with pytest.raises(AssertionError):
         protocol.resume_writing()
@@ -305,7 +305,7 @@ def test_subclass_with_methods_of_its_own(aio, loop, run, transport):
 
 
 def test_subclass_over_a_real_connection():
-    """A subclass that hides a byte is called for each piece, though a plain protocol is fed past its method."""
+    """A subclass that hides a byte is called for each piece, although a plain protocol bypasses that method."""
 
     class Protocol(ferrio.StreamReaderProtocol):
         def data_received(self, data):

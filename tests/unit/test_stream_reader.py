@@ -1,4 +1,4 @@
-"""`StreamReader`, fed by hand: one body on asyncio and on ferrio. Random programs are in tests/properties."""
+"""`StreamReader`, fed by hand: one body on asyncio and on ferrio. tests/properties has random programs."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ import ferrio
 
 
 class Transport:
-    """Counts how often it is told to stop and to go on."""
+    """Counts how often it is told to pause and to resume."""
 
     def __init__(self):
         self.calls = []
@@ -46,7 +46,7 @@ def fed(reader, data, eof=False):
 
 
 async def turn(loop):
-    """Lets a turn of the loop pass, whichever loop it is."""
+    """Lets the loop turn once, whichever loop it is."""
     waiter = loop.create_future()
     loop.call_soon(waiter.set_result, None)
     await waiter
@@ -55,7 +55,7 @@ async def turn(loop):
 # ---- reading what is there
 
 
-def test_read_takes_what_there_is(reader, run):
+def test_read_takes_what_is_there(reader, run):
     fed(reader, b"hello")
     assert run(reader.read(3)) == b"hel"
     assert run(reader.read(30)) == b"lo"
@@ -104,7 +104,7 @@ def test_any_bytes_may_be_fed(reader, run):
     assert run(reader.read(10)) == b"abc"
 
 
-def test_what_is_read_is_bytes_whatever_was_fed(reader, run):
+def test_reads_return_bytes_whatever_was_fed(reader, run):
     reader.feed_data(bytearray(b"one\ntwo"))
     assert type(run(reader.readline())) is bytes
     assert type(run(reader.read(1))) is bytes
@@ -214,7 +214,7 @@ def test_waiter_is_shown_while_somebody_waits(reader, loop, run):
     assert reader._waiter is None
 
 
-def test_waiter_may_be_a_future_of_the_programs(reader, loop, run):
+def test_waiter_may_be_the_programs_own_future(reader, loop, run):
     future = loop.create_future()
     reader._waiter = future
     reader.feed_data(b"x")
@@ -259,7 +259,7 @@ def test_end_before_the_separator_came(aio, reader, run):
     assert (caught.value.partial, caught.value.expected) == (b"abc", None)
 
 
-def test_end_wakes_whoever_waits(reader, loop, run):
+def test_end_wakes_the_waiter(reader, loop, run):
     loop.call_soon(reader.feed_eof)
     assert run(reader.readline()) == b""
 
@@ -267,7 +267,7 @@ def test_end_wakes_whoever_waits(reader, loop, run):
 # ---- exceptions
 
 
-def test_exception_is_raised_by_whoever_waits_and_by_all_after(reader, loop, run):
+def test_exception_is_raised_by_the_waiter_and_all_later_reads(reader, loop, run):
     error = ZeroDivisionError("broken")
     fed(reader, b"abc")
     loop.call_soon(reader.set_exception, error)
@@ -280,7 +280,7 @@ def test_exception_is_raised_by_whoever_waits_and_by_all_after(reader, loop, run
             run(read)
 
 
-def test_exception_goes_past_a_cancelled_waiter(reader, loop, run):
+def test_exception_skips_a_cancelled_waiter(reader, loop, run):
     async def main():
         waiting = loop.create_task(reader.readline())
         await turn(loop)
@@ -297,7 +297,7 @@ def test_exception_goes_past_a_cancelled_waiter(reader, loop, run):
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_limit_is_above_zero(aio, loop, limit):
+def test_limit_must_be_positive(aio, loop, limit):
     with pytest.raises(ValueError, match="Limit cannot be <= 0"):
         aio.StreamReader(limit=limit, loop=loop)
 
@@ -316,14 +316,14 @@ def test_negative_number_of_bytes(reader, run):
         run(reader.readexactly(-1))
 
 
-def test_separator_of_no_bytes(reader, run):
+def test_empty_separator_is_refused(reader, run):
     fed(reader, b"abc")
     with pytest.raises(ValueError, match="at least one-byte string"):
         run(reader.readuntil(b""))
 
 
 @pytest.mark.parametrize("method", ["read", "readexactly"])
-def test_number_that_is_none(reader, run, method):
+def test_byte_count_must_be_a_number(reader, run, method):
     fed(reader, b"abc")
     for bad in ("x", 1.5):
         with pytest.raises(TypeError):
@@ -342,7 +342,7 @@ def test_text_cannot_be_fed_or_searched(reader, run):
 
 
 @since(3, 13)
-def test_separator_that_ends_first_counts(aio, loop, run):
+def test_separator_that_ends_first_wins(aio, loop, run):
     reader = fed(aio.StreamReader(loop=loop), b"one+two-three", eof=True)
     assert run(reader.readuntil((b"-", b"+"))) == b"one+"
     assert run(reader.readuntil((b"-", b"+"))) == b"two-"
@@ -351,7 +351,7 @@ def test_separator_that_ends_first_counts(aio, loop, run):
 
 
 @since(3, 13)
-def test_separators_without_any(aio, loop, run):
+def test_empty_list_of_separators_is_refused(aio, loop, run):
     reader = aio.StreamReader(loop=loop)
     with pytest.raises(ValueError, match="at least one element"):
         run(reader.readuntil(()))
@@ -362,26 +362,26 @@ def test_separators_without_any(aio, loop, run):
 # ---- limits
 
 
-def test_long_line_that_ended_is_dropped(small, run):
+def test_long_finished_line_is_dropped(small, run):
     fed(small, b"toolong\nok\n")
     with pytest.raises(ValueError, match="Separator is found, but chunk is longer than limit"):
         run(small.readline())
     assert run(small.readline()) == b"ok\n"
 
 
-def test_long_line_without_an_end_is_dropped(small, run):
+def test_long_unfinished_line_is_dropped(small, run):
     fed(small, b"toolong")
     with pytest.raises(ValueError, match="Separator is not found, and chunk exceed the limit"):
         run(small.readline())
     assert small._buffer == b""
 
 
-def test_limit_leaves_the_separator_out(small, run):
+def test_limit_excludes_the_separator(small, run):
     fed(small, b"abc\n")
     assert run(small.readline()) == b"abc\n"
 
 
-def test_long_message_stays(aio, small, run):
+def test_long_message_stays_in_the_buffer(aio, small, run):
     fed(small, b"toolong\n")
     for separator, consumed in ((b"\n", 7), (b"x", 8), (b"long!", 4)):
         with pytest.raises(aio.LimitOverrunError) as caught:
@@ -413,14 +413,14 @@ def test_transport_is_paused_while_too_much_is_unread(small, run):
     assert (calls, small._paused) == (["pause", "resume"], False)
 
 
-def test_long_line_that_is_dropped_lets_the_transport_go_on(small, run):
+def test_dropping_a_long_line_resumes_the_transport(small, run):
     fed(small, b"1234567")
     with pytest.raises(ValueError, match="exceed the limit"):
         run(small.readline())
     assert small._transport.calls == ["pause", "resume"]
 
 
-def test_waiting_for_more_than_the_limit_lets_the_transport_go_on(small, loop, run):
+def test_waiting_for_more_than_the_limit_resumes_the_transport(small, loop, run):
     fed(small, b"1234567")
     loop.call_soon(small.feed_data, b"89")
     assert run(small.readexactly(9)) == b"123456789"
@@ -440,7 +440,7 @@ def test_transport_that_cannot_pause_is_forgotten(aio, loop, run):
     assert run(reader.read(9)) == b"12345"
 
 
-def test_what_pausing_raises_is_raised(aio, loop):
+def test_exception_of_pausing_is_raised(aio, loop):
     class Broken:
         def pause_reading(self):
             raise OSError("cannot")
@@ -458,7 +458,7 @@ def test_transport_is_set_once(small):
 
 
 @since(3, 14)
-def test_transport_is_replaced(aio, loop):
+def test_transport_can_be_replaced(aio, loop):
     reader = aio.StreamReader(loop=loop)
     with pytest.raises(AssertionError, match="not set"):
         reader._replace_transport(Transport())
@@ -468,7 +468,7 @@ def test_transport_is_replaced(aio, loop):
     assert reader._transport is other
 
 
-# ---- what one sees
+# ---- what a program can see
 
 
 def test_repr(aio, loop):
@@ -484,12 +484,12 @@ def test_repr(aio, loop):
     assert repr(reader) == "<StreamReader eof limit=9 exception=ValueError('x') transport='T' paused>"
 
 
-def test_repr_of_one_somebody_waits_for(aio, reader, loop):
+def test_repr_shows_the_waiter(aio, reader, loop):
     reader._waiter = loop.create_future()
     assert re.fullmatch("<StreamReader waiter=<Future pending.*>>", repr(reader))
 
 
-def test_debug_mode_remembers_who_made_it(aio, loop):
+def test_debug_mode_remembers_where_it_was_made(aio, loop):
     loop.set_debug(True)
     reader = aio.StreamReader(loop=loop)
     assert __file__ in reader._source_traceback[-1].filename
@@ -504,7 +504,7 @@ def test_loop_is_the_running_one(aio, loop, run):
     assert run(make())._loop is loop
 
 
-def test_buffer_can_be_looked_at_and_set(reader, run):
+def test_buffer_can_be_read_and_set(reader, run):
     fed(reader, b"abc")
     assert reader._buffer == b"abc"
     assert isinstance(reader._buffer, bytearray)
@@ -554,7 +554,7 @@ def test_buffer_of_a_plain_reader_is_shown_as_a_copy():
 
 
 def test_exception_reaches_a_waiter_whose_data_came_in_the_same_turn():
-    """asyncio's waits for ever: it was woken by the data, finds too little and doesn't look for an exception."""
+    """asyncio's waits for ever: the data woke it, but it finds too little and doesn't check for an exception."""
 
     async def main():
         reader = ferrio.StreamReader()
@@ -568,8 +568,8 @@ def test_exception_reaches_a_waiter_whose_data_came_in_the_same_turn():
     ferrio.run(main())
 
 
-def test_data_that_another_read_took_is_no_end_of_input():
-    """asyncio's first reader gets b"", which says that the input has ended."""
+def test_data_taken_by_another_read_is_not_the_end_of_input():
+    """asyncio's first reader gets b"", which means that the input has ended."""
 
     async def main():
         reader = ferrio.StreamReader()
@@ -628,7 +628,7 @@ def test_subclass_with_reads_of_its_own_on_the_buffer(aio, loop, run):
     assert run(main()) == b"re"
 
 
-def test_methods_are_made_of_one_another(aio, loop, run):
+def test_methods_call_one_another(aio, loop, run):
     calls = []
 
     class Watching(aio.StreamReader):
@@ -658,8 +658,8 @@ def test_methods_are_made_of_one_another(aio, loop, run):
     assert calls[6:] == [("read", -1), ("read", 4), ("read", 4), ("read", 4)]
 
 
-def test_plain_reader_feeds_a_standard_task():
-    """The standard task of a standard loop waits in ferrio's reader."""
+def test_standard_task_waits_in_a_plain_reader():
+    """A standard task on a standard loop waits in ferrio's reader."""
 
     async def main():
         reader = ferrio.StreamReader()

@@ -1,4 +1,4 @@
-"""`StreamWriter` over a transport that writes down what it is told: one body on asyncio and on ferrio."""
+"""`StreamWriter` over a transport that records what it is told: one body on asyncio and on ferrio."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ import ferrio
 
 
 class Transport(asyncio.Transport):
-    """Writes down what it is told to do."""
+    """Records what it is told to do."""
 
     def __init__(self):
         super().__init__({"sslcontext": None, "peername": "a peer"})
@@ -38,7 +38,7 @@ class Transport(asyncio.Transport):
         self.closing = True
 
     def pause_reading(self):
-        """Reads nothing anyway."""
+        """Does nothing, because it never reads."""
 
     def __repr__(self):
         return "<Transport>"
@@ -63,7 +63,7 @@ def stream(aio, loop):
     stream.transport.closing = True
 
 
-def test_what_is_written_goes_to_the_transport(stream):
+def test_written_data_goes_to_the_transport(stream):
     writer = stream.writer
     writer.write(b"one")
     writer.write(data=b"two")
@@ -98,13 +98,13 @@ def test_writer_without_a_reader(aio, loop, run, stream):
     writer.close()
 
 
-def test_reader_is_a_stream_reader(aio, loop, stream):
-    stream.writer.close()  # what is half made closes it, or warns
+def test_reader_must_be_a_stream_reader(aio, loop, stream):
+    stream.writer.close()  # otherwise the half constructed writer closes it, or warns
     with pytest.raises(AssertionError):
         aio.StreamWriter(stream.transport, stream.protocol, "no reader", loop)
 
 
-def test_close(stream):
+def test_close_closes_the_transport(stream):
     assert not stream.writer.is_closing()
     stream.writer.close()
     assert stream.writer.is_closing()
@@ -154,7 +154,7 @@ def test_drain_of_a_closing_transport_lets_a_turn_pass(loop, run, stream):
     assert run(main()) == 1
 
 
-def test_drain_learns_of_the_end_in_the_turn_that_passes(loop, run, stream):
+def test_drain_learns_of_the_end_in_that_turn(loop, run, stream):
     stream.transport.closing = True
     loop.call_soon(stream.protocol.connection_lost, None)
     with pytest.raises(ConnectionResetError, match="Connection lost"):
@@ -179,7 +179,7 @@ def test_end_of_the_connection_ends_a_waiting_drain(loop, run, stream, error):
         assert caught.value is error
 
 
-def test_drain_by_a_protocol_of_the_programs(aio, loop, run, stream):
+def test_drain_through_the_programs_own_protocol(aio, loop, run, stream):
     calls = []
 
     class Protocol(aio.StreamReaderProtocol):
@@ -201,7 +201,7 @@ def test_drain_by_a_protocol_of_the_programs(aio, loop, run, stream):
     assert calls == ["drain", writer]
 
 
-def test_reader_of_the_programs_is_asked_for_its_exception(aio, loop, run, stream):
+def test_programs_own_reader_is_asked_for_its_exception(aio, loop, run, stream):
     class Reader(aio.StreamReader):
         def exception(self):
             return ZeroDivisionError("mine")
@@ -231,7 +231,7 @@ def test_wait_closed(loop, run, stream, before, error):
             assert caught.value is error
 
 
-def test_exception_of_the_end_need_not_be_asked_for(aio, loop, run, collected, stream):
+def test_exception_of_the_end_need_not_be_retrieved(aio, loop, run, collected, stream):
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))
     waiting = loop.create_task(stream.writer.wait_closed())
@@ -280,7 +280,7 @@ def test_start_tls_goes_on_with_the_new_transport(aio, loop, run, server_side):
 # ---- the end of a writer
 
 
-def test_writer_dropped_open_warns_and_closes(aio, loop, collected):
+def test_open_writer_warns_and_closes_when_dropped(aio, loop, collected):
     stream = Stream(aio, loop)
     transport = stream.transport
     with pytest.warns(ResourceWarning, match=r"unclosed <StreamWriter transport=<Transport>"):
@@ -289,7 +289,7 @@ def test_writer_dropped_open_warns_and_closes(aio, loop, collected):
     assert transport.closing
 
 
-def test_writer_dropped_closed_says_nothing(aio, loop, collected):
+def test_closed_writer_is_dropped_silently(aio, loop, collected):
     stream = Stream(aio, loop)
     stream.writer.close()
     gone = weakref.ref(stream.writer)
@@ -298,7 +298,7 @@ def test_writer_dropped_closed_says_nothing(aio, loop, collected):
     assert gone() is None
 
 
-def test_writer_dropped_after_its_loop_warns_only_of_that(aio, collected):
+def test_writer_dropped_after_its_loop_warns_only_about_that(aio, collected):
     loop = aio.new_event_loop()
     stream = Stream(aio, loop)
     transport = stream.transport
@@ -310,19 +310,19 @@ def test_writer_dropped_after_its_loop_warns_only_of_that(aio, collected):
     transport.closing = True
 
 
-def test_writer_that_was_never_initialized_says_nothing(aio):
+def test_uninitialized_writer_is_dropped_silently(aio):
     class Half(aio.StreamWriter):
         def __init__(self):
-            """Does not call the base class."""
+            """Doesn't call the base class."""
 
         def __del__(self):
-            """Nor here: asyncio's would raise."""
+            """Doesn't either, because asyncio's would raise."""
 
     Half()
     gc.collect()
 
 
-# ---- subclasses, and what passes for what
+# ---- subclasses and class checks
 
 
 def test_subclass_with_methods_of_its_own(aio, loop, run):

@@ -11,7 +11,7 @@ import ferrio
 
 @pytest.fixture(params=["tcp", "unix"])
 def connections(request, aio, tmp_path):
-    """A function that starts a server, and one that connects to it."""
+    """Returns a function that starts a server, and one that connects to it."""
     if request.param == "tcp":
 
         async def start(callback, **keywords):
@@ -77,7 +77,7 @@ def test_echo(aio, run, connections):
     assert rest == b""
 
 
-def test_limit_is_that_of_both_sides(aio, run, connections):
+def test_limit_applies_to_both_sides(aio, run, connections):
     start, connect = connections
     limits = []
 
@@ -97,7 +97,7 @@ def test_limit_is_that_of_both_sides(aio, run, connections):
 
 
 def test_slow_reader_holds_up_the_writer(aio, run, connections):
-    """Nobody reads: the writer's drain waits, the reader's buffer stays within bounds; then everything arrives."""
+    """Nobody reads, so the writer's drain waits and the reader's buffer stays bounded. Then everything arrives."""
     start, connect = connections
     size = 20_000_000
     accepted = []
@@ -177,7 +177,7 @@ def test_reset_by_the_peer_is_raised_by_reads(aio, run):
     run(main())
 
 
-def test_writer_in_a_loop_learns_that_the_peer_has_gone(aio, run):
+def test_repeated_writes_learn_that_the_peer_has_gone(aio, run):
     async def main():
         async def callback(reader, writer):
             writer.transport.abort()
@@ -216,7 +216,7 @@ def test_several_callbacks_wait_at_once(aio, run, connections):
 
 
 def test_much_data_on_many_connections_at_once(aio, run, connections):
-    """More than a loop hands to its streams in one turn: the rest comes in the next ones, and the end after it."""
+    """More than a loop passes to its streams in one turn: the rest comes in the next turns, and then the end."""
     start, connect = connections
     body = b"0123456789" * 20_000
 
@@ -264,7 +264,7 @@ def test_streams_take_turns_after_256_kib(aio, at_once):
 
 
 def test_our_streams_on_a_standard_loop():
-    """ferrio's functions make ferrio's streams, whatever loop runs."""
+    """ferrio's functions make ferrio's streams, whichever loop runs."""
 
     async def main():
         server = await ferrio.start_server(echo, "127.0.0.1", 0)

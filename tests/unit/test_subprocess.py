@@ -17,18 +17,18 @@ PIPE = subprocess.PIPE
 
 
 def script(text):
-    """The arguments of a child that runs a Python script, and starts quickly."""
+    """Returns the arguments of a child that runs a Python script and starts quickly."""
     return sys.executable, "-I", "-S", "-c", text
 
 
 @pytest.fixture
 def run(aio):
-    """A function that runs a coroutine in a program's usual way: `get_running_loop()` is asked by what is tested."""
+    """Returns a function that runs a coroutine the usual way, because the tested code calls `get_running_loop()`."""
     return aio.run
 
 
 class Recorder(asyncio.SubprocessProtocol):
-    """Writes down what it is told."""
+    """Records what it is told."""
 
     def __init__(self):
         self.calls = []
@@ -85,7 +85,7 @@ def test_streams_are_readers_and_writers(run, aio):
     run(main())
 
 
-def test_limit_is_the_readers(run, aio):
+def test_limit_is_passed_to_the_reader(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("echo", "too long", stdout=PIPE, limit=3)
         with pytest.raises(ValueError, match="limit"):
@@ -152,7 +152,7 @@ def test_several_wait_and_one_gives_up(run, aio):
     run(main())
 
 
-def test_what_a_protocol_is_told_and_when(run, aio):
+def test_protocol_is_told_everything_in_order(run, aio):
     async def main():
         loop = aio.get_running_loop()
         transport, protocol = await loop.subprocess_exec(Recorder, "sh", "-c", "cat; echo problem >&2; exit 3")
@@ -182,11 +182,11 @@ def test_what_a_protocol_is_told_and_when(run, aio):
     run(main())
 
 
-def test_signal_to_a_child_that_was_waited_for(run, aio):
+def test_signal_to_a_child_that_has_ended_is_refused(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("true")
         await child.wait()
-        # asyncio's transport lets go of the process in one of the next turns.
+        # asyncio's transport drops the process in one of the next turns.
         with pytest.raises(ProcessLookupError):
             while True:
                 child.kill()
@@ -212,7 +212,7 @@ def test_closing_kills(run, aio):
     run(main())
 
 
-def test_arguments_that_are_refused(run, aio):
+def test_unsupported_arguments_are_refused(run, aio):
     async def main():
         loop = aio.get_running_loop()
         for keywords, text in [
@@ -267,7 +267,7 @@ def test_arguments_of_popen(run, aio, tmp_path):
     run(main())
 
 
-def test_a_terminal_for_the_streams(run, aio):
+def test_terminal_may_be_the_childs_streams(run, aio):
     async def main():
         ours, theirs = pty.openpty()
         child = await aio.create_subprocess_exec("sh", "-c", "test -t 0 && test -t 1", stdin=theirs, stdout=theirs)
@@ -278,8 +278,8 @@ def test_a_terminal_for_the_streams(run, aio):
     run(main())
 
 
-def test_a_terminal_of_its_own(run, aio):
-    # What is written to the terminal is the child's input, and what it prints comes from there.
+def test_child_may_have_its_own_terminal(run, aio):
+    # What is written to the terminal is the child's input, and what the child prints comes back from it.
     class Screen(asyncio.Protocol):
         def __init__(self):
             self.shown = b""
@@ -308,7 +308,7 @@ def test_a_terminal_of_its_own(run, aio):
             writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, writing)
             writer.write(b"hello\n")
             assert await child.wait() == 0
-            # So a terminal says that nobody has it open any more.
+            # A terminal reports this way that nobody has it open any more.
             failure = await screen.lost
             assert failure is None or failure.errno == errno.EIO
             assert screen.shown.replace(b"\r\n", b"\n").endswith(b"True True hello True\n")
@@ -319,7 +319,7 @@ def test_a_terminal_of_its_own(run, aio):
     run(main())
 
 
-def test_a_child_of_another_thread_s_loop(aio):
+def test_child_of_a_loop_in_another_thread(aio):
     outcome = []
 
     async def main():
@@ -344,7 +344,7 @@ def test_many_at_once(run, aio):
     run(main())
 
 
-def test_what_a_protocol_raises_is_reported_and_the_rest_goes_on(run, aio):
+def test_exception_of_a_protocol_is_reported_and_the_rest_goes_on(run, aio):
     reports = []
 
     class Clumsy(Recorder):
@@ -369,7 +369,7 @@ def test_what_a_protocol_raises_is_reported_and_the_rest_goes_on(run, aio):
     assert sorted(reports) == ["data", "exited", "made"]
 
 
-def test_the_protocol_of_streams_can_be_subclassed(run):
+def test_stream_protocol_can_be_subclassed(run):
     seen = []
 
     class Watching(ferrio.subprocess.SubprocessStreamProtocol):

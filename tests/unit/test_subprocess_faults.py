@@ -1,4 +1,4 @@
-"""Children that go wrong, and programs that go wrong with them; on asyncio too where it copes."""
+"""Children that go wrong, and programs that mistreat them; on asyncio too where it copes."""
 
 import asyncio
 import errno
@@ -21,11 +21,11 @@ FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
 
 @pytest.fixture
 def run(aio):
-    """A function that runs a coroutine in a program's usual way."""
+    """Returns a function that runs a coroutine the usual way."""
     return aio.run
 
 
-def test_a_program_that_is_missing_or_not_executable(run, aio, tmp_path):
+def test_program_that_is_missing_or_not_executable(run, aio, tmp_path):
     async def main():
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(FileNotFoundError) as caught:
@@ -46,7 +46,7 @@ def test_a_program_that_is_missing_or_not_executable(run, aio, tmp_path):
     run(main())
 
 
-def test_a_child_that_closes_its_output_early(run, aio):
+def test_child_that_closes_its_output_early(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("sh", "-c", "exec >&-; read line; exit 4", stdin=PIPE, stdout=PIPE)
         assert await child.stdout.read() == b""
@@ -58,13 +58,13 @@ def test_a_child_that_closes_its_output_early(run, aio):
     run(main())
 
 
-def test_a_child_that_closes_its_input_early(run, aio):
+def test_child_that_closes_its_input_early(run, aio):
     async def main():
         child = await aio.create_subprocess_exec(
             "sh", "-c", "exec <&-; echo closed; exec sleep 1000", stdin=PIPE, stdout=PIPE
         )
         assert await child.stdout.readline() == b"closed\n"
-        # A child that does not want it is no error.
+        # It isn't an error that the child doesn't want its input.
         task = aio.create_task(child._feed_stdin(b"x" * 1_000_000))
         await task
         child.kill()
@@ -74,7 +74,7 @@ def test_a_child_that_closes_its_input_early(run, aio):
     run(main())
 
 
-def test_a_child_that_never_reads_its_input(run, aio):
+def test_child_that_never_reads_its_input(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("sleep", "1000", stdin=PIPE)
         child.stdin.write(b"x" * 1_000_000)
@@ -92,7 +92,7 @@ def test_a_child_that_never_reads_its_input(run, aio):
     run(main())
 
 
-def test_a_child_that_is_killed_while_it_is_fed(run, aio):
+def test_child_that_is_killed_while_it_is_fed(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
         task = aio.create_task(child.communicate(b"x" * 10_000_000))
@@ -106,7 +106,7 @@ def test_a_child_that_is_killed_while_it_is_fed(run, aio):
     run(main())
 
 
-def test_a_child_that_writes_much(run, aio):
+def test_child_that_writes_a_lot(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("head", "-c", "100000000", "/dev/zero", stdout=PIPE)
         output, _ = await child.communicate()
@@ -117,7 +117,7 @@ def test_a_child_that_writes_much(run, aio):
     run(main())
 
 
-def test_a_child_that_writes_much_and_is_read_slowly(run, aio):
+def test_child_that_writes_a_lot_and_is_read_slowly(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("head", "-c", "3000000", "/dev/zero", stdout=PIPE, limit=1000)
         size = 0
@@ -132,10 +132,10 @@ def test_a_child_that_writes_much_and_is_read_slowly(run, aio):
     run(main())
 
 
-def test_a_grandchild_that_keeps_the_pipe_open(run, aio):
+def test_grandchild_that_keeps_the_pipe_open(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("sh", "-c", "(read line <&3) 3<&0 & exit 6", stdin=PIPE, stdout=PIPE)
-        # Its end is known, though its output is still open.
+        # The child's end is known although its output is still open.
         assert await child.wait() == 6
         child.stdin.close()
         assert await child.stdout.read() == b""
@@ -144,7 +144,7 @@ def test_a_grandchild_that_keeps_the_pipe_open(run, aio):
 
 
 @FERRIO_ONLY
-def test_a_child_that_the_program_waits_for_itself(run, caplog):
+def test_program_may_wait_for_the_child_itself(run, caplog):
     async def main():
         reader, writer = os.pipe()
         child = await ferrio.create_subprocess_exec("sh", "-c", "read line; exit 9", stdin=reader)
@@ -154,14 +154,14 @@ def test_a_child_that_the_program_waits_for_itself(run, caplog):
         os.close(writer)
         assert os.waitstatus_to_exitcode(status) == 9
         code = await child.wait()
-        # The kernel tells since Linux 6.15.
+        # From Linux 6.15 on the kernel tells the status.
         assert code == 9 or (code == 255 and "exit status already read" in caplog.text)
 
     run(main())
 
 
 @FERRIO_ONLY
-def test_a_child_whose_popen_was_asked(run, caplog):
+def test_program_may_poll_the_childs_popen(run, caplog):
     async def main():
         loop = ferrio.get_running_loop()
         reader, writer = os.pipe()
@@ -185,7 +185,7 @@ def test_no_descriptors_left(run, aio):
         await loop.run_in_executor(None, int)
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         used = max(int(name) for name in os.listdir("/proc/self/fd"))
-        # Enough for the pipes of some, not of all.
+        # Enough for the pipes of some children, not of all.
         for spare in range(1, 14):
             resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, limits[1]))
             try:
@@ -219,9 +219,9 @@ def test_cancelled_while_it_starts(run, aio):
     assert all(is_gone(pid) for pid in started)
 
 
-# asyncio's pipes raise RuntimeError in between on 3.13.0, and the child lives on (CPython gh-114177).
+# On 3.13.0 asyncio's pipes raise RuntimeError in between, and the child lives on (CPython gh-114177).
 @FERRIO_ONLY
-def test_a_loop_that_is_closed_with_a_child_alive(aio):
+def test_loop_closed_with_a_child_alive(aio):
     loop = aio.new_event_loop()
 
     async def main():
@@ -237,12 +237,12 @@ def test_a_loop_that_is_closed_with_a_child_alive(aio):
         del transport
         gc.collect()
     assert any("unclosed transport" in str(warning.message) for warning in caught)
-    # It was killed, and is left to its Popen.
+    # It was killed and left to its Popen.
     assert popen.wait() == -signal.SIGKILL
     assert is_gone(pid)
 
 
-# The same.
+# For the same reason.
 @FERRIO_ONLY
 def test_closing_a_transport_after_its_loop(aio):
     loop = aio.new_event_loop()
@@ -263,8 +263,8 @@ def test_closing_a_transport_after_its_loop(aio):
 
 
 @FERRIO_ONLY
-def test_a_kernel_without_process_descriptors(run, monkeypatch):
-    # A thread waits then; the loop hears of the end by `_ended`.
+def test_kernel_without_process_descriptors(run, monkeypatch):
+    # Then a thread waits, and tells the loop of the end through `_ended`.
     async def main():
         loop = ferrio.get_running_loop()
         child = await ferrio.create_subprocess_exec("sleep", "1000")
@@ -275,14 +275,14 @@ def test_a_kernel_without_process_descriptors(run, monkeypatch):
     run(main())
 
 
-def test_a_fork_of_the_whole_program(run, aio):
+def test_fork_of_the_whole_program_leaves_the_child_alone(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            # Another process: the child is not its own, and stays alive.
+            # In another process the child isn't its own, and stays alive.
             os._exit(0)
         os.waitpid(pid, 0)
         assert await child.communicate(b"still there") == (b"still there", None)

@@ -1,4 +1,4 @@
-"""Children where there is too much of them or too little for them: thousands at once, no processes, no descriptors."""
+"""Too many children, or too little for them: thousands at once, no processes, no descriptors."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import ferrio
 
 PIPE = subprocess.PIPE
 MANY = 2000
-#: A user that nobody is, not even a test in another process, so that its processes are those of one test.
+#: A user that nobody is, not even a test in another process, so all its processes belong to one test.
 NOBODY = 30_000 + os.getpid() % 30_000
 
 FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
@@ -21,9 +21,9 @@ IS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become ano
 
 
 def free_descriptor():
-    """The lowest number that is free: it grows when descriptors are left open.
+    """Returns the lowest free number: it grows when descriptors are left open.
 
-    It may also fall, as `open_descriptors()` may: the collector closes what other tests have left.
+    It may also fall, as `open_descriptors()` may, because the collector closes what other tests have left.
     """
     number = os.dup(0)
     os.close(number)
@@ -31,7 +31,7 @@ def free_descriptor():
 
 
 def open_descriptors():
-    """What is open, but for what `listdir` itself opens."""
+    """Returns what is open, except what `listdir` itself opens."""
     return set(os.listdir("/proc/self/fd"))
 
 
@@ -52,7 +52,7 @@ def test_thousands_at_once(aio):
         before = open_descriptors()
         tasks = [aio.create_task(one(number)) for number in range(MANY)]
         assert await aio.gather(*tasks) == [number % 200 for number in range(MANY)]
-        # The last pipes are closed in the turns that follow.
+        # The last pipes are closed in the following turns.
         while len(open_descriptors()) > len(before):
             await aio.sleep(0)
 
@@ -72,7 +72,7 @@ def test_out_of_processes(aio, monkeypatch, by_popen):
 
     async def main():
         children, failure = [], None
-        # Itself, and four more.
+        # Itself and four more.
         resource.setrlimit(resource.RLIMIT_NPROC, (5, 5))
         for _ in range(5):
             before = free_descriptor()
@@ -85,7 +85,7 @@ def test_out_of_processes(aio, monkeypatch, by_popen):
         assert failure.errno == errno.EAGAIN
         assert os.strerror(errno.EAGAIN) in str(failure)
         assert free_descriptor() <= before
-        # The others don't mind, and when one has ended there is room.
+        # The others don't mind, and once one has ended there is room.
         assert await children.pop().communicate(b"one") == (b"one", None)
         another = await aio.create_subprocess_exec("/bin/true")
         assert await another.wait() == 0
@@ -103,8 +103,8 @@ def test_out_of_processes(aio, monkeypatch, by_popen):
 
 @FERRIO_ONLY
 @IS_ROOT
-def test_the_childs_user_is_out_of_processes(aio):
-    # The kernel says so when the program is to run.
+def test_childs_user_is_out_of_processes(aio):
+    # The kernel reports that when the program is about to run.
     async def main():
         before = open_descriptors()
         limits = resource.getrlimit(resource.RLIMIT_NPROC)
@@ -148,7 +148,7 @@ def test_out_of_descriptors_leaves_nothing(aio):
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             assert len(open_descriptors()) <= len(before)
-        # Three pipes, the child's own descriptor, the one by which it reports.
+        # Three pipes, the child's own descriptor, and the one through which it reports.
         assert refused >= 8
 
     aio.run(main())

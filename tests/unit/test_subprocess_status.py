@@ -1,4 +1,4 @@
-"""Whose the end of a child is: SIGCHLD and `os.waitpid` are the program's, the status the loop's all the same."""
+"""Who gets a child's end: SIGCHLD and `os.waitpid` belong to the program, yet the loop still gets the status."""
 
 import asyncio
 import os
@@ -18,21 +18,21 @@ FERRIO_ONLY = pytest.mark.parametrize("aio", [ferrio], ids=["ferrio"])
 
 @pytest.fixture
 def sigchld():
-    """Puts the program's handling of SIGCHLD back."""
+    """Restores the program's handling of SIGCHLD."""
     old = signal.getsignal(signal.SIGCHLD)
     yield
     signal.signal(signal.SIGCHLD, old)
 
 
 @since(3, 12)
-def test_a_handler_of_the_programs(aio, sigchld):
+def test_programs_own_handler_is_called(aio, sigchld):
     calls = []
     signal.signal(signal.SIGCHLD, lambda number, frame: calls.append(number))
 
     async def main():
         child = await aio.create_subprocess_exec("sh", "-c", "exit 3")
         assert await child.wait() == 3
-        # It may come right after the end.
+        # It may arrive right after the end.
         while not calls:
             await aio.sleep(0)
 
@@ -42,7 +42,7 @@ def test_a_handler_of_the_programs(aio, sigchld):
 
 
 @since(3, 12)
-def test_a_handler_of_the_loops(aio, sigchld):
+def test_handler_of_the_loop_is_called(aio, sigchld):
     async def main():
         came = aio.Event()
         loop = aio.get_running_loop()
@@ -56,7 +56,7 @@ def test_a_handler_of_the_loops(aio, sigchld):
 
 
 @since(3, 12)
-def test_nobody_else_handles_it(aio, sigchld):
+def test_sigchld_handler_is_left_alone(aio, sigchld):
     async def main():
         before = signal.getsignal(signal.SIGCHLD)
         child = await aio.create_subprocess_exec("true")
@@ -68,8 +68,8 @@ def test_nobody_else_handles_it(aio, sigchld):
 
 # asyncio may then find no process to wait for, and leaves the transport to the collector (3.13.0).
 @FERRIO_ONLY
-def test_ignored_by_the_program(aio, sigchld, caplog):
-    # The kernel then throws each status away; Linux 6.15 and later tell all the same.
+def test_program_may_ignore_the_signal(aio, sigchld, caplog):
+    # The kernel then discards each status, but Linux 6.15 and later still tell it.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
     async def main():
@@ -83,7 +83,7 @@ def test_ignored_by_the_program(aio, sigchld, caplog):
 
 
 @FERRIO_ONLY
-def test_ignored_by_the_program_a_failing_start_is_reported(aio, sigchld):
+def test_failing_start_is_reported_although_the_signal_is_ignored(aio, sigchld):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
     async def main():
@@ -95,8 +95,8 @@ def test_ignored_by_the_program_a_failing_start_is_reported(aio, sigchld):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @FERRIO_ONLY
-def test_a_program_that_waits_for_every_child(aio, caplog):
-    # It is quicker than the loop: what it took is known only where the kernel tells twice (Linux 6.15).
+def test_program_may_wait_for_every_child(aio, caplog):
+    # The program is quicker than the loop. Only a kernel that reports twice (Linux 6.15) tells the status that it took.
     async def main():
         reader, writer = os.pipe()
         children = [
@@ -119,8 +119,8 @@ def test_a_program_that_waits_for_every_child(aio, caplog):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @FERRIO_ONLY
-def test_a_program_that_waits_for_every_child_loses_no_start(aio, sigchld):
-    # It may even take the child that could not run its program.
+def test_program_that_waits_for_every_child_breaks_no_start(aio, sigchld):
+    # It may even reap the child that could not run its program.
     def reap(number, frame):
         while True:
             try:
@@ -142,7 +142,7 @@ def test_a_program_that_waits_for_every_child_loses_no_start(aio, sigchld):
 
 
 @pytest.mark.parametrize("aio", [asyncio, ferrio], ids=["asyncio", "ferrio"])
-def test_the_programs_own_popen_beside_it(aio):
+def test_program_may_use_popen_beside_it(aio):
     async def main():
         own = subprocess.Popen([sys.executable, "-I", "-S", "-c", "input(); raise SystemExit(7)"], stdin=PIPE)
         child = await aio.create_subprocess_exec("sh", "-c", "exit 8")

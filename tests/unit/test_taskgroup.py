@@ -13,7 +13,7 @@ import ferrio
 
 @pytest.fixture
 def virtually():
-    """Runs a coroutine on a ferrio loop whose clock is virtual."""
+    """Runs a coroutine on a ferrio loop with a virtual clock."""
     loop = ferrio.EventLoop(virtual_time=True)
     yield loop.run_until_complete
     loop.close()
@@ -109,7 +109,7 @@ def test_eager_child_that_fails_lets_the_block_go_on(virtually):
     assert virtually(main()) == ["went on"]
 
 
-def test_a_child_fails(aio):
+def test_child_that_fails_cancels_the_others(aio):
     async def main():
         async def bystander():
             try:
@@ -134,7 +134,7 @@ def test_a_child_fails(aio):
     assert aio.run(main()) == (["cancelled"], 0)
 
 
-def test_the_block_fails(aio):
+def test_block_that_fails_cancels_the_children(aio):
     async def main():
         with pytest.raises(ExceptionGroup) as caught:
             async with aio.TaskGroup() as group:
@@ -170,7 +170,7 @@ def test_all_failures_are_grouped(aio):
 
 
 @pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
-def test_what_ends_the_program_is_not_grouped(aio, fatal):
+def test_exception_that_ends_the_program_is_not_grouped(aio, fatal):
     async def main():
         async with aio.TaskGroup() as group:
             group.create_task(aio.sleep(10))
@@ -229,8 +229,8 @@ def test_cancelled_from_outside_while_children_end(aio):
 
 
 @since(3, 13)
-def test_a_failure_and_a_cancellation_from_outside(aio):
-    """The group raises; the request stays, and the parent learns of it at its next await."""
+def test_failure_and_cancellation_from_outside(aio):
+    """The group raises; the cancellation stays requested, and the parent gets it at its next await."""
 
     async def main():
         async def work():
@@ -305,7 +305,7 @@ def test_misuse(aio):
 
 
 @since(3, 13)
-def test_a_refused_coroutine_is_closed(aio):
+def test_refused_coroutine_is_closed(aio):
     async def main():
         coroutine = at_once(1)
         with pytest.raises(RuntimeError):
@@ -334,7 +334,7 @@ def test_outside_a_task(aio):
 
 
 def test_only_generator_exit_is_raised_as_it_is(virtually):
-    """An asynchronous generator that is closed inside of a group ends quietly."""
+    """An asynchronous generator that is closed inside a group ends quietly."""
 
     async def numbers():
         async with ferrio.TaskGroup() as group:
@@ -404,7 +404,7 @@ class TestCancel:
 
         assert aio.run(main()) == 0
 
-    def test_a_child_that_fails_because_of_it(self, aio):
+    def test_child_that_fails_because_of_it(self, aio):
         async def stubborn():
             try:
                 await aio.sleep(10)
@@ -497,7 +497,7 @@ def test_subclass_with_its_own_methods():
     assert ferrio.run(main()) == [LookupError]
 
 
-def test_who_awaits_a_child(virtually):
+def test_call_graph_shows_the_parent_of_a_child(virtually):
     async def main():
         async with ferrio.TaskGroup() as group:
             task = group.create_task(ferrio.sleep(1))
@@ -508,7 +508,7 @@ def test_who_awaits_a_child(virtually):
     assert virtually(main()) == (True, None)
 
 
-def test_a_failed_group_keeps_nothing():
+def test_failed_group_keeps_no_exception():
     """After the block the group holds no exception, so no frame, so no cycle."""
 
     class Held(Exception):
@@ -538,7 +538,7 @@ def test_a_failed_group_keeps_nothing():
 
 @pytest.mark.parametrize("loop_of", [asyncio, ferrio], ids=["asyncio loop", "ferrio loop"])
 @pytest.mark.parametrize("names_of", [asyncio, ferrio], ids=["asyncio names", "ferrio names"])
-def test_any_names_on_any_loop(loop_of, names_of):
+def test_names_of_each_implementation_work_on_each_loop(loop_of, names_of):
     async def main():
         async with names_of.TaskGroup() as group:
             task = group.create_task(asyncio.sleep(0.001, 1))

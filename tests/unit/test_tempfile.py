@@ -1,4 +1,4 @@
-"""`ferrio.tempfile`: files that go when they are closed, a folder for the time of a block."""
+"""`ferrio.tempfile`: files that are deleted when they are closed, and a folder that lasts for a block."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ def test_file_without_a_name():
 
 
 @pytest.mark.parametrize("mode", ["wb+", "w+"])
-def test_file_with_a_name_goes_when_it_is_closed(tmp_path, mode):
+def test_named_file_is_deleted_when_it_is_closed(tmp_path, mode):
     async def main():
         async with ferrio.tempfile.NamedTemporaryFile(mode, dir=tmp_path, suffix=".end") as file:
             assert file.name.endswith(".end")
@@ -37,9 +37,9 @@ def test_file_with_a_name_goes_when_it_is_closed(tmp_path, mode):
     ferrio.run(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="tempfile knows `delete_on_close` from 3.12 on")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tempfile has `delete_on_close` from 3.12 on")
 @pytest.mark.parametrize("mode", ["wb+", "w+"])
-def test_file_with_a_name_that_outlives_its_closing(tmp_path, mode):
+def test_named_file_may_outlive_its_closing(tmp_path, mode):
     async def main():
         async with ferrio.tempfile.NamedTemporaryFile(mode, dir=tmp_path, delete_on_close=False) as file:
             await file.write(b"content" if "b" in mode else "content")

@@ -1,4 +1,4 @@
-"""`ferrio.ThreadPool` as an executor: what it does as `concurrent.futures.ThreadPoolExecutor` does, and its own."""
+"""`ferrio.ThreadPool` as an executor: what it shares with `ThreadPoolExecutor`, and its additions."""
 
 import concurrent.futures
 import gc
@@ -30,7 +30,7 @@ def test_pool_keeps_the_exceptions_of_concurrent_futures(pool_class):
         assert type(pool.submit(fail).exception()) is concurrent.futures.InvalidStateError
 
 
-def test_pool_runs_what_is_queued_before_it_ends(pool_class):
+def test_pool_runs_queued_calls_before_it_ends(pool_class):
     ran = []
     with pool_class(1) as pool:
         for number in range(100):
@@ -58,7 +58,7 @@ def test_pool_cancels_futures(pool_class):
     assert running.done()
 
 
-def test_pool_cancels_what_a_loop_waits_for():
+def test_pool_cancels_futures_that_a_loop_awaits():
     async def main():
         loop = ferrio.get_running_loop()
         pool = ThreadPool(1)
@@ -95,7 +95,7 @@ def test_pool_has_no_more_threads_than_asked_for(pool_class):
     assert names
 
 
-def test_pool_default_size_is_asyncio_s():
+def test_default_pool_size_is_asyncios():
     with concurrent.futures.ThreadPoolExecutor() as standard, ThreadPool() as ours:
         assert ours.max_workers == standard._max_workers
 
@@ -113,10 +113,10 @@ def test_pool_size_can_change():
             pool.max_workers = 0
 
 
-def test_raised_pool_size_starts_threads_for_the_calls_that_wait():
+def test_larger_pool_size_starts_threads_for_waiting_calls():
     with ThreadPool(1) as pool:
         barrier = threading.Barrier(4)
-        # The first waits for the others, for which there is no thread.
+        # The first call waits for the others, which have no thread yet.
         waiting = [pool.submit(barrier.wait) for _ in range(4)]
         pool.max_workers = 4
         for future in waiting:
@@ -124,7 +124,7 @@ def test_raised_pool_size_starts_threads_for_the_calls_that_wait():
         assert len(pool._threads) == 4
 
 
-def test_raised_pool_size_without_threads_to_be_had(monkeypatch):
+def test_larger_pool_size_when_no_thread_can_start(monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
@@ -149,7 +149,7 @@ def test_pool_that_is_dropped_ends_its_threads(pool_class):
     assert reference() is None
 
 
-def test_call_that_submits(pool_class):
+def test_call_may_submit_another(pool_class):
     with pool_class(2) as pool:
         assert pool.submit(lambda: pool.submit(abs, -1).result()).result() == 1
 
@@ -182,7 +182,7 @@ def test_loop_and_pool_are_collected(collected):
         loop.cycle = loop
         loop.close()
     del loop
-    # A thread lets go of its pool when it ends, which nobody waits for here.
+    # A thread drops its pool when it ends, and nothing waits for that here.
     while live() > before:
         os.sched_yield()
 
@@ -195,7 +195,7 @@ def test_forked_child_has_its_own_threads():
             future.result()
         child = os.fork()
         if child == 0:
-            # No exception may leave the child, it would run the parent's tests.
+            # No exception may leave the child, or it would run the parent's tests.
             try:
                 worked = pool.submit(os.getpid).result(10) == os.getpid() and len(pool._threads) == 1
                 worked = worked and ferrio.run(ferrio.to_thread(os.getpid)) == os.getpid()

@@ -1,4 +1,4 @@
-"""`run_coroutine_threadsafe`: coroutines handed to a loop from other threads."""
+"""`run_coroutine_threadsafe`: other threads pass coroutines to a loop."""
 
 import asyncio
 import concurrent.futures
@@ -13,7 +13,7 @@ import ferrio
 
 @pytest.fixture
 def served(loop):
-    """The loop, running in a thread of its own."""
+    """The loop, running in its own thread."""
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield loop
@@ -79,7 +79,7 @@ def test_context_of_the_calling_thread(aio, served):
     assert aio.run_coroutine_threadsafe(work(), served).result(10) == "caller"
 
 
-def test_what_is_no_coroutine(aio, loop):
+def test_object_that_is_not_a_coroutine_is_refused(aio, loop):
     with pytest.raises(TypeError, match="coroutine"):
         aio.run_coroutine_threadsafe(3, loop)
 

@@ -12,13 +12,13 @@ import ferrio
 
 @pytest.fixture
 def virtually():
-    """Runs a coroutine on a ferrio loop whose clock is virtual."""
+    """Runs a coroutine on a ferrio loop with a virtual clock."""
     loop = ferrio.EventLoop(virtual_time=True)
     yield loop.run_until_complete
     loop.close()
 
 
-def test_a_block_that_takes_too_long(aio):
+def test_block_that_takes_too_long(aio):
     async def main():
         with pytest.raises(TimeoutError) as caught:
             async with aio.timeout(0.001) as scope:
@@ -32,7 +32,7 @@ def test_a_block_that_takes_too_long(aio):
     assert error.__context__ is error.__cause__
 
 
-def test_a_block_that_ends_in_time(aio):
+def test_block_that_ends_in_time(aio):
     async def main():
         async with aio.timeout(3600) as scope:
             await aio.sleep(0)
@@ -57,7 +57,7 @@ def test_no_limit(aio, make):
     assert not aio.run(main())
 
 
-def test_timeout_at_gives_back_what_it_was_given(aio):
+def test_timeout_at_returns_the_given_time(aio):
     when = 10**9
     scope = aio.timeout_at(when)
     assert scope.when() is when
@@ -65,8 +65,8 @@ def test_timeout_at_gives_back_what_it_was_given(aio):
 
 
 @pytest.mark.parametrize("delay", [0, -1, 0.0])
-def test_no_time_at_all(aio, delay):
-    """What is past expires in the very next turn, before a task that only lets one turn pass."""
+def test_deadline_that_has_already_passed(aio, delay):
+    """A deadline in the past expires in the very next turn, before a task that only lets one turn pass."""
 
     async def main():
         begun = passed = False
@@ -80,7 +80,7 @@ def test_no_time_at_all(aio, delay):
     assert aio.run(main()) == (True, False)
 
 
-def test_no_time_but_no_suspension(aio):
+def test_passed_deadline_without_a_suspension(aio):
     async def main():
         async with aio.timeout(0) as scope:
             pass
@@ -119,7 +119,7 @@ def test_reschedule(virtually):
 
 
 def test_reschedule_to_the_past_and_back(virtually):
-    """A callback that is ready already is cancelled too."""
+    """Even a callback that is already ready is cancelled."""
 
     async def main():
         loop = ferrio.get_running_loop()
@@ -134,7 +134,7 @@ def test_reschedule_to_the_past_and_back(virtually):
 
 
 def test_reschedule_after_the_timer_came_due(virtually):
-    """A timer that is due in the same turn as the callback that moves it has nothing to say any more."""
+    """If a callback moves the timeout in the turn in which its timer is due, the timer has no effect."""
 
     async def main():
         loop = ferrio.get_running_loop()
@@ -175,7 +175,7 @@ def test_misuse(aio):
     aio.run(main())
 
 
-def test_left_without_being_entered():
+def test_leaving_without_entering_is_refused():
     async def main():
         scope = ferrio.timeout(1)
         with pytest.raises(RuntimeError, match="Timeout has not been entered"):
@@ -209,7 +209,7 @@ def test_outside_a_task(aio):
 
 
 @pytest.mark.parametrize("bad", ["1", object(), [1]])
-def test_what_is_no_number(bad):
+def test_object_that_is_not_a_number_is_refused(bad):
     async def main():
         with pytest.raises(TypeError, match="must be a number of seconds"):
             ferrio.timeout(bad)
@@ -280,7 +280,7 @@ def test_cancelled_from_outside(aio):
 
 
 def test_cancelled_from_outside_while_it_expires(virtually):
-    """The foreign cancellation wins: there is no TimeoutError."""
+    """The outside cancellation wins: there is no TimeoutError."""
 
     async def main():
         async def work():
@@ -312,7 +312,7 @@ def test_another_exception_passes(aio):
 
 @since(3, 14)
 def test_timeout_error_in_the_chain_of_another_exception(aio):
-    """`raise X` during the cancellation: X's context says that there was a timeout (since 3.14)."""
+    """`raise X` during the cancellation: X's context shows that there was a timeout (since 3.14)."""
 
     async def main():
         with pytest.raises(LookupError) as caught:
@@ -349,7 +349,7 @@ def test_timeout_error_in_the_chains_of_a_group(aio):
 
 
 def test_value_in_spite_of_the_cancellation(aio):
-    """A block that swallows the cancellation ends normally, and the request is taken back."""
+    """A block that swallows the cancellation ends normally, and the request is withdrawn."""
 
     async def main():
         async with aio.timeout(0.001) as scope:
@@ -396,8 +396,8 @@ def test_enter_is_lazy_and_awaited_once():
     ferrio.run(main())
 
 
-def test_loop_with_a_clock_of_its_own():
-    """Where a subclass replaces `time` or `call_at`, a timeout goes through them."""
+def test_loop_with_its_own_clock():
+    """If a subclass replaces `time` or `call_at`, a timeout goes through them."""
 
     class Loop(ferrio.EventLoop):
         def call_at(self, when, callback, *args, context=None):
@@ -419,7 +419,7 @@ def test_loop_with_a_clock_of_its_own():
 
 @pytest.mark.parametrize("loop_of", [asyncio, ferrio], ids=["asyncio loop", "ferrio loop"])
 @pytest.mark.parametrize("names_of", [asyncio, ferrio], ids=["asyncio names", "ferrio names"])
-def test_any_names_on_any_loop(loop_of, names_of):
+def test_names_of_each_implementation_work_on_each_loop(loop_of, names_of):
     async def main():
         with pytest.raises(TimeoutError):
             async with names_of.timeout(0.001) as scope:
@@ -455,7 +455,7 @@ def test_no_timer_stays_behind():
     assert ferrio.run(main()) is None
 
 
-def test_what_entering_and_leaving_return_can_be_made_into_tasks(aio):
+def test_entering_and_leaving_can_be_wrapped_in_tasks(aio):
     async def main():
         lock, semaphore = aio.Lock(), aio.Semaphore(1)
         assert await aio.gather(lock.__aenter__(), aio.create_task(semaphore.__aenter__())) == [None, None]

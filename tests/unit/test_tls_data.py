@@ -52,7 +52,7 @@ def test_bytes_in_any_cut_arrive(loop, run, receiver, largest):
     run(main())
 
 
-def test_what_a_program_changes_after_a_write_is_sent_as_it_was(loop, run):
+def test_data_changed_after_write_is_sent_unchanged(loop, run):
     async def main():
         pair = await tls.connected(loop)
         data = bytearray(b"before")
@@ -66,7 +66,7 @@ def test_what_a_program_changes_after_a_write_is_sent_as_it_was(loop, run):
 
 
 @pytest.mark.parametrize("data", ["text", 7, None, [1, 2]])
-def test_only_bytes_are_written(loop, run, data):
+def test_only_bytes_can_be_written(loop, run, data):
     async def main():
         pair = await tls.connected(loop)
         with pytest.raises(TypeError, match="expecting a bytes-like instance, got"):
@@ -78,8 +78,8 @@ def test_only_bytes_are_written(loop, run, data):
     run(main())
 
 
-def test_writes_of_one_turn_leave_in_one_record():
-    # asyncio makes a record of each write.
+def test_writes_of_one_turn_share_a_record():
+    # asyncio makes a record for each write.
     async def main():
         loop = asyncio.get_running_loop()
         pair = await tls.connected(loop)
@@ -118,7 +118,7 @@ def test_paused_reading_keeps_bytes(loop, run):
     run(main())
 
 
-def test_a_pause_within_data_received_holds(loop, run):
+def test_pause_within_data_received_holds(loop, run):
     class Pausing(BufferedRecorder):
         size = 100
 
@@ -137,7 +137,7 @@ def test_a_pause_within_data_received_holds(loop, run):
     run(main())
 
 
-def test_a_reader_that_pauses_slows_the_writer(loop, run):
+def test_paused_reader_slows_the_writer(loop, run):
     async def main():
         pair = await tls.connected(loop)
         pair.server.transport.pause_reading()
@@ -147,7 +147,7 @@ def test_a_reader_that_pauses_slows_the_writer(loop, run):
             size += 100_000
             await asyncio.sleep(0)
         assert pair.client.transport.get_write_buffer_size() > 0
-        # The socket may have been full within the turn, before the server looked at it.
+        # The socket may have been full within the turn, before the server polled it.
         while pair.server.transport.get_read_buffer_size() == 0:
             await asyncio.sleep(0)
         pair.server.transport.resume_reading()
@@ -158,7 +158,7 @@ def test_a_reader_that_pauses_slows_the_writer(loop, run):
     run(main())
 
 
-def test_a_peer_that_never_reads_costs_nobody_else(loop, run):
+def test_peer_that_never_reads_costs_no_other(loop, run):
     async def main():
         lazy, busy = await tls.connected(loop), await tls.connected(loop, server=Echo)
         lazy.server.transport.pause_reading()
@@ -176,7 +176,7 @@ def test_a_peer_that_never_reads_costs_nobody_else(loop, run):
     run(main())
 
 
-def test_marks_for_writing(loop, run):
+def test_write_buffer_limits_are_kept(loop, run):
     async def main():
         pair = await tls.connected(loop)
         transport = pair.client.transport
@@ -194,7 +194,7 @@ def test_marks_for_writing(loop, run):
     run(main())
 
 
-def test_marks_for_reading(loop, run):
+def test_read_buffer_limits_are_kept(loop, run):
     async def main():
         pair = await tls.connected(loop)
         transport = pair.client.transport
@@ -209,7 +209,7 @@ def test_marks_for_reading(loop, run):
     run(main())
 
 
-def test_a_protocol_can_be_replaced(loop, run):
+def test_protocol_can_be_replaced(loop, run):
     async def main():
         pair = await tls.connected(loop)
         other, transport = Recorder(loop), pair.server.transport
@@ -228,13 +228,13 @@ def test_a_protocol_can_be_replaced(loop, run):
     run(main())
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl command to be the peer")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the peer is an openssl command, which isn't installed")
 @pytest.mark.parametrize(
     ("options", "command"),
     [(["-tls1_3"], "K"), (["-tls1_3"], "k"), (["-tls1_2"], "R")],
     ids=["update asked back", "update", "renegotiation"],
 )
-def test_keys_change_in_the_middle(loop, run, options, command):
+def test_keys_may_change_in_the_middle(loop, run, options, command):
     async def until_line(stream, *wanted):
         while True:
             line = await loop.run_in_executor(None, stream.readline)
@@ -255,11 +255,11 @@ def test_keys_change_in_the_middle(loop, run, options, command):
         port = server.sockets[0].getsockname()[1]
         arguments = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *options]
         with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as peer:
-            # What begins a line of its own read is a command.
+            # The client treats what begins a separate read as a command.
             await (await made).made
             peer.stdin.write(b"one\n")
             peer.stdin.flush()
-            # OpenSSL's client takes no data in the middle of a renegotiation, so the echo has to be there before.
+            # OpenSSL's client accepts no data in the middle of a renegotiation, so the echo must arrive before.
             await until_line(peer.stdout, b"one")
             peer.stdin.write(f"{command}\n".encode())
             peer.stdin.flush()
@@ -269,7 +269,7 @@ def test_keys_change_in_the_middle(loop, run, options, command):
             assert await made.result().received(8) == b"one\ntwo\n"
             made.result().transport.write(b"three\n")
             made.result().transport.close()
-            # Its input stays open: at the end of that the client is gone, whatever is still on its way to it.
+            # Its input stays open: when that ends the client exits, whatever is still on its way to it.
             output = await loop.run_in_executor(None, peer.stdout.read)
         assert b"two\n" in output and b"three\n" in output
         await made.result().lost
@@ -279,8 +279,8 @@ def test_keys_change_in_the_middle(loop, run, options, command):
     run(main())
 
 
-def test_a_method_that_was_replaced_is_called(aio, loop, run):
-    # As tests of web frameworks do it.
+def test_replaced_method_is_called_under_tls(aio, loop, run):
+    # Tests of web frameworks do this.
     async def handle(reader, writer):
         writer.write(await reader.readline())
         await writer.drain()

@@ -1,4 +1,4 @@
-"""How a TLS connection ends: by either side, with closing notes or without, by a failure. On asyncio and on ferrio."""
+"""How a TLS connection ends: by either side, with or without closing notes, or by failure. On asyncio and on ferrio."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ import ferrio
 
 
 class Peer:
-    """The other side by hand: a TLS object over a socket of the loop, with nothing that happens by itself."""
+    """The other side, driven by hand: a TLS object over a socket of the loop that does nothing by itself."""
 
     def __init__(self, loop, sock, context, **keywords):
         self.loop, self.sock = loop, sock
@@ -44,14 +44,14 @@ class Peer:
             await self.loop.sock_sendall(self.sock, self.outgoing.read())
 
     async def say_closed(self):
-        """Sends the note, and waits for no answer."""
+        """Sends the closing note without waiting for an answer."""
         with pytest.raises(ssl.SSLWantReadError):
             self.tls.unwrap()
         await self.send()
 
 
 async def with_peer(loop, protocol=Recorder, **keywords):
-    """A protocol as the server, and a `Peer` that is its client."""
+    """Connects a protocol, as the server, with a `Peer` as its client."""
     ours, theirs = tls.sockets()
     accepting = asyncio.ensure_future(
         loop.connect_accepted_socket(lambda: protocol(loop), theirs, ssl=tls.server_context(), **keywords)
@@ -62,7 +62,7 @@ async def with_peer(loop, protocol=Recorder, **keywords):
     return peer, server
 
 
-def test_closing_sends_what_was_written_and_a_note(loop, run):
+def test_close_sends_written_data_and_a_closing_note(loop, run):
     async def main():
         peer, server = await with_peer(loop)
         transport = server.transport
@@ -85,7 +85,7 @@ def test_closing_sends_what_was_written_and_a_note(loop, run):
     run(main())
 
 
-def test_the_peers_note_ends_the_connection(loop, run):
+def test_peers_closing_note_ends_the_connection(loop, run):
     async def main():
         peer, server = await with_peer(loop)
         await peer.do(peer.tls.write, b"last words")
@@ -99,7 +99,7 @@ def test_the_peers_note_ends_the_connection(loop, run):
     run(main())
 
 
-def test_an_end_without_a_note_is_an_end(loop, run):
+def test_end_without_a_closing_note_is_an_end(loop, run):
     async def main():
         peer, server = await with_peer(loop)
         await peer.do(peer.tls.write, b"cut")
@@ -112,7 +112,7 @@ def test_an_end_without_a_note_is_an_end(loop, run):
     run(main())
 
 
-def test_an_end_waits_until_the_program_reads(loop, run):
+def test_end_waits_until_the_program_reads(loop, run):
     async def main():
         peer, server = await with_peer(loop)
         server.transport.pause_reading()
@@ -149,7 +149,7 @@ def test_eof_received_keeps_no_connection_open(loop, run, caplog):
     ]
 
 
-def test_what_is_written_in_eof_received_is_dropped_or_sent_but_never_raises(loop, run):
+def test_write_in_eof_received_never_raises(loop, run):
     class Writing(Recorder):
         def eof_received(self):
             super().eof_received()
@@ -165,7 +165,7 @@ def test_what_is_written_in_eof_received_is_dropped_or_sent_but_never_raises(loo
     run(main())
 
 
-def test_a_write_after_the_end_is_dropped(loop, run, caplog):
+def test_write_after_the_end_is_dropped(loop, run, caplog):
     async def main():
         pair = await tls.connected(loop)
         await tls.closed(pair)
@@ -226,7 +226,7 @@ def test_abort_sends_nothing_more(loop, run):
 
 
 @since(3, 13)
-def test_an_abort_with_a_failure(aio, loop, run):
+def test_abort_with_an_exception(aio, loop, run):
     async def main():
         pair = await tls.connected(loop)
         failure = OSError("on purpose")
@@ -237,7 +237,7 @@ def test_an_abort_with_a_failure(aio, loop, run):
     run(main())
 
 
-def test_a_peer_that_does_not_answer_the_note_has_its_time(loop, run):
+def test_peer_that_does_not_answer_the_note_times_out(loop, run):
     async def main():
         peer, server = await with_peer(loop, ssl_shutdown_timeout=0.01)
         server.transport.close()
@@ -249,7 +249,7 @@ def test_a_peer_that_does_not_answer_the_note_has_its_time(loop, run):
     run(main())
 
 
-def test_a_broken_record_ends_the_connection(loop, run):
+def test_broken_record_ends_the_connection(loop, run):
     async def main():
         reports = []
         loop.set_exception_handler(lambda loop, context: reports.append(context))
@@ -262,7 +262,7 @@ def test_a_broken_record_ends_the_connection(loop, run):
     run(main())
 
 
-def test_what_came_before_a_broken_record_is_received():
+def test_data_before_a_broken_record_is_received():
     # asyncio drops it.
     async def main():
         peer, server = await with_peer(asyncio.get_running_loop())
@@ -277,7 +277,7 @@ def test_what_came_before_a_broken_record_is_received():
     ferrio.run(main())
 
 
-def test_a_protocol_that_raises_ends_its_connection(loop, run):
+def test_protocol_that_raises_ends_its_connection(loop, run):
     class Raising(Recorder):
         def data_received(self, data):
             raise RuntimeError("on purpose")
@@ -319,7 +319,7 @@ def test_flow_control_that_raises_is_reported(loop, run):
     run(main())
 
 
-def test_there_is_no_half_close(loop, run):
+def test_half_close_is_refused(loop, run):
     async def main():
         pair = await tls.connected(loop)
         assert not pair.client.transport.can_write_eof()
@@ -331,7 +331,7 @@ def test_there_is_no_half_close(loop, run):
 
 
 @since(3, 13)
-def test_an_open_transport_that_dies_complains(aio):
+def test_unclosed_tls_transport_warns(aio):
     async def main(loop):
         return await tls.connected(loop)
 
@@ -346,7 +346,7 @@ def test_an_open_transport_that_dies_complains(aio):
     assert sum("unclosed transport" in text and "SSL" in text for text in texts) == 2
 
 
-def test_a_closed_connection_leaves_nothing_behind(loop, run, collected):
+def test_closed_connection_leaves_nothing_behind(loop, run, collected):
     async def main():
         client_ssl, server_ssl = tls.client_context(), tls.server_context()
         pair = await tls.connected(loop, client_ssl=client_ssl, server_ssl=server_ssl)
@@ -410,7 +410,7 @@ def test_closing_a_paused_transport_whose_peer_has_left():
 
 
 def test_closing_while_the_transport_below_is_paused():
-    # asyncio waits for the time limit, for it does not hear the peer's note.
+    # asyncio waits for the time limit, because it doesn't see the peer's note.
     async def main():
         loop = asyncio.get_running_loop()
         pair = await tls.connected(loop)
@@ -420,14 +420,14 @@ def test_closing_while_the_transport_below_is_paused():
         while pair.server.transport._ssl_protocol._transport.is_reading():
             await asyncio.sleep(0)
         pair.server.transport.close()
-        # Data after the closing note is an error of the peer's in OpenSSL's eyes.
+        # OpenSSL treats data after the closing note as an error of the peer's.
         assert isinstance(await pair.server.lost, (ssl.SSLError, type(None)))
         await pair.client.lost
 
     ferrio.run(main())
 
 
-def test_a_class_of_tls_objects_with_methods_of_its_own(loop, run):
+def test_subclass_of_tls_objects_may_override_methods(loop, run):
     seen = []
 
     class Watching(ssl.SSLObject):

@@ -1,4 +1,4 @@
-"""The handshake of TLS: what is agreed, what both sides learn, every way to fail. On asyncio and on ferrio."""
+"""The TLS handshake: what is agreed, what both sides learn, every way to fail. On asyncio and on ferrio."""
 
 import asyncio
 import logging
@@ -32,14 +32,14 @@ def test_both_sides_learn_what_was_agreed(loop, run):
             assert info("nonsense", 7) == 7
         assert pair.client.transport.get_extra_info("ssl_object").server_hostname == "localhost"
         await tls.closed(pair)
-        # What was known stays known; what the socket knew does not.
+        # What was known stays known, except what only the socket knew.
         assert pair.client.transport.get_extra_info("cipher")
         assert pair.client.transport.get_extra_info("socket") is None
 
     run(main())
 
 
-def test_a_session_is_used_again(loop, run):
+def test_session_is_reused(loop, run):
     async def main():
         client_ssl, server_ssl = tls.client_context(), tls.server_context()
         client_ssl.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -65,7 +65,7 @@ def test_application_protocols_are_negotiated(loop, run):
     run(main())
 
 
-def test_the_name_that_a_client_wants_chooses_the_context(loop, run):
+def test_requested_server_name_chooses_the_context(loop, run):
     async def main():
         asked, first, second = [], tls.server_context(name="elsewhere"), tls.server_context()
 
@@ -98,7 +98,7 @@ def test_connection_made_comes_before_the_result(loop, run):
     run(main())
 
 
-def test_a_client_refuses_a_certificate_for_another_name(loop, run, caplog):
+def test_client_refuses_a_certificate_for_another_name(loop, run, caplog):
     async def main():
         reports = []
         loop.set_exception_handler(lambda loop, context: reports.append(context))
@@ -119,7 +119,7 @@ def test_a_client_refuses_a_certificate_for_another_name(loop, run, caplog):
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
 
-def test_debug_mode_logs_what_failed(loop, run, caplog):
+def test_debug_mode_logs_the_failure(loop, run, caplog):
     async def main():
         ours, theirs = tls.sockets()
         theirs.send(b"nonsense, not a handshake")
@@ -137,7 +137,7 @@ def test_debug_mode_logs_what_failed(loop, run, caplog):
     assert isinstance(failed[0].exc_info[1], ssl.SSLError)
 
 
-def test_a_server_wants_a_certificate(loop, run):
+def test_server_may_require_a_certificate(loop, run):
     async def main():
         client_ssl, server_ssl = tls.client_context(), tls.server_context(client_certificates=True)
         client_ssl.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -151,8 +151,8 @@ def test_a_server_wants_a_certificate(loop, run):
     run(main())
 
 
-def test_a_peer_learns_why_it_is_refused():
-    # asyncio drops the alert: the other side sees a connection that ends.
+def test_peer_learns_why_it_is_refused():
+    # asyncio drops the alert, so the other side only sees the connection end.
     async def main():
         loop = asyncio.get_running_loop()
         ours, theirs = tls.sockets()
@@ -205,7 +205,7 @@ def test_nonsense_instead_of_a_handshake_costs_its_own_connection(loop, run, non
     run(main())
 
 
-def test_a_peer_that_leaves_during_the_handshake(loop, run):
+def test_peer_that_leaves_during_the_handshake(loop, run):
     async def main():
         ours, theirs = tls.sockets()
         connecting = asyncio.ensure_future(
@@ -220,7 +220,7 @@ def test_a_peer_that_leaves_during_the_handshake(loop, run):
 
 
 @pytest.mark.parametrize("timeout", [0, -1, -0.5])
-def test_limits_of_time_must_be_positive(loop, run, timeout):
+def test_timeouts_must_be_positive(loop, run, timeout):
     async def main():
         for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
             ours, theirs = tls.sockets()
@@ -234,7 +234,7 @@ def test_limits_of_time_must_be_positive(loop, run, timeout):
     run(main())
 
 
-def test_a_handshake_has_its_time(loop, run):
+def test_handshake_times_out(loop, run):
     async def main():
         ours, theirs = tls.sockets()
         with pytest.raises(ConnectionAbortedError, match=r"taking longer than 0\.01 seconds"):
@@ -250,7 +250,7 @@ def test_a_handshake_has_its_time(loop, run):
     run(main())
 
 
-def test_a_connection_that_nobody_waits_for_is_given_up(loop, run):
+def test_cancelled_connection_is_given_up(loop, run):
     async def main():
         ours, theirs = tls.sockets()
         connecting = asyncio.ensure_future(
@@ -265,7 +265,7 @@ def test_a_connection_that_nobody_waits_for_is_given_up(loop, run):
     run(main())
 
 
-def test_a_server_needs_a_context(loop, run):
+def test_server_needs_a_context(loop, run):
     async def main():
         ours, theirs = tls.sockets()
         with pytest.raises(ValueError, match="Server side SSL needs a valid SSLContext"):

@@ -13,7 +13,7 @@ import ferrio
 
 
 async def in_the_clear(loop, client=Recorder, server=Recorder):
-    """A client and a server without TLS."""
+    """Connects a client and a server without TLS."""
     ours, theirs = tls.sockets()
     _, made = await loop.create_connection(lambda: client(loop), sock=ours)
     _, accepted = await loop.connect_accepted_socket(lambda: server(loop), theirs)
@@ -21,13 +21,13 @@ async def in_the_clear(loop, client=Recorder, server=Recorder):
 
 
 def start_tls(loop, protocol, **keywords):
-    """The upgrade of a client's end."""
+    """Upgrades the client's end."""
     context = tls.client_context()
     return loop.start_tls(protocol.transport, protocol, context, server_hostname="localhost", **keywords)
 
 
 async def upgrade(loop, pair):
-    """Puts TLS on both ends of a pair, and gives the protocols their transports."""
+    """Upgrades both ends of a pair to TLS, and gives the protocols their transports."""
     pair.client.transport, pair.server.transport = await asyncio.gather(
         start_tls(loop, pair.client),
         loop.start_tls(pair.server.transport, pair.server, tls.server_context(), server_side=True),
@@ -35,7 +35,7 @@ async def upgrade(loop, pair):
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
-def test_a_connection_that_was_closed_has_no_transport(loop, run, end):
+def test_closed_connection_gets_no_transport(loop, run, end):
     async def main():
         pair = await in_the_clear(loop)
         getattr(pair.client.transport, end)()
@@ -48,7 +48,7 @@ def test_a_connection_that_was_closed_has_no_transport(loop, run, end):
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
-def test_a_connection_that_is_closed_during_the_handshake_has_no_transport(loop, run, end):
+def test_connection_closed_during_the_handshake_gets_no_transport(loop, run, end):
     async def main():
         pair = await in_the_clear(loop)
         upgrading = asyncio.ensure_future(start_tls(loop, pair.client))
@@ -60,7 +60,7 @@ def test_a_connection_that_is_closed_during_the_handshake_has_no_transport(loop,
     run(main())
 
 
-def test_a_connection_that_was_lost_is_waited_for_no_longer_than_the_handshake():
+def test_lost_connection_waits_no_longer_than_the_handshake():
     # asyncio's waits for ever.
     async def main():
         loop = asyncio.get_running_loop()
@@ -74,7 +74,7 @@ def test_a_connection_that_was_lost_is_waited_for_no_longer_than_the_handshake()
     ferrio.run(main())
 
 
-def test_a_stream_that_is_closed(aio, loop, run):
+def test_closed_stream_cannot_be_upgraded(aio, loop, run):
     async def main():
         ours, theirs = tls.sockets()
         with theirs:
@@ -86,8 +86,8 @@ def test_a_stream_that_is_closed(aio, loop, run):
     run(main())
 
 
-def test_a_stream_that_is_closed_during_the_handshake():
-    # asyncio's has a writer without a transport then.
+def test_stream_closed_during_the_handshake():
+    # asyncio leaves a writer without a transport.
     async def main():
         loop = asyncio.get_running_loop()
         ours, theirs = tls.sockets()
@@ -104,7 +104,7 @@ def test_a_stream_that_is_closed_during_the_handshake():
 
 
 @pytest.mark.parametrize("receiver", [Recorder, BufferedRecorder])
-def test_a_connection_goes_on_with_tls(loop, run, receiver):
+def test_connection_goes_on_with_tls(loop, run, receiver):
     async def main():
         pair = await in_the_clear(loop, receiver, receiver)
         pair.client.transport.write(b"clear")
@@ -141,7 +141,7 @@ def test_tls_in_tls(loop, run):
     run(main())
 
 
-def test_what_cant_be_upgraded_is_refused(loop, run):
+def test_invalid_upgrade_is_refused(loop, run):
     async def main():
         pair = await in_the_clear(loop)
         for nonsense in (None, True, "context"):
@@ -154,7 +154,7 @@ def test_what_cant_be_upgraded_is_refused(loop, run):
     run(main())
 
 
-def test_a_handshake_that_fails_closes_the_connection(loop, run):
+def test_failing_handshake_closes_the_connection(loop, run):
     async def main():
         pair = await in_the_clear(loop, server=Echo)
         with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -165,7 +165,7 @@ def test_a_handshake_that_fails_closes_the_connection(loop, run):
     run(main())
 
 
-def test_an_upgrade_can_be_cancelled(loop, run):
+def test_upgrade_can_be_cancelled(loop, run):
     async def main():
         pair = await in_the_clear(loop)
         upgrading = asyncio.ensure_future(start_tls(loop, pair.client))
@@ -181,7 +181,7 @@ def test_an_upgrade_can_be_cancelled(loop, run):
 
 @since(3, 15)
 def test_bytes_that_came_with_the_request_reach_tls(aio, loop, run):
-    # A client that sends its hello right behind the last clear bytes (gh-142352).
+    # A client that sends its hello right after the last clear bytes (gh-142352).
     async def main():
         ours, theirs = tls.sockets()
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -214,7 +214,7 @@ def test_bytes_that_came_with_the_request_reach_tls(aio, loop, run):
 
 
 class Pipe(asyncio.Transport):
-    """A transport in memory: what one end writes, the other's protocol receives in the next turn."""
+    """A transport in memory: the other end's protocol receives in the next turn what one end writes."""
 
     def __init__(self, loop, protocol, *, buffered):
         super().__init__()
@@ -270,7 +270,7 @@ class Pipe(asyncio.Transport):
 
 
 def in_memory(aio, loop, buffered, waiters):
-    """Two `SSLProtocol`s whose transports are the ends of a `Pipe`."""
+    """Makes two `SSLProtocol`s whose transports are the ends of a `Pipe`."""
     made = []
     for context, keywords in ((tls.client_context(), {"server_hostname": "localhost"}), (tls.server_context(), {})):
         protocol = Recorder(loop)
@@ -285,7 +285,7 @@ def in_memory(aio, loop, buffered, waiters):
     return made, pipes
 
 
-def test_any_transport_will_do(aio, loop, run):
+def test_any_transport_can_be_used(aio, loop, run):
     async def main():
         waiters = [loop.create_future(), loop.create_future()]
         (client, server), pipes = in_memory(aio, loop, True, waiters)
@@ -303,8 +303,8 @@ def test_any_transport_will_do(aio, loop, run):
     run(main())
 
 
-def test_data_received_will_do_too():
-    # For transports that know nothing of buffers; asyncio's class has no such method.
+def test_data_received_can_be_used_too():
+    # For transports that don't know about buffers; asyncio's class has no such method.
     async def main():
         loop = asyncio.get_running_loop()
         waiters = [loop.create_future(), loop.create_future()]
@@ -319,7 +319,7 @@ def test_data_received_will_do_too():
     ferrio.run(main())
 
 
-def test_a_full_transport_is_not_written_to(aio, loop, run):
+def test_full_transport_is_not_written_to(aio, loop, run):
     async def main():
         waiters = [loop.create_future(), loop.create_future()]
         (client, server), pipes = in_memory(aio, loop, True, waiters)
@@ -345,7 +345,7 @@ def test_a_full_transport_is_not_written_to(aio, loop, run):
     run(main())
 
 
-def test_the_standard_library_s_protocol_works_on_ferrio():
+def test_standard_protocol_works_on_ferrio():
     async def main():
         loop = asyncio.get_running_loop()
         waiters = [loop.create_future(), loop.create_future()]
@@ -360,7 +360,7 @@ def test_the_standard_library_s_protocol_works_on_ferrio():
     ferrio.run(main())
 
 
-def test_ferrio_s_protocol_works_on_asyncio():
+def test_ferrios_protocol_works_on_asyncio():
     async def main():
         loop = asyncio.get_running_loop()
         waiters = [loop.create_future(), loop.create_future()]

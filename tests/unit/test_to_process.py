@@ -1,4 +1,4 @@
-"""`to_process`: asyncio has nothing of the kind, so ferrio alone is under test; on the standard loop, too."""
+"""`to_process`: asyncio has nothing like it, so only ferrio is tested, on the standard loop too."""
 
 import asyncio
 import concurrent.futures
@@ -22,7 +22,7 @@ import ferrio
 
 variable = contextvars.ContextVar("variable", default="unset")
 
-# What the processes run: they import it by name, so it is at the module's top.
+# Functions that the processes run, at module level because processes import them by name.
 
 
 def arguments_and_process(*args, **kwargs):
@@ -49,7 +49,7 @@ def wait_for_line(path):
 
 
 def pause():
-    """Waits for a signal's handler that raises."""
+    """Waits for a signal whose handler raises."""
     while True:
         signal.pause()
 
@@ -63,7 +63,7 @@ def run(request):
 
 @pytest.fixture
 def small():
-    """A pool of one process, not forked: the test's own process has threads."""
+    """A pool of one process that isn't forked, because the test's own process has threads."""
     context = multiprocessing.get_context("forkserver")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         yield pool
@@ -76,7 +76,7 @@ def run_with(pool, main):
 
 
 def run_program(tmp_path, source, *arguments, **keywords):
-    """Runs a program of its own from a file, and returns its output."""
+    """Runs a program from a file in its own process, and returns its output."""
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(source))
     return subprocess.run(
@@ -102,8 +102,8 @@ def test_exception_of_the_call(run):
     async def main():
         with pytest.raises(LookupError, match="spam") as caught:
             await ferrio.to_process(fail, LookupError("spam"))
-        assert "raise error" in str(caught.value.__cause__), "where it was raised over there"
-        # Not taken for one of those that pickling raises.
+        assert "raise error" in str(caught.value.__cause__), "the line in the other process is shown"
+        # It isn't mistaken for an exception raised by pickling.
         with pytest.raises(AttributeError, match=r"^spam$"):
             await ferrio.to_process(fail, AttributeError("spam"))
 
@@ -172,7 +172,7 @@ def test_unpicklable_call_is_refused(run, function, arguments, text):
     assert run(main) == 1
 
 
-def test_result_that_can_not_be_sent_back(run):
+def test_unpicklable_result_is_an_error(run):
     async def main():
         with pytest.raises(TypeError, match="cannot pickle"):
             await ferrio.to_process(threading.Lock)
@@ -181,7 +181,7 @@ def test_result_that_can_not_be_sent_back(run):
     assert run(main) == 1
 
 
-def test_process_that_dies_fails_what_is_out_and_the_next_call_gets_a_new_pool(run):
+def test_process_that_dies_fails_its_calls_and_the_next_gets_a_new_pool(run):
     async def main():
         for _ in range(2):
             with pytest.raises(BrokenProcessPool):
@@ -191,7 +191,7 @@ def test_process_that_dies_fails_what_is_out_and_the_next_call_gets_a_new_pool(r
     run(main)
 
 
-def test_executor_by_name_has_the_same_pool_and_gets_a_new_one_too():
+def test_executor_by_name_shares_the_pool_and_its_replacement():
     async def main():
         loop = ferrio.get_running_loop()
         with pytest.raises(BrokenProcessPool):
@@ -204,13 +204,13 @@ def test_executor_by_name_has_the_same_pool_and_gets_a_new_one_too():
     ferrio.run(main())
 
 
-def test_cancelled_while_it_waits_in_the_pool_it_never_runs(small, tmp_path):
+def test_call_cancelled_in_the_pools_queue_never_runs(small, tmp_path):
     pipe, ran = tmp_path / "pipe", tmp_path / "ran"
     os.mkfifo(pipe)
 
     async def main():
         first = ferrio.create_task(ferrio.to_process(wait_for_line, pipe))
-        # The pool hands out one more than it has processes.
+        # The pool hands out one call more than it has processes.
         others = [ferrio.create_task(ferrio.to_process(append_line, ran, f"{number} ")) for number in range(5)]
         await ferrio.sleep(0)
         others[-1].cancel("message")
@@ -225,13 +225,13 @@ def test_cancelled_while_it_waits_in_the_pool_it_never_runs(small, tmp_path):
     assert ran.read_text() == "0 1 2 3 end"
 
 
-def test_cancelled_while_it_runs_the_process_goes_on_unheeded(small, tmp_path):
+def test_call_cancelled_while_it_runs_goes_on(small, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
     async def main():
         task = ferrio.create_task(ferrio.to_process(wait_for_line, pipe))
-        # Opened for writing when the process has opened it for reading: it runs.
+        # This open returns once the process has opened the file for reading, so it runs.
         file = await ferrio.to_thread(open, pipe, "w")
         task.cancel()
         with pytest.raises(ferrio.CancelledError):
@@ -264,7 +264,7 @@ def test_set_process_executor(small):
     assert ferrio.run(main()) == 2
 
 
-def test_shutdown_ends_the_processes_and_refuses_more():
+def test_shutdown_ends_the_processes_and_refuses_more_calls():
     async def main():
         loop = ferrio.get_running_loop()
         await ferrio.to_process(os.getpid)
@@ -291,7 +291,7 @@ def test_pool_of_a_foreign_loop_ends_with_it(collected):
     async def main():
         await ferrio.to_process(os.getpid)
         pool = ferrio.processes._pools[asyncio.get_running_loop()]
-        # The pool's thread still holds the loop when it has just told it a result; with the next result it lets go.
+        # The pool's thread still holds the loop just after passing it a result; it lets go with the next result.
         pool.submit(os.getpid).result()
         return pool
 
@@ -301,7 +301,7 @@ def test_pool_of_a_foreign_loop_ends_with_it(collected):
         pool.submit(os.getpid)
 
 
-def test_cycle_through_a_call_that_nobody_awaits_is_collected(collected):
+def test_cycle_through_a_never_awaited_call_is_collected(collected):
     class Thing:
         pass
 
@@ -311,12 +311,12 @@ def test_cycle_through_a_call_that_nobody_awaits_is_collected(collected):
     with pytest.warns(RuntimeWarning, match="never awaited"):
         del thing
         collected()
-    collected()  # from Python 3.15 on the recorded warning has kept it alive
+    collected()  # from Python 3.15 on the recorded warning kept it alive
     assert reference() is None
 
 
-def test_interrupt_ends_idle_processes_without_a_word(tmp_path):
-    # A terminal sends Ctrl-C to all processes of the program, and so does this.
+def test_interrupt_ends_idle_processes_silently(tmp_path):
+    # A terminal sends Ctrl-C to all processes of the program, and so does this test.
     outcome = run_program(
         tmp_path,
         """
@@ -341,7 +341,7 @@ def test_interrupt_ends_idle_processes_without_a_word(tmp_path):
     assert (outcome.stdout, outcome.returncode) == ("interrupted\n", 0)
 
 
-def test_interrupt_ends_the_functions_that_processes_run_without_a_word(tmp_path):
+def test_interrupt_ends_running_functions_silently(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     outcome = run_program(
@@ -377,7 +377,7 @@ def test_interrupt_ends_the_functions_that_processes_run_without_a_word(tmp_path
 
 @pytest.mark.parametrize("function", [pause, signal.pause], ids=["in Python", "in C"])
 def test_interrupt_ends_a_function_and_not_its_process(function, monkeypatch):
-    # One process, which is known to have started.
+    # One process that is known to have started.
     for name in ("cpu_count", "process_cpu_count"):
         monkeypatch.setattr(os, name, lambda: 1, raising=False)
 
@@ -386,7 +386,7 @@ def test_interrupt_ends_a_function_and_not_its_process(function, monkeypatch):
         process = await loop.run_in_executor("process", os.getpid)
         call = loop.run_in_executor("process", function)
         while not call.done():
-            # It takes no notice before it has begun.
+            # A signal before it has begun has no effect.
             os.kill(process, signal.SIGINT)
             await ferrio.sleep(0.001)
         assert isinstance(call.exception(), KeyboardInterrupt)
@@ -403,7 +403,7 @@ def test_shutdown_that_gives_up_names_the_function(small, tmp_path):
     async def main():
         loop = ferrio.get_running_loop()
         task = ferrio.create_task(ferrio.to_process(wait_for_line, pipe))
-        # Opened for writing when the process has opened it for reading: it runs.
+        # This open returns once the process has opened the file for reading, so it runs.
         file = await ferrio.to_thread(open, pipe, "w")
         with (
             file,
@@ -416,9 +416,9 @@ def test_shutdown_that_gives_up_names_the_function(small, tmp_path):
 
 
 @pytest.mark.skipif(
-    sys.version_info[:2] == (3, 12), reason="Python 3.12 starts no thread at its end, so nobody can tell"
+    sys.version_info[:2] == (3, 12), reason="at its end Python 3.12 starts no thread that could report it"
 )
-def test_program_that_waits_for_a_process_at_exit_says_for_which(tmp_path):
+def test_exit_that_waits_for_a_process_names_its_function(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     outcome = run_program(
@@ -459,7 +459,7 @@ def test_virtual_time_waits_for_processes(small):
         before = loop.time()
         sleeper = ferrio.create_task(ferrio.sleep(3600))
         await ferrio.to_process(os.getpid)
-        assert loop.time() == before, "the clock jumped while a process was at work"
+        assert loop.time() == before, "the clock jumped while a process was working"
         await sleeper
 
     with ferrio.Runner(loop_factory=lambda: ferrio.EventLoop(virtual_time=True)) as runner:

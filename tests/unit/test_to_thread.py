@@ -46,7 +46,7 @@ def test_exception_of_the_call(aio):
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_exception_that_is_no_error_comes_to_the_caller_too(aio, kind):
+def test_exception_that_is_not_an_error_also_reaches_the_caller(aio, kind):
     def fail():
         raise kind("spam")
 
@@ -71,7 +71,7 @@ def test_stop_iteration_is_wrapped(aio):
     aio.run(main())
 
 
-def test_exceptions_of_concurrent_futures_become_asyncio_s(aio):
+def test_exceptions_of_concurrent_futures_become_asyncios(aio):
     def fail(kind):
         raise kind("spam")
 
@@ -121,7 +121,7 @@ def test_thread_locals_live_as_long_as_the_thread(aio):
     async def main():
         return max([await aio.to_thread(count) for _ in range(100)])
 
-    # asyncio may begin another thread, when the first has not yet said that it is idle; but not a hundred.
+    # asyncio may start another thread before the first has reported that it is idle; but not a hundred.
     assert aio.run(main()) >= 2
 
 
@@ -156,11 +156,11 @@ def test_call_cancelled_before_it_begins_never_runs(aio):
 
 
 def one_thread(aio):
-    """A pool of one thread, of the kind that the implementation has by default."""
+    """Returns a pool of one thread, of the implementation's default kind."""
     return ThreadPool(1) if aio is ferrio else concurrent.futures.ThreadPoolExecutor(1)
 
 
-def test_cancelled_while_it_runs_the_thread_goes_on_unheeded(aio):
+def test_call_cancelled_while_it_runs_goes_on(aio):
     async def main():
         started, release, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -220,7 +220,7 @@ def test_blocked_calls_do_not_hold_up_others(aio):
     assert aio.run(main()) == list(range(50))
 
 
-def test_function_and_arguments_are_let_go(aio, collected):
+def test_function_and_arguments_are_dropped(aio, collected):
     class Thing:
         def call(self):
             return 1
@@ -231,7 +231,7 @@ def test_function_and_arguments_are_let_go(aio, collected):
         reference = weakref.ref(thing)
         assert await aio.to_thread(thing.call) == 1
         del thing
-        # The worker drops the call after it has posted the result, and before it begins the next.
+        # The worker drops the call after posting the result and before starting the next call.
         await aio.to_thread(abs, 1)
         collected()
         return reference()
@@ -253,7 +253,7 @@ def test_loop_runs_on_while_a_thread_blocks(aio):
     assert aio.run(main()) == 20
 
 
-def test_never_awaited_is_reported(aio):
+def test_never_awaited_call_warns(aio):
     with pytest.warns(RuntimeWarning, match="to_thread.* was never awaited"):
         aio.to_thread(print)
         gc.collect()
@@ -264,7 +264,7 @@ def test_outside_of_a_loop(aio):
         aio.to_thread(print).send(None)
 
 
-def test_awaitable_is_one(aio):
+def test_call_is_awaitable(aio):
     awaitable = aio.to_thread(print)
     assert inspect.isawaitable(awaitable)
     awaitable.close()
@@ -308,7 +308,7 @@ def test_on_the_standard_loop():
     assert asyncio.run(main()) == 1
 
 
-def test_standard_to_thread_on_ferrio_s_loop():
+def test_standard_to_thread_on_ferrios_loop():
     async def main():
         return await asyncio.gather(*[asyncio.to_thread(abs, -number) for number in range(100)])
 
@@ -316,7 +316,7 @@ def test_standard_to_thread_on_ferrio_s_loop():
         assert runner.run(main()) == list(range(100))
 
 
-def test_standard_task_awaits_ferrio_s():
+def test_standard_task_awaits_ferrios():
     async def main():
         task = asyncio.tasks._PyTask(ferrio.to_thread(abs, -1), loop=asyncio.get_running_loop())
         return await task
@@ -325,7 +325,7 @@ def test_standard_task_awaits_ferrio_s():
         assert runner.run(main()) == 1
 
 
-def test_cycle_through_a_call_that_nobody_awaits_is_collected(collected):
+def test_cycle_through_a_never_awaited_call_is_collected(collected):
     class Thing:
         pass
 
@@ -335,7 +335,7 @@ def test_cycle_through_a_call_that_nobody_awaits_is_collected(collected):
     with pytest.warns(RuntimeWarning, match="never awaited"):
         del thing
         collected()
-    collected()  # from Python 3.15 on the recorded warning has kept it alive
+    collected()  # from Python 3.15 on the recorded warning kept it alive
     assert reference() is None
 
 
@@ -349,7 +349,7 @@ def test_virtual_time_waits_for_threads():
         timer = threading.Timer(0.02, release.set)
         timer.start()
         assert await call is True
-        assert loop.time() == before, "the clock jumped while a thread was at work"
+        assert loop.time() == before, "the clock jumped while a thread was working"
         await sleeper
         assert loop.time() == pytest.approx(before + 3600)
 

@@ -1,4 +1,4 @@
-"""Flags are asked for their truth and numbers are compared, whatever they are: what comes of each value on both."""
+"""Flags are tested for truth and numbers compared, whatever their class: each value has the same outcome on both."""
 
 import asyncio
 import decimal
@@ -13,7 +13,7 @@ import ferrio
 
 
 class Truthful:
-    """Has a truth, and nothing else."""
+    """Has a truth value, and nothing else."""
 
     def __init__(self, truth):
         self.truth = truth
@@ -26,7 +26,7 @@ class Truthful:
 
 
 class Index:
-    """An integer as numpy has one: no `int`, but all that makes one."""
+    """An integer like numpy's: not an `int`, but with everything that makes one."""
 
     def __init__(self, value):
         self.value = value
@@ -274,12 +274,12 @@ def outcomes(aio, function, values):
 
 
 @pytest.mark.parametrize("function", FLAGGED, ids=lambda function: function.__name__)
-def test_flag(function):
+def test_flags_accept_any_truth_value(function):
     assert outcomes(ferrio, function, FLAGS) == outcomes(asyncio, function, FLAGS)
 
 
 @pytest.mark.parametrize("function", NUMBERED, ids=lambda function: function.__name__)
-def test_number(function):
+def test_numbers_are_compared_whatever_their_class(function):
     ours, theirs = outcomes(ferrio, function, NUMBERS), outcomes(asyncio, function, NUMBERS)
     accidents = ACCIDENTS.get(function, [])
     for name in accidents:

@@ -5,7 +5,7 @@ here makes one thing happen and counts the turns until the program sees it, on a
 after a hundred turns in which nothing happened. Counting keeps the loop busy, and ferrio then needs as many turns as
 asyncio. Within a turn the order is asyncio's too: earlier callbacks, ready descriptors, timers.
 
-What happens is complete before the counting begins, so that the count is always the same: a thread was joined, a child
+The event is complete before the counting begins, so the count is always the same: a thread was joined, or a child was
 waited for without being reaped.
 """
 
@@ -30,7 +30,7 @@ LIMIT = 1000
 
 
 async def by_sleep(aio, done):
-    """Counts bare yields of a task until `done()`."""
+    """Counts a task's bare yields until `done()`."""
     for count in range(LIMIT):
         if done():
             return count
@@ -39,7 +39,7 @@ async def by_sleep(aio, done):
 
 
 async def by_call_soon(aio, done):
-    """Counts the calls of a chain of callbacks until `done()`."""
+    """Counts the calls in a chain of callbacks until `done()`."""
     loop = asyncio.get_running_loop()
     result = loop.create_future()
 
@@ -57,7 +57,7 @@ COUNTERS = [by_sleep, by_call_soon]
 
 
 class Collector(asyncio.Protocol):
-    """Notes all it is told."""
+    """Records everything it is told."""
 
     def __init__(self):
         self.received = []
@@ -113,7 +113,7 @@ class Bench:
         return ends
 
     def later(self, call, *arguments):
-        """Has something undone in the end."""
+        """Registers a call that cleans up at the end."""
         self._cleanups.append(lambda: call(*arguments))
 
     def clean(self):
@@ -125,7 +125,7 @@ BODIES = []
 
 
 def body(function):
-    """A coroutine function that yields the counts of its kind of event."""
+    """Marks a coroutine function that yields the counts for its kind of event."""
     BODIES.append(function)
     return function
 
@@ -208,7 +208,7 @@ async def writer(bench):
 @body
 async def many_descriptors_at_once(bench):
     source, sink = bench.pipe()
-    # More than one look of the kernel brings where nobody asks for all; duplicates are ready together.
+    # More than one poll reports unless all are requested; duplicates are ready together.
     number = min(1500, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200)
     copies = [os.dup(source) for _ in range(number)]
     seen = []
@@ -315,7 +315,7 @@ async def server_accepts(bench):
         protocols.clear()
         client = socket.create_connection(address)
         yield await bench.turns(lambda: protocols and protocols[0].connected)
-        # The loopback device delivers in the sender's call.
+        # The loopback device delivers during the sender's call.
         client.send(b"x")
         yield await bench.turns(lambda: protocols[0].received)
         client.close()
@@ -435,7 +435,7 @@ async def datagrams(bench):
 async def sock_recv(bench):
     ours, theirs = bench.pair()
     for _ in range(3):
-        # What comes later, what is there, and what comes right after a read that took all there was.
+        # What arrives later, what is there, and what arrives right after a read that took everything.
         receiving = asyncio.ensure_future(bench.loop.sock_recv(ours, 9))
         await bench.quiet()
         theirs.send(b"x")
@@ -454,7 +454,7 @@ async def sock_recv(bench):
 async def sock_recv_of_what_is_there(bench):
     ours, theirs = bench.pair()
     for _ in range(3):
-        # A read that waits and takes all that comes; then one that needn't wait.
+        # A read that waits and takes everything that arrives; then one that needn't wait.
         bench.loop.call_soon(theirs.send, b"x")
         await bench.loop.sock_recv(ours, 9)
         theirs.send(b"y")
@@ -569,7 +569,7 @@ async def signal_handler_in_python(bench):
             seen.clear()
             os.kill(os.getpid(), signal.SIGUSR1)
             yield await bench.turns(lambda: seen)
-            # As another thread gets it: the system gives it to that thread, the interpreter to this one.
+            # Another thread gets it: the system delivers it to that thread, the interpreter to this one.
             seen.clear()
             thread = threading.Thread(target=signal.raise_signal, args=(signal.SIGUSR1,))
             thread.start()
@@ -614,7 +614,7 @@ async def executor_result(bench):
             pool.submit(gate.wait)
             result = bench.loop.run_in_executor(pool, int)
             gate.set()
-            # The only thread has told of the first call's end before it takes the second.
+            # The only thread has reported the end of the first call before it takes the second.
             pool.submit(int).result()
             yield await bench.turns(result.done)
 
@@ -629,7 +629,7 @@ async def future_of_a_thread(bench):
 
 
 def until_ended(pid):
-    """Waits for a child's end without taking its status."""
+    """Waits for a child to end without taking its status."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
@@ -647,7 +647,7 @@ async def output_of_a_child(bench):
         await child.stdin.drain()
         reading = asyncio.ensure_future(child.stdout.readline())
         await bench.aio.sleep(0)
-        # Not before the line is there, so that only turns are counted, not the child's time.
+        # Wait until the line is there, so that only turns are counted, not the child's time.
         select.select([pipe.fileno()], [], [], 30)
         transport.resume_reading()
         yield await bench.turns(reading.done)
@@ -665,14 +665,14 @@ async def end_of_a_child(bench):
     until_ended(child.pid)
     yield await bench.turns(reading.done)
     if sys.version_info >= (3, 12):
-        # Before, a thread of asyncio's waits for the child: how many turns that takes is chance.
+        # Before, a thread of asyncio's waits for the child, so the number of turns is chance.
         yield await bench.turns(waiting.done)
     await waiting
 
 
 @pytest.mark.parametrize("counter", COUNTERS, ids=lambda counter: counter.__name__)
 @pytest.mark.parametrize("of", BODIES, ids=lambda of: of.__name__)
-def test_as_many_turns_as_on_asyncio(of, counter):
+def test_event_takes_as_many_turns_as_on_asyncio(of, counter):
     async def main(aio):
         bench = Bench(aio, counter)
         try:
@@ -687,7 +687,7 @@ def test_as_many_turns_as_on_asyncio(of, counter):
 
 
 class Order:
-    """Who was called, in order. Each call notes a `call_soon` of its own as well: it runs a turn later."""
+    """Records who was called, in order. Each call also does its own `call_soon`, which runs a turn later."""
 
     def __init__(self):
         self.loop = asyncio.get_running_loop()
@@ -712,7 +712,7 @@ class Order:
 
 
 async def order_of(aio, busy):
-    """Lets a callback, a timer, a reader, a transport, a waiting operation and a server have something in one turn."""
+    """Makes a callback, a timer, a reader, a transport, a waiting operation and a server ready in one turn."""
     order = Order()
     bench = Bench(aio, by_sleep)
     loop = bench.loop
@@ -754,19 +754,19 @@ async def order_of(aio, busy):
 
 
 @pytest.mark.parametrize("busy", [True, False], ids=["busy", "timer"])
-def test_order_within_a_turn(busy):
+def test_order_within_a_turn_is_asyncios(busy):
     expected, ours = asyncio.run(order_of(asyncio, busy)), ferrio.run(order_of(ferrio, busy))
     assert ours == expected
 
 
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio fails with an assertion and leaves the socket to the collector
-def test_connection_that_waits_for_its_transport_when_its_server_is_closed(loop, run, aio):
+def test_accepted_connection_whose_server_is_closed(loop, run, aio):
     made = []
 
     async def main():
         server = await loop.create_server(lambda: made.append(Collector()) or made[-1], "127.0.0.1", 0)
         with socket.create_connection(server.sockets[0].getsockname()) as client:
-            # Behind the server's event, which the next look finds: the connection is accepted by then.
+            # Runs after the server's event, which the next poll finds: the connection is accepted by then.
             loop.call_soon(loop.call_soon, server.close)
             await aio.sleep(0)
             await Bench(aio, by_sleep).turns(lambda: not server.sockets)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 
-def test_turns_of_a_loop_that_does_not_run(aio):
+def test_stopped_loop_can_be_turned_by_hand(aio):
     loop = aio.new_event_loop()
     seen = []
     loop.call_soon(lambda: (seen.append(1), loop.call_soon(seen.append, 2)))
@@ -20,7 +20,7 @@ def test_turns_of_a_loop_that_does_not_run(aio):
     loop.close()
 
 
-def test_drained_from_a_callback(aio):
+def test_queue_can_be_drained_from_a_callback(aio):
     async def main():
         loop = aio.get_running_loop()
         seen = []
@@ -45,7 +45,7 @@ def test_drained_from_a_callback(aio):
     assert aio.run(main()) == ([5, 4, 3, 2, 1, 0], 5)
 
 
-def test_a_turn_waits_for_the_next_timer(aio):
+def test_turn_waits_for_the_next_timer(aio):
     loop = aio.new_event_loop()
     seen = []
     loop.call_later(0.01, seen.append, "fired")
@@ -56,7 +56,7 @@ def test_a_turn_waits_for_the_next_timer(aio):
     loop.close()
 
 
-def test_a_loop_driven_by_hand(aio):
+def test_loop_driven_by_hand_runs_a_program(aio):
     async def main():
         await aio.sleep(0)
         assert aio.get_running_loop() is loop
@@ -80,7 +80,7 @@ def test_a_loop_driven_by_hand(aio):
     loop.close()
 
 
-def test_a_stop_outlasts_the_turn(aio):
+def test_stop_outlasts_the_turn(aio):
     loop = aio.new_event_loop()
     loop.call_soon(loop.stop)
     turns = 0
@@ -93,7 +93,7 @@ def test_a_stop_outlasts_the_turn(aio):
     loop.close()
 
 
-def test_what_ends_the_turn_comes_out(aio):
+def test_exception_that_ends_the_turn_is_raised(aio):
     def leave():
         raise SystemExit(3)
 

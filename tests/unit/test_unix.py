@@ -1,4 +1,4 @@
-"""`create_unix_server` and `create_unix_connection`: paths, files left behind, abstract names, refused arguments."""
+"""`create_unix_server` and `create_unix_connection`: paths, leftover files, abstract names, refused arguments."""
 
 import errno
 import os
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.usefixtures("settled")
 
 @pytest.fixture
 def path(tmp_path):
-    """Where a socket file may be; short, since there is room for 107 bytes."""
+    """A path for a socket file; short, because it may have at most 107 bytes."""
     return os.path.relpath(tmp_path / "socket") if len(str(tmp_path)) > 90 else str(tmp_path / "socket")
 
 
 async def answers(loop, path):
-    """Whether somebody echoes at `path`."""
+    """Whether something echoes at `path`."""
     transport, protocol = await loop.create_unix_connection(Noting, path)
     answer = await echoed(transport, protocol)
     await protocol.lost
@@ -54,7 +54,7 @@ def test_abstract_names(loop, run, kind):
     run(main())
 
 
-def test_given_sockets(loop, run, path):
+def test_sockets_of_the_program_are_used(loop, run, path):
     async def main():
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
@@ -99,7 +99,7 @@ def test_other_files_are_left_alone(loop, run, path):
 
 
 @since(3, 13)
-def test_file_goes_with_the_server(loop, run, path):
+def test_file_is_removed_with_its_server(loop, run, path):
     async def main():
         server = await loop.create_unix_server(Echo, path)
         assert os.path.exists(path)
@@ -108,7 +108,7 @@ def test_file_goes_with_the_server(loop, run, path):
         server = await loop.create_unix_server(Echo, path, cleanup_socket=False)
         server.close()
         assert os.path.exists(path)
-        # Somebody else's, by its inode.
+        # Another server's, by its inode.
         first = await loop.create_unix_server(Echo, path)
         second = await loop.create_unix_server(Echo, path)
         first.close()
@@ -135,7 +135,7 @@ def test_nobody_listens(loop, run, path):
     run(main())
 
 
-@pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves it to the collector up to 3.14
+@pytest.mark.parametrize("aio", [ferrio])  # before 3.15 asyncio leaves it to the collector
 def test_failing_protocol_factory_closes_the_socket(loop, run, path):
     async def main():
         server = await loop.create_unix_server(Echo, path)
@@ -149,7 +149,7 @@ def test_failing_protocol_factory_closes_the_socket(loop, run, path):
 
 
 def bad_calls():
-    """Refused calls: method, arguments, exception, its words."""
+    """Returns refused calls: method, arguments, exception, message."""
     connect, serve = "create_unix_connection", "create_unix_server"
     wrong = "A UNIX Domain Stream Socket was expected, got <socket.socket"
     return [

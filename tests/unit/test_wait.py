@@ -1,4 +1,4 @@
-"""`wait`: which futures are done, and when it comes back."""
+"""`wait`: which futures are done, and when it returns."""
 
 import asyncio
 import gc
@@ -98,7 +98,7 @@ def test_cancelled_wait_leaves_the_futures_alone(aio, run):
     run(main())
 
 
-def test_nothing_stays_on_the_futures(aio, run):
+def test_no_callback_stays_on_the_futures(aio, run):
     async def main():
         task, fast = aio.create_task(forever(aio)), aio.create_task(value_of(aio, 1))
         for return_when in (aio.FIRST_COMPLETED, aio.FIRST_EXCEPTION):
@@ -123,7 +123,7 @@ def test_turns(aio, run, loop):
     assert run(main()) == (2, 3)
 
 
-def test_one_future_given_twice(aio, run):
+def test_same_future_twice_counts_once(aio, run):
     async def main():
         task = aio.create_task(value_of(aio, 1))
         assert await aio.wait([task, task]) == ({task}, set())
@@ -154,7 +154,7 @@ def test_invalid_return_when(aio, run, return_when):
     run(main())
 
 
-def test_no_list(aio, run):
+def test_argument_must_be_iterable(aio, run):
     async def main():
         future, coro = aio.Future(), value_of(aio, 1)
         for single in (future, coro):
@@ -188,7 +188,7 @@ def test_operations_are_refused_as_coroutines():
     loop.close()
 
 
-def test_no_future_among_the_list(aio, run):
+def test_list_may_only_contain_futures(aio, run):
     async def main():
         task = aio.create_task(forever(aio))
         with pytest.raises(AttributeError):
@@ -213,7 +213,7 @@ def test_standard_tasks():
     loop.close()
 
 
-def test_wait_that_nobody_awaits_warns():
+def test_never_awaited_wait_warns():
     with pytest.warns(RuntimeWarning, match="was never awaited"):
         ferrio.wait([])
         gc.collect()

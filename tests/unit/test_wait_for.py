@@ -10,7 +10,7 @@ import ferrio
 
 @pytest.fixture
 def virtually():
-    """Runs a coroutine on a ferrio loop whose clock is virtual."""
+    """Runs a coroutine on a ferrio loop with a virtual clock."""
     loop = ferrio.EventLoop(virtual_time=True)
     yield loop.run_until_complete
     loop.close()
@@ -54,7 +54,7 @@ def test_awaitable_object(aio):
 
 
 @pytest.mark.parametrize("kind", ["coroutine", "task", "future"])
-def test_too_late(aio, kind):
+def test_timeout_cancels_and_raises(aio, kind):
     async def main():
         thing = {
             "coroutine": lambda: aio.sleep(10),
@@ -72,7 +72,7 @@ def test_too_late(aio, kind):
     assert aio.run(main()) == 0
 
 
-def test_the_time_when_it_ends(virtually):
+def test_timeout_ends_at_its_time(virtually):
     async def main():
         loop = ferrio.get_running_loop()
         start = loop.time()
@@ -84,7 +84,7 @@ def test_the_time_when_it_ends(virtually):
 
 
 @pytest.mark.parametrize("limit", [0, -1, -0.5])
-def test_no_time_at_all(aio, limit):
+def test_deadline_that_has_already_passed(aio, limit):
     begun = []
 
     async def work():
@@ -102,7 +102,7 @@ def test_no_time_at_all(aio, limit):
     assert begun == []
 
 
-def test_no_time_and_a_task_that_resists(aio):
+def test_no_time_for_a_task_that_resists(aio):
     async def resist():
         try:
             await aio.sleep(10)
@@ -118,7 +118,7 @@ def test_no_time_and_a_task_that_resists(aio):
     assert aio.run(main()) == "resisted"
 
 
-def test_no_time_and_a_task_that_fails(aio):
+def test_no_time_for_a_task_that_fails(aio):
     async def resist():
         try:
             await aio.sleep(10)
@@ -134,8 +134,8 @@ def test_no_time_and_a_task_that_fails(aio):
     aio.run(main())
 
 
-def test_no_time_and_cancelled_meanwhile(aio):
-    """The wait for a cancelled task is itself cancellable, and leaves no callback behind."""
+def test_no_time_and_cancelled_in_between(aio):
+    """Waiting for a cancelled task can itself be cancelled, and leaves no callback behind."""
 
     async def resist():
         for _ in range(3):
@@ -178,7 +178,7 @@ def test_cancelled_from_outside(aio):
 
 
 @pytest.mark.parametrize("limit", [None, 100])
-def test_exceptions_pass(aio, limit):
+def test_exceptions_pass_through(aio, limit):
     async def main():
         with pytest.raises(LookupError, match="spam"):
             await aio.wait_for(fail(LookupError("spam")), limit)
@@ -186,7 +186,7 @@ def test_exceptions_pass(aio, limit):
     aio.run(main())
 
 
-def test_an_exception_during_the_cancellation(aio):
+def test_exception_during_the_cancellation(aio):
     async def work():
         try:
             await aio.sleep(10)
@@ -202,7 +202,7 @@ def test_an_exception_during_the_cancellation(aio):
 
 
 @since(3, 12)
-def test_a_value_in_spite_of_the_cancellation(aio):
+def test_value_in_spite_of_the_cancellation(aio):
     async def work():
         try:
             await aio.sleep(10)
@@ -217,7 +217,7 @@ def test_a_value_in_spite_of_the_cancellation(aio):
 
 @since(3, 12)
 def test_runs_in_the_waiting_task(aio):
-    """Since 3.12 no task is made for the coroutine: it sees the waiter's task, context and name."""
+    """From 3.12 on no task is made for the coroutine: it sees the waiter's task, context and name."""
 
     async def who():
         return aio.current_task()
@@ -228,7 +228,7 @@ def test_runs_in_the_waiting_task(aio):
     assert aio.run(main())
 
 
-def test_what_cannot_be_awaited(virtually):
+def test_non_awaitable_argument_is_refused(virtually):
     async def main():
         loop = ferrio.get_running_loop()
         for limit in (None, 1, 0):
@@ -242,7 +242,7 @@ def test_what_cannot_be_awaited(virtually):
 
 
 @pytest.mark.parametrize("bad", ["1", []], ids=["str", "list"])
-def test_a_bad_limit_is_told_to_who_awaits(aio, bad):
+def test_bad_timeout_raises_at_the_await(aio, bad):
     async def main():
         future = aio.get_running_loop().create_future()
         wait = aio.wait_for(future, bad)
@@ -260,8 +260,8 @@ def test_outside_a_task():
     inner.close()
 
 
-def test_as_a_coroutine():
-    """What `wait_for` returns is one to `create_task`, `gather` and a nested `wait_for`."""
+def test_result_passes_for_a_coroutine():
+    """What `wait_for` returns counts as one for `create_task`, `gather` and a nested `wait_for`."""
 
     async def main():
         task = ferrio.create_task(ferrio.wait_for(ferrio.sleep(0, 1), 1))
@@ -272,7 +272,7 @@ def test_as_a_coroutine():
     assert ferrio.run(main()) == [2, 1, 3]
 
 
-def test_closing_closes_what_is_awaited():
+def test_closing_closes_the_awaited_coroutine():
     closed = []
 
     async def work():
@@ -290,7 +290,7 @@ def test_closing_closes_what_is_awaited():
     assert closed == [True]
 
 
-def test_who_awaits_the_cancelled_task(virtually):
+def test_call_graph_shows_who_awaits_the_cancelled_task(virtually):
     async def resist():
         try:
             await ferrio.sleep(10)
@@ -311,7 +311,7 @@ def test_who_awaits_the_cancelled_task(virtually):
 
 @pytest.mark.parametrize("loop_of", [asyncio, ferrio], ids=["asyncio loop", "ferrio loop"])
 @pytest.mark.parametrize("names_of", [asyncio, ferrio], ids=["asyncio names", "ferrio names"])
-def test_any_names_on_any_loop(loop_of, names_of):
+def test_names_of_each_implementation_work_on_each_loop(loop_of, names_of):
     async def main():
         loop = asyncio.get_running_loop()
         future = loop.create_future()

@@ -13,7 +13,7 @@ from ferrio.futures import _chain_future, _copy_future_state
 
 
 def in_thread(function, *args):
-    """Runs a function in a thread of its own, to its end."""
+    """Runs a function in its own thread to its end."""
     thread = threading.Thread(target=function, args=args)
     thread.start()
     thread.join()
@@ -52,7 +52,7 @@ def test_pool(aio, run):
         assert run(main()) == [number**2 for number in range(200)]
 
 
-def test_done_already(aio, run):
+def test_source_that_is_already_done(aio, run):
     async def main():
         source = concurrent.futures.Future()
         source.set_result(1)
@@ -117,7 +117,7 @@ def test_exceptions_of_concurrent_futures_become_asyncios(aio, run, name):
     run(main())
 
 
-def test_asyncio_future_comes_back_itself(aio, run):
+def test_asyncio_future_is_returned_itself(aio, run):
     async def main():
         future = aio.Future()
         assert aio.wrap_future(future) is future
@@ -172,7 +172,7 @@ def test_chain_of_two_loops():
 
 
 @pytest.mark.parametrize("arguments", [(3, None), (None, 3)], ids=["source", "destination"])
-def test_chain_of_what_is_no_future(arguments):
+def test_chain_needs_futures(arguments):
     future = concurrent.futures.Future()
     source, destination = (argument or future for argument in arguments)
     with pytest.raises(TypeError, match="A future is required for"):
@@ -212,7 +212,7 @@ def test_call_soon_threadsafe_of_a_subclass_is_used():
     loop.close()
 
 
-def test_chain_is_let_go(collected):
+def test_chain_is_collected(collected):
     loop = ferrio.new_event_loop()
     source = concurrent.futures.Future()
     wrapped = ferrio.wrap_future(source, loop=loop)

@@ -1,4 +1,4 @@
-"""What tests of TLS share: certificates made for the run, protocols that note what they are told, connected pairs."""
+"""Shared by the TLS tests: certificates made for the run, protocols that record what they are told, connected pairs."""
 
 import asyncio
 import functools
@@ -17,12 +17,12 @@ def authority():
 
 @functools.cache
 def certificate(name="localhost"):
-    """A certificate of the authority for `name`."""
+    """Returns a certificate of the authority for `name`."""
     return authority().issue_cert(name)
 
 
 def server_context(*, client_certificates=False, name="localhost"):
-    """A server's `ssl.SSLContext`; with `client_certificates` it wants one from the client."""
+    """Returns a server's `ssl.SSLContext`; with `client_certificates` it requires one from the client."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate(name).configure_cert(context)
     if client_certificates:
@@ -32,14 +32,14 @@ def server_context(*, client_certificates=False, name="localhost"):
 
 
 def client_context():
-    """A client's `ssl.SSLContext` that trusts the authority, and nobody else."""
+    """Returns a client's `ssl.SSLContext` that trusts only the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority().configure_trust(context)
     return context
 
 
 class Recorder(asyncio.Protocol):
-    """Writes down what it is told."""
+    """Records what it is told."""
 
     def __init__(self, loop):
         self.loop = loop
@@ -87,7 +87,7 @@ class Recorder(asyncio.Protocol):
         self.lost.set_result(exc)
 
     async def received(self, size):
-        """Waits until `size` bytes have come, and returns all that have."""
+        """Waits until `size` bytes have arrived, and returns all that have."""
         if len(self.data) < size:
             waiter = self.loop.create_future()
             self._waiters.append((size, waiter))
@@ -96,7 +96,7 @@ class Recorder(asyncio.Protocol):
 
 
 class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
-    """As `Recorder`, with a buffer of its own of `size` bytes."""
+    """Like `Recorder`, with its own buffer of `size` bytes."""
 
     size = 1000
 
@@ -118,7 +118,7 @@ class Echo(Recorder):
 
 
 def sockets():
-    """Two connected stream sockets, non-blocking."""
+    """Returns two connected stream sockets, non-blocking."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -126,7 +126,7 @@ def sockets():
 
 
 async def connected(loop, client=Recorder, server=Recorder, *, client_ssl=None, server_ssl=None, **keywords):
-    """A client and a server over TLS, both on `loop`: their protocols as `.client` and `.server`."""
+    """Connects a client and a server over TLS, both on `loop`; their protocols are `.client` and `.server`."""
     ours, theirs = sockets()
     accepting = asyncio.ensure_future(
         loop.connect_accepted_socket(lambda: server(loop), theirs, ssl=server_ssl or server_context(), **keywords)
@@ -139,7 +139,7 @@ async def connected(loop, client=Recorder, server=Recorder, *, client_ssl=None, 
 
 
 async def closed(pair):
-    """Closes both ends and waits for that."""
+    """Closes both ends and waits until they are closed."""
     pair.client.transport.close()
     await pair.client.lost
     pair.server.transport.close()
