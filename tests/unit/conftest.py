@@ -36,6 +36,22 @@ def run(loop):
 
 
 @pytest.fixture
+def virtually():
+    """Runs a coroutine on a ferrio loop with a virtual clock."""
+    loop = ferrio.EventLoop(virtual_time=True)
+    yield loop.run_until_complete
+    loop.close()
+
+
+@pytest.fixture
+def problems(loop):
+    """Records what the loop's exception handler is told."""
+    told = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    return told
+
+
+@pytest.fixture
 def settled(loop):
     """Lets transports that a test has closed notify their protocols before the loop is closed."""
     yield

@@ -1,6 +1,7 @@
 """Which implementations a test body runs on, and small tools for bodies that watch the order of events."""
 
 import asyncio
+import concurrent.futures
 import os
 import sys
 import traceback
@@ -64,6 +65,12 @@ async def failure(aio, exception, turns=0):
 async def forever(aio):
     """Waits for something that never happens."""
     await aio.Future()
+
+
+def in_thread(function, *arguments):
+    """Runs a function in its own thread to its end, and raises what it raises."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(function, *arguments).result()
 
 
 def in_a_fork(body):

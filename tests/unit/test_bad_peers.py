@@ -11,14 +11,6 @@ from tests.unit.tls import client_context, server_context
 WORDS = b"still here\n"
 
 
-@pytest.fixture
-def problems(loop):
-    """Returns what the loop's exception handler is told."""
-    told = []
-    loop.set_exception_handler(lambda loop, context: told.append(context))
-    return told
-
-
 class Serving:
     """A server that echoes lines, a good client, and sockets of bad clients."""
 

@@ -6,34 +6,9 @@ import threading
 import time
 
 import pytest
-from tests.unit.implementations import since
-
-import ferrio
+from tests.unit.implementations import in_thread, since
 
 variable = contextvars.ContextVar("variable", default="unset")
-
-
-@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
-def aio(request):
-    """The implementation under test."""
-    return request.param
-
-
-def in_thread(function):
-    """Runs a function in a thread to its end, and raises what it raised."""
-    failures = []
-
-    def call():
-        try:
-            function()
-        except BaseException as failure:
-            failures.append(failure)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join()
-    for failure in failures:
-        raise failure
 
 
 def test_call_wakes_a_sleeping_loop(aio):

@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from tests.unit.implementations import since
+from tests.unit.implementations import parked, since
 from tests.unit.programs import run_program
 
 import ferrio
@@ -257,8 +257,7 @@ def test_shutdown_waits_for_threads(aio):
         await loop.run_in_executor(None, started.wait)
         threads = list(loop._default_executor._threads)
         shutdown = aio.create_task(loop.shutdown_default_executor())
-        await aio.sleep(0.01)
-        assert not shutdown.done()
+        await parked(shutdown)
         with pytest.raises(RuntimeError, match="Executor shutdown has been called"):
             loop.run_in_executor(None, print)
         with pytest.raises(RuntimeError, match="Executor shutdown has been called"):

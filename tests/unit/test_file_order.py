@@ -11,6 +11,7 @@ import sys
 import textwrap
 
 import pytest
+from tests.unit.programs import run_program
 
 import ferrio
 
@@ -21,15 +22,6 @@ def fifo(tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
     return path
-
-
-def run_program(text, **keywords):
-    """Runs a Python program and returns what it printed."""
-    program = [sys.executable, "-X", "dev", "-c", textwrap.dedent(text)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, **keywords)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
 
 
 def test_order_of_many_writers(tmp_path):
@@ -271,6 +263,7 @@ def test_forked_child_has_its_own_threads(tmp_path):
         assert os.waitpid(child, 0)[1] == 0
         print("parent")
         """,
+        options=("-W", "ignore::DeprecationWarning"),  # os.fork() warns of threads
         cwd=tmp_path,
     )
     assert printed == "child\nparent\n"

@@ -3,20 +3,18 @@
 This holds on asyncio and on ferrio. ferrio adds that the child may do anything to its parent's loop.
 """
 
-import asyncio
 import contextlib
 import os
 import select
 import signal
 import socket
-import subprocess
 import sys
-import textwrap
 import threading
 import traceback
 
 import pytest
 from tests.unit.implementations import since
+from tests.unit.programs import run_program
 
 import ferrio
 
@@ -26,12 +24,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 fork_among_starting_threads = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="CPython 3.11 may hang in os.fork() while another thread begins or ends"
 )
-
-
-@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
-def aio(request):
-    """The implementation under test."""
-    return request.param
 
 
 @contextlib.contextmanager
@@ -302,10 +294,7 @@ def test_child_forked_by_a_worker_ends_with_the_workers_function(way):
 
         print("parent", ferrio.run(main()))
         """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("parent 0\n", "", 0)
+    assert run_program(program) == "parent 0\n"
 
 
 @fork_among_starting_threads

@@ -7,7 +7,6 @@ import asyncio
 import concurrent.futures
 import functools
 import socket
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -15,6 +14,7 @@ import types
 
 import pytest
 from tests.unit.hammer import hammer, quick_switches
+from tests.unit.programs import run_program
 
 import ferrio
 from ferrio import _ferrio
@@ -26,8 +26,7 @@ LOOPS = 4
 def test_import_leaves_the_gil_off():
     # With -X gil unset CPython's own rule applies: it turns the GIL on unless the module declares that it needs none.
     code = "import sys, ferrio; print(sys._is_gil_enabled())"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert run_program(code, options=("-W", "error")) == "False\n"
 
 
 @pytest.mark.skipif(

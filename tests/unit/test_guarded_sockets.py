@@ -7,12 +7,10 @@ import asyncio
 import errno
 import json
 import socket
-import subprocess
-import sys
-import textwrap
 
 import pytest
 from tests.unit import tls
+from tests.unit.programs import run_program
 
 import ferrio
 
@@ -499,7 +497,7 @@ import sys, socket
 import MODULE as aio
 
 async def echo(reader, writer):
-    writer.write(await reader.readexactly(4))
+    writer.write(await reader.read(4))
     writer.close()
 
 class Protocol(aio.DatagramProtocol):
@@ -548,9 +546,8 @@ aio.run(main())
 
 
 def audited(module):
-    program = textwrap.dedent(AUDITED).replace("MODULE", module)
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    program = AUDITED.replace("MODULE", module)
+    return json.loads(run_program(program, options=("-W", "ignore")))
 
 
 def test_audit_hooks_see_the_same_as_with_asyncio():

@@ -1,8 +1,7 @@
 """`import ferrio` imports little more than `import asyncio`, so that short programs start as quickly. But it imports at
 once everything that it needs of asyncio's modules."""
 
-import subprocess
-import sys
+from tests.unit.programs import run_program
 
 # These are small, or needed by definitions at import time. Anything else is imported where it is needed.
 # `_xxsubinterpreters` is built in, and up to Python 3.12 it tells which interpreter this is.
@@ -17,13 +16,14 @@ print(*sorted(name for name in set(sys.modules) - before if name.partition(".")[
 
 
 def test_import_adds_no_module_that_asyncio_does_not():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
-    surplus = set(done.stdout.split()) - ALLOWED
+    surplus = set(run_program(PROGRAM).split()) - ALLOWED
     assert not surplus, f"import these where they are needed, not at the top of a module: {surplus}"
 
 
 SWITCHED = """
 import asyncio, importlib, pkgutil, sys
+
+from tests.unit.programs import run_program
 import ferrio
 ours = {found.name for found in pkgutil.iter_modules(ferrio.__path__)}
 for found in pkgutil.iter_modules(asyncio.__path__):
@@ -44,5 +44,4 @@ print(ferrio.run(main()))
 def test_import_gets_what_it_needs_before_modules_are_replaced():
     # On Python 3.14 the function of asyncio that returns the current task was looked up at a task's first step. If
     # ferrio's own had replaced it by then, it called itself until the stack was full.
-    done = subprocess.run([sys.executable, "-c", SWITCHED], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("(['slept', 'waited'], True)\n", "")
+    assert run_program(SWITCHED) == "(['slept', 'waited'], True)\n"

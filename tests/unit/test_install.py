@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.unit.programs import run_program
 
 import ferrio
 
@@ -115,8 +116,7 @@ async def main():
 item, slept, loop = run(main())
 print(item, slept, isinstance(loop, ferrio.EventLoop), isinstance(new_event_loop(), ferrio.EventLoop))
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("item slept True True\n", "")
+    assert run_program(program, options=("-W", "ignore")) == "item slept True True\n"
 
 
 class LoopOfALibrary(asyncio.SelectorEventLoop):
@@ -159,5 +159,4 @@ def test_standard_loops_made_before_go_on(debug):
 
 def test_nothing_warns():
     program = "import ferrio; ferrio.install(); import asyncio; asyncio.run(asyncio.sleep(0)); ferrio.uninstall()"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert run_program(program, options=("-W", "error")) == ""

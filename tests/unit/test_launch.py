@@ -13,6 +13,7 @@ import warnings
 
 import pytest
 from tests.unit.implementations import in_a_fork, is_gone
+from tests.unit.programs import run_program
 
 import ferrio
 from ferrio import _launch
@@ -343,19 +344,13 @@ def test_children_of_another_user(way):
 
 def test_program_under_valgrind_starts_children_through_popen():
     # valgrind kills a program that has such a child. We recognise it by what it preloads; here that file doesn't exist.
-    text = """if True:
+    source = """
         from ferrio import _ferrio
         order = [b"true"], [b"true"], None, None, (-1, -1, -1), True, [], -1, True, False, -1, None, None, None
         print(_ferrio.Launch.start(*order))
         """
-    done = subprocess.run(
-        [sys.executable, "-c", text],
-        env=os.environ | {"LD_PRELOAD": "/nowhere/vgpreload_core.so"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "None\n"
+    output = run_program(source, env=os.environ | {"LD_PRELOAD": "/nowhere/vgpreload_core.so"})
+    assert output.splitlines()[-1] == "None"
 
 
 def test_replaced_popen_is_used(monkeypatch):

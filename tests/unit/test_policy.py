@@ -6,7 +6,6 @@ import errno
 import gc
 import os
 import resource
-import subprocess
 import sys
 import threading
 import warnings
@@ -14,6 +13,7 @@ import weakref
 
 import pytest
 from tests.unit.implementations import in_a_fork, since
+from tests.unit.programs import run_program
 
 import ferrio
 from ferrio import events
@@ -355,8 +355,7 @@ first = asyncio.run(main())
 ferrio.new_event_loop().close()
 print(first, asyncio.run(main()), asyncio.run(main()))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("300 300 300\n", "")
+    assert run_program(program) == "300 300 300\n"
 
 
 def test_deprecated_names():

@@ -12,13 +12,6 @@ import pytest
 
 import ferrio
 
-
-@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
-def aio(request):
-    """The implementation under test."""
-    return request.param
-
-
 NOT_AWAITABLE = TypeError if sys.version_info >= (3, 14) else ValueError
 
 

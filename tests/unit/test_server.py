@@ -4,13 +4,11 @@ import asyncio
 import contextvars
 import os
 import socket
-import subprocess
-import sys
-import textwrap
 
 import pytest
 from tests.unit.connections import Echo, Noting, echoed, open_sockets
 from tests.unit.implementations import since
+from tests.unit.programs import run_program
 
 import ferrio
 
@@ -30,14 +28,6 @@ def serve(loop, run):
     yield serve
     for server in servers:
         server.close()
-
-
-@pytest.fixture
-def problems(loop):
-    """Records what the loop's exception handler is told."""
-    told = []
-    loop.set_exception_handler(lambda _, context: told.append(context))
-    return told
 
 
 def test_attributes_and_repr(aio, loop, run, serve):
@@ -375,9 +365,7 @@ OUT_OF_DESCRIPTORS = """
 
 
 def test_out_of_descriptors():
-    code = textwrap.dedent(OUT_OF_DESCRIPTORS)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
-    assert (done.stdout, done.returncode) == ("served 20\n", 0), done.stderr
+    assert run_program(OUT_OF_DESCRIPTORS) == "served 20\n"
 
 
 @pytest.mark.parametrize("aio", [ferrio])

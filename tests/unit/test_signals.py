@@ -75,7 +75,7 @@ def test_busy_loop_handles_a_signal_that_another_thread_received(loop):
     seen = []
 
     async def main():
-        # Time for the thread to begin to wait; without it the test sees less.
+        # The thread should be waiting by now. If it isn't, the test still holds but shows less.
         await asyncio.sleep(0.01)
         signal.pthread_kill(thread.ident, SIGNAL)
         while not seen:

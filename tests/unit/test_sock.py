@@ -336,7 +336,7 @@ def test_cancelled_operation_leaves_the_descriptor_alone(loop, run, pair):
             with pytest.raises(asyncio.CancelledError):
                 await receiving
         theirs.send(b"x")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # an operation that was left behind would take the byte now
         assert await loop.sock_recv(ours, 9) == b"x"
         fill(ours)
         sending = loop.create_task(loop.sock_sendall(ours, b"x"))

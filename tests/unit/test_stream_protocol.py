@@ -11,14 +11,6 @@ import ferrio
 
 
 @pytest.fixture
-def reports(loop):
-    """Records what the loop's exception handler is told."""
-    reports = []
-    loop.set_exception_handler(lambda loop, context: reports.append(context))
-    return reports
-
-
-@pytest.fixture
 def transport():
     transport = Transport()
     yield transport
@@ -157,22 +149,22 @@ def test_coroutine_function_runs_as_a_task(aio, loop, run, transport):
 
 
 @since(3, 14, 10)
-def test_callback_that_raises_costs_its_connection(aio, loop, transport, reports):
+def test_callback_that_raises_costs_its_connection(aio, loop, transport, problems):
     def callback(reader, writer):
         raise ZeroDivisionError("broken")
 
     _reader, protocol = make(aio, loop, callback)
     protocol.connection_made(transport)
-    [report] = reports
-    assert report["message"] == "Unhandled exception in client_connected_cb"
-    assert isinstance(report["exception"], ZeroDivisionError)
-    assert report["transport"] is transport
+    [problem] = problems
+    assert problem["message"] == "Unhandled exception in client_connected_cb"
+    assert isinstance(problem["exception"], ZeroDivisionError)
+    assert problem["transport"] is transport
     assert transport.closing
     assert protocol._strong_reader is None
 
 
 @since(3, 12)
-def test_task_that_fails_costs_its_connection(aio, loop, run, transport, reports):
+def test_task_that_fails_costs_its_connection(aio, loop, run, transport, problems):
     async def callback(reader, writer):
         raise ZeroDivisionError("broken")
 
@@ -180,16 +172,16 @@ def test_task_that_fails_costs_its_connection(aio, loop, run, transport, reports
     protocol.connection_made(transport)
     run(aio.wait([protocol._task]))
     run(aio.sleep(0))
-    [report] = reports
-    assert report["message"] == "Unhandled exception in client_connected_cb"
-    assert isinstance(report["exception"], ZeroDivisionError)
-    assert report["transport"] is transport
+    [problem] = problems
+    assert problem["message"] == "Unhandled exception in client_connected_cb"
+    assert isinstance(problem["exception"], ZeroDivisionError)
+    assert problem["transport"] is transport
     assert transport.closing
     assert reader._transport is transport
 
 
 @since(3, 13)
-def test_task_that_is_cancelled_costs_its_connection_and_nothing_else(aio, loop, run, transport, reports):
+def test_task_that_is_cancelled_costs_its_connection_and_nothing_else(aio, loop, run, transport, problems):
     async def callback(reader, writer):
         await reader.read(1)
 
@@ -200,12 +192,12 @@ def test_task_that_is_cancelled_costs_its_connection_and_nothing_else(aio, loop,
     task.cancel()
     run(aio.wait([task]))
     run(aio.sleep(0))
-    assert reports == []
+    assert problems == []
     assert transport.closing
     assert reader._waiter is None
 
 
-def test_connection_of_a_dropped_stream_is_refused(aio, loop, reports):
+def test_connection_of_a_dropped_stream_is_refused(aio, loop, problems):
     class Aborted(Transport):
         def abort(self):
             self.calls.append("abort")
@@ -215,9 +207,11 @@ def test_connection_of_a_dropped_stream_is_refused(aio, loop, reports):
     reader, protocol = make(aio, loop)
     protocol._reject_connection = True
     protocol.connection_made(transport)
-    [report] = reports
-    assert report["message"].startswith("An open stream was garbage collected prior to establishing network connection")
-    assert report["source_traceback"] is reader._source_traceback
+    [problem] = problems
+    assert problem["message"].startswith(
+        "An open stream was garbage collected prior to establishing network connection"
+    )
+    assert problem["source_traceback"] is reader._source_traceback
     assert transport.calls == ["abort"]
 
 

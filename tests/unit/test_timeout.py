@@ -10,14 +10,6 @@ from tests.unit.implementations import since
 import ferrio
 
 
-@pytest.fixture
-def virtually():
-    """Runs a coroutine on a ferrio loop with a virtual clock."""
-    loop = ferrio.EventLoop(virtual_time=True)
-    yield loop.run_until_complete
-    loop.close()
-
-
 def test_block_that_takes_too_long(aio):
     async def main():
         with pytest.raises(TimeoutError) as caught:

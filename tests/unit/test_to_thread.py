@@ -17,12 +17,6 @@ from ferrio.executor import ThreadPool
 variable = contextvars.ContextVar("variable", default="unset")
 
 
-@pytest.fixture(params=[asyncio, ferrio], ids=["asyncio", "ferrio"])
-def aio(request):
-    """The implementation under test."""
-    return request.param
-
-
 def test_result_of_the_call(aio):
     def call(*args, **kwargs):
         return args, kwargs, threading.current_thread() is threading.main_thread()

@@ -687,15 +687,25 @@ def test_event_takes_as_many_turns_as_on_asyncio(of, counter):
 
 
 class Order:
-    """Records who was called, in order. Each call also does its own `call_soon`, which runs a turn later."""
+    """Records who was called, in order. Each call also does its own `call_soon`, which runs a turn later.
 
-    def __init__(self):
+    `complete` is done once `expected` calls and what they queued have been recorded.
+    """
+
+    def __init__(self, expected):
         self.loop = asyncio.get_running_loop()
         self.seen = []
+        self.expected = expected
+        self.complete = self.loop.create_future()
 
     def note(self, name):
+        self.record(name)
+        self.loop.call_soon(self.record, f"soon after {name}")
+
+    def record(self, name):
         self.seen.append(name)
-        self.loop.call_soon(self.seen.append, f"soon after {name}")
+        if len(self.seen) == 2 * self.expected:
+            self.complete.set_result(None)
 
     def protocol(self, name):
         order = self
@@ -713,7 +723,7 @@ class Order:
 
 async def order_of(aio, busy):
     """Makes a callback, a timer, a reader, a transport, a waiting operation and a server ready in one turn."""
-    order = Order()
+    order = Order(expected=6 if busy else 5)
     bench = Bench(aio, by_sleep)
     loop = bench.loop
     ours, theirs = {}, {}
@@ -741,8 +751,9 @@ async def order_of(aio, busy):
         loop.call_later(0, order.note, "timer")
 
     loop.call_soon(all_at_once)
-    await aio.sleep(0.05)
+    await order.complete
     await receiving
+    await bench.quiet(5)
     loop.remove_reader(ours["reader"])
     seen = order.seen.copy()
     server.close()
@@ -770,9 +781,8 @@ def test_accepted_connection_whose_server_is_closed(loop, run, aio):
             loop.call_soon(loop.call_soon, server.close)
             await aio.sleep(0)
             await Bench(aio, by_sleep).turns(lambda: not server.sockets)
-            await aio.sleep(0.01)
             client.settimeout(30)
-            assert client.recv(9) == b""
+            assert await loop.run_in_executor(None, client.recv, 9) == b""
         assert not any(protocol.connected for protocol in made)
 
     run(main())

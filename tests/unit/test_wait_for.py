@@ -8,14 +8,6 @@ from tests.unit.implementations import since
 import ferrio
 
 
-@pytest.fixture
-def virtually():
-    """Runs a coroutine on a ferrio loop with a virtual clock."""
-    loop = ferrio.EventLoop(virtual_time=True)
-    yield loop.run_until_complete
-    loop.close()
-
-
 async def at_once(value):
     return value
 

@@ -3,20 +3,13 @@
 import asyncio
 import concurrent.futures
 import gc
-import threading
 import weakref
 
 import pytest
+from tests.unit.implementations import in_thread
 
 import ferrio
 from ferrio.futures import _chain_future, _copy_future_state
-
-
-def in_thread(function, *args):
-    """Runs a function in its own thread to its end."""
-    thread = threading.Thread(target=function, args=args)
-    thread.start()
-    thread.join()
 
 
 def test_result_from_another_thread(aio, run):
