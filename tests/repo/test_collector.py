@@ -101,8 +101,8 @@ def test_the_check_sees_the_classes():
         for path in BINDING.rglob("*.rs")
         for _, code in rust_code(path)
     )
-    assert by_name["SocketTransport"].fields["state"] == "Guarded<State>"
-    assert "home" in by_name["SocketTransport"].traverse
+    assert by_name["StreamReader"].fields["state"] == "Guarded<State>"
+    assert "transport" in by_name["StreamReader"].traverse
     assert outside_guards("a.visit(&visit, |b| f(b))?; c.call(d)") == "a?; c.call(d)"
 
 

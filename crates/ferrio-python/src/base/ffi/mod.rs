@@ -22,7 +22,7 @@ pub(crate) mod interpreter;
 mod lock;
 pub(crate) mod memory;
 pub(crate) mod names;
-mod protect;
+pub(crate) mod protect;
 pub(crate) mod raise;
 pub(crate) mod recursion;
 pub(crate) mod recycle;

@@ -19,13 +19,10 @@ pub(super) fn protected<R>(py: Python<'_>, failed: R, body: impl FnOnce() -> R) 
 
 #[cold]
 fn explain(py: Python<'_>, payload: Box<dyn Any + Send>) {
-    let text =
-        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or("ferrio panicked").to_owned();
+    let text = text_of(payload.as_ref());
     let explained = catch_unwind(AssertUnwindSafe(|| {
         // PyO3 panics where memory is short, with the exception set that says so.
-        // SAFETY: attached; the class lives as long as the interpreter.
-        if unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) } == 0 {
+        if !memory_is_short(py) {
             PanicException::new_err(text).restore(py);
         }
     }));
@@ -33,4 +30,29 @@ fn explain(py: Python<'_>, payload: Box<dyn Any + Send>) {
         // SAFETY: attached. The interpreter has its last MemoryErrors ready.
         unsafe { ffi::PyErr_NoMemory() };
     }
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> String {
+    let text =
+        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("ferrio panicked").to_owned()
+}
+
+/// Whether the exception that is set is a `MemoryError`.
+fn memory_is_short(_py: Python<'_>) -> bool {
+    // SAFETY: attached; the class lives as long as the interpreter.
+    unsafe { !ffi::PyErr_Occurred().is_null() && ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) != 0 }
+}
+
+/// Runs `body`; a panic in it is an exception for the caller, as if `body` had raised it.
+#[inline]
+pub(crate) fn caught<R>(py: Python<'_>, body: impl FnOnce() -> R) -> PyResult<R> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
+        // PyO3 panics where memory is short, with the exception set that says so.
+        if memory_is_short(py) {
+            PyErr::fetch(py)
+        } else {
+            PanicException::new_err(text_of(payload.as_ref()))
+        }
+    })
 }

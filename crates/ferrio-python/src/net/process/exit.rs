@@ -16,17 +16,22 @@ use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
+use crate::net::transport::lifetime;
 use crate::sync::locks::waiters::Ticket;
 
 /// What a child whose status nobody can tell is said to have ended with.
 const LOST: i32 = 255;
 
-/// Has the loop look out for the end.
-pub(super) fn begin(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
+/// Has the loop watch for the end, unless it does or the end has come.
+pub(super) fn watch(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
-    let descriptor = this.state.with(py, |state| state.child.as_ref()?.descriptor());
+    let descriptor = this.core.state.with(py, |state| {
+        let descriptor = state.own.child.as_ref()?.descriptor()?;
+        (!std::mem::replace(&mut state.own.watched, true)).then_some(descriptor)
+    });
     let Some(descriptor) = descriptor else { return Ok(()) };
-    this.home
+    this.core
+        .event_loop
         .get()
         .watch_natively(descriptor, transport.as_any(), on_event, Some(Interest::READABLE))
         .map_err(|failure| error::from_system(py, &failure))
@@ -39,24 +44,24 @@ fn on_event(_native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, _event: Event) 
 /// Finds out whether and how the child has ended, and tells everybody.
 pub(super) fn look(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
-    let fate = this.state.with(py, |state| state.child.as_ref().map(|child| child.reap()));
+    let fate = this.core.state.with(py, |state| state.own.child.as_ref().map(|child| child.reap()));
     let returncode = match fate {
         None | Some(Ok(Fate::Running)) => return Ok(()),
         Some(Ok(Fate::Ended(code))) => code,
         Some(Ok(Fate::Unknown)) => known_to_popen(transport)?,
         Some(Err(failure)) => return Err(error::from_system(py, &failure)),
     };
-    let child = this.state.with(py, |state| state.child.take());
+    let child = this.core.state.with(py, |state| state.own.child.take());
     if let Some(descriptor) = child.as_ref().and_then(|child| child.descriptor()) {
-        this.home.get().unwatch_natively(py, descriptor);
+        this.core.event_loop.get().unwatch_natively(py, descriptor);
     }
     drop(child);
-    if !this.home.get().is_busy(py) {
+    if !this.core.event_loop.get().is_busy(py) {
         return tell_everybody(transport, returncode);
     }
     // A turn later, as asyncio, whose watcher of children posts to the loop.
     let code = returncode.into_pyobject(py)?.into_any().unbind();
-    this.home.get().push(py, Item::Watch(transport.clone().into_any().unbind(), code, tell_late))
+    this.core.event_loop.get().push(py, Item::Watch(transport.clone().into_any().unbind(), code, tell_late))
 }
 
 fn tell_late(owner: &Bound<'_, PyAny>, returncode: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -67,7 +72,11 @@ fn tell_late(owner: &Bound<'_, PyAny>, returncode: &Bound<'_, PyAny>) -> PyResul
 #[cold]
 fn known_to_popen(transport: &Bound<'_, SubprocessTransport>) -> PyResult<i32> {
     let py = transport.py();
-    let popen = transport.get().state.with(py, |state| state.popen.as_ref().map(|popen| popen.clone_ref(py)));
+    let popen = transport
+        .get()
+        .core
+        .state
+        .with(py, |state| state.own.popen.as_ref().map(|popen| popen.clone_ref(py)));
     if let Some(popen) = popen
         && let Some(code) = popen.bind(py).getattr(intern!(py, "returncode"))?.extract::<Option<i32>>()?
     {
@@ -80,12 +89,12 @@ fn known_to_popen(transport: &Bound<'_, SubprocessTransport>) -> PyResult<i32> {
 
 fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
-    this.state.with(py, |state| state.returncode = Some(returncode));
-    if this.home.get().debug() {
+    this.core.state.with(py, |state| state.own.returncode = Some(returncode));
+    if this.core.event_loop.get().debug() {
         let text = "%r exited with return code %r";
         imports::LOGGER.get(py)?.call_method1(intern!(py, "info"), (text, transport, returncode))?;
     }
-    let popen = this.state.with(py, |state| state.popen.as_ref().map(|popen| popen.clone_ref(py)));
+    let popen = this.core.state.with(py, |state| state.own.popen.as_ref().map(|popen| popen.clone_ref(py)));
     if let Some(popen) = popen {
         let popen = popen.bind(py);
         if popen.getattr(intern!(py, "returncode"))?.is_none() {
@@ -95,7 +104,7 @@ fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -
     let told = SubprocessTransport::call(transport, intern!(py, "process_exited"), PyTuple::empty(py));
     // First, as in asyncio: who waited finds that the connection of a child without open pipes is lost.
     let over = finish_if_over(transport);
-    while let Some(waiter) = this.state.with(py, |state| state.waiters.next_parked(py)) {
+    while let Some(waiter) = this.core.state.with(py, |state| state.own.waiters.next_parked(py)) {
         operation::wake(&waiter)?;
     }
     told.and(over)
@@ -104,28 +113,17 @@ fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -
 /// Leaves `connection_lost` to the next turn once the child and all its pipes have ended.
 pub(super) fn finish_if_over(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
-    let over = this.state.with(py, |state| {
-        let over = !state.finished
-            && state.returncode.is_some()
-            && state.pipes.iter().flatten().all(|pipe| pipe.disconnected);
-        state.finished |= over;
+    let over = this.core.state.with(py, |state| {
+        let over = !state.ended
+            && state.own.returncode.is_some()
+            && state.own.pipes.iter().flatten().all(|pipe| pipe.disconnected);
+        state.ended |= over;
         over
     });
     if !over {
         return Ok(());
     }
-    this.home.get().push(py, Item::Watch(transport.clone().into_any().unbind(), py.None(), lose))
-}
-
-fn lose(owner: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<()> {
-    let transport = owner.cast::<SubprocessTransport>()?;
-    let py = owner.py();
-    let told = SubprocessTransport::tell(transport, |protocol| {
-        protocol.call_method1(intern!(py, "connection_lost"), (py.None(),))
-    });
-    let held = transport.get().state.with(py, |state| (state.protocol.take(), state.popen.take()));
-    drop(held);
-    told
+    lifetime::schedule_loss(transport, None)
 }
 
 /// `transport._wait()`.
@@ -141,19 +139,19 @@ struct Wait {
 impl Run for Wait {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
         let py = this.py();
-        let state = &self.transport.get().state;
+        let state = &self.transport.get().core.state;
         if self.ticket != Ticket::NONE {
-            let gone = state.with(py, |state| state.waiters.remove(self.ticket));
+            let gone = state.with(py, |state| state.own.waiters.remove(self.ticket));
             drop(gone);
         }
         if let Resume::Throw(exception) = resume {
             return Err(PyErr::from_value(exception));
         }
-        if let Some(returncode) = state.with(py, |state| state.returncode) {
+        if let Some(returncode) = state.with(py, |state| state.own.returncode) {
             return Ok(Progress::Ready(returncode.into_pyobject(py)?.into_any()));
         }
         let waiter = this.clone().unbind();
-        self.ticket = state.with(py, |state| state.waiters.push(py, waiter));
+        self.ticket = state.with(py, |state| state.own.waiters.push(py, waiter));
         Ok(Progress::Park)
     }
 

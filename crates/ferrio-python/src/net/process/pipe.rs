@@ -53,7 +53,7 @@ impl PipeProtocol {
         let Some(process) = self.process(py) else { return Ok(()) };
         let reader = self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.clone_ref(py)));
         if let Some(reader) = reader {
-            let home = process.get().home.get();
+            let home = process.get().core.event_loop.get();
             if home.is_busy(py) {
                 let data = PyBytes::new(py, data).into_any().unbind();
                 return home.push(py, Item::Watch(reader.into_any(), data, feed_late));
@@ -68,7 +68,7 @@ impl PipeProtocol {
 
     /// Calls a method of the child's protocol, inside a call of a pipe's.
     fn pass_on(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        let Some(protocol) = self.process(py).and_then(|process| process.get().protocol(py)) else {
+        let Some(protocol) = self.process(py).and_then(|process| process.get().core.protocol(py)) else {
             return Ok(());
         };
         protocol.call_method0(method).map(drop)
@@ -108,8 +108,8 @@ impl PipeProtocol {
         drop(reader);
         let Some(process) = process else { return Ok(()) };
         let process = process.bind(py);
-        process.get().state.with(py, |state| {
-            if let Some(pipe) = &mut state.pipes[self.fd] {
+        process.get().core.state.with(py, |state| {
+            if let Some(pipe) = &mut state.own.pipes[self.fd] {
                 pipe.disconnected = true;
             }
         });

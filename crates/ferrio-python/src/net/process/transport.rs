@@ -4,26 +4,28 @@ use std::sync::atomic::AtomicPtr;
 
 use ferrio_engine::process::Child;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::exit;
 use super::launch::Launch;
 use super::pipe::PipeProtocol;
 use crate::base::class::{Class, Standard};
+use crate::base::ffi::context;
 use crate::base::ffi::finalize::Finalize;
 use crate::base::ffi::room::TransportRoom;
-use crate::base::ffi::{Guarded, context};
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
-use crate::core::future::watch;
 use crate::core::operation::Operation;
 use crate::net::streams::reader::StreamReader;
+use crate::net::transport::core::{Core, Own, Transport};
+use crate::net::transport::methods::{extra_attribute, transport_methods};
 use crate::net::transport::read_pipe::ReadPipeTransport;
-use crate::net::transport::report;
 use crate::net::transport::write_pipe::WritePipeTransport;
+use crate::net::transport::{lifetime, report};
 use crate::sync::locks::waiters::WaitList;
 
 /// The transport of a child process: an `asyncio.SubprocessTransport`.
@@ -31,13 +33,8 @@ use crate::sync::locks::waiters::WaitList;
 /// Made by the loop's `subprocess_exec` and `subprocess_shell`.
 #[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct SubprocessTransport {
-    pub(super) home: Py<Loop>,
+    pub(super) core: Core<Process>,
     pub(super) pid: i32,
-    /// The protocol's methods run in it when the loop calls them.
-    pub(super) context: Py<PyAny>,
-    pub(super) state: Guarded<State>,
-    /// What `get_extra_info` knows.
-    extra: Py<PyDict>,
 }
 
 impl Class for SubprocessTransport {
@@ -48,26 +45,85 @@ impl Functions for SubprocessTransport {
     const COROUTINES: &'static [&'static str] = &["_wait"];
 }
 
-/// All that changes in a transport's life.
-pub(super) struct State {
-    /// `None` once the connection is lost.
-    pub(super) protocol: Option<Py<PyAny>>,
+transport_methods!(SubprocessTransport);
+extra_attribute!(SubprocessTransport);
+
+/// What a child's transport has beyond the rest.
+pub(crate) struct Process {
     /// The `subprocess.Popen`; `None` once the connection is lost.
     pub(super) popen: Option<Py<PyAny>>,
     /// `None` once it has ended.
     pub(super) child: Option<Child>,
+    /// The loop watches for its end.
+    pub(super) watched: bool,
     pub(super) returncode: Option<i32>,
     /// By the child's descriptor.
     pub(super) pipes: [Option<Pipe>; 3],
-    /// Those who wait for the end.
+    /// The operations that wait for the end.
     pub(super) waiters: WaitList,
-    pub(super) closed: bool,
-    /// `connection_lost` is on its way.
-    pub(super) finished: bool,
+}
+
+impl Own for Process {
+    type References = (Option<Py<PyAny>>, WaitList, [Option<Pipe>; 3]);
+    type Resource = Py<PyAny>;
+    type Unsent = ();
+
+    fn is_open(&self) -> bool {
+        self.popen.is_some()
+    }
+
+    fn take(&mut self) -> Option<Py<PyAny>> {
+        self.popen.take()
+    }
+
+    fn is_sent(&self) -> bool {
+        true
+    }
+
+    fn take_unsent(&mut self) {}
+
+    fn clear(&mut self) -> Self::References {
+        let pipes = std::mem::replace(&mut self.pipes, [const { None }; 3]);
+        (self.popen.take(), std::mem::take(&mut self.waiters), pipes)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.popen)?;
+        self.waiters.traverse(visit)?;
+        self.pipes.iter().flatten().try_for_each(|pipe| {
+            visit.call(&pipe.transport)?;
+            visit.call(&pipe.protocol)
+        })
+    }
+}
+
+impl Transport for SubprocessTransport {
+    type Own = Process;
+
+    const REPORTS: Option<&'static str> = Some("Exception in a method of a subprocess's protocol");
+
+    fn core(&self) -> &Core<Process> {
+        &self.core
+    }
+
+    /// The loop watches for the child's end from the beginning, until it has come.
+    fn settle_interest(slf: &Bound<'_, Self>) -> PyResult<()> {
+        exit::watch(slf)
+    }
+
+    fn close_resource(_slf: &Bound<'_, Self>, popen: Py<PyAny>) -> PyResult<()> {
+        drop(popen);
+        Ok(())
+    }
+
+    /// Closes the pipes and kills the child; the connection is lost when they have ended.
+    fn break_off(slf: &Bound<'_, Self>, _failure: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::close(slf)
+    }
 }
 
 /// One of the child's streams that is a pipe to us.
-pub(super) struct Pipe {
+pub(crate) struct Pipe {
     pub(super) transport: Py<PyAny>,
     pub(super) protocol: Py<PipeProtocol>,
     pub(super) disconnected: bool,
@@ -89,48 +145,34 @@ impl SubprocessTransport {
         let py = native.py();
         native.get().require_open()?;
         let pid = popen.getattr(intern!(py, "pid"))?.extract()?;
-        let extra = match extra {
-            Some(extra) => extra.copy()?,
-            None => PyDict::new(py),
-        };
+        let extra = lifetime::extra(py, extra)?;
         extra.set_item(intern!(py, "subprocess"), popen)?;
         let child = match launch.and_then(|launch| launch.get().take_child(py)) {
             Some(child) => child,
             None => Child::of(pid).map_err(|failure| error::from_system(py, &failure))?,
         };
-        let state = State {
-            protocol: Some(protocol.clone().unbind()),
+        let own = Process {
             popen: Some(popen.clone().unbind()),
             child: Some(child),
+            watched: false,
             returncode: None,
             pipes: [const { None }; 3],
             waiters: WaitList::default(),
-            closed: false,
-            finished: false,
         };
-        let transport = Bound::new(
-            py,
-            Self {
-                home: native.clone().unbind(),
-                pid,
-                context: context::copy_current(py)?.unbind(),
-                state: Guarded::new(state),
-                extra: extra.unbind(),
-            },
-        )?;
+        let core = Core::new(native, protocol, extra, context::copy_current(py)?, own)?;
+        let transport = Bound::new(py, Self { core, pid })?;
         if let Err(failure) = transport.get().connect_pipes(&transport, popen) {
             // Nobody will hear of this one, nor of the pipes that it has.
             Self::close(&transport)?;
             return Err(failure);
         }
-        let waiter = waiter.map_or_else(|| py.None(), |waiter| waiter.clone().unbind());
-        native.get().push(py, Item::Watch(transport.clone().into_any().unbind(), waiter, start))?;
+        lifetime::begin(&transport, waiter)?;
         Ok(transport)
     }
 
     fn connect_pipes(&self, this: &Bound<'_, Self>, popen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = this.py();
-        let native = self.home.bind(py);
+        let native = self.core.event_loop.bind(py);
         for (fd, name) in ["stdin", "stdout", "stderr"].into_iter().enumerate() {
             let file = popen.getattr(name)?;
             if file.is_none() {
@@ -144,13 +186,9 @@ impl SubprocessTransport {
             };
             let pipe =
                 Pipe { transport: transport.unbind(), protocol: protocol.unbind(), disconnected: false };
-            self.state.with(py, |state| state.pipes[fd] = Some(pipe));
+            self.core.state.with(py, |state| state.own.pipes[fd] = Some(pipe));
         }
         Ok(())
-    }
-
-    pub(super) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
     }
 
     /// Calls a method of the protocol, in the transport's context, and reports what it raises.
@@ -158,12 +196,7 @@ impl SubprocessTransport {
         this: &Bound<'py, Self>,
         call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let py = this.py();
-        let Some(protocol) = this.get().protocol(py) else { return Ok(()) };
-        match context::run(this.get().context.bind(py), |_| call(&protocol)) {
-            Ok(_) => Ok(()),
-            Err(failure) => Self::report(this, &protocol, &failure),
-        }
+        lifetime::reported(this, lifetime::tell(this, |protocol| call(protocol).map(drop)))
     }
 
     /// As `tell`, in the next turn if others wait for theirs: whoever looks sees what asyncio's `call_soon` would show.
@@ -172,7 +205,7 @@ impl SubprocessTransport {
         method: &Bound<'py, PyString>,
         arguments: Bound<'py, PyTuple>,
     ) -> PyResult<()> {
-        let (py, home) = (this.py(), this.get().home.get());
+        let (py, home) = (this.py(), this.get().core.event_loop.get());
         if home.is_busy(py) {
             let what = (method, arguments).into_pyobject(py)?.into_any().unbind();
             return home.push(py, Item::Watch(this.clone().into_any().unbind(), what, call_late));
@@ -180,27 +213,17 @@ impl SubprocessTransport {
         Self::tell(this, |protocol| protocol.call_method1(method, arguments))
     }
 
-    pub(super) fn report(
-        this: &Bound<'_, Self>,
-        protocol: &Bound<'_, PyAny>,
-        failure: &PyErr,
-    ) -> PyResult<()> {
-        let native = this.get().home.bind(this.py());
-        let message = "Exception in a method of a subprocess's protocol";
-        report::problem(native, this.as_any(), Some(protocol), failure, message)
-    }
-
     fn pipe(&self, py: Python<'_>, fd: usize) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| Some(state.pipes.get(fd)?.as_ref()?.transport.clone_ref(py)))
+        self.core.state.with(py, |state| Some(state.own.pipes.get(fd)?.as_ref()?.transport.clone_ref(py)))
     }
 
     /// Raises `ProcessLookupError` once the connection is lost.
     fn send(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
-        let sent = self.state.with(py, |state| {
-            if state.popen.is_none() {
+        let sent = self.core.state.with(py, |state| {
+            if state.own.popen.is_none() {
                 return Err(None);
             }
-            match &state.child {
+            match &state.own.child {
                 Some(child) => child.signal(signal).map_err(Some),
                 None => Ok(()),
             }
@@ -221,7 +244,7 @@ impl SubprocessTransport {
 
     /// Return the status that the child ended with, the negative number of the signal that ended it, or `None`.
     fn get_returncode(&self, py: Python<'_>) -> Option<i32> {
-        self.state.with(py, |state| state.returncode)
+        self.core.state.with(py, |state| state.own.returncode)
     }
 
     /// Return the transport of the pipe that is the child's descriptor `fd` (0, 1 or 2), or `None`.
@@ -251,25 +274,29 @@ impl SubprocessTransport {
     /// Close the pipes, and kill the child if it still runs.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        if this.state.with(py, |state| std::mem::replace(&mut state.closed, true)) {
+        if this.core.state.with(py, |state| std::mem::replace(&mut state.closing, true)) {
             return Ok(());
         }
-        if !this.home.get().closed() {
+        if !this.core.event_loop.get().closed() {
             for fd in 0..3 {
                 if let Some(pipe) = this.pipe(py, fd) {
                     pipe.bind(py).call_method0(intern!(py, "close"))?;
                 }
             }
         }
-        let runs = this.state.with(py, |state| state.child.as_ref().is_some_and(|child| !child.has_ended()));
+        let runs = this
+            .core
+            .state
+            .with(py, |state| state.own.child.as_ref().is_some_and(|child| !child.has_ended()));
         if !runs {
             return Ok(());
         }
-        if this.home.get().debug() {
+        if this.core.event_loop.get().debug() {
             let text = "Close running child process: kill %r";
             imports::LOGGER.get(py)?.call_method1(intern!(py, "warning"), (text, slf))?;
         }
-        let popen = this.state.with(py, |state| state.popen.as_ref().map(|popen| popen.clone_ref(py)));
+        let popen =
+            this.core.state.with(py, |state| state.own.popen.as_ref().map(|popen| popen.clone_ref(py)));
         let Some(popen) = popen else { return Ok(()) };
         match popen.bind(py).call_method0(intern!(py, "kill")) {
             // It may have ended meanwhile, or be running as another user.
@@ -281,24 +308,6 @@ impl SubprocessTransport {
             }
             outcome => outcome.map(drop),
         }
-    }
-
-    /// Return whether `close()` was called.
-    fn is_closing(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.closed)
-    }
-
-    /// Let `protocol` be called from now on.
-    #[pyo3(signature = (protocol))]
-    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
-        let held = protocol.clone().unbind();
-        let old = self.state.with(protocol.py(), |state| state.protocol.replace(held));
-        drop(old);
-    }
-
-    /// Return the protocol, `None` once the connection is lost.
-    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.protocol(py)
     }
 
     /// Wait until the child has ended; return its `returncode`.
@@ -320,37 +329,27 @@ impl SubprocessTransport {
     /// The child's exit status, `None` while it runs.
     #[getter]
     fn _returncode(&self, py: Python<'_>) -> Option<i32> {
-        self.state.with(py, |state| state.returncode)
+        self.core.state.with(py, |state| state.own.returncode)
     }
 
     /// Whether `close()` was called.
     #[getter]
     fn _closed(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.closed)
+        self.core.state.with(py, |state| state.closing)
     }
 
     /// Whether `connection_lost` is on its way.
     #[getter]
     fn _finished(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.finished)
-    }
-
-    /// The protocol, `None` once the connection is lost.
-    #[getter]
-    fn _protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
-    }
-
-    /// What the inherited `get_extra_info` looks into.
-    #[getter]
-    fn _extra(&self, py: Python<'_>) -> Py<PyDict> {
-        self.extra.clone_ref(py)
+        self.core.state.with(py, |state| state.ended)
     }
 
     /// Whether somebody has to wait for the child, and to call `_ended()`.
     #[getter]
     fn _needs_waiting(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.child.as_ref().is_some_and(|child| child.descriptor().is_none()))
+        self.core
+            .state
+            .with(py, |state| state.own.child.as_ref().is_some_and(|child| child.descriptor().is_none()))
     }
 
     /// Let what comes from the child's descriptor `fd` go straight to `reader`.
@@ -358,7 +357,7 @@ impl SubprocessTransport {
     fn _feed(&self, fd: usize, reader: &Bound<'_, StreamReader>) {
         let py = reader.py();
         let protocol =
-            self.state.with(py, |state| Some(state.pipes.get(fd)?.as_ref()?.protocol.clone_ref(py)));
+            self.core.state.with(py, |state| Some(state.own.pipes.get(fd)?.as_ref()?.protocol.clone_ref(py)));
         if let Some(protocol) = protocol {
             protocol.get().feed(reader);
         }
@@ -366,17 +365,11 @@ impl SubprocessTransport {
 
     #[getter]
     fn _proc(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.popen.as_ref().map(|popen| popen.clone_ref(py)))
-    }
-
-    #[getter]
-    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        let open = self.state.with(py, |state| state.popen.is_some());
-        open.then(|| self.home.bind(py).clone())
+        self.core.state.with(py, |state| state.own.popen.as_ref().map(|popen| popen.clone_ref(py)))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let (closed, returncode) = self.state.with(py, |state| (state.closed, state.returncode));
+        let (closed, returncode) = self.core.state.with(py, |state| (state.closing, state.own.returncode));
         let mut words = vec!["SubprocessTransport".to_owned()];
         if closed {
             words.push("closed".to_owned());
@@ -390,46 +383,6 @@ impl SubprocessTransport {
         }
         Ok(format!("<{}>", words.join(" ")))
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            // Inside, for on CPython 3.11 the collector may come before the object was written (see `Guarded`).
-            visit.call(&self.home)?;
-            visit.call(&self.context)?;
-            visit.call(&self.extra)?;
-            visit.call(&state.protocol)?;
-            visit.call(&state.popen)?;
-            state.waiters.traverse(&visit)?;
-            state.pipes.iter().flatten().try_for_each(|pipe| {
-                visit.call(&pipe.transport)?;
-                visit.call(&pipe.protocol)
-            })
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let held = self.state.with(py, |state| {
-            let pipes = std::mem::replace(&mut state.pipes, [const { None }; 3]);
-            (state.protocol.take(), state.popen.take(), std::mem::take(&mut state.waiters), pipes)
-        });
-        drop(held);
-        self.extra.bind(py).clear();
-    }
-}
-
-/// What the loop runs first, once the pipes have begun: `connection_made`; then it waits for the end, then `waiter` is told
-/// (`None` if nobody waits).
-fn start(owner: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-    let transport = owner.cast::<SubprocessTransport>()?;
-    let py = owner.py();
-    let told = SubprocessTransport::tell(transport, |protocol| {
-        protocol.call_method1(intern!(py, "connection_made"), (transport,))
-    });
-    let watched = exit::begin(transport);
-    if !waiter.is_none() {
-        watch::set_result_unless_done(waiter, py.None().into_bound(py))?;
-    }
-    told.and(watched)
 }
 
 /// `what` is a method of the protocol and its arguments.
@@ -443,7 +396,7 @@ static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Finalize for SubprocessTransport {
     fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| !state.closed)
+        !slf.get().core.is_closing(slf.py())
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {

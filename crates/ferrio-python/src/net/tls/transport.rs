@@ -20,7 +20,7 @@ use crate::base::functions::Functions;
 use crate::base::imports;
 use crate::base::whole::Whole;
 use crate::net::transport::native::NativeTransport;
-use crate::net::transport::report;
+use crate::net::transport::{flow, report};
 
 /// The transport of a connection over TLS: an `asyncio.Transport`.
 ///
@@ -324,12 +324,7 @@ impl Finalize for SSLTransport {
 }
 
 /// The marks that the arguments mean. Raises `ValueError` unless `high >= low >= 0`.
-fn marks(high: Option<Whole>, low: Option<Whole>, usual: isize) -> PyResult<Marks> {
-    let (high, low) = (high.map(Whole::size), low.map(Whole::size));
-    let high = high.unwrap_or_else(|| low.map_or(usual, |low| low.saturating_mul(4)));
-    let low = low.unwrap_or(high / 4);
-    match (usize::try_from(high), usize::try_from(low)) {
-        (Ok(high), Ok(low)) if high >= low => Ok(Marks { high, low }),
-        _ => Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))),
-    }
+fn marks(high: Option<Whole>, low: Option<Whole>, default: isize) -> PyResult<Marks> {
+    let (high, low) = flow::limits(high, low, default)?;
+    Ok(Marks { high, low })
 }

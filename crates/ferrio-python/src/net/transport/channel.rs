@@ -68,6 +68,11 @@ impl Channel {
         }
     }
 
+    /// Takes it, to be closed; `None` if that was done.
+    pub(super) fn take(&mut self) -> Option<Self> {
+        Some(std::mem::replace(self, Self::Closed)).filter(|taken| !taken.is_closed())
+    }
+
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Closed => Ok(()),
@@ -107,21 +112,22 @@ impl Name {
 
 /// The addresses of both ends of an accepted connection.
 pub(super) struct Names {
+    fd: RawFd,
     peer: Name,
     /// Asked for when it is needed, at the latest before the descriptor is closed.
     own: Name,
 }
 
 impl Names {
-    /// `own` is the address of our end if it is known without asking.
-    pub(super) fn new(peer: &Address, own: Option<Arc<Address>>) -> Self {
-        Self { peer: Name::new(peer), own: own.map_or(Name::Unknown, Name::Shared) }
+    /// Those of `fd`; `own` is the address of our end if it is known without asking.
+    pub(super) fn new(fd: RawFd, peer: &Address, own: Option<Arc<Address>>) -> Self {
+        Self { fd, peer: Name::new(peer), own: own.map_or(Name::Unknown, Name::Shared) }
     }
 
-    /// Learns what can't be asked for any more once `fd` is closed.
-    pub(super) fn learn(&mut self, fd: i32) {
+    /// Learns what can't be asked for any more once the descriptor is closed.
+    pub(super) fn learn(&mut self) {
         if let Name::Unknown = self.own
-            && let Ok(address) = net::local_address(fd)
+            && let Ok(address) = net::local_address(self.fd)
         {
             self.own = Name::new(&address);
         }
@@ -143,6 +149,21 @@ pub(super) fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> 
     Ok(())
 }
 
+/// Turns Nagle's algorithm off for a TCP socket: small writes are to leave at once.
+pub(super) fn set_nodelay(socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = socket.py();
+    if !socket.get_type().is(imports::SOCKET.get(py)?) {
+        return imports::SET_NODELAY.get(py)?.call1((socket,)).map(drop);
+    }
+    // As that function has it, but without the enumerations that a socket makes of its numbers.
+    let tcp = imports::IPPROTO_TCP.get(py)?;
+    if !socket.getattr(intern!(py, "proto"))?.eq(tcp)? {
+        return Ok(());
+    }
+    let nodelay = imports::TCP_NODELAY.get(py)?;
+    socket.call_method1(intern!(py, "setsockopt"), (tcp, nodelay, 1)).map(drop)
+}
+
 /// `None` for an `OSError`: the socket has no such address.
 fn unless_refused<'py>(
     py: Python<'py>,
@@ -158,12 +179,11 @@ fn unless_refused<'py>(
 /// Adds to `extra` what isn't yet in it of an accepted connection's socket and addresses.
 pub(super) fn complete(transport: &Bound<'_, SocketTransport>, extra: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = transport.py();
-    let fd = transport.get().fd;
-    let names = transport.get().state.with(py, |state| {
-        let open = !state.channel.is_closed();
-        let names = state.names.as_mut()?;
+    let names = transport.get().core.state.with(py, |state| {
+        let open = !state.own.channel.is_closed();
+        let names = state.own.names.as_mut()?;
         if open {
-            names.learn(fd);
+            names.learn();
         }
         Some((names.own.clone(), names.peer.clone()))
     });
@@ -197,10 +217,10 @@ pub(super) fn socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<B
     let socket = class.call_method1(intern!(py, "__new__"), (class,))?;
     let made = adopt(&socket, &lent, &kind);
     let held = socket.clone().unbind();
-    let before = transport.get().state.with(py, |state| match &state.channel {
+    let before = transport.get().core.state.with(py, |state| match &state.own.channel {
         Channel::Descriptor(..) if made.is_ok() => {
             lent.given_away.store(true, Ordering::Relaxed);
-            Ok(std::mem::replace(&mut state.channel, Channel::Socket(held)))
+            Ok(std::mem::replace(&mut state.own.channel, Channel::Socket(held)))
         }
         _ => Err(held),
     });
@@ -235,7 +255,7 @@ enum Found<'py> {
 
 fn look<'py>(transport: &Bound<'py, SocketTransport>) -> Found<'py> {
     let py = transport.py();
-    transport.get().state.with(py, |state| match &state.channel {
+    transport.get().core.state.with(py, |state| match &state.own.channel {
         Channel::Closed => Found::Nothing,
         Channel::Socket(socket) => Found::Socket(socket.bind(py).clone()),
         Channel::Descriptor(lent, kind) => Found::Descriptor(lent.clone(), kind.bind(py).clone()),

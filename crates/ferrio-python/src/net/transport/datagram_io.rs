@@ -11,8 +11,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::address::{self, Family};
-use super::datagram::{DatagramTransport, force_close, schedule_loss};
-use super::report;
+use super::core::{Own, Transport};
+use super::datagram::DatagramTransport;
+use super::{flow, lifetime, report};
 use crate::base::error::{self, unless_blocked};
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::{Cast, audit, context};
@@ -72,18 +73,18 @@ enum Outcome<T> {
 }
 
 /// The loop's call at each event.
-pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
+pub(super) fn on_event(event_loop: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
     let transport = owner.cast::<DatagramTransport>()?;
-    let py = native.py();
+    let py = owner.py();
     // An error concerns both directions: whoever tries its call learns of it.
     let broken = event.error || event.hangup;
-    context::run(transport.get().context.bind(py), |_| {
+    context::run(transport.get().core.context.bind(py), |_| {
         let mut outcome = Ok(());
         if event.readable || broken {
-            outcome = receive(native, transport);
+            outcome = receive(event_loop, transport);
         }
         if event.writable || broken {
-            outcome = outcome.and(flush(native, transport));
+            outcome = outcome.and(flush(transport));
         }
         outcome
     })
@@ -94,11 +95,11 @@ pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event
 fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let py = native.py();
     let this = transport.get();
-    let wanted = this.state.with(py, |state| state.appetite.now());
+    let wanted = this.core.state.with(py, |state| state.own.appetite.now());
     for count in 0..wanted {
         // Whatever the protocol did meanwhile counts: closing, pausing, another protocol.
-        let protocol = this.state.with(py, |state| {
-            let protocol = state.protocol.as_ref().filter(|_| state.wants_input());
+        let protocol = this.core.state.with(py, |state| {
+            let protocol = state.receiver.protocol().filter(|_| state.wants_input());
             protocol.map(|protocol| protocol.bind(py).clone())
         });
         let Some(protocol) = protocol else { return Ok(()) };
@@ -109,44 +110,46 @@ fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -
         };
         match outcome {
             Outcome::Done((data, sender)) => {
-                if let Err(failure) = protocol.call_method1(intern!(py, "datagram_received"), (data, sender))
-                {
+                lifetime::survive(transport, || {
+                    protocol.call_method1(intern!(py, "datagram_received"), (data, sender)).map(drop)
+                })
+                .or_else(|failure| {
                     let message = "Fatal error: protocol.datagram_received() call failed.";
-                    report::problem(native, transport.as_any(), Some(&protocol), &failure, message)?;
-                }
+                    lifetime::problem(transport, &failure, message)
+                })?;
             }
             Outcome::WouldBlock => {
-                this.state.with(py, |state| state.appetite.had(count, wanted));
+                this.core.state.with(py, |state| state.own.appetite.had(count, wanted));
                 return Ok(());
             }
             Outcome::Failed(failure) if failure.is_instance_of::<PyOSError>(py) => {
-                return tell_error(native, transport, &protocol, &failure);
+                return tell_error(transport, &failure);
             }
             Outcome::Failed(failure) => {
-                return fatal(transport, &failure, "Fatal read error on datagram transport");
+                return lifetime::fatal(transport, &failure, "Fatal read error on datagram transport");
             }
         }
     }
-    this.state.with(py, |state| state.appetite.had(wanted, wanted));
+    this.core.state.with(py, |state| state.own.appetite.had(wanted, wanted));
     Ok(())
 }
 
 /// Tells the protocol of the network's troubles, and reports its own.
 #[cold]
-fn tell_error(
-    native: &Bound<'_, Loop>,
-    transport: &Bound<'_, DatagramTransport>,
-    protocol: &Bound<'_, PyAny>,
-    failure: &PyErr,
-) -> PyResult<()> {
-    let py = native.py();
-    match protocol.call_method1(intern!(py, "error_received"), (failure.value(py),)) {
-        Ok(_) => Ok(()),
-        Err(failure) => {
-            let message = "Fatal error: protocol.error_received() call failed.";
-            report::problem(native, transport.as_any(), Some(protocol), &failure, message)
-        }
-    }
+fn tell_error(transport: &Bound<'_, DatagramTransport>, failure: &PyErr) -> PyResult<()> {
+    error_received(transport, failure).or_else(|failure| {
+        let message = "Fatal error: protocol.error_received() call failed.";
+        lifetime::problem(transport, &failure, message)
+    })
+}
+
+/// Calls the protocol's `error_received`, if there is a protocol.
+fn error_received(transport: &Bound<'_, DatagramTransport>, failure: &PyErr) -> PyResult<()> {
+    let py = transport.py();
+    let Some(protocol) = transport.get().core.protocol(py) else { return Ok(()) };
+    lifetime::survive(transport, || {
+        protocol.call_method1(intern!(py, "error_received"), (failure.value(py),)).map(drop)
+    })
 }
 
 /// One datagram and its sender.
@@ -165,7 +168,7 @@ fn receive_natively<'py>(
         Ok(None) => return Outcome::WouldBlock,
         Err(failure) => return Outcome::Failed(error::from_system(py, &failure)),
     };
-    let known = this.state.with(py, |state| match &state.last {
+    let known = this.core.state.with(py, |state| match &state.own.last {
         Some((address, object)) if *address == sender => Some(object.bind(py).clone()),
         _ => None,
     });
@@ -175,7 +178,7 @@ fn receive_natively<'py>(
     match address::to_python(py, &sender) {
         Ok(object) => {
             let last = (sender, object.clone().unbind());
-            let old = this.state.with(py, |state| state.last.replace(last));
+            let old = this.core.state.with(py, |state| state.own.last.replace(last));
             drop(old);
             Outcome::Done((data, object))
         }
@@ -216,17 +219,22 @@ pub(super) fn send<'py>(
         )));
     }
     let mut target = target.filter(|target| !target.is_none());
-    let (lost, waits) = this.state.with(py, |state| (state.lost, !state.queue.is_empty()));
-    if let Some(own) = &this.address {
-        let own = own.bind(py);
+    let (ended, waits, own) = this.core.state.with(py, |state| {
+        let own = state.own.address.as_ref().map(|own| own.bind(py).clone());
+        (state.ended, !state.own.is_sent(), own)
+    });
+    if let Some(own) = &own {
         if let Some(target) = target
             && !target.eq(own)?
         {
             return Err(PyValueError::new_err(format!("Invalid address: must be None or {}", own.str()?)));
         }
-        if lost > 0 {
-            this.state.with(py, |state| state.lost = state.lost.saturating_add(1));
-            return report::lost_write(py, lost);
+        if ended {
+            let count = this.core.state.with(py, |state| {
+                state.lost_writes = state.lost_writes.saturating_add(1);
+                state.lost_writes
+            });
+            return report::lost_write(py, count);
         }
         target = Some(own);
     }
@@ -242,22 +250,22 @@ pub(super) fn send<'py>(
         Some(data) => data.clone(),
         None => py.get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
     };
-    this.state.with(py, |state| {
-        state.queued += data.as_bytes().len() + HEADER;
-        state.queue.push_back((data.unbind(), target.map(|target| target.clone().unbind())));
+    this.core.state.with(py, |state| {
+        state.own.queued += data.as_bytes().len() + HEADER;
+        state.own.queue.push_back((data.unbind(), target.map(|target| target.clone().unbind())));
     });
-    this.settle_interest(py)?;
-    pause_if_full(transport)
+    DatagramTransport::settle_interest(transport)?;
+    flow::pause_if_full(transport)
 }
 
 /// Sends what waits, as far as the socket takes it.
-fn flush(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
-    let py = native.py();
+fn flush(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
+    let py = transport.py();
     let this = transport.get();
     loop {
-        let next = this.state.with(py, |state| {
-            let (data, target) = state.queue.pop_front()?;
-            state.queued -= data.as_bytes(py).len() + HEADER;
+        let next = this.core.state.with(py, |state| {
+            let (data, target) = state.own.queue.pop_front()?;
+            state.own.queued -= data.as_bytes(py).len() + HEADER;
             Some((data, target))
         });
         let Some((data, target)) = next else { break };
@@ -266,29 +274,26 @@ fn flush(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -> 
             Outcome::Done(()) => {}
             Outcome::WouldBlock => {
                 let target = target.map(|target| target.clone().unbind());
-                this.state.with(py, |state| {
-                    state.queued += data.as_bytes(py).len() + HEADER;
-                    state.queue.push_front((data, target));
+                this.core.state.with(py, |state| {
+                    state.own.queued += data.as_bytes(py).len() + HEADER;
+                    state.own.queue.push_front((data, target));
                 });
                 break;
             }
             Outcome::Failed(failure) if failure.is_instance_of::<PyOSError>(py) => {
-                if let Some(protocol) = this.protocol(py) {
-                    tell_error(native, transport, &protocol, &failure)?;
-                }
+                tell_error(transport, &failure)?;
             }
             Outcome::Failed(failure) => {
-                return fatal(transport, &failure, "Fatal write error on datagram transport");
+                return lifetime::fatal(transport, &failure, "Fatal write error on datagram transport");
             }
         }
     }
-    let resumes = this.state.with(py, |state| state.marks.may_resume(state.queued));
+    let resumes = this.core.state.with(py, |state| state.own.marks.may_resume(state.own.queued));
     if resumes {
-        tell_flow(transport, "resume_writing", "protocol.resume_writing() failed")?;
+        flow::resume(transport)?;
     }
-    this.settle_interest(py)?;
-    let loses = this.state.with(py, |state| state.lose_if_sent());
-    if loses { schedule_loss(transport, py.None()) } else { Ok(()) }
+    DatagramTransport::settle_interest(transport)?;
+    lifetime::finish(transport)
 }
 
 /// Tries to send one datagram.
@@ -310,7 +315,7 @@ fn attempt<'py>(
         _ if audit::is_watched(py) => return attempt_by_python(transport, data, target),
         (_, None) => return attempt_by_python(transport, data, target),
         (family, Some(target)) => {
-            let known = this.state.with(py, |state| match &state.last {
+            let known = this.core.state.with(py, |state| match &state.own.last {
                 Some((address, object)) if object.is(target) => Some(*address),
                 _ => None,
             });
@@ -320,7 +325,7 @@ fn attempt<'py>(
             }
         }
     };
-    let open = this.state.with(py, |state| state.socket.is_some());
+    let open = this.core.state.with(py, |state| state.own.socket.is_some());
     // A closed socket's number may be somebody else's by now.
     let fd = if open { this.fd } else { -1 };
     let sent = match data.as_instance::<PyBytes>() {
@@ -362,7 +367,11 @@ fn attempt_by_python<'py>(
 
 fn socket_of<'py>(transport: &Bound<'py, DatagramTransport>) -> Option<Bound<'py, PyAny>> {
     let py = transport.py();
-    transport.get().state.with(py, |state| state.socket.as_ref().map(|socket| socket.bind(py).clone()))
+    transport
+        .get()
+        .core
+        .state
+        .with(py, |state| state.own.socket.as_ref().map(|socket| socket.bind(py).clone()))
 }
 
 /// Sorts what a method of the Python socket came to.
@@ -379,38 +388,7 @@ fn tried<'py>(py: Python<'py>, outcome: PyResult<Bound<'py, PyAny>>) -> Outcome<
 fn failed(transport: &Bound<'_, DatagramTransport>, failure: &PyErr) -> PyResult<()> {
     let py = transport.py();
     if !failure.is_instance_of::<PyOSError>(py) {
-        return fatal(transport, failure, "Fatal write error on datagram transport");
+        return lifetime::fatal(transport, failure, "Fatal write error on datagram transport");
     }
-    match transport.get().protocol(py) {
-        Some(protocol) => {
-            protocol.call_method1(intern!(py, "error_received"), (failure.value(py),)).map(drop)
-        }
-        None => Ok(()),
-    }
-}
-
-#[cold]
-fn fatal(transport: &Bound<'_, DatagramTransport>, failure: &PyErr, message: &str) -> PyResult<()> {
-    let py = transport.py();
-    let (native, protocol) = (transport.get().home.bind(py), transport.get().protocol(py));
-    report::fatal(native, transport.as_any(), protocol.as_ref(), failure, message)?;
-    force_close(transport, failure.value(py).clone().into_any().unbind())
-}
-
-/// Tells the protocol to stop writing if too much waits.
-pub(super) fn pause_if_full(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
-    let full = transport.get().state.with(transport.py(), |state| state.marks.must_pause(state.queued));
-    if full { tell_flow(transport, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
-}
-
-fn tell_flow(transport: &Bound<'_, DatagramTransport>, method: &str, message: &str) -> PyResult<()> {
-    let py = transport.py();
-    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
-    match protocol.call_method0(method) {
-        Ok(_) => Ok(()),
-        Err(failure) => {
-            let native = transport.get().home.bind(py);
-            report::problem(native, transport.as_any(), Some(&protocol), &failure, message)
-        }
-    }
+    error_received(transport, failure)
 }

@@ -16,19 +16,21 @@
 pub(crate) mod address;
 mod by_method;
 mod channel;
+pub(crate) mod core;
 pub(crate) mod datagram;
 mod datagram_io;
+pub(crate) mod flow;
 pub(crate) mod host;
-mod lend;
-mod lifetime;
+pub(crate) mod lifetime;
+pub(crate) mod methods;
 pub(crate) mod native;
 mod outgoing;
 mod pipe;
-mod private;
 mod read;
 pub(crate) mod read_pipe;
 pub(crate) mod receiver;
 pub(crate) mod report;
+mod sendfile;
 pub(crate) mod socket;
 mod state;
 pub(crate) mod write;
@@ -78,7 +80,7 @@ pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Sends what waits for the end of the turn at once, if it is a transport of ours that lets it wait.
 pub(crate) fn send_now(transport: &Bound<'_, PyAny>) -> PyResult<()> {
     match transport.as_instance::<SocketTransport>() {
-        Some(socket) => write::send_gathered(socket.get().home.bind(transport.py()), socket),
+        Some(socket) => write::send_gathered(socket),
         None => Ok(()),
     }
 }

@@ -4,62 +4,76 @@ use ferrio_engine::Event;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::receiver::{Failed, Received};
-use super::socket::SocketTransport;
+use super::core::Transport;
+use super::receiver::{self, Failed, Received};
+use super::socket::{self, SocketTransport};
 use super::{by_method, lifetime, report, write};
-use crate::base::ffi::context;
+use crate::base::ffi::{context, protect};
 use crate::core::event_loop::Loop;
 
 /// The loop's call at each event.
-pub(super) fn on_event(native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
+pub(super) fn on_event(event_loop: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
     let transport = owner.cast::<SocketTransport>()?;
-    let py = native.py();
-    // An error or a hang-up concerns both directions: whoever tries its call learns of it.
+    // An error or a hang-up concerns both directions: whichever call is tried next reports it.
     let broken = event.error || event.hangup;
     if event.readable || broken {
-        let reads = transport
-            .get()
-            .state
-            .with(py, |state| state.wants_input().then(|| (state.receiver.clone_ref(py), state.expected)));
-        // One that can wait is reported again.
-        let reads = reads.filter(|(receiver, _)| !receiver.can_wait(native));
-        if let Some((receiver, mut expected)) = reads {
-            let scope = transport.get().context.bind(py);
-            let outcome = match SocketTransport::by_methods(transport)? {
-                None => receiver.receive(native, transport.get().fd, scope, &mut expected),
-                Some(socket) => by_method::receive(&receiver, &socket, scope),
-            };
-            receiver.drop_ref(py);
-            transport.get().state.with(py, |state| state.expected = expected);
-            match outcome {
-                Ok(Received::Something | Received::Nothing) => {}
-                Ok(Received::End) => end_of_input(native, transport)?,
-                Err(Failed { message, error }) => lifetime::fatal(native, transport, error, message)?,
-            }
+        match receive(event_loop, transport)? {
+            Ok(Received::Something | Received::Nothing) => {}
+            Ok(Received::End) => end_of_input(transport)?,
+            Err(Failed { message, error }) => lifetime::fatal(transport, &error, message)?,
         }
     }
-    if (event.writable || broken) && transport.get().state.with(py, |state| state.blocked) {
-        write::send(native, transport)?;
+    let core = &transport.get().core;
+    if (event.writable || broken) && core.state.with(owner.py(), |state| state.own.blocked) {
+        write::send(transport)?;
     }
     Ok(())
 }
 
+/// Receives once, if input is wanted, and hands it to the protocol. A panic there is the protocol's failure.
+#[inline]
+fn receive(
+    event_loop: &Bound<'_, Loop>,
+    transport: &Bound<'_, SocketTransport>,
+) -> PyResult<Result<Received, Failed>> {
+    let (py, this) = (transport.py(), transport.get());
+    let wanted = this
+        .core
+        .state
+        .with(py, |state| state.wants_input().then(|| (state.receiver.clone_ref(py), state.own.expected)));
+    let Some((receiver, mut expected)) = wanted else { return Ok(Ok(Received::Nothing)) };
+    if receiver.can_wait(event_loop) {
+        // The event is reported again.
+        receiver.drop_ref(py);
+        return Ok(Ok(Received::Nothing));
+    }
+    let scope = this.core.context.bind(py);
+    let by_methods = SocketTransport::by_methods(transport)?;
+    let outcome = protect::caught(py, || match &by_methods {
+        None => receiver.receive(event_loop, this.fd, scope, &mut expected),
+        Some(socket) => by_method::receive(&receiver, socket, scope),
+    });
+    receiver.drop_ref(py);
+    this.core.state.with(py, |state| state.own.expected = expected);
+    Ok(outcome.unwrap_or_else(|error| Err(Failed { message: receiver::DATA_RECEIVED, error })))
+}
+
 /// Asks the protocol whether it goes on writing; if not, closes.
-fn end_of_input(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    let py = native.py();
-    report::debug(native, "%r received EOF", transport.as_any())?;
-    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
-    let keeps = context::run(transport.get().context.bind(py), |py| {
-        protocol.call_method0(intern!(py, "eof_received"))?.is_truthy()
+fn end_of_input(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let (py, core) = (transport.py(), &transport.get().core);
+    report::debug(core.event_loop.bind(py), "%r received EOF", transport.as_any())?;
+    let Some(protocol) = core.protocol(py) else { return Ok(()) };
+    let keeps = lifetime::survive(transport, || {
+        context::run(core.context.bind(py), |py| {
+            protocol.call_method0(intern!(py, "eof_received"))?.is_truthy()
+        })
     });
     match keeps {
         Ok(true) => {
-            transport.get().state.with(py, |state| state.input_ended = true);
-            lifetime::settle_interest(native, transport)
+            core.state.with(py, |state| state.own.input_ended = true);
+            SocketTransport::settle_interest(transport)
         }
-        Ok(false) => lifetime::close(transport),
-        Err(error) => {
-            lifetime::fatal(native, transport, error, "Fatal error: protocol.eof_received() call failed.")
-        }
+        Ok(false) => socket::close(transport),
+        Err(error) => lifetime::fatal(transport, &error, "Fatal error: protocol.eof_received() call failed."),
     }
 }

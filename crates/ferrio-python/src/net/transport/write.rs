@@ -8,13 +8,13 @@ use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
+use super::core::Transport;
 use super::outgoing::{Piece, much_that_may_change};
 use super::socket::SocketTransport;
-use super::{by_method, lifetime, report};
+use super::{by_method, flow, lifetime, report};
 use crate::base::error;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::context;
-use crate::core::event_loop::Loop;
 use crate::core::future::watch;
 
 /// What became of a piece.
@@ -53,17 +53,16 @@ fn write_piece(transport: &Bound<'_, SocketTransport>, piece: Option<Piece>) -> 
 /// Sends what the socket takes straight from the program's memory; only the rest is copied.
 fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResult<()> {
     let (py, fd) = (transport.py(), transport.get().fd);
-    let native = transport.get().home.bind(py);
-    let outcome = transport.get().state.with(py, |state| {
+    let outcome = transport.get().core.state.with(py, |state| {
         if !state.may_send_at_once() {
             return Ok(0);
         }
         let attempt = buffer.read(py, |bytes| net::send(fd, bytes))?;
         let Attempt::Done(sent) = attempt else {
-            state.blocked = true;
+            state.own.blocked = true;
             return Ok(0);
         };
-        state.blocked = sent < buffer.len();
+        state.own.blocked = sent < buffer.len();
         Ok(sent)
     });
     match outcome {
@@ -72,9 +71,9 @@ fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResul
             // The protocol may be told to pause, and may then resize what it gave.
             drop(buffer);
             write_piece(transport, rest)?;
-            lifetime::settle_interest(native, transport)
+            SocketTransport::settle_interest(transport)
         }
-        Err(failure) => failed(native, transport, error::from_system(py, &failure)),
+        Err(failure) => failed(transport, &error::from_system(py, &failure)),
     }
 }
 
@@ -92,46 +91,46 @@ fn push(
     occupied: &'static str,
 ) -> PyResult<()> {
     let py = transport.py();
-    let pushed = transport.get().state.with(py, |state| {
-        if state.output_ended {
+    let pushed = transport.get().core.state.with(py, |state| {
+        if state.own.output_ended {
             return Pushed::Refused(ended);
         }
-        if state.empty_waiter.is_some() {
+        if state.own.empty_waiter.is_some() {
             return Pushed::Refused(occupied);
         }
         if pieces.len() == 0 {
             return Pushed::Waiting { tell: None };
         }
-        if state.lost > 0 {
-            state.lost = state.lost.saturating_add(1);
-            return Pushed::Lost(state.lost - 1);
+        if state.ended {
+            state.lost_writes = state.lost_writes.saturating_add(1);
+            return Pushed::Lost(state.lost_writes);
         }
         for piece in pieces.by_ref() {
-            state.outgoing.push(py, piece);
+            state.own.outgoing.push(py, piece);
         }
-        if state.blocked {
+        if state.own.blocked {
             Pushed::Blocked
-        } else if state.outgoing.size() > state.marks.high() {
+        } else if state.own.outgoing.size() > state.own.marks.high() {
             Pushed::Much
         } else {
-            let known = std::mem::replace(&mut state.queued, true);
-            Pushed::Waiting { tell: (!known).then(|| state.outgoing.size()) }
+            let known = std::mem::replace(&mut state.own.queued, true);
+            Pushed::Waiting { tell: (!known).then(|| state.own.outgoing.size()) }
         }
     });
     drop(pieces);
     match pushed {
         Pushed::Waiting { tell: None } => Ok(()),
         Pushed::Waiting { tell: Some(bytes) } => {
-            let native = transport.get().home.bind(py);
+            let event_loop = transport.get().core.event_loop.get();
             let by_methods = SocketTransport::by_methods(transport)?.is_some();
-            if !by_methods && native.get().flush_later(transport.as_any(), flush, bytes) {
+            if !by_methods && event_loop.flush_later(transport.as_any(), flush, bytes) {
                 return Ok(());
             }
-            transport.get().state.with(py, |state| state.queued = false);
-            send_within(native, transport)
+            transport.get().core.state.with(py, |state| state.own.queued = false);
+            send_within(transport)
         }
-        Pushed::Much => send_within(transport.get().home.bind(py), transport),
-        Pushed::Blocked => pause_if_full(transport.get().home.bind(py), transport),
+        Pushed::Much => send_within(transport),
+        Pushed::Blocked => flow::pause_if_full(transport),
         Pushed::Lost(count) => report::lost_write(py, count),
         Pushed::Refused(why) => Err(PyRuntimeError::new_err(why)),
     }
@@ -141,40 +140,37 @@ fn push(
 fn flush(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     let transport = owner.cast::<SocketTransport>()?;
     let py = transport.py();
-    transport.get().state.with(py, |state| state.queued = false);
-    send(transport.get().home.bind(py), transport)
+    transport.get().core.state.with(py, |state| state.own.queued = false);
+    send(transport)
 }
 
 /// Sends what has gathered, if the socket was not full when it was last tried: for who is about to close.
-pub(super) fn send_gathered(
-    native: &Bound<'_, Loop>,
-    transport: &Bound<'_, SocketTransport>,
-) -> PyResult<()> {
-    let gathered = transport
-        .get()
-        .state
-        .with(native.py(), |state| !state.blocked && !state.outgoing.is_empty() && state.lost == 0);
-    if gathered { send_within(native, transport) } else { Ok(()) }
+pub(super) fn send_gathered(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let gathered =
+        transport.get().core.state.with(transport.py(), |state| {
+            !state.own.blocked && !state.own.outgoing.is_empty() && !state.ended
+        });
+    if gathered { send_within(transport) } else { Ok(()) }
 }
 
 /// Sends as much as the socket takes, called by the loop.
 #[inline]
-pub(super) fn send(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    let after = attempt(native, transport)?;
+pub(super) fn send(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let after = attempt(transport)?;
     if after.resume {
-        context::run(transport.get().context.bind(native.py()), |_| resume(native, transport))?;
+        context::run(transport.get().core.context.bind(transport.py()), |_| flow::resume(transport))?;
     }
-    settle(native, transport, after)
+    settle(transport, after)
 }
 
 /// As `send`, inside a call of the program's: it may be in the transport's context already.
-fn send_within(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    let after = attempt(native, transport)?;
+fn send_within(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let after = attempt(transport)?;
     if after.resume {
-        resume(native, transport)?;
+        flow::resume(transport)?;
     }
-    settle(native, transport, after)?;
-    pause_if_full(native, transport)
+    settle(transport, after)?;
+    flow::pause_if_full(transport)
 }
 
 /// What is to be done after an attempt.
@@ -189,135 +185,109 @@ struct After {
 }
 
 #[inline]
-fn attempt(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<After> {
+fn attempt(transport: &Bound<'_, SocketTransport>) -> PyResult<After> {
     if let Some(socket) = SocketTransport::by_methods(transport)? {
-        return attempt_by_method(native, transport, &socket);
+        return attempt_by_method(transport, &socket);
     }
-    let py = native.py();
-    let fd = transport.get().fd;
-    let outcome = transport.get().state.with(py, |state| {
-        if state.lost > 0 || state.outgoing.is_empty() {
+    let (py, fd) = (transport.py(), transport.get().fd);
+    let event_loop = transport.get().core.event_loop.bind(py);
+    let outcome = transport.get().core.state.with(py, |state| {
+        if state.ended || state.own.outgoing.is_empty() {
             return Ok(After::default());
         }
-        let empty = state.outgoing.send(native, fd)?;
-        let watch = state.blocked == empty;
-        state.blocked = !empty;
-        Ok(After { resume: state.marks.may_resume(state.outgoing.size()), empty, watch })
+        let empty = state.own.outgoing.send(event_loop, fd)?;
+        let watch = state.own.blocked == empty;
+        state.own.blocked = !empty;
+        Ok(After { resume: state.own.marks.may_resume(state.own.outgoing.size()), empty, watch })
     });
     match outcome {
         Ok(after) => Ok(after),
-        Err(failure) => {
-            failed(native, transport, error::from_system(py, &failure)).map(|()| After::default())
-        }
+        Err(failure) => failed(transport, &error::from_system(py, &failure)).map(|()| After::default()),
     }
 }
 
 /// As `attempt`, piece by piece by the method of the socket; what it does to the transport counts.
 #[cold]
-fn attempt_by_method(
-    native: &Bound<'_, Loop>,
-    transport: &Bound<'_, SocketTransport>,
-    socket: &Bound<'_, PyAny>,
-) -> PyResult<After> {
-    let py = native.py();
-    let state = &transport.get().state;
-    let was_blocked = state.with(py, |state| state.blocked);
+fn attempt_by_method(transport: &Bound<'_, SocketTransport>, socket: &Bound<'_, PyAny>) -> PyResult<After> {
+    let py = transport.py();
+    let state = &transport.get().core.state;
+    let was_blocked = state.with(py, |state| state.own.blocked);
     loop {
-        let next = state.with(py, |state| if state.lost > 0 { None } else { state.outgoing.first(py) });
+        let next = state.with(py, |state| if state.ended { None } else { state.own.outgoing.first(py) });
         let Some(piece) = next else { break };
         match by_method::send(socket, piece.as_any()) {
             Ok(sent) => {
                 let sent = sent.unwrap_or(0);
-                state.with(py, |state| state.outgoing.advance(py, sent));
+                state.with(py, |state| state.own.outgoing.advance(py, sent));
                 if sent < piece.as_bytes().len() {
                     break;
                 }
             }
-            Err(failure) => return failed(native, transport, failure).map(|()| After::default()),
+            Err(failure) => return failed(transport, &failure).map(|()| After::default()),
         }
     }
     Ok(state.with(py, |state| {
-        let empty = state.outgoing.is_empty();
-        state.blocked = !empty;
-        let resume = state.marks.may_resume(state.outgoing.size());
+        let empty = state.own.outgoing.is_empty();
+        state.own.blocked = !empty;
+        let resume = state.own.marks.may_resume(state.own.outgoing.size());
         After { resume, empty, watch: was_blocked == empty }
     }))
 }
 
 /// Ends the connection on which sending failed.
 #[cold]
-fn failed(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>, error: PyErr) -> PyResult<()> {
-    let py = native.py();
-    let waiter = transport.get().state.with(py, |state| {
-        state.outgoing.clear();
-        state.blocked = false;
-        state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+fn failed(transport: &Bound<'_, SocketTransport>, error: &PyErr) -> PyResult<()> {
+    let py = transport.py();
+    let waiter = transport.get().core.state.with(py, |state| {
+        state.own.outgoing.clear();
+        state.own.blocked = false;
+        state.own.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py))
     });
     if let Some(waiter) = waiter {
-        watch::set_exception_unless_done(waiter.bind(py), &error)?;
+        watch::set_exception_unless_done(waiter.bind(py), error)?;
     }
-    lifetime::fatal(native, transport, error, "Fatal write error on socket transport")
+    lifetime::fatal(transport, error, "Fatal write error on socket transport")
 }
 
 #[inline]
-fn settle(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>, after: After) -> PyResult<()> {
+fn settle(transport: &Bound<'_, SocketTransport>, after: After) -> PyResult<()> {
     if after.empty {
-        emptied(native, transport)?;
+        emptied(transport)?;
     }
-    if after.watch { lifetime::settle_interest(native, transport) } else { Ok(()) }
+    if after.watch { SocketTransport::settle_interest(transport) } else { Ok(()) }
 }
 
 /// Does what waited for the last byte to be sent.
 #[inline]
-fn emptied(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    let py = native.py();
-    let (waiter, loses, ends) = transport.get().state.with(py, |state| {
+fn emptied(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let (waiter, loses, ends) = transport.get().core.state.with(py, |state| {
         // `resume_writing` may have written again.
-        if !state.outgoing.is_empty() {
+        if !state.own.outgoing.is_empty() {
             return (None, false, false);
         }
-        let waiter = state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py));
+        let waiter = state.own.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py));
         let loses = state.lose_if_sent();
-        (waiter, loses, state.output_ended && !loses)
+        (waiter, loses, state.own.output_ended && !loses)
     });
     if let Some(waiter) = waiter {
         watch::set_result_unless_done(waiter.bind(py), py.None().into_bound(py))?;
     }
     if loses {
-        lifetime::schedule_loss(native, transport, None)?;
+        lifetime::schedule_loss(transport, None)?;
     }
     if ends {
-        lifetime::shut_down_sending(transport)?;
+        shut_down(transport)?;
     }
     Ok(())
 }
 
-/// Tells the protocol to stop writing if too much waits.
-pub(super) fn pause_if_full(
-    native: &Bound<'_, Loop>,
-    transport: &Bound<'_, SocketTransport>,
-) -> PyResult<()> {
-    let py = native.py();
-    let full = transport.get().state.with(py, |state| state.marks.must_pause(state.outgoing.size()));
-    if full { tell(native, transport, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
-}
-
-fn resume(native: &Bound<'_, Loop>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    tell(native, transport, "resume_writing", "protocol.resume_writing() failed")
-}
-
-fn tell(
-    native: &Bound<'_, Loop>,
-    transport: &Bound<'_, SocketTransport>,
-    method: &str,
-    message: &str,
-) -> PyResult<()> {
-    let py = native.py();
-    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
-    match protocol.call_method0(method) {
-        Ok(_) => Ok(()),
-        Err(failure) => report::problem(native, transport.as_any(), Some(&protocol), &failure, message),
+/// Tells the peer that nothing more comes.
+pub(super) fn shut_down(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    if let Some(socket) = SocketTransport::by_methods(transport)? {
+        return by_method::shut_down_sending(&socket);
     }
+    net::shut_down_sending(transport.get().fd).map_err(|failure| error::from_system(transport.py(), &failure))
 }
 
 /// The failure of who waits for an empty buffer when the connection goes.

@@ -1,0 +1,197 @@
+//! `Core`: what every transport has, whatever it stands on.
+//!
+//! The transports of sockets, of pipes and of children hold one each. `lifetime.rs` leads it from `connection_made` to
+//! `connection_lost`, `flow.rs` tells a protocol when to pause, `methods.rs` has the methods that are equal in all classes.
+//! A class adds what differs: its own state (`Own`), what it waits for and how it closes (`Transport`).
+//!
+//! Invariant: no Python code runs while the state is borrowed, since a protocol may do anything to its transport.
+
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyDict;
+use pyo3::{PyClass, PyTraverseError, PyVisit};
+
+use super::lifetime;
+use super::receiver::Receiver;
+use crate::base::ffi::Guarded;
+use crate::core::event_loop::Loop;
+
+/// The part of a transport that is the same in every class.
+pub(crate) struct Core<O> {
+    pub(crate) event_loop: Py<Loop>,
+    /// The protocol's methods run in it when the loop calls them.
+    pub(crate) context: Py<PyAny>,
+    pub(crate) state: Guarded<State<O>>,
+    /// What `get_extra_info` knows.
+    pub(crate) extra: Py<PyDict>,
+}
+
+/// All that changes in a transport's life.
+pub(crate) struct State<O> {
+    /// The protocol; empty once the connection is lost.
+    pub(crate) receiver: Receiver,
+    /// `connection_made` was called: from now on the transport reads.
+    pub(super) started: bool,
+    /// By `pause_reading`.
+    pub(super) paused: bool,
+    /// `close` was called, or the connection failed: nothing more is read, and what was written still leaves.
+    pub(crate) closing: bool,
+    /// `connection_lost` is on its way, or was called.
+    pub(crate) ended: bool,
+    /// How often the program wrote after the end.
+    pub(super) lost_writes: u32,
+    pub(crate) own: O,
+}
+
+/// What one class of transports has beyond the rest.
+pub(crate) trait Own {
+    /// What ends with the connection: the descriptor's owner above all.
+    type Resource;
+
+    /// What waits to be sent.
+    type Unsent;
+
+    /// References to Python objects that may form a cycle.
+    type References;
+
+    /// Whether the resource is still there.
+    fn is_open(&self) -> bool;
+
+    /// Takes the resource, to be closed; `None` if that was done.
+    fn take(&mut self) -> Option<Self::Resource>;
+
+    /// Whether nothing waits to be sent.
+    fn is_sent(&self) -> bool;
+
+    /// Takes what waits to be sent, to be dropped.
+    fn take_unsent(&mut self) -> Self::Unsent;
+
+    /// Takes the references for the garbage collector, to be dropped.
+    fn clear(&mut self) -> Self::References;
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
+
+/// A class of transports.
+pub(crate) trait Transport: PyClass<Frozen = True> + Sync {
+    type Own: Own;
+
+    fn core(&self) -> &Core<Self::Own>;
+
+    /// Tells the loop what to watch for, if that has changed.
+    fn settle_interest(slf: &Bound<'_, Self>) -> PyResult<()>;
+
+    /// Closes what was taken out of the state, after which the loop watches for nothing.
+    fn close_resource(slf: &Bound<'_, Self>, resource: <Self::Own as Own>::Resource) -> PyResult<()>;
+
+    /// Ends the connection after a panic in a protocol's method.
+    fn break_off(slf: &Bound<'_, Self>, failure: &Bound<'_, PyAny>) -> PyResult<()> {
+        lifetime::force_close(slf, Some(failure))
+    }
+
+    /// Whether the class itself reports what a protocol's method raises, and how. The loop reports the rest as of any
+    /// callback.
+    const REPORTS: Option<&'static str> = None;
+}
+
+impl<O: Own> Core<O> {
+    /// One for `protocol`, whose methods run in `context`. `extra` is copied.
+    pub(crate) fn new(
+        event_loop: &Bound<'_, Loop>,
+        protocol: &Bound<'_, PyAny>,
+        extra: Bound<'_, PyDict>,
+        context: Bound<'_, PyAny>,
+        own: O,
+    ) -> PyResult<Self> {
+        let state = State {
+            receiver: Receiver::of(protocol)?,
+            started: false,
+            paused: false,
+            closing: false,
+            ended: false,
+            lost_writes: 0,
+            own,
+        };
+        Ok(Self {
+            event_loop: event_loop.clone().unbind(),
+            context: context.unbind(),
+            state: Guarded::new(state),
+            extra: extra.unbind(),
+        })
+    }
+
+    /// The protocol, `None` once the connection is lost.
+    #[inline]
+    pub(crate) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.receiver.protocol().map(|protocol| protocol.bind(py).clone()))
+    }
+
+    /// Lets `protocol` have what comes from now on.
+    pub(crate) fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        let receiver = Receiver::of(protocol)?;
+        let old = self.state.with(protocol.py(), |state| std::mem::replace(&mut state.receiver, receiver));
+        drop(old);
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.closing)
+    }
+
+    /// Whether the descriptor is not closed yet.
+    pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.own.is_open())
+    }
+
+    /// Shows the collector everything.
+    pub(crate) fn show(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.visit(visit, |state| {
+            // Inside, for on CPython 3.11 the collector may come before the object was written (see `Guarded`).
+            visit.call(&self.event_loop)?;
+            visit.call(&self.context)?;
+            visit.call(&self.extra)?;
+            state.receiver.traverse(visit)?;
+            state.own.traverse(visit)
+        })
+    }
+
+    /// Drops what may form a cycle.
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let held = self.state.with(py, |state| (std::mem::take(&mut state.receiver), state.own.clear()));
+        drop(held);
+        self.extra.bind(py).clear();
+    }
+}
+
+impl<O: Own> State<O> {
+    /// Whether the protocol gets what arrives.
+    #[inline]
+    pub(super) fn is_reading(&self) -> bool {
+        !self.closing && !self.paused
+    }
+
+    /// Begins to close; whether `connection_lost` is to be scheduled now.
+    #[must_use]
+    pub(super) fn close(&mut self) -> bool {
+        !std::mem::replace(&mut self.closing, true) && self.lose_if_sent()
+    }
+
+    /// Ends the connection; `None` if that was done, else what was not sent.
+    #[must_use]
+    pub(super) fn force_close(&mut self) -> Option<O::Unsent> {
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        self.closing = true;
+        Some(self.own.take_unsent())
+    }
+
+    /// Whether a closing transport has nothing left to do; true once.
+    #[must_use]
+    pub(super) fn lose_if_sent(&mut self) -> bool {
+        let loses = self.closing && !self.ended && self.own.is_sent();
+        self.ended |= loses;
+        loses
+    }
+}
