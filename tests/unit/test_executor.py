@@ -43,6 +43,46 @@ def test_any_executor(aio, pool_class):
     assert aio.run(main()) == (1, 3)
 
 
+class Inline(concurrent.futures.Executor):
+    """Has finished a call before `submit()` returns."""
+
+    def submit(self, function, /, *arguments, **keywords):
+        future = concurrent.futures.Future()
+        future.set_result(function(*arguments, **keywords))
+        return future
+
+
+def test_executor_that_completes_in_submit(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        seen = []
+        loop.call_soon(lambda: seen.append(future.done()))
+        future = loop.run_in_executor(Inline(), int, "3")
+        future.add_done_callback(lambda _: seen.append("callback"))
+        loop.call_soon(lambda: seen.append(future.done()))
+        return seen, await future
+
+    assert aio.run(main()) == ([False, True, "callback"], 3)
+
+
+def test_foreign_future_that_the_loops_own_thread_completes(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        source = concurrent.futures.Future()
+
+        class Later(concurrent.futures.Executor):
+            def submit(self, function, /, *arguments):
+                return source
+
+        seen = []
+        future = loop.run_in_executor(Later(), int)
+        loop.call_soon(source.set_result, 5)
+        loop.call_soon(lambda: loop.call_soon(lambda: seen.append(future.done())))
+        return seen, await future
+
+    assert aio.run(main()) == ([True], 5)
+
+
 def test_object_that_is_not_an_executor_is_refused(aio):
     async def main():
         with pytest.raises(AttributeError, match="submit"):

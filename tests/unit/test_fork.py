@@ -4,6 +4,7 @@ This holds on asyncio and on ferrio. ferrio adds that the child may do anything 
 """
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -324,3 +325,43 @@ def test_fork_while_threads_post(tmp_path):
         await ferrio.gather(*workers)
 
     ferrio.run(main())
+
+
+def test_child_leaves_files_alone_that_its_parents_jobs_have_opened(tmp_path):
+    # The fork may have come between the child's copy of the descriptors and its copy of the memory.
+    paths = [tmp_path / str(number) for number in range(20)]
+    for path in paths:
+        path.write_bytes(b"content")
+
+    def descriptors():
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}").startswith(str(tmp_path)):
+                    found.append(int(name))
+        return sorted(found)
+
+    async def main():
+        # The loop stands still, so nobody takes what the jobs leave; all but the last have surely left it.
+        openings = []
+        for path in paths:
+            openings.append(ferrio.open(path, "rb").__aenter__())
+            openings[-1].send(None)
+            while len(descriptors()) < len(openings):
+                os.sched_yield()
+        before = descriptors()
+
+        def child_main():
+            for opening in openings:
+                opening.close()
+            openings.clear()
+            gc.collect()
+            assert descriptors() == before
+
+        child = forked(child_main)
+        assert os.waitpid(child, 0)[1] == 0, "the child failed: see what it printed"
+        for opening in openings:
+            opening.close()
+
+    ferrio.run(main())
+    assert descriptors() == []

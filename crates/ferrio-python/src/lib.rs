@@ -68,7 +68,7 @@ base::class::surface! {
         core::task::wakeup::Wakeup,
         core::task::wakeup::Watcher,
         sync::combinators::wait::Countdown,
-        work::executor::elsewhere::Elsewhere,
+        work::executor::foreign_executor::ForeignCall,
         work::files::collector::Collector,
         work::files::opening::Giver,
         net::process::pipe::PipeProtocol,

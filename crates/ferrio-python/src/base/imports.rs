@@ -132,6 +132,8 @@ imports! {
     /// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.
     SSL_SOCKET_TYPE = "_ssl", "_SSLSocket";
     MEMORY_BIO = "ssl", "MemoryBIO";
+    /// The C class, whose methods nobody can replace.
+    C_MEMORY_BIO = "_ssl", "MemoryBIO";
     SSL_WANT_READ = "ssl", "SSLWantReadError";
     SSL_SYSCALL_ERROR = "ssl", "SSLSyscallError";
     SSL_CERTIFICATE_ERROR = "ssl", "CertificateError";

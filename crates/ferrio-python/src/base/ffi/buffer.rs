@@ -47,25 +47,55 @@ impl Buffer {
         usize::try_from(self.view.len).unwrap_or(0)
     }
 
-    /// Lets `look` read the bytes; it must not run Python code, which could change them.
+    /// Lets `look` read the bytes; it must not run Python code, which could change them. Without a GIL other threads could,
+    /// so `look` gets a copy there, unless the object is a `bytes`.
     #[inline]
     pub(crate) fn read<R>(&self, _py: Python<'_>, look: impl FnOnce(&[u8]) -> R) -> R {
         if self.len() == 0 {
             return look(&[]);
         }
-        // SAFETY: the exporter keeps `len` bytes at `buf` until the release; no Python code runs meanwhile, so nobody
-        // writes to them.
+        if cfg!(Py_GIL_DISABLED) && !self.is_immutable() {
+            return look(&self.copied());
+        }
+        // SAFETY: the exporter keeps `len` bytes at `buf` until the release. Nobody writes to them: the bytes of a `bytes`
+        // object never change, those of others only while another thread or Python code runs, which can't be meanwhile.
         look(unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), self.len()) })
     }
 
-    /// Lets `fill` write the bytes; it must not run Python code. A view that is not writable shows none.
+    /// Lets `fill` write the bytes; it must not run Python code. A view that is not writable shows none. Without a GIL `fill`
+    /// gets a copy, for other threads may read and write the object; it is written back afterwards.
     #[inline]
     pub(crate) fn write<R>(&mut self, _py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         if self.len() == 0 || self.view.readonly != 0 {
             return fill(&mut []);
         }
+        if cfg!(Py_GIL_DISABLED) {
+            let mut copy = self.copied();
+            let answer = fill(&mut copy);
+            // SAFETY: the exporter granted a writable view of `len` bytes. Other threads may use them, as they may while
+            // CPython's own functions write there; there is no Rust reference to them.
+            unsafe { std::ptr::copy(copy.as_ptr(), self.view.buf.cast(), copy.len()) };
+            return answer;
+        }
         // SAFETY: as for `read`, and the exporter granted a writable view.
         fill(unsafe { std::slice::from_raw_parts_mut(self.view.buf.cast::<u8>(), self.len()) })
+    }
+
+    /// Whether the view shows the memory of a `bytes` object.
+    fn is_immutable(&self) -> bool {
+        // SAFETY: the view has a reference to its exporter; reading the type needs no more.
+        unsafe { !self.view.obj.is_null() && ffi::PyBytes_CheckExact(self.view.obj) != 0 }
+    }
+
+    /// A copy of the bytes, without a Rust reference to them.
+    fn copied(&self) -> Vec<u8> {
+        let mut copy = Vec::with_capacity(self.len());
+        // SAFETY: the exporter keeps `len` bytes at `buf`; the vector has room for them.
+        unsafe {
+            std::ptr::copy(self.view.buf.cast::<u8>(), copy.as_mut_ptr(), self.len());
+            copy.set_len(self.len());
+        }
+        copy
     }
 }
 

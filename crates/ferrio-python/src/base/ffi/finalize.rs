@@ -5,8 +5,12 @@
 //! alone, so that is set too: a slot without the name would be cleared in the subclass. CPython makes sure that a
 //! finalizer runs at most once an object.
 
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::OnceLock;
+#[cfg(Py_GIL_DISABLED)]
+use std::sync::atomic::Ordering;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -19,25 +23,89 @@ use super::raise;
 /// A class whose instances have something to say when they die.
 pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
     /// Cheap test, run on every death: is there anything to say?
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool;
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool;
 
     /// Says it. The object is alive and whole; an exception is reported as unraisable.
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()>;
 
-    /// Where PyO3's own deallocator of the class is kept.
-    fn original_dealloc() -> &'static AtomicPtr<()>;
+    /// Where the deallocator is kept that the class had before. `general!` writes it.
+    const GENERAL: &'static General;
 }
+
+/// An object that may have no references left: its state can be looked at, but it can't be kept.
+pub(crate) struct Dying<'py, T> {
+    object: *mut ffi::PyObject,
+    py: Python<'py>,
+    class: PhantomData<T>,
+}
+
+impl<'py, T: PyClass<Frozen = True> + Sync> Dying<'py, T> {
+    /// # Safety
+    /// `object` must be an instance of `T` that is whole for as long as the result lives.
+    unsafe fn new(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        Self { object, py, class: PhantomData }
+    }
+
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.py
+    }
+
+    /// The value.
+    #[inline]
+    pub(crate) fn get(&self) -> &T {
+        // SAFETY: by the contract of `new`. The reference is never counted: neither here nor by a clone, for nobody sees it.
+        let value = unsafe {
+            let slf =
+                ManuallyDrop::new(Bound::from_owned_ptr(self.py, self.object).cast_into_unchecked::<T>());
+            std::ptr::from_ref(slf.get())
+        };
+        // SAFETY: the value lives as long as `self` may be used; the class is frozen.
+        unsafe { &*value }
+    }
+
+    /// The same object as an instance of its base class.
+    #[inline]
+    pub(crate) fn as_super(&self) -> Dying<'py, T::BaseType>
+    where
+        T::BaseType: PyClass<Frozen = True> + Sync,
+    {
+        // SAFETY: an instance of a class is one of its base's.
+        unsafe { Dying::new(self.py, self.object) }
+    }
+}
+
+/// The deallocator that a class had before it got a finalizer.
+pub(crate) struct General(OnceLock<ffi::destructor>);
+
+impl General {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+/// `Finalize::GENERAL` of a class.
+macro_rules! general {
+    () => {
+        const GENERAL: &'static $crate::base::ffi::finalize::General = {
+            static GENERAL: $crate::base::ffi::finalize::General =
+                $crate::base::ffi::finalize::General::new();
+            &GENERAL
+        };
+    };
+}
+pub(crate) use general;
 
 unsafe extern "C" fn tp_finalize<T: Finalize>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls finalizers attached, with a live instance of the class (or of a subclass of it).
-    let (py, slf) = unsafe {
+    let (py, slf, dying) = unsafe {
         let py = Python::assume_attached();
-        (py, Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>())
+        let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
+        (py, slf, Dying::<T>::new(py, object))
     };
     // An exception in flight is not ours to lose: finalizers run anywhere.
     let _pending = raise::set_aside(py);
     let went_well = protected(py, false, || {
-        if T::wants_finalize(&slf)
+        if T::wants_finalize(&dying)
             && let Err(error) = T::finalize(&slf)
         {
             error.write_unraisable(py, Some(slf.as_any()));
@@ -65,23 +133,19 @@ unsafe extern "C" fn del_method<T: Finalize>(
 }
 
 unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero. The
-    // pointer kept by `install` is PyO3's deallocator of this very class.
+    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero and which is whole
+    // until the general deallocator runs. That one belongs to this very class: `install` keeps it before it sets this
+    // function, and lets no other class keep one there.
     unsafe {
         let py = Python::assume_attached();
-        let wants = {
-            // A borrowed look: a reference taken here would resurrect the object.
-            let slf =
-                std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>());
-            // What panics has something to say.
-            catch_unwind(AssertUnwindSafe(|| T::wants_finalize(&slf))).unwrap_or(true)
-        };
+        let dying = Dying::<T>::new(py, object);
+        // What panics has something to say.
+        let wants = catch_unwind(AssertUnwindSafe(|| T::wants_finalize(&dying))).unwrap_or(true);
         if wants && ffi::PyObject_CallFinalizerFromDealloc(object) != 0 {
             return;
         }
-        let original: ffi::destructor =
-            std::mem::transmute::<*mut (), ffi::destructor>(T::original_dealloc().load(Ordering::Relaxed));
-        original(object);
+        let general = T::GENERAL.0.get().expect("install keeps it before it sets this function");
+        general(object);
     }
 }
 
@@ -95,7 +159,8 @@ pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
         if original as usize == tp_dealloc::<T> as *const () as usize {
             return;
         }
-        T::original_dealloc().store(original as *mut (), Ordering::Relaxed);
+        // Two classes with one `GENERAL` would end each other's instances.
+        assert!(T::GENERAL.0.set(original).is_ok(), "another class keeps its deallocator there");
         // Lives as long as the class, that is for ever. Setting the name sets the slot too, to a detour over the name.
         let method = Box::leak(Box::new(ffi::PyMethodDef {
             ml_name: c"__del__".as_ptr(),

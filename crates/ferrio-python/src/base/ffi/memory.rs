@@ -1,10 +1,15 @@
-//! Rust's memory lent to C functions of the interpreter, and `bytes` objects that are filled before anybody sees them.
+//! Memory that is lent to `ssl`'s C functions, and `bytes` objects that are filled before anybody sees them.
+//!
+//! Invariant: no view outlives the memory it shows, whatever Python code does to it meanwhile.
 
 use std::ffi::c_char;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PySlice};
+
+use super::interpreter::has_one_reference;
+use crate::base::imports;
 
 // SAFETY: CPython's own, in every version (`bytesobject.h`); PyO3 does not declare it.
 unsafe extern "C" {
@@ -12,18 +17,40 @@ unsafe extern "C" {
     -> std::ffi::c_int;
 }
 
-/// Calls `call` with a `memoryview` of `bytes` that reads and can't write.
+/// Calls `bio.write(data)`, of an `ssl.MemoryBIO`.
 ///
-/// The view is released when `call` is over: whoever kept it finds it empty. Raises `MemoryError` only.
-pub(crate) fn lend<'py, R>(
-    py: Python<'py>,
-    bytes: &[u8],
-    call: impl FnOnce(&Bound<'py, PyAny>) -> R,
-) -> PyResult<R> {
-    // SAFETY: attached; the memory outlives the view's use, see `Lent`, and a view made to read never writes.
-    let view = unsafe { view_of(py, bytes.as_ptr().cast_mut().cast(), bytes.len(), ffi::PyBUF_READ)? };
-    let lent = Lent(view);
-    Ok(call(&lent.0))
+/// `bytes` goes there as a view of Rust's memory if the method is C's own, which copies and runs no Python code. Anything
+/// else gets an object of its own, which it may keep.
+pub(crate) fn write_to_bio<'py>(bio: &Bound<'py, PyAny>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let py = bio.py();
+    let write = pyo3::intern!(py, "write");
+    if !lends_to(bio)? {
+        return bio.call_method1(write, (PyBytes::new(py, data),));
+    }
+    // SAFETY: attached. From here to the end of the function no Python code runs and no other thread does, so nobody else
+    // finds the view, and it dies here. A view made to read never writes.
+    let view = unsafe { view_of(py, data.as_ptr().cast_mut().cast(), data.len(), ffi::PyBUF_READ)? };
+    bio.call_method1(write, (view,))
+}
+
+/// Whether memory can be lent to `bio.write`. ForeignCall the collector (which CPython 3.11 runs when it allocates) or another
+/// thread could find the view in `gc.get_objects()`, and keep a slice of it.
+fn lends_to(bio: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let quiet = cfg!(Py_3_12) && !cfg!(Py_GIL_DISABLED);
+    Ok(quiet && bio.get_type().is(imports::C_MEMORY_BIO.get(bio.py())?))
+}
+
+/// The part `start..end` of `bytes`, as a view that keeps the object alive.
+pub(crate) fn part_of<'py>(
+    bytes: &Bound<'py, PyBytes>,
+    start: usize,
+    end: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = bytes.py();
+    let ends = (start.cast_signed(), end.cast_signed());
+    // SAFETY: attached, a live object that exports its bytes.
+    let view = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyMemoryView_FromObject(bytes.as_ptr()))? };
+    view.get_item(PySlice::new(py, ends.0, ends.1, 1))
 }
 
 unsafe fn view_of(
@@ -37,20 +64,18 @@ unsafe fn view_of(
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyMemoryView_FromMemory(start, length, flags)) }
 }
 
-/// A view that must not outlive the memory it shows.
-struct Lent<'py>(Bound<'py, PyAny>);
-
-impl Drop for Lent<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: a live reference.
-        if unsafe { ffi::Py_REFCNT(self.0.as_ptr()) } != 1
-            && self.0.call_method0(pyo3::intern!(self.0.py(), "release")).is_err()
-        {
-            // Somebody still looks at memory that is about to go. The callees are C functions that copy, so this can't be.
-            std::process::abort();
-        }
+/// Whether nothing but `view` refers to its memory: no other reference to it, no export of it, and no slice.
+fn is_sole(view: &Bound<'_, PyAny>) -> bool {
+    /// How a `memoryview` begins, in every version (`cpython/memoryobject.h`): its first field is an object that all slices
+    /// of a view refer to.
+    #[repr(C)]
+    struct View {
+        head: ffi::PyVarObject,
+        shared: *mut ffi::PyObject,
     }
+    // SAFETY: attached; `view` was made by PyMemoryView_FromMemory, and keeps that object alive.
+    let shared = unsafe { Borrowed::from_ptr(view.py(), (*view.as_ptr().cast::<View>()).shared) };
+    has_one_reference(view) && has_one_reference(&shared)
 }
 
 /// A `bytes` object in the making.
@@ -99,23 +124,43 @@ impl<'py> BytesBuilder<'py> {
         self.filled += bytes.len();
     }
 
-    /// Calls `fill` with a writable `memoryview` of the room; what `written` says of the answer has been filled.
+    /// Calls `fill` with a writable `memoryview` of the room; `written` says of its answer how much has been filled.
+    ///
+    /// `fill` may run Python code, which may keep the view or a slice of it. Then the memory is left to whoever has it, and
+    /// the bytes move to a new object.
     pub(crate) fn fill<R>(
         &mut self,
         fill: impl FnOnce(&Bound<'py, PyAny>) -> R,
         written: impl FnOnce(&R) -> usize,
     ) -> PyResult<R> {
         let py = self.object.py();
-        // SAFETY: the room behind what is filled belongs to the object, which only we refer to.
+        // SAFETY: the room behind what is filled belongs to the object, which only we refer to. It outlives every view: it
+        // lives as long as the builder, and for ever if a view is left when `fill` returns.
         let view = unsafe {
             let start = ffi::PyBytes_AsString(self.object.as_ptr()).add(self.filled);
             view_of(py, start, self.room(), ffi::PyBUF_WRITE)?
         };
-        let lent = Lent(view);
-        let answer = fill(&lent.0);
-        drop(lent);
+        let answer = fill(&view);
         self.filled += written(&answer).min(self.room());
+        if !is_sole(&view) {
+            self.move_out()?;
+        }
         Ok(answer)
+    }
+
+    /// Goes on with a new object, and leaves the old one alive for ever.
+    #[cold]
+    fn move_out(&mut self) -> PyResult<()> {
+        let mut new = Self::with_room(self.object.py(), self.room)?;
+        // SAFETY: both objects have `room` bytes, of which the first `filled` are written in the old one. Others may write
+        // there, so there is no Rust reference to them.
+        unsafe {
+            let from = ffi::PyBytes_AsString(self.object.as_ptr());
+            std::ptr::copy_nonoverlapping(from, ffi::PyBytes_AsString(new.object.as_ptr()), self.filled);
+        }
+        std::mem::swap(&mut self.object, &mut new.object);
+        std::mem::forget(new.object);
+        Ok(())
     }
 
     /// The object, cut to what was filled. Raises `MemoryError`.

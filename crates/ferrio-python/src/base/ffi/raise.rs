@@ -6,6 +6,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::protect::protected;
 use super::scope::then_leave;
 
 /// The error that `raise exception` makes: its `__context__` is the exception that is being handled, if any.
@@ -19,6 +20,16 @@ pub(crate) fn raise(exception: Bound<'_, PyAny>) -> PyErr {
     };
     // SAFETY: attached; both are live references, and the type is that of the instance.
     unsafe { ffi::PyErr_SetObject(exception.get_type_ptr().cast(), exception.as_ptr()) };
+    PyErr::fetch(py)
+}
+
+/// The same error with its exception object made, or a `MemoryError`.
+///
+/// PyO3 makes the object of a new error after a method has returned, where nothing catches the panic that short memory
+/// causes there.
+#[cold]
+pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
+    protected(py, (), || error.restore(py));
     PyErr::fetch(py)
 }
 

@@ -51,8 +51,8 @@ impl Blocks {
 
 /// A class whose memory is used again.
 pub(crate) trait Recycle: PyClass {
-    /// Where its blocks wait.
-    fn blocks() -> &'static Blocks;
+    /// Where its blocks wait. `recycled!` writes it.
+    const BLOCKS: &'static Blocks;
 }
 
 unsafe extern "C" fn tp_alloc<T: Recycle>(
@@ -64,7 +64,7 @@ unsafe extern "C" fn tp_alloc<T: Recycle>(
     // PyType_GenericAlloc would, and PyO3 writes every field before anything can look at it. On 3.11 the collector can
     // (see `cell::Use`), and finds zeroes there, `tp_basicsize` bytes long, as in new memory.
     unsafe {
-        let blocks = T::blocks();
+        let blocks = T::BLOCKS;
         if class == blocks.class.load(Ordering::Relaxed)
             && let Some(block) = (*blocks.list.get()).pop()
         {
@@ -106,7 +106,7 @@ unsafe fn track_memory(block: *mut ffi::PyObject, class: *mut ffi::PyTypeObject)
 unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
     // SAFETY: attached; the object is dead and untracked, its type field is still valid.
     unsafe {
-        let blocks = T::blocks();
+        let blocks = T::BLOCKS;
         let list = &mut *blocks.list.get();
         if ffi::Py_TYPE(block.cast()) == blocks.class.load(Ordering::Relaxed)
             && list.len() < KEPT
@@ -120,7 +120,10 @@ unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
 }
 
 /// A base class that keeps nothing in an instance which a new owner of the memory would have to clear.
-pub(crate) trait BeginsBare {
+///
+/// # Safety
+/// Where `is_bare` says so, the base's part of the object must be as a new one's is.
+pub(crate) unsafe trait BeginsBare {
     /// Whether the base's part of a dead object is as a new owner wants it.
     ///
     /// # Safety
@@ -128,13 +131,15 @@ pub(crate) trait BeginsBare {
     unsafe fn is_bare(object: *mut ffi::PyObject) -> bool;
 }
 
-impl BeginsBare for PyAny {
+// SAFETY: `object` has no fields.
+unsafe impl BeginsBare for PyAny {
     unsafe fn is_bare(_object: *mut ffi::PyObject) -> bool {
         true
     }
 }
 
-impl BeginsBare for HandleRoom {
+// SAFETY: an empty room is a new one.
+unsafe impl BeginsBare for HandleRoom {
     #[inline]
     unsafe fn is_bare(object: *mut ffi::PyObject) -> bool {
         // SAFETY: by the contract.
@@ -149,7 +154,7 @@ pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
 where
     T: Recycle + PyClass<Frozen = True, BaseType: BeginsBare> + Sync + Into<PyClassInitializer<T>>,
 {
-    let blocks = T::blocks();
+    let blocks = T::BLOCKS;
     let offset = blocks.value.load(Ordering::Relaxed);
     // SAFETY: attached, and the list is ours alone for the length of `pop`: it is empty where there is no GIL. A block in it was
     // an instance of exactly this class, and the value of every instance lies `offset` bytes from its start. What else PyO3
@@ -168,8 +173,12 @@ where
         }
     }
     let made = Bound::new(py, value)?;
-    let offset = ptr::from_ref(made.get()).addr() - made.as_ptr().addr();
-    blocks.value.store(offset, Ordering::Relaxed);
+    // SAFETY: attached, a live object.
+    let has_dictionary = unsafe { (*ffi::Py_TYPE(made.as_ptr())).tp_dictoffset } != 0;
+    if !has_dictionary {
+        let offset = ptr::from_ref(made.get()).addr() - made.as_ptr().addr();
+        blocks.value.store(offset, Ordering::Relaxed);
+    }
     Ok(made)
 }
 
@@ -181,7 +190,9 @@ pub(crate) fn install<T: Recycle + PyTypeInfo>(py: Python<'_>) {
     let class = T::type_object_raw(py);
     // SAFETY: the type object was made by PyO3 for T, and no instance exists yet.
     unsafe {
-        T::blocks().class.store(class, Ordering::Relaxed);
+        // The blocks of two classes must not mix.
+        let before = T::BLOCKS.class.swap(class, Ordering::Relaxed);
+        assert!(before.is_null() || before == class, "another class keeps its blocks there");
         (*class).tp_alloc = Some(tp_alloc::<T>);
         (*class).tp_free = Some(tp_free::<T>);
         ffi::PyType_Modified(class);
@@ -204,7 +215,7 @@ unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
     // What is done after the end of the value is what PyO3 does: memory and the reference to the class are given back.
     // The general end is the deallocator that the class had before.
     unsafe {
-        let blocks = T::blocks();
+        let blocks = T::BLOCKS;
         let class = ffi::Py_TYPE(object);
         let offset = blocks.value.load(Ordering::Relaxed);
         if offset != 0 && class == blocks.class.load(Ordering::Relaxed) {
@@ -240,7 +251,7 @@ pub(crate) fn install_end<T: End + PyTypeInfo>(py: Python<'_>) {
         if general as usize == tp_dealloc::<T> as *const () as usize {
             return;
         }
-        T::blocks().general_end.store(general as *mut (), Ordering::Relaxed);
+        T::BLOCKS.general_end.store(general as *mut (), Ordering::Relaxed);
         (*class).tp_dealloc = Some(tp_dealloc::<T>);
         ffi::PyType_Modified(class);
     }
@@ -250,10 +261,10 @@ pub(crate) fn install_end<T: End + PyTypeInfo>(py: Python<'_>) {
 macro_rules! recycled {
     ($class:ty) => {
         impl $crate::base::ffi::recycle::Recycle for $class {
-            fn blocks() -> &'static $crate::base::ffi::recycle::Blocks {
+            const BLOCKS: &'static $crate::base::ffi::recycle::Blocks = {
                 static BLOCKS: $crate::base::ffi::recycle::Blocks = $crate::base::ffi::recycle::Blocks::new();
                 &BLOCKS
-            }
+            };
         }
     };
 }

@@ -83,16 +83,17 @@ fn initial<const WORDS: usize>(index: usize) -> Word {
     ptr::null_mut()
 }
 
-/// Makes an object as `object.__new__` does.
+/// Allocates an object. Unlike `object.__new__` on CPython 3.11 it makes no dictionary: that could run the collector, and
+/// with it Python code, while the fields behind the room are not written. The dictionary is made when it is needed.
 unsafe extern "C" fn tp_new<const WORDS: usize>(
     class: *mut ffi::PyTypeObject,
-    arguments: *mut ffi::PyObject,
-    keywords: *mut ffi::PyObject,
+    _arguments: *mut ffi::PyObject,
+    _keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: attached, PyO3's call with a class that is derived from this one. The memory is new or was emptied.
     unsafe {
-        let new = ffi::PyBaseObject_Type.tp_new.expect("object can be made");
-        let object = new(class, arguments, keywords);
+        let allocate = (*class).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc);
+        let object = allocate(class, 0);
         if !object.is_null() && WORDS == TASK_WORDS {
             let room = &mut *(*object.cast::<Layout<WORDS>>()).room.get();
             for index in [COROUTINE, CONTEXT] {

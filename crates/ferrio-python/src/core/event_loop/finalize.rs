@@ -1,21 +1,17 @@
 //! "unclosed event loop": what a loop says, and does, when it dies open.
 
-use std::ffi::CString;
-use std::sync::atomic::AtomicPtr;
-
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::intern;
 use pyo3::prelude::*;
+use std::ffi::CString;
 
 use super::Loop;
-use crate::base::ffi::finalize::Finalize;
-
-static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 
 impl Finalize for Loop {
     #[inline]
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        !slf.get().closed()
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        !dying.get().closed()
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -31,7 +27,5 @@ impl Finalize for Loop {
         warned
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        &DEALLOC
-    }
+    general!();
 }

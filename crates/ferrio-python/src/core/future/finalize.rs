@@ -1,30 +1,24 @@
 //! "exception was never retrieved": what a future says when it dies with one.
 
-use std::sync::atomic::AtomicPtr;
-
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Future;
 use super::state::Outcome;
-use crate::base::ffi::finalize::Finalize;
-
-static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 
 impl Finalize for Future {
     #[inline]
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| state.log_traceback)
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        dying.get().state.with(dying.py(), |state| state.log_traceback)
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         report_unretrieved(slf)
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        &DEALLOC
-    }
+    general!();
 }
 
 /// Tells the loop's exception handler of an exception that nobody asked for.

@@ -8,6 +8,7 @@ use super::{Future, native};
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::ffi::coroutine::{self, Sent};
+use crate::base::ffi::raise::made;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::slots::Awaitable;
 use crate::core::task::Task;
@@ -61,12 +62,12 @@ impl FutureIter {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.advance(py)
+        self.advance(py).map_err(|error| made(py, error))
     }
 
     /// As a generator's `send`: the value is ignored.
     fn send<'py>(&self, py: Python<'py>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match self.advance(py)? {
+        match self.advance(py).map_err(|error| made(py, error))? {
             Some(yielded) => Ok(yielded),
             None => Err(coroutine::stop_iteration(py.None().into_bound(py))),
         }

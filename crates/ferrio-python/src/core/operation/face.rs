@@ -18,6 +18,7 @@ use super::run::Resume;
 use super::{Operation, Phase, resume, send, view};
 use crate::base::class::Class;
 use crate::base::ffi::coroutine::{self, Sent};
+use crate::base::ffi::raise::made;
 use crate::base::ffi::slots::{Awaitable, Coroutine};
 use crate::base::{error, imports};
 use crate::core::future::FutureIter;
@@ -28,7 +29,7 @@ const MAY_YIELD_FROM: u32 = 0x100;
 #[pymethods]
 impl Operation {
     fn __await__(slf: &Bound<'_, Self>) -> PyResult<Wrapper> {
-        Self::begin(slf)?;
+        Self::begin(slf).map_err(|error| made(slf.py(), error))?;
         Ok(Wrapper { operation: slf.clone().unbind() })
     }
 
@@ -322,7 +323,7 @@ impl Wrapper {
             Sent::Yielded(yielded) => Ok(Some(yielded)),
             Sent::Returned(value) if value.is_none() => Ok(None),
             Sent::Returned(value) => Err(coroutine::stop_iteration(value)),
-            Sent::Raised(failure) => Err(failure),
+            Sent::Raised(failure) => Err(made(py, failure)),
         }
     }
 

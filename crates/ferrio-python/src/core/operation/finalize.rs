@@ -1,19 +1,15 @@
 //! "coroutine 'sleep' was never awaited": what an operation says when it dies unused.
 
-use std::sync::atomic::AtomicPtr;
-
 use pyo3::prelude::*;
 
 use super::Operation;
-use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::imports;
-
-static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Finalize for Operation {
     #[inline]
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().is_forgotten(slf.py())
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        dying.get().is_forgotten(dying.py())
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -21,7 +17,5 @@ impl Finalize for Operation {
         imports::WARN_UNAWAITED.get(slf.py())?.call1((slf,)).map(drop)
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        &DEALLOC
-    }
+    general!();
 }

@@ -1,23 +1,19 @@
 //! "Task was destroyed but it is pending!": what a task says when it dies unfinished.
 
-use std::sync::atomic::AtomicPtr;
-
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Task;
 use super::registry::Registry;
-use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::core::future::finalize::report_unretrieved;
 use crate::core::future::state::Outcome;
 
-static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-
 impl Finalize for Task {
     #[inline]
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().state.with(slf.py(), |state| {
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        dying.as_super().get().state.with(dying.py(), |state| {
             state.log_traceback || (matches!(state.outcome, Outcome::Pending) && state.event_loop.is_some())
         })
     }
@@ -36,9 +32,7 @@ impl Finalize for Task {
         report_unretrieved(future)
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        &DEALLOC
-    }
+    general!();
 }
 
 /// Reports the tasks that a loop leaves unfinished when it is closed; what is reported here is not once more when the

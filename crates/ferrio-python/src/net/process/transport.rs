@@ -1,7 +1,5 @@
 //! `SubprocessTransport`: the transport of a child process.
 
-use std::sync::atomic::AtomicPtr;
-
 use ferrio_engine::process::Child;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::intern;
@@ -14,7 +12,7 @@ use super::launch::Launch;
 use super::pipe::PipeProtocol;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::context;
-use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::room::TransportRoom;
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
@@ -392,11 +390,9 @@ fn call_late(owner: &Bound<'_, PyAny>, what: &Bound<'_, PyAny>) -> PyResult<()> 
     SubprocessTransport::tell(transport, |protocol| protocol.call_method1(method, arguments))
 }
 
-static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-
 impl Finalize for SubprocessTransport {
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        !slf.get().core.is_closing(slf.py())
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        !dying.get().core.is_closing(dying.py())
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -405,7 +401,5 @@ impl Finalize for SubprocessTransport {
         warned.and(closed)
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        &DEALLOC
-    }
+    general!();
 }

@@ -1,7 +1,5 @@
 //! `StreamWriter`: a transport to write to, and to wait for.
 
-use std::sync::atomic::AtomicPtr;
-
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -12,7 +10,7 @@ use super::reader::StreamReader;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
-use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::functions::Functions;
 use crate::base::imports;
 use crate::core::event_loop::LoopRef;
@@ -285,12 +283,10 @@ impl StreamWriter {
     }
 }
 
-static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-
 impl Finalize for StreamWriter {
     #[inline]
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| state.is_some())
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        dying.get().state.with(dying.py(), |state| state.is_some())
     }
 
     /// "unclosed <StreamWriter ...>".
@@ -309,7 +305,5 @@ impl Finalize for StreamWriter {
         warn(format!("unclosed {}", slf.repr()?))
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        &DEALLOC
-    }
+    general!();
 }

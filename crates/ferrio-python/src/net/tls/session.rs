@@ -98,11 +98,10 @@ impl Session {
         }
         let (incoming, write) = (self.incoming.bind(py), intern!(py, "write"));
         if data.len() <= COPIED {
-            incoming.call_method1(write, (PyBytes::new(py, data),))?;
+            incoming.call_method1(write, (PyBytes::new(py, data),)).map(drop)
         } else {
-            memory::lend(py, data, |view| incoming.call_method1(write, (view,)))??;
+            memory::write_to_bio(incoming, data).map(drop)
         }
-        Ok(())
     }
 
     /// How much of what was received has not been looked at, in bytes.
@@ -174,7 +173,7 @@ impl Session {
             if part.len() <= COPIED || !self.direct {
                 callee.call_method1(write, (PyBytes::new(py, part),))
             } else {
-                memory::lend(py, part, |view| callee.call_method1(write, (view,)))?
+                callee.call_method1(write, (memory::part_of(data, start, end)?,))
             }
         };
         match answer(py, outcome)? {

@@ -2,7 +2,7 @@
 //!
 //! It has no state of its own but whether it was closed; the rest is its `SSLProtocol`'s.
 
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ use super::write as outgoing;
 use super::{extra, read, shutdown};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
-use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::room::TransportRoom;
 use crate::base::ffi::{Cast, Guarded, interpreter};
 use crate::base::functions::Functions;
@@ -308,8 +308,8 @@ fn is_plain(transport: &Bound<'_, PyAny>) -> bool {
 
 impl Finalize for SSLTransport {
     #[inline]
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        !slf.get().closed.load(Ordering::Relaxed)
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        !dying.get().closed.load(Ordering::Relaxed)
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -317,10 +317,7 @@ impl Finalize for SSLTransport {
         report::unclosed(slf.as_any())
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-        &DEALLOC
-    }
+    general!();
 }
 
 /// The marks that the arguments mean. Raises `ValueError` unless `high >= low >= 0`.

@@ -93,19 +93,15 @@ macro_rules! descriptor_methods {
         }
 
         impl $crate::base::ffi::finalize::Finalize for $class {
-            fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-                slf.get().core.is_open(slf.py())
+            fn wants_finalize(dying: &$crate::base::ffi::finalize::Dying<'_, Self>) -> bool {
+                dying.get().core.is_open(dying.py())
             }
 
             fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
                 $crate::net::transport::methods::die_open(slf)
             }
 
-            fn original_dealloc() -> &'static std::sync::atomic::AtomicPtr<()> {
-                static DEALLOC: std::sync::atomic::AtomicPtr<()> =
-                    std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
-                &DEALLOC
-            }
+            $crate::base::ffi::finalize::general!();
         }
     };
 }

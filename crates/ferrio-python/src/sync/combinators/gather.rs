@@ -3,16 +3,14 @@
 //! Invariant: the future counts each distinct child once, whether it was done before, ends now or ends after the
 //! future itself; when the last has ended, the children are let go.
 
-use std::collections::hash_map::Entry;
-use std::sync::atomic::AtomicPtr;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{PyClassInitializer, PyTraverseError, PyVisit, intern};
+use std::collections::hash_map::Entry;
 
 use super::by_address::ByAddress;
 use crate::base::class::{Class, Standard};
-use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::{Cast, Guarded, coroutine};
 use crate::base::functions::{Declared, Functions, declared};
 use crate::base::imports;
@@ -90,21 +88,17 @@ impl Gathering {
     }
 }
 
-static DEALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-
 impl Finalize for Gathering {
     #[inline]
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        Future::wants_finalize(slf.as_super())
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        Future::wants_finalize(&dying.as_super())
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         Future::finalize(slf.as_super())
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        &DEALLOC
-    }
+    general!();
 }
 
 pub(crate) const GATHER: Declared = declared!(gather).function("ferrio.tasks");

@@ -49,7 +49,7 @@ impl Job {
     }
 
     /// A job that somebody else carries out, who tells of its end by [`Job::came_back`].
-    pub(crate) fn elsewhere() -> Arc<Self> {
+    pub(crate) fn foreign() -> Arc<Self> {
         Arc::new(Self { state: Guarded::new(State::Running) })
     }
 

@@ -1,13 +1,13 @@
 //! Threads for blocking calls: the default executor of a ferrio loop.
 //!
 //! The engine's pool holds the queue, `worker.rs` is what its threads do, `job.rs` one call on its way, `to_thread.rs`
-//! the awaitable, `to_process.rs` the one whose call goes to another process, `elsewhere.rs` a call that an executor of
+//! the awaitable, `to_process.rs` the one whose call goes to another process, `foreign_executor.rs` a call that an executor of
 //! another make has. `ferrio.executor` adds what makes the pool a `concurrent.futures.Executor`. Nothing here knows how a
 //! loop picks its executor (see `event_loop/executor.rs`).
 //!
 //! Invariant: a forked child never touches the locks of its parent's pool, it makes a new one.
 
-pub(crate) mod elsewhere;
+pub(crate) mod foreign_executor;
 pub(crate) mod job;
 pub(crate) mod of_loop;
 pub(crate) mod to_process;

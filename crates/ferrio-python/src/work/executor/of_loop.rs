@@ -16,7 +16,7 @@ use crate::core::event_loop::executors::LetGo;
 use crate::core::event_loop::{Loop, LoopRef};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, chain, watch};
-use crate::work::executor::elsewhere::{Elsewhere, Told};
+use crate::work::executor::foreign_executor::{ForeignCall, Told};
 use crate::work::executor::job::{Job, Target};
 use crate::work::executor::{self, ThreadPool};
 
@@ -186,7 +186,7 @@ pub(crate) fn follow<'py>(
     native: &Bound<'py, Loop>,
     submitted: &Bound<'py, PyAny>,
     told: impl FnOnce() -> PyResult<Told>,
-) -> PyResult<Option<Bound<'py, Elsewhere>>> {
+) -> PyResult<Option<Bound<'py, ForeignCall>>> {
     let state = native.get();
     if state.overrides().call_soon_threadsafe()
         || !submitted.is_instance(imports::CONCURRENT_FUTURE.get(native.py())?)?
@@ -196,7 +196,7 @@ pub(crate) fn follow<'py>(
     let told = told()?;
     // Counted before: the end may come while this function runs.
     state.job_goes_out();
-    let followed = Elsewhere::follow(submitted, told, state.inbox());
+    let followed = ForeignCall::follow(submitted, told, native.clone().unbind());
     if followed.is_err() {
         state.count_down();
     }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::elsewhere::{Elsewhere, Told};
+use super::foreign_executor::{ForeignCall, Told};
 use super::job::Job;
 use super::of_loop;
 use crate::base::ffi::Cast;
@@ -33,7 +33,7 @@ pub(crate) struct ToProcess {
 enum Stage {
     Fresh,
     /// The pool of a ferrio loop has it.
-    Submitted(Arc<Job>, Py<Elsewhere>),
+    Submitted(Arc<Job>, Py<ForeignCall>),
     /// Another pool or another loop has it; this is what we await.
     Forwarded(Py<PyAny>),
 }
@@ -62,7 +62,7 @@ impl Run for ToProcess {
         match (&self.stage, resume) {
             (Stage::Fresh, Resume::Throw(exception)) => Err(PyErr::from_value(exception)),
             (Stage::Fresh, Resume::Send) => self.start(this),
-            (Stage::Submitted(job, elsewhere), resume) => {
+            (Stage::Submitted(job, foreign), resume) => {
                 let outcome = match resume {
                     Resume::Send => match job.take(py) {
                         None => return Ok(Progress::Park),
@@ -70,7 +70,7 @@ impl Run for ToProcess {
                     },
                     Resume::Throw(exception) => {
                         job.call_off(py);
-                        elsewhere.get().call_off(py)?;
+                        foreign.get().call_off(py)?;
                         Err(PyErr::from_value(exception))
                     }
                 };
@@ -89,9 +89,9 @@ impl Run for ToProcess {
         visit.call(&self.keywords)?;
         match &self.stage {
             Stage::Fresh => Ok(()),
-            Stage::Submitted(job, elsewhere) => {
+            Stage::Submitted(job, foreign) => {
                 job.traverse(visit)?;
-                visit.call(elsewhere)
+                visit.call(foreign)
             }
             Stage::Forwarded(inner) => visit.call(inner),
         }
@@ -116,11 +116,11 @@ impl ToProcess {
         let home = event_loop::get_running_loop(py)?;
         let submitted = self.submit(&home).map_err(|failure| self.explained(py, failure))?;
         if let Some(native) = home.as_instance::<Loop>() {
-            let job = Job::elsewhere();
+            let job = Job::foreign();
             let told = || Ok(Told::Operation(this.clone().unbind(), job.clone()));
-            if let Some(elsewhere) = of_loop::follow(native, &submitted, told)? {
+            if let Some(foreign) = of_loop::follow(native, &submitted, told)? {
                 native.get().slow_call_began();
-                self.stage = Stage::Submitted(job, elsewhere.unbind());
+                self.stage = Stage::Submitted(job, foreign.unbind());
                 return Ok(Progress::Park);
             }
         }

@@ -3,14 +3,12 @@
 //! Invariant: while `busy`, exactly one operation, or its job in a thread, has the file; it calls `leave` when it is done,
 //! whether or not anybody waits for it still.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::AtomicPtr;
-
 use ferrio_engine::files;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::bare::Bare;
 use super::call::{FileCall, Request};
@@ -18,7 +16,7 @@ use super::collector::{Collected, Collector};
 use super::opening::How;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
-use crate::base::ffi::finalize::Finalize;
+use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::imports;
 use crate::core::operation::{self, Operation, immediate};
 
@@ -411,8 +409,8 @@ impl File {
 }
 
 impl Finalize for File {
-    fn wants_finalize(slf: &Bound<'_, Self>) -> bool {
-        slf.get().with_bare(slf.py(), |_| ()).is_some()
+    fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
+        dying.get().with_bare(dying.py(), |_| ()).is_some()
     }
 
     /// The standard library's objects say it themselves.
@@ -433,8 +431,5 @@ impl Finalize for File {
         Ok(())
     }
 
-    fn original_dealloc() -> &'static AtomicPtr<()> {
-        static ORIGINAL: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-        &ORIGINAL
-    }
+    general!();
 }

@@ -117,17 +117,41 @@ impl Drop for Attached {
 }
 
 /// Where a job leaves what came of it.
-pub(super) struct Slot<T>(Mutex<Option<T>>);
+///
+/// A fork copies the table of descriptors before it copies the memory. If a job opens a file in between, the child finds
+/// a descriptor here that it hasn't got, and that may be another file's by the time it closes it. So what is here belongs
+/// to the parent, and a child leaves it alone.
+pub(super) struct Slot<T> {
+    outcome: Mutex<Option<T>>,
+    /// The fork count of the process that the job runs in.
+    forks: u64,
+}
 
 impl<T> Slot<T> {
-    /// The outcome, once. Raises `RuntimeError` if there is none: the job panicked, or it was taken.
+    fn new() -> Self {
+        Self { outcome: Mutex::new(None), forks: fork_count() }
+    }
+
+    /// The outcome, once. Raises `RuntimeError` if there is none: the job panicked, it was taken, or it is the parent's.
     pub(super) fn take(&self) -> PyResult<T> {
-        let outcome = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let outcome = if self.forks == fork_count() { self.outcome().take() } else { None };
         outcome.ok_or_else(|| PyRuntimeError::new_err("a job for a file ended without an outcome"))
     }
 
     fn put(&self, outcome: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        *self.outcome() = Some(outcome);
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Option<T>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if self.forks != fork_count() {
+            std::mem::forget(self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 }
 
@@ -153,7 +177,7 @@ pub(super) fn submit<T: Send + 'static>(
         Some(native) => Home::Native(native.get().inbox()),
         None => Home::Foreign(LoopRef::new(&running)),
     };
-    let slot = Arc::new(Slot(Mutex::new(None)));
+    let slot = Arc::new(Slot::new());
     let file = file.map_or_else(|| py.None(), |file| file.clone_ref(py).into_any());
     let item = Item::Watch(operation.clone().into_any().unbind(), file, job_ended);
     let shared = Shared::usable(py);

@@ -1,12 +1,11 @@
-//! Calls that an executor of another make carries out, and how their ends reach a ferrio loop.
+//! Calls that go to a foreign executor, and how their results reach a ferrio loop.
 //!
-//! The executor's `concurrent.futures.Future` gets one callback, an `Elsewhere`, which posts to the loop's inbox from the
-//! thread that ended it: no method of the loop is called, and no future is asked twice. Invariant: the loop hears of each
-//! call once, and counts it down then.
+//! The executor's `concurrent.futures.Future` gets one callback, a `ForeignCall`. It queues the outcome as
+//! `call_soon_threadsafe` would: at once in the loop's own thread, by the inbox from another. No Python method of the loop is
+//! called. Invariant: the loop hears of each call once, and counts it down then.
 
 use std::sync::Arc;
 
-use ferrio_engine::inbox::Inbox;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -14,7 +13,7 @@ use super::job::{self, Job};
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::imports;
-use crate::core::event_loop::Item;
+use crate::core::event_loop::Loop;
 use crate::core::future::callbacks::Watch;
 use crate::core::future::chain::CHECK_CANCEL;
 use crate::core::future::{Future, watch};
@@ -29,12 +28,12 @@ pub(crate) enum Told {
 
 /// The callback of the executor's future.
 #[pyclass(frozen, module = "ferrio._ferrio")]
-pub(crate) struct Elsewhere {
-    inbox: Arc<Inbox<Item>>,
+pub(crate) struct ForeignCall {
+    native: Py<Loop>,
     state: Guarded<State>,
 }
 
-impl Class for Elsewhere {}
+impl Class for ForeignCall {}
 
 struct State {
     /// The executor's future, until the call has ended.
@@ -43,7 +42,7 @@ struct State {
 }
 
 #[pymethods]
-impl Elsewhere {
+impl ForeignCall {
     /// In any thread: `done` is the executor's future.
     fn __call__(&self, done: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = done.py();
@@ -54,14 +53,15 @@ impl Elsewhere {
             (Told::Operation(operation, job), outcome) => job.came_back(py, operation, outcome),
             (Told::Future(future), outcome) => job::future_came_back(py, future, outcome),
         };
-        // A loop that was closed has no use for it.
-        let refused = self.inbox.post(item).err();
+        // A closed loop has no use for it.
+        let refused = self.native.get().push(py, item).err();
         drop(refused);
         Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.state.visit(&visit, |state| {
+            visit.call(&self.native)?;
             visit.call(&state.source)?;
             match &state.told {
                 Some(Told::Operation(operation, _)) => visit.call(operation),
@@ -77,14 +77,14 @@ impl Elsewhere {
     }
 }
 
-impl Elsewhere {
-    /// Has `told` hear of the end of `source`, a `concurrent.futures.Future`, through `inbox`.
+impl ForeignCall {
+    /// Tells `told`, on the loop `native`, of the end of `source`, a `concurrent.futures.Future`.
     ///
     /// Raises what `source.add_done_callback` does.
     pub(crate) fn follow<'py>(
         source: &Bound<'py, PyAny>,
         told: Told,
-        inbox: Arc<Inbox<Item>>,
+        native: Py<Loop>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = source.py();
         let destination = match &told {
@@ -92,7 +92,7 @@ impl Elsewhere {
             Told::Operation(..) => None,
         };
         let state = State { source: Some(source.clone().unbind()), told: Some(told) };
-        let this = Bound::new(py, Self { inbox, state: Guarded::new(state) })?;
+        let this = Bound::new(py, Self { native, state: Guarded::new(state) })?;
         if let Some(destination) = destination {
             watch::watch(destination.as_any(), this.as_any(), &DESTINATION_DONE)?;
         }
@@ -112,11 +112,11 @@ impl Elsewhere {
 static DESTINATION_DONE: Watch = Watch::new(CHECK_CANCEL, destination_done);
 
 /// In the loop's thread, when the future that the loop gave is done.
-fn destination_done(elsewhere: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
+fn destination_done(call: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
     if !watch::is_cancelled(destination)? {
         return Ok(());
     }
-    elsewhere.cast_exact::<Elsewhere>()?.get().call_off(elsewhere.py())
+    call.cast_exact::<ForeignCall>()?.get().call_off(call.py())
 }
 
 /// How a `concurrent.futures.Future` ended, which is done; `None` if it was cancelled.
