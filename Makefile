@@ -1,8 +1,8 @@
-# ferrio's commands. Each prints what it does and does only what is out of date. They need a Rust toolchain and a
-# CPython >= 3.11, nothing else. Another Python: make PYTHON=/path/to/python3.12 test (environments coexist).
+# ferrio's commands. Each prints what it does, and rebuilds only what is out of date. They need only a Rust toolchain
+# and CPython 3.11 or newer. For another Python: make PYTHON=/path/to/python3.12 test (environments coexist).
 
 PYTHON ?= $(shell sh tools/find-python)
-# These ask the Python, so they are expanded where a recipe uses them and not for `make help`.
+# These run Python, so they are expanded only in the recipes that use them, not for `make help`.
 TAG = $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
 BIN = .venv-$(TAG)/bin
 DEVELOP = $(PYTHON) tools/develop.py
@@ -20,7 +20,7 @@ CONFORMANCE =
 .PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites bench bench-files bench-pools \
 	bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
 
-help: ## the list of commands
+help: ## list the commands
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
 	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15 that we can get, with and without the GIL"
@@ -46,7 +46,7 @@ python:
 	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
 	"$$python" -c '' || { echo "PYTHON=$$python doesn't run; give the path of a CPython >= 3.11" >&2; exit 1; }
 
-run: python ## the main job
+run: python ## run the first example
 	@$(DEVELOP)
 	@echo ">> python -m ferrio examples/breakfast.py"
 	@$(BIN)/python -m ferrio examples/breakfast.py
@@ -93,12 +93,12 @@ bench-processes: python ## children: start, end, 4 MiB through one, how long the
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/child_processes.py $(BENCH)
 
-bench-net: python ## servers under load: CPU time of the server per message
+bench-net: python ## servers under load: the server's CPU time per message
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/net/run.py --json target/servers.json $(BENCH)
 	@.venv-bench-$(TAG)/bin/python benches/publish.py servers target/servers.json
 
-docs: python ## the site; --strict: a link or an anchor that leads nowhere is an error
+docs: python ## the site; a broken link or anchor is an error
 	@$(DEVELOP) --for-tests
 	@$(DEVELOP) --environment docs --with docs --without-module
 	@NO_MKDOCS_2_WARNING=1 .venv-docs-$(TAG)/bin/mkdocs build --quiet --strict
@@ -112,10 +112,10 @@ lint: python ## what CI checks before it tests
 	@$(DEVELOP) --for-tests --with test --with lint
 	@sh tools/lint $(PYTHON) $(BIN)
 
-conformance: ## CPython's own tests; PYTHON may name several
+conformance: ## CPython's own asyncio tests; PYTHON may name several
 	@sh tools/conformance $(CONFORMANCE)
 
-# ALL has the interpreters to build wheels for.
+# ALL: the interpreters to build wheels for.
 ALL = $(shell sh tools/find-python --all)
 wheels: python ## the release: the sdist, and a wheel for each Python, checked
 	@$(PYTHON) tools/wheels.py $(ALL)
