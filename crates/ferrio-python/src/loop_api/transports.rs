@@ -10,6 +10,7 @@ use crate::net::process::transport::SubprocessTransport;
 use crate::net::tls;
 use crate::net::tls::protocol::Settings;
 use crate::net::tls::transport::SSLTransport;
+use crate::net::transport::core::Order;
 use crate::net::transport::datagram::DatagramTransport;
 use crate::net::transport::host::Host;
 use crate::net::transport::read_pipe::ReadPipeTransport;
@@ -33,7 +34,8 @@ impl Loop {
         server: Option<&Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, SocketTransport>> {
-        SocketTransport::create(slf, sock, protocol, waiter, extra, server.map(Host::by_methods), context)
+        let order = Order { event_loop: slf, protocol, waiter, extra };
+        SocketTransport::create(&order, sock, server.map(Host::by_methods), context)
     }
 
     /// Return the transport of the non-blocking datagram socket `sock`.
@@ -48,7 +50,7 @@ impl Loop {
         waiter: Option<&Bound<'py, PyAny>>,
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, DatagramTransport>> {
-        DatagramTransport::create(slf, sock, protocol, address, waiter, extra)
+        DatagramTransport::create(&Order { event_loop: slf, protocol, waiter, extra }, sock, address)
     }
 
     /// Return the transport that reads from the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
@@ -62,7 +64,7 @@ impl Loop {
         waiter: Option<&Bound<'py, PyAny>>,
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, ReadPipeTransport>> {
-        ReadPipeTransport::create(slf, pipe, protocol, waiter, extra)
+        ReadPipeTransport::create(&Order { event_loop: slf, protocol, waiter, extra }, pipe)
     }
 
     /// Return the transport that writes to the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
@@ -76,7 +78,7 @@ impl Loop {
         waiter: Option<&Bound<'py, PyAny>>,
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, WritePipeTransport>> {
-        WritePipeTransport::create(slf, pipe, protocol, waiter, extra)
+        WritePipeTransport::create(&Order { event_loop: slf, protocol, waiter, extra }, pipe)
     }
 
     /// Return the transport of TLS over the connected, non-blocking stream socket `sock`.
@@ -137,6 +139,6 @@ impl Loop {
         extra: Option<&Bound<'py, PyDict>>,
         launch: Option<&Bound<'py, Launch>>,
     ) -> PyResult<Bound<'py, SubprocessTransport>> {
-        SubprocessTransport::create(slf, popen, protocol, waiter, extra, launch)
+        SubprocessTransport::create(&Order { event_loop: slf, protocol, waiter, extra }, popen, launch)
     }
 }

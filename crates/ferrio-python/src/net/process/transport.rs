@@ -4,7 +4,7 @@ use ferrio_engine::process::Child;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::exit;
@@ -16,10 +16,10 @@ use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::room::TransportRoom;
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
-use crate::core::event_loop::{Item, Loop};
+use crate::core::event_loop::Item;
 use crate::core::operation::Operation;
 use crate::net::streams::reader::StreamReader;
-use crate::net::transport::core::{Core, Own, Transport};
+use crate::net::transport::core::{Core, Order, Own, Transport};
 use crate::net::transport::methods::{extra_attribute, transport_methods};
 use crate::net::transport::read_pipe::ReadPipeTransport;
 use crate::net::transport::write_pipe::WritePipeTransport;
@@ -129,21 +129,17 @@ pub(crate) struct Pipe {
 
 impl SubprocessTransport {
     /// The transport of the child that `popen` has started, or `launch` for it. In the next turn it tells the protocol, begins
-    /// to wait for the end, and sets the result of `waiter`.
+    /// to wait for the end, and sets the result of the waiter.
     ///
     /// Raises `OSError` when the process is out of descriptors; the child runs then.
     pub(crate) fn create<'py>(
-        native: &Bound<'py, Loop>,
+        order: &Order<'_, 'py>,
         popen: &Bound<'py, PyAny>,
-        protocol: &Bound<'py, PyAny>,
-        waiter: Option<&Bound<'py, PyAny>>,
-        extra: Option<&Bound<'py, PyDict>>,
         launch: Option<&Bound<'py, Launch>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = native.py();
-        native.get().require_open()?;
+        let py = order.py();
+        let extra = order.begin()?;
         let pid = popen.getattr(intern!(py, "pid"))?.extract()?;
-        let extra = lifetime::extra(py, extra)?;
         extra.set_item(intern!(py, "subprocess"), popen)?;
         let child = match launch.and_then(|launch| launch.get().take_child(py)) {
             Some(child) => child,
@@ -157,30 +153,31 @@ impl SubprocessTransport {
             pipes: [const { None }; 3],
             waiters: WaitList::default(),
         };
-        let core = Core::new(native, protocol, extra, context::copy_current(py)?, own)?;
+        let core = Core::new(order, extra, context::copy_current(py)?, own)?;
         let transport = Bound::new(py, Self { core, pid })?;
         if let Err(failure) = transport.get().connect_pipes(&transport, popen) {
             // Nobody will hear of this one, nor of the pipes that it has.
             Self::close(&transport)?;
             return Err(failure);
         }
-        lifetime::begin(&transport, waiter)?;
+        lifetime::begin(&transport, order.waiter)?;
         Ok(transport)
     }
 
     fn connect_pipes(&self, this: &Bound<'_, Self>, popen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = this.py();
-        let native = self.core.event_loop.bind(py);
+        let event_loop = self.core.event_loop.bind(py);
         for (fd, name) in ["stdin", "stdout", "stderr"].into_iter().enumerate() {
             let file = popen.getattr(name)?;
             if file.is_none() {
                 continue;
             }
             let protocol = Bound::new(py, PipeProtocol::new(this, fd))?;
+            let order = Order { event_loop, protocol: protocol.as_any(), waiter: None, extra: None };
             let transport = if fd == 0 {
-                WritePipeTransport::create(native, &file, protocol.as_any(), None, None)?.into_any()
+                WritePipeTransport::create(&order, &file)?.into_any()
             } else {
-                ReadPipeTransport::create(native, &file, protocol.as_any(), None, None)?.into_any()
+                ReadPipeTransport::create(&order, &file)?.into_any()
             };
             let pipe =
                 Pipe { transport: transport.unbind(), protocol: protocol.unbind(), disconnected: false };

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 use ferrio_engine::net::{self, Accepted};
 use ferrio_engine::reactor::Event;
-use pyo3::exceptions::PyConnectionAbortedError;
+use pyo3::exceptions::{PyConnectionAbortedError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
@@ -24,6 +24,7 @@ use crate::core::future::watch::{self, Failure};
 use crate::core::future::{self};
 use crate::net::tls::protocol::Settings;
 use crate::net::transport::address;
+use crate::net::transport::core::Order;
 use crate::net::transport::socket::{Guest, SocketTransport};
 use crate::net::{plain_socket, tls};
 
@@ -35,15 +36,23 @@ const NEVER_AGAIN: &str =
     "socket.accept() failed, so the server accepts no more connections from this socket";
 const NOT_MADE: &str = "Error on transport creation for incoming connection";
 
+/// A listening socket on which something has happened.
+struct Ready<'a, 'py> {
+    event_loop: &'a Bound<'py, Loop>,
+    server: &'a Bound<'py, Server>,
+    socket: &'a Bound<'py, PyAny>,
+    fd: i32,
+}
+
 /// Accepts the connections that wait in a listening socket of `owner`, a server: as many as its backlog holds, and one.
 pub(super) fn connections_wait(
-    native: &Bound<'_, Loop>,
+    event_loop: &Bound<'_, Loop>,
     owner: &Bound<'_, PyAny>,
     event: Event,
 ) -> PyResult<()> {
-    let (py, server, fd) = (native.py(), owner.cast::<Server>()?, descriptor_of(&event));
+    let (py, server, fd) = (event_loop.py(), owner.cast::<Server>()?, descriptor_of(&event));
     let backlog = server.get().of_setup(py, |setup| setup.backlog)?;
-    let late = native.get().is_busy(py);
+    let late = event_loop.get().is_busy(py);
     for _ in 0..=backlog.max(0) {
         // Asked each time: a protocol factory may close the server, and the descriptor's number be used again.
         let Some((socket, kind, own)) = with_listener(server, fd, |listener| {
@@ -51,19 +60,19 @@ pub(super) fn connections_wait(
         }) else {
             break;
         };
-        let socket = socket.bind(py);
-        if !plain_socket::accepts_natively(socket)? {
-            match accept_by_method(socket) {
-                Ok(Some(visitor)) => receive(native, server, visitor, late)?,
+        let ready = Ready { event_loop, server, socket: socket.bind(py), fd };
+        if !plain_socket::accepts_natively(ready.socket)? {
+            match accept_by_method(ready.socket) {
+                Ok(Some(visitor)) => receive(event_loop, server, visitor, late)?,
                 Ok(None) => break,
-                Err(failure) => return refused(native, server, socket, fd, failure),
+                Err(failure) => return ready.refused(failure),
             }
             continue;
         }
         match net::accept(fd) {
             Ok(Accepted::Connection(connection, peer)) => {
                 let guest = Guest { connection, peer, own, kind };
-                receive(native, server, Visitor::Guest(guest), late)?;
+                receive(event_loop, server, Visitor::Guest(guest), late)?;
             }
             Ok(Accepted::Lost) => {}
             Ok(Accepted::WouldBlock) => {
@@ -71,16 +80,9 @@ pub(super) fn connections_wait(
                 break;
             }
             Ok(Accepted::Short(failure)) => {
-                let failure = error::from_system(py, &failure);
-                return rest_for_a_while(native, server, socket, fd, failure);
+                return ready.rest_for_a_while(error::from_system(py, &failure));
             }
-            Err(failure) => {
-                rest(server, fd);
-                let problem = problem(py, NEVER_AGAIN, error::from_system(py, &failure))?;
-                problem
-                    .set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
-                return tell(native, &problem);
-            }
+            Err(failure) => return ready.give_up(error::from_system(py, &failure)),
         }
     }
     Ok(())
@@ -101,29 +103,52 @@ fn accept_by_method(socket: &Bound<'_, PyAny>) -> PyResult<Option<Visitor>> {
     }
 }
 
-/// Does with what a socket's `accept` raised what is done with the system's own errors.
-#[cold]
-fn refused(
-    native: &Bound<'_, Loop>,
-    server: &Bound<'_, Server>,
-    socket: &Bound<'_, PyAny>,
-    fd: i32,
-    failure: PyErr,
-) -> PyResult<()> {
-    let py = native.py();
-    if error::ends_program(py, &failure) {
-        return Err(failure);
+impl Ready<'_, '_> {
+    /// Does with what the method `accept` raised what is done with the system's own errors.
+    #[cold]
+    fn refused(&self, failure: PyErr) -> PyResult<()> {
+        let py = self.event_loop.py();
+        if error::ends_program(py, &failure) {
+            return Err(failure);
+        }
+        let number = match failure.value(py).getattr_opt(intern!(py, "errno"))? {
+            Some(number) => number.extract::<i32>().ok(),
+            None => None,
+        };
+        if number.is_some_and(net::is_shortage) {
+            return self.rest_for_a_while(failure);
+        }
+        if failure.is_instance_of::<PyOSError>(py) {
+            return self.give_up(failure);
+        }
+        self.report(NOT_MADE, failure)
     }
-    let number = match failure.value(py).getattr_opt(intern!(py, "errno"))? {
-        Some(number) => number.extract::<i32>().ok(),
-        None => None,
-    };
-    if number.is_some_and(net::is_shortage) {
-        return rest_for_a_while(native, server, socket, fd, failure);
+
+    /// Accepts nothing any more, since the socket would be reported ready for ever.
+    fn give_up(&self, failure: PyErr) -> PyResult<()> {
+        rest(self.server, self.fd);
+        self.report(NEVER_AGAIN, failure)
     }
-    let problem = problem(py, NOT_MADE, failure)?;
-    problem.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
-    tell(native, &problem)
+
+    /// Accepts nothing for a while. A shortage is reported once, until all that waited could be accepted again.
+    fn rest_for_a_while(&self, failure: PyErr) -> PyResult<()> {
+        let py = self.event_loop.py();
+        let known =
+            with_listener(self.server, self.fd, |listener| std::mem::replace(&mut listener.short, true));
+        rest(self.server, self.fd);
+        let again = self.server.getattr(intern!(py, "_accept_again"))?;
+        self.event_loop.call_method1(intern!(py, "call_later"), (REST, again, self.socket))?;
+        if known == Some(true) { Ok(()) } else { self.report(SHORT, failure) }
+    }
+
+    /// Tells the loop's exception handler about the socket.
+    fn report(&self, message: &str, failure: PyErr) -> PyResult<()> {
+        let py = self.event_loop.py();
+        let problem = problem(py, message, failure)?;
+        let socket = imports::TRANSPORT_SOCKET.get(py)?.call1((self.socket,))?;
+        problem.set_item(intern!(py, "socket"), socket)?;
+        tell(self.event_loop, &problem)
+    }
 }
 
 fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut Listener) -> R) -> Option<R> {
@@ -217,19 +242,15 @@ fn connect<'py>(
         let (host, scope) = (super::host(server), own.clone());
         if !ssl_context.bind(py).is_truthy()? {
             let made = match visitor {
-                Visitor::Guest(guest) => SocketTransport::accepted(native, guest, &protocol, host, scope),
+                Visitor::Guest(guest) => {
+                    let order = Order { event_loop: native, protocol: &protocol, waiter: None, extra: None };
+                    SocketTransport::accepted(&order, guest, host, scope)
+                }
                 Visitor::Socket(socket, peer) => {
                     let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
-                    let (extra, scope) = (Some(&extra), Some(scope));
-                    SocketTransport::create(
-                        native,
-                        socket.bind(py),
-                        &protocol,
-                        None,
-                        extra,
-                        Some(host),
-                        scope,
-                    )
+                    let extra = Some(&extra);
+                    let order = Order { event_loop: native, protocol: &protocol, waiter: None, extra };
+                    SocketTransport::create(&order, socket.bind(py), Some(host), Some(scope))
                 }
             };
             return made.map(drop);
@@ -295,27 +316,6 @@ fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResul
     problem.set_item(intern!(py, "protocol"), protocol)?;
     problem.set_item(intern!(py, "transport"), transport)?;
     tell(&native, &problem)
-}
-
-/// Accepts nothing for a while. A shortage is reported once, until all that waited could be accepted again.
-fn rest_for_a_while(
-    native: &Bound<'_, Loop>,
-    server: &Bound<'_, Server>,
-    socket: &Bound<'_, PyAny>,
-    fd: i32,
-    failure: PyErr,
-) -> PyResult<()> {
-    let py = native.py();
-    let known = with_listener(server, fd, |listener| std::mem::replace(&mut listener.short, true));
-    rest(server, fd);
-    let again = server.getattr(intern!(py, "_accept_again"))?;
-    native.call_method1(intern!(py, "call_later"), (REST, again, socket))?;
-    if known == Some(true) {
-        return Ok(());
-    }
-    let problem = problem(py, SHORT, failure)?;
-    problem.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
-    tell(native, &problem)
 }
 
 /// What the loop's exception handler is told.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use super::attributes::flag_attributes;
 use super::drain::Drain;
 use super::overrides::Overrides;
 use super::protocol::StreamReaderProtocol;
@@ -14,7 +15,6 @@ use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::functions::Functions;
 use crate::base::imports;
-use crate::base::whole::truth;
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
 use crate::core::operation::{self, Operation};
@@ -43,6 +43,12 @@ pub(super) struct Flow {
     pub(super) waiters: WaitList,
     /// `None` until `__init__` has run.
     event_loop: Option<LoopRef>,
+}
+
+flag_attributes! {
+    FlowControlMixin, flow;
+    _paused: set_paused, paused;
+    _connection_lost: set_connection_lost, connection_lost;
 }
 
 const NAMES: [&str; 2] = ["_drain_helper", "_get_close_waiter"];
@@ -207,26 +213,6 @@ impl FlowControlMixin {
         let event_loop = LoopRef::new(value);
         let old = self.flow.with(value.py(), |flow| flow.event_loop.replace(event_loop));
         drop(old);
-    }
-
-    #[getter]
-    fn _paused(&self, py: Python<'_>) -> bool {
-        self.flow.with(py, |flow| flow.paused)
-    }
-
-    #[setter(_paused)]
-    fn set_paused(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
-        self.flow.with(py, |flow| flow.paused = value);
-    }
-
-    #[getter]
-    fn _connection_lost(&self, py: Python<'_>) -> bool {
-        self.flow.with(py, |flow| flow.connection_lost)
-    }
-
-    #[setter(_connection_lost)]
-    fn set_connection_lost(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
-        self.flow.with(py, |flow| flow.connection_lost = value);
     }
 
     /// Those who wait in a drain, in order: a copy of the list.

@@ -9,6 +9,7 @@
 //! in the buffer when a wait is cancelled stays there.
 
 mod accept;
+mod attributes;
 mod content;
 mod delegate;
 pub(crate) mod drain;

@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefR
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::accept;
+use super::attributes::{flag_attributes, optional_attributes};
 use super::feed;
 use super::flow::FlowControlMixin;
 use super::reader::StreamReader;
@@ -15,7 +16,6 @@ use crate::base::class::{Class, Standard};
 use crate::base::ffi::interpreter::is_exactly;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
-use crate::base::whole::truth;
 use crate::core::event_loop::LoopRef;
 use crate::core::future;
 use crate::net::transport;
@@ -214,83 +214,6 @@ impl StreamReaderProtocol {
         drop(old);
     }
 
-    #[getter]
-    fn _strong_reader(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.strong_reader.as_ref().map(|reader| reader.clone_ref(py)))
-    }
-
-    #[setter(_strong_reader)]
-    pub(super) fn set_strong_reader(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |state| std::mem::replace(&mut state.strong_reader, value));
-        drop(old);
-    }
-
-    /// What a program put here; asyncio kept the server's writer in it up to Python 3.12.
-    #[getter]
-    fn _stream_writer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.writer.as_ref().map(|writer| writer.clone_ref(py)))
-    }
-
-    #[setter(_stream_writer)]
-    fn set_stream_writer(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |state| std::mem::replace(&mut state.writer, value));
-        drop(old);
-    }
-
-    #[getter]
-    pub(super) fn _client_connected_cb(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.client_connected.as_ref().map(|known| known.clone_ref(py)))
-    }
-
-    #[setter(_client_connected_cb)]
-    fn set_client_connected_cb(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |state| std::mem::replace(&mut state.client_connected, value));
-        drop(old);
-    }
-
-    #[getter]
-    fn _transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
-    }
-
-    #[setter(_transport)]
-    fn put_transport(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |state| std::mem::replace(&mut state.transport, value));
-        drop(old);
-    }
-
-    /// The task that runs a server's callback.
-    #[getter]
-    fn _task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
-    }
-
-    #[setter(_task)]
-    pub(super) fn set_task(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |state| std::mem::replace(&mut state.task, value));
-        drop(old);
-    }
-
-    #[getter]
-    fn _over_ssl(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.over_ssl)
-    }
-
-    #[setter(_over_ssl)]
-    fn set_over_ssl(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
-        self.state.with(py, |state| state.over_ssl = value);
-    }
-
-    #[getter]
-    fn _reject_connection(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.reject)
-    }
-
-    #[setter(_reject_connection)]
-    fn set_reject_connection(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
-        self.state.with(py, |state| state.reject = value);
-    }
-
     /// What `wait_closed()` waits for.
     #[getter]
     fn _closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -329,6 +252,24 @@ impl StreamReaderProtocol {
         let cleared = self.state.with(py, std::mem::take);
         drop(cleared);
     }
+}
+
+optional_attributes! {
+    StreamReaderProtocol, state;
+    /// The reader, until the connection is made.
+    _strong_reader: set_strong_reader, strong_reader;
+    /// What a program put here; asyncio kept the server's writer in it up to Python 3.12.
+    _stream_writer: set_stream_writer, writer;
+    _client_connected_cb: set_client_connected_cb, client_connected;
+    _transport: put_transport, transport;
+    /// The task that runs a server's callback.
+    _task: set_task, task;
+}
+
+flag_attributes! {
+    StreamReaderProtocol, state;
+    _over_ssl: set_over_ssl, over_ssl;
+    _reject_connection: set_reject_connection, reject;
 }
 
 impl StreamReaderProtocol {

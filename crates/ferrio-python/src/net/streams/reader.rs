@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use super::attributes::{flag_attributes, optional_attributes};
 use super::content::Content;
 use super::delegate::{Delegate, Role};
 use super::feed::{self, Waiter};
@@ -22,7 +23,6 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
 use crate::base::given::Given;
-use crate::base::whole::truth;
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
 use crate::core::future::native::current_stack;
@@ -313,26 +313,6 @@ impl StreamReader {
         Ok(())
     }
 
-    #[getter]
-    fn _eof(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.eof)
-    }
-
-    #[setter(_eof)]
-    fn set_eof(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
-        self.state.with(py, |state| state.eof = value);
-    }
-
-    #[getter]
-    fn _paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.paused)
-    }
-
-    #[setter(_paused)]
-    fn set_paused(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
-        self.state.with(py, |state| state.paused = value);
-    }
-
     /// Who waits in a read: an operation, or what was set here.
     #[getter]
     fn _waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -343,28 +323,6 @@ impl StreamReader {
     fn set_waiter(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
         let waiter = value.map_or(Waiter::Nobody, Waiter::Future);
         let old = self.state.with(py, |state| std::mem::replace(&mut state.waiter, waiter));
-        drop(old);
-    }
-
-    #[getter]
-    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.exception(py)
-    }
-
-    #[setter(_exception)]
-    fn put_exception(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |state| std::mem::replace(&mut state.exception, value));
-        drop(old);
-    }
-
-    #[getter]
-    fn _transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.transport.as_ref().map(|transport| transport.clone_ref(py)))
-    }
-
-    #[setter(_transport)]
-    fn put_transport(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |state| std::mem::replace(&mut state.transport, value));
         drop(old);
     }
 
@@ -402,6 +360,18 @@ impl StreamReader {
         let cleared = self.state.with(py, std::mem::take);
         drop(cleared);
     }
+}
+
+optional_attributes! {
+    StreamReader, state;
+    _exception: put_exception, exception;
+    _transport: put_transport, transport;
+}
+
+flag_attributes! {
+    StreamReader, state;
+    _eof: set_eof, eof;
+    _paused: set_paused, paused;
 }
 
 impl StreamReader {

@@ -26,6 +26,7 @@ use self::protocol::{SSLProtocol, Settings};
 use self::transport::SSLTransport;
 use crate::base::ffi::context;
 use crate::core::event_loop::{Loop, LoopRef};
+use crate::net::transport::core::Order;
 use crate::net::transport::host::Host;
 use crate::net::transport::socket::{Guest, SocketTransport};
 
@@ -52,8 +53,17 @@ pub(crate) fn over_accepted<'py>(
 ) -> PyResult<Bound<'py, SSLTransport>> {
     let home = LoopRef::Native(native.clone().unbind());
     let (tls, transport) = SSLProtocol::create(home, protocol, Some(waiter), settings)?;
-    let made = SocketTransport::accepted(native, guest, tls.as_any(), host, scope);
+    let made = SocketTransport::accepted(&order_of(native, tls.as_any(), None), guest, host, scope);
     started(transport, made.map(drop))
+}
+
+/// The transport below, for the protocol that does TLS on it.
+fn order_of<'a, 'py>(
+    event_loop: &'a Bound<'py, Loop>,
+    protocol: &'a Bound<'py, PyAny>,
+    extra: Option<&'a Bound<'py, PyDict>>,
+) -> Order<'a, 'py> {
+    Order { event_loop, protocol, waiter: None, extra }
 }
 
 fn started<'py>(
@@ -85,6 +95,6 @@ pub(crate) fn over_socket<'py>(
 ) -> PyResult<Bound<'py, SSLTransport>> {
     let home = LoopRef::Native(native.clone().unbind());
     let (tls, transport) = SSLProtocol::create(home, protocol, waiter, settings)?;
-    let made = SocketTransport::create(native, socket, tls.as_any(), None, extra, host, scope);
+    let made = SocketTransport::create(&order_of(native, tls.as_any(), extra), socket, host, scope);
     started(transport, made.map(drop))
 }

@@ -16,6 +16,28 @@ use super::receiver::Receiver;
 use crate::base::ffi::Guarded;
 use crate::core::event_loop::Loop;
 
+/// What is asked for whenever a transport is made.
+pub(crate) struct Order<'a, 'py> {
+    pub(crate) event_loop: &'a Bound<'py, Loop>,
+    pub(crate) protocol: &'a Bound<'py, PyAny>,
+    /// The future that gets its result when the transport has begun.
+    pub(crate) waiter: Option<&'a Bound<'py, PyAny>>,
+    /// What `get_extra_info` is to know besides.
+    pub(crate) extra: Option<&'a Bound<'py, PyDict>>,
+}
+
+impl<'py> Order<'_, 'py> {
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.event_loop.py()
+    }
+
+    /// A dict of what the transport's `get_extra_info` is to know. Raises `RuntimeError` if the loop is closed.
+    pub(crate) fn begin(&self) -> PyResult<Bound<'py, PyDict>> {
+        self.event_loop.get().require_open()?;
+        self.extra.map_or_else(|| Ok(PyDict::new(self.py())), |extra| extra.copy())
+    }
+}
+
 /// The part of a transport that is the same in every class.
 pub(crate) struct Core<O> {
     pub(crate) event_loop: Py<Loop>,
@@ -95,16 +117,15 @@ pub(crate) trait Transport: PyClass<Frozen = True> + Sync {
 }
 
 impl<O: Own> Core<O> {
-    /// One for `protocol`, whose methods run in `context`. `extra` is copied.
+    /// One for the protocol of `order`, whose methods run in `context`. `extra` is what `get_extra_info` knows.
     pub(crate) fn new(
-        event_loop: &Bound<'_, Loop>,
-        protocol: &Bound<'_, PyAny>,
+        order: &Order<'_, '_>,
         extra: Bound<'_, PyDict>,
         context: Bound<'_, PyAny>,
         own: O,
     ) -> PyResult<Self> {
         let state = State {
-            receiver: Receiver::of(protocol)?,
+            receiver: Receiver::of(order.protocol)?,
             started: false,
             paused: false,
             closing: false,
@@ -113,7 +134,7 @@ impl<O: Own> Core<O> {
             own,
         };
         Ok(Self {
-            event_loop: event_loop.clone().unbind(),
+            event_loop: order.event_loop.clone().unbind(),
             context: context.unbind(),
             state: Guarded::new(state),
             extra: extra.unbind(),

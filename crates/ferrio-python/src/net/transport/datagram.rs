@@ -10,11 +10,11 @@ use ferrio_engine::net::Address;
 use ferrio_engine::reactor::Interest;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyList};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::address::Family;
-use super::core::{Core, Own, State, Transport};
+use super::core::{Core, Order, Own, State, Transport};
 use super::datagram_io::{self, Appetite};
 use super::flow::Writes;
 use super::methods::{
@@ -26,7 +26,7 @@ use crate::base::ffi::context;
 use crate::base::ffi::room::TransportRoom;
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
-use crate::core::event_loop::{Loop, sides};
+use crate::core::event_loop::sides;
 
 /// The transport of a datagram socket: an `asyncio.DatagramTransport`.
 ///
@@ -164,22 +164,18 @@ impl Writes for DatagramTransport {
 
 impl DatagramTransport {
     /// The transport of the non-blocking datagram `socket`. In the next turn it tells the protocol, begins to receive, and sets
-    /// the result of `waiter`.
+    /// the result of the waiter.
     ///
     /// Raises `OSError` for a closed socket.
     pub(crate) fn create<'py>(
-        event_loop: &Bound<'py, Loop>,
+        order: &Order<'_, 'py>,
         socket: &Bound<'py, PyAny>,
-        protocol: &Bound<'py, PyAny>,
         address: Option<&Bound<'py, PyAny>>,
-        waiter: Option<&Bound<'py, PyAny>>,
-        extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
-        event_loop.get().require_open()?;
+        let py = order.py();
+        let extra = order.begin()?;
         let fd = socket.call_method0(intern!(py, "fileno"))?.extract()?;
-        sides::require_no_transport(event_loop, fd, socket)?;
-        let extra = lifetime::extra(py, extra)?;
+        sides::require_no_transport(order.event_loop, fd, socket)?;
         channel::describe(&extra, socket)?;
         let connected = match extra.get_item(intern!(py, "peername"))? {
             Some(peer) => peer.is_truthy()?,
@@ -199,13 +195,14 @@ impl DatagramTransport {
             appetite: Appetite::default(),
             interest: None,
         };
-        let core = Core::new(event_loop, protocol, extra, context::copy_current(py)?, own)?;
+        let core = Core::new(order, extra, context::copy_current(py)?, own)?;
         let transport = Bound::new(py, Self { core, fd, family: Family::of(socket)?, connected })?;
-        event_loop
+        order
+            .event_loop
             .get()
             .watch_natively(fd, transport.as_any(), datagram_io::on_event, None)
             .map_err(|failure| error::from_system(py, &failure))?;
-        lifetime::begin(&transport, waiter)?;
+        lifetime::begin(&transport, order.waiter)?;
         Ok(transport)
     }
 }

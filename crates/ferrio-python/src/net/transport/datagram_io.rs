@@ -115,7 +115,7 @@ fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -
                 })
                 .or_else(|failure| {
                     let message = "Fatal error: protocol.datagram_received() call failed.";
-                    lifetime::problem(transport, &failure, message)
+                    report::problem(transport, &failure, message)
                 })?;
             }
             Outcome::WouldBlock => {
@@ -139,7 +139,7 @@ fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -
 fn tell_error(transport: &Bound<'_, DatagramTransport>, failure: &PyErr) -> PyResult<()> {
     error_received(transport, failure).or_else(|failure| {
         let message = "Fatal error: protocol.error_received() call failed.";
-        lifetime::problem(transport, &failure, message)
+        report::problem(transport, &failure, message)
     })
 }
 

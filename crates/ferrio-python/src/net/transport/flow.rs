@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::core::Transport;
-use super::lifetime;
+use super::{lifetime, report};
 use crate::base::whole::Whole;
 
 /// A class of transports that write.
@@ -36,7 +36,7 @@ fn tell<T: Transport>(transport: &Bound<'_, T>, method: &str, message: &str) -> 
     let py = transport.py();
     let Some(protocol) = transport.get().core().protocol(py) else { return Ok(()) };
     lifetime::survive(transport, || protocol.call_method0(method).map(drop))
-        .or_else(|failure| lifetime::problem(transport, &failure, message))
+        .or_else(|failure| report::problem(transport, &failure, message))
 }
 
 /// `transport.set_write_buffer_limits(high, low)`.

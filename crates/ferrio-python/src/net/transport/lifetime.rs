@@ -8,7 +8,6 @@
 use pyo3::intern;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::core::{Own, Transport};
 use super::report;
@@ -16,14 +15,6 @@ use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::{context, protect};
 use crate::core::event_loop::Item;
 use crate::core::future::watch;
-
-/// A copy of what the caller knows, or an empty dict.
-pub(crate) fn extra<'py>(
-    py: Python<'py>,
-    given: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyDict>> {
-    given.map_or_else(|| Ok(PyDict::new(py)), |given| given.copy())
-}
 
 /// Leaves the beginning to the next turn: `connection_made`, then the transport reads, then `waiter` gets its result.
 pub(crate) fn begin<T: Transport>(
@@ -65,10 +56,10 @@ pub(crate) fn tell<'py, T: Transport>(
 /// Reports what a protocol's method raised in a call of the loop's.
 pub(crate) fn reported<T: Transport>(transport: &Bound<'_, T>, outcome: PyResult<()>) -> PyResult<()> {
     outcome.or_else(|failure| match T::REPORTS {
-        Some(message) => problem(transport, &failure, message),
+        Some(message) => report::problem(transport, &failure, message),
         // On its way to the loop the exception would become a panic again.
         None if failure.is_instance_of::<PanicException>(transport.py()) => {
-            problem(transport, &failure, "Fatal error: a protocol's method panicked.")
+            report::problem(transport, &failure, "Fatal error: a protocol's method panicked.")
         }
         None => Err(failure),
     })
@@ -116,26 +107,8 @@ pub(crate) fn force_close<T: Transport>(
 /// Raises what must end the program.
 #[cold]
 pub(super) fn fatal<T: Transport>(transport: &Bound<'_, T>, failure: &PyErr, message: &str) -> PyResult<()> {
-    let py = transport.py();
-    let core = transport.get().core();
-    let protocol = core.protocol(py);
-    report::fatal(core.event_loop.bind(py), transport.as_any(), protocol.as_ref(), failure, message)?;
-    force_close(transport, Some(failure.value(py).as_any()))
-}
-
-/// Reports a protocol's own mistake, which does not cost it the connection.
-///
-/// Raises what must end the program.
-#[cold]
-pub(crate) fn problem<T: Transport>(
-    transport: &Bound<'_, T>,
-    failure: &PyErr,
-    message: &str,
-) -> PyResult<()> {
-    let py = transport.py();
-    let core = transport.get().core();
-    let protocol = core.protocol(py);
-    report::problem(core.event_loop.bind(py), transport.as_any(), protocol.as_ref(), failure, message)
+    report::fatal(transport, failure, message)?;
+    force_close(transport, Some(failure.value(transport.py()).as_any()))
 }
 
 /// Leaves `connection_lost(failure)` to the next turn. Raises `RuntimeError` on a closed loop.

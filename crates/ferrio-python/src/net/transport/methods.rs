@@ -274,17 +274,17 @@ macro_rules! pipe_methods {
             }
 
             fn __repr__(&self, py: Python<'_>) -> String {
-                let (closed, closing, waits) = self
+                let (closed, closing, does) = self
                     .core
                     .state
-                    .with(py, |state| (!state.own.is_open(), state.closing, state.own.waits()));
+                    .with(py, |state| (!state.own.is_open(), state.closing, state.own.end.shown()));
                 let (stage, does) = match (closed, closing) {
                     (true, _) => ("closed ", "closed".to_owned()),
                     // A closed loop watches nothing; the pipe is still open.
                     (false, true) if self.core.event_loop.get().closed() => ("closing ", "open".to_owned()),
                     (false, false) if self.core.event_loop.get().closed() => ("", "open".to_owned()),
-                    (false, true) => ("closing ", waits),
-                    (false, false) => ("", waits),
+                    (false, true) => ("closing ", does),
+                    (false, false) => ("", does),
                 };
                 format!("<{} {stage}fd={} {does}>", stringify!($class), self.fd)
             }

@@ -4,27 +4,87 @@ use ferrio_engine::net::{self, FileKind};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
 
-use super::core::Transport;
+use super::core::{Core, Order, Own, Transport};
 use super::lifetime;
 use crate::base::error;
-use crate::core::event_loop::Loop;
+use crate::base::ffi::context;
 use crate::core::event_loop::descriptors::Side;
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle;
 
-/// The descriptor of a file object, made non-blocking, and what kind of file it is.
+/// The file object of a pipe, and what its transport has for the direction.
+pub(crate) struct OnPipe<E> {
+    /// `None` once it is closed.
+    pub(super) pipe: Option<Py<PyAny>>,
+    pub(super) end: E,
+}
+
+/// What differs between the two ends of a pipe.
+pub(crate) trait End {
+    /// Whether nothing waits to be written.
+    fn is_written(&self) -> bool;
+
+    /// Drops what waits to be written, which runs no Python code.
+    fn forget_unwritten(&mut self);
+
+    /// What `repr` says of an open pipe.
+    fn shown(&self) -> String;
+}
+
+impl<E: End> Own for OnPipe<E> {
+    type References = ();
+    type Resource = Py<PyAny>;
+    type Unsent = ();
+
+    fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    fn take(&mut self) -> Option<Py<PyAny>> {
+        self.pipe.take()
+    }
+
+    fn is_sent(&self) -> bool {
+        self.end.is_written()
+    }
+
+    fn take_unsent(&mut self) {
+        self.end.forget_unwritten();
+    }
+
+    fn clear(&mut self) {}
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.pipe)
+    }
+}
+
+/// Makes the transport of the file object `file` from its parts, a descriptor and the kind of file, and leaves its
+/// beginning to the next turn.
 ///
-/// Raises `ValueError` with the text `refusal` for a regular file, a directory or a disk; `OSError` for a closed file;
-/// `RuntimeError` if the loop is closed.
-pub(super) fn open(
-    event_loop: &Bound<'_, Loop>,
-    pipe: &Bound<'_, PyAny>,
+/// Raises `ValueError` with the text `refusal` for a file that can't be waited for, `OSError` for a closed one.
+pub(super) fn create<'py, T: Transport<Own = OnPipe<E>>, E: End>(
+    order: &Order<'_, 'py>,
+    file: &Bound<'py, PyAny>,
     refusal: &'static str,
-) -> PyResult<(i32, FileKind)> {
+    end: E,
+    make: impl FnOnce(Core<OnPipe<E>>, i32, FileKind) -> PyResult<Bound<'py, T>>,
+) -> PyResult<Bound<'py, T>> {
+    let py = order.py();
+    let extra = order.begin()?;
+    let (fd, kind) = open(file, refusal)?;
+    extra.set_item(intern!(py, "pipe"), file)?;
+    let own = OnPipe { pipe: Some(file.clone().unbind()), end };
+    let transport = make(Core::new(order, extra, context::copy_current(py)?, own)?, fd, kind)?;
+    lifetime::begin(&transport, order.waiter)?;
+    Ok(transport)
+}
+
+/// The descriptor of a file object, made non-blocking, and what kind of file it is.
+fn open(pipe: &Bound<'_, PyAny>, refusal: &'static str) -> PyResult<(i32, FileKind)> {
     let py = pipe.py();
-    event_loop.get().require_open()?;
     let fd = pipe.call_method0(intern!(py, "fileno"))?.extract()?;
     let kind = net::file_kind(fd).map_err(|failure| error::from_system(py, &failure))?;
     if kind == FileKind::Other {
@@ -32,16 +92,6 @@ pub(super) fn open(
     }
     net::set_nonblocking(fd).map_err(|failure| error::from_system(py, &failure))?;
     Ok((fd, kind))
-}
-
-/// What `get_extra_info` knows of a pipe.
-pub(super) fn extra<'py>(
-    pipe: &Bound<'py, PyAny>,
-    given: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let extra = lifetime::extra(pipe.py(), given)?;
-    extra.set_item(intern!(pipe.py(), "pipe"), pipe)?;
-    Ok(extra)
 }
 
 /// One side of a descriptor, and what the loop calls at each of its events.
@@ -79,9 +129,11 @@ pub(super) fn settle<T: Transport>(
     }
 }
 
-/// `pipe.close()`. Afterwards nobody watches the descriptor, unless the file object leaves it open.
-pub(super) fn close(event_loop: &Bound<'_, Loop>, fd: i32, pipe: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = event_loop.py();
+/// Ends the watch, then `pipe.close()`. Afterwards nobody watches the descriptor, unless the file object leaves it open.
+pub(super) fn close<T: Transport>(transport: &Bound<'_, T>, fd: i32, pipe: &Py<PyAny>) -> PyResult<()> {
+    T::settle_interest(transport)?;
+    let (py, event_loop) = (transport.py(), &transport.get().core().event_loop);
+    let pipe = pipe.bind(py);
     let mut outcome = pipe.call_method0(intern!(py, "close")).map(drop);
     if net::file_kind(fd).is_err() {
         for left in event_loop.get().forget_watchers(py, fd).into_iter().flatten() {

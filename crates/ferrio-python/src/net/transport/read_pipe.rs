@@ -3,27 +3,26 @@
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use pyo3::{PyTraverseError, PyVisit};
 
-use super::core::{Core, Own, State, Transport};
+use super::core::{Core, Order, Own, State, Transport};
 use super::methods::{descriptor_methods, extra_attribute, pipe_methods, reading_methods, transport_methods};
+use super::pipe::{End, OnPipe};
 use super::receiver::{DATA_RECEIVED, Failed};
 use super::{lifetime, pipe, report};
 use crate::base::class::{Class, Standard};
+use crate::base::ffi::protect;
 use crate::base::ffi::room::TransportRoom;
-use crate::base::ffi::{context, protect};
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
+use crate::core::event_loop::Item;
 use crate::core::event_loop::descriptors::Side;
-use crate::core::event_loop::{Item, Loop};
 
 /// The transport that reads from a pipe: an `asyncio.ReadTransport`.
 ///
 /// Made by the loop's `connect_read_pipe`, and for a subprocess's output.
 #[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct ReadPipeTransport {
-    core: Core<Input>,
+    core: Core<OnPipe<Input>>,
     fd: i32,
 }
 
@@ -41,57 +40,34 @@ pipe_methods!(ReadPipeTransport);
 
 /// What a reading pipe's transport has beyond the rest.
 pub(crate) struct Input {
-    /// The file object; `None` once it is closed.
-    pipe: Option<Py<PyAny>>,
     /// The loop watches the pipe.
     watched: bool,
 }
 
-impl Input {
-    /// What `repr` says of an open pipe.
-    fn waits(&self) -> String {
+impl End for Input {
+    fn is_written(&self) -> bool {
+        true
+    }
+
+    fn forget_unwritten(&mut self) {}
+
+    fn shown(&self) -> String {
         if self.watched { "polling".to_owned() } else { "idle".to_owned() }
     }
 }
 
-impl Own for Input {
-    type References = ();
-    type Resource = Py<PyAny>;
-    type Unsent = ();
-
-    fn is_open(&self) -> bool {
-        self.pipe.is_some()
-    }
-
-    fn take(&mut self) -> Option<Py<PyAny>> {
-        self.pipe.take()
-    }
-
-    fn is_sent(&self) -> bool {
-        true
-    }
-
-    fn take_unsent(&mut self) {}
-
-    fn clear(&mut self) {}
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.pipe)
-    }
-}
-
-impl State<Input> {
+impl State<OnPipe<Input>> {
     /// Whether the loop has to be told to watch; `None` if it knows.
     fn changed_watch(&mut self) -> Option<bool> {
         let wanted = self.started && self.is_reading();
-        (std::mem::replace(&mut self.own.watched, wanted) != wanted).then_some(wanted)
+        (std::mem::replace(&mut self.own.end.watched, wanted) != wanted).then_some(wanted)
     }
 }
 
 impl Transport for ReadPipeTransport {
-    type Own = Input;
+    type Own = OnPipe<Input>;
 
-    fn core(&self) -> &Core<Input> {
+    fn core(&self) -> &Core<OnPipe<Input>> {
         &self.core
     }
 
@@ -107,31 +83,23 @@ impl Transport for ReadPipeTransport {
     }
 
     fn close_resource(slf: &Bound<'_, Self>, file: Py<PyAny>) -> PyResult<()> {
-        Self::settle_interest(slf)?;
-        pipe::close(slf.get().core.event_loop.bind(slf.py()), slf.get().fd, file.bind(slf.py()))
+        pipe::close(slf, slf.get().fd, &file)
     }
 }
 
 impl ReadPipeTransport {
     /// The transport of the file object `pipe`, which it puts into non-blocking mode. In the next turn it tells the protocol,
-    /// begins to read, and sets the result of `waiter`.
+    /// begins to read, and sets the result of the waiter.
     ///
     /// Raises `ValueError` for a file that can't be waited for, `OSError` for a closed one.
     pub(crate) fn create<'py>(
-        event_loop: &Bound<'py, Loop>,
+        order: &Order<'_, 'py>,
         file: &Bound<'py, PyAny>,
-        protocol: &Bound<'py, PyAny>,
-        waiter: Option<&Bound<'py, PyAny>>,
-        extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
-        let (fd, _) = pipe::open(event_loop, file, "Pipe transport is for pipes/sockets only.")?;
-        let own = Input { pipe: Some(file.clone().unbind()), watched: false };
-        let core =
-            Core::new(event_loop, protocol, pipe::extra(file, extra)?, context::copy_current(py)?, own)?;
-        let transport = Bound::new(py, Self { core, fd })?;
-        lifetime::begin(&transport, waiter)?;
-        Ok(transport)
+        let refusal = "Pipe transport is for pipes/sockets only.";
+        pipe::create(order, file, refusal, Input { watched: false }, |core, fd, _kind| {
+            Bound::new(order.py(), Self { core, fd })
+        })
     }
 }
 
@@ -166,7 +134,7 @@ fn on_event<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyRe
         Ok(None | Some(Ok(false))) => Ok(()),
         Ok(Some(Ok(true))) => end_of_input(transport),
         // The protocol's own trouble does not cost it the pipe.
-        Ok(Some(Err(failed))) => lifetime::problem(transport, &failed.error, failed.message),
+        Ok(Some(Err(failed))) => report::problem(transport, &failed.error, failed.message),
         Err(failure) => broken(transport, &error::from_system(py, &failure), failure.raw_os_error()),
     };
     receiver.drop_ref(py);
@@ -211,6 +179,6 @@ fn broken(transport: &Bound<'_, ReadPipeTransport>, failure: &PyErr, number: Opt
     if expected || !failure.is_instance_of::<PyOSError>(py) {
         return lifetime::fatal(transport, failure, message);
     }
-    lifetime::problem(transport, failure, message)?;
+    report::problem(transport, failure, message)?;
     lifetime::force_close(transport, Some(failure.value(py).as_any()))
 }

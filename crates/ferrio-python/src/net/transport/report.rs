@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTypeInfo, intern};
 
+use super::core::Transport;
 use crate::base::ffi::raise;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
@@ -12,25 +13,16 @@ use crate::core::event_loop::Loop;
 /// From how many writes after the end on a program is told that they go nowhere.
 const WRITES_BEFORE_WARNING: u32 = 5;
 
-/// Reports `failure`, which costs the transport its connection. An `OSError` is the network's way of ending things, and
-/// worth a line in debug mode only.
+/// Reports `failure`, which costs the transport its connection. An `OSError` is how networks end things, and worth a
+/// line in debug mode only.
 ///
 /// Raises what must end the program.
-pub(crate) fn fatal(
-    native: &Bound<'_, Loop>,
-    transport: &Bound<'_, PyAny>,
-    protocol: Option<&Bound<'_, PyAny>>,
-    failure: &PyErr,
-    message: &str,
-) -> PyResult<()> {
-    let py = native.py();
-    if error::ends_program(py, failure) {
-        return Err(failure.clone_ref(py));
+pub(super) fn fatal<T: Transport>(transport: &Bound<'_, T>, failure: &PyErr, message: &str) -> PyResult<()> {
+    let py = transport.py();
+    if error::ends_program(py, failure) || !failure.is_instance_of::<PyOSError>(py) {
+        return problem(transport, failure, message);
     }
-    if !failure.is_instance_of::<PyOSError>(py) {
-        return problem(native, transport, protocol, failure, message);
-    }
-    if native.get().debug() {
+    if transport.get().core().event_loop.get().debug() {
         let keywords = PyDict::new(py);
         keywords.set_item(intern!(py, "exc_info"), failure.value(py))?;
         imports::LOGGER.get(py)?.call_method(
@@ -45,14 +37,13 @@ pub(crate) fn fatal(
 /// Tells the loop's exception handler what a protocol's method raised.
 ///
 /// Raises what must end the program.
-pub(crate) fn problem(
-    native: &Bound<'_, Loop>,
-    transport: &Bound<'_, PyAny>,
-    protocol: Option<&Bound<'_, PyAny>>,
+#[cold]
+pub(crate) fn problem<T: Transport>(
+    transport: &Bound<'_, T>,
     failure: &PyErr,
     message: &str,
 ) -> PyResult<()> {
-    let py = native.py();
+    let (py, core) = (transport.py(), transport.get().core());
     if error::ends_program(py, failure) {
         return Err(failure.clone_ref(py));
     }
@@ -60,9 +51,9 @@ pub(crate) fn problem(
     context.set_item(intern!(py, "message"), message)?;
     context.set_item(intern!(py, "exception"), failure.value(py))?;
     context.set_item(intern!(py, "transport"), transport)?;
-    context.set_item(intern!(py, "protocol"), protocol)?;
+    context.set_item(intern!(py, "protocol"), core.protocol(py))?;
     raise::while_handling(failure.value(py), || {
-        native.call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        core.event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     })
 }
 

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
 
 use super::channel::{self, Channel, Lent, Names};
-use super::core::{Core, Own, State, Transport};
+use super::core::{Core, Order, Own, State, Transport};
 use super::flow::Writes;
 use super::host::Host;
 use super::methods::{
@@ -27,7 +27,7 @@ use crate::base::ffi::room::TransportRoom;
 use crate::base::ffi::{context, interpreter};
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
-use crate::core::event_loop::{Loop, sides};
+use crate::core::event_loop::sides;
 use crate::core::future::watch;
 use crate::net::plain_socket;
 
@@ -73,71 +73,62 @@ pub(crate) struct Guest {
 
 impl SocketTransport {
     /// The transport of the connected, non-blocking `socket`. In the next turn it tells the protocol, begins to read, and sets
-    /// the result of `waiter`.
+    /// the result of the waiter.
     ///
     /// Raises `OSError` for a closed socket.
     pub(crate) fn create<'py>(
-        native: &Bound<'py, Loop>,
+        order: &Order<'_, 'py>,
         socket: &Bound<'py, PyAny>,
-        protocol: &Bound<'py, PyAny>,
-        waiter: Option<&Bound<'py, PyAny>>,
-        extra: Option<&Bound<'py, PyDict>>,
         host: Option<Host>,
         scope: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = native.py();
-        native.get().require_open()?;
+        let py = order.py();
+        let extra = order.begin()?;
         let fd: i32 = socket.call_method0(intern!(py, "fileno"))?.extract()?;
-        sides::require_no_transport(native, fd, socket)?;
-        let extra = lifetime::extra(py, extra)?;
+        sides::require_no_transport(order.event_loop, fd, socket)?;
         channel::describe(&extra, socket)?;
         channel::set_nodelay(socket)?;
         let channel = Channel::Socket(socket.clone().unbind());
         let scope = context::given_or_copy(py, scope)?;
         let exact = plain_socket::is_exact(socket)?;
-        Self::make(native, fd, exact, channel, None, extra, protocol, waiter, host, scope)
+        Self::make(order, fd, exact, Connection::new(channel, None, host), extra, scope)
     }
 
     /// The transport of a connection that the server of `host` accepted. The protocol's methods run in `scope`; the rest as in `create`.
     pub(crate) fn accepted<'py>(
-        native: &Bound<'py, Loop>,
+        order: &Order<'_, 'py>,
         guest: Guest,
-        protocol: &Bound<'py, PyAny>,
         host: Host,
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fd = guest.connection.as_raw_fd();
         let channel = Channel::Descriptor(Lent::new(guest.connection), guest.kind);
         let names = Some(Box::new(Names::new(fd, &guest.peer, guest.own)));
-        let extra = PyDict::new(native.py());
-        Self::make(native, fd, true, channel, names, extra, protocol, None, Some(host), scope)
+        let own = Connection::new(channel, names, Some(host));
+        Self::make(order, fd, true, own, PyDict::new(order.py()), scope)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a transport, put together in one place")]
     fn make<'py>(
-        native: &Bound<'py, Loop>,
+        order: &Order<'_, 'py>,
         fd: i32,
         exact: bool,
-        channel: Channel,
-        names: Option<Box<Names>>,
+        own: Connection,
         extra: Bound<'py, PyDict>,
-        protocol: &Bound<'py, PyAny>,
-        waiter: Option<&Bound<'py, PyAny>>,
-        host: Option<Host>,
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = native.py();
-        let attaching = host.as_ref().map(|host| host.attaching(py));
-        let core = Core::new(native, protocol, extra, scope, Connection::new(channel, names, host))?;
+        let py = order.py();
+        let attaching = own.host.as_ref().map(|host| host.attaching(py));
+        let core = Core::new(order, extra, scope, own)?;
         let transport = Bound::new(py, Self { core, fd, exact, altered: AtomicBool::new(false) })?;
-        native
+        order
+            .event_loop
             .get()
             .watch_natively(fd, transport.as_any(), read::on_event, None)
             .map_err(|failure| error::from_system(py, &failure))?;
         if let Some((server, attach)) = attaching {
             attach(&server, transport.as_any())?;
         }
-        lifetime::begin(&transport, waiter)?;
+        lifetime::begin(&transport, order.waiter)?;
         Ok(transport)
     }
 

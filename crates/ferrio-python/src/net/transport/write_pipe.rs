@@ -8,21 +8,19 @@ use ferrio_engine::net::FileKind;
 use pyo3::exceptions::PyBrokenPipeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict};
-use pyo3::{PyTraverseError, PyVisit};
+use pyo3::types::PyByteArray;
 
-use super::core::{Core, Own, State, Transport};
+use super::core::{Core, Order, Own, State, Transport};
 use super::flow::{self, Writes};
 use super::methods::{descriptor_methods, extra_attribute, pipe_methods, transport_methods, writing_methods};
 use super::outgoing::{Outgoing, Piece};
-use super::pipe::Watching;
+use super::pipe::{End, OnPipe, Watching};
 use super::{lifetime, pipe, report};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::context;
 use crate::base::ffi::room::TransportRoom;
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
-use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;
 
 /// How many writes after the end are ignored in silence; from then on the program is told that they go nowhere.
@@ -33,7 +31,7 @@ const WRITES_BEFORE_WARNING: u32 = 5;
 /// Made by the loop's `connect_write_pipe`, and for a subprocess's input.
 #[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct WritePipeTransport {
-    core: Core<Output>,
+    core: Core<OnPipe<Output>>,
     fd: i32,
     kind: FileKind,
 }
@@ -51,9 +49,8 @@ writing_methods!(WritePipeTransport);
 pipe_methods!(WritePipeTransport);
 
 /// What a writing pipe's transport has beyond the rest.
+#[derive(Default)]
 pub(crate) struct Output {
-    /// The file object; `None` once it is closed.
-    pipe: Option<Py<PyAny>>,
     outgoing: Outgoing,
     marks: Watermarks,
     /// The loop watches the side for reading, on which it shows that the other end has gone.
@@ -62,9 +59,16 @@ pub(crate) struct Output {
     watches_room: bool,
 }
 
-impl Output {
-    /// What `repr` says of an open pipe.
-    fn waits(&self) -> String {
+impl End for Output {
+    fn is_written(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    fn forget_unwritten(&mut self) {
+        self.outgoing.clear();
+    }
+
+    fn shown(&self) -> String {
         match self.outgoing.size() {
             0 => "idle bufsize=0".to_owned(),
             size => format!("polling bufsize={size}"),
@@ -72,50 +76,21 @@ impl Output {
     }
 }
 
-impl Own for Output {
-    type References = ();
-    type Resource = Py<PyAny>;
-    type Unsent = ();
-
-    fn is_open(&self) -> bool {
-        self.pipe.is_some()
-    }
-
-    fn take(&mut self) -> Option<Py<PyAny>> {
-        self.pipe.take()
-    }
-
-    fn is_sent(&self) -> bool {
-        self.outgoing.is_empty()
-    }
-
-    fn take_unsent(&mut self) {
-        // Dropping it runs no Python code.
-        self.outgoing.clear();
-    }
-
-    fn clear(&mut self) {}
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.pipe)
-    }
-}
-
-impl State<Output> {
+impl State<OnPipe<Output>> {
     /// For each side, that for reading first, whether the loop has to be told to watch it; `None` if it knows.
     fn changed_watch(&mut self, kind: FileKind) -> [Option<bool>; 2] {
         let peer = !self.ended && self.started && matches!(kind, FileKind::Socket | FileKind::Pipe);
-        let room = !self.ended && !self.own.outgoing.is_empty();
+        let room = !self.ended && !self.own.end.outgoing.is_empty();
         let changed =
             |known: &mut bool, wanted: bool| (std::mem::replace(known, wanted) != wanted).then_some(wanted);
-        [changed(&mut self.own.watches_peer, peer), changed(&mut self.own.watches_room, room)]
+        [changed(&mut self.own.end.watches_peer, peer), changed(&mut self.own.end.watches_room, room)]
     }
 }
 
 impl Transport for WritePipeTransport {
-    type Own = Output;
+    type Own = OnPipe<Output>;
 
-    fn core(&self) -> &Core<Output> {
+    fn core(&self) -> &Core<OnPipe<Output>> {
         &self.core
     }
 
@@ -128,18 +103,17 @@ impl Transport for WritePipeTransport {
     }
 
     fn close_resource(slf: &Bound<'_, Self>, file: Py<PyAny>) -> PyResult<()> {
-        Self::settle_interest(slf)?;
-        pipe::close(slf.get().core.event_loop.bind(slf.py()), slf.get().fd, file.bind(slf.py()))
+        pipe::close(slf, slf.get().fd, &file)
     }
 }
 
 impl Writes for WritePipeTransport {
-    fn marks(own: &mut Output) -> &mut Watermarks {
-        &mut own.marks
+    fn marks(own: &mut OnPipe<Output>) -> &mut Watermarks {
+        &mut own.end.marks
     }
 
-    fn unsent(own: &Output) -> usize {
-        own.outgoing.size()
+    fn unsent(own: &OnPipe<Output>) -> usize {
+        own.end.outgoing.size()
     }
 }
 
@@ -155,31 +129,17 @@ enum Written {
 
 impl WritePipeTransport {
     /// The transport of the file object `pipe`, which it puts into non-blocking mode. In the next turn it tells the protocol
-    /// and sets the result of `waiter`.
+    /// and sets the result of the waiter.
     ///
     /// Raises `ValueError` for a file that can't be waited for, `OSError` for a closed one.
     pub(crate) fn create<'py>(
-        event_loop: &Bound<'py, Loop>,
+        order: &Order<'_, 'py>,
         file: &Bound<'py, PyAny>,
-        protocol: &Bound<'py, PyAny>,
-        waiter: Option<&Bound<'py, PyAny>>,
-        extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
         let refusal = "Pipe transport is only for pipes, sockets and character devices";
-        let (fd, kind) = pipe::open(event_loop, file, refusal)?;
-        let own = Output {
-            pipe: Some(file.clone().unbind()),
-            outgoing: Outgoing::default(),
-            marks: Watermarks::default(),
-            watches_peer: false,
-            watches_room: false,
-        };
-        let core =
-            Core::new(event_loop, protocol, pipe::extra(file, extra)?, context::copy_current(py)?, own)?;
-        let transport = Bound::new(py, Self { core, fd, kind })?;
-        lifetime::begin(&transport, waiter)?;
-        Ok(transport)
+        pipe::create(order, file, refusal, Output::default(), |core, fd, kind| {
+            Bound::new(order.py(), Self { core, fd, kind })
+        })
     }
 }
 
@@ -220,7 +180,7 @@ impl WritePipeTransport {
     /// What waits to be written, a copy.
     #[getter]
     fn _buffer<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
-        let pieces = self.core.state.with(py, |state| state.own.outgoing.copy(py));
+        let pieces = self.core.state.with(py, |state| state.own.end.outgoing.copy(py));
         PyByteArray::new(py, &pieces.concat())
     }
 
@@ -261,11 +221,11 @@ fn write(transport: &Bound<'_, WritePipeTransport>, piece: Piece) -> PyResult<()
             return Written::Lost(state.lost_writes - 1);
         }
         let waits = !state.own.is_sent();
-        state.own.outgoing.push(py, piece);
+        state.own.end.outgoing.push(py, piece);
         if waits {
             return Written::Part;
         }
-        match state.own.outgoing.write(this.core.event_loop.bind(py), this.fd) {
+        match state.own.end.outgoing.write(this.core.event_loop.bind(py), this.fd) {
             Ok(true) => Written::All,
             Ok(false) => Written::Part,
             Err(failure) => Written::Failed(failure),
@@ -294,8 +254,8 @@ fn flush(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
         if state.ended || state.own.is_sent() {
             return Ok(false);
         }
-        state.own.outgoing.write(this.core.event_loop.bind(py), this.fd)?;
-        Ok(state.own.marks.may_resume(state.own.outgoing.size()))
+        state.own.end.outgoing.write(this.core.event_loop.bind(py), this.fd)?;
+        Ok(state.own.end.marks.may_resume(state.own.end.outgoing.size()))
     });
     match outcome {
         Ok(resumes) => {
