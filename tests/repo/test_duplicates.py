@@ -1,6 +1,6 @@
 """No run of lines stands twice in the binding's network code: what is equal in several classes is written once.
 
-A run is six lines of code or more, in one file or in two. Lines without a word (brackets), imports and comments don't
+A run is six lines of code or more, in one file or in two. Brackets alone, imports and comments don't
 count, nor does indentation. What has to stand twice all the same is listed here with its reason.
 """
 
