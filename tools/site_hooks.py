@@ -1,7 +1,7 @@
 """What only the site can do with the pages of docs/; mkdocs calls it (see mkdocs.yml).
 
 - The repository's pages outside docs/ (the map of the code, how to contribute) and the examples become pages of the
-  site, and links to them lead there.
+  site. Links to them lead there.
 - `::: ferrio.gather` becomes an entry of the reference (tools/site_reference.py).
 - A `<picture>` with a dark and a light variant follows the site's own switch, not only the system's.
 

@@ -149,8 +149,8 @@ def _switch_modules(implementation: Implementation) -> None:
     replaced = {}
     for name, original in originals.items():
         if name in ("proactor_events", "tools"):
-            # These are not replaced: the loops for Windows (tests ask whether theirs is one of them), and the
-            # inspection of another process, whose tests check what it makes of what it saw.
+            # These are not replaced: the loops for Windows, because tests check whether theirs is one of them; and the
+            # inspection of other processes, because its tests check the data that it reads.
             replaced[name] = original
             setattr(module, name, original)
             continue

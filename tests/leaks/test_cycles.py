@@ -309,7 +309,7 @@ def stream_reader(loop, witness):
 
 
 def begin(loop, operation):
-    """Lets an operation wait in what it is an operation of, and lets go of it."""
+    """Lets an operation wait in its object, and then drops it."""
 
     async def main():
         operation.send(None)

@@ -1,7 +1,7 @@
-"""Resolves the paths that Rust code names to the files that they lead to. Decides nothing about them.
+"""Resolves the paths in Rust code to the files that they lead to. Makes no decisions about them.
 
-Good enough for code as `cargo fmt` leaves it: `use` trees, paths written out, and paths that begin with a module which
-the file imports or declares. Methods are found by no path, so a call of one is no import.
+Good enough for code formatted by `cargo fmt`: `use` trees, full paths, and paths that begin with a module that the file
+imports or declares. Methods aren't reached through paths, so calling one isn't an import.
 """
 
 import re
@@ -29,7 +29,7 @@ def modules(source: Path) -> dict[Module, Path]:
 
 
 def arrows(source: Path) -> dict[tuple[Module, Module], set[str]]:
-    """Who names whom: (file, other file) and what it names there. A parent that declares a module doesn't count."""
+    """Which file names which: (file, other file) and the names used. A parent that declares a module doesn't count."""
     files = modules(source)
     found = defaultdict(set)
     for module, path in files.items():
@@ -42,7 +42,7 @@ def arrows(source: Path) -> dict[tuple[Module, Module], set[str]]:
 
 
 def circles(edges: dict[tuple[Module, Module], set[str]]) -> list[list[Module]]:
-    """The sets of files each of which leads to all others of its set."""
+    """The sets of files in which each file leads to all the others."""
     following = defaultdict(set)
     for here, there in edges:
         following[here].add(there)
@@ -89,7 +89,7 @@ def _paths(code: str, module: Module, files: dict[Module, Path]) -> Iterator[Mod
 
 
 def _root(code: str, match: re.Match[str], module: Module) -> tuple[int, Module]:
-    """Where the path goes on behind its `crate`, `self` or `super`s, and the module that these are."""
+    """Where the path continues after its `crate`, `self` or `super`s, and the module that these mean."""
     start = match.end()
     prefix = {"crate": (), "self": module, "super": module[:-1]}[match[1]]
     while code.startswith("super::", start):

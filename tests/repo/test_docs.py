@@ -56,7 +56,7 @@ def differences_and_tests() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("file", "function"), differences_and_tests())
-def test_the_test_of_a_difference_exists(file, function):
+def test_named_test_of_a_difference_exists(file, function):
     assert re.search(rf"^(?:async )?def {function}\(", (ROOT / file).read_text(), re.MULTILINE)
 
 

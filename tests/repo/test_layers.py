@@ -13,8 +13,8 @@ from tests.repo.sources import ROOT, name, own_files, rust_code
 ENGINE = "crates/ferrio-engine/"
 BINDING = "crates/ferrio-python/"
 
-# The binding's layers and how high each stands. A file imports from its own layer and from those below; two layers of
-# the same height know nothing of each other. lib.rs stands above them all.
+# The height of each layer of the binding. A file imports from its own layer and from those below. Two layers of the
+# same height know nothing of each other. lib.rs is above them all.
 HEIGHTS = {"base": 0, "core": 1, "sync": 2, "work": 3, "net": 3, "loop_api": 4}
 # What each part of net may use of the others.
 USES = {

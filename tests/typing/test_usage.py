@@ -84,7 +84,7 @@ def test_operations_are_awaitables_and_coroutines() -> None:
     asyncio.run(main())
 
 
-def test_a_loop_is_asyncios() -> None:
+def test_loop_has_asyncios_type() -> None:
     factory: Callable[[], standard.AbstractEventLoop] = ferrio.EventLoop
     loop = factory()
     assert_type(loop.run_until_complete(number()), int)

@@ -225,7 +225,7 @@ def test_standard_tasks():
     loop.close()
 
 
-def test_awaitable_that_nobody_awaits_warns():
+def test_never_awaited_awaitable_warns():
     loop = ferrio.new_event_loop()
 
     async def main():

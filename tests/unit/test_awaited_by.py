@@ -56,7 +56,7 @@ def test_gather(aio, run):
 
 
 @since(3, 15)
-def test_children_that_outlive_a_gather_are_awaited_by_nobody(aio, run):
+def test_children_that_outlive_a_gather_have_no_waiter(aio, run):
     async def main():
         slow = aio.create_task(forever(aio))
         with pytest.raises(LookupError):
@@ -113,7 +113,7 @@ def test_shield(aio, run):
     run(main())
 
 
-def test_shielded_future_is_awaited_by_whoever_awaits_the_shield():
+def test_shielded_future_is_awaited_by_the_waiter_of_the_shield():
     loop = ferrio.new_event_loop()
 
     async def main():

@@ -123,7 +123,7 @@ def test_peer_that_half_closes_gets_its_answer(aio, run, problems):
     assert problems == []
 
 
-def test_a_peer_that_never_reads(aio, run, problems):
+def test_peer_that_never_reads(aio, run, problems):
     async def main():
         async with Serving(aio, False) as serving:
             sock = serving.bad()

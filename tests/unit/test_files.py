@@ -199,7 +199,7 @@ def test_reads_of_any_size(run, path, mode, size):
     run(main())
 
 
-def test_a_file_that_grows_is_read_to_its_new_end(run, path):
+def test_growing_file_is_read_to_its_new_end(run, path):
     async def main():
         async with ferrio.open(path, "rb") as file:
             with open(path, "ab") as other:

@@ -71,8 +71,9 @@ def life_of_a_loop(aio):
 
 
 async def parent(aio, child_main):
-    """Forks `child_main(loop, socket)` while this loop has a timer, a busy thread, a reader, a waiting `sock_recv` and
-    a signal handler, and then uses all of them.
+    """Forks `child_main(loop, socket)` while this loop has much to do, and then goes on with all of that.
+
+    It has a timer, a busy thread, a reader, a waiting `sock_recv` and a signal handler.
     """
     loop = aio.get_running_loop()
     release, came, read = threading.Event(), aio.Event(), aio.Event()

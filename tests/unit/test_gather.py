@@ -123,7 +123,7 @@ def test_late_errors_are_not_reported(aio, run, loop):
     assert reports == []
 
 
-def test_error_that_nobody_retrieves_is_reported(aio, run, loop):
+def test_unretrieved_error_is_reported(aio, run, loop):
     reports = []
     loop.set_exception_handler(lambda _, context: reports.append(context["message"]))
 

@@ -1,6 +1,6 @@
-"""Ctrl-C at any moment of the prompt: it takes what is typed or what runs, and never the prompt.
+"""Ctrl-C at any moment at the prompt: it ends what is typed or what runs, but never the prompt.
 
-One half sends it at each line of the prompt's own code in the main thread, the other at whatever a real prompt is at.
+Half of the tests send it at each line of the prompt's own code in the main thread, the others to a real prompt.
 """
 
 import builtins
@@ -14,7 +14,7 @@ from tests.unit.terminal import MORE, PROMPT, Screen, Terminal
 import ferrio
 from ferrio.cli import prompt
 
-needs_console = pytest.mark.skipif(sys.version_info < (3, 13), reason="CPython's console is there from Python 3.13 on")
+needs_console = pytest.mark.skipif(sys.version_info < (3, 13), reason="CPython has its own console from Python 3.13 on")
 
 # Each does something when it runs, at once or after a turn of the loop.
 STATEMENTS = [
@@ -28,7 +28,7 @@ STATEMENTS = [
 
 
 class Scripted(prompt.Prompt):
-    """A prompt whose reader finds each line typed at once; notes what was written and discarded."""
+    """A prompt whose reader gets each line at once; records what was written and discarded."""
 
     def __init__(self, loop, names, lines):
         super().__init__(loop, names)
@@ -51,7 +51,7 @@ class Scripted(prompt.Prompt):
 
 
 class Terminals:
-    """Stands for what the prompt keeps of the terminal it is on."""
+    """Stands in for the state that the prompt keeps of its terminal."""
 
     def restore(self):
         pass
@@ -59,7 +59,7 @@ class Terminals:
 
 @pytest.fixture
 def python_handles_interrupts(monkeypatch):
-    # Workers of pytest may ignore the signal.
+    # pytest's workers may ignore the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(prompt, "_TerminalState", Terminals)
     yield
@@ -67,9 +67,9 @@ def python_handles_interrupts(monkeypatch):
 
 
 def interrupted_at(moment, each="line"):
-    """Runs the statements with an interrupt at the given line (or opcode) that the prompt runs in the main thread.
+    """Runs the statements, with an interrupt at the given line (or opcode) of the prompt's code in the main thread.
 
-    Returns the prompt, its exit status, what ran, where the interrupt came, and how many lines were left then.
+    Returns the prompt, its exit status, what ran, where the interrupt hit, and how many lines were left then.
     """
     left = moment
     place = lines_left = None
@@ -81,7 +81,7 @@ def interrupted_at(moment, each="line"):
         if each == "opcode":
             frame.f_trace_opcodes = True
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            return trace  # not the prompt's yet, or no longer
+            return trace  # not in the prompt's code yet, or no longer
         if event == "return":
             return None
         if left == 0:
@@ -104,7 +104,7 @@ def interrupted_at(moment, each="line"):
     return scripted, status, ran, place, lines_left
 
 
-def test_at_each_line_of_the_prompts_own_code(python_handles_interrupts):
+def test_interrupt_at_each_line_of_the_prompts_code(python_handles_interrupts):
     functions = set()
     for moment in range(10_000):
         scripted, status, ran, place, lines_left = interrupted_at(moment)
@@ -115,7 +115,7 @@ def test_at_each_line_of_the_prompts_own_code(python_handles_interrupts):
         shown = written.count("KeyboardInterrupt")
         assert status == 0, place
         assert written.replace(prompt.INTERRUPTED, "") == "", place
-        # Either a statement was interrupted or a line was discarded. At the end there may be nothing left for it.
+        # Either a statement was interrupted or a line was discarded. At the end there may be nothing left to hit.
         taken = shown + scripted.discarded
         assert taken == 1 or (taken == 0 and lines_left == 0), place
         assert ran == [number for number in range(len(STATEMENTS)) if number in ran], place
@@ -123,7 +123,7 @@ def test_at_each_line_of_the_prompts_own_code(python_handles_interrupts):
     assert functions >= {"serve", "_turn", "_start", "_call", "_end", "_end_task", "_take_interrupts"}
 
 
-# What is typed, whole lines and beginnings. What would run for long says so before.
+# What is typed: whole lines and beginnings. Anything that runs for long first prints that it runs.
 TYPED = [
     "",
     "1 + 1\r",
@@ -139,7 +139,7 @@ TYPED = [
 
 
 @pytest.mark.parametrize("kind", [Terminal, pytest.param(Screen, marks=needs_console)])
-def test_whenever_something_is_shown(kind):
+def test_interrupt_whenever_something_is_shown(kind):
     with contextlib.closing(kind()) as opened:
         opened.read_more()  # the banner
         for number, typed in enumerate(TYPED):
@@ -161,7 +161,7 @@ def test_whenever_something_is_shown(kind):
             opened.until(answer)
 
 
-def test_background_tasks_go_on():
+def test_background_tasks_survive_interrupts():
     with contextlib.closing(Terminal()) as opened:
         opened.until(PROMPT)
         opened.line("async def spin():", MORE)
@@ -175,7 +175,7 @@ def test_background_tasks_go_on():
         assert opened.line("task.done()").splitlines()[-1] == "False"
 
 
-def test_a_callback_that_keeps_the_loop_is_interrupted():
+def test_callback_that_blocks_the_loop_is_interrupted():
     with contextlib.closing(Terminal()) as opened:
         opened.until(PROMPT)
         opened.line("def block():", MORE)

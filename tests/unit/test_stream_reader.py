@@ -199,7 +199,7 @@ def test_timeout_leaves_the_reader_usable(aio, reader, run):
     assert run(main()) == b"x"
 
 
-def test_waiter_is_shown_while_somebody_waits(reader, loop, run):
+def test_waiter_is_shown_during_a_wait(reader, loop, run):
     async def main():
         waiting = loop.create_task(reader.read(1))
         await turn(loop)

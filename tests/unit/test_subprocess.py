@@ -118,7 +118,7 @@ def test_signals(run, aio, how):
     run(main())
 
 
-def test_a_stopped_child_has_not_ended(run, aio):
+def test_stopped_child_has_not_ended(run, aio):
     async def main():
         child = await aio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
         child.send_signal(signal.SIGSTOP)

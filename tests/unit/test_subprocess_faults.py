@@ -154,7 +154,7 @@ def test_program_may_wait_for_the_child_itself(run, caplog):
         os.close(writer)
         assert os.waitstatus_to_exitcode(status) == 9
         code = await child.wait()
-        # From Linux 6.15 on the kernel tells the status.
+        # From Linux 6.15 on the kernel reports the status.
         assert code == 9 or (code == 255 and "exit status already read" in caplog.text)
 
     run(main())
@@ -264,7 +264,7 @@ def test_closing_a_transport_after_its_loop(aio):
 
 @FERRIO_ONLY
 def test_kernel_without_process_descriptors(run, monkeypatch):
-    # Then a thread waits, and tells the loop of the end through `_ended`.
+    # Then a thread waits, and reports the end to the loop through `_ended`.
     async def main():
         loop = ferrio.get_running_loop()
         child = await ferrio.create_subprocess_exec("sleep", "1000")

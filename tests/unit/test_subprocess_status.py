@@ -96,7 +96,7 @@ def test_failing_start_is_reported_although_the_signal_is_ignored(aio, sigchld):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @FERRIO_ONLY
 def test_program_may_wait_for_every_child(aio, caplog):
-    # The program is quicker than the loop. Only a kernel that reports twice (Linux 6.15) tells the status that it took.
+    # The program is quicker than the loop. Only a kernel that reports twice (Linux 6.15) reveals the status it took.
     async def main():
         reader, writer = os.pipe()
         children = [

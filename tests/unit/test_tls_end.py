@@ -179,7 +179,7 @@ def test_write_after_the_end_is_dropped(loop, run, caplog):
     assert 3 <= len(caplog.records) <= 10
 
 
-def test_a_write_after_close_is_dropped(loop, run):
+def test_write_after_close_is_dropped(loop, run):
     async def main():
         pair = await tls.connected(loop)
         pair.client.transport.write(b"in time")
