@@ -18,11 +18,13 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
 class Terminal:
     """A prompt on its own terminal: what is typed, and what the screen shows."""
 
-    def __init__(self, *options, term="dumb"):
+    def __init__(self, *options, term="dumb", startup=None):
         ours, theirs = pty.openpty()
         environment = {**os.environ, "TERM": term, "PYTHON_COLORS": "0", "PYTHON_HISTORY": os.devnull}
         environment.pop("PYTHON_BASIC_REPL", None)
         environment.pop("PYTHONSTARTUP", None)
+        if startup is not None:
+            environment["PYTHONSTARTUP"] = str(startup)
         self.process = subprocess.Popen(
             [sys.executable, *options, "-m", "ferrio"],
             stdin=theirs,

@@ -33,6 +33,20 @@ def test_quiet():
         opened.close()
 
 
+@pytest.mark.parametrize(("source", "shown"), [("started = 40 + 2", ""), ("1 // 0", "ZeroDivisionError")])
+def test_startup_file(tmp_path, source, shown):
+    startup = tmp_path / "startup.py"
+    startup.write_text(source)
+    opened = Terminal(startup=startup)
+    try:
+        assert shown in opened.until(PROMPT)
+        if not shown:
+            assert opened.line("started") == "42"
+        assert opened.line("6 * 7") == "42"
+    finally:
+        opened.close()
+
+
 def test_expressions_and_names(terminal):
     assert terminal.line("6 * 7") == "42"
     assert terminal.line("_ + 1") == "43"

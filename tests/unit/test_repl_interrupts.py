@@ -188,3 +188,16 @@ def test_callback_that_blocks_the_loop_is_interrupted():
         opened.until("KeyboardInterrupt")
         opened.until(PROMPT)
         assert opened.line("6 * 7").splitlines()[-1] == "42"
+
+
+def test_after_a_program_has_handled_the_signal_itself():
+    with contextlib.closing(Terminal()) as opened:
+        opened.until(PROMPT)
+        opened.line("loop = asyncio.get_running_loop(); loop.add_signal_handler(2, print, 'by the ' + 'program')")
+        opened.interrupt()
+        opened.until("by the program")
+        assert opened.line("loop.remove_signal_handler(2)").splitlines()[-1] == "True"
+        opened.interrupt()
+        opened.until("KeyboardInterrupt")
+        opened.until(PROMPT)
+        assert opened.line("6 * 7").splitlines()[-1] == "42"
