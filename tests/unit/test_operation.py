@@ -14,6 +14,7 @@ import types
 import warnings
 
 import pytest
+from tests.unit.implementations import since
 
 import ferrio
 
@@ -350,3 +351,111 @@ def test_waiters_of_a_lock_are_futures(aio, run):
         assert await task
 
     run(main())
+
+
+# ---- operations that await operations
+
+NESTED = {
+    "get": lambda aio: aio.wait_for(aio.Queue().get(), 60),
+    "acquire": lambda aio: aio.wait_for(aio.Semaphore(0).acquire(), 60),
+    "wait_for": lambda aio: aio.wait_for(aio.wait_for(aio.Event().wait(), 60), 60),
+    "drain": lambda aio: aio.wait_for(paused(aio)._drain_helper(), 60),
+}
+
+
+def paused(aio):
+    """A protocol whose transport takes no more for now."""
+    protocol = aio.streams.FlowControlMixin()
+    protocol.pause_writing()
+    return protocol
+
+
+@pytest.fixture
+def throws(monkeypatch):
+    """The exceptions that were thrown into operations by a call of their method `throw`."""
+    thrown = []
+    operation = ferrio._ferrio.Operation
+    throw = operation.throw
+
+    def counting(self, exception):
+        thrown.append(exception)
+        return throw(self, exception)
+
+    monkeypatch.setattr(operation, "throw", counting)
+    return thrown
+
+
+@pytest.mark.parametrize("make", NESTED.values(), ids=NESTED)
+def test_a_cancellation_of_what_is_native_calls_no_method(make, throws):
+    async def main():
+        task = ferrio.create_task(make(ferrio))
+        await ferrio.sleep(0)
+        task.cancel()
+        with pytest.raises(ferrio.CancelledError):
+            await task
+        assert throws == []
+        # What Python code awaits is thrown into by that code.
+        task = ferrio.create_task(through_python(make(ferrio)))
+        await ferrio.sleep(0)
+        task.cancel()
+        with pytest.raises(ferrio.CancelledError):
+            await task
+        assert len(throws) == 1
+
+    async def through_python(awaitable):
+        return await awaitable
+
+    ferrio.run(main())
+
+
+def test_a_timeout_of_what_is_native_calls_no_method(throws):
+    async def main():
+        task = ferrio.create_task(ferrio.wait_for(ferrio.Queue().get(), 0.001))
+        with pytest.raises(TimeoutError):
+            await task
+
+    ferrio.run(main())
+    assert throws == []
+
+
+@since(3, 12)  # before, `wait_for` runs what it awaits in a task
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_awaiting_each_other_too_deep(aio, cancelled):
+    async def nested(depth):
+        awaitable = aio.sleep(0 if not cancelled else 60)
+        for _ in range(depth):
+            awaitable = aio.wait_for(awaitable, 60)
+        task = aio.create_task(awaitable)
+        if cancelled:
+            await aio.sleep(0)
+            task.cancel()
+        return await task
+
+    with pytest.raises(aio.CancelledError if cancelled else RecursionError):
+        aio.run(nested(100 if cancelled else 10_000))
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_a_long_chain_is_dropped_in_a_loop():
+    awaitable = ferrio.sleep(0)
+    for _ in range(200_000):
+        awaitable = ferrio.wait_for(awaitable, 60)
+    awaitable.close()
+    assert inspect.getcoroutinestate(awaitable) == inspect.CORO_CLOSED
+
+
+def test_one_that_is_dropped_while_it_waits_cancels_nobody():
+    async def main():
+        awaitable = ferrio.wait_for(ferrio.Event().wait(), 1)
+        assert awaitable.send(None) is not None
+        del awaitable
+        gc.collect()
+        await ferrio.sleep(2)
+        assert ferrio.current_task().cancelling() == 0
+
+    loop = ferrio.EventLoop(virtual_time=True)
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()

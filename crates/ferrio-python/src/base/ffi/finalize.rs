@@ -18,7 +18,7 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::{PyClass, PyTypeInfo};
 
 use super::protect::protected;
-use super::raise;
+use super::{raise, trashcan};
 
 /// A class whose instances have something to say when they die.
 pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
@@ -133,6 +133,18 @@ unsafe extern "C" fn del_method<T: Finalize>(
 }
 
 unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero. The deallocator of a
+    // subclass written in Python has a trashcan of its own, and calls this one for the base.
+    unsafe {
+        if ffi::Py_TYPE(object) == T::type_object_raw(Python::assume_attached()) {
+            trashcan::deallocate(object, deallocate::<T>);
+        } else {
+            deallocate::<T>(object);
+        }
+    }
+}
+
+unsafe extern "C" fn deallocate<T: Finalize>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero and which is whole
     // until the general deallocator runs. That one belongs to this very class: `install` keeps it before it sets this
     // function, and lets no other class keep one there.

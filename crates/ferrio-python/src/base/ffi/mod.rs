@@ -29,6 +29,7 @@ pub(crate) mod recycle;
 pub(crate) mod room;
 pub(crate) mod scope;
 pub(crate) mod slots;
+mod trashcan;
 
 pub(crate) use cast::Cast;
 pub(crate) use cell::{Exclusive, Guarded, Leaf};

@@ -35,10 +35,7 @@ pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
 
 /// Runs `work` as inside an `except` block for `exception`: `sys.exception()` is it meanwhile, and what is raised has it as its
 /// `__context__`.
-pub(crate) fn while_handling<T>(
-    exception: &Bound<'_, PyBaseException>,
-    work: impl FnOnce() -> PyResult<T>,
-) -> PyResult<T> {
+pub(crate) fn while_handling<R>(exception: &Bound<'_, PyBaseException>, work: impl FnOnce() -> R) -> R {
     let py = exception.py();
     // Each coroutine that runs has a place of its own for what it handles; what an outer one handles shows through an empty one.
     let shown = handled(py);

@@ -9,7 +9,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::{AnyLock, Condition};
 use crate::base::error;
 use crate::base::ffi::coroutine::Sent;
-use crate::base::ffi::interpreter;
+use crate::base::ffi::{interpreter, raise};
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::sync::locks::waiters::Ticket;
@@ -70,8 +70,10 @@ impl Reacquire {
 pub(in crate::sync::locks) struct Wait {
     condition: Py<Condition>,
     stage: Stage,
-    /// What the wait is to raise once the lock is taken.
-    failure: Option<PyErr>,
+    /// What ended the wait for a notification, to be raised once the lock is taken.
+    failure: Option<Py<PyAny>>,
+    /// The last cancellation that came while the lock was being taken; it is raised in place of `failure`.
+    cancelled: Option<Py<PyAny>>,
 }
 
 enum Stage {
@@ -82,7 +84,7 @@ enum Stage {
 
 impl Wait {
     pub(in crate::sync::locks) fn new(condition: &Bound<'_, Condition>) -> Self {
-        Self { condition: condition.clone().unbind(), stage: Stage::Fresh, failure: None }
+        Self { condition: condition.clone().unbind(), stage: Stage::Fresh, failure: None, cancelled: None }
     }
 
     pub(in crate::sync::locks) fn advance<'py>(
@@ -104,7 +106,7 @@ impl Wait {
                 let gone = condition.get().state.with(py, |state| state.waiters.remove(ticket));
                 drop(gone);
                 if let Resume::Throw(exception) = resume {
-                    self.failure = Some(PyErr::from_value(exception));
+                    self.failure = Some(exception.unbind());
                 }
                 self.stage = Stage::Acquiring(Reacquire::new(py, &condition.get().lock(py)?)?);
                 Resume::Send
@@ -112,9 +114,9 @@ impl Wait {
             Stage::Acquiring(_) => resume,
         };
         match self.acquire(this, &condition, resume) {
-            Ok(Step::Done) => match self.failure.take() {
+            Ok(Step::Done) => match self.cancelled.take().or(self.failure.take()) {
                 None => Ok(Step::Done),
-                Some(failure) => self.fail(py, failure),
+                Some(failure) => self.fail(py, PyErr::from_value(failure.into_bound(py))),
             },
             Ok(step) => Ok(step),
             Err(failure) => self.fail(py, failure),
@@ -149,7 +151,7 @@ impl Wait {
         })
     }
 
-    /// Takes the lock, whatever cancellations come meanwhile: the last of them is raised afterwards.
+    /// Takes the lock, whatever cancellations come meanwhile: the last of them is kept.
     fn acquire<'py>(
         &mut self,
         this: &Bound<'py, Operation>,
@@ -161,13 +163,20 @@ impl Wait {
             let Stage::Acquiring(acquiring) = &mut self.stage else { return Ok(Step::Done) };
             match acquiring.advance(this, resume) {
                 Err(failure) if error::is_cancelled(py, &failure) => {
-                    self.failure = Some(failure);
+                    self.cancelled = Some(self.while_failing(py, failure)?.into_value(py).into_any());
                     self.stage = Stage::Acquiring(Reacquire::new(py, &condition.get().lock(py)?)?);
                     resume = Resume::Send;
                 }
                 other => return other,
             }
         }
+    }
+
+    /// A cancellation, raised while what ended the wait is being handled: that is its context.
+    fn while_failing(&self, py: Python<'_>, cancellation: PyErr) -> PyResult<PyErr> {
+        let Some(failure) = &self.failure else { return Ok(cancellation) };
+        let cancellation = error::into_object(py, cancellation).into_any();
+        Ok(raise::while_handling(failure.bind(py).cast()?, || raise::raise(cancellation)))
     }
 
     /// Raises `failure`. We may have been notified: another one is, in our place.
@@ -178,6 +187,8 @@ impl Wait {
 
     pub(in crate::sync::locks) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.condition)?;
+        visit.call(&self.failure)?;
+        visit.call(&self.cancelled)?;
         match &self.stage {
             Stage::Acquiring(Reacquire::Native(acquire)) => acquire.traverse(visit),
             Stage::Acquiring(Reacquire::Other(inner)) => visit.call(inner),
