@@ -1,8 +1,8 @@
 //! `Barrier`: a number of tasks that wait for each other.
 //!
-//! It is asyncio's, a condition with a state and a count: who passes in which turn follows from that.
+//! As in asyncio it is a condition with a state and a count, so tasks pass in the same turns.
 //!
-//! Invariant: state and count change only while the condition's lock is held.
+//! Invariant: state and count only change while the condition's lock is held.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -22,12 +22,12 @@ use crate::core::future;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{Operation, immediate};
 
-/// Lets the tasks that `await barrier.wait()` go on together once `parties` of them wait.
+/// Makes tasks wait in `barrier.wait()` until `parties` of them do; then all continue.
 ///
 /// Raises `ValueError` for less than one. Meaning and methods are those of `asyncio.Barrier`.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Barrier {
-    state: Guarded<State>,
+    state: Guarded<BarrierState>,
 }
 
 impl Class for Barrier {
@@ -39,10 +39,10 @@ impl Functions for Barrier {
     const COROUTINES: &'static [&'static str] = &["__aenter__", "__aexit__", "abort", "reset", "wait"];
 }
 
-struct State {
+struct BarrierState {
     phase: Phase,
     parties: i64,
-    /// What `parties` shows, where that isn't the number above.
+    /// The value of `parties`, if it isn't the number above.
     shown: Option<Py<PyAny>>,
     /// How many tasks are in the barrier.
     count: i64,
@@ -79,7 +79,7 @@ impl Barrier {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(parties)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        let state = State { phase: Phase::Filling, parties: 1, shown: None, count: 0, parts: None };
+        let state = BarrierState { phase: Phase::Filling, parties: 1, shown: None, count: 0, parts: None };
         PyClassInitializer::from(LoopBound::default()).add_subclass(Self { state: Guarded::new(state) })
     }
 
@@ -121,24 +121,24 @@ impl Barrier {
         })
     }
 
-    /// Wait until all parties do; return a number of its own to each, from 0 on.
+    /// Wait until all parties do. Each gets its own number, from 0 on.
     ///
     /// Raises `BrokenBarrierError` if the barrier is aborted, or reset meanwhile.
     fn wait(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(Pass::new(slf))
     }
 
-    /// Empty the barrier: those who wait get a `BrokenBarrierError`.
+    /// Empty the barrier: waiting tasks get a `BrokenBarrierError`.
     fn reset(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: false })
     }
 
-    /// Break the barrier: those who wait, now and later, get a `BrokenBarrierError`.
+    /// Break the barrier: tasks that wait, now or later, get a `BrokenBarrierError`.
     fn abort(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: true })
     }
 
-    /// How many tasks it takes.
+    /// How many tasks the barrier waits for.
     #[getter]
     fn parties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (parties, shown) = self
@@ -150,7 +150,7 @@ impl Barrier {
         }
     }
 
-    /// How many tasks wait, while it fills.
+    /// How many tasks wait while the barrier fills.
     #[getter]
     fn n_waiting(&self, py: Python<'_>) -> i64 {
         self.state.with(py, |state| state.waiting())
@@ -162,7 +162,7 @@ impl Barrier {
         self.state.with(py, |state| state.phase == Phase::Broken)
     }
 
-    /// Where it is in its round: a member of asyncio's enumeration.
+    /// The phase of its round: a member of asyncio's enumeration.
     #[getter]
     fn _state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let word = self.state.with(py, |state| state.phase).word();
@@ -199,7 +199,7 @@ impl Barrier {
     #[setter(_parties)]
     fn set_parties(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let whole = value.extract::<Whole>()?.0;
-        // Tasks come one by one, so there are never one and a half of them.
+        // The count is a whole number, so a limit with a fraction is never reached.
         let exact = value.eq(whole)?;
         let parties = if exact { whole } else { i64::MAX };
         let plain = exact && value.is_exact_instance_of::<PyInt>();
@@ -245,7 +245,7 @@ impl Barrier {
     }
 }
 
-impl State {
+impl BarrierState {
     fn waiting(&self) -> i64 {
         if self.phase == Phase::Filling { self.count } else { 0 }
     }
@@ -286,9 +286,9 @@ enum Stage {
     Fresh,
     /// Taking the lock.
     Entering(lock::Acquire),
-    /// Waiting for those of the round before to leave.
+    /// Waiting for the tasks of the previous round to leave.
     Blocked(Wait),
-    /// Waiting for the others, with the number to return.
+    /// Waiting for the other tasks, with the number to return.
     Filling(Wait, i64),
 }
 
@@ -323,14 +323,14 @@ impl Pass {
         if let Ok(Progress::Park | Progress::Forward(_)) = progress {
             return progress;
         }
-        // From here on nothing suspends: the lock is ours, and goes back.
+        // Nothing suspends from here on. The lock is ours and is released.
         let left = if matches!(self.stage, Stage::Filling(..)) { self.leave(py, parts) } else { Ok(()) };
         lock::release(parts.lock.bind(py))?;
         left?;
         progress
     }
 
-    /// With the lock: on to the next stage, or the result.
+    /// With the lock held: continues to the next stage, or to the result.
     fn inside<'py>(&mut self, this: &Bound<'py, Operation>, parts: &Parts) -> PyResult<Progress<'py>> {
         let py = this.py();
         let barrier = self.barrier.bind(py).get();
@@ -374,7 +374,7 @@ impl Pass {
         park(step?, py, number)
     }
 
-    /// One less in the barrier; the last one opens it for the next round.
+    /// Counts one task less in the barrier. The last one opens it for the next round.
     fn leave(&self, py: Python<'_>, parts: &Parts) -> PyResult<()> {
         let empty = self.barrier.bind(py).get().state.with(py, |state| {
             state.count -= 1;
@@ -387,7 +387,7 @@ impl Pass {
     }
 }
 
-/// The answer for a wait that was just begun: it parks.
+/// The answer for a wait that has just begun: it parks.
 fn park<'py>(step: Step<'py>, py: Python<'py>, number: i64) -> PyResult<Progress<'py>> {
     let progress: Option<Progress<'py>> = step.into();
     progress.map_or_else(|| number_object(py, number), Ok)

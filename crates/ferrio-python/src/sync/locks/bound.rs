@@ -13,8 +13,8 @@ use crate::base::functions::Functions;
 use crate::base::imports;
 use crate::core::event_loop;
 
-/// The base of what belongs to one event loop, from the first time that it makes somebody wait (asyncio's class of that
-/// name).
+/// The base of objects that belong to one event loop, from the first time that a task waits for them (asyncio's class of
+/// that name).
 #[pyclass(subclass, frozen, weakref, dict, name = "_LoopBoundMixin", module = "ferrio.mixins")]
 pub(crate) struct LoopBound {
     home: Guarded<Option<Py<PyAny>>>,
@@ -40,7 +40,7 @@ impl LoopBound {
         Self::default()
     }
 
-    /// The loop it is bound to, or `None`.
+    /// The loop that the object is bound to, or `None`.
     #[getter]
     fn _loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.home.with(py, |home| home.as_ref().map(|home| home.clone_ref(py)))
@@ -59,18 +59,18 @@ impl LoopBound {
         require_loop(slf)
     }
 
-    /// What a copy is made of.
+    /// The state for a copy or a pickle.
     fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         imports::STATE_OF.get(slf.py())?.call1((slf,))
     }
 
-    /// Become what `state` says: for copies and pickles.
+    /// Take over `state`, from a copy or a pickle.
     #[pyo3(signature = (state, /))]
     fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyAny>) -> PyResult<()> {
         imports::RESTORE.get(slf.py())?.call1((slf, state)).map(drop)
     }
 
-    /// As every object's; the way of the oldest protocols is for classes written in Python.
+    /// As `object.__reduce_ex__`. Protocols 0 and 1 only suit classes written in Python, so they count as 2.
     #[pyo3(signature = (protocol, /))]
     fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, protocol: i64) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
@@ -109,7 +109,7 @@ pub(crate) fn require_loop<'py>(object: &Bound<'py, LoopBound>) -> PyResult<Boun
     )))
 }
 
-/// What `object.__repr__` says, with `extra` in brackets: `<ferrio.Lock object at 0x7f... [unlocked]>`.
+/// The text of `object.__repr__` with `extra` in brackets: `<ferrio.Lock object at 0x7f... [unlocked]>`.
 pub(crate) fn repr_with(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<String> {
     let py = object.py();
     let plain = py.get_type::<PyAny>().call_method1(pyo3::intern!(py, "__repr__"), (object,))?;

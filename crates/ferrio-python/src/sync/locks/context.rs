@@ -1,6 +1,6 @@
-//! `async with` on locks: leaving, and the general form for classes that override `acquire` or `release`.
+//! `async with` on locks: how it ends, and the general form for classes that override `acquire` or `release`.
 //!
-//! The classes themselves enter by their own operations; nothing here knows how a lock works.
+//! The lock classes have their own operations for entering. Nothing here knows how a lock works.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -12,11 +12,11 @@ use crate::base::ffi::coroutine::Sent;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation, immediate};
 
-/// `await object.method()`, for an object whose class has that method of its own.
+/// `await object.method()`, for an object whose class overrides that method.
 struct Enter {
     object: Py<PyAny>,
     method: &'static str,
-    /// Whether the value of the method is the value of the whole; otherwise that is `None`.
+    /// Whether the `await` has the value of the method; otherwise its value is `None`.
     keeps_value: bool,
     /// The iterator of what the method returned.
     inner: Option<Py<PyAny>>,
@@ -62,12 +62,12 @@ pub(super) fn enter(object: &Bound<'_, PyAny>) -> Operation {
     Operation::new(Enter { object, method: "acquire", keeps_value: false, inner: None })
 }
 
-/// `await object.method()`, whatever the object makes of it.
+/// `await object.method()`, with its value.
 pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> Operation {
     Operation::new(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
 }
 
-/// The end of `async with object`: releases it when it is awaited, and never suspends.
+/// The end of `async with object`. It releases the object when it is awaited, and never suspends.
 #[inline]
 pub(super) fn exit(object: &Bound<'_, PyAny>) -> Operation {
     immediate::call(object, None, "_ContextManagerMixin.__aexit__", release)

@@ -1,4 +1,4 @@
-//! `Event`: a flag that many can wait for.
+//! `Event`: a flag that tasks can wait for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
 use super::lock::with_waiters;
-use super::waiters::{self, Ticket, WaitList};
+use super::waiters::{HasWaiters, Ticket, WaitList, show_waiters};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
@@ -17,12 +17,13 @@ use crate::base::whole::truth;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
-/// A flag for tasks, false at first: `set()` lets everybody who waits for it go on.
+/// A flag for tasks, false at first. `set()` wakes all that wait for it.
 ///
 /// Meaning and methods are those of `asyncio.Event`.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Event {
-    /// A setter writes this before it looks at the waiters, and a waiter reads it in its look at them: nobody is missed.
+    /// Setters write this before they look at the waiters, and waiters read it in the look that adds them. So no waiter is
+    /// missed.
     value: AtomicBool,
     waiters: Guarded<WaitList>,
 }
@@ -64,7 +65,7 @@ impl Event {
         self.value.load(Ordering::Acquire)
     }
 
-    /// Make the flag true and wake everybody who waits for it.
+    /// Make the flag true and wake all that wait for it.
     fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         set(slf)
     }
@@ -89,20 +90,6 @@ impl Event {
         self.put(value);
     }
 
-    /// Those who wait, in order: a copy of the list.
-    #[getter]
-    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        waiters::shown(py, self.waiters.with(py, |waiters| waiters.duplicate(py)))
-    }
-
-    #[setter(_waiters)]
-    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        waiters::require_nobody(value)?;
-        let forgotten = self.waiters.with(value.py(), WaitList::clear);
-        drop(forgotten);
-        Ok(())
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.waiters.visit(&visit, |waiters| waiters.traverse(&visit))
     }
@@ -113,6 +100,15 @@ impl Event {
     }
 }
 
+impl HasWaiters for Event {
+    #[inline]
+    fn with_waiters<R>(&self, py: Python<'_>, look: impl FnOnce(&mut WaitList) -> R) -> R {
+        self.waiters.with(py, look)
+    }
+}
+
+show_waiters!(Event);
+
 impl Event {
     /// An event whose flag is `value`.
     pub(crate) fn with_value(value: bool) -> PyClassInitializer<Self> {
@@ -120,14 +116,14 @@ impl Event {
             .add_subclass(Self { value: AtomicBool::new(value), waiters: Guarded::new(WaitList::default()) })
     }
 
-    /// Sets the flag and wakes nobody: after `true` call `wake_all`. Allowed inside a look at another object.
+    /// Sets the flag and wakes nobody; after `true` call `wake_all`. Allowed inside a look at another object.
     #[inline]
     pub(crate) fn put(&self, value: bool) {
         self.value.store(value, Ordering::Release);
     }
 }
 
-/// `event.set()`; from any thread when ferrio's loops wait.
+/// `event.set()`; from any thread if the waiters are on ferrio's loops.
 pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
     if event.get().is_set() {
         return Ok(());
@@ -136,17 +132,17 @@ pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
     wake_all(event)
 }
 
-/// Wakes everybody who waits, after `Event::put`.
+/// Wakes all waiters, after `Event::put`.
 pub(crate) fn wake_all(event: &Bound<'_, Event>) -> PyResult<()> {
     let py = event.py();
-    // They take themselves out of the list when they are resumed.
+    // They leave the list when they are resumed.
     while let Some(waiter) = event.get().waiters.with(py, |waiters| waiters.next_parked(py)) {
         operation::wake(&waiter)?;
     }
     Ok(())
 }
 
-/// The wait for an event, also of a queue's `join`.
+/// The wait for an event. A queue's `join` uses it too.
 pub(crate) struct Wait {
     event: Py<Event>,
     ticket: Ticket,
@@ -170,7 +166,7 @@ impl Run for Wait {
         } else if !event.get().is_set() {
             bound::require_loop(event.as_super())?;
             let waiter = this.clone().unbind();
-            // Another thread may have set it meanwhile.
+            // Another thread may have set it since.
             let unneeded = event.get().waiters.with(py, |waiters| {
                 if event.get().is_set() {
                     return Some(waiter);

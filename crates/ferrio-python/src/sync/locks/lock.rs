@@ -1,6 +1,6 @@
 //! `Lock`: mutual exclusion between tasks, first come first served.
 //!
-//! Invariant: whoever leaves a free lock without taking it (a release, a cancelled waiter) wakes the first in line.
+//! Invariant: what leaves the lock free (a release, a cancelled waiter) wakes the first waiter.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -9,7 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
 use super::context;
-use super::waiters::{self, Ticket, WaitList};
+use super::waiters::{HasWaiters, Ticket, WaitList, show_waiters};
 use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
@@ -24,7 +24,7 @@ use crate::core::operation::{self, Operation};
 /// Meaning and methods are those of `asyncio.Lock`.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Lock {
-    state: Guarded<State>,
+    state: Guarded<LockState>,
 }
 
 impl Class for Lock {
@@ -43,7 +43,7 @@ impl Functions for Lock {
 }
 
 #[derive(Default)]
-struct State {
+struct LockState {
     locked: bool,
     waiters: WaitList,
 }
@@ -75,7 +75,7 @@ impl Lock {
         acquire(slf)
     }
 
-    /// Free the lock and let the first of those who wait go on. Raises `RuntimeError` if it isn't taken.
+    /// Free the lock and let the first waiter continue. Raises `RuntimeError` if it isn't taken.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         release(slf)
     }
@@ -108,20 +108,6 @@ impl Lock {
         self.state.with(py, |state| state.locked = value);
     }
 
-    /// Those who wait, in order: a copy of the list.
-    #[getter]
-    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
-    }
-
-    #[setter(_waiters)]
-    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        waiters::require_nobody(value)?;
-        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
-        drop(forgotten);
-        Ok(())
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.state.visit(&visit, |state| state.waiters.traverse(&visit))
     }
@@ -132,11 +118,20 @@ impl Lock {
     }
 }
 
+impl HasWaiters for Lock {
+    #[inline]
+    fn with_waiters<R>(&self, py: Python<'_>, look: impl FnOnce(&mut WaitList) -> R) -> R {
+        self.state.with(py, |state| look(&mut state.waiters))
+    }
+}
+
+show_waiters!(Lock);
+
 impl Lock {
     /// A free lock.
     pub(super) fn unlocked() -> PyClassInitializer<Self> {
         PyClassInitializer::from(LoopBound::default())
-            .add_subclass(Self { state: Guarded::new(State::default()) })
+            .add_subclass(Self { state: Guarded::new(LockState::default()) })
     }
 
     /// Whether it is taken.
@@ -160,22 +155,22 @@ pub(super) fn release(lock: &Bound<'_, Lock>) -> PyResult<()> {
         lock.get().state.with(py, |state| std::mem::take(&mut state.locked).then(|| state.waiters.front(py)));
     match released {
         Some(None) => Ok(()),
-        // One that was woken or cancelled already stays the first: it passes the lock on itself.
+        // If the first one was woken or cancelled already, it passes the lock on itself.
         Some(Some(first)) => operation::wake(&first).map(drop),
         None => Err(PyRuntimeError::new_err("Lock is not acquired.")),
     }
 }
 
-/// `locked` or `unlocked`, and how many wait: what stands in the brackets of a `repr`.
+/// The text in the brackets of a `repr`: `word`, and how many wait.
 pub(super) fn with_waiters(word: &str, waiting: usize) -> String {
     if waiting == 0 { word.to_owned() } else { format!("{word}, waiters:{waiting}") }
 }
 
-/// The wait for a lock; also a part of a condition's and a barrier's operations.
+/// The wait for a lock. A condition's and a barrier's operations use it too.
 pub(crate) struct Acquire {
     lock: Py<Lock>,
     ticket: Ticket,
-    /// Whether it is the beginning of an `async with`, whose value is `None`.
+    /// Whether it begins an `async with`, whose value is `None`.
     entering: bool,
 }
 
@@ -190,7 +185,7 @@ impl Acquire {
         Self { entering: true, ..Self::new(lock) }
     }
 
-    /// Goes on; returns whether the lock is ours now, otherwise `this` is to park.
+    /// Continues. Returns whether the lock is taken; if not, `this` must park.
     #[inline]
     pub(super) fn advance(&mut self, this: &Bound<'_, Operation>, resume: Resume<'_>) -> PyResult<bool> {
         let py = this.py();
@@ -205,7 +200,7 @@ impl Acquire {
                 if !taken {
                     bound::require_loop(lock.as_super())?;
                     let waiter = this.clone().unbind();
-                    // Another thread may have released it meanwhile.
+                    // Another thread may have released it since.
                     let unneeded = lock.get().state.with(py, |state| {
                         if !state.locked && state.waiters.all_cancelled(py) {
                             state.locked = true;
@@ -231,7 +226,7 @@ impl Acquire {
                     lock.get().state.with(py, |state| (state.waiters.remove(self.ticket), !state.locked));
                 drop(gone);
                 if free && error::is_cancellation(&exception)? {
-                    // The wake-up that a release may have given us goes to the next in line.
+                    // A release may have woken us: pass its wake-up on to the first waiter.
                     let first = lock.get().state.with(py, |state| state.waiters.front(py));
                     if let Some(first) = first {
                         operation::wake(&first)?;
@@ -275,7 +270,7 @@ impl Run for Acquire {
     }
 }
 
-/// The value of an `acquire()`, `True`, or of the beginning of an `async with`, `None`.
+/// The value of the `await`: `True` for `acquire()`, `None` for the beginning of an `async with`.
 #[inline]
 pub(super) fn acquired(py: Python<'_>, entering: bool) -> Bound<'_, PyAny> {
     if entering { py.None().into_bound(py) } else { PyBool::new(py, true).to_owned().into_any() }

@@ -1,11 +1,11 @@
 //! asyncio's locks: `Lock`, `Event`, `Condition`, `Semaphore`, `BoundedSemaphore`, `Barrier` (its page "Synchronization
 //! Primitives").
 //!
-//! Each file is one class with its operations; `waiters.rs` keeps who waits, `bound.rs` the loop that an object belongs
-//! to, `context.rs` the `async with` of classes with methods of their own.
+//! Each file has one class with its operations. `waiters.rs` has the lists of waiters, `bound.rs` the loop that an object
+//! belongs to, `context.rs` the `async with` of subclasses that override methods.
 //!
-//! Invariant: an operation puts itself into a waiter list, and takes itself out when it is resumed, however that
-//! happens; wakers leave it there. So a list shows what asyncio's shows at any moment.
+//! Invariant: an operation joins a list of waiters by itself, and leaves it when it is resumed, for whatever reason. Wakers
+//! don't remove it. So a list shows what asyncio's shows at any moment.
 
 pub(crate) mod barrier;
 pub(crate) mod bound;

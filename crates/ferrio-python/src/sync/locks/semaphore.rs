@@ -1,7 +1,6 @@
-//! `Semaphore` and `BoundedSemaphore`: so many at a time.
+//! `Semaphore` and `BoundedSemaphore`: a limited number at a time.
 //!
-//! Invariant: a waiter that was woken has its unit already (the counter went down then); one that can't use it any more
-//! gives it back.
+//! Invariant: waking a waiter takes a unit for it from the counter. A waiter that can't use its unit gives it back.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -11,7 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::bound::{self, LoopBound};
 use super::context;
 use super::lock::{acquired, with_waiters};
-use super::waiters::{self, Ticket, WaitList};
+use super::waiters::{HasWaiters, Ticket, WaitList, show_waiters};
 use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
@@ -27,7 +26,7 @@ use crate::core::operation::{self, Operation, Phase};
 /// Takes the first `value`, a whole number (or `math.inf`). Meaning and methods are those of `asyncio.Semaphore`.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Semaphore {
-    state: Guarded<State>,
+    state: Guarded<SemaphoreState>,
 }
 
 impl Class for Semaphore {
@@ -45,16 +44,16 @@ impl Functions for Semaphore {
     });
 }
 
-struct State {
+struct SemaphoreState {
     value: Count,
     waiters: WaitList,
 }
 
-/// How many may still come in.
+/// How many units are left.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Count {
     Some(i64),
-    /// A number with a fraction, which never is zero: nobody ever waits, as with asyncio's.
+    /// A number with a fraction. It is never zero, so nobody ever waits, as in asyncio.
     Broken(f64),
     /// `math.inf`: nobody ever waits.
     Unlimited,
@@ -114,8 +113,8 @@ impl Count {
     }
 }
 
-impl State {
-    /// Whether somebody who comes now has to wait: at zero, or because others came first.
+impl SemaphoreState {
+    /// Whether a new `acquire` has to wait: the counter is zero, or others came first.
     #[inline]
     fn locked(&self, py: Python<'_>) -> bool {
         self.value == Count::Some(0) || !self.waiters.all_cancelled(py)
@@ -149,12 +148,12 @@ impl Semaphore {
         self.state.with(py, |state| state.locked(py))
     }
 
-    /// Take one, after waiting for it if there is none; return `True`. Does not suspend if there is one.
+    /// Take one, waiting for it if there is none; return `True`. Does not suspend if there is one.
     fn acquire(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(Acquire::new(slf, false))
     }
 
-    /// Give one back, and let the first of those who wait go on.
+    /// Give one back and let the first waiter continue.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         release(slf)
     }
@@ -189,20 +188,6 @@ impl Semaphore {
         Ok(())
     }
 
-    /// Those who wait, in order: a copy of the list.
-    #[getter]
-    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
-    }
-
-    #[setter(_waiters)]
-    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        waiters::require_nobody(value)?;
-        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
-        drop(forgotten);
-        Ok(())
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.state.visit(&visit, |state| state.waiters.traverse(&visit))
     }
@@ -213,9 +198,18 @@ impl Semaphore {
     }
 }
 
+impl HasWaiters for Semaphore {
+    #[inline]
+    fn with_waiters<R>(&self, py: Python<'_>, look: impl FnOnce(&mut WaitList) -> R) -> R {
+        self.state.with(py, |state| look(&mut state.waiters))
+    }
+}
+
+show_waiters!(Semaphore);
+
 impl Semaphore {
     fn empty() -> PyClassInitializer<Self> {
-        let state = State { value: Count::Some(1), waiters: WaitList::default() };
+        let state = SemaphoreState { value: Count::Some(1), waiters: WaitList::default() };
         PyClassInitializer::from(LoopBound::default()).add_subclass(Self { state: Guarded::new(state) })
     }
 
@@ -248,9 +242,9 @@ pub(super) fn release(semaphore: &Bound<'_, Semaphore>) -> PyResult<()> {
     next.map_or(Ok(()), |next| operation::wake(&next).map(drop))
 }
 
-/// The next in line, with a unit taken for it.
+/// The first waiter that isn't woken yet, with a unit taken for it.
 #[inline]
-fn take_for_next<'py>(state: &mut State, py: Python<'py>) -> Option<Bound<'py, Operation>> {
+fn take_for_next<'py>(state: &mut SemaphoreState, py: Python<'py>) -> Option<Bound<'py, Operation>> {
     let next = state.waiters.next_parked(py)?;
     state.value.add(-1);
     Some(next)
@@ -260,7 +254,7 @@ fn take_for_next<'py>(state: &mut State, py: Python<'py>) -> Option<Bound<'py, O
 pub(crate) struct Acquire {
     semaphore: Py<Semaphore>,
     ticket: Ticket,
-    /// Whether it is the beginning of an `async with`, whose value is `None`.
+    /// Whether it begins an `async with`, whose value is `None`.
     entering: bool,
 }
 
@@ -270,7 +264,7 @@ impl Acquire {
         Self { semaphore: semaphore.clone().unbind(), ticket: Ticket::NONE, entering }
     }
 
-    /// After the wait, however it ended.
+    /// Ends the wait, however it ended.
     fn end<'py>(&self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
         let py = this.py();
         let semaphore = self.semaphore.bind(py).get();
@@ -287,7 +281,7 @@ impl Acquire {
             state.waiters.remove(self.ticket)
         });
         drop(gone);
-        // Others may have come while units were free, and stood in line behind us.
+        // Others may have queued behind us while units were free.
         while let Some(next) = semaphore
             .state
             .with(py, |state| if state.value.is_positive() { take_for_next(state, py) } else { None })
@@ -321,7 +315,7 @@ impl Run for Acquire {
         }
         bound::require_loop(semaphore.as_super())?;
         let waiter = this.clone().unbind();
-        // Another thread may have released it meanwhile.
+        // Another thread may have released it since.
         let unneeded = semaphore.get().state.with(py, |state| {
             if !state.locked(py) {
                 state.value.add(-1);
@@ -354,9 +348,9 @@ impl Run for Acquire {
     }
 }
 
-/// A semaphore that nobody can release more often than it was acquired: `release()` raises `ValueError` then.
+/// A semaphore whose `release()` raises `ValueError` if it is called more often than `acquire()`.
 ///
-/// Takes and does otherwise what `Semaphore` does. Meaning and methods are those of `asyncio.BoundedSemaphore`.
+/// Otherwise the same as `Semaphore`. Meaning and methods are those of `asyncio.BoundedSemaphore`.
 #[pyclass(extends = Semaphore, subclass, frozen, module = "ferrio")]
 pub(crate) struct BoundedSemaphore {
     bound: Guarded<Count>,
@@ -385,7 +379,7 @@ impl BoundedSemaphore {
         Ok(())
     }
 
-    /// Give one back, and let the first of those who wait go on. Raises `ValueError` if nobody can have taken it.
+    /// Give one back and let the first waiter continue. Raises `ValueError` if it was never taken.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let semaphore = slf.as_super();

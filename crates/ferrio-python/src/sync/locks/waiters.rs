@@ -1,10 +1,10 @@
-//! Who waits for a lock, an event, a queue: operations in the order of their arrival.
+//! The waiters of a lock, an event, a queue: operations in the order of their arrival.
 //!
-//! Every entry has a ticket, so that one in the middle is found by a binary search and leaves a hole behind: a thousand
-//! waiters that are cancelled at once cost no thousand searches through the list.
+//! Each entry has a ticket. An entry in the middle is found by binary search and leaves a hole behind, so cancelling a
+//! thousand waiters at once doesn't search the list a thousand times.
 //!
-//! Invariants: tickets grow from front to back; the front is never a hole; a list is touched by short looks only, so
-//! what is taken out is returned, for the caller to drop outside.
+//! Invariants: tickets grow from front to back, and the front is never a hole. A list is only touched in short looks, so
+//! what is removed is returned for the caller to drop outside.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::base::imports;
 use crate::core::operation::{Operation, Phase, view};
 
-/// Fewer holes than this aren't worth a compaction.
+/// The list is only compacted when it has more holes than this.
 const FEW_HOLES: usize = 32;
 
 /// The place of one waiter in its list; `Ticket::NONE` is nobody's.
@@ -34,16 +34,16 @@ pub(crate) struct WaitList {
     last: u64,
     /// How many entries are empty.
     holes: usize,
-    /// How many entries at the front are known to wait no more (woken or cancelled, not resumed yet): nobody comes
-    /// back from there, so wakers needn't look at them again.
+    /// How many entries at the front no longer wait (they were woken or cancelled and not resumed yet). They never wait
+    /// again, so wakers skip them.
     settled: usize,
 }
 
 impl WaitList {
-    /// Appends a waiter, which counts as parked from now on, and parks right after this.
+    /// Appends a waiter and marks it as parked; it must park right after this.
     #[inline]
     pub(crate) fn push(&mut self, py: Python<'_>, operation: Py<Operation>) -> Ticket {
-        operation.get().park_in_list(py);
+        operation.get().park(py);
         self.last += 1;
         let ticket = Ticket(self.last);
         self.entries.push_back((ticket, Some(operation)));
@@ -91,7 +91,7 @@ impl WaitList {
         front
     }
 
-    /// The first waiter, whatever its phase.
+    /// The first waiter, in any phase.
     #[inline]
     pub(crate) fn front<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Operation>> {
         self.entries.front().and_then(|(_, operation)| operation.as_ref()).map(|front| front.bind(py).clone())
@@ -100,27 +100,27 @@ impl WaitList {
     /// The first waiter that waits to be woken.
     pub(crate) fn next_parked<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, Operation>> {
         while let Some((_, entry)) = self.entries.get(self.settled) {
-            let phase = entry.as_ref().map_or(Phase::Finished, |operation| operation.get().phase_in_list(py));
+            let phase = entry.as_ref().map_or(Phase::Finished, |operation| operation.get().phase(py));
             match phase {
                 Phase::Woken | Phase::Cancelled | Phase::Finished => self.settled += 1,
                 Phase::Parked => return entry.as_ref().map(|operation| operation.bind(py).clone()),
-                // On its way out of the list, in another thread.
+                // Another thread is removing it from the list.
                 Phase::Fresh | Phase::Running | Phase::Between => break,
             }
         }
         None
     }
 
-    /// Whether every waiter was cancelled (and not resumed yet); true of an empty list.
+    /// Whether every waiter was cancelled and not resumed yet; true for an empty list.
     #[inline]
     pub(crate) fn all_cancelled(&self, py: Python<'_>) -> bool {
         self.entries
             .iter()
             .filter_map(|(_, operation)| operation.as_ref())
-            .all(|operation| operation.get().phase_in_list(py) == Phase::Cancelled)
+            .all(|operation| operation.get().phase(py) == Phase::Cancelled)
     }
 
-    /// Takes all waiters out. Who still waits is forgotten, not woken.
+    /// Takes all waiters out. Those that still wait are forgotten, not woken.
     #[must_use = "to be dropped outside the look"]
     pub(crate) fn clear(&mut self) -> VecDeque<(Ticket, Option<Py<Operation>>)> {
         (self.holes, self.settled) = (0, 0);
@@ -133,7 +133,7 @@ impl WaitList {
         self.entries.len() - self.holes
     }
 
-    /// The waiters, to look at without holding the list.
+    /// A copy of the list, to use outside the look.
     pub(crate) fn duplicate(&self, py: Python<'_>) -> Vec<Py<Operation>> {
         self.entries
             .iter()
@@ -146,21 +146,51 @@ impl WaitList {
     }
 }
 
-/// The deque that `_waiters` and the like show: a copy, of futures.
+/// The deque of futures that `_waiters` and the like show; a copy.
 pub(crate) fn shown<'py>(py: Python<'py>, waiters: Vec<Py<Operation>>) -> PyResult<Bound<'py, PyAny>> {
     let futures: Vec<_> = waiters.iter().map(|waiter| view::shown(waiter.bind(py))).collect();
     imports::DEQUE.get(py)?.call1((futures,))
 }
 
-/// What stands for one of them there.
+/// The future that stands for one waiter there.
 pub(crate) fn shown_one<'py>(waiter: &Bound<'py, Operation>) -> Bound<'py, PyAny> {
     view::shown(waiter)
 }
 
-/// Refuses what is given for `_waiters`, unless it stands for nobody: a list is made anew by whoever waits.
-pub(crate) fn require_nobody(value: &Bound<'_, PyAny>) -> PyResult<()> {
-    if value.is_truthy()? {
-        return Err(PyTypeError::new_err("_waiters can be emptied (None), and not be set to other waiters"));
+/// A class with a list of waiters, which `show_waiters!` shows as the attribute `_waiters`.
+pub(super) trait HasWaiters {
+    /// Looks at the list.
+    fn with_waiters<R>(&self, py: Python<'_>, look: impl FnOnce(&mut WaitList) -> R) -> R;
+
+    /// Replaces the list. Only an empty one is accepted: waiters make their own.
+    fn replace_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if value.is_truthy()? {
+            return Err(PyTypeError::new_err("_waiters can be emptied (None), but not set to other waiters"));
+        }
+        drop(self.with_waiters(value.py(), WaitList::clear));
+        Ok(())
     }
-    Ok(())
 }
+
+/// Gives a class the attribute `_waiters`.
+macro_rules! show_waiters {
+    ($class:ident) => {
+        #[pymethods]
+        impl $class {
+            /// The waiters in order: a copy of the list.
+            #[getter]
+            fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                $crate::sync::locks::waiters::shown(
+                    py,
+                    self.with_waiters(py, |waiters| waiters.duplicate(py)),
+                )
+            }
+
+            #[setter(_waiters)]
+            fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+                self.replace_waiters(value)
+            }
+        }
+    };
+}
+pub(super) use show_waiters;

@@ -1,6 +1,6 @@
-//! `Condition`: wait, with a lock in hand, until another task says that something changed.
+//! `Condition`: wait until another task says that something has changed.
 //!
-//! The lock may be any object with `locked`, `acquire` and `release`; ferrio's own is spoken to directly. How one waits is in
+//! Its lock may be any object with `locked`, `acquire` and `release`; ferrio's own is used directly. Waiting is in
 //! `wait.rs`.
 
 mod wait;
@@ -15,7 +15,7 @@ pub(super) use self::wait::{Step, Wait};
 use super::bound::{self, LoopBound};
 use super::context;
 use super::lock::{self, Lock, with_waiters};
-use super::waiters::{self, WaitList};
+use super::waiters::{HasWaiters, WaitList, show_waiters};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
@@ -23,12 +23,12 @@ use crate::base::functions::Functions;
 use crate::base::whole::at_least;
 use crate::core::operation::{self, Operation};
 
-/// A lock (`lock`, or a new one) and those who wait, without holding it, for a notification.
+/// A lock (`lock`, or a new one) and the tasks that wait for a notification without holding it.
 ///
 /// Meaning and methods are those of `asyncio.Condition`. `acquire`, `release` and `locked` are the lock's.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Condition {
-    state: Guarded<State>,
+    state: Guarded<ConditionState>,
 }
 
 impl Class for Condition {
@@ -45,12 +45,12 @@ impl Functions for Condition {
 }
 
 #[derive(Default)]
-struct State {
+struct ConditionState {
     lock: Option<AnyLock>,
     waiters: WaitList,
 }
 
-/// The lock below.
+/// The lock of a condition.
 enum AnyLock {
     Native(Py<Lock>),
     Other(Py<PyAny>),
@@ -174,7 +174,7 @@ impl Condition {
         Operation::new(WaitFor::new(slf, predicate))
     }
 
-    /// Wake up to `n` of those who wait. They go on once they have the lock.
+    /// Wake up to `n` waiting tasks. They continue once they have the lock.
     ///
     /// Raises `RuntimeError` if the lock isn't taken.
     #[pyo3(signature = (n = 1))]
@@ -183,7 +183,7 @@ impl Condition {
         self.wake_some(py, n)
     }
 
-    /// Wake everybody who waits. Raises `RuntimeError` if the lock isn't taken.
+    /// Wake all waiting tasks. Raises `RuntimeError` if the lock isn't taken.
     fn notify_all(slf: &Bound<'_, Self>) -> PyResult<()> {
         if interpreter::is_exactly::<Self>(slf.as_any()) {
             return notify_all(slf);
@@ -192,7 +192,7 @@ impl Condition {
         slf.call_method1(intern!(slf.py(), "notify"), (waiting,)).map(drop)
     }
 
-    /// Wakes up to `n` of those who wait, without a look at the lock.
+    /// Wakes up to `n` waiting tasks without checking the lock.
     fn _notify(&self, py: Python<'_>, #[pyo3(from_py_with = at_least)] n: i64) -> PyResult<()> {
         self.wake_some(py, n)
     }
@@ -207,20 +207,6 @@ impl Condition {
     fn set_lock(&self, py: Python<'_>, value: Bound<'_, PyAny>) {
         let old = self.state.with(py, |state| state.lock.replace(AnyLock::of(value)));
         drop(old);
-    }
-
-    /// Those who wait, in order: a copy of the list.
-    #[getter]
-    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        waiters::shown(py, self.state.with(py, |state| state.waiters.duplicate(py)))
-    }
-
-    #[setter(_waiters)]
-    fn set_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        waiters::require_nobody(value)?;
-        let forgotten = self.state.with(value.py(), |state| state.waiters.clear());
-        drop(forgotten);
-        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -240,6 +226,15 @@ impl Condition {
     }
 }
 
+impl HasWaiters for Condition {
+    #[inline]
+    fn with_waiters<R>(&self, py: Python<'_>, look: impl FnOnce(&mut WaitList) -> R) -> R {
+        self.state.with(py, |state| look(&mut state.waiters))
+    }
+}
+
+show_waiters!(Condition);
+
 /// The end of `async with condition`.
 #[inline]
 fn exit(condition: &Bound<'_, Condition>) -> PyResult<Operation> {
@@ -255,12 +250,12 @@ fn exit(condition: &Bound<'_, Condition>) -> PyResult<Operation> {
 impl Condition {
     fn without_lock() -> PyClassInitializer<Self> {
         PyClassInitializer::from(LoopBound::default())
-            .add_subclass(Self { state: Guarded::new(State::default()) })
+            .add_subclass(Self { state: Guarded::new(ConditionState::default()) })
     }
 
     /// A condition on `lock`, for another class of ours.
     pub(super) fn on(lock: Py<Lock>) -> PyClassInitializer<Self> {
-        let state = State { lock: Some(AnyLock::Native(lock)), waiters: WaitList::default() };
+        let state = ConditionState { lock: Some(AnyLock::Native(lock)), waiters: WaitList::default() };
         PyClassInitializer::from(LoopBound::default()).add_subclass(Self { state: Guarded::new(state) })
     }
 

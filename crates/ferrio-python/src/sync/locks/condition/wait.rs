@@ -1,7 +1,7 @@
-//! Waiting at a condition: its lock is let go, a notification awaited, the lock taken again.
+//! Waiting at a condition: release its lock, await a notification, take the lock again.
 //!
-//! `Wait` is also a part of a barrier's operations. Invariant: a wait that stood in line ends, by whatever exception, with
-//! the lock in hand, unless the lock itself fails; and a notification that it can't use is passed on.
+//! A barrier's operations use `Wait` too. Invariant: a wait that has joined the waiters ends with the lock held, whatever
+//! it raises, unless the lock itself fails. A notification that it can't use is passed on.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -19,9 +19,9 @@ use crate::sync::locks::{bound, lock};
 pub(in crate::sync::locks) enum Step<'py> {
     /// It is finished.
     Done,
-    /// The operation is to park.
+    /// The operation must park.
     Park,
-    /// The operation is to hand this up.
+    /// The operation must hand this up.
     Forward(Bound<'py, PyAny>),
 }
 
@@ -99,7 +99,7 @@ impl Wait {
                 let lock = condition.get().lock(py)?;
                 condition.get().require_locked(py, "cannot wait on un-acquired lock")?;
                 bound::require_loop(condition.as_super())?;
-                self.stand_in_line(this, &condition, &lock)?;
+                self.join_waiters(this, &condition, &lock)?;
                 return Ok(Step::Park);
             }
             Stage::Waiting(ticket) => {
@@ -123,11 +123,11 @@ impl Wait {
         }
     }
 
-    /// Lets the lock go and joins those who wait.
+    /// Releases the lock and joins the waiters.
     ///
-    /// With a lock of ours first the line, then the lock: who has the lock next, in another thread, finds us to notify.
-    /// A lock of another kind runs a program's code in `release`, to which we don't wait yet, as in asyncio.
-    fn stand_in_line(
+    /// With ferrio's own lock it joins first, so that the next holder, in another thread, finds it to notify. The `release`
+    /// of another lock runs a program's code, which mustn't see it waiting yet, as in asyncio.
+    fn join_waiters(
         &mut self,
         this: &Bound<'_, Operation>,
         condition: &Bound<'_, Condition>,
@@ -146,12 +146,12 @@ impl Wait {
         lock.release(py).or_else(|failure| {
             let gone = condition.get().state.with(py, |state| state.waiters.remove(ticket));
             drop(gone);
-            // Another thread has released it, and may have notified us.
+            // Another thread has released it and may have notified us.
             self.fail(py, failure).map(drop)
         })
     }
 
-    /// Takes the lock, whatever cancellations come meanwhile: the last of them is kept.
+    /// Takes the lock in spite of cancellations; the last one is kept.
     fn acquire<'py>(
         &mut self,
         this: &Bound<'py, Operation>,
@@ -179,7 +179,7 @@ impl Wait {
         Ok(raise::while_handling(failure.bind(py).cast()?, || raise::raise(cancellation)))
     }
 
-    /// Raises `failure`. We may have been notified: another one is, in our place.
+    /// Raises `failure`. If we were notified, another waiter gets the notification.
     fn fail<'py>(&self, py: Python<'py>, failure: PyErr) -> PyResult<Step<'py>> {
         self.condition.bind(py).get().wake_some(py, 1)?;
         Err(failure)
