@@ -7,7 +7,8 @@
 //! made for.
 
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
+use std::ptr;
 
 use pyo3::prelude::*;
 
@@ -46,11 +47,11 @@ impl<F: ?Sized, T: Behind<F>> Behind<F> for OnHeap<T> {
 }
 
 /// What can be done to the value in a room. Each must be given a room with a value of the type it was made for.
-struct Functions<F: ?Sized> {
+struct Functions<F: ?Sized + 'static> {
     face: unsafe fn(&Room) -> &F,
     face_mut: unsafe fn(&mut Room) -> &mut F,
-    /// Moves the value out and discards it.
-    discard: unsafe fn(&mut Room, Python<'_>),
+    /// Moves the value out of a box, leaves nothing there, and discards the value.
+    discard: unsafe fn(&mut Option<InlineBox<F>>, Python<'_>),
     /// Drops the value in place.
     drop: unsafe fn(&mut Room),
 }
@@ -65,8 +66,14 @@ impl<F: ?Sized + 'static, T: Behind<F>> FunctionsOf<T, F> {
         face: |room| unsafe { (*room.as_ptr().cast::<T>()).face() },
         // SAFETY: as above.
         face_mut: |room| unsafe { (*room.as_mut_ptr().cast::<T>()).face_mut() },
-        // SAFETY: as above.
-        discard: |room, py| unsafe { room.as_mut_ptr().cast::<T>().read() }.discard(py),
+        discard: |place, py| {
+            let Some(this) = place else { return };
+            // SAFETY: as above.
+            let value = unsafe { this.room.as_ptr().cast::<T>().read() };
+            // SAFETY: the value was moved out, so the box is overwritten and not dropped.
+            unsafe { ptr::write(place, None) };
+            value.discard(py);
+        },
         // SAFETY: as above.
         drop: |room| unsafe { room.as_mut_ptr().cast::<T>().drop_in_place() },
     };
@@ -117,12 +124,14 @@ impl<F: ?Sized + 'static> InlineBox<F> {
         unsafe { (self.functions.face_mut)(&mut self.room) }
     }
 
-    /// Drops the value while attached, which may be quicker than `drop`.
+    /// Takes the value out of `place` and drops it while attached, which is quicker than `drop`.
     #[inline]
-    pub(crate) fn discard(self, py: Python<'_>) {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: as for `get`; the box isn't dropped, so nothing reaches the value after this.
-        unsafe { (this.functions.discard)(&mut this.room, py) };
+    pub(crate) fn discard(place: &mut Option<Self>, py: Python<'_>) {
+        if let Some(this) = place {
+            let discard = this.functions.discard;
+            // SAFETY: as for `get`.
+            unsafe { discard(place, py) };
+        }
     }
 }
 

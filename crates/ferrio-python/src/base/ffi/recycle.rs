@@ -158,8 +158,8 @@ where
     let offset = blocks.value.load(Ordering::Relaxed);
     // SAFETY: attached, and the list is ours alone for the length of `pop`: it is empty where there is no GIL. A block in it was
     // an instance of exactly this class, and the value of every instance lies `offset` bytes from its start. What else PyO3
-    // keeps in a frozen class without a dictionary is the list of weak references, which is null since the block's last owner
-    // died; and the room before it was emptied then (see `room`). The value is written before the collector can see the object.
+    // keeps in a frozen class is the list of weak references and the dictionary. Both are null since the block's last owner
+    // died, and the room before them was emptied then (see `room`). The value is written before the collector can see the object.
     unsafe {
         if offset != 0
             && let Some(block) = (*blocks.list.get()).pop()
@@ -208,10 +208,20 @@ pub(crate) trait End: Recycle + PyClass<BaseType: BeginsBare> {
     fn end(self, py: Python<'_>);
 }
 
+/// Whether the reference at `offset` in an object is null; at 0 there is none.
+///
+/// # Safety
+/// `offset` must be one that the object's class gives for its list of weak references or its dictionary, and not negative.
+#[inline]
+unsafe fn is_null_at(object: *mut ffi::PyObject, offset: isize) -> bool {
+    // SAFETY: by the contract.
+    offset == 0 || unsafe { (*object.byte_offset(offset).cast::<*mut ffi::PyObject>()).is_null() }
+}
+
 unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls the deallocator attached, with an instance that nobody refers to. The value lies `offset` bytes from
     // its start; it is moved out once, and what stays in memory is free of it. The collector doesn't see the object any more
-    // before anything of it changes. There are no weak references to clear and there is no `__dict__`; the room is empty.
+    // before anything of it changes. There are no weak references to clear and no dictionary; the room is empty.
     // What is done after the end of the value is what PyO3 does: memory and the reference to the class are given back.
     // The general end is the deallocator that the class had before.
     unsafe {
@@ -219,9 +229,9 @@ unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
         let class = ffi::Py_TYPE(object);
         let offset = blocks.value.load(Ordering::Relaxed);
         if offset != 0 && class == blocks.class.load(Ordering::Relaxed) {
-            let weak = (*class).tp_weaklistoffset;
             let value = object.cast::<u8>().add(offset).cast::<T>();
-            if (weak == 0 || (*object.byte_offset(weak).cast::<*mut ffi::PyObject>()).is_null())
+            if is_null_at(object, (*class).tp_weaklistoffset)
+                && is_null_at(object, (*class).tp_dictoffset)
                 && <T::BaseType as BeginsBare>::is_bare(object)
                 && (*value).ends_simply()
             {

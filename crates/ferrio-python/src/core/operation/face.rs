@@ -1,11 +1,10 @@
-//! What Python sees of an operation: a coroutine, of which only the frame is missing.
+//! What Python sees of an operation: a coroutine without a frame.
 //!
-//! Its class says that it is `types.CoroutineType`, as far as `isinstance` asks; it has a coroutine's methods and attributes
-//! and refuses what a coroutine refuses, by the same exception, which also says that an `await` may be missing. To a driver
-//! that got the operation itself yielded, because it works inside a task's step, it passes for a future as long as it is
-//! parked: what a coroutine hasn't got is looked up in its view.
+//! For `isinstance` its class is `types.CoroutineType`. It has a coroutine's methods and attributes. It raises the same
+//! exceptions for wrong use, with a hint that an `await` may be missing. A driver inside a task's step gets the operation
+//! itself yielded. For it a parked operation passes for a future: attributes that a coroutine lacks come from the view.
 //!
-//! The interpreter's own `await` goes by the slots (`ffi/slots.rs`) and never comes here.
+//! The interpreter's own `await` uses the slots (`ffi/slots.rs`) and never comes here.
 
 use pyo3::exceptions::{
     PyAttributeError, PyGeneratorExit, PyRuntimeError, PyStopIteration, PyTypeError, PyValueError,
@@ -54,7 +53,7 @@ impl Operation {
         throw(slf, exception).into_result()
     }
 
-    /// Close the operation, as a coroutine's `close`: what it waits for is left.
+    /// Close the operation, as a coroutine's `close`: it stops waiting.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         match slf.get().phase(py) {
@@ -128,18 +127,18 @@ impl Operation {
         }
         match view::of(slf) {
             Ok(Some(view)) => Ok(Some(Bound::new(py, FutureIter::new(view.unbind()))?.into_any())),
-            // Where no loop runs there is nothing to show.
+            // Without a running loop there is nothing to show.
             Ok(None) | Err(_) => Ok(None),
         }
     }
 
-    /// Whether it runs right now, as a coroutine's `cr_running`.
+    /// Whether it is running, as a coroutine's `cr_running`.
     #[getter]
     fn cr_running(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.inside)
     }
 
-    /// Whether it was begun and waits, as a coroutine's `cr_suspended`.
+    /// Whether it has begun and is waiting, as a coroutine's `cr_suspended`.
     #[getter]
     fn cr_suspended(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| {
@@ -147,7 +146,7 @@ impl Operation {
         })
     }
 
-    /// Where it is in its life, in `inspect`'s words, as a coroutine's `cr_state`.
+    /// Its state in `inspect`'s words, as a coroutine's `cr_state`.
     #[cfg(Py_3_15)]
     #[getter]
     fn cr_state(&self, py: Python<'_>) -> &'static str {
@@ -168,7 +167,7 @@ impl Operation {
         })
     }
 
-    /// A frame that only says which function it would be of; `None` after the end.
+    /// A stand-in for the frame that only names its function; `None` after the end.
     #[getter]
     fn cr_frame<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if self.phase(py) == Phase::Finished {
@@ -177,13 +176,13 @@ impl Operation {
         imports::OPERATION_FRAME.get(py)?.call1((self.name,)).map(Some)
     }
 
-    /// A code object that only says which function it would be of.
+    /// A stand-in for the code object that only names its function.
     #[getter]
     fn cr_code<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         imports::OPERATION_CODE.get(py)?.call1((self.name,))
     }
 
-    /// What a coroutine hasn't got, a future may have.
+    /// Attributes that a coroutine lacks, a future may have.
     fn __getattr__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         if let Ok(Some(view)) = view::of(slf)
             && let Ok(found) = view.getattr(name)
@@ -193,7 +192,7 @@ impl Operation {
         Err(no_attribute(slf, name))
     }
 
-    /// For the driver that takes what was yielded.
+    /// For the driver that got it yielded.
     #[setter(_asyncio_future_blocking)]
     fn set_asyncio_future_blocking(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let name = intern!(slf.py(), "_asyncio_future_blocking");
@@ -239,7 +238,7 @@ impl Operation {
     }
 }
 
-/// The `AttributeError` of a coroutine, and what may be wrong.
+/// A coroutine's `AttributeError`, with a hint at what may be wrong.
 fn no_attribute(operation: &Bound<'_, Operation>, name: &Bound<'_, PyString>) -> PyErr {
     let py = operation.py();
     let message = format!("'coroutine' object has no attribute '{name}': is an `await` missing?");
@@ -252,10 +251,10 @@ fn no_attribute(operation: &Bound<'_, Operation>, name: &Bound<'_, PyString>) ->
     fields().map_or_else(|failure| failure, PyErr::from_value)
 }
 
-/// Throws into an operation in whichever phase.
+/// Throws into an operation in any phase.
 pub(crate) fn throw<'py>(operation: &Bound<'py, Operation>, exception: Bound<'py, PyAny>) -> Sent<'py> {
     if operation.get().phase(operation.py()) == Phase::Fresh {
-        // As with a coroutine that never ran: nothing inside can see the exception.
+        // As in a coroutine that never ran, nothing inside can catch the exception.
         end_unused(operation);
         return Sent::Raised(PyErr::from_value(exception));
     }
@@ -273,7 +272,7 @@ fn end_unused(operation: &Bound<'_, Operation>) {
 impl Awaitable for Operation {
     fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().phase(slf.py()) {
-            // The next `send` says what is wrong with the last two.
+            // For the last two the next `send` raises the error.
             Phase::Fresh | Phase::Finished | Phase::Running => Ok(()),
             _ => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
         }
@@ -285,7 +284,7 @@ impl Awaitable for Operation {
 }
 
 impl Coroutine for Operation {
-    /// `yield from` asks for an iterator as `for` and `list()` do; only a generator that may wait gets one.
+    /// `yield from` asks for an iterator, and so do `for` and `list()`. Only generators that may await get one.
     fn iterate<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if let Ok(frame) = imports::GETFRAME.get(py)?.call1((0,)) {
@@ -304,7 +303,7 @@ impl Coroutine for Operation {
     }
 }
 
-/// What `operation.__await__()` returns when it is called by name: as a coroutine's, an iterator beside it.
+/// What an explicit call of `operation.__await__()` returns: an iterator, as a coroutine's.
 #[pyclass(frozen, name = "coroutine_wrapper", module = "ferrio._ferrio")]
 pub(crate) struct Wrapper {
     operation: Py<Operation>,

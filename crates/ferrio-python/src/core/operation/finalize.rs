@@ -1,4 +1,4 @@
-//! "coroutine 'sleep' was never awaited": what an operation says when it dies unused.
+//! "coroutine 'sleep' was never awaited": the warning of an operation that dies unused.
 
 use pyo3::prelude::*;
 
@@ -13,7 +13,7 @@ impl Finalize for Operation {
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
-        // The interpreter's own words, with the origin in debug mode; `tracemalloc` adds where the object was allocated.
+        // The interpreter's own wording, with the origin in debug mode. `tracemalloc` adds where the object was allocated.
         imports::WARN_UNAWAITED.get(slf.py())?.call1((slf,)).map(drop)
     }
 

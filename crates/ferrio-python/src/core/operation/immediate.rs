@@ -1,4 +1,4 @@
-//! `Immediate`: an operation that does its work when it is awaited and never waits, as the end of an `async with` is.
+//! `Immediate`: an operation that does its work when it is awaited and never waits, such as the end of an `async with`.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -6,8 +6,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::Operation;
 use super::run::{Progress, Resume, Run};
 
-/// The work behind an `await` that never waits: takes the object whose method made it and the method's argument, returns
-/// the value.
+/// The work behind an `await` that never waits. Takes the object whose method was called and the method's argument; returns
+/// the value of the `await`.
 pub(crate) type Call =
     for<'py> fn(&Bound<'py, PyAny>, Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>>;
 

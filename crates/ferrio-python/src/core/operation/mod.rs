@@ -1,13 +1,13 @@
 //! `Operation`: the awaitable that ferrio's own functions return, in place of a Python coroutine.
 //!
-//! `sleep`, `Queue.get`, `Lock.acquire`... each are a small state machine (`run.rs`) behind this one class. To Python
-//! it is a coroutine: `await` it, give it to `create_task`, `send` and `throw` it; one that is dropped without an
-//! `await` warns as a coroutine does. A ferrio task that awaits it is resumed without any future in between; everybody
-//! else is shown a future (`view.rs`). What Python sees of the coroutine is in `face.rs`.
+//! `sleep`, `Queue.get`, `Lock.acquire`... are small state machines (`run.rs`) behind this one class. To Python it is a
+//! coroutine: `await` it, pass it to `create_task`, call its `send` and `throw`. One that is dropped without an `await`
+//! warns as a coroutine does. A ferrio task that awaits it is resumed without a future in between; all other drivers see a
+//! future (`view.rs`). What Python sees of the coroutine is in `face.rs`.
 //!
 //! Invariants: an operation is in exactly one `Phase`, and a parked one is woken or cancelled at most once. Only that lets
-//! the state machine go on: whoever resumes a parked one gets what an `await` of a pending future answers. If it is thrown
-//! into or closed while it is parked, those who waited for it are resumed and learn what became of their coroutine.
+//! the state machine continue. Resuming a parked operation does what an `await` of a pending future does. If a parked
+//! operation is thrown into or closed, its waiters are resumed and learn what became of their coroutine.
 
 pub(crate) mod face;
 pub(crate) mod finalize;
@@ -40,51 +40,59 @@ use crate::core::task::{Task, current};
 pub(crate) enum Phase {
     /// Not awaited yet.
     Fresh,
-    /// Its state machine runs right now, further up this very stack.
+    /// Its state machine is running.
     Running,
     /// It yielded once to let a turn pass, or forwarded what another awaitable yielded.
     Between,
     /// It waits to be woken.
     Parked,
-    /// It was woken and not resumed yet.
+    /// It was woken and hasn't been resumed yet.
     Woken,
-    /// It was cancelled while parked and not resumed yet.
+    /// It was cancelled while parked and hasn't been resumed yet.
     Cancelled,
     /// It has ended.
     Finished,
 }
 
-/// All that an operation holds; only touched by the thread that is attached.
+/// The state of an operation; only attached threads touch it.
 pub(crate) struct State {
     pub(crate) phase: Phase,
-    /// Whether its state machine runs, in whichever thread and phase.
+    /// Whether its state machine runs, in any thread and phase.
     inside: bool,
-    /// Whether nobody is to hear that it was never awaited.
+    /// Whether to keep quiet if it is never awaited.
     forgiven: bool,
     /// Whether a wake-up gives the view the result `True`.
     wakes_with_true: bool,
-    /// The phase from which it was resumed last.
+    /// The phase it was last resumed from.
     resumed_from: Phase,
-    /// The ferrio task that waits, once it took the operation as what it waits for.
+    /// The ferrio task that waits for it.
     pub(crate) task: Option<Py<Task>>,
-    /// What only other drivers and rare cases need.
+    /// For other drivers and rare cases.
     extra: Option<Box<Extra>>,
 }
 
 #[derive(Default)]
 struct Extra {
     cancel_message: Option<Py<PyAny>>,
-    /// What a cancelled wait raises, if that is no `CancelledError`.
+    /// What a cancelled wait raises instead of `CancelledError`.
     failure: Option<Py<PyAny>>,
-    /// The future that stands for the wait of this moment, once somebody has asked for one.
+    /// The future that stands for the current wait, made on request.
     view: Option<Py<Future>>,
-    /// Where the operation was made, in debug mode: as a coroutine's `cr_origin`.
+    /// Where the operation was made, in debug mode: its `cr_origin`.
     origin: Option<Py<PyTuple>>,
-    /// `__name__` and `__qualname__`, where a program has set them.
+    /// `__name__` and `__qualname__`, if a program has set them.
     names: [Option<Py<PyAny>>; 2],
 }
 
 impl State {
+    /// Notes that the state machine runs from now on.
+    #[inline]
+    fn enter(&mut self) {
+        self.inside = true;
+        self.resumed_from = self.phase;
+        self.phase = Phase::Running;
+    }
+
     /// For the garbage collector.
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.task)?;
@@ -103,7 +111,7 @@ impl State {
 
 /// A native awaitable; what `ferrio.sleep()`, `Queue.get()` and the like return.
 ///
-/// It is a coroutine to Python: to be awaited once.
+/// To Python it is a coroutine: await it once.
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct Operation {
     pub(crate) state: Leaf<State>,
@@ -140,14 +148,14 @@ impl<'py> Answer<'py> for Operation {
 }
 
 impl Operation {
-    /// An operation that nobody awaits yet.
+    /// An operation that isn't awaited yet.
     #[inline]
     pub(crate) fn new(run: impl Run) -> Self {
         let name = run.name();
         Self::named(run, name)
     }
 
-    /// One with a name that its state machine doesn't know.
+    /// An operation with a name of its own instead of its state machine's.
     #[inline]
     pub(crate) fn named(run: impl Run, name: &'static str) -> Self {
         let extra = if origins_may_be_tracked() { origin::note() } else { None };
@@ -166,54 +174,60 @@ impl Operation {
         }
     }
 
-    /// Whoever made it was refused and told so: no second report that it was never awaited. It can still be awaited.
+    /// Keeps quiet if it is never awaited, because its maker has raised an error already. It can still be awaited.
     pub(crate) fn forgive(&self, py: Python<'_>) {
         self.state.with(py, |state| state.forgiven = true);
     }
 
-    /// Whether it was made in vain, and somebody should know.
+    /// Whether it was never awaited and that should be reported.
     #[inline]
     fn is_forgotten(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.phase == Phase::Fresh && !state.forgiven)
     }
 
-    /// The phase at the moment.
+    /// The current phase. Allowed inside a look at a list of waiters.
     #[inline]
     pub(crate) fn phase(&self, py: Python<'_>) -> Phase {
         self.state.with(py, |state| state.phase)
     }
 
-    /// The phase at the moment, for who looks into a list of waiters.
-    #[inline]
-    pub(crate) fn phase_in_list(&self, py: Python<'_>) -> Phase {
-        self.state.with(py, |state| state.phase)
-    }
-
-    /// The ferrio task that took it as what it waits for. May be asked from inside a look at a future's callbacks.
+    /// The ferrio task that waits for it. Allowed inside a look at a future's callbacks.
     pub(crate) fn waiting_task(&self, py: Python<'_>) -> Option<Py<Task>> {
         self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
     }
 
-    /// For the state machine, when it leaves its operation where wakers find it and is about to answer `Park`: a thread
-    /// that wakes it before it has said so finds it parked. For who has the list of waiters.
+    /// Marks it as parked, inside the look at the list of waiters that it joins. Its state machine is about to answer
+    /// `Park`, and another thread may wake it before it does.
     #[inline]
-    pub(crate) fn park_in_list(&self, py: Python<'_>) {
+    pub(crate) fn park(&self, py: Python<'_>) {
         self.state.with(py, |state| state.phase = Phase::Parked);
     }
 
-    /// For the state machine, while it runs: whether it was woken or cancelled when it was resumed.
+    /// For the running state machine: whether it had been woken or cancelled when it was resumed.
     ///
-    /// A task that is cancelled after what it waits for was woken throws into an operation that was `Woken`: what the
-    /// waker handed over has to be passed on.
+    /// A task that is cancelled after its operation was woken throws into a `Woken` operation, which must pass on what the
+    /// waker handed over.
     #[inline]
     pub(crate) fn resumed_from(&self, py: Python<'_>) -> Phase {
         self.state.with(py, |state| state.resumed_from)
     }
 
-    /// Whether it waits to be woken; what `not future.done()` is for asyncio's waiters. For who looks into a list of these.
+    /// Notes that the state machine has stopped, in `phase`.
+    #[inline]
+    fn leave(&self, py: Python<'_>, phase: Phase) {
+        self.state.with(py, |state| {
+            state.inside = false;
+            // Another thread may have woken or cancelled it before it came here to park.
+            if phase != Phase::Parked || !matches!(state.phase, Phase::Woken | Phase::Cancelled) {
+                state.phase = phase;
+            }
+        });
+    }
+
+    /// Whether it waits to be woken: `not future.done()` for asyncio's waiters. Allowed inside a look at a list of waiters.
     #[inline]
     pub(crate) fn is_parked(&self, py: Python<'_>) -> bool {
-        self.phase_in_list(py) == Phase::Parked
+        self.phase(py) == Phase::Parked
     }
 }
 
@@ -226,7 +240,7 @@ enum Ending {
     Failed(Py<PyAny>),
 }
 
-/// Lets the operation's `await` go on in its loop's next turn; from any thread. Returns whether it was parked.
+/// Lets the operation's `await` continue in its loop's next turn, from any thread. Returns whether it was parked.
 #[inline]
 pub(crate) fn wake(operation: &Bound<'_, Operation>) -> PyResult<bool> {
     end_parking(operation, Ending::Woken)
@@ -277,7 +291,7 @@ fn end_parking(operation: &Bound<'_, Operation>, ending: Ending) -> PyResult<boo
     Ok(true)
 }
 
-/// Takes what `operation` yielded as what `task` waits for. Returns `false` if it is in no state to be waited for.
+/// Makes `task` wait for `operation`, which it yielded. Returns `false` if the operation isn't waiting.
 #[inline]
 pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) -> PyResult<bool> {
     let py = operation.py();
@@ -301,7 +315,7 @@ pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) ->
     }
 }
 
-/// What the wait of an operation was cancelled with, for the task's step to throw; else `None`.
+/// The exception that an operation's wait was cancelled with, for the task's step to throw.
 #[inline]
 pub(crate) fn take_cancellation<'py>(
     operation: &Bound<'py, Operation>,
@@ -327,12 +341,35 @@ fn cancellation<'py>(operation: &Bound<'py, Operation>) -> PyResult<Bound<'py, P
 enum Refused {
     Running,
     Finished,
-    /// It is parked, and nobody has woken or cancelled it.
+    /// It is parked and was neither woken nor cancelled.
     Parked,
 }
 
-/// Resumes the operation: the one way in for `await`, `send`, `throw` and a task whose coroutine it is.
+/// Resumes the operation. `await`, `send`, `throw` and the task's step all come through here.
 pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>) -> Sent<'py> {
+    let begins = matches!(resume, Resume::Send)
+        && operation.get().state.with(operation.py(), |state| {
+            let begins = state.phase == Phase::Fresh && !state.inside;
+            if begins {
+                state.enter();
+            }
+            begins
+        });
+    if begins {
+        return run(operation, Resume::Send);
+    }
+    match enter_again(operation, resume) {
+        Ok(resume) => run(operation, resume),
+        Err(answer) => answer,
+    }
+}
+
+/// Prepares to resume an operation that isn't new. Returns with what to resume its state machine, or the answer if it can't
+/// be resumed.
+fn enter_again<'py>(
+    operation: &Bound<'py, Operation>,
+    resume: Resume<'py>,
+) -> Result<Resume<'py>, Sent<'py>> {
     let py = operation.py();
     let sent = matches!(resume, Resume::Send);
     let entered = operation.get().state.with(py, |state| {
@@ -344,72 +381,80 @@ pub(crate) fn resume<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>
             Phase::Parked if sent => return Err(Refused::Parked),
             _ => {}
         }
-        state.inside = true;
-        let cancelled = state.phase == Phase::Cancelled;
-        state.resumed_from = state.phase;
-        state.phase = Phase::Running;
+        state.enter();
         let view = state.extra.as_mut().and_then(|extra| extra.view.take());
-        Ok((cancelled, state.task.take(), view))
+        Ok((state.resumed_from == Phase::Cancelled, state.task.take(), view))
     });
     let (cancelled, task, view) = match entered {
         Ok(entered) => entered,
-        Err(Refused::Parked) => return resume_parked(operation),
+        Err(Refused::Parked) => return Err(resume_parked(operation)),
         Err(Refused::Running) => {
-            return Sent::Raised(PyValueError::new_err("coroutine already executing"));
+            return Err(Sent::Raised(PyValueError::new_err("coroutine already executing")));
         }
         Err(Refused::Finished) => {
-            return Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+            return Err(Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine")));
         }
     };
     if task.is_some() || view.is_some() {
         desert(py, task, view);
     }
-    // A driver that resumes a cancelled operation by `send` gets the cancellation all the same.
-    let resume = match resume {
+    // `send` into a cancelled operation raises the cancellation too.
+    match resume {
         Resume::Send if cancelled => match cancellation(operation) {
-            Ok(exception) => Resume::Throw(exception),
+            Ok(exception) => Ok(Resume::Throw(exception)),
             Err(failure) => {
                 operation.get().state.with(py, |state| state.inside = false);
-                return Sent::Raised(failure);
+                Err(Sent::Raised(failure))
             }
         },
-        resume => resume,
-    };
-    let (progress, ended) = operation.get().machine.work(py, |machine| match machine {
-        Some(running) => {
-            let progress = running.get_mut().resume(operation, resume);
-            let ended = matches!(progress, Ok(Progress::Ready(_)) | Err(_));
-            (progress, if ended { machine.take() } else { None })
-        }
-        None => (Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")), None),
-    });
-    if let Some(ended) = ended {
-        ended.discard(py);
-    }
-    let phase = match &progress {
-        Ok(Progress::Ready(_)) | Err(_) => Phase::Finished,
-        Ok(Progress::Park) => Phase::Parked,
-        Ok(Progress::Yield | Progress::Forward(_)) => Phase::Between,
-    };
-    operation.get().state.with(py, |state| {
-        state.inside = false;
-        // Another thread may have woken or cancelled it before it came here to park.
-        if phase != Phase::Parked || !matches!(state.phase, Phase::Woken | Phase::Cancelled) {
-            state.phase = phase;
-        }
-    });
-    match progress {
-        Ok(Progress::Ready(value)) => Sent::Returned(value),
-        Ok(Progress::Park) if current::is_stepping(py) => Sent::Yielded(operation.as_any().clone()),
-        Ok(Progress::Park) => view::yielded(operation),
-        Ok(Progress::Yield) => Sent::Yielded(py.None().into_bound(py)),
-        Ok(Progress::Forward(yielded)) => Sent::Yielded(yielded),
-        Err(failure) => Sent::Raised(failure),
+        resume => Ok(resume),
     }
 }
 
-/// Answers whoever sends into a parked operation as the `await` of a pending future does: it is yielded once more if
-/// somebody has begun to wait for what was yielded before, and refused if not.
+/// Runs the state machine of an operation that was entered.
+#[inline]
+fn run<'py>(operation: &Bound<'py, Operation>, resume: Resume<'py>) -> Sent<'py> {
+    let py = operation.py();
+    let progress = operation.get().machine.work(py, |machine| match machine {
+        Some(running) => {
+            let progress = running.get_mut().resume(operation, resume);
+            if matches!(progress, Ok(Progress::Ready(_)) | Err(_)) {
+                Machine::discard(machine, py);
+            }
+            progress
+        }
+        None => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+    });
+    match progress {
+        Ok(Progress::Ready(value)) => {
+            operation.get().leave(py, Phase::Finished);
+            Sent::Returned(value)
+        }
+        Ok(Progress::Park) => {
+            operation.get().leave(py, Phase::Parked);
+            if current::is_stepping(py) {
+                Sent::Yielded(operation.as_any().clone())
+            } else {
+                view::yielded(operation)
+            }
+        }
+        Ok(Progress::Yield) => {
+            operation.get().leave(py, Phase::Between);
+            Sent::Yielded(py.None().into_bound(py))
+        }
+        Ok(Progress::Forward(yielded)) => {
+            operation.get().leave(py, Phase::Between);
+            Sent::Yielded(yielded)
+        }
+        Err(failure) => {
+            operation.get().leave(py, Phase::Finished);
+            Sent::Raised(failure)
+        }
+    }
+}
+
+/// Answers a `send` into a parked operation as the `await` of a pending future does. It yields once more if somebody has
+/// begun to wait for what it yielded before, and raises if not.
 #[cold]
 fn resume_parked<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
     match view::await_again(operation) {
@@ -423,11 +468,11 @@ fn resume_parked<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
     }
 }
 
-/// Resumes those who waited for an operation that somebody else has thrown into or closed: nobody will wake them any
-/// more. Their next step sends into the coroutine, which says what became of it.
+/// Resumes the waiters of an operation that somebody else has thrown into or closed, because no waker will. Their next
+/// step sends into the coroutine, which tells them what happened.
 #[cold]
 fn desert(py: Python<'_>, task: Option<Py<Task>>, view: Option<Py<Future>>) {
-    // An operation that is closed while the program's end takes it apart has a closed loop, and nobody to tell.
+    // At the end of the program the loop may be closed already. Then there is nobody to tell.
     if let Some(task) = task
         && let Ok(home) = task.bind(py).as_super().get().event_loop(py)
     {
@@ -459,7 +504,8 @@ pub(crate) fn forward<'py>(inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> Se
 }
 
 /// Resumes any coroutine; an operation without a Python call.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "in a task's step a call costs more than what it saves")]
 pub(crate) fn send_into<'py>(coroutine: &Bound<'py, PyAny>) -> Sent<'py> {
     match coroutine.as_exactly::<Operation>() {
         Some(operation) => send(operation),
@@ -477,8 +523,8 @@ pub(crate) fn throw_into<'py>(coroutine: &Bound<'py, PyAny>, exception: Bound<'p
 
 /// The iterator of an awaitable: the coroutine itself, or what `__await__` returns.
 ///
-/// Raises `TypeError` for what can't be awaited, and `RuntimeError` for a coroutine that waits in another `await`: to go on
-/// with it would take its wake-up away.
+/// Raises `TypeError` for what can't be awaited, and `RuntimeError` for a coroutine that another `await` is driving:
+/// resuming it here would steal its wake-up.
 pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = awaitable.py();
     if awaitable.is_instance_of::<Operation>() {

@@ -1,4 +1,4 @@
-//! Where an operation was made: remembered in debug mode, told by the warning when nobody awaits it.
+//! Where an operation was made: kept in debug mode, shown by the warning that nobody awaited it.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -7,11 +7,11 @@ use pyo3::types::PyTuple;
 use super::Extra;
 use crate::base::imports;
 
-/// The stack that makes an operation, as deep as coroutines of this thread remember theirs.
+/// The current stack, as deep as this thread's coroutines record their origin.
 #[cold]
 pub(super) fn note() -> Option<Box<Extra>> {
     Python::attach(|py| {
-        // Without it a warning says less; that is no reason to fail here.
+        // Without it the warning only says less, so this doesn't fail.
         let origin = stack(py).ok()??;
         Some(Box::new(Extra { origin: Some(origin.unbind()), ..Extra::default() }))
     })

@@ -1,4 +1,4 @@
-//! `sleep`: let time pass, or just a turn.
+//! `sleep`: lets time pass, or one turn of the loop.
 
 use ferrio_engine::timer::TimerKey;
 use pyo3::exceptions::{PyBaseException, PyValueError};
@@ -15,7 +15,7 @@ use crate::core::event_loop::{self, Item, Loop, LoopRef};
 
 /// The state of one `sleep`.
 pub(crate) struct Sleep {
-    /// Seconds; not above zero means a bare yield.
+    /// In seconds; zero or less means a bare yield.
     delay: f64,
     result: Option<Py<PyAny>>,
     timer: Timer,
@@ -24,10 +24,10 @@ pub(crate) struct Sleep {
 /// What will end the sleep.
 enum Timer {
     NotStarted,
-    /// Nothing: the delay is none, and the `await` raises this.
+    /// Nothing: the delay isn't a valid number, and the `await` raises this.
     Refused(Py<PyBaseException>),
     Native(Py<Loop>, TimerKey),
-    /// A handle of a loop with a `call_later` of its own.
+    /// A handle from a loop that has its own `call_later`.
     Handle(Py<PyAny>),
     Yielded,
 }
@@ -50,8 +50,8 @@ impl QuickFunction for Quickly {
 
 /// Return an awaitable that ends after `delay` seconds with `result`. A delay of zero or less lets one turn pass.
 ///
-/// The `await` raises `TypeError` for what is no number and, from Python 3.13 on, `ValueError` for a NaN. Never ends early
-/// (asyncio's `sleep`).
+/// The `await` raises `TypeError` if `delay` isn't a number and, from Python 3.13 on, `ValueError` for a NaN. It never ends
+/// early (asyncio's `sleep`).
 #[pyfunction]
 #[pyo3(signature = (delay, result = None))]
 pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> Operation {
@@ -144,7 +144,7 @@ impl Sleep {
     }
 }
 
-/// Wakes an operation when called: the callback for a foreign loop's `call_later`.
+/// Wakes an operation when called: the callback for another loop's `call_later`.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Waker {
     pub(crate) operation: Py<Operation>,

@@ -1,9 +1,9 @@
-//! The future that stands for the wait of a parked operation, for everybody but ferrio's own tasks.
+//! The future that stands for the wait of a parked operation, for everything but ferrio's own tasks.
 //!
-//! asyncio's coroutines wait for a future of their own, and programs find it: as a task's `_fut_waiter`, in a lock's
-//! `_waiters`, and in what a coroutine yields to whoever drives it. Here it is made when somebody asks, one for each wait.
+//! asyncio's coroutines wait for futures, and programs find them: as a task's `_fut_waiter`, in a lock's `_waiters`, and
+//! yielded to a coroutine's driver. Here such a future is made on request, one for each wait, and called its view.
 //!
-//! Invariant: a view and the wait that it stands for end together, whichever ends first.
+//! Invariant: a view and its wait end together, whichever ends first.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
@@ -15,9 +15,9 @@ use crate::core::future::callbacks::Callback;
 use crate::core::future::state::Outcome;
 use crate::core::future::{self, Future, native};
 
-/// The view of the wait that goes on, or has ended and was not resumed yet. `None` where the operation doesn't wait.
+/// The view of the current wait, or of one that has ended but wasn't resumed yet. `None` if the operation doesn't wait.
 ///
-/// Raises `RuntimeError` where no loop can be found for it.
+/// Raises `RuntimeError` if there is no loop for it.
 pub(crate) fn of<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Bound<'py, Future>>> {
     let py = operation.py();
     let (phase, known, task) = operation.get().state.with(py, |state| {
@@ -38,7 +38,7 @@ pub(crate) fn of<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Boun
     make(operation, home, task.is_none()).map(Some)
 }
 
-/// As `of`; what has no view for lack of a loop shows itself.
+/// As `of`, or the operation itself where it has no view.
 pub(crate) fn shown<'py>(operation: &Bound<'py, Operation>) -> Bound<'py, PyAny> {
     match of(operation) {
         Ok(Some(view)) => view.into_any(),
@@ -46,13 +46,13 @@ pub(crate) fn shown<'py>(operation: &Bound<'py, Operation>) -> Bound<'py, PyAny>
     }
 }
 
-/// What a parked operation yields to a driver that is no task of ferrio's.
+/// What a parked operation yields to a driver that isn't a ferrio task.
 #[cold]
 pub(super) fn yielded<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
     Sent::Yielded(shown(operation))
 }
 
-/// Yields a parked operation once more, to one more waiter. `None` if nobody began to wait for what was yielded last.
+/// Yields a parked operation again, to another waiter. `None` if nobody waits for what it yielded last.
 pub(super) fn await_again<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Bound<'py, Future>>> {
     let py = operation.py();
     let Some(view) = of(operation)? else { return Ok(None) };
@@ -121,7 +121,7 @@ pub(super) fn follow(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>)
     }
 }
 
-/// Ends `view`, unless it has ended, from whichever thread.
+/// Ends `view` unless it has ended already; from any thread.
 pub(super) fn end(view: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     let py = view.py();
     let finished = view.get().state.with(py, |state| state.finish(outcome));
@@ -130,7 +130,7 @@ pub(super) fn end(view: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     callbacks.into_vec().into_iter().try_for_each(|callback| callback.schedule(py, &home, view))
 }
 
-/// Somebody has ended the view, by whatever method: so ends the wait.
+/// Ends the wait as somebody has ended its view.
 pub(crate) fn ended(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>) -> PyResult<()> {
     let py = operation.py();
     let (ending, failed) = view.get().state.with(py, |state| match &state.outcome {

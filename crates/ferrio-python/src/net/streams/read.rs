@@ -249,7 +249,7 @@ impl Read {
                 // Another thread has fed it since the look.
                 return (Step::Again, Some(entry));
             }
-            entry.get().park_in_list(py);
+            entry.get().park(py);
             state.waiter = Waiter::Operation(entry, need);
             (Step::Parked, None)
         });

@@ -15,7 +15,7 @@ use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Arguments, Quick, QuickFunction, quick};
 use crate::base::ffi::recycle::recycled;
-use crate::base::ffi::{Cast, Guarded};
+use crate::base::ffi::{Cast, Guarded, recycle};
 use crate::base::functions::{Declared, Functions, declared};
 use crate::base::seconds::seconds_or_none;
 use crate::core::event_loop::{self, LoopRef};
@@ -48,6 +48,17 @@ impl Functions for Timeout {
     });
 }
 
+impl recycle::End for Timeout {
+    #[inline]
+    fn ends_simply(&mut self) -> bool {
+        let scope = self.scope.get_mut();
+        scope.timer.is_none() && scope.task.is_none() && !matches!(scope.when, When::Given(_))
+    }
+
+    #[inline]
+    fn end(self, _py: Python<'_>) {}
+}
+
 pub(crate) const TIMEOUT: Declared = declared!(timeout).function("ferrio.timeouts").by::<Quickly>();
 
 /// The quick way to `timeout`.
@@ -59,7 +70,7 @@ impl QuickFunction for Quickly {
 
     #[inline]
     fn call<'py>(py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        Bound::new(py, timeout(&given.get(0))?).map(Bound::into_any)
+        recycle::make(py, timeout(&given.get(0))?).map(Bound::into_any)
     }
 }
 
@@ -235,7 +246,7 @@ pub(super) fn entered(py: Python<'_>, limit: Option<f64>) -> PyResult<Bound<'_, 
         None => When::Never,
         Some(limit) => When::after(py, &home, limit)?,
     };
-    let timeout = Bound::new(py, Timeout::due(when))?;
+    let timeout = recycle::make(py, Timeout::due(when))?;
     begin(&timeout, &home)?;
     home.release(py);
     Ok(timeout)

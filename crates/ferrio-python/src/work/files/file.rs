@@ -82,7 +82,7 @@ impl File {
         let entry = operation.clone().unbind();
         let unneeded = self.state.with(operation.py(), |state| {
             if state.busy {
-                entry.get().park_in_list(operation.py());
+                entry.get().park(operation.py());
                 state.waiters.push_back(entry);
                 None
             } else {
