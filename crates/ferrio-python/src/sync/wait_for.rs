@@ -1,6 +1,6 @@
 //! `wait_for`: await something for a limited time.
 //!
-//! What is awaited runs in the awaiting task itself, inside a `Timeout`, as in an `async with timeout()`. A limit that is
+//! The awaitable runs in the awaiting task itself, inside a `Timeout`, as in an `async with timeout()`. A limit that is
 //! zero or past is a separate case: the awaitable is cancelled before it begins.
 
 use pyo3::exceptions::PyBaseException;
@@ -29,7 +29,7 @@ pub(crate) struct WaitFor {
 enum Stage {
     /// Not begun: what to await, and for how many seconds.
     Fresh(Py<PyAny>, Option<f64>),
-    /// Not begun, and to end with this exception: the limit is no number.
+    /// Not begun, and will raise this exception: the limit isn't a number.
     Refused(Py<PyAny>, Py<PyBaseException>),
     /// Inside the `await` of this iterator, and inside this timeout.
     Awaiting(Py<PyAny>, Py<Timeout>),
@@ -42,9 +42,9 @@ pub(crate) const WAIT_FOR: Declared = declared!(wait_for).coroutine("ferrio.task
 
 /// Await `fut`, a coroutine or a future, for at most `timeout` seconds and return its result.
 ///
-/// Takes seconds, or `None` for no limit. When the time is over `fut` is cancelled and `TimeoutError` raised; with zero
-/// or less `fut` gets no time at all. If the wait is cancelled, so is `fut`. The `await` raises
-/// `TypeError` for a limit that is no number (asyncio's `wait_for`).
+/// Takes seconds, or `None` for no limit. After that time `fut` is cancelled and `TimeoutError` raised; with zero or less
+/// `fut` gets no time at all. If the wait is cancelled, so is `fut`. The `await` raises `TypeError` if the limit isn't a
+/// number (asyncio's `wait_for`).
 #[pyfunction]
 #[pyo3(signature = (fut, timeout))]
 pub(crate) fn wait_for(fut: Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> Operation {
@@ -117,7 +117,7 @@ impl WaitFor {
         }
     }
 
-    /// Goes on with the `await` inside.
+    /// Continues the `await` inside.
     fn proceed<'py>(
         &mut self,
         inner: Bound<'py, PyAny>,
@@ -164,7 +164,7 @@ fn fail(timeout: &Bound<'_, Timeout>, failure: PyErr) -> PyErr {
 }
 
 impl Drop for WaitFor {
-    /// One that is dropped while it waits leaves its timeout, as a coroutine does that is closed.
+    /// If it is dropped while it waits it leaves its timeout, as a coroutine does that is closed.
     fn drop(&mut self) {
         if let Stage::Awaiting(_, timeout) = &self.stage {
             Python::attach(|py| timeout::abandon(timeout.bind(py)));
@@ -186,7 +186,7 @@ fn wake<'py>(waiting: &Bound<'py, PyAny>, _done: &Bound<'py, PyAny>) -> PyResult
     }
 }
 
-/// The result of a future that was cancelled for lack of time, if it ended with one all the same.
+/// The result of a future that was cancelled for lack of time, if it has one anyway.
 fn outcome_of_cancelled<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = future.py();
     result(future).map_err(|failure| {

@@ -32,15 +32,15 @@ impl Functions for AsCompleted {
     const COROUTINES: &'static [&'static str] = &["__anext__"];
 }
 
-/// What the iterator holds; only touched by the thread that is attached.
+/// The state of the iterator; only attached threads touch it.
 struct State {
     /// The futures that are not done.
     todo: ByAddress<Py<PyAny>>,
-    /// How many the iteration has still to hand out.
+    /// How many the iteration hasn't handed out yet.
     left: usize,
-    /// What ended and was not handed out yet; `None` is a timeout.
+    /// Futures that have ended and weren't handed out yet; `None` is a timeout.
     done: VecDeque<Option<Py<PyAny>>>,
-    /// Who waits for the next one to end, in order.
+    /// The operations that wait for the next one to end, in order.
     waiting: VecDeque<Py<Operation>>,
     deadline: Deadline,
     /// The task that called `as_completed` (call graphs).
@@ -57,8 +57,8 @@ pub(crate) const AS_COMPLETED: Declared = declared!(as_completed).function("ferr
 /// awaitables: each returns the result, or raises the exception, of the next one to end. After `timeout` seconds both
 /// raise `TimeoutError`. Raises `TypeError` if `fs` is an awaitable itself (`asyncio.as_completed`).
 ///
-/// Before Python 3.13 the awaitables start, and the arguments are looked at, with the first step of the iteration, as
-/// that Python's own does it: its programs may make the iterator before a loop runs.
+/// Before Python 3.13 the arguments are checked and the awaitables started with the first step of the iteration, as in that
+/// Python's asyncio. Programs may make the iterator before a loop runs.
 #[pyfunction]
 #[pyo3(signature = (fs, *, timeout = None))]
 pub(crate) fn as_completed<'py>(
@@ -137,13 +137,13 @@ static FUTURE_DONE: Watch = Watch::new(FUTURE_DONE_NAME, future_done).awaited_by
     iterator.and_then(|iterator| iterator.get().awaiter(iterator.py())).into()
 });
 
-/// A future has ended: it is the next one to be handed out.
+/// Queues a future that has ended, to be handed out.
 fn future_done(iterator: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = iterator.py();
     let iterator = iterator.cast_exact::<AsCompleted>()?.get();
     let (found, deadline) = iterator.state.with(py, |state| {
         let Some(future) = state.todo.remove(&(future.as_ptr() as usize)) else {
-            // The timeout was first.
+            // The timeout came first.
             return (None, None);
         };
         state.done.push_back(Some(future.clone_ref(py)));
@@ -160,7 +160,7 @@ fn future_done(iterator: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResu
     }
 }
 
-/// The timeout has come: each future that is not done counts as one.
+/// Ends the iteration by its timeout: each pending future becomes a timeout.
 fn timed_out(iterator: &Bound<'_, PyAny>, _none: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = iterator.py();
     let state = &iterator.cast_exact::<AsCompleted>()?.get();
@@ -174,7 +174,7 @@ fn timed_out(iterator: &Bound<'_, PyAny>, _none: &Bound<'_, PyAny>) -> PyResult<
 }
 
 impl AsCompleted {
-    /// Wakes the first that waits and is not on its way already.
+    /// Wakes the first waiter that wasn't woken yet.
     fn wake_next(&self, py: Python<'_>) -> PyResult<()> {
         let next = self.state.with(py, |state| {
             let place = state.waiting.iter().position(|operation| operation.get().is_parked(py))?;
@@ -247,7 +247,7 @@ impl AsCompleted {
 
 /// The wait for the next future to end.
 struct Next {
-    /// Gone when it is over.
+    /// `None` when it is over.
     iterator: Option<Py<AsCompleted>>,
     /// Whether to return the future's result (`for`) or the future itself (`async for`).
     resolve: bool,
@@ -269,7 +269,7 @@ impl Run for Next {
                 state.left += 1;
                 let place = state.waiting.iter().position(|waiting| waiting.is(this));
                 let left = place.and_then(|place| state.waiting.remove(place));
-                // Woken and thrown into at once: what it was woken for is for the next one.
+                // It was woken and then thrown into: its wake-up goes to the next waiter.
                 let pass_on = left.is_none() && !state.done.is_empty();
                 (left, pass_on)
             });

@@ -1,4 +1,4 @@
-//! A map by the address of Python objects, for those that are kept alive elsewhere while it is used.
+//! A map keyed by the address of Python objects. The caller keeps the objects alive while it is used.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// Values by the address of an object.
 pub(crate) type ByAddress<V> = HashMap<usize, V, BuildHasherDefault<AddressHasher>>;
 
-/// Spreads addresses: objects lie at multiples of 16, and a multiplication moves what differs into the high bits.
+/// Hashes addresses. Objects lie at multiples of 16, and the multiplication moves the differing bits up.
 #[derive(Default)]
 pub(crate) struct AddressHasher(u64);
 

@@ -1,4 +1,4 @@
-//! The timeout of a combinator: a native timer on a ferrio loop, a handle where the loop has a `call_later` of its own.
+//! The timeout of a combinator: a native timer on a ferrio loop, or a handle if the loop has its own `call_later`.
 
 use ferrio_engine::timer::TimerKey;
 use pyo3::prelude::*;
@@ -15,14 +15,14 @@ pub(crate) enum Deadline {
     None,
     /// Among the loop's own timers.
     Native(Py<Loop>, TimerKey),
-    /// A handle of a loop with a `call_later` of its own.
+    /// A handle of a loop that has its own `call_later`.
     Handle(Py<PyAny>),
 }
 
 impl Deadline {
     /// Runs `item` on `home` after `timeout`, a number of seconds.
     ///
-    /// Raises `TypeError` for what is no number, `ValueError` for a NaN.
+    /// Raises `TypeError` if it isn't a number, and `ValueError` for a NaN.
     pub(crate) fn start(home: &LoopRef, timeout: &Bound<'_, PyAny>, item: Item) -> PyResult<Self> {
         let py = timeout.py();
         if let LoopRef::Native(native) = home
@@ -42,7 +42,7 @@ impl Deadline {
         Ok(Self::Handle(handle.unbind()))
     }
 
-    /// Stops the timer; one that has fired is nothing.
+    /// Stops the timer; does nothing if it has fired.
     pub(crate) fn cancel(self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::None => Ok(()),
@@ -54,7 +54,7 @@ impl Deadline {
         }
     }
 
-    /// For the garbage collector.
+    /// Shows its references to the garbage collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::None => Ok(()),

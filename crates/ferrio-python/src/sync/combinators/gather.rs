@@ -1,7 +1,7 @@
 //! `gather`: one future for the results of many awaitables.
 //!
-//! Invariant: the future counts each distinct child once, whether it was done before, ends now or ends after the
-//! future itself; when the last has ended, the children are let go.
+//! Invariant: the future counts each distinct child once, even one that was done before or ends after the future itself.
+//! When the last one has ended, the children are dropped.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
@@ -35,9 +35,9 @@ impl Class for Gathering {
 
 impl Functions for Gathering {}
 
-/// What a gathering has beyond its being a future; only touched by the thread that is attached.
+/// What a gathering has in addition to a future; only attached threads touch it.
 struct State {
-    /// In the order of the arguments, one given twice standing there twice.
+    /// In the order of the arguments; one that is given twice is here twice.
     children: Vec<Py<PyAny>>,
     /// How many distinct children there are; 0 until all are known.
     distinct: usize,
@@ -45,7 +45,7 @@ struct State {
     return_exceptions: bool,
     /// Whether `cancel()` reached a child: then the end is a `CancelledError`.
     cancel_requested: bool,
-    /// Whether `gather` itself failed on a later argument: then the children's errors concern nobody.
+    /// Whether `gather` itself failed on a later argument. Then nobody needs the children's errors.
     abandoned: bool,
     /// The task that called `gather`, until the end (call graphs).
     awaiter: Option<Py<PyAny>>,
@@ -55,7 +55,7 @@ struct State {
 impl Gathering {
     /// Cancel every child that is not done. Return `False` if there was nothing to cancel.
     ///
-    /// The future itself ends when the children have, with `CancelledError`.
+    /// The future itself ends with `CancelledError` when the children have ended.
     #[pyo3(signature = (msg = None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         cancel::cancel_waiter(slf.as_any(), msg.as_ref())
@@ -105,9 +105,9 @@ pub(crate) const GATHER: Declared = declared!(gather).function("ferrio.tasks");
 
 /// Run awaitables concurrently; return a future with the list of their results, in the order of the arguments.
 ///
-/// Takes the `coros_or_futures`, one by one (a list of them as `*list`); coroutines become tasks. With
-/// `return_exceptions` an exception stands in the list in place of a result; without it the first one ends the future,
-/// and the other awaitables go on. Cancelling the future cancels all of them. Raises `TypeError` for what can't be
+/// Takes the `coros_or_futures` one by one (a list of them as `*list`); coroutines become tasks. With
+/// `return_exceptions` exceptions are in the list in place of results; without it the first one ends the future, and the
+/// other awaitables continue. Cancelling the future cancels all of them. Raises `TypeError` for what can't be
 /// awaited, `ValueError` for a future of another loop (`asyncio.gather`).
 #[pyfunction]
 #[pyo3(signature = (*coros_or_futures, return_exceptions = false))]
@@ -187,7 +187,7 @@ impl<'py> Collection<'_, 'py> {
     fn take(&mut self, index: usize, argument: Bound<'py, PyAny>) -> PyResult<()> {
         let py = argument.py();
         let earlier = match self.seen.place_of(index, &argument) {
-            // A list can't be hashed. That it can't be awaited tells more.
+            // A list can't be hashed, but that it can't be awaited is the better message.
             Err(_) if argument.is_instance_of::<PyList>() => return Err(create::not_awaitable(&argument)?),
             found => found?,
         };
@@ -206,7 +206,7 @@ impl<'py> Collection<'_, 'py> {
         let given = self.home.as_ref().map(|home| home.object(py));
         let child = create::ensure_future(&argument, given.as_ref())?;
         if !child.is(&argument) {
-            // The caller can't know this task, so that it was destroyed pending would tell nobody anything.
+            // The caller doesn't know this task, so a message that it was destroyed pending wouldn't help.
             match child.as_instance::<Task>() {
                 Some(task) => task.get().task.with(py, |state| state.log_destroy_pending = false),
                 None => child.setattr(intern!(py, "_log_destroy_pending"), false)?,
@@ -291,7 +291,7 @@ fn child_done(outer: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<()
         (state.finished == state.distinct, state.return_exceptions, state.abandoned)
     });
     if abandoned || future.get().is_done(py) {
-        // Too late to be anybody's business: the exception counts as retrieved.
+        // Too late to matter: the exception counts as retrieved.
         watch::failure(child).map(drop)?;
         if all {
             release(outer);
@@ -314,7 +314,7 @@ fn child_done(outer: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<()
     if all { finish(outer) } else { Ok(()) }
 }
 
-/// Ends the future with the list of results, or as cancelled if that was asked for.
+/// Ends the future with the list of results, or as cancelled if that was requested.
 fn finish(outer: &Bound<'_, Gathering>) -> PyResult<()> {
     let py = outer.py();
     let (children, awaiter, cancel_requested) = outer.get().gathered.with(py, |state| {
@@ -378,10 +378,10 @@ fn awaiter<'py>(outer: &Bound<'py, Gathering>) -> Option<Bound<'py, PyAny>> {
     outer.get().gathered.with(py, |state| state.awaiter.as_ref().map(|task| task.bind(py).clone()))
 }
 
-/// Up to so many arguments are compared one by one.
+/// Up to this many arguments are compared one by one.
 const FEW: usize = 16;
 
-/// Which arguments were there before: by identity what can have no equality of its own, by `==` the rest.
+/// Finds arguments that were given before: by identity if their class has no equality of its own, otherwise by `==`.
 struct Seen<'a, 'py> {
     arguments: &'a Bound<'py, PyTuple>,
     by_address: ByAddress<usize>,
@@ -398,7 +398,7 @@ impl<'a, 'py> Seen<'a, 'py> {
         }
     }
 
-    /// The place of an equal argument before `index`, if there is one. Raises `TypeError` for what has no hash.
+    /// The place of an equal argument before `index`, if there is one. Raises `TypeError` if it can't be hashed.
     #[inline]
     fn place_of(&mut self, index: usize, argument: &Bound<'py, PyAny>) -> PyResult<Option<usize>> {
         let unequal = coroutine::is_coroutine(argument)

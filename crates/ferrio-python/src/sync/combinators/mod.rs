@@ -1,6 +1,6 @@
-//! What combines tasks and futures: `gather`, `wait`, `as_completed`, `shield`.
+//! Functions that combine tasks and futures: `gather`, `wait`, `as_completed`, `shield`.
 //!
-//! Each child carries one native watcher (`future::watch`) and nothing else: no Python callback, no object per child.
+//! Each child has one native watcher (`future::watch`), with no Python callback and no object per child.
 //! Call graphs cost nothing either: they read what awaits a child off its watcher (`future::callbacks::Watch`).
 
 pub(crate) mod as_completed;

@@ -1,4 +1,4 @@
-//! `shield`: a future that can be cancelled without cancelling what it stands for.
+//! `shield`: a future that can be cancelled without cancelling the awaitable behind it.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ pub(crate) const SHIELD: Declared = declared!(shield).function("ferrio.tasks");
 
 /// Return a future that ends as the awaitable `arg` does; cancelling it leaves `arg` alone.
 ///
-/// A coroutine becomes a task. What is done already is returned itself. Raises `TypeError` for what can't be awaited
+/// A coroutine becomes a task. A future that is done is returned itself. Raises `TypeError` if `arg` can't be awaited
 /// (`asyncio.shield`).
 #[pyfunction]
 pub(crate) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -33,7 +33,7 @@ static INNER_DONE: Watch = Watch::new("shield.<locals>._inner_done_callback", in
     .awaited_by(|outer| Awaiter::AwaitersOf(outer));
 static OUTER_DONE: Watch = Watch::new("shield.<locals>._outer_done_callback", outer_done);
 
-/// The end of the shielded future is the end of the outer one.
+/// Ends the outer future as the shielded one has ended.
 fn inner_done(outer: &Bound<'_, PyAny>, inner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = outer.py();
     if watch::is_cancelled(outer)? {
@@ -47,7 +47,7 @@ fn inner_done(outer: &Bound<'_, PyAny>, inner: &Bound<'_, PyAny>) -> PyResult<()
     .map(drop)
 }
 
-/// Once the outer future was cancelled the inner one has nobody to tell: its exception is reported as never retrieved.
+/// After the outer future was cancelled, the inner one's exception is reported as never retrieved.
 fn outer_done(inner: &Bound<'_, PyAny>, outer: &Bound<'_, PyAny>) -> PyResult<()> {
     if watch::is_done(inner)? { Ok(()) } else { watch::unwatch(inner, outer, &INNER_DONE) }
 }

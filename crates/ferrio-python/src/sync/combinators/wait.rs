@@ -1,4 +1,4 @@
-//! `wait`: until some or all of several futures are done.
+//! `wait`: waits until some or all of several futures are done.
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -94,7 +94,7 @@ impl Run for Wait {
 
 /// Checks the arguments, in asyncio's order.
 fn until(return_when: &Bound<'_, PyAny>, fs: &Bound<'_, PyAny>) -> PyResult<Until> {
-    // Python 3.11 takes a generator for a coroutine; here it is what yields the futures.
+    // Python 3.11 treats a generator as a coroutine; here it yields the futures.
     let generator = fs.is_instance(imports::GENERATOR_TYPE.get(fs.py())?)?;
     if isfuture(fs)? || !generator && is_coroutine(fs)? {
         return Err(PyTypeError::new_err(format!("expect a list of futures, not {}", fs.get_type().name()?)));
@@ -156,7 +156,7 @@ fn start<'py>(
         futures.iter().try_for_each(|future| watch::watch(future.bind(py), countdown.as_any(), &FUTURE_DONE));
     let countdown = countdown.unbind();
     if let Err(failure) = watched {
-        // Something that is no future: nothing waits for the others either.
+        // This isn't a future, so don't wait for the others either.
         let operation = countdown.get().state.with(py, |count| count.operation.take());
         drop(operation);
         deadline.cancel(py)?;
@@ -191,7 +191,7 @@ fn sort(py: Python<'_>, futures: Vec<Py<PyAny>>) -> PyResult<Progress<'_>> {
     Ok(Progress::Ready((done, pending).into_pyobject(py)?.into_any()))
 }
 
-/// What the futures of one `wait` tell when they are done.
+/// What the futures of one `wait` notify when they are done.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Countdown {
     state: Guarded<Count>,
@@ -200,7 +200,7 @@ pub(crate) struct Countdown {
 impl Class for Countdown {}
 
 struct Count {
-    /// Gone when the wait is over.
+    /// `None` when the wait is over.
     operation: Option<Py<Operation>>,
     left: usize,
     until: Until,

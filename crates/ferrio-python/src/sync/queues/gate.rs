@@ -1,9 +1,9 @@
-//! The gate of a queue: one thread at a time while Python code runs inside it (comparisons, a subclass's methods).
+//! The gate of a queue: one thread at a time while the queue runs Python code (comparisons, a subclass's methods).
 //!
-//! What runs no Python code needs no gate: it is one look at the queue's state.
+//! Without Python code a single look at the queue's state is enough.
 //!
-//! Invariant: a thread that waits at the gate is detached from the interpreter, and one that holds the mutex never
-//! waits for the interpreter. So neither can keep the other from going on.
+//! Invariant: a thread that waits at the gate is detached from the interpreter, and the thread that holds the mutex never
+//! waits for the interpreter. So neither can block the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub(super) struct Gate {
     left: Condvar,
 }
 
-/// The stay of a thread inside the gate.
+/// A thread is inside the gate until this is dropped.
 pub(super) struct Inside<'a> {
     gate: &'a Gate,
 }
@@ -56,10 +56,10 @@ impl Drop for Inside<'_> {
         if self.gate.depth.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;
         }
-        // In one order with who begins to wait: either it sees that nobody is inside, or we see that it waits.
+        // Sequentially consistent: either a new waiter sees that the gate is free, or we see that it waits.
         self.gate.owner.store(0, Ordering::SeqCst);
         if self.gate.waiting.load(Ordering::SeqCst) > 0 {
-            // With the mutex, so that nobody is between the look at the owner and the wait.
+            // Holding the mutex once ensures that no waiter is between its check of the owner and its wait.
             drop(self.gate.mutex.lock().unwrap_or_else(PoisonError::into_inner));
             self.gate.left.notify_one();
         }

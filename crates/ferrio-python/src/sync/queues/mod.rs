@@ -1,11 +1,11 @@
 //! `Queue` and its relatives (asyncio's page "Queues"): the class.
 //!
-//! `store.rs` keeps the items, `nowait.rs` has what goes without waiting, `wait.rs` the operations behind `get`, `put`
-//! and `join`, `ordered.rs` the classes with another order, `overrides.rs` knows which methods a Python subclass replaced, `gate.rs` keeps threads apart
-//! while Python code runs inside a queue.
+//! `store.rs` keeps the items. `nowait.rs` has what never waits, `wait.rs` the operations behind `get`, `put` and `join`.
+//! `ordered.rs` has the classes with another order. `overrides.rs` knows which methods a Python subclass replaced, and
+//! `gate.rs` keeps threads apart while Python code runs inside a queue.
 //!
-//! Invariants: an item goes in or out, and the counters with it, in one look at the state, or inside the gate; a waker
-//! takes the waiter out of its list; whoever was woken and can't use it wakes the next.
+//! Invariants: an item goes in or out, together with the counters, in one look at the state or inside the gate. A waker
+//! removes the waiter from its list. A waiter that can't use its wake-up wakes the next one.
 
 mod gate;
 mod nowait;
@@ -38,7 +38,7 @@ use crate::sync::locks::waiters::{self, WaitList};
 /// A queue between tasks, first in, first out. With a `maxsize` above zero, `put()` waits while that many are in it.
 ///
 /// Meaning and methods are those of `asyncio.Queue`. Beyond asyncio, `put_nowait`, `get_nowait`, `task_done` and
-/// `shutdown` may be called from any thread: the loop whose tasks wait is woken. A subclass may override `_init`,
+/// `shutdown` may be called from any thread: they wake the loop of the waiting tasks. A subclass may override `_init`,
 /// `_put` and `_get`, which work on `_queue`.
 #[pyclass(extends = LoopBound, subclass, frozen, module = "ferrio")]
 pub(crate) struct Queue {
@@ -66,15 +66,15 @@ impl Functions for Queue {
 
 struct State {
     store: Store,
-    /// How many items are too many; zero or less: none are.
+    /// How many items fill the queue; zero or less means no limit.
     limit: i64,
-    /// What `maxsize` shows, if that is no integer.
+    /// The value of `maxsize`, if it isn't an integer.
     maxsize: Option<Py<PyAny>>,
     getters: WaitList,
     putters: WaitList,
-    /// Items put in for which nobody said `task_done()`.
+    /// How many items are waiting for `task_done()`.
     unfinished: i64,
-    /// Set while `unfinished` is zero; made when somebody asks for it.
+    /// Set while `unfinished` is zero; made on request.
     finished: Option<Py<Event>>,
     shut_down: bool,
 }
@@ -85,17 +85,17 @@ impl State {
         self.limit > 0 && i64::try_from(items).is_ok_and(|items| items >= self.limit)
     }
 
-    /// Whether a plain queue makes who wants an item wait.
+    /// Whether `get()` has to wait, for a plain queue.
     fn nothing_to_get(&self) -> bool {
         matches!(&self.store, Store::Native(items) if items.is_empty()) && !self.shut_down
     }
 
-    /// Whether a plain queue makes who has an item wait.
+    /// Whether `put()` has to wait, for a plain queue.
     fn nowhere_to_put(&self) -> bool {
         matches!(&self.store, Store::Native(items) if self.is_full(items.len())) && !self.shut_down
     }
 
-    /// Says that nothing is unfinished; returns the event whose waiters are to be woken.
+    /// Notes that nothing is unfinished. Returns the event whose waiters the caller must wake.
     fn all_done<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, Event>> {
         let finished = self.finished.as_ref()?;
         finished.get().put(true);
@@ -170,7 +170,7 @@ impl Queue {
         store::len(slf)
     }
 
-    /// How many items it takes; zero or less: any number.
+    /// How many items fit in; zero or less means any number.
     #[getter]
     fn maxsize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.shown_maxsize(py)
@@ -186,7 +186,7 @@ impl Queue {
         slf.get().is_full(slf)
     }
 
-    /// Put `item` in, after waiting for a free place. Does not suspend if there is one.
+    /// Put `item` in, waiting for a free place. Does not suspend if there is one.
     ///
     /// Raises `QueueShutDown` if the queue was shut down.
     fn put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> Operation {
@@ -200,7 +200,7 @@ impl Queue {
         nowait::put_nowait(slf, item)
     }
 
-    /// Take an item out, after waiting for one, and return it. Does not suspend if there is one.
+    /// Take an item out, waiting for one, and return it. Does not suspend if there is one.
     ///
     /// Raises `QueueShutDown` if the queue was shut down and is empty.
     fn get(slf: &Bound<'_, Self>) -> Operation {
@@ -209,14 +209,14 @@ impl Queue {
 
     /// Take an item out at once and return it; from any thread.
     ///
-    /// Raises `QueueEmpty` if there is none, `QueueShutDown` if the queue was shut down besides.
+    /// Raises `QueueEmpty` if there is none, or `QueueShutDown` if the queue was shut down too.
     fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         nowait::get_nowait(slf)
     }
 
-    /// Say that the work on an item that was taken out is done; from any thread.
+    /// Tell the queue that the work on an item is done; from any thread.
     ///
-    /// Raises `ValueError` when called more often than items were put in.
+    /// Raises `ValueError` if it is called more often than items were put in.
     fn task_done(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let finished = slf.get().state.with(py, |state| {
@@ -238,10 +238,10 @@ impl Queue {
         Operation::new(wait::Join::new(slf))
     }
 
-    /// Shut the queue down: `put()` raises `QueueShutDown` from now on, and `get()` does once the queue is empty, which
-    /// it is at once with `immediate`. Those who wait are woken; from any thread.
+    /// Shut the queue down; from any thread. `put()` raises `QueueShutDown` from now on, and `get()` does once the queue is
+    /// empty. All waiting tasks are woken.
     ///
-    /// What `immediate` throws away counts as done for `join()`.
+    /// With `immediate` the queue is emptied at once. For `join()` these items count as done.
     #[pyo3(signature = (immediate = None), text_signature = "($self, immediate=False)")]
     fn shutdown(slf: &Bound<'_, Self>, immediate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let immediate = immediate.map_or(Ok(false), |immediate| immediate.is_truthy())?;
@@ -264,7 +264,7 @@ impl Queue {
         store::add(slf, Order::FirstIn, item)
     }
 
-    /// What `repr` and `str` show.
+    /// The details that `repr` and `str` show.
     fn _format(slf: &Bound<'_, Self>) -> PyResult<String> {
         format(slf)
     }
@@ -291,19 +291,19 @@ impl Queue {
         self.limit_to(value)
     }
 
-    /// Those who wait in `get()`, in order: a copy of the list.
+    /// The waiters of `get()` in order: a copy of the list.
     #[getter]
     fn _getters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.state.with(py, |state| state.getters.duplicate(py)))
     }
 
-    /// Those who wait in `put()`, in order: a copy of the list.
+    /// The waiters of `put()` in order: a copy of the list.
     #[getter]
     fn _putters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.state.with(py, |state| state.putters.duplicate(py)))
     }
 
-    /// Wake the first of `waiters`, `_getters` or `_putters`: what subclasses and helpers call that use `_queue`.
+    /// Wake the first of `waiters`, which is `_getters` or `_putters`. Subclasses that use `_queue` call it.
     fn _wakeup_next(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if waiters.len()? == 0 {
@@ -372,7 +372,7 @@ impl Queue {
 }
 
 impl Queue {
-    /// A queue without items, for `__init__` to fill in; `class` is the one that is being made.
+    /// A queue without items, for `__init__` to fill in; `class` is its class.
     fn without_items(class: &Bound<'_, PyType>, order: Order) -> PyResult<PyClassInitializer<Self>> {
         let state = State {
             store: Store::default(),
@@ -393,12 +393,12 @@ impl Queue {
         Ok(PyClassInitializer::from(LoopBound::default()).add_subclass(queue))
     }
 
-    /// Sets the number of items that are too many. Raises `TypeError` for what is no number.
+    /// Sets how many items fill the queue. Raises `TypeError` if `maxsize` isn't a number.
     fn limit_to(&self, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = maxsize.py();
         let (limit, shown) = match maxsize.extract::<i64>() {
             Ok(limit) => (limit, None),
-            // More items than any memory holds.
+            // More items than fit into memory.
             Err(_) if maxsize.is_instance_of::<PyInt>() => (0, Some(maxsize.clone().unbind())),
             Err(_) => {
                 let number = maxsize.extract::<f64>().map_err(|_| {
@@ -458,7 +458,7 @@ impl Queue {
         let made = Bound::new(py, Event::with_value(nothing))?;
         let kept = made.clone().unbind();
         let unused = self.state.with(py, |state| match state.finished {
-            // Unless another thread has changed meanwhile what the event was made to say.
+            // Unless another thread has changed the count since the event was made.
             None if (state.unfinished <= 0) == nothing => {
                 state.finished = Some(kept);
                 None
@@ -468,7 +468,7 @@ impl Queue {
         if unused.is_some() { self.finished(py) } else { Ok(made) }
     }
 
-    /// Whether it is first in, first out, by methods that are all ours.
+    /// Whether it is first in, first out, and no method is overridden.
     #[inline]
     fn is_plain(&self) -> bool {
         self.order == Order::FirstIn && !self.overrides.any()

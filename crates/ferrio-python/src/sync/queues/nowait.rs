@@ -1,7 +1,6 @@
-//! What a queue does without waiting: `put_nowait`, `get_nowait`, `shutdown`; and the quick way in and out, which the
-//! operations take too.
+//! What a queue does without waiting: `put_nowait`, `get_nowait`, `shutdown`; and the fast path of `put` and `get`.
 //!
-//! A plain queue does it all in one look at its state. Others go method by method, inside the gate.
+//! A plain queue does each in one look at its state. Other queues call method after method, inside the gate.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,7 +11,7 @@ use crate::base::imports;
 use crate::core::operation;
 use crate::sync::locks::event;
 
-/// `queue.put_nowait(item)`, which no subclass replaced.
+/// `queue.put_nowait(item)`, if no subclass overrides it.
 #[inline]
 pub(super) fn put_nowait(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
@@ -53,7 +52,7 @@ pub(super) fn put_by_methods(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> 
     wake_getter(slf)
 }
 
-/// `queue.get_nowait()`, which no subclass replaced.
+/// `queue.get_nowait()`, if no subclass overrides it.
 #[inline]
 pub(super) fn get_nowait<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
@@ -85,7 +84,7 @@ pub(super) fn get_by_methods<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py
     Ok(item)
 }
 
-/// `empty()`, by a subclass's own if it has one.
+/// `empty()`, or the method of a subclass.
 pub(super) fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
     if slf.get().overrides.empty() {
         return slf.call_method0(intern!(slf.py(), "empty"))?.is_truthy();
@@ -93,7 +92,7 @@ pub(super) fn is_empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
     store::is_empty(slf)
 }
 
-/// `_get()`, by a subclass's own if it has one.
+/// `_get()`, or the method of a subclass.
 pub(super) fn take<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     if slf.get().overrides.get() {
         return slf.call_method0(intern!(slf.py(), "_get"));
@@ -101,7 +100,7 @@ pub(super) fn take<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> 
     store::take(slf, slf.get().order)
 }
 
-/// Wakes the first of those who wait in `get()`.
+/// Wakes the first waiter of `get()`.
 #[inline]
 pub(super) fn wake_getter(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let py = slf.py();
@@ -113,7 +112,7 @@ pub(super) fn wake_getter(slf: &Bound<'_, Queue>) -> PyResult<()> {
     Ok(())
 }
 
-/// Wakes the first of those who wait in `put()`.
+/// Wakes the first waiter of `put()`.
 #[inline]
 pub(super) fn wake_putter(slf: &Bound<'_, Queue>) -> PyResult<()> {
     let py = slf.py();
@@ -141,7 +140,7 @@ pub(super) fn shutdown(slf: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> 
             event::wake_all(&finished)?;
         }
     }
-    // Everybody looks again, and finds the queue shut down.
+    // All waiters try again, and find the queue shut down.
     while let Some(getter) = queue.state.with(py, |state| state.getters.pop_front()) {
         operation::wake(getter.bind(py))?;
     }
@@ -151,18 +150,18 @@ pub(super) fn shutdown(slf: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> 
     Ok(())
 }
 
-/// Why there is no quick way.
+/// Why the fast path failed.
 pub(super) enum Refusal {
     /// The queue is full, or empty.
     NotNow,
     ShutDown,
     /// The items live in a Python object.
     Shown,
-    /// The item is in or out, and whom it should have woken can't be: its loop is closed.
+    /// The item is in or out, but the waiter can't be woken: its loop is closed.
     Failed(PyErr),
 }
 
-/// Puts an item in without a method call, if the queue is a plain one; else gives it back.
+/// Puts an item into a plain queue without a method call; otherwise gives it back.
 #[inline]
 pub(super) fn try_put<'py>(
     slf: &Bound<'py, Queue>,
@@ -193,7 +192,7 @@ pub(super) fn try_put<'py>(
     }
 }
 
-/// Takes an item out without a method call, if the queue is a plain one.
+/// Takes an item out of a plain queue without a method call.
 #[inline]
 pub(super) fn try_get<'py>(slf: &Bound<'py, Queue>) -> Result<Bound<'py, PyAny>, Refusal> {
     let py = slf.py();

@@ -1,7 +1,7 @@
-//! `PriorityQueue` and `LifoQueue`: queues whose next item is the lowest, or the last that came in.
+//! `PriorityQueue` and `LifoQueue`: queues whose next item is the lowest, or the newest.
 //!
-//! Both keep their items in a list, which `_queue` shows; the heap is the standard library's `heapq`, so that equal
-//! items come out in the very order in which asyncio gives them.
+//! Both keep their items in a list, which `_queue` shows. The heap is the standard library's `heapq`, so equal items come
+//! out in the same order as in asyncio.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -11,7 +11,7 @@ use super::store::{self, Order};
 use crate::base::class::{Class, Standard};
 use crate::base::functions::Functions;
 
-/// A queue that gives the lowest item first; items are typically tuples `(priority, data)`.
+/// A queue that returns the lowest item first; items are typically tuples `(priority, data)`.
 ///
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.PriorityQueue`.
 #[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
@@ -54,7 +54,7 @@ impl PriorityQueue {
     }
 }
 
-/// A queue that gives the item first that came in last.
+/// A queue that returns the newest item first.
 ///
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.LifoQueue`.
 #[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]

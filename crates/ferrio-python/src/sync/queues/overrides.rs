@@ -1,4 +1,4 @@
-//! Which of a queue's methods a Python subclass replaced: those go through Python, the others don't.
+//! Which of a queue's methods a Python subclass overrides. Only those are called through Python.
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -33,7 +33,7 @@ impl Overrides {
         Ok(Self(bits))
     }
 
-    /// Whether anything is.
+    /// Whether any method is overridden.
     #[inline]
     pub(super) fn any(self) -> bool {
         self.0 != 0

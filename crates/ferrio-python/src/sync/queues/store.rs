@@ -1,7 +1,7 @@
 //! The items of a queue.
 //!
-//! A plain first-in-first-out queue keeps them out of Python's sight, until somebody asks for `_queue`: from then on
-//! they live in a `collections.deque`, as asyncio's do. The other orders work on a list from the beginning.
+//! A plain first-in-first-out queue hides them from Python until somebody asks for `_queue`. From then on they live in a
+//! `collections.deque`, as asyncio's do. The other orders use a list from the beginning.
 
 use std::collections::VecDeque;
 
@@ -144,7 +144,7 @@ pub(super) fn shown<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>>
     if let Err(shown) = native_len(slf) {
         return Ok(shown);
     }
-    // Made before the items are moved: making it may run Python code, which may come back here.
+    // Made before the items are moved, because making it may run Python code that comes back here.
     let deque = imports::DEQUE.get(py)?.call0()?;
     let moved = slf.get().state.with(py, |state| match &mut state.store {
         Store::Native(items) => {

@@ -23,7 +23,7 @@ impl Get {
         Self { queue: queue.clone().unbind(), ticket: Ticket::NONE }
     }
 
-    /// Leaves the line, and passes on a wake-up that came in vain.
+    /// Leaves the list of waiters, and passes on a wake-up that it can't use.
     #[cold]
     fn give_up(&self, this: &Bound<'_, Operation>) -> PyResult<()> {
         let py = this.py();
@@ -36,7 +36,7 @@ impl Get {
         Ok(())
     }
 
-    /// The next item of a queue with methods of its own, or `None` when there is nothing yet.
+    /// The next item of a queue that overrides methods, or `None` if there is none yet.
     fn by_methods<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = queue.py();
         let state = queue.get();
@@ -67,7 +67,7 @@ impl Run for Get {
             let found = if queue.get().is_plain() { try_get(queue) } else { Err(Refusal::Shown) };
             match found {
                 Err(Refusal::Shown) => {
-                    // Nobody else puts an item in before we stand in line.
+                    // Nobody else puts an item in before we have joined the waiters.
                     let _inside = queue.get().gate.enter(py);
                     if let Some(item) = Self::by_methods(queue)? {
                         return Ok(Progress::Ready(item));
@@ -115,7 +115,7 @@ impl Run for Get {
 /// `queue.put(item)`.
 pub(crate) struct Put {
     queue: Py<Queue>,
-    /// Until it is in.
+    /// `None` once it is in the queue.
     item: Option<Py<PyAny>>,
     ticket: Ticket,
 }
@@ -126,7 +126,7 @@ impl Put {
         Self { queue: queue.clone().unbind(), item: Some(item), ticket: Ticket::NONE }
     }
 
-    /// Leaves the line, and passes on a wake-up that came in vain.
+    /// Leaves the list of waiters, and passes on a wake-up that it can't use.
     #[cold]
     fn give_up(&self, this: &Bound<'_, Operation>) -> PyResult<()> {
         let py = this.py();
@@ -146,7 +146,7 @@ impl Put {
         queue.get().is_full(queue)
     }
 
-    /// Puts the item into a queue with methods of its own; `Err` gives it back when there is no place yet.
+    /// Puts the item into a queue that overrides methods. `Err` gives it back if there is no place yet.
     fn by_methods<'py>(
         queue: &Bound<'py, Queue>,
         item: Bound<'py, PyAny>,
@@ -189,7 +189,7 @@ impl Run for Put {
             item = match refused {
                 Ok(()) => return Ok(Progress::Ready(py.None().into_bound(py))),
                 Err((Refusal::Shown, item)) => {
-                    // Nobody else takes an item out before we stand in line.
+                    // Nobody else takes an item out before we have joined the waiters.
                     let _inside = queue.get().gate.enter(py);
                     let item = match Self::by_methods(queue, item)? {
                         Ok(value) => return Ok(Progress::Ready(value)),

@@ -1,6 +1,6 @@
-//! Entering and leaving a group's block: what `__aenter__` and `__aexit__` await, and what the block then raises.
+//! Entering and leaving a group's block: the operations of `__aenter__` and `__aexit__`, and what the block raises.
 //!
-//! Invariant: whatever way a block ends, the group keeps neither its parent nor an exception.
+//! Invariant: however a block ends, the group keeps neither its parent nor an exception.
 
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError};
 use pyo3::prelude::*;
@@ -71,7 +71,7 @@ pub(super) struct Leave {
     begun: bool,
     /// What ended the block.
     exception: Option<Py<PyAny>>,
-    /// The cancellation that the block has to raise in the end.
+    /// The cancellation that the block must raise in the end.
     propagate: Option<Py<PyAny>>,
     /// The last cancellation that came while the children were awaited.
     cancelled: Option<Py<PyAny>>,
@@ -91,7 +91,7 @@ impl Run for Leave {
             Ok(false) => self.conclude(&group),
             Err(failure) => Err(failure),
         };
-        // Exceptions hold frames, and frames hold the group: let them go.
+        // Exceptions hold frames, and frames hold the group: drop them.
         let held = group.get().state.with(py, |state| {
             (state.parent.take(), std::mem::take(&mut state.errors), state.base_error.take())
         });
@@ -123,7 +123,7 @@ impl Leave {
         }
     }
 
-    /// Takes in why it goes on; returns whether there is a child left to wait for.
+    /// Notes why it was resumed. Returns whether a child is left to wait for.
     fn wait<'py>(&mut self, group: &Bound<'py, TaskGroup>, resume: Resume<'py>) -> PyResult<bool> {
         let py = group.py();
         if !self.begun {
@@ -171,7 +171,7 @@ impl Leave {
         if aborting { Ok(()) } else { abort(group) }
     }
 
-    /// All children are done: raises what is to be raised.
+    /// Raises what the block must raise, after all children are done.
     fn conclude(&mut self, group: &Bound<'_, TaskGroup>) -> PyResult<()> {
         let py = group.py();
         let (base_error, requested, parent) = group.get().state.with(py, |state| {
@@ -188,7 +188,7 @@ impl Leave {
             if uncancel_any(parent)? == 0 {
                 self.propagate = None;
             } else if self.propagate.is_none() {
-                // Somebody else's cancellation, which must not be lost with ours (gh-155433).
+                // Another cancellation, which must not be lost with ours (gh-155433).
                 self.propagate = self.cancelled.take();
             }
         }
@@ -212,7 +212,7 @@ impl Leave {
         if let Some(parent) = &parent
             && cancelling_of(parent)? != 0
         {
-            // Cancelled from outside: the request stays one, and the parent learns of it after this exception.
+            // Cancelled from outside: the request stays, and the parent sees it after this exception.
             uncancel_any(parent)?;
             cancel_waiter(parent, None)?;
         }

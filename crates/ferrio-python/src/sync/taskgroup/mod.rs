@@ -1,11 +1,10 @@
 //! `TaskGroup`: tasks that end with the block that made them (asyncio's page "Coroutines and Tasks").
 //!
-//! Each child has one native done callback, `child_done`; leaving the block is an operation (`block.rs`) that the last
-//! child wakes. What awaits a child (`future_add_to_awaited_by`) is read off that
-//! callback (`future/waiters.rs`).
+//! Each child has one native done callback, `child_done`. Leaving the block is an operation (`block.rs`) that the last
+//! child wakes. Call graphs find the parent by that callback.
 //!
-//! Invariant: a task is among `children` from `create_task` until its done callback has run, and the block is not left
-//! before `children` is empty.
+//! Invariant: a task is among `children` from `create_task` until its done callback has run. The block isn't left before
+//! `children` is empty.
 
 mod block;
 
@@ -35,7 +34,7 @@ struct Children {
     made: u64,
 }
 
-/// All that a group holds; only touched by the thread that is attached.
+/// The state of a group; only attached threads touch it.
 #[derive(Default)]
 struct State {
     entered: bool,
@@ -43,7 +42,7 @@ struct State {
     aborting: bool,
     /// `cancel()` was called before the block was entered.
     cancel_on_enter: bool,
-    /// The group itself cancelled the parent, and takes that back at the end.
+    /// Whether the group itself cancelled the parent, which it takes back at the end.
     parent_cancel_requested: bool,
     home: Option<LoopRef>,
     parent: Option<Py<PyAny>>,
@@ -109,7 +108,7 @@ impl TaskGroup {
         Operation::new(Enter::new(slf))
     }
 
-    /// Await every task of the group, then raise what failed, grouped.
+    /// Await every task of the group, then raise their exceptions as a group.
     #[pyo3(signature = (et, exc, tb))]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
@@ -136,12 +135,12 @@ impl TaskGroup {
 
     /// Cancel the tasks of the group and its block, which ends without `CancelledError`.
     ///
-    /// Before the block is entered it is remembered until then; a second call and one after the end do nothing.
+    /// Before the block is entered, it takes effect on entering. A second call does nothing, nor does one after the end.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         cancel(slf)
     }
 
-    /// Cancel every task of the group; those to come are refused.
+    /// Cancel every task of the group; new ones are refused.
     fn _abort(slf: &Bound<'_, Self>) -> PyResult<()> {
         abort(slf)
     }
@@ -176,7 +175,7 @@ impl TaskGroup {
         self.state.with(py, |state| state.aborting)
     }
 
-    /// What every task of the group is told to when it is done.
+    /// The done callback of every task of the group.
     fn _on_task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         child_done(slf.as_any(), task)
     }
@@ -206,7 +205,7 @@ impl TaskGroup {
 }
 
 impl TaskGroup {
-    /// The task whose block it is, from entering to leaving.
+    /// The task that entered the block, until it leaves.
     fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| state.parent.as_ref().map(|parent| parent.bind(py).clone()))
     }
@@ -240,7 +239,7 @@ fn create_task<'py>(
     let home = match home {
         Ok(home) => home,
         Err(problem) => {
-            // The refusal says it all: no second report of a coroutine that was never awaited.
+            // The refusal says it all, so don't also warn that the coroutine was never awaited.
             if let Some(operation) = coro.as_exactly::<Operation>() {
                 operation.get().forgive(py);
             } else if let Ok(close) = coro.getattr(intern!(py, "close")) {
@@ -346,7 +345,7 @@ fn child_failed<'py>(
     if idle { abort_with_parent(group, &parent) } else { Ok(()) }
 }
 
-/// Cancels the children, and the parent out of whatever it does in the block; leaving takes that back.
+/// Cancels the children, and the parent in its block. Leaving the block takes the parent's cancellation back.
 fn abort_with_parent<'py>(group: &Bound<'py, TaskGroup>, parent: &Bound<'py, PyAny>) -> PyResult<()> {
     abort(group)?;
     group.get().state.with(group.py(), |state| state.parent_cancel_requested = true);

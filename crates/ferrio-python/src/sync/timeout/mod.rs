@@ -1,4 +1,4 @@
-//! `Timeout`: cancel what takes too long (asyncio's page "Coroutines and Tasks", section "Timeouts").
+//! `Timeout`: cancels what takes too long (asyncio's page "Coroutines and Tasks", section "Timeouts").
 //!
 //! The deadline and the fate of the cancellation live in `scope.rs`. Entering and leaving never wait, so `__aenter__` and
 //! `__aexit__` return operations that end at once. `wait_for` awaits inside a `Timeout` too.
@@ -22,7 +22,7 @@ use crate::core::event_loop::{self, LoopRef};
 use crate::core::operation::{Operation, immediate};
 use crate::core::task::cancel::cancel_waiter;
 
-/// An asynchronous context manager that cancels its block at the loop's time `when` and raises `TimeoutError` then.
+/// An asynchronous context manager that cancels its block at the loop's time `when` and then raises `TimeoutError`.
 ///
 /// `timeout()` and `timeout_at()` make it. Takes `when` in seconds of `loop.time()`, or `None` for no limit.
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio")]
@@ -61,7 +61,7 @@ impl recycle::End for Timeout {
 
 pub(crate) const TIMEOUT: Declared = declared!(timeout).function("ferrio.timeouts").by::<Quickly>();
 
-/// The quick way to `timeout`.
+/// The fast call of `timeout`.
 pub(crate) struct Quickly;
 
 impl QuickFunction for Quickly {
@@ -76,7 +76,7 @@ impl QuickFunction for Quickly {
 
 /// Return a `Timeout` for `async with`: the block is cancelled `delay` seconds from now, and raises `TimeoutError`.
 ///
-/// Takes seconds, or `None` for no limit. Raises `RuntimeError` if no loop runs, `TypeError` for what is no number
+/// Takes seconds, or `None` for no limit. Raises `RuntimeError` if no loop runs, and `TypeError` if `delay` isn't a number
 /// (asyncio's `timeout`).
 #[pyfunction]
 #[pyo3(signature = (delay))]
@@ -93,14 +93,14 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Timeout> {
 
 pub(crate) const TIMEOUT_AT: Declared = declared!(timeout_at).function("ferrio.timeouts");
 
-/// As `timeout`, with the time `when` of `loop.time()` in place of a delay.
+/// As `timeout`, but takes a time `when` of `loop.time()` instead of a delay.
 #[pyfunction]
 #[pyo3(signature = (when))]
 pub(crate) fn timeout_at(when: &Bound<'_, PyAny>) -> Timeout {
     Timeout::due(given(when))
 }
 
-/// The deadline that a caller gave: a number of seconds or `None`. What it is shows when the block is entered.
+/// The deadline that a caller gave: a number of seconds or `None`. It is checked when the block is entered.
 fn given(when: &Bound<'_, PyAny>) -> When {
     if when.is_none() { When::Never } else { When::Given(when.clone().unbind()) }
 }
@@ -126,7 +126,7 @@ impl Timeout {
         self.scope.with(py, |scope| scope.when.duplicate(py)).object(py)
     }
 
-    /// Move the deadline to the time `when`, or to never with `None`; a time that is past expires in the next turn.
+    /// Move the deadline to the time `when`, or remove it with `None`. A time in the past expires in the next turn.
     ///
     /// Raises `RuntimeError` unless the block runs and the deadline is still ahead.
     #[pyo3(signature = (when))]
@@ -169,12 +169,12 @@ impl Timeout {
         Ok(format!("<Timeout [{word}] when={when}>"))
     }
 
-    /// Begin: from here on the running task is what the deadline cancels. Raises `RuntimeError` outside a task.
+    /// Begin: from now on the deadline cancels the running task. Raises `RuntimeError` outside a task.
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
         immediate::call(slf.as_any(), None, "Timeout.__aenter__", enter)
     }
 
-    /// End: stop the clock; if the deadline passed, take the cancellation back and raise `TimeoutError`.
+    /// End: stop the timer. If the deadline has passed, take the cancellation back and raise `TimeoutError`.
     #[pyo3(signature = (exc_type, exc_val, exc_tb))]
     fn __aexit__(
         slf: &Bound<'_, Self>,
@@ -199,7 +199,7 @@ impl Timeout {
 }
 
 impl Timeout {
-    /// One that nobody has entered, due at `when`.
+    /// A timeout due at `when`, not entered yet.
     #[inline]
     fn due(when: When) -> Self {
         Self { scope: Guarded::new(Scope::new(when)) }
@@ -261,8 +261,8 @@ fn leave<'py>(
     Ok(timeout.py().None().into_bound(timeout.py()))
 }
 
-/// Leaves the block, with what it raised. If the deadline passed, takes the cancellation back, and an error is what is
-/// raised instead.
+/// Leaves the block, which raised `raised`. If the deadline has passed, takes the cancellation back; an error is what the
+/// block raises instead.
 pub(super) fn end<'py>(timeout: &Bound<'py, Timeout>, raised: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
     let py = timeout.py();
     let (phase, timer, task, cancelling) = timeout.get().scope.with(py, |scope| {
@@ -291,7 +291,7 @@ pub(super) fn end<'py>(timeout: &Bound<'py, Timeout>, raised: Option<&Bound<'py,
     Ok(())
 }
 
-/// Stops the clock of a timeout whose block will never be left.
+/// Stops the timer of a timeout whose block will never be left.
 #[cold]
 pub(super) fn abandon(timeout: &Bound<'_, Timeout>) {
     let py = timeout.py();
@@ -300,7 +300,7 @@ pub(super) fn abandon(timeout: &Bound<'_, Timeout>) {
         (scope.timer.take(), scope.task.take())
     });
     if let Some(timer) = timer {
-        // Nobody is left to be told that another loop's timer can't be cancelled.
+        // If another loop's timer can't be cancelled, there is nobody to tell.
         let _ = timer.stop(py);
     }
     drop(task);

@@ -1,4 +1,4 @@
-//! The heart of a timeout: a deadline, the task that it cancels, and what becomes of the cancellation.
+//! The core of a timeout: a deadline, the task that it cancels, and the fate of the cancellation.
 //!
 //! A `Timeout` holds a `Scope`. Its methods change plain state only, so they may run inside a `Guarded` look. What runs
 //! Python code is a function beside it.
@@ -20,7 +20,7 @@ use crate::core::task::cancel::{cancelling_of, uncancel_any};
 use crate::core::task::current::current_on;
 use crate::core::task::wakeup::Watcher;
 
-/// Where a scope is in its life; the words are asyncio's.
+/// The state of a scope, in asyncio's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
     Created,
@@ -50,7 +50,7 @@ pub(crate) enum When {
     Never,
     /// By ferrio's own clock.
     At(Nanos),
-    /// As the user gave it, or as a foreign loop's `time()` made it.
+    /// As the user gave it, or by another loop's `time()`.
     Given(Py<PyAny>),
 }
 
@@ -93,7 +93,7 @@ impl When {
 /// What will end the wait.
 pub(crate) enum Timer {
     Native(Py<Loop>, TimerKey),
-    /// A handle of a loop with timers of its own, or of a callback that is due already.
+    /// A handle of a loop that has its own timers, or of a callback that is due already.
     Handle(Py<PyAny>),
 }
 
@@ -119,24 +119,24 @@ impl Timer {
     }
 }
 
-/// A deadline over a piece of one task's work; only touched by the thread that is attached.
+/// A deadline for a part of one task's work; only attached threads touch it.
 pub(crate) struct Scope {
     pub(crate) phase: Phase,
     pub(crate) when: When,
     pub(crate) timer: Option<Timer>,
-    /// The task that is inside; any object with a task's methods.
+    /// The task inside; any object with a task's methods.
     pub(crate) task: Option<Py<PyAny>>,
     /// How many cancellation requests the task had when it entered.
     pub(crate) cancelling: i64,
 }
 
 impl Scope {
-    /// A scope that nobody has entered.
+    /// A scope that wasn't entered yet.
     pub(crate) fn new(when: When) -> Self {
         Self { phase: Phase::Created, when, timer: None, task: None, cancelling: 0 }
     }
 
-    /// The timer has fired: the task to cancel, unless the scope was left or its deadline moved meanwhile.
+    /// The task to cancel after the timer has fired. `None` if the scope was left or its deadline moved since.
     pub(crate) fn due(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         if self.phase != Phase::Entered {
             return None;
@@ -208,7 +208,7 @@ pub(crate) fn start_timer<'py>(
     Ok(Some(Timer::Handle(handle.unbind())))
 }
 
-/// A real handle, because only that can be cancelled once it is ready.
+/// Uses a real handle, because only handles can be cancelled once they are ready.
 #[cold]
 fn call_soon<'py>(home: &LoopRef, owner: &Bound<'py, PyAny>, call: WatcherCall) -> PyResult<Option<Timer>> {
     let py = owner.py();
@@ -217,7 +217,7 @@ fn call_soon<'py>(home: &LoopRef, owner: &Bound<'py, PyAny>, call: WatcherCall) 
     Ok(Some(Timer::Handle(handle.unbind())))
 }
 
-/// What leaving an expired scope raises in place of `exception`, with which its block ended.
+/// What leaving an expired scope raises instead of `exception`, which its block raised.
 ///
 /// The scope's own request to cancel is taken back. If no other is left, a `CancelledError` becomes a `TimeoutError`,
 /// and one that is the context of another exception gets a `TimeoutError` in between.

@@ -1,4 +1,4 @@
-//! What tools read in private attributes of asyncio's `Timeout`, made when asked for.
+//! The private attributes of asyncio's `Timeout` that tools read, made on request.
 
 use pyo3::prelude::*;
 
@@ -9,13 +9,13 @@ use crate::core::event_loop::Loop;
 
 #[pymethods]
 impl Timeout {
-    /// Where it is in its life: a member of asyncio's enumeration.
+    /// Its state: a member of asyncio's enumeration.
     #[getter]
     fn _state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         imports::TIMEOUT_STATE.get(py)?.call1((self.phase(py).word(),))
     }
 
-    /// The task that is inside.
+    /// The task inside.
     #[getter]
     fn _task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.scope.with(py, |scope| scope.task.as_ref().map(|task| task.clone_ref(py)))
@@ -26,7 +26,7 @@ impl Timeout {
         self.when(py)
     }
 
-    /// The handle of its timer, while that runs.
+    /// The handle of its timer, while it runs.
     #[getter]
     fn _timeout_handler<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let timer = self.scope.with(py, |scope| scope.timer.as_ref().map(|timer| timer.duplicate(py)));
