@@ -104,3 +104,94 @@ def test_exception_that_ends_the_turn_is_raised(aio):
     assert not loop.is_running()
     loop.run_until_complete(aio.sleep(0))
     loop.close()
+
+
+def loop_class(aio):
+    return aio.SelectorEventLoop if aio is asyncio else aio.EventLoop
+
+
+def test_a_run_turns_by_the_method_of_a_subclass(aio):
+    class Counting(loop_class(aio)):
+        turns = 0
+
+        def _run_once(self):
+            self.turns += 1
+            super()._run_once()
+
+    async def main():
+        for _ in range(5):
+            await aio.sleep(0)
+
+    loop = Counting()
+    loop.run_until_complete(main())
+    first = loop.turns
+    loop.run_until_complete(main())
+    loop.close()
+    assert (first, loop.turns) == (7, 14)
+
+
+def test_a_method_set_on_the_loop_turns_it(aio):
+    loop = aio.new_event_loop()
+    turn, seen = loop._run_once, []
+    loop._run_once = lambda: (seen.append(len(loop._ready)), turn())
+    loop.run_until_complete(aio.sleep(0))
+    loop.close()
+    assert seen == [1, 1, 1]
+
+
+def test_a_clock_that_jumps(aio):
+    class Jumping(loop_class(aio)):
+        ahead = 0
+
+        def time(self):
+            return super().time() + self.ahead
+
+        def _run_once(self):
+            if not self._ready and self._scheduled:
+                self.ahead += max(0, self._scheduled[0].when() - self.time())
+            super()._run_once()
+
+    loop = Jumping()
+    began = loop.time()
+    loop.run_until_complete(aio.wait_for(aio.sleep(3600), 7200))
+    assert loop.time() - began >= 3600 > loop.ahead - 1
+    loop.close()
+
+
+def test_what_a_turn_raises_ends_the_run(aio):
+    class Failing(loop_class(aio)):
+        broken = True
+
+        def _run_once(self):
+            super()._run_once()
+            if self.broken:
+                raise ZeroDivisionError
+
+    loop = Failing()
+    task = loop.create_task(aio.sleep(0, "slept"))
+    with pytest.raises(ZeroDivisionError):
+        loop.run_until_complete(task)
+    assert not loop.is_running()
+    loop.broken = False
+    assert loop.run_until_complete(task) == "slept"
+    loop.close()
+
+
+def test_a_turn_inside_a_turn_of_the_method(aio):
+    class Counting(loop_class(aio)):
+        turns = 0
+
+        def _run_once(self):
+            self.turns += 1
+            super()._run_once()
+
+    async def main():
+        loop = aio.get_running_loop()
+        seen = []
+        loop.call_soon(lambda: (loop.call_soon(seen.append, 1), loop._run_once()))
+        await aio.sleep(0)
+        return seen
+
+    loop = Counting()
+    assert loop.run_until_complete(main()) == [1]
+    loop.close()

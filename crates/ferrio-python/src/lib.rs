@@ -61,7 +61,7 @@ base::class::surface! {
     internal classes:
         core::event_loop::profiled::Waiting,
         core::future::chain::Chain,
-        core::future::FutureIter,
+        core::future::iter::FutureIter,
         core::operation::face::Wrapper,
         core::operation::sleep::Waker,
         core::task::threadsafe::Submission,
@@ -97,11 +97,11 @@ base::class::surface! {
         work::executor::to_thread::TO_THREAD;
     built-in functions:
         base::imports::_load_before_the_end,
-        core::event_loop::_forget_running_loop,
+        core::event_loop::running::_forget_running_loop,
         core::event_loop::nested::_allow_nested,
         core::event_loop::nested::_nested_allowed,
-        core::future::future_add_to_awaited_by,
-        core::future::future_discard_from_awaited_by,
+        core::future::awaited_by::future_add_to_awaited_by,
+        core::future::awaited_by::future_discard_from_awaited_by,
         core::task::hooks::_enter_task,
         core::task::hooks::_leave_task,
         core::task::hooks::_register_task,

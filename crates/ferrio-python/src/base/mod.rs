@@ -8,6 +8,7 @@ pub(crate) mod ffi;
 pub(crate) mod functions;
 pub(crate) mod given;
 pub(crate) mod imports;
+pub(crate) mod overrides;
 pub(crate) mod seconds;
 pub(crate) mod whole;
 

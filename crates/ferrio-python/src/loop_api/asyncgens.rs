@@ -13,7 +13,7 @@ impl Loop {
     /// Called by the interpreter when a generator is iterated for the first time.
     fn _asyncgen_firstiter_hook(slf: &Bound<'_, Self>, agen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let closed = slf.get().settings.with(py, |settings| settings.asyncgens_closed);
+        let closed = slf.get().with_asyncgens(py, |asyncgens| asyncgens.closed);
         if closed {
             let message = format!(
                 "asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call",
@@ -44,13 +44,13 @@ impl Loop {
     #[getter]
     fn _asyncgens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let known =
-            self.settings.with(py, |settings| settings.asyncgens.as_ref().map(|set| set.clone_ref(py)));
+            self.with_asyncgens(py, |asyncgens| asyncgens.in_use.as_ref().map(|set| set.clone_ref(py)));
         if let Some(known) = known {
             return Ok(known.into_bound(py));
         }
         let set = imports::WEAK_SET.get(py)?.call0()?;
         let entry = set.clone().unbind();
-        self.settings.with(py, |settings| settings.asyncgens = Some(entry));
+        self.with_asyncgens(py, |asyncgens| asyncgens.in_use = Some(entry));
         Ok(set)
     }
 
@@ -61,9 +61,9 @@ impl Loop {
 
     /// Take the generators to close out of the loop's care; the first part of `shutdown_asyncgens`.
     fn _take_asyncgens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let set = self.settings.with(py, |settings| {
-            settings.asyncgens_closed = true;
-            settings.asyncgens.take()
+        let set = self.with_asyncgens(py, |asyncgens| {
+            asyncgens.closed = true;
+            asyncgens.in_use.take()
         });
         let open = PyList::empty(py);
         if let Some(set) = set {

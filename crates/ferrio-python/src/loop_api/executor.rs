@@ -87,7 +87,7 @@ impl Loop {
             )));
         }
         let executor = executor.unbind();
-        let old = self.executors.with(py, |executors| {
+        let old = self.with_executors(py, |executors| {
             executors.process_made = None;
             executors.process.replace(executor)
         });
@@ -110,7 +110,7 @@ impl Loop {
     /// The default executor, `None` until one is set or needed.
     #[getter]
     fn _default_executor(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.executors.with(py, |executors| executors.default.as_ref().map(|executor| executor.clone_ref(py)))
+        self.with_executors(py, |executors| executors.default.as_ref().map(|executor| executor.clone_ref(py)))
     }
 
     #[setter(_default_executor)]
@@ -121,17 +121,27 @@ impl Loop {
     /// Whether the default executor takes no more calls.
     #[getter]
     fn _executor_shutdown_called(&self, py: Python<'_>) -> bool {
-        self.executors.with(py, |executors| executors.shut_down)
+        self.with_executors(py, |executors| executors.shut_down)
     }
 
     #[setter(_executor_shutdown_called)]
     fn note_executor_shutdown(&self, py: Python<'_>, called: bool) {
-        self.executors.with(py, |executors| executors.shut_down = called);
+        self.with_executors(py, |executors| executors.shut_down = called);
+    }
+
+    /// A call is out that will wake the loop: a virtual clock doesn't jump until `_work_came_back()`.
+    fn _work_is_out(&self) {
+        self.job_goes_out();
+    }
+
+    /// The call is back.
+    fn _work_came_back(&self) {
+        self.count_down();
     }
 
     /// The executors that `shutdown_default_executor()` has to wait for.
     fn _executors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let (default, process) = self.executors.with(py, |executors| {
+        let (default, process) = self.with_executors(py, |executors| {
             let other =
                 |executor: &Option<Py<PyAny>>| executor.as_ref().map(|executor| executor.clone_ref(py));
             (other(&executors.default), other(&executors.process))

@@ -62,7 +62,7 @@ fn add<'py>(
     let home = LoopRef::Native(native.clone().unbind());
     let handle =
         Py::new(py, Handle::build(py, home, callback, Args::from_tuple(args), context, state.debug())?)?;
-    let (replaced, first) = state.signals.with(py, |signals| {
+    let (replaced, first) = state.with_signals(py, |signals| {
         let replaced = signals.handlers.insert(number, handle);
         let first = replaced.is_none() && signals.handlers.len() == 1;
         (replaced, first)
@@ -70,7 +70,7 @@ fn add<'py>(
     drop(replaced);
     if first {
         // From now on the pipe brings work: a busy loop must look at it.
-        state.reactor.count(true);
+        state.count_signals(true);
     }
     let module = imports::SIGNAL_MODULE.get(py)?;
     let caught = module

@@ -232,8 +232,11 @@ impl Action for Receive {
             // As `sock.recv` has it, without asking the system, which would have us wait.
             return Ok(Some(PyBytes::new(py, &[]).into_any()));
         }
-        let received =
-            native.get().receive(py, fd, size).map_err(|failure| error::from_system(py, &failure))?;
+        let received = native
+            .get()
+            .receiving()
+            .receive(py, fd, size)
+            .map_err(|failure| error::from_system(py, &failure))?;
         Ok(received.map(Bound::into_any))
     }
 

@@ -35,7 +35,7 @@ impl Loop {
         address: Py<PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if slf.get().overrides.sock_connect() {
+        if slf.get().overrides().sock_connect() {
             return slf.call_method1(intern!(py, "sock_connect"), (sock, address));
         }
         let (home, socket) = (slf.unbind(), sock.unbind());

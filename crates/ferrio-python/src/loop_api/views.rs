@@ -28,11 +28,12 @@ impl Loop {
     #[getter]
     fn _ready<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let items: Vec<Item> = slf
+        let handles = slf
             .get()
-            .engine
-            .with(py, |engine| engine.ready.iter().filter_map(|item| item.duplicate(py)).collect());
-        let handles = items.into_iter().map(|item| ready_handle(slf, item)).collect::<PyResult<Vec<_>>>()?;
+            .ready_items(py)
+            .into_iter()
+            .map(|item| ready_handle(slf, item))
+            .collect::<PyResult<Vec<_>>>()?;
         imports::DEQUE.get(py)?.call1((handles,))
     }
 
@@ -40,11 +41,7 @@ impl Loop {
     #[getter]
     fn _scheduled<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
-        let mut found: Vec<(Nanos, TimerKey, Item)> = slf.get().engine.with(py, |engine| {
-            let entries = engine.timers.entries();
-            entries.filter_map(|(when, key, item)| Some((when, key, item.duplicate(py)?))).collect()
-        });
-        found.sort_by_key(|(when, ..)| *when);
+        let found = slf.get().timer_items(py);
         let handles = PyList::empty(py);
         for (when, key, item) in found {
             handles.append(timer_handle(slf, when, key, item)?)?;
@@ -59,13 +56,13 @@ impl Loop {
 
     #[getter(_stopping)]
     fn shown_stopping(&self) -> bool {
-        self.stopping.load(std::sync::atomic::Ordering::Relaxed)
+        self.stopping()
     }
 
     /// Servers take a `stop()` back by it, to run the loop once more.
     #[setter(_stopping)]
     fn set_shown_stopping(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.stopping.store(value.is_truthy()?, std::sync::atomic::Ordering::Relaxed);
+        self.set_stopping(value.is_truthy()?);
         Ok(())
     }
 
@@ -103,7 +100,7 @@ impl Loop {
     #[getter]
     fn _signal_handlers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let handlers = PyDict::new(py);
-        for (signal, handle) in self.signals.with(py, |signals| signals.handlers(py)) {
+        for (signal, handle) in self.with_signals(py, |signals| signals.handlers(py)) {
             handlers.set_item(signal, handle)?;
         }
         Ok(handlers)
@@ -117,10 +114,7 @@ impl Loop {
         key: TimerKey,
     ) -> PyResult<Option<Bound<'py, TimerHandle>>> {
         let py = slf.py();
-        let found = slf.get().engine.with(py, |engine| {
-            let item = engine.timers.get(key)?.duplicate(py)?;
-            Some((engine.timers.deadline(key)?, item))
-        });
+        let found = slf.get().timer_item(py, key);
         found.map(|(when, item)| timer_handle(slf, when, key, item)).transpose()
     }
 }
@@ -176,7 +170,7 @@ impl Timed {
     #[pyo3(signature = (*_args))]
     fn __call__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
         // Out of the timers first: a timeout asks whether its timer has fired.
-        let taken = self.native.get().engine.with(py, |engine| engine.timers.cancel(self.key));
+        let taken = self.native.get().take_timer(py, self.key);
         let Some(item) = taken else { return Ok(()) };
         let (callback, argument, _) = item.into_call(py)?;
         match argument {

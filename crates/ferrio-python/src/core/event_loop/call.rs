@@ -1,6 +1,5 @@
 //! Scheduling callbacks: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`.
 
-use super::no_room;
 use ferrio_engine::OutOfMemory;
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
@@ -9,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::{Item, Loop, LoopRef};
+use super::{Item, Loop, LoopRef, no_room};
 use crate::base::ffi::fastcall::{Arguments, Quick, quick};
 use crate::base::ffi::{context, interpreter, recycle};
 use crate::base::imports;
@@ -144,7 +143,7 @@ fn call_after<'py>(
     let py = native.py();
     let delay = seconds(delay, "delay")?;
     let state = native.get();
-    if !state.overrides.timers() {
+    if !state.shared.overrides.timers() {
         state.require_open()?;
         let deadline = state.deadline_after(py, delay);
         let when = match deadline {
@@ -183,7 +182,7 @@ impl Loop {
     /// The time of the loop's clock. May be asked from inside a look at a timeout.
     #[inline]
     pub(crate) fn now(&self, py: Python<'_>) -> Nanos {
-        self.engine.with(py, |engine| engine.clock.now())
+        self.owned.engine.with(py, |engine| engine.clock.now())
     }
 
     /// The deadline `delay` seconds from now; a delay that is not above zero is due at once.
@@ -196,21 +195,21 @@ impl Loop {
     #[inline]
     pub(crate) fn insert_timer(&self, py: Python<'_>, deadline: Nanos, item: Item) -> PyResult<TimerKey> {
         self.require_open()?;
-        let outcome = self.engine.with(py, |engine| engine.timers.insert(deadline, item));
+        let outcome = self.owned.engine.with(py, |engine| engine.timers.insert(deadline, item));
         outcome.map_err(|OutOfMemory(item)| no_room(py, item))
     }
 
     /// Takes a timer back; one that has fired or gone is nothing.
     #[inline]
     pub(crate) fn forget_timer(&self, py: Python<'_>, key: TimerKey) {
-        if let Some(item) = self.engine.with(py, |engine| engine.timers.cancel(key)) {
+        if let Some(item) = self.owned.engine.with(py, |engine| engine.timers.cancel(key)) {
             item.release(py);
         }
     }
 
     /// Whether the timer still waits. May be asked from inside a look at a timeout.
     pub(crate) fn has_timer(&self, py: Python<'_>, key: TimerKey) -> bool {
-        self.engine.with(py, |engine| engine.timers.get(key).is_some())
+        self.owned.engine.with(py, |engine| engine.timers.get(key).is_some())
     }
 }
 
@@ -271,7 +270,7 @@ fn schedule<'py>(
     let context = context::given_or_copy(py, given)?;
     let timer = TimerHandle::build(py, native, when.0, when.1, callback, args, context)?;
     let item = Item::Handle(timer.as_super().clone().unbind());
-    let outcome = state.engine.with(py, |engine| engine.timers.insert(deadline, item));
+    let outcome = state.owned.engine.with(py, |engine| engine.timers.insert(deadline, item));
     let key = outcome.map_err(|OutOfMemory(item)| no_room(py, item))?;
     timer.get().scheduled(py, key);
     Ok(timer)

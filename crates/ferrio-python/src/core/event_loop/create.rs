@@ -116,6 +116,7 @@ impl Loop {
     /// Whether `create_task` makes plain ferrio tasks: no factory, no override.
     #[inline]
     pub(crate) fn makes_plain_tasks(&self, py: Python<'_>) -> bool {
-        !self.overrides.create_task() && self.settings.with(py, |settings| settings.task_factory.is_none())
+        !self.shared.overrides.create_task()
+            && self.settings.with(py, |settings| settings.task_factory.is_none())
     }
 }

@@ -22,7 +22,7 @@ impl Loop {
     fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let enabled = enabled.is_truthy()?;
-        slf.get().debug.store(enabled, Ordering::Relaxed);
+        slf.get().shared.debug.store(enabled, Ordering::Relaxed);
         if slf.get().is_running() {
             if running(py).is_some_and(|here| here.is(slf)) {
                 return track_origins(slf, enabled);
@@ -136,7 +136,7 @@ pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> 
     let py = native.py();
     let state = native.get();
     for _ in 0..batch {
-        let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
+        let Some(item) = state.owned.engine.with(py, |engine| engine.pop()) else { break };
         run_item(native, item)?;
     }
     Ok(())

@@ -19,7 +19,6 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::flush::flush_if_much;
 use super::{Item, Loop, debug};
-use crate::core::event_loop::sides::Pipe;
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle::Handle;
 use crate::core::operation::{self, Operation};
@@ -73,6 +72,14 @@ pub(crate) struct Waiting {
     pub(crate) handle: Option<Registered>,
     pub(crate) pipe: Option<Pipe>,
     parked: Vec<Py<Operation>>,
+}
+
+/// A pipe's transport that watches one side, and what it does with an event: in the turn of the event, as a handle.
+pub(crate) struct Pipe {
+    pub(crate) owner: Py<PyAny>,
+    pub(crate) call: WatcherCall,
+    /// It wants to know of the other end's going only.
+    pub(crate) breakage: bool,
 }
 
 /// A handle, and the object by which it was registered if that was no number: a closed socket has lost its number.
@@ -277,11 +284,11 @@ impl Loop {
         handle: Py<Handle>,
         given: Option<Py<PyAny>>,
     ) -> io::Result<Option<Py<Handle>>> {
-        let (outcome, old, pipe) = self.descriptors.with(py, |table| {
+        let (outcome, old, pipe) = self.owned.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             let old = entry.side(side).handle.replace(Registered { handle, given });
             let pipe = entry.side(side).pipe.take();
-            match entry.tell(fd, &self.reactor) {
+            match entry.tell(fd, &self.shared.reactor) {
                 Ok(()) => (Ok(()), old, pipe),
                 Err(failure) => {
                     let refused = std::mem::replace(&mut entry.side(side).handle, old);
@@ -296,11 +303,11 @@ impl Loop {
 
     /// Takes the handle of `fd` away, and returns it.
     pub(crate) fn unwatch_descriptor(&self, py: Python<'_>, fd: i32, side: Side) -> Option<Py<Handle>> {
-        let old = self.descriptors.with(py, |table| {
+        let old = self.owned.descriptors.with(py, |table| {
             let entry = table.known(fd)?;
             let old = entry.side(side).handle.take()?;
             // A closed descriptor needs no settling.
-            let _ = entry.settle(fd, &self.reactor);
+            let _ = entry.settle(fd, &self.shared.reactor);
             Some(old)
         });
         old.map(|old| old.handle)
@@ -308,7 +315,7 @@ impl Loop {
 
     /// The descriptor by which a closed object was registered.
     pub(crate) fn find_watched(&self, object: &Bound<'_, PyAny>, side: Side) -> Option<i32> {
-        self.descriptors.with(object.py(), |table| table.find(object, side))
+        self.owned.descriptors.with(object.py(), |table| table.find(object, side))
     }
 
     /// Leaves a native operation on `socket`, whose descriptor is `fd`, to be woken by the next event there; it then parks.
@@ -321,12 +328,16 @@ impl Loop {
     ) -> io::Result<()> {
         let (waiter, py) = (operation.clone().unbind(), operation.py());
         let reference = PyWeakrefReference::new(socket).ok().map(Bound::unbind);
-        let (outcome, dropped) = self.descriptors.with(py, |table| {
+        let (outcome, dropped) = self.owned.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             entry.side(side).parked.push(waiter);
             let same = entry.knows(reference.as_ref());
             let replaced = if same { reference } else { std::mem::replace(&mut entry.known, reference) };
-            match if same { entry.settle(fd, &self.reactor) } else { entry.tell(fd, &self.reactor) } {
+            match if same {
+                entry.settle(fd, &self.shared.reactor)
+            } else {
+                entry.tell(fd, &self.shared.reactor)
+            } {
                 Ok(()) => (Ok(()), (replaced, None)),
                 Err(failure) => (Err(failure), (replaced, entry.side(side).parked.pop())),
             }
@@ -337,12 +348,12 @@ impl Loop {
 
     /// Takes back an operation that was left on `fd`, if it is there still.
     pub(crate) fn unpark(&self, fd: i32, side: Side, operation: &Bound<'_, Operation>) {
-        let found = self.descriptors.with(operation.py(), |table| {
+        let found = self.owned.descriptors.with(operation.py(), |table| {
             let entry = table.known(fd)?;
             let parked = &mut entry.side(side).parked;
             let found = parked.iter().position(|parked| parked.is(operation)).map(|at| parked.remove(at));
             if found.is_some() {
-                let _ = entry.settle(fd, &self.reactor);
+                let _ = entry.settle(fd, &self.shared.reactor);
             }
             found
         });
@@ -359,10 +370,10 @@ impl Loop {
         interest: Option<Interest>,
     ) -> io::Result<()> {
         let (py, native) = (owner.py(), Native { owner: owner.clone().unbind(), call, interest });
-        let (outcome, old) = self.descriptors.with(py, |table| {
+        let (outcome, old) = self.owned.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             let old = entry.native.replace(native);
-            match entry.tell(fd, &self.reactor) {
+            match entry.tell(fd, &self.shared.reactor) {
                 Ok(()) => (Ok(()), old),
                 Err(failure) => (Err(failure), std::mem::replace(&mut entry.native, old)),
             }
@@ -378,21 +389,21 @@ impl Loop {
         fd: i32,
         interest: Option<Interest>,
     ) -> io::Result<()> {
-        self.descriptors.with(py, |table| {
+        self.owned.descriptors.with(py, |table| {
             let Some(entry) = table.known(fd) else { return Ok(()) };
             let Some(native) = &mut entry.native else { return Ok(()) };
             native.interest = interest;
-            entry.settle(fd, &self.reactor)
+            entry.settle(fd, &self.shared.reactor)
         })
     }
 
     /// Takes `fd` back from its native watcher; to be called before the descriptor is closed.
     pub(crate) fn unwatch_natively(&self, py: Python<'_>, fd: i32) {
-        let old = self.descriptors.with(py, |table| {
+        let old = self.owned.descriptors.with(py, |table| {
             let entry = table.known(fd)?;
             let old = entry.native.take();
             // A closed descriptor needs no settling.
-            let _ = entry.settle(fd, &self.reactor);
+            let _ = entry.settle(fd, &self.shared.reactor);
             old
         });
         drop(old);
@@ -400,11 +411,11 @@ impl Loop {
 
     /// Wakes the operations that wait for `fd`, which is about to be closed: their next attempt tells them.
     pub(crate) fn wake_parked(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
-        let parked = self.descriptors.with(py, |table| {
+        let parked = self.owned.descriptors.with(py, |table| {
             let entry = table.known(fd)?;
             let mut parked = std::mem::take(&mut entry.reading.parked);
             parked.append(&mut entry.writing.parked);
-            let _ = entry.settle(fd, &self.reactor);
+            let _ = entry.settle(fd, &self.shared.reactor);
             Some(parked)
         });
         parked.into_iter().flatten().try_for_each(|operation| operation::wake(operation.bind(py)).map(drop))
@@ -412,7 +423,8 @@ impl Loop {
 
     /// The owner of a natively watched descriptor.
     pub(crate) fn native_owner<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
-        self.descriptors
+        self.owned
+            .descriptors
             .with(py, |table| table.known(fd)?.native.as_ref().map(|native| native.owner.bind(py).clone()))
     }
 }
@@ -450,7 +462,7 @@ fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
         return true;
     }
     events.len() > 1
-        && state.descriptors.with(py, |table| {
+        && state.owned.descriptors.with(py, |table| {
             events
                 .iter()
                 .any(|event| table.known(descriptor_of(&event)).is_some_and(|entry| entry.has_watcher()))
@@ -468,12 +480,12 @@ pub(crate) fn act_late(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
 fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     let (fd, generation) = (descriptor_of(&event), (event.token >> 32) as u32);
-    let fired = state.descriptors.with(py, |table| {
+    let fired = state.owned.descriptors.with(py, |table| {
         let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
         Some(match &entry.native {
             Some(_) if late => Target::Later,
             Some(native) => Target::Native(native.owner.clone_ref(py), native.call),
-            None => Target::Waiting(entry.fire(py, fd, event, &state.reactor)),
+            None => Target::Waiting(entry.fire(py, fd, event, &state.shared.reactor)),
         })
     });
     match fired {

@@ -1,12 +1,10 @@
-//! The executors of a loop: what it has of them and how they end with it. `work` knows what they are and gives them jobs.
+//! The executors of a loop: which it has and how they end with it. `work` knows what they are and gives them jobs.
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
-
-use super::Loop;
 
 /// Threads that may wait for the loop's own thread to let the interpreter go.
 pub(crate) trait LetGo: Send + Sync {
@@ -19,9 +17,9 @@ pub(crate) trait LetGo: Send + Sync {
 pub(crate) struct Executors {
     /// `_default_executor`.
     pub(crate) default: Option<Py<PyAny>>,
-    /// The same, if it is a `ferrio.executor.ThreadPool` that nobody overrode.
+    /// The same, if it is a `ferrio.executor.ThreadPool` that no class overrides.
     pub(crate) own: Option<Py<PyAny>>,
-    /// Who may wait for this thread to let the interpreter go.
+    /// The threads that may wait for this thread to let the interpreter go.
     pub(crate) threads: Option<Arc<dyn LetGo>>,
     /// The executor behind `to_process` and `run_in_executor("process", ...)`.
     pub(crate) process: Option<Py<PyAny>>,
@@ -37,22 +35,21 @@ impl Executors {
         visit.call(&self.own)?;
         visit.call(&self.process)
     }
-}
 
-/// `close()`: the executors take no more calls; nobody waits for them.
-pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let py = native.py();
-    let (default, process) = native.get().executors.with(py, |executors| {
-        executors.shut_down = true;
-        (std::mem::take(&mut executors.default), std::mem::take(&mut executors.process))
-    });
-    let (own, threads) =
-        native.get().executors.with(py, |executors| (executors.own.take(), executors.threads.take()));
-    drop((own, threads));
-    for executor in default.into_iter().chain(process) {
-        let keywords = PyDict::new(py);
-        keywords.set_item(intern!(py, "wait"), false)?;
-        executor.bind(py).call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
+    /// What `close()` leaves: no executor, and none to come.
+    pub(super) fn closed() -> Self {
+        Self { shut_down: true, ..Self::default() }
     }
-    Ok(())
+
+    /// Shuts down what a closed loop had; the executors take no more calls, and nothing waits for them.
+    pub(super) fn shut_down(self, py: Python<'_>) -> PyResult<()> {
+        let Self { default, process, own, threads, .. } = self;
+        drop((own, threads));
+        for executor in default.into_iter().chain(process) {
+            let keywords = PyDict::new(py);
+            keywords.set_item(intern!(py, "wait"), false)?;
+            executor.bind(py).call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
+        }
+        Ok(())
+    }
 }

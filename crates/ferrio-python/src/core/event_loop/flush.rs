@@ -40,7 +40,7 @@ impl Loop {
             return false;
         }
         let waiting = owner.clone().unbind();
-        self.flushes.with(owner.py(), |flushes| {
+        self.owned.flushes.with(owner.py(), |flushes| {
             flushes.waiting.push((waiting, call));
             flushes.bytes += bytes;
         });
@@ -51,7 +51,7 @@ impl Loop {
 /// Calls everybody who waits if they have gathered much: for between two callbacks.
 #[inline]
 pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
-    if native.get().flushes.with(native.py(), |flushes| flushes.bytes < ENOUGH) {
+    if native.get().owned.flushes.with(native.py(), |flushes| flushes.bytes < ENOUGH) {
         Ok(())
     } else {
         flush(native)
@@ -62,7 +62,7 @@ pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
 #[inline]
 pub(super) fn flush(native: &Bound<'_, Loop>) -> PyResult<()> {
     // Most turns write nothing.
-    if native.get().flushes.with(native.py(), |flushes| flushes.waiting.is_empty()) {
+    if native.get().owned.flushes.with(native.py(), |flushes| flushes.waiting.is_empty()) {
         Ok(())
     } else {
         flush_all(native)
@@ -73,7 +73,7 @@ fn flush_all(native: &Bound<'_, Loop>) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     let mut outcome = Ok(());
     loop {
-        let mut waiting = state.flushes.with(py, |flushes| {
+        let mut waiting = state.owned.flushes.with(py, |flushes| {
             flushes.bytes = 0;
             std::mem::take(&mut flushes.waiting)
         });
@@ -89,7 +89,7 @@ fn flush_all(native: &Bound<'_, Loop>) -> PyResult<()> {
             }
         }
         // The memory serves again, unless somebody joined.
-        state.flushes.with(py, |flushes| {
+        state.owned.flushes.with(py, |flushes| {
             if flushes.waiting.is_empty() {
                 flushes.waiting = waiting;
             }

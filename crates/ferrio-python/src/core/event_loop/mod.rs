@@ -1,59 +1,68 @@
-//! `Loop`: the event loop class, in one file a family of methods.
+//! `Loop`: the event loop class. Each file has one family of its methods or one part of its state.
 //!
-//! `run.rs` turns the loop, `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports,
-//! `asyncgens.rs` looks after asynchronous generators, `executor.rs` hands blocking calls to threads and processes,
-//! `away.rs` counts them and lets the loop sleep. `descriptors.rs` knows who waits for a file descriptor; `readers.rs`,
-//! `sock*.rs`, `sendfile.rs` and `signals.rs` are who may wait there, `transports.rs` makes transports, `flush.rs` lets them
-//! send at the end of a turn, `received.rs` is where they receive. `resolve.rs` turns names into addresses. `views.rs` shows tools what asyncio's loop has in private attributes. The Python
-//! package adds `asyncio.AbstractEventLoop` as a base (`ferrio.EventLoop`). Which loop runs in this thread is kept here.
+//! `turn.rs` turns the loop and `run.rs` takes the thread for that; `running.rs` knows which loop runs in a thread.
+//! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows what waits
+//! for a file descriptor, `flush.rs` sends at the end of a turn what was written in it, `receive.rs` is where sockets
+//! receive. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies what is queued.
+//!
+//! The loop's state is private to this folder: `owned` is what the running thread works on, `shared` is what other threads
+//! may touch, and `settings` is what is set rarely. The methods that need sockets, executors or transports are in
+//! `loop_api`. The Python package adds `asyncio.AbstractEventLoop` as a base (`ferrio.EventLoop`).
 
-mod away;
+mod background;
 pub(crate) mod call;
 mod create;
 pub(crate) mod debug;
 pub(crate) mod descriptors;
 pub(crate) mod executors;
 mod finalize;
-pub(crate) mod flush;
+mod flush;
 mod item;
+mod loop_ref;
 pub(crate) mod nested;
 mod overrides;
 pub(crate) mod profiled;
-pub(crate) mod received;
-mod reference;
-pub(crate) mod run;
+pub(crate) mod receive;
+mod run;
+pub(crate) mod running;
 pub(crate) mod sides;
 pub(crate) mod signals;
+mod turn;
+mod views;
 
-use ferrio_engine::{OutOfMemory, ReadyQueue, Refused};
-use pyo3::exceptions::PyMemoryError;
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ferrio_engine::clock::Clock;
 use ferrio_engine::inbox::Inbox;
 use ferrio_engine::reactor::Reactor;
 use ferrio_engine::turn::Engine;
-use pyo3::exceptions::PyRuntimeError;
+use ferrio_engine::{OutOfMemory, ReadyQueue, Refused};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-pub(crate) use self::away::job_came_back;
+use self::background::Background;
 use self::descriptors::Descriptors;
+use self::executors::Executors;
 use self::flush::Flushes;
 pub(crate) use self::item::Item;
+pub(crate) use self::loop_ref::LoopRef;
 use self::overrides::Overrides;
-pub(crate) use self::reference::LoopRef;
+use self::profiled::Profiler;
+use self::receive::Receiving;
+pub(crate) use self::running::{
+    every_loop, get_running_loop, job_came_back, running, running_loop, with_running,
+};
 use self::signals::Signals;
+use self::turn::Turning;
 use crate::base::class::Class;
+use crate::base::error;
 use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
 use crate::base::whole::truth;
-use crate::base::{error, imports};
 use crate::core::task::current::Current;
 use crate::core::task::registry::Registry;
 
@@ -62,39 +71,44 @@ use crate::core::task::registry::Registry;
 /// With `virtual_time` the loop's clock jumps to the next deadline whenever nothing else is to be done: for tests.
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct Loop {
-    /// Ready queue, timers, clock: only the attached thread's, in short looks.
-    pub(crate) engine: Leaf<Engine<Item>>,
+    owned: Owned,
+    shared: Shared,
+    settings: Guarded<Settings>,
+}
+
+/// What the thread that runs the loop works on, in short looks. Others may look while it doesn't run.
+struct Owned {
+    /// Ready queue, timers, clock.
+    engine: Leaf<Engine<Item>>,
+    /// What waits for which file descriptor.
+    descriptors: Guarded<Descriptors>,
+    signals: Guarded<Signals>,
+    receiving: Receiving,
+    /// Between two turns of a run that goes through a subclass's `_run_once`.
+    turning: Guarded<Option<Turning>>,
+    /// What has something to send at the end of the turn.
+    flushes: Guarded<Flushes>,
+    current: Guarded<Current>,
+    tasks: Guarded<Registry>,
+    executors: Guarded<Executors>,
+    profiler: Profiler,
+}
+
+/// What any thread may touch. No `Arc` around it: inbox and reactor have their own, and the flags live as long as the loop.
+struct Shared {
     /// What other threads post.
-    pub(crate) inbox: Arc<Inbox<Item>>,
+    inbox: Arc<Inbox<Item>>,
     /// Waited on without the interpreter.
-    pub(crate) reactor: Arc<Reactor>,
-    /// Who waits for which file descriptor.
-    pub(crate) descriptors: Guarded<Descriptors>,
-    pub(crate) signals: Guarded<Signals>,
-    /// Where sockets receive; empty until the first one does.
-    pub(crate) received: Leaf<Vec<u8>>,
-    /// How many bytes streams were given in this turn.
-    pub(crate) handed_out: AtomicUsize,
-    /// How many events of this turn were left for later because of that.
-    pub(crate) put_off: AtomicUsize,
-    /// How many events the next look at the descriptors takes.
-    pub(crate) look: AtomicUsize,
-    /// Who has something to send at the end of the turn.
-    pub(crate) flushes: Guarded<Flushes>,
-    /// Which methods a subclass or an attribute replaced.
-    pub(crate) overrides: Overrides,
+    reactor: Arc<Reactor>,
     /// The thread that runs the loop, 0 when none does. Set inside a look at the engine, as `closed` is.
-    pub(crate) thread: AtomicU64,
-    pub(crate) closed: AtomicBool,
-    pub(crate) stopping: AtomicBool,
-    pub(crate) debug: AtomicBool,
-    pub(crate) current: Guarded<Current>,
-    pub(crate) tasks: Guarded<Registry>,
-    pub(crate) settings: Guarded<Settings>,
-    pub(crate) executors: Guarded<executors::Executors>,
+    thread: AtomicU64,
+    closed: AtomicBool,
+    stopping: AtomicBool,
+    debug: AtomicBool,
+    /// Which methods a subclass or an attribute replaced.
+    overrides: Overrides,
     /// What threads and processes do for the loop.
-    pub(crate) away: away::Away,
-    pub(crate) profiler: profiled::Profiler,
+    background: Background,
 }
 
 impl Class for Loop {}
@@ -119,20 +133,47 @@ impl Functions for Loop {
 }
 
 /// What is set rarely and read rarely.
-pub(crate) struct Settings {
-    pub(crate) exception_handler: Option<Py<PyAny>>,
-    pub(crate) task_factory: Option<Py<PyAny>>,
+struct Settings {
+    exception_handler: Option<Py<PyAny>>,
+    task_factory: Option<Py<PyAny>>,
     /// Seconds.
-    pub(crate) slow_callback_duration: Py<PyAny>,
-    /// A `weakref.WeakSet` of the asynchronous generators in use, made with the first.
-    pub(crate) asyncgens: Option<Py<PyAny>>,
-    pub(crate) asyncgens_closed: bool,
-    /// What `run_forever` has to restore.
-    pub(crate) saved: run::Saved,
+    slow_callback_duration: Py<PyAny>,
+    asyncgens: Asyncgens,
+    saved: Saved,
     /// In debug mode, the handle that runs.
-    pub(crate) current_handle: Option<Py<PyAny>>,
+    current_handle: Option<Py<PyAny>>,
     /// What the runs inside of the running one wait for, the innermost last.
-    pub(crate) nested: Vec<Py<PyAny>>,
+    nested: Vec<Py<PyAny>>,
+}
+
+/// The asynchronous generators of a loop.
+#[derive(Default)]
+pub(crate) struct Asyncgens {
+    /// A `weakref.WeakSet` of those in use, made with the first.
+    pub(crate) in_use: Option<Py<PyAny>>,
+    /// `shutdown_asyncgens()` was called.
+    pub(crate) closed: bool,
+}
+
+/// What `run_forever` restores when it ends.
+#[derive(Default)]
+struct Saved {
+    asyncgen_hooks: Option<Py<PyAny>>,
+    /// The depth of coroutine origin tracking before debug mode raised it.
+    origin_depth: Option<Py<PyAny>>,
+}
+
+impl Settings {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.exception_handler)?;
+        visit.call(&self.task_factory)?;
+        visit.call(&self.slow_callback_duration)?;
+        visit.call(&self.asyncgens.in_use)?;
+        visit.call(&self.saved.asyncgen_hooks)?;
+        visit.call(&self.saved.origin_depth)?;
+        self.nested.iter().try_for_each(|awaited| visit.call(awaited))?;
+        visit.call(&self.current_handle)
+    }
 }
 
 #[pymethods]
@@ -154,36 +195,37 @@ impl Loop {
         let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
         let slow_callback_duration = 0.1_f64.into_pyobject(py)?.into_any().unbind();
         Ok(Self {
-            engine: Leaf::new(engine),
-            inbox,
-            reactor,
-            descriptors: Guarded::new(Descriptors::default()),
-            signals: Guarded::new(Signals::default()),
-            received: Leaf::new(Vec::new()),
-            handed_out: AtomicUsize::new(0),
-            put_off: AtomicUsize::new(0),
-            look: AtomicUsize::new(run::EVENTS),
-            flushes: Guarded::new(Flushes::default()),
-            overrides: Overrides::of_class(class)?,
-            thread: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-            debug: AtomicBool::new(debug::wanted_by_environment(py)?),
-            current: Guarded::new(Current::default()),
-            tasks: Guarded::new(Registry::default()),
+            owned: Owned {
+                engine: Leaf::new(engine),
+                descriptors: Guarded::new(Descriptors::default()),
+                signals: Guarded::new(Signals::default()),
+                receiving: Receiving::new(),
+                turning: Guarded::new(None),
+                flushes: Guarded::new(Flushes::default()),
+                current: Guarded::new(Current::default()),
+                tasks: Guarded::new(Registry::default()),
+                executors: Guarded::new(Executors::default()),
+                profiler: Profiler::default(),
+            },
+            shared: Shared {
+                inbox,
+                reactor,
+                thread: AtomicU64::new(0),
+                closed: AtomicBool::new(false),
+                stopping: AtomicBool::new(false),
+                debug: AtomicBool::new(debug::wanted_by_environment(py)?),
+                overrides: Overrides::of_class::<Self>(class)?,
+                background: Background::default(),
+            },
             settings: Guarded::new(Settings {
                 exception_handler: None,
                 task_factory: None,
                 slow_callback_duration,
-                asyncgens: None,
-                asyncgens_closed: false,
-                saved: run::Saved::default(),
+                asyncgens: Asyncgens::default(),
+                saved: Saved::default(),
                 current_handle: None,
                 nested: Vec::new(),
             }),
-            executors: Guarded::new(executors::Executors::default()),
-            away: away::Away::default(),
-            profiler: profiled::Profiler::default(),
         })
     }
 
@@ -195,7 +237,7 @@ impl Loop {
         #[pyo3(from_py_with = truth)] virtual_time: bool,
     ) -> PyResult<()> {
         let _ = (selector, virtual_time);
-        every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
+        running::every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
         Ok(())
     }
 
@@ -213,58 +255,56 @@ impl Loop {
 
     fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         interpreter::set_attribute(slf.as_any(), name, Some(value))?;
-        slf.get().overrides.note(name);
+        slf.get().shared.overrides.note(name);
         Ok(())
     }
 
     fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         interpreter::set_attribute(slf.as_any(), name, None)?;
-        Overrides::refresh(slf)
+        slf.get().shared.overrides.refresh::<Self>(slf.as_any())?;
+        if !slf.get().overrides().time() {
+            slf.get().owned.engine.with(slf.py(), |engine| engine.tell_time(None));
+        }
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.engine.visit(&visit, |engine| {
+        self.owned.engine.visit(&visit, |engine| {
             engine.ready.iter().try_for_each(|item| item.traverse(&visit))?;
             engine.timers.iter().try_for_each(|item| item.traverse(&visit))
         })?;
-        self.inbox.visit(|item| item.traverse(&visit))?;
-        self.descriptors.visit(&visit, |table| table.traverse(&visit))?;
-        self.signals.visit(&visit, |signals| signals.traverse(&visit))?;
-        self.flushes.visit(&visit, |flushes| flushes.traverse(&visit))?;
-        self.current.visit(&visit, |current| visit.call(&current.task))?;
-        self.tasks.visit(&visit, |tasks| tasks.traverse(&visit))?;
-        self.executors.visit(&visit, |executors| executors.traverse(&visit))?;
-        self.settings.visit(&visit, |settings| {
-            visit.call(&settings.exception_handler)?;
-            visit.call(&settings.task_factory)?;
-            visit.call(&settings.slow_callback_duration)?;
-            visit.call(&settings.asyncgens)?;
-            settings.nested.iter().try_for_each(|awaited| visit.call(awaited))?;
-            visit.call(&settings.current_handle)
-        })
+        self.shared.inbox.visit(|item| item.traverse(&visit))?;
+        self.owned.descriptors.visit(&visit, |table| table.traverse(&visit))?;
+        self.owned.signals.visit(&visit, |signals| signals.traverse(&visit))?;
+        self.owned.flushes.visit(&visit, |flushes| flushes.traverse(&visit))?;
+        self.owned.current.visit(&visit, |current| visit.call(&current.task))?;
+        self.owned.tasks.visit(&visit, |tasks| tasks.traverse(&visit))?;
+        self.owned.executors.visit(&visit, |executors| executors.traverse(&visit))?;
+        self.settings.visit(&visit, |settings| settings.traverse(&visit))
     }
 
     fn __clear__(&self, py: Python<'_>) {
         let queued =
-            self.engine.with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
+            self.owned.engine.with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
         drop(queued);
         let mut posted = ReadyQueue::new();
-        self.inbox.take(&mut posted);
+        self.shared.inbox.take(&mut posted);
         drop(posted);
-        let table = self.descriptors.with(py, std::mem::take);
+        let table = self.owned.descriptors.with(py, std::mem::take);
         drop(table);
-        let signals = self.signals.with(py, std::mem::take);
+        let signals = self.owned.signals.with(py, std::mem::take);
         drop(signals);
-        let flushes = self.flushes.with(py, std::mem::take);
+        let flushes = self.owned.flushes.with(py, std::mem::take);
         drop(flushes);
-        let tasks = self.tasks.with(py, std::mem::take);
+        let tasks = self.owned.tasks.with(py, std::mem::take);
         drop(tasks);
-        let current = self.current.with(py, std::mem::take);
+        let current = self.owned.current.with(py, std::mem::take);
         drop(current);
-        let executors = self.executors.with(py, std::mem::take);
+        let executors = self.owned.executors.with(py, std::mem::take);
         drop(executors);
         let settings = self.settings.with(py, |settings| {
-            (settings.exception_handler.take(), settings.task_factory.take(), settings.asyncgens.take())
+            let asyncgens = settings.asyncgens.in_use.take();
+            (settings.exception_handler.take(), settings.task_factory.take(), asyncgens)
         });
         drop(settings);
     }
@@ -274,24 +314,99 @@ impl Loop {
     /// Which methods are not ours.
     #[inline]
     pub(crate) fn overrides(&self) -> &Overrides {
-        &self.overrides
+        &self.shared.overrides
     }
 
     /// Whether debug mode is on.
     #[inline]
     pub(crate) fn debug(&self) -> bool {
-        self.debug.load(Ordering::Relaxed)
+        self.shared.debug.load(Ordering::Relaxed)
+    }
+
+    /// Where the loop receives.
+    #[inline]
+    pub(crate) fn receiving(&self) -> &Receiving {
+        &self.owned.receiving
+    }
+
+    /// A look at what the loop has to do with signals.
+    pub(crate) fn with_signals<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Signals) -> R) -> R {
+        self.owned.signals.with(py, look)
+    }
+
+    /// Whether the descriptor of the loop's signals brings work, so that a busy loop must look at it.
+    pub(crate) fn count_signals(&self, counted: bool) {
+        self.shared.reactor.count(counted);
+    }
+
+    /// A look at the executors.
+    pub(crate) fn with_executors<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Executors) -> R) -> R {
+        self.owned.executors.with(py, look)
+    }
+
+    /// A look at what is known of the current task.
+    #[inline]
+    pub(crate) fn with_current<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Current) -> R) -> R {
+        self.owned.current.with(py, look)
+    }
+
+    /// A look at the pending tasks.
+    #[inline]
+    pub(crate) fn with_tasks<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Registry) -> R) -> R {
+        self.owned.tasks.with(py, look)
+    }
+
+    /// A look at the asynchronous generators.
+    pub(crate) fn with_asyncgens<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Asyncgens) -> R) -> R {
+        self.settings.with(py, |settings| look(&mut settings.asyncgens))
+    }
+
+    /// A job is out that will post to the loop; [`job_came_back`] counts it down.
+    pub(crate) fn job_goes_out(&self) {
+        self.shared.background.call_began();
+    }
+
+    /// A call is back, or could not be handed out. In the loop's thread.
+    pub(crate) fn count_down(&self) {
+        self.shared.background.call_ended();
+    }
+
+    /// One of the calls that are out is run by another process; [`Loop::slow_call_ended`] counts it down.
+    pub(crate) fn slow_call_began(&self) {
+        self.shared.background.slow_call_began();
+    }
+
+    /// Such a call has ended, or nothing waits for it any more.
+    pub(crate) fn slow_call_ended(&self) {
+        self.shared.background.slow_call_ended();
+    }
+
+    /// Whether `stop()` was called in this run.
+    #[inline]
+    pub(crate) fn stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Asks the loop to stop at the end of its turn, or takes that back.
+    pub(crate) fn set_stopping(&self, stopping: bool) {
+        self.shared.stopping.store(stopping, Ordering::Relaxed);
+    }
+
+    /// Whether the loop runs, in any thread.
+    #[inline]
+    pub(crate) fn is_running(&self) -> bool {
+        self.shared.thread.load(Ordering::Relaxed) != 0
     }
 
     /// Where other threads post.
     pub(crate) fn inbox(&self) -> Arc<Inbox<Item>> {
-        self.inbox.clone()
+        self.shared.inbox.clone()
     }
 
     /// Whether `close()` was called.
     #[inline]
     pub(crate) fn closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.shared.closed.load(Ordering::Relaxed)
     }
 
     /// Raises `RuntimeError` on a closed loop.
@@ -303,13 +418,13 @@ impl Loop {
     /// Whether this very thread runs the loop.
     #[inline]
     pub(crate) fn runs_here(&self) -> bool {
-        RUNNING_ADDRESS.get() == std::ptr::from_ref(self).cast()
+        running::is_running_here(self)
     }
 
     /// Whether anything else waits for its turn, so that it could tell what runs at once from what waits too.
     #[inline]
     pub(crate) fn is_busy(&self, py: Python<'_>) -> bool {
-        self.engine.with(py, |engine| engine.is_busy())
+        self.owned.engine.with(py, |engine| engine.is_busy())
     }
 
     /// Queues an item for the next turn; from another thread by the inbox.
@@ -318,8 +433,8 @@ impl Loop {
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {
         self.require_open()?;
-        let outcome = self.engine.with(py, |engine| {
-            // In one look: a loop that begins to run meanwhile, in another thread, must not sleep over the item.
+        let outcome = self.owned.engine.with(py, |engine| {
+            // In one look: a loop that another thread starts meanwhile must not sleep over the item.
             if self.runs_here() || !self.is_running() {
                 engine.push(item).map(|()| None)
             } else {
@@ -336,7 +451,7 @@ impl Loop {
     /// Queues an item for the next turn in the loop's own thread. Raises `MemoryError` if there is no room.
     #[inline]
     pub(crate) fn push_here(&self, py: Python<'_>, item: Item) -> PyResult<()> {
-        let outcome = self.engine.with(py, |engine| engine.push(item));
+        let outcome = self.owned.engine.with(py, |engine| engine.push(item));
         outcome.map_err(|OutOfMemory(item)| no_room(py, item))
     }
 
@@ -344,7 +459,7 @@ impl Loop {
     ///
     /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
     pub(crate) fn post(&self, item: Item) -> PyResult<()> {
-        match self.inbox.post(item) {
+        match self.shared.inbox.post(item) {
             Ok(()) => Ok(()),
             Err(Refused::Closed(_item)) => Err(PyRuntimeError::new_err("Event loop is closed")),
             Err(Refused::OutOfMemory(_item)) => Err(PyMemoryError::new_err(())),
@@ -357,84 +472,4 @@ impl Loop {
 pub(super) fn no_room(py: Python<'_>, item: Item) -> PyErr {
     item.release(py);
     PyMemoryError::new_err(())
-}
-
-thread_local! {
-    /// The loop that runs in this thread.
-    static RUNNING: RefCell<Option<Py<Loop>>> = const { RefCell::new(None) };
-    /// Its address, for the quick test of `runs_here`.
-    static RUNNING_ADDRESS: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
-}
-
-/// The ferrio loop that runs in this thread.
-#[inline]
-pub(crate) fn running(py: Python<'_>) -> Option<Py<Loop>> {
-    RUNNING.with_borrow(|running| running.as_ref().map(|running| running.clone_ref(py)))
-}
-
-/// What `look` says of the ferrio loop that runs in this thread; `false` if none does.
-#[inline]
-pub(crate) fn with_running(look: impl FnOnce(&Py<Loop>) -> bool) -> bool {
-    RUNNING.with_borrow(|running| running.as_ref().is_some_and(look))
-}
-
-/// Notes which ferrio loop runs in this thread, for us and for the standard library.
-fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()> {
-    let address = native.map_or(std::ptr::null(), |native| std::ptr::from_ref(native.get()).cast());
-    let old = RUNNING.replace(native.map(|native| native.clone().unbind()));
-    RUNNING_ADDRESS.set(address);
-    drop(old);
-    imports::SET_RUNNING_LOOP.get(py)?.call1((native,))?;
-    Ok(())
-}
-
-/// Called in the child after a fork: its only thread runs no loop, and what it does to its parent's loops stays there.
-#[pyfunction]
-pub(crate) fn _forget_running_loop(py: Python<'_>) -> PyResult<()> {
-    ferrio_engine::reactor::forked();
-    let old = RUNNING.take();
-    RUNNING_ADDRESS.set(std::ptr::null());
-    drop(old);
-    signals::forget_after_fork(py)
-}
-
-/// The running loop, ours or not, as native code uses it. Raises `RuntimeError` if there is none.
-#[inline]
-pub(crate) fn running_loop(py: Python<'_>) -> PyResult<LoopRef> {
-    match running(py) {
-        Some(native) => Ok(LoopRef::Native(native)),
-        None => Ok(LoopRef::new(&get_running_loop(py)?)),
-    }
-}
-
-/// The running loop, ours or not. Raises `RuntimeError` if there is none.
-pub(crate) fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    if let Some(running) = running(py) {
-        return Ok(running.into_bound(py).into_any());
-    }
-    let running = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
-    if running.is_none() {
-        return Err(PyRuntimeError::new_err(
-            "no running event loop: this has to be called inside a coroutine, which asyncio.run() runs",
-        ));
-    }
-    Ok(running)
-}
-
-static EVERY_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-/// The `weakref.WeakSet` of all ferrio loops; with the first of them `asyncio.all_tasks()` learns of their tasks.
-fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    let set = EVERY_LOOP.get_or_try_init(py, || {
-        imports::SHARE_TASKS.get(py)?.call0()?;
-        Ok::<_, PyErr>(imports::WEAK_SET.get(py)?.call0()?.unbind())
-    })?;
-    Ok(set.bind(py))
-}
-
-/// All ferrio loops that are alive.
-pub(crate) fn every_loop(py: Python<'_>) -> PyResult<Vec<Bound<'_, Loop>>> {
-    let loops = pyo3::types::PyList::empty(py);
-    loops.call_method1(intern!(py, "extend"), (every_loop_set(py)?,))?;
-    loops.iter().map(|native| native.cast_into::<Loop>().map_err(PyErr::from)).collect()
 }

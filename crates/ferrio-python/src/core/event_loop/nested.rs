@@ -5,20 +5,18 @@
 //! given back, however the inner one ends. Items whose context is entered further up the stack wait for the inner run's
 //! end: nothing can run in a context twice.
 
-use ferrio_engine::OutOfMemory;
-use pyo3::exceptions::PyMemoryError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ferrio_engine::reactor::Events;
-use pyo3::exceptions::PyRuntimeError;
+use ferrio_engine::OutOfMemory;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use crate::base::ffi::context;
+use super::flush::flush;
+use super::running::set_running;
+use super::turn::Turning;
+use super::{Loop, LoopRef, running};
 use crate::base::ffi::scope::then_leave;
 use crate::base::imports;
-use crate::core::event_loop::flush::flush;
-use crate::core::event_loop::run::{EVENTS, Turning};
-use crate::core::event_loop::{Item, Loop, LoopRef, running, set_running};
 use crate::core::future::watch;
 use crate::core::task::current;
 
@@ -96,7 +94,7 @@ pub(super) fn turn_until_done<'py>(native: &Bound<'py, Loop>, awaited: &Bound<'p
         settings.nested.len()
     });
     let body = |turning: &mut Turning| {
-        while !watch::is_done(awaited)? && !turning.is_stopped(native) {
+        while !watch::is_done(awaited)? && !native.get().stopping() {
             turning.turn(native, false)?;
         }
         // As on a loop of its own: what is to be called when the future is done is called before this returns.
@@ -115,12 +113,12 @@ pub(super) fn turn_until_stopped(native: &Bound<'_, Loop>) -> PyResult<()> {
     let outcome = inside(native, |turning| {
         loop {
             turning.turn(native, false)?;
-            if turning.is_stopped(native) {
+            if native.get().stopping() {
                 return Ok(());
             }
         }
     });
-    native.get().stopping.store(false, Ordering::Relaxed);
+    native.get().set_stopping(false);
     outcome
 }
 
@@ -134,11 +132,11 @@ pub(super) fn inside<'py>(
     let outer = Outer::set_aside(py)?;
     let handle = settings.with(py, |settings| settings.current_handle.take());
     let run = || {
-        let mut turning = Turning::nested(Events::with_capacity(EVENTS));
+        let mut turning = Turning::nested();
         let outcome = body(&mut turning);
         let flushed = flush(native);
         let waiting = turning.take_deferred();
-        let put_back = native.get().engine.with(py, |engine| engine.ready.put_back(waiting));
+        let put_back = native.get().owned.engine.with(py, |engine| engine.ready.put_back(waiting));
         let put_back = put_back.map_err(|OutOfMemory(waiting)| {
             drop(waiting);
             PyMemoryError::new_err(())
@@ -152,9 +150,4 @@ pub(super) fn inside<'py>(
     };
     let (outcome, given_back) = then_leave(run, leave);
     outcome.and(given_back)
-}
-
-/// Whether `item` has to wait, because its context is entered further up the stack.
-pub(super) fn has_to_wait(py: Python<'_>, item: &Item) -> bool {
-    item.context(py).is_some_and(|context| context::is_entered(&context))
 }

@@ -1,23 +1,19 @@
-//! The wait of a loop under a profiler, as a call that it sees.
+//! The wait of a loop as a call that a profiler sees.
 //!
-//! A profiler hears of calls that Python code makes. The loop's wait is none, so that the time in which nothing was to be
-//! done would count for whoever ran the loop, or for nobody. Under a profiler the wait is made by a Python function: it then
-//! stands in the profile as `Waiting.poll`.
+//! A profiler sees the calls that Python code makes. The loop's wait is not one of them, so its time would count for the
+//! caller of `run_forever`. Under a profiler a Python function makes the wait: the profile then shows it as `Waiting.poll`.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ferrio_engine::reactor::{Events, Wait};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::Loop;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::imports;
 
-/// Whether somebody profiles this thread. Asked once in a tick of the kernel, because a loop may wait very often.
+/// Whether this thread is profiled. Asked once per tick of the kernel's clock, because a loop may wait very often.
 #[derive(Default)]
 pub(super) struct Profiler {
     asked_at: AtomicU64,
@@ -49,13 +45,10 @@ fn is_profiled(py: Python<'_>) -> PyResult<bool> {
     Ok(!imports::GET_PROFILE.get(py)?.call0()?.is_none())
 }
 
-/// One wait of a loop.
+/// One wait of a loop. `None` after its first call.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Waiting {
-    native: Py<Loop>,
-    timeout: Wait,
-    events: Guarded<Option<Events>>,
-    outcome: Guarded<Option<io::Result<()>>>,
+    wait: Guarded<Option<Box<dyn FnOnce(Python<'_>) + Send>>>,
 }
 
 impl Class for Waiting {}
@@ -64,40 +57,17 @@ impl Class for Waiting {}
 impl Waiting {
     /// Wait for what the loop waits for.
     fn poll(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(mut events) = self.events.with(py, Option::take) else {
+        let Some(wait) = self.wait.with(py, Option::take) else {
             return Err(PyRuntimeError::new_err("a wait is over after its first call"));
         };
-        let outcome = self.native.get().sleep(py, &mut events, self.timeout);
-        self.events.with(py, |place| *place = Some(events));
-        self.outcome.with(py, |place| *place = Some(outcome));
+        wait(py);
         Ok(())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.native)
     }
 }
 
-/// Waits as `Loop::sleep` does, by a call that a profiler sees. Raises what a signal's handler raises meanwhile.
+/// Calls `wait`, which sleeps, by a call that a profiler sees. Raises what a signal's handler raises meanwhile.
 #[cold]
-pub(super) fn sleep(
-    native: &Bound<'_, Loop>,
-    events: &mut Events,
-    timeout: Wait,
-) -> PyResult<io::Result<()>> {
-    let py = native.py();
-    let taken = std::mem::replace(events, Events::with_capacity(1));
-    let waiting = Waiting {
-        native: native.clone().unbind(),
-        timeout,
-        events: Guarded::new(Some(taken)),
-        outcome: Guarded::new(None),
-    };
-    let waiting = Bound::new(py, waiting)?;
-    let called = imports::WAIT_IN_PYTHON.get(py)?.call1((waiting.getattr("poll")?,));
-    if let Some(given_back) = waiting.get().events.with(py, Option::take) {
-        *events = given_back;
-    }
-    called?;
-    Ok(waiting.get().outcome.with(py, Option::take).unwrap_or(Ok(())))
+pub(super) fn shown(py: Python<'_>, wait: Box<dyn FnOnce(Python<'_>) + Send>) -> PyResult<()> {
+    let waiting = Bound::new(py, Waiting { wait: Guarded::new(Some(wait)) })?;
+    imports::WAIT_IN_PYTHON.get(py)?.call1((waiting.getattr("poll")?,)).map(drop)
 }

@@ -1,37 +1,23 @@
-//! Turning the loop: `run_forever`, `run_until_complete`, `stop`, `close`.
+//! Running the loop: `run_forever`, `run_until_complete`, `stop`, `close`, and what a run takes and gives back.
 
-use std::io;
 use std::sync::atomic::Ordering;
 
-use ferrio_engine::reactor::{Events, Wait};
-use ferrio_engine::turn::Plan;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::executors;
-use super::flush::{flush, flush_if_much};
-use super::profiled;
-use super::signals;
+use super::executors::Executors;
+use super::flush::flush;
+use super::nested::{self, Outer};
+use super::running::set_running;
+use super::turn::Turning;
+use super::{Loop, debug, running, signals};
 use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::{Cast, interpreter};
 use crate::base::{error, imports};
-use crate::core::event_loop::nested::{self, Outer};
-use crate::core::event_loop::{Item, Loop, debug, descriptors, overrides, running, set_running};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, Future, watch};
 use crate::core::task::{Task, create, current, finalize};
-
-/// For how many events there is room at first.
-pub(super) const EVENTS: usize = 1024;
-
-/// What `run_forever` restores when it ends.
-#[derive(Default)]
-pub(crate) struct Saved {
-    asyncgen_hooks: Option<Py<PyAny>>,
-    /// The depth of coroutine origin tracking before debug mode raised it.
-    pub(crate) origin_depth: Option<Py<PyAny>>,
-}
 
 #[pymethods]
 impl Loop {
@@ -70,16 +56,16 @@ impl Loop {
     /// Stop the loop at the end of the turn; what is ready already runs before. From another thread use
     /// `call_soon_threadsafe(loop.stop)`.
     fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.set_stopping(true);
         if !self.runs_here() {
-            self.inbox.wake();
+            self.shared.inbox.wake();
         }
     }
 
-    /// Return whether the loop runs, in whichever thread.
-    #[inline]
-    pub(crate) fn is_running(&self) -> bool {
-        self.thread.load(Ordering::Relaxed) != 0
+    /// Return whether the loop runs, in any thread.
+    #[pyo3(name = "is_running")]
+    fn runs(&self) -> bool {
+        self.is_running()
     }
 
     /// Return whether the loop was closed.
@@ -97,16 +83,16 @@ impl Loop {
     /// The identifier of the thread that runs the loop, or `None`.
     #[getter]
     pub(super) fn _thread_id(&self) -> Option<u64> {
-        Some(self.thread.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
+        Some(self.shared.thread.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
     }
 
     /// For programs that turn the loop themselves, one `_run_once` after the other.
     #[setter(_thread_id)]
     fn set_thread_id(&self, py: Python<'_>, thread: Option<u64>) {
-        self.engine.with(py, |_| self.thread.store(thread.unwrap_or(0), Ordering::Relaxed));
+        self.owned.engine.with(py, |_| self.shared.thread.store(thread.unwrap_or(0), Ordering::Relaxed));
     }
 
-    /// One turn, whether the loop runs or not. `run_forever` doesn't call it.
+    /// One turn, whether the loop runs or not. `run_forever` calls it if a subclass has one of its own.
     fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
         turn_once(slf)
     }
@@ -121,6 +107,14 @@ fn turn_once(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let state = native.get();
     let turn = |turning: &mut Turning| turning.turn(native, false);
+    // The next turn of a run that goes through this method. A call inside of it finds nothing here.
+    if state.runs_here()
+        && let Some(mut turning) = state.owned.turning.with(py, Option::take)
+    {
+        let outcome = turn(&mut turning);
+        state.owned.turning.with(py, |place| *place = Some(turning));
+        return outcome;
+    }
     if state.runs_here() {
         return nested::inside(native, turn);
     }
@@ -128,13 +122,13 @@ fn turn_once(native: &Bound<'_, Loop>) -> PyResult<()> {
     let said = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
     let outer = if said.is(native) { None } else { Outer::set_aside(py)? };
     let here = interpreter::thread_id(py);
-    let by_hand = state
-        .engine
-        .with(py, |_| state.thread.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok());
-    let run = || run_alone(native, || turn(&mut Turning::new(Events::with_capacity(EVENTS))));
+    let by_hand = state.owned.engine.with(py, |_| {
+        state.shared.thread.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    });
+    let run = || run_alone(native, || turn(&mut Turning::new()));
     let leave = || {
         if by_hand {
-            state.engine.with(py, |_| state.thread.store(here, Ordering::Relaxed));
+            state.owned.engine.with(py, |_| state.shared.thread.store(here, Ordering::Relaxed));
         }
         match outer {
             Some(outer) => outer.give_back(py),
@@ -179,10 +173,10 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// Makes this thread the one that runs the loop. Raises `RuntimeError` if another thread was faster, or has closed it.
 fn take_loop(py: Python<'_>, state: &Loop) -> PyResult<()> {
-    let taken = state.engine.with(py, |_| {
+    let taken = state.owned.engine.with(py, |_| {
         let free = !state.closed() && !state.is_running();
         if free {
-            state.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
+            state.shared.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
         }
         free
     });
@@ -198,7 +192,7 @@ fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     let state = native.get();
     let outcome = give_back(py, native);
     // Last: now another thread may run the loop.
-    state.engine.with(py, |_| state.thread.store(0, Ordering::Relaxed));
+    state.owned.engine.with(py, |_| state.shared.thread.store(0, Ordering::Relaxed));
     outcome
 }
 
@@ -239,150 +233,38 @@ fn require_idle(native: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// Turn after turn until `stop()`, which is for this run alone.
 fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let mut turning = Turning::new(Events::with_capacity(EVENTS));
     let turn_until_stopped = || {
+        if native.get().overrides().run_once() {
+            return turns_by_method(native);
+        }
+        let mut turning = Turning::new();
         loop {
             turning.turn(native, false)?;
-            if turning.is_stopped(native) {
+            if native.get().stopping() {
                 return Ok(());
             }
         }
     };
-    then_leave(turn_until_stopped, || native.get().stopping.store(false, Ordering::Relaxed)).0
+    then_leave(turn_until_stopped, || native.get().set_stopping(false)).0
 }
 
-/// What one run of a loop keeps from turn to turn.
-pub(super) struct Turning {
-    events: Events,
-    first: bool,
-    /// In a nested run: the items that wait for its end.
-    deferred: Option<Vec<Item>>,
-}
-
-impl Turning {
-    fn new(events: Events) -> Self {
-        Self { events, first: true, deferred: None }
-    }
-
-    /// For a run inside of another one of the same loop.
-    pub(super) fn nested(events: Events) -> Self {
-        Self { deferred: Some(Vec::new()), ..Self::new(events) }
-    }
-
-    /// The items that waited for the end of a nested run.
-    pub(super) fn take_deferred(&mut self) -> Vec<Item> {
-        self.deferred.take().unwrap_or_default()
-    }
-
-    /// Whether `stop()` was called.
-    #[inline]
-    pub(super) fn is_stopped(&self, native: &Bound<'_, Loop>) -> bool {
-        native.get().stopping.load(Ordering::Relaxed)
-    }
-
-    /// One turn; with `hurry` without a wait.
-    #[inline]
-    pub(super) fn turn(&mut self, native: &Bound<'_, Loop>, hurry: bool) -> PyResult<()> {
-        let py = native.py();
-        let state = native.get();
-        flush(native)?;
-        ask_for_signals(native)?;
-        overrides::tell_time(native)?;
-        wait(native, &mut self.events, self.first, hurry)?;
-        self.first = false;
-        overrides::tell_time(native)?;
-        let batch = state.engine.with(py, |engine| engine.begin_turn());
-        if let Some(deferred) = &mut self.deferred {
-            run_nested_batch(native, batch, deferred)?;
-        } else if state.debug() {
-            debug::run_batch(native, batch)?;
-        } else {
-            for _ in 0..batch {
-                let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
-                item.run(native)?;
-                flush_if_much(native)?;
-            }
-        }
-        state.tasks_have_run(&mut self.events);
-        Ok(())
-    }
-}
-
-/// Runs a batch of a nested run, one item after the other; what has to wait for the run's end goes to `deferred`.
-fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
+/// The same by the `_run_once` of a subclass, which calls ours for the turn itself.
+#[cold]
+fn turns_by_method(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
-    for _ in 0..batch {
-        let Some(item) = state.engine.with(py, |engine| engine.pop()) else { break };
-        if nested::has_to_wait(py, &item) {
-            deferred.push(item);
-        } else if state.debug() {
-            debug::run_item(native, item)?;
-        } else {
-            item.run(native)?;
-            flush_if_much(native)?;
-        }
-    }
-    Ok(())
-}
-
-/// Runs the Python handlers of signals that came, in each turn as asyncio does. Costs a few nanoseconds if none has.
-///
-/// A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. And up to Python 3.12 the
-/// interpreter doesn't tell the main thread of one that the system gave to another thread until it next takes the GIL,
-/// which a busy loop keeps. A handler may queue something, or stop the loop, so it runs before the plan is made.
-#[inline]
-fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let py = native.py();
-    // Between two steps in a row the entry of the current task stays, which is cheaper; before a wait it has to go.
-    if native.get().engine.with(py, |engine| engine.is_idle()) {
-        current::retire(native)?;
-    }
-    py.check_signals()
-}
-
-/// Looks at the descriptors, and waits there if nothing is ready; with `hurry` it only looks.
-#[inline]
-fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool) -> PyResult<()> {
-    let py = native.py();
-    let state = native.get();
-    // All that is ready comes in one turn; a descriptor counts once, and two are the reactor's own.
-    events.make_room(state.reactor.watched() + 2);
-    let plan = if hurry || state.stopping.load(Ordering::Relaxed) {
-        Plan::Poll
-    } else {
-        let external = state.external_work();
-        state.engine.with(py, |engine| engine.plan(external))
-    };
-    let outcome = match plan {
-        Plan::Skip if !first => return Ok(()),
-        Plan::Skip | Plan::Poll => state.reactor.wait(events, Wait::Now),
-        Plan::Sleep(timeout) => {
-            current::retire(native)?;
-            if timeout == Wait::Now {
-                state.reactor.wait(events, timeout)
-            } else if state.profiler.is_there(py, state.engine.with(py, |engine| engine.clock.coarse()))? {
-                profiled::sleep(native, events, timeout)?
-            } else {
-                state.sleep(py, events, timeout)
+    let place = &native.get().owned.turning;
+    let turns = || {
+        place.with(py, |place| *place = Some(Turning::new()));
+        loop {
+            native.call_method0(intern!(py, "_run_once"))?;
+            if native.get().stopping() {
+                return Ok(());
             }
         }
     };
-    state.engine.with(py, |engine| engine.finish_wait());
-    match outcome {
-        Ok(()) => {
-            if !events.is_empty() {
-                state.engine.with(py, |engine| engine.saw_events());
-            }
-            descriptors::dispatch(native, events)?;
-        }
-        Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => {
-            current::retire(native)?;
-            py.check_signals()?;
-        }
-        Err(failure) => return Err(error::from_system(py, &failure)),
-    }
-    Ok(())
+    let (outcome, left) = then_leave(turns, || place.with(py, Option::take));
+    drop(left);
+    outcome
 }
 
 fn run_until_complete<'py>(
@@ -451,8 +333,8 @@ fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> 
 fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let state = native.get();
-    let before = state.engine.with(py, |_| {
-        if state.is_running() { None } else { Some(state.closed.swap(true, Ordering::Relaxed)) }
+    let before = state.owned.engine.with(py, |_| {
+        if state.is_running() { None } else { Some(state.shared.closed.swap(true, Ordering::Relaxed)) }
     });
     match before {
         None => return Err(PyRuntimeError::new_err("Cannot close a running event loop")),
@@ -463,12 +345,15 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), ("Close %r", native))?;
     }
     signals::close(native)?;
-    let queued = state.engine.with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
-    let posted = state.inbox.close();
-    let watched = state.descriptors.with(py, std::mem::take);
-    let pending = state.tasks.with(py, std::mem::take);
+    let queued =
+        state.owned.engine.with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
+    let posted = state.shared.inbox.close();
+    let watched = state.owned.descriptors.with(py, std::mem::take);
+    let pending = state.owned.tasks.with(py, std::mem::take);
     let reported = finalize::report_at_close(py, &pending);
     drop((queued, posted, watched, pending));
-    let ended = executors::close(native);
+    let executors =
+        state.owned.executors.with(py, |executors| std::mem::replace(executors, Executors::closed()));
+    let ended = executors.shut_down(py);
     reported.and(ended)
 }

@@ -10,17 +10,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::core::event_loop::Loop;
-use crate::core::event_loop::descriptors::Side;
+use crate::core::event_loop::descriptors::{Pipe, Side};
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle::Handle;
-
-/// A pipe's transport that watches one side, and what it does with an event: in the turn of the event, as a handle.
-pub(crate) struct Pipe {
-    pub(crate) owner: Py<PyAny>,
-    pub(crate) call: WatcherCall,
-    /// It wants to know of the other end's going only.
-    pub(crate) breakage: bool,
-}
 
 impl Loop {
     /// Has a pipe's transport called at each event of a side, `call(owner, None)`, in place of who watched that side before;
@@ -34,11 +26,11 @@ impl Loop {
         breakage: bool,
     ) -> io::Result<Option<Py<Handle>>> {
         let (py, pipe) = (owner.py(), Pipe { owner: owner.clone().unbind(), call, breakage });
-        let (outcome, old, handle) = self.descriptors.with(py, |table| {
+        let (outcome, old, handle) = self.owned.descriptors.with(py, |table| {
             let entry = table.entry(fd);
             let old = entry.side(side).pipe.replace(pipe);
             let handle = entry.side(side).handle.take();
-            match entry.tell(fd, &self.reactor) {
+            match entry.tell(fd, &self.shared.reactor) {
                 Ok(()) => (Ok(()), old, handle),
                 Err(failure) => {
                     let refused = std::mem::replace(&mut entry.side(side).pipe, old);
@@ -53,11 +45,11 @@ impl Loop {
 
     /// Takes a side back from a pipe's transport, if that is who watches it.
     pub(crate) fn unwatch_side(&self, fd: i32, side: Side, owner: &Bound<'_, PyAny>) {
-        let old = self.descriptors.with(owner.py(), |table| {
+        let old = self.owned.descriptors.with(owner.py(), |table| {
             let entry = table.known(fd)?;
             let old = entry.side(side).pipe.take_if(|pipe| pipe.owner.is(owner));
             if old.is_some() {
-                let _ = entry.settle(fd, &self.reactor);
+                let _ = entry.settle(fd, &self.shared.reactor);
             }
             old
         });
@@ -66,11 +58,11 @@ impl Loop {
 
     /// Forgets whoever watches `fd`, which has been closed. Returns the handles.
     pub(crate) fn forget_watchers(&self, py: Python<'_>, fd: i32) -> [Option<Py<Handle>>; 2] {
-        let taken = self.descriptors.with(py, |table| {
+        let taken = self.owned.descriptors.with(py, |table| {
             let entry = table.known(fd)?;
             let taken = [Side::Reading, Side::Writing]
                 .map(|side| (entry.side(side).handle.take(), entry.side(side).pipe.take()));
-            let _ = entry.settle(fd, &self.reactor);
+            let _ = entry.settle(fd, &self.shared.reactor);
             Some(taken)
         });
         taken.map_or([None, None], |taken| taken.map(|(handle, _)| handle.map(|handle| handle.handle)))

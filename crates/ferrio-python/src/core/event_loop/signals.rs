@@ -58,7 +58,7 @@ impl Drop for Signals {
 
 pub(crate) fn remove(native: &Bound<'_, Loop>, number: i32, signal: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = native.py();
-    let known = native.get().signals.with(py, |signals| signals.handlers.contains_key(&number));
+    let known = native.get().owned.signals.with(py, |signals| signals.handlers.contains_key(&number));
     if !known {
         return Ok(false);
     }
@@ -77,14 +77,14 @@ pub(crate) fn remove(native: &Bound<'_, Loop>, number: i32, signal: &Bound<'_, P
 /// Takes the handler of a signal out of the loop's care; with the last one, the pipe out of a loop that doesn't run.
 pub(crate) fn forget(native: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
-    let (old, last) = state.signals.with(py, |signals| {
+    let (old, last) = state.owned.signals.with(py, |signals| {
         let old = signals.handlers.remove(&number);
         let last = old.is_some() && signals.handlers.is_empty();
         (old, last)
     });
     drop(old);
     if last {
-        state.reactor.count(false);
+        state.count_signals(false);
         if !state.runs_here() {
             uninstall(native)?;
         }
@@ -95,7 +95,12 @@ pub(crate) fn forget(native: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
 /// When the loop begins to run: in the main thread, signals shall end its waits.
 pub(crate) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    if native.get().signals.with(py, |signals| signals.pipe.as_ref().is_some_and(SignalPipe::is_of_parent)) {
+    if native
+        .get()
+        .owned
+        .signals
+        .with(py, |signals| signals.pipe.as_ref().is_some_and(SignalPipe::is_of_parent))
+    {
         // Whatever the thread, this loop must not take the parent's signals.
         pipe(native)?;
     }
@@ -108,7 +113,7 @@ pub(crate) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
         Err(failure) if failure.is_instance_of::<PyValueError>(py) => Ok(()),
         outcome => outcome,
     }?;
-    let program_has_its_own = native.get().signals.with(py, |signals| {
+    let program_has_its_own = native.get().owned.signals.with(py, |signals| {
         signals.handlers.is_empty() && signals.displaced.is_some_and(|displaced| displaced != NONE)
     });
     if program_has_its_own { uninstall(native) } else { Ok(()) }
@@ -116,7 +121,7 @@ pub(crate) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// When the loop ends to run: the pipe stays in place only for the sake of signal handlers.
 pub(crate) fn end(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let idle = native.get().signals.with(native.py(), |signals| signals.handlers.is_empty());
+    let idle = native.get().owned.signals.with(native.py(), |signals| signals.handlers.is_empty());
     if idle { uninstall(native) } else { Ok(()) }
 }
 
@@ -124,7 +129,7 @@ pub(crate) fn end(native: &Bound<'_, Loop>) -> PyResult<()> {
 pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
     let numbers: Vec<i32> =
-        state.signals.with(py, |signals| signals.handlers.keys().copied().collect::<Vec<_>>());
+        state.owned.signals.with(py, |signals| signals.handlers.keys().copied().collect::<Vec<_>>());
     if !numbers.is_empty() && imports::IS_FINALIZING.get(py)?.call0()?.is_truthy()? {
         let message = format!(
             "Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal",
@@ -134,7 +139,7 @@ pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         keywords.set_item(intern!(py, "source"), native)?;
         let category = py.get_type::<PyResourceWarning>();
         imports::WARN.get(py)?.call((message, category), Some(&keywords))?;
-        let handlers = state.signals.with(py, |signals| std::mem::take(&mut signals.handlers));
+        let handlers = state.owned.signals.with(py, |signals| std::mem::take(&mut signals.handlers));
         drop(handlers);
     } else {
         for number in numbers {
@@ -142,7 +147,7 @@ pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         }
     }
     uninstall(native)?;
-    let pipe = state.signals.with(py, |signals| signals.pipe.take());
+    let pipe = state.owned.signals.with(py, |signals| signals.pipe.take());
     drop(pipe);
     Ok(())
 }
@@ -162,7 +167,7 @@ pub(crate) fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
     let displaced = take_place(py, ours)?;
     INSTALLED.store(ours, Ordering::Relaxed);
     if displaced != ours {
-        state.signals.with(py, |signals| signals.displaced = Some(displaced));
+        state.owned.signals.with(py, |signals| signals.displaced = Some(displaced));
     }
     Ok(())
 }
@@ -171,7 +176,7 @@ pub(crate) fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
 /// other's signals.
 fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
     let (py, state) = (native.py(), native.get());
-    let (known, parents) = state.signals.with(py, |signals| match &signals.pipe {
+    let (known, parents) = state.owned.signals.with(py, |signals| match &signals.pipe {
         Some(pipe) if pipe.is_of_parent() => (None, signals.pipe.take()),
         Some(pipe) => (Some(pipe.writer()), None),
         None => (None, None),
@@ -190,9 +195,9 @@ fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
         .watch_natively(reader, &py.None().into_bound(py), take_signals, Some(Interest::READABLE))
         .map_err(|failure| error::from_system(py, &failure))?;
     if !counted {
-        state.reactor.count(false);
+        state.count_signals(false);
     }
-    state.signals.with(py, |signals| signals.pipe = Some(pipe));
+    state.owned.signals.with(py, |signals| signals.pipe = Some(pipe));
     Ok(writer)
 }
 
@@ -201,6 +206,7 @@ fn uninstall(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let found = native
         .get()
+        .owned
         .signals
         .with(py, |signals| signals.displaced.take().zip(signals.pipe.as_ref().map(SignalPipe::writer)));
     match found {
@@ -240,7 +246,7 @@ fn take_place(py: Python<'_>, fd: i32) -> PyResult<i32> {
 /// The event of the pipe: queues the handlers of the signals whose numbers are in it.
 fn take_signals(native: &Bound<'_, Loop>, _owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {
     let (py, state) = (native.py(), native.get());
-    let (outcome, handles) = state.signals.with(py, |signals| {
+    let (outcome, handles) = state.owned.signals.with(py, |signals| {
         let mut handles = Vec::new();
         let handlers = &signals.handlers;
         let outcome = signals.pipe.as_ref().map_or(Ok(()), |pipe| {

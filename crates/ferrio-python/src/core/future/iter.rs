@@ -13,6 +13,18 @@ use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::slots::Awaitable;
 use crate::core::task::Task;
 
+#[pymethods]
+impl Future {
+    fn __await__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
+        slf.get().event_loop(slf.py())?;
+        Ok(FutureIter::new(slf.clone().unbind()))
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
+        Self::__await__(slf)
+    }
+}
+
 /// The iterator behind `Future.__await__`. `None` once it has ended.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct FutureIter {

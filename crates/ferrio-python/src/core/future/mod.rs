@@ -3,6 +3,7 @@
 //! The class is asyncio's, method for method; `native.rs` has what Rust code calls instead of the methods. A task's
 //! own state is not here (see `task`), although a task is a future.
 
+pub(crate) mod awaited_by;
 pub(crate) mod callbacks;
 pub(crate) mod chain;
 pub(crate) mod finalize;
@@ -10,18 +11,15 @@ pub(crate) mod iter;
 pub(crate) mod native;
 pub(crate) mod plain;
 pub(crate) mod state;
-mod waiters;
 pub(crate) mod watch;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFrozenSet, PyList, PyTuple, PyType};
+use pyo3::types::{PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-pub(crate) use self::iter::FutureIter;
 pub(crate) use self::plain::is_plain;
 use self::state::{Outcome, State};
-use self::waiters::waiters;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::raise::raise;
 use crate::base::ffi::recycle::recycled;
@@ -148,15 +146,6 @@ impl Future {
         native::cancel(slf, msg)
     }
 
-    fn __await__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
-        slf.get().event_loop(slf.py())?;
-        Ok(FutureIter::new(slf.clone().unbind()))
-    }
-
-    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
-        Self::__await__(slf)
-    }
-
     /// Make the exception to raise for a cancelled future; the saved one is handed out once.
     fn _make_cancelled_error<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         native::make_cancelled_error(slf)
@@ -239,21 +228,6 @@ impl Future {
         })
     }
 
-    #[getter]
-    fn _asyncio_awaited_by<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyFrozenSet>>> {
-        let py = slf.py();
-        let recorded = slf.get().state.with(py, |state| {
-            state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
-        });
-        let mut all = waiters(slf);
-        if let Some(recorded) = recorded {
-            for waiter in recorded.bind(py).try_iter()? {
-                all.push(waiter?);
-            }
-        }
-        if all.is_empty() { Ok(None) } else { PyFrozenSet::new(py, all).map(Some) }
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.state.visit(&visit, |state| state.traverse(&visit))
     }
@@ -325,61 +299,6 @@ pub(crate) fn default_loop(py: Python<'_>) -> PyResult<LoopRef> {
         return Ok(LoopRef::Native(running));
     }
     Ok(LoopRef::new(&imports::GET_EVENT_LOOP.get(py)?.call0()?))
-}
-
-/// Passes a future of another make to asyncio's own function; before Python 3.14 there is none.
-fn note_by_standard(
-    function: &imports::Import,
-    fut: &Bound<'_, PyAny>,
-    waiter: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    if cfg!(Py_3_14) { function.get(fut.py())?.call1((fut, waiter)).map(drop) } else { Ok(()) }
-}
-
-/// Records that the future `waiter` awaits the future `fut`, for call graphs (`asyncio.future_add_to_awaited_by`).
-#[pyfunction]
-#[pyo3(signature = (fut, waiter, /))]
-pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = fut.py();
-    let Some(future) = fut.as_instance::<Future>() else {
-        return note_by_standard(&imports::STANDARD_ADD_TO_AWAITED_BY, fut, waiter);
-    };
-    if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
-        return Ok(());
-    }
-    let known = future.get().state.with(py, |state| {
-        state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
-    });
-    let set = match known {
-        Some(set) => set.into_bound(py),
-        None => {
-            let set = pyo3::types::PySet::empty(py)?.into_any();
-            future.get().state.with(py, |state| state.extra().awaited_by = Some(set.clone().unbind()));
-            set
-        }
-    };
-    set.call_method1(intern!(py, "add"), (waiter,))?;
-    Ok(())
-}
-
-/// Takes back what `future_add_to_awaited_by` recorded of `fut` and `waiter` (`asyncio.future_discard_from_awaited_by`).
-#[pyfunction]
-#[pyo3(signature = (fut, waiter, /))]
-pub(crate) fn future_discard_from_awaited_by(
-    fut: &Bound<'_, PyAny>,
-    waiter: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    let py = fut.py();
-    let Some(future) = fut.as_instance::<Future>() else {
-        return note_by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, fut, waiter);
-    };
-    let known = future.get().state.with(py, |state| {
-        state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
-    });
-    if let Some(set) = known {
-        set.bind(py).call_method1(intern!(py, "discard"), (waiter,))?;
-    }
-    Ok(())
 }
 
 /// Raises what a cancelled future raises.

@@ -10,7 +10,7 @@ use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 
 use super::Future;
-use crate::base::ffi::interpreter;
+use crate::base::ffi::{Cast, interpreter};
 use crate::core::task::Task;
 use crate::core::task::cancel::AskPart;
 
@@ -36,6 +36,12 @@ pub(crate) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
     interpreter::is_exactly::<Task>(object)
         || interpreter::is_exactly::<Future>(object)
         || is_compound(object)
+}
+
+/// `object` as one of ferrio's own futures, if nobody can have replaced its methods.
+#[inline]
+pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
+    if is_plain(object) { object.as_instance::<Future>() } else { None }
 }
 
 /// How to cancel `object`, if it is a plain future that stands for several others.

@@ -7,9 +7,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::callbacks::{Callback, Watch};
+use super::native;
+pub(crate) use super::plain::plain;
 use super::state::Outcome;
-use super::{Future, is_plain, native};
-use crate::base::ffi::Cast;
 use crate::core::task::wakeup::Watcher;
 
 /// How a future ended.
@@ -28,12 +28,6 @@ pub(crate) enum Failure<'py> {
     Cancelled,
     /// This exception, which counts as retrieved now.
     Exception(Bound<'py, PyAny>),
-}
-
-/// `object` as one of ferrio's own futures, if nobody can have replaced its methods.
-#[inline]
-pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
-    if is_plain(object) { object.as_instance::<Future>() } else { None }
 }
 
 /// Has `watch.call(watcher, future)` run in a turn of the future's loop after `future` is done.

@@ -20,7 +20,7 @@ use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::raise::made;
 use crate::base::ffi::slots::{Awaitable, Coroutine};
 use crate::base::{error, imports};
-use crate::core::future::FutureIter;
+use crate::core::future::iter::FutureIter;
 
 /// The flag of a code object whose generators may `yield from` a coroutine: what `types.coroutine` sets.
 const MAY_YIELD_FROM: u32 = 0x100;

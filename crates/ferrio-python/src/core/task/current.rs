@@ -54,7 +54,7 @@ fn enter(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()>
     match home {
         LoopRef::Native(native) => {
             let native = native.bind(py);
-            let other = native.get().current.with(py, |current| {
+            let other = native.get().with_current(py, |current| {
                 if current.task.is_some() {
                     return current.task.as_ref().map(|task| task.bind(py).clone());
                 }
@@ -82,7 +82,7 @@ fn enter(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()>
 fn leave(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
     match home {
         LoopRef::Native(native) => {
-            let left = native.get().current.with(py, |current| current.task.take());
+            let left = native.get().with_current(py, |current| current.task.take());
             drop(left);
             Ok(())
         }
@@ -100,7 +100,7 @@ pub(crate) fn swap<'py>(
         LoopRef::Native(native) => {
             let native = native.bind(py);
             publish(py, native.as_any(), task.as_ref())?;
-            let old = native.get().current.with(py, |current| {
+            let old = native.get().with_current(py, |current| {
                 current.published = task.is_some();
                 std::mem::replace(&mut current.task, task.map(Bound::unbind))
             });
@@ -127,8 +127,7 @@ pub(crate) fn retire(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let stale = native
         .get()
-        .current
-        .with(py, |current| current.task.is_none() && std::mem::take(&mut current.published));
+        .with_current(py, |current| current.task.is_none() && std::mem::take(&mut current.published));
     if stale { publish(py, native.as_any(), None) } else { Ok(()) }
 }
 
@@ -157,10 +156,9 @@ pub(crate) fn current_task<'py>(
 #[inline]
 pub(crate) fn current_on<'py>(py: Python<'py>, home: &LoopRef) -> PyResult<Option<Bound<'py, PyAny>>> {
     if let LoopRef::Native(native) = home {
-        let (task, stale) = native
-            .get()
-            .current
-            .with(py, |current| (current.task.as_ref().map(|task| task.bind(py).clone()), current.published));
+        let (task, stale) = native.get().with_current(py, |current| {
+            (current.task.as_ref().map(|task| task.bind(py).clone()), current.published)
+        });
         if task.is_some() || stale {
             return Ok(task);
         }
@@ -174,7 +172,7 @@ pub(crate) fn current_on<'py>(py: Python<'py>, home: &LoopRef) -> PyResult<Optio
 #[inline]
 pub(crate) fn is_stepping(py: Python<'_>) -> bool {
     event_loop::with_running(|native| {
-        native.bind(py).get().current.with(py, |current| {
+        native.bind(py).get().with_current(py, |current| {
             current.task.as_ref().is_some_and(|task| interpreter::is_exactly::<Task>(task.bind(py)))
         })
     })

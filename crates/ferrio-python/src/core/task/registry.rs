@@ -74,7 +74,7 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
     match home {
         LoopRef::Native(native) => {
             let entry = task.clone().unbind();
-            let place = native.get().tasks.with(py, |tasks| tasks.insert(entry));
+            let place = native.get().with_tasks(py, |tasks| tasks.insert(entry));
             task.get().task.with(py, |state| state.place = Some(place));
             Ok(())
         }
@@ -87,7 +87,7 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
 pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
     let place = task.get().task.with(py, |state| state.place.take());
     if let (LoopRef::Native(native), Some(place)) = (home, place) {
-        let entry = native.get().tasks.with(py, |tasks| tasks.remove(place));
+        let entry = native.get().with_tasks(py, |tasks| tasks.remove(place));
         drop(entry);
     }
 }
@@ -117,10 +117,9 @@ pub(crate) fn all_tasks<'py>(
 pub(crate) fn _pending_tasks<'py>(py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let mut pending = Vec::new();
     for native in event_loop::every_loop(py)? {
-        let some = native
-            .get()
-            .tasks
-            .with(py, |tasks| tasks.iter().map(|task| task.bind(py).as_any().clone()).collect::<Vec<_>>());
+        let some = native.get().with_tasks(py, |tasks| {
+            tasks.iter().map(|task| task.bind(py).as_any().clone()).collect::<Vec<_>>()
+        });
         pending.extend(some);
     }
     Ok(pending)

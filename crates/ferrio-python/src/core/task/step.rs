@@ -13,8 +13,9 @@ use crate::base::ffi::{Cast, context};
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, LoopRef};
 use crate::core::future::callbacks::Callback;
+use crate::core::future::plain::plain;
 use crate::core::future::state::Outcome;
-use crate::core::future::{self, Future, native, watch};
+use crate::core::future::{self, Future, native};
 use crate::core::operation::{self, Operation};
 
 /// Runs one step in the task's own context, as the loop does it.
@@ -86,7 +87,7 @@ fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
     if let Some(operation) = waiter.as_exactly::<Operation>() {
         return operation::take_cancellation(operation);
     }
-    let failed = match watch::plain(waiter) {
+    let failed = match plain(waiter) {
         Some(future) => {
             let fine = future.get().state.with(py, |state| matches!(state.outcome, Outcome::Result(_)));
             if fine { return Ok(None) } else { native::result(future).map(drop) }

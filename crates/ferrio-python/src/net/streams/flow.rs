@@ -9,12 +9,12 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::attributes::flag_attributes;
 use super::drain::Drain;
-use super::overrides::Overrides;
 use super::protocol::StreamReaderProtocol;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::functions::Functions;
 use crate::base::imports;
+use crate::base::overrides::{Names, Overrides};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
 use crate::core::operation::{self, Operation};
@@ -51,30 +51,32 @@ flag_attributes! {
     _connection_lost: set_connection_lost, connection_lost;
 }
 
-const NAMES: [&str; 2] = ["_drain_helper", "_get_close_waiter"];
+const DRAIN_HELPER: u8 = 1;
+const GET_CLOSE_WAITER: u8 = 2;
+const NAMES: Names = &[("_drain_helper", DRAIN_HELPER), ("_get_close_waiter", GET_CLOSE_WAITER)];
 
 impl FlowControlMixin {
     /// One that `__init__` fills in; `class` is the one that is being made.
     pub(super) fn empty(class: &Bound<'_, PyType>) -> PyResult<Self> {
-        let overrides = Overrides::of_class::<StreamReaderProtocol>(class, &NAMES)?;
+        let overrides = Overrides::of_class::<StreamReaderProtocol>(class, NAMES)?;
         Ok(Self { flow: Guarded::new(Flow::default()), overrides })
     }
 
     /// The base of a plain protocol of a loop.
     pub(super) fn on(home: LoopRef) -> Self {
         let flow = Flow { event_loop: Some(home), ..Flow::default() };
-        Self { flow: Guarded::new(flow), overrides: Overrides::NONE }
+        Self { flow: Guarded::new(flow), overrides: Overrides::none() }
     }
 
     /// Whether a Python subclass has a `_drain_helper` of its own.
     #[inline]
     pub(super) fn drains_itself(&self) -> bool {
-        self.overrides.has(0)
+        self.overrides.has(DRAIN_HELPER)
     }
 
     /// Whether a Python subclass has a `_get_close_waiter` of its own.
     pub(super) fn closes_itself(&self) -> bool {
-        self.overrides.has(1)
+        self.overrides.has(GET_CLOSE_WAITER)
     }
 
     /// The loop. Raises `RuntimeError` if `__init__` was never called.

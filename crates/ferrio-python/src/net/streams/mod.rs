@@ -16,7 +16,6 @@ pub(crate) mod drain;
 pub(crate) mod feed;
 pub(crate) mod flow;
 mod limit;
-mod overrides;
 pub(crate) mod protocol;
 pub(crate) mod read;
 pub(crate) mod reader;

@@ -14,7 +14,6 @@ use super::content::Content;
 use super::delegate::{Delegate, Role};
 use super::feed::{self, Waiter};
 use super::limit::Limit;
-use super::overrides::Overrides;
 use super::read::{Read, What};
 use super::shown;
 use crate::base::class::{Class, Standard};
@@ -23,6 +22,7 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
 use crate::base::given::Given;
+use crate::base::overrides::{Names, Overrides};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
 use crate::core::future::native::current_stack;
@@ -77,10 +77,10 @@ pub(super) struct State {
 }
 
 // Methods that call one another; a subclass may replace one and expects to be called by the others.
-const NAMES: [&str; 3] = ["read", "readuntil", "readline"];
-const READ: u8 = 0;
-const READUNTIL: u8 = 1;
-const READLINE: u8 = 2;
+const READ: u8 = 1;
+const READUNTIL: u8 = 2;
+const READLINE: u8 = 4;
+const NAMES: Names = &[("read", READ), ("readuntil", READUNTIL), ("readline", READLINE)];
 
 #[pymethods]
 impl StreamReader {
@@ -92,7 +92,7 @@ impl StreamReader {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let overrides = Overrides::of_class::<Self>(class, &NAMES)?;
+        let overrides = Overrides::of_class::<Self>(class, NAMES)?;
         Ok(Self { state: Guarded::new(State::default()), overrides })
     }
 
@@ -199,7 +199,7 @@ impl StreamReader {
     }
 
     fn __anext__(slf: &Bound<'_, Self>) -> Operation {
-        if slf.get().overrides.has(READLINE) || slf.get().overrides.has(READUNTIL) {
+        if slf.get().overrides.has(READLINE | READUNTIL) {
             return Delegate::start(slf, Role::Next);
         }
         start(slf, What::Line { scan: Scan::new(), or_stop: true })
@@ -379,7 +379,7 @@ impl StreamReader {
     pub(super) fn create<'py>(limit: &Bound<'py, PyAny>, home: LoopRef) -> PyResult<Bound<'py, Self>> {
         let py = limit.py();
         let state = State::on(py, Limit::positive(limit)?, home)?;
-        Bound::new(py, Self { state: Guarded::new(state), overrides: Overrides::NONE })
+        Bound::new(py, Self { state: Guarded::new(state), overrides: Overrides::none() })
     }
 }
 

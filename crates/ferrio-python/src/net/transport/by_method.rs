@@ -11,7 +11,7 @@ use super::receiver::{self, Failed, Received, Receiver, Way};
 use crate::base::error::unless_blocked;
 use crate::base::ffi::context;
 use crate::base::imports;
-use crate::core::event_loop::received::LARGEST_RECEIVED;
+use crate::core::event_loop::receive::LARGEST_RECEIVED;
 
 /// Receives once, and hands over what came; see `Receiver::receive`.
 #[cold]

@@ -163,7 +163,7 @@ fn receive_natively<'py>(
     let py = native.py();
     let this = transport.get();
     let mut sender = Address::default();
-    let data = match native.get().receive_from(py, this.fd, &mut sender) {
+    let data = match native.get().receiving().receive_from(py, this.fd, &mut sender) {
         Ok(Some(data)) => data.into_any(),
         Ok(None) => return Outcome::WouldBlock,
         Err(failure) => return Outcome::Failed(error::from_system(py, &failure)),

@@ -224,7 +224,7 @@ macro_rules! socket_methods {
             /// The most that one read takes, in bytes.
             #[getter]
             fn max_size(&self) -> usize {
-                $crate::core::event_loop::received::LARGEST_RECEIVED
+                $crate::core::event_loop::receive::LARGEST_RECEIVED
             }
 
             fn __repr__(&self, py: Python<'_>) -> String {

@@ -190,7 +190,7 @@ impl Outgoing {
     ) -> io::Result<(usize, Attempt)> {
         let py = native.py();
         if self.size <= JOINED {
-            return native.get().with_scratch(py, |scratch| {
+            return native.get().receiving().with_scratch(py, |scratch| {
                 let (mut end, mut skip) = (0, self.sent);
                 for piece in &self.pieces {
                     let bytes = &piece.as_slice(py)[skip..];

@@ -126,7 +126,7 @@ fn on_event<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyRe
         .with(py, |state| (state.started && state.is_reading()).then(|| state.receiver.clone_ref(py)));
     let Some(receiver) = receiver else { return Ok(()) };
     let scope = this.core.context.bind(py);
-    let read = this.core.event_loop.get().read_for(py, this.fd, |bytes| match bytes {
+    let read = this.core.event_loop.get().receiving().read_for(py, this.fd, |bytes| match bytes {
         [] => Ok(true),
         bytes => deliver(transport, || receiver.deliver(py, scope, bytes)).map(|()| false),
     });

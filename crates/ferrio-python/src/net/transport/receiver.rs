@@ -14,7 +14,7 @@ use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::context;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
-use crate::core::event_loop::received::Expected;
+use crate::core::event_loop::receive::Expected;
 
 /// How a protocol takes what arrives.
 #[derive(Clone, Copy, Default)]
@@ -94,7 +94,8 @@ impl Receiver {
     /// Whether receiving had better wait for the next turn. A stream's task should run before others get their data.
     #[inline]
     pub(super) fn can_wait(&self, native: &Bound<'_, Loop>) -> bool {
-        matches!(self.way, Way::Native(NativeProtocol { keep: Some(_), .. })) && native.get().puts_off()
+        matches!(self.way, Way::Native(NativeProtocol { keep: Some(_), .. }))
+            && native.get().receiving().defers()
     }
 
     /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code. `expected` is what
@@ -114,7 +115,7 @@ impl Receiver {
         let protocol = protocol.bind(py);
         match self.way {
             Way::Native(NativeProtocol { keep: None, take, .. }) => {
-                let taken = home.receive_for(py, fd, |bytes| {
+                let taken = home.receiving().receive_for(py, fd, |bytes| {
                     if bytes.is_empty() {
                         return Ok(Received::End);
                     }
@@ -127,6 +128,7 @@ impl Receiver {
             }
             Way::Method | Way::Native(_) => {
                 let received = home
+                    .receiving()
                     .receive_expecting(py, fd, expected)
                     .map_err(|error| Failed { message: READ, error })?
                     .map_err(broken)?;
@@ -135,7 +137,7 @@ impl Receiver {
                     Some(bytes) if bytes.as_bytes().is_empty() => Ok(Received::End),
                     Some(bytes) => match self.way {
                         Way::Native(NativeProtocol { keep: Some(keep), .. }) => {
-                            home.hand_out(bytes.as_bytes().len());
+                            home.receiving().hand_out(bytes.as_bytes().len());
                             keep(protocol, bytes)
                                 .map(|()| Received::Something)
                                 .map_err(|error| Failed { message: DATA_RECEIVED, error })

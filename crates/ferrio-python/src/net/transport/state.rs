@@ -10,7 +10,7 @@ use super::channel::{Channel, Names};
 use super::core::{Own, State};
 use super::host::Host;
 use super::outgoing::Outgoing;
-use crate::core::event_loop::received::Expected;
+use crate::core::event_loop::receive::Expected;
 
 /// The state of a connection.
 pub(crate) struct Connection {

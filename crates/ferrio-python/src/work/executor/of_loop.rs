@@ -51,7 +51,7 @@ pub(crate) fn submit(
 /// The default executor, made now if there is none. Raises `RuntimeError` after its shutdown.
 pub(crate) fn default_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
-    let (shut_down, default) = native.get().executors.with(py, |executors| {
+    let (shut_down, default) = native.get().with_executors(py, |executors| {
         (executors.shut_down, executors.default.as_ref().map(|executor| executor.bind(py).clone()))
     });
     if shut_down {
@@ -81,7 +81,7 @@ pub(crate) fn set_default(
     let threads = own.map(|own| -> Arc<dyn LetGo> { own.get().usable(py) });
     let own = own.map(|own| own.clone().into_any().unbind());
     let default = executor.map(|executor| executor.clone().unbind());
-    let old = native.executors.with(py, |executors| {
+    let old = native.with_executors(py, |executors| {
         (
             std::mem::replace(&mut executors.default, default),
             std::mem::replace(&mut executors.own, own),
@@ -98,7 +98,7 @@ pub(crate) fn own_of<'py>(
     executor: &Bound<'py, PyAny>,
 ) -> Option<Bound<'py, ThreadPool>> {
     let py = native.py();
-    native.get().executors.with(py, |executors| match &executors.own {
+    native.get().with_executors(py, |executors| match &executors.own {
         Some(own) if own.is(executor) => own.bind(py).as_exactly::<ThreadPool>().cloned(),
         _ => None,
     })
@@ -121,7 +121,7 @@ pub(crate) fn named_executor<'py>(
 fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
     let forks = executor::fork_count();
-    let (shut_down, known, parents) = native.get().executors.with(py, |executors| {
+    let (shut_down, known, parents) = native.get().with_executors(py, |executors| {
         let parents = match executors.process_made {
             Some(made) if made != forks => executors.process.take(),
             _ => None,
@@ -139,7 +139,7 @@ fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny
     }
     let made = imports::NEW_PROCESS_POOL.get(py)?.call0()?;
     let entry = made.clone().unbind();
-    native.get().executors.with(py, |executors| {
+    native.get().with_executors(py, |executors| {
         executors.process_made = Some(forks);
         executors.process = Some(entry);
     });
@@ -159,7 +159,7 @@ pub(crate) fn submit_to_process<'py>(
     let known = process_executor(native)?;
     match known.call_method(intern!(py, "submit"), arguments, keywords) {
         Err(failure) if failure.is_instance(py, imports::BROKEN_EXECUTOR.get(py)?) => {
-            let broken = native.get().executors.with(py, |executors| match &executors.process {
+            let broken = native.get().with_executors(py, |executors| match &executors.process {
                 Some(process) if process.is(&known) => executors.process.take(),
                 _ => None,
             });

@@ -1,21 +1,47 @@
-//! Where the loop receives: one buffer for all its connections, so that an idle one needs none.
+//! Where the loop receives: one buffer for all its connections, so that an idle connection needs none.
+//!
+//! Also how much of what arrives in a turn the tasks are given before the loop looks for more.
 
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferrio_engine::net::{self, Address, Attempt};
 use ferrio_engine::reactor::Events;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::Loop;
-use super::run::EVENTS;
-use crate::base::ffi::bytes;
+use crate::base::ffi::{Leaf, bytes};
 
-/// The most that one look at a socket takes, in bytes.
+/// The most that one attempt takes from a socket, in bytes.
 pub(crate) const LARGEST_RECEIVED: usize = 256 * 1024;
 
-impl Loop {
+/// For how many events there is room at first.
+pub(super) const EVENTS: usize = 1024;
+
+/// What a loop receives into, and how much it has received in this turn.
+pub(crate) struct Receiving {
+    /// Empty until the first socket receives.
+    buffer: Leaf<Vec<u8>>,
+    /// How many bytes streams were given in this turn.
+    handed_out: AtomicUsize,
+    /// How many events of this turn were deferred because of that.
+    deferred: AtomicUsize,
+    /// How many events the next poll takes.
+    poll_limit: AtomicUsize,
+}
+
+impl Receiving {
+    pub(super) const fn new() -> Self {
+        Self {
+            buffer: Leaf::new(Vec::new()),
+            handed_out: AtomicUsize::new(0),
+            deferred: AtomicUsize::new(0),
+            poll_limit: AtomicUsize::new(EVENTS),
+        }
+    }
+}
+
+impl Receiving {
     /// Receives up to `size` bytes, at most `LARGEST_RECEIVED`; `None` if none are there, empty at the end of input.
     #[inline]
     pub(crate) fn receive<'py>(
@@ -24,7 +50,7 @@ impl Loop {
         fd: i32,
         size: usize,
     ) -> io::Result<Option<Bound<'py, PyBytes>>> {
-        self.received.with(py, |buffer| {
+        self.buffer.with(py, |buffer| {
             let buffer = &mut whole(buffer)[..size.min(LARGEST_RECEIVED)];
             Ok(match net::receive(fd, buffer)? {
                 Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count])),
@@ -41,7 +67,7 @@ impl Loop {
         fd: i32,
         sender: &mut Address,
     ) -> io::Result<Option<Bound<'py, PyBytes>>> {
-        self.received.with(py, |buffer| {
+        self.buffer.with(py, |buffer| {
             let buffer = whole(buffer);
             Ok(match net::receive_from(fd, buffer, sender)? {
                 Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count])),
@@ -80,13 +106,13 @@ impl Loop {
         take: impl FnOnce(&[u8]) -> R,
     ) -> io::Result<Option<R>> {
         // Out of the cell while it is shown: what runs then may receive for somebody else.
-        let mut buffer = self.received.with(py, std::mem::take);
+        let mut buffer = self.buffer.with(py, std::mem::take);
         let outcome = match fetch(whole(&mut buffer)) {
             Ok(Attempt::Done(count)) => Ok(Some(take(&buffer[..count]))),
             Ok(Attempt::WouldBlock) => Ok(None),
             Err(failure) => Err(failure),
         };
-        self.received.with(py, |place| *place = buffer);
+        self.buffer.with(py, |place| *place = buffer);
         outcome
     }
 }
@@ -115,7 +141,7 @@ impl Expected {
     }
 }
 
-impl Loop {
+impl Receiving {
     /// As `receive`, as much as there is; `expected` is brought up to date.
     ///
     /// The outer error is a `MemoryError`.
@@ -147,14 +173,14 @@ impl Loop {
 /// before the first of them is answered, and out of the processor's caches by then.
 const HANDED_OUT: usize = 256 * 1024;
 
-impl Loop {
+impl Receiving {
     /// Whether streams were given so much in this turn that their tasks should run before they get more: then an event is
-    /// put off.
+    /// deferred.
     #[inline]
-    pub(crate) fn puts_off(&self) -> bool {
+    pub(crate) fn defers(&self) -> bool {
         let enough = self.handed_out.load(Ordering::Relaxed) >= HANDED_OUT;
         if enough {
-            self.put_off.store(self.put_off.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            self.deferred.store(self.deferred.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
         enough
     }
@@ -166,28 +192,29 @@ impl Loop {
             .store(self.handed_out.load(Ordering::Relaxed).saturating_add(count), Ordering::Relaxed);
     }
 
-    /// The tasks that read streams have run. The next look takes as many events as this turn could do with, for the kernel
-    /// asks each descriptor that it reports, and again the next time if it was put off.
+    /// The tasks that read streams have run. The next poll takes as many events as this turn could handle: the kernel
+    /// checks each descriptor that it reports, and checks it again the next time if its event was deferred.
     #[inline]
     pub(super) fn tasks_have_run(&self, events: &mut Events) {
-        let (put_off, look) = (self.put_off.load(Ordering::Relaxed), self.look.load(Ordering::Relaxed));
+        let (deferred, limit) =
+            (self.deferred.load(Ordering::Relaxed), self.poll_limit.load(Ordering::Relaxed));
         self.handed_out.store(0, Ordering::Relaxed);
-        if put_off == 0 && look == EVENTS {
+        if deferred == 0 && limit == EVENTS {
             return;
         }
-        let look =
-            if put_off > 0 { events.len().saturating_sub(put_off).max(1) } else { (2 * look).min(EVENTS) };
-        self.put_off.store(0, Ordering::Relaxed);
-        self.look.store(look, Ordering::Relaxed);
-        events.limit(if look == EVENTS { usize::MAX } else { look });
+        let limit =
+            if deferred > 0 { events.len().saturating_sub(deferred).max(1) } else { (2 * limit).min(EVENTS) };
+        self.deferred.store(0, Ordering::Relaxed);
+        self.poll_limit.store(limit, Ordering::Relaxed);
+        events.limit(if limit == EVENTS { usize::MAX } else { limit });
     }
 }
 
-impl Loop {
+impl Receiving {
     /// Lends the memory in which the loop receives, `LARGEST_RECEIVED` bytes, to `work`, which runs no Python code.
     #[inline]
     pub(crate) fn with_scratch<R>(&self, py: Python<'_>, work: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.received.with(py, |buffer| work(whole(buffer)))
+        self.buffer.with(py, |buffer| work(whole(buffer)))
     }
 }
 

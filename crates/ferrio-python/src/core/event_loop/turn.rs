@@ -1,0 +1,203 @@
+//! One turn of the loop: the wait for events, what they set off, and the batch of what is ready.
+//!
+//! The engine decides what the next wait is (`ferrio_engine::turn`); `run.rs` and `nested.rs` say how often the loop turns.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferrio_engine::clock::{Nanos, nanos_from_seconds};
+use ferrio_engine::reactor::{Events, Wait};
+use ferrio_engine::turn::Plan;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::background::Bed;
+use super::flush::{flush, flush_if_much};
+use super::receive::EVENTS;
+use super::{Item, Loop, debug, descriptors, profiled};
+use crate::base::error;
+use crate::base::ffi::context;
+use crate::core::task::current;
+
+/// What one run of a loop keeps from turn to turn.
+pub(super) struct Turning {
+    events: Events,
+    first: bool,
+    /// In a nested run: the items that wait for its end.
+    deferred: Option<Vec<Item>>,
+}
+
+impl Turning {
+    pub(super) fn new() -> Self {
+        Self { events: Events::with_capacity(EVENTS), first: true, deferred: None }
+    }
+
+    /// For a run inside another one of the same loop.
+    pub(super) fn nested() -> Self {
+        Self { deferred: Some(Vec::new()), ..Self::new() }
+    }
+
+    /// The items that waited for the end of a nested run.
+    pub(super) fn take_deferred(&mut self) -> Vec<Item> {
+        self.deferred.take().unwrap_or_default()
+    }
+
+    /// One turn; with `hurry` without a wait.
+    #[inline]
+    pub(super) fn turn(&mut self, native: &Bound<'_, Loop>, hurry: bool) -> PyResult<()> {
+        let py = native.py();
+        let state = native.get();
+        flush(native)?;
+        ask_for_signals(native)?;
+        tell_time(native)?;
+        wait(native, &mut self.events, self.first, hurry)?;
+        self.first = false;
+        tell_time(native)?;
+        let batch = state.owned.engine.with(py, |engine| engine.begin_turn());
+        if let Some(deferred) = &mut self.deferred {
+            run_nested_batch(native, batch, deferred)?;
+        } else if state.debug() {
+            debug::run_batch(native, batch)?;
+        } else {
+            for _ in 0..batch {
+                let Some(item) = state.owned.engine.with(py, |engine| engine.pop()) else { break };
+                item.run(native)?;
+                flush_if_much(native)?;
+            }
+        }
+        state.owned.receiving.tasks_have_run(&mut self.events);
+        Ok(())
+    }
+}
+
+/// Runs a batch of a nested run, one item after the other; what has to wait for the run's end goes to `deferred`.
+fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    for _ in 0..batch {
+        let Some(item) = state.owned.engine.with(py, |engine| engine.pop()) else { break };
+        if has_to_wait(py, &item) {
+            deferred.push(item);
+        } else if state.debug() {
+            debug::run_item(native, item)?;
+        } else {
+            item.run(native)?;
+            flush_if_much(native)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the Python handlers of signals that came, in each turn as asyncio does. Costs a few nanoseconds if none has.
+///
+/// A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. And up to Python 3.12 the
+/// interpreter doesn't tell the main thread of one that the system gave to another thread until it next takes the GIL,
+/// which a busy loop keeps. A handler may queue something, or stop the loop, so it runs before the plan is made.
+#[inline]
+fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    // Between two steps in a row the entry of the current task stays, which is cheaper; before a wait it has to go.
+    if native.get().owned.engine.with(py, |engine| engine.is_idle()) {
+        current::retire(native)?;
+    }
+    py.check_signals()
+}
+
+/// Looks at the descriptors, and waits there if nothing is ready; with `hurry` it only looks.
+#[inline]
+fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool) -> PyResult<()> {
+    let py = native.py();
+    let state = native.get();
+    // All that is ready comes in one turn; a descriptor counts once, and two are the reactor's own.
+    events.make_room(state.shared.reactor.watched() + 2);
+    let plan = if hurry || state.stopping() {
+        Plan::Poll
+    } else {
+        let external = state.shared.background.has_calls();
+        state.owned.engine.with(py, |engine| engine.plan(external))
+    };
+    let outcome = match plan {
+        Plan::Skip if !first => return Ok(()),
+        Plan::Skip | Plan::Poll => state.shared.reactor.wait(events, Wait::Now),
+        Plan::Sleep(timeout) => {
+            current::retire(native)?;
+            if timeout == Wait::Now {
+                state.shared.reactor.wait(events, timeout)
+            } else if state
+                .owned
+                .profiler
+                .is_there(py, state.owned.engine.with(py, |engine| engine.clock.coarse()))?
+            {
+                sleep_shown(native, events, timeout)?
+            } else {
+                sleep(py, state, events, timeout)
+            }
+        }
+    };
+    state.owned.engine.with(py, |engine| engine.finish_wait());
+    match outcome {
+        Ok(()) => {
+            if !events.is_empty() {
+                state.owned.engine.with(py, |engine| engine.saw_events());
+            }
+            descriptors::dispatch(native, events)?;
+        }
+        Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => {
+            current::retire(native)?;
+            py.check_signals()?;
+        }
+        Err(failure) => return Err(error::from_system(py, &failure)),
+    }
+    Ok(())
+}
+
+/// Waits for events without the interpreter.
+fn sleep(py: Python<'_>, native: &Loop, events: &mut Events, timeout: Wait) -> io::Result<()> {
+    let background = &native.shared.background;
+    let threads = if background.has_calls() {
+        native.owned.executors.with(py, |executors| executors.threads.clone())
+    } else {
+        None
+    };
+    let bed = Bed { inbox: &native.shared.inbox, reactor: &native.shared.reactor, threads };
+    background.sleep(py, &bed, events, timeout)
+}
+
+/// As `sleep`, by a call that a profiler sees. Raises what a signal's handler raises meanwhile.
+#[cold]
+fn sleep_shown(native: &Bound<'_, Loop>, events: &mut Events, timeout: Wait) -> PyResult<io::Result<()>> {
+    let lent = Arc::new(Mutex::new((std::mem::replace(events, Events::with_capacity(1)), Ok(()))));
+    let (sleeper, place) = (native.clone().unbind(), lent.clone());
+    let called = profiled::shown(
+        native.py(),
+        Box::new(move |py| {
+            let (events, outcome) = &mut *place.lock().unwrap_or_else(PoisonError::into_inner);
+            *outcome = sleep(py, sleeper.get(), events, timeout);
+        }),
+    );
+    let (slept, outcome) = &mut *lent.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::swap(events, slept);
+    called.map(|()| std::mem::replace(outcome, Ok(())))
+}
+
+/// Tells the engine by which time timers are due, where the loop's `time` is not ours.
+#[inline]
+fn tell_time(native: &Bound<'_, Loop>) -> PyResult<()> {
+    if native.get().overrides().time() { tell_own_time(native) } else { Ok(()) }
+}
+
+#[cold]
+fn tell_own_time(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    let time: f64 = native.call_method0(intern!(py, "time"))?.extract()?;
+    // By a time that is a NaN everything is due, as for asyncio.
+    let time = nanos_from_seconds(time).unwrap_or(Nanos::MAX);
+    // With asyncio's resolution: sums of seconds that ought to be equal are, but for their last bit.
+    native.get().owned.engine.with(py, |engine| engine.tell_time(Some(time.saturating_add(1))));
+    Ok(())
+}
+
+/// Whether `item` has to wait, because its context is entered further up the stack.
+fn has_to_wait(py: Python<'_>, item: &Item) -> bool {
+    item.context(py).is_some_and(|context| context::is_entered(&context))
+}

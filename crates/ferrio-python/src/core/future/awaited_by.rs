@@ -1,0 +1,114 @@
+//! What awaits a future, for call graphs: `_asyncio_awaited_by` and the functions that record who does.
+//!
+//! asyncio keeps these edges in a set of each future as long as they hold. Here they are derived when a call graph asks, from
+//! the tasks that the future wakes and those behind native watchers. Only what a program records itself is kept.
+
+use std::collections::HashSet;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyFrozenSet, PySet};
+
+use super::Future;
+use super::callbacks::{Awaiter, Waiting};
+use crate::base::ffi::Cast;
+use crate::base::imports;
+
+#[pymethods]
+impl Future {
+    #[getter]
+    fn _asyncio_awaited_by<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyFrozenSet>>> {
+        let py = slf.py();
+        let recorded = slf.get().state.with(py, |state| {
+            state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
+        });
+        let mut all = waiters(slf);
+        if let Some(recorded) = recorded {
+            for waiter in recorded.bind(py).try_iter()? {
+                all.push(waiter?);
+            }
+        }
+        if all.is_empty() { Ok(None) } else { PyFrozenSet::new(py, all).map(Some) }
+    }
+}
+
+/// The tasks and futures that await `future`.
+fn waiters<'py>(future: &Bound<'py, Future>) -> Vec<Bound<'py, PyAny>> {
+    let py = future.py();
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
+    let mut to_visit = vec![future.clone()];
+    while let Some(next) = to_visit.pop() {
+        if !seen.insert(next.as_ptr() as usize) {
+            continue;
+        }
+        let waiting = next.get().state.with(py, |state| state.callbacks.waiting(py));
+        for one in waiting {
+            let awaiter = match one {
+                Waiting::Task(task) => Awaiter::Task(task.into_bound(py).into_any()),
+                Waiting::Watcher(watcher, watch) => (watch.awaiter)(watcher.into_bound(py)),
+            };
+            match awaiter {
+                Awaiter::Nobody => {}
+                Awaiter::Task(task) => found.push(task),
+                Awaiter::AwaitersOf(other) => to_visit.extend(other.as_instance::<Future>().cloned()),
+            }
+        }
+    }
+    found
+}
+
+/// Passes a future of another make to asyncio's own function; before Python 3.14 there is none.
+fn note_by_standard(
+    function: &imports::Import,
+    fut: &Bound<'_, PyAny>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    if cfg!(Py_3_14) { function.get(fut.py())?.call1((fut, waiter)).map(drop) } else { Ok(()) }
+}
+
+/// Records that the future `waiter` awaits the future `fut`, for call graphs (`asyncio.future_add_to_awaited_by`).
+#[pyfunction]
+#[pyo3(signature = (fut, waiter, /))]
+pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = fut.py();
+    let Some(future) = fut.as_instance::<Future>() else {
+        return note_by_standard(&imports::STANDARD_ADD_TO_AWAITED_BY, fut, waiter);
+    };
+    if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
+        return Ok(());
+    }
+    let known = future.get().state.with(py, |state| {
+        state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
+    });
+    let set = match known {
+        Some(set) => set.into_bound(py),
+        None => {
+            let set = PySet::empty(py)?.into_any();
+            future.get().state.with(py, |state| state.extra().awaited_by = Some(set.clone().unbind()));
+            set
+        }
+    };
+    set.call_method1(intern!(py, "add"), (waiter,))?;
+    Ok(())
+}
+
+/// Takes back what `future_add_to_awaited_by` recorded of `fut` and `waiter` (`asyncio.future_discard_from_awaited_by`).
+#[pyfunction]
+#[pyo3(signature = (fut, waiter, /))]
+pub(crate) fn future_discard_from_awaited_by(
+    fut: &Bound<'_, PyAny>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = fut.py();
+    let Some(future) = fut.as_instance::<Future>() else {
+        return note_by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, fut, waiter);
+    };
+    let known = future.get().state.with(py, |state| {
+        state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
+    });
+    if let Some(set) = known {
+        set.bind(py).call_method1(intern!(py, "discard"), (waiter,))?;
+    }
+    Ok(())
+}
