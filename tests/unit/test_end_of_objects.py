@@ -351,3 +351,79 @@ def test_servers(aio, run, gone):
         assert gone(reference, own)
 
     run(main())
+
+
+def futures(aio, loop, link):
+    future = loop.create_future()
+    future.set_result(link)
+    return future
+
+
+def failed_futures(aio, loop, link):
+    future = loop.create_future()
+    future.set_exception(Failure(link))
+    future.exception()
+    return future
+
+
+def tasks(aio, loop, link):
+    async def value():
+        return link
+
+    return loop.create_task(value())
+
+
+def gatherings(aio, loop, link):
+    return aio.gather(link or loop.create_future())
+
+
+def shields(aio, loop, link):
+    return aio.shield(link or loop.create_future())
+
+
+def handles(aio, loop, link):
+    return aio.Handle(id, (link,), loop)
+
+
+def ready_handles(aio, loop, link):
+    return loop.call_soon(id, link)
+
+
+def timers(aio, loop, link):
+    return loop.call_later(3600, id, link)
+
+
+def queues(aio, loop, link):
+    queue = aio.Queue()
+    queue.put_nowait(link)
+    return queue
+
+
+def mixed(aio, loop, link):
+    future, queue = loop.create_future(), aio.LifoQueue()
+    queue.put_nowait(link)
+    future.set_result(queue)
+    return loop.call_soon(id, future)
+
+
+CHAINS = [futures, failed_futures, tasks, gatherings, shields, handles, ready_handles, timers, queues, mixed]
+
+
+@pytest.mark.parametrize("link", CHAINS)
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_long_chains_end_in_a_loop(aio, run, link, cyclic):
+    async def main():
+        loop = aio.get_running_loop()
+        chain = None
+        for _ in range(20_000):
+            chain = link(aio, loop, chain)
+        await turns(2)
+        if cyclic:
+            chain = [chain]
+            chain.append(chain)
+        del chain
+        gc.collect()
+        await turns(2)
+
+    run(main())
+    gc.collect()

@@ -1,7 +1,7 @@
 //! How a class or a function of the module is declared: once, in the file that has it.
 //!
 //! A class implements `Class`, and the trait of each thing that it can do beyond PyO3's: `Finalize`, `Awaitable`,
-//! `Coroutine`, `Recycle`, `End`, `Functions`. `lib.rs` lists the class, and `registration!` finds out by itself which
+//! `Coroutine`, `Recycle`, `Chained`, `End`, `Functions`. `lib.rs` lists the class, and `registration!` finds out by itself which
 //! of these traits it implements. A class that isn't `Class` can't be listed, and tests/repo fails for a `#[pyclass]` or
 //! a `#[pyfunction]` that isn't.
 
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use pyo3::{PyClass, PyTypeInfo};
 
+use super::ffi::chained::{self, Chained};
 use super::ffi::finalize::{self, Finalize};
 use super::ffi::inherit::inherit;
 use super::ffi::recycle::{self, End, Recycle};
@@ -38,7 +39,7 @@ pub(crate) type Step = fn(&Bound<'_, PyModule>) -> PyResult<()>;
 pub(crate) struct Registration {
     /// Makes the class; done for all classes before the steps of any, since a class copies its base's slots.
     pub(crate) make: Step,
-    pub(crate) steps: [Step; 9],
+    pub(crate) steps: [Step; 10],
 }
 
 /// Registers every class; a class must come after its base.
@@ -57,6 +58,7 @@ pub(crate) trait Nothing {
     const AWAITABLE: Step = nothing;
     const COROUTINE: Step = nothing;
     const RECYCLE: Step = nothing;
+    const CHAINED: Step = nothing;
     const END: Step = nothing;
     const FUNCTIONS: Step = nothing;
 }
@@ -115,6 +117,13 @@ impl<T: Recycle + PyTypeInfo> Steps<T> {
     };
 }
 
+impl<T: Chained + PyTypeInfo> Steps<T> {
+    pub(crate) const CHAINED: Step = |module| {
+        chained::install::<T>(module.py());
+        Ok(())
+    };
+}
+
 impl<T: End + PyTypeInfo> Steps<T> {
     pub(crate) const END: Step = |module| {
         recycle::install_end::<T>(module.py());
@@ -141,6 +150,7 @@ macro_rules! registration {
                 Steps::AWAITABLE,
                 Steps::COROUTINE,
                 Steps::RECYCLE,
+                Steps::CHAINED,
                 Steps::END,
                 Steps::FUNCTIONS,
                 Steps::IMMORTAL,

@@ -9,6 +9,7 @@ pub(crate) mod buffer;
 pub(crate) mod bytes;
 pub(crate) mod cast;
 pub(crate) mod cell;
+pub(crate) mod chained;
 pub(crate) mod class_version;
 pub(crate) mod context;
 pub(crate) mod coroutine;

@@ -145,11 +145,13 @@ fn call_after<'py>(
     let state = native.get();
     if !state.shared.overrides.timers() {
         state.require_open()?;
-        let deadline = state.deadline_after(py, delay);
+        let now = state.now(py);
+        let deadline = now.saturating_add(nanos_from_seconds(delay).unwrap_or(0));
         let when = match deadline {
             Nanos::MAX => f64::INFINITY,
-            _ if delay.is_nan() => delay,
-            _ => seconds_from_nanos(deadline),
+            _ if delay > 0.0 => seconds_from_nanos(deadline),
+            // Due now, but the handle says what was asked for; a NaN stays one.
+            _ => seconds_from_nanos(now) + delay,
         };
         return schedule(native, (when, None), deadline, callback, args, context).map(Bound::into_any);
     }

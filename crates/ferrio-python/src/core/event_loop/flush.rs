@@ -3,6 +3,8 @@
 //! Who has something to send leaves itself here once; the loop calls it back before it looks at the descriptors, before it
 //! sleeps, and before it stops. Nothing stays here while the loop does not run.
 
+use std::collections::VecDeque;
+
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -19,7 +21,7 @@ const ENOUGH: usize = 64 * 1024;
 /// Who wants to be called at the end of the turn, in the order in which they asked.
 #[derive(Default)]
 pub(super) struct Flushes {
-    waiting: Vec<(Py<PyAny>, FlushCall)>,
+    waiting: VecDeque<(Py<PyAny>, FlushCall)>,
     /// How many bytes they have, as far as they said.
     bytes: usize,
 }
@@ -41,7 +43,7 @@ impl Loop {
         }
         let waiting = owner.clone().unbind();
         self.owned.flushes.with(owner.py(), |flushes| {
-            flushes.waiting.push((waiting, call));
+            flushes.waiting.push_back((waiting, call));
             flushes.bytes += bytes;
         });
         true
@@ -70,29 +72,18 @@ pub(super) fn flush(native: &Bound<'_, Loop>) -> PyResult<()> {
 }
 
 fn flush_all(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
+    let py = native.py();
+    let flushes = &native.get().owned.flushes;
+    current::retire(native)?;
+    flushes.with(py, |flushes| flushes.bytes = 0);
     let mut outcome = Ok(());
-    loop {
-        let mut waiting = state.owned.flushes.with(py, |flushes| {
-            flushes.bytes = 0;
-            std::mem::take(&mut flushes.waiting)
-        });
-        if waiting.is_empty() {
-            return outcome;
+    // One by one: what panics leaves the others in the queue.
+    while let Some((owner, call)) = flushes.with(py, |flushes| flushes.waiting.pop_front()) {
+        let sent = call(owner.bind(py));
+        owner.drop_ref(py);
+        if sent.is_err() {
+            outcome = outcome.and(sent);
         }
-        current::retire(native)?;
-        for (owner, call) in waiting.drain(..) {
-            let sent = call(owner.bind(py));
-            owner.drop_ref(py);
-            if sent.is_err() {
-                outcome = outcome.and(sent);
-            }
-        }
-        // The memory serves again, unless somebody joined.
-        state.owned.flushes.with(py, |flushes| {
-            if flushes.waiting.is_empty() {
-                flushes.waiting = waiting;
-            }
-        });
     }
+    outcome
 }

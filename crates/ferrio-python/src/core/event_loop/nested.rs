@@ -110,16 +110,17 @@ pub(super) fn turn_until_done<'py>(native: &Bound<'py, Loop>, awaited: &Bound<'p
 
 /// Turns `native`, which runs in this thread, until it is stopped.
 pub(super) fn turn_until_stopped(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let outcome = inside(native, |turning| {
-        loop {
-            turning.turn(native, false)?;
-            if native.get().stopping() {
-                return Ok(());
+    let turns = || {
+        inside(native, |turning| {
+            loop {
+                turning.turn(native, false)?;
+                if native.get().stopping() {
+                    return Ok(());
+                }
             }
-        }
-    });
-    native.get().set_stopping(false);
-    outcome
+        })
+    };
+    then_leave(turns, || native.get().set_stopping(false)).0
 }
 
 /// Calls `body` with what the outer run left put aside.

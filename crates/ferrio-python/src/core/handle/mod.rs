@@ -13,6 +13,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
 use crate::base::class::{Class, Standard};
+use crate::base::ffi::chained::{self, chained};
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::room::HandleRoom;
 use crate::base::ffi::{Guarded, context, interpreter, raise, recycle};
@@ -36,6 +37,7 @@ impl Class for Handle {
 }
 
 recycled!(Handle);
+chained!(Handle);
 
 impl Functions for Handle {}
 
@@ -73,10 +75,10 @@ impl Args {
 impl Call {
     /// Lets go of both while attached, which spares each a look at the thread's state.
     fn drop_ref(self, py: Python<'_>) {
-        self.callback.drop_ref(py);
+        chained::release(py, self.callback);
         match self.args {
-            Args::Tuple(args) => args.drop_ref(py),
-            Args::One(argument) => argument.drop_ref(py),
+            Args::Tuple(args) => chained::release(py, args.into_any()),
+            Args::One(argument) => chained::release(py, argument),
             Args::None => {}
         }
     }

@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Args, Handle, cancel, repr_info};
 use crate::base::class::{Class, Standard};
+use crate::base::ffi::chained::chained;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded, context};
 use crate::base::functions::Functions;
@@ -30,6 +31,7 @@ impl Class for TimerHandle {
 }
 
 recycled!(TimerHandle);
+chained!(TimerHandle);
 
 impl Functions for TimerHandle {}
 

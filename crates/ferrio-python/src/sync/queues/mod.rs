@@ -25,6 +25,7 @@ pub(crate) use self::store::Order;
 use self::store::Store;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
+use crate::base::ffi::chained::chained;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::functions::Functions;
 use crate::base::given::Given;
@@ -47,6 +48,8 @@ pub(crate) struct Queue {
     order: Order,
     gate: Gate,
 }
+
+chained!(Queue);
 
 impl Class for Queue {
     const BELOW: Option<Standard> = Some(("asyncio.queues", "Queue"));

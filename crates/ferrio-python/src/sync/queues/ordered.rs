@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use super::Queue;
 use super::store::{self, Order};
 use crate::base::class::{Class, Standard};
+use crate::base::ffi::chained::chained;
 use crate::base::functions::Functions;
 
 /// A queue that returns the lowest item first; items are typically tuples `(priority, data)`.
@@ -59,6 +60,8 @@ impl PriorityQueue {
 /// Everything else is as in `Queue`. Meaning and methods are those of `asyncio.LifoQueue`.
 #[pyclass(extends = Queue, subclass, frozen, module = "ferrio")]
 pub(crate) struct LifoQueue;
+
+chained!(LifoQueue, PriorityQueue);
 
 impl Class for LifoQueue {
     const BELOW: Option<Standard> = Some(("asyncio.queues", "LifoQueue"));

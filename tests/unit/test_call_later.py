@@ -1,0 +1,40 @@
+"""`loop.call_later` and `call_at`: which time their handles tell."""
+
+import math
+
+import pytest
+
+
+@pytest.mark.parametrize("delay", [-1, -0.5, 0, 0.25, 3600])
+def test_a_handle_tells_the_time_that_was_asked_for(aio, delay):
+    async def main():
+        loop = aio.get_running_loop()
+        before = loop.time()
+        handle = loop.call_later(delay, int)
+        after = loop.time()
+        handle.cancel()
+        # ferrio's clock counts whole nanoseconds.
+        assert before + delay - 2e-9 <= handle.when() <= after + delay + 2e-9
+
+    aio.run(main())
+
+
+def test_a_delay_that_never_ends(aio):
+    async def main():
+        handle = aio.get_running_loop().call_later(math.inf, int)
+        handle.cancel()
+        assert handle.when() == math.inf
+
+    aio.run(main())
+
+
+def test_a_delay_below_zero_is_due_at_once(aio):
+    async def main():
+        loop, seen = aio.get_running_loop(), []
+        loop.call_later(-5, seen.append, 1)
+        loop.call_at(loop.time() - 5, seen.append, 2)
+        await aio.sleep(0)
+        await aio.sleep(0)
+        return sorted(seen)
+
+    assert aio.run(main()) == [1, 2]
