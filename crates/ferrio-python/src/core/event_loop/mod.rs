@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ferrio_engine::clock::Clock;
 use ferrio_engine::inbox::Inbox;
-use ferrio_engine::reactor::Reactor;
+use ferrio_engine::reactor::{Events, Reactor};
 use ferrio_engine::turn::Engine;
 use ferrio_engine::{OutOfMemory, ReadyQueue, Refused};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
@@ -56,7 +56,6 @@ pub(crate) use self::running::{
     every_loop, get_running_loop, job_came_back, running, running_loop, with_running,
 };
 use self::signals::Signals;
-use self::turn::Turning;
 use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::fastcall::Quick;
@@ -84,8 +83,8 @@ struct Owned {
     descriptors: Guarded<Descriptors>,
     signals: Guarded<Signals>,
     receiving: Receiving,
-    /// Between two turns of a run that goes through a subclass's `_run_once`.
-    turning: Guarded<Option<Turning>>,
+    /// Room for the events of the next turn, between two turns of a run that goes through a subclass's `_run_once`.
+    next_events: Guarded<Option<Events>>,
     /// What has something to send at the end of the turn.
     flushes: Guarded<Flushes>,
     current: Guarded<Current>,
@@ -200,7 +199,7 @@ impl Loop {
                 descriptors: Guarded::new(Descriptors::default()),
                 signals: Guarded::new(Signals::default()),
                 receiving: Receiving::new(),
-                turning: Guarded::new(None),
+                next_events: Guarded::new(None),
                 flushes: Guarded::new(Flushes::default()),
                 current: Guarded::new(Current::default()),
                 tasks: Guarded::new(Registry::default()),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use ferrio_engine::reactor::Events;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 use super::executors::Executors;
 use super::flush::flush;
 use super::nested::{self, Outer};
+use super::receive::EVENTS;
 use super::running::set_running;
 use super::turn::Turning;
 use super::{Loop, debug, running, signals};
@@ -109,10 +111,11 @@ fn turn_once(native: &Bound<'_, Loop>) -> PyResult<()> {
     let turn = |turning: &mut Turning| turning.turn(native, false);
     // The next turn of a run that goes through this method. A call inside of it finds nothing here.
     if state.runs_here()
-        && let Some(mut turning) = state.owned.turning.with(py, Option::take)
+        && let Some(events) = state.owned.next_events.with(py, Option::take)
     {
+        let mut turning = Turning::with(events);
         let outcome = turn(&mut turning);
-        state.owned.turning.with(py, |place| *place = Some(turning));
+        state.owned.next_events.with(py, |place| *place = Some(turning.into_events()));
         return outcome;
     }
     if state.runs_here() {
@@ -252,9 +255,9 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
 #[cold]
 fn turns_by_method(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    let place = &native.get().owned.turning;
+    let place = &native.get().owned.next_events;
     let turns = || {
-        place.with(py, |place| *place = Some(Turning::new()));
+        place.with(py, |place| *place = Some(Events::with_capacity(EVENTS)));
         loop {
             native.call_method0(intern!(py, "_run_once"))?;
             if native.get().stopping() {

@@ -29,7 +29,17 @@ pub(super) struct Turning {
 
 impl Turning {
     pub(super) fn new() -> Self {
-        Self { events: Events::with_capacity(EVENTS), first: true, deferred: None }
+        Self::with(Events::with_capacity(EVENTS))
+    }
+
+    /// With room for events that an earlier turn had.
+    pub(super) fn with(events: Events) -> Self {
+        Self { events, first: true, deferred: None }
+    }
+
+    /// The room for events, for a later turn.
+    pub(super) fn into_events(self) -> Events {
+        self.events
     }
 
     /// For a run inside another one of the same loop.
