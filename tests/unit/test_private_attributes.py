@@ -1,4 +1,4 @@
-"""Private attributes of transports and servers that libraries and their tests read have asyncio's values.
+"""Private attributes of loops, transports and servers that libraries and their tests read or set are as in asyncio.
 
 `_closing` and `_sock`: zeroconf. `_pipe` and `_fileno`: asyncssh, which takes a pipe back from its transport.
 `_buffer`, `_conn_lost`, `_paused`, `_high_water` and similar ones are printed when a connection stalls.
@@ -8,8 +8,11 @@ import asyncio
 import os
 import socket
 import sys
+import weakref
 
 import pytest
+
+import ferrio
 
 COMMON = ("_closing", "_protocol", "_extra")
 SOCKET = (
@@ -174,3 +177,71 @@ def test_server(aio):
         assert server._serving is False
 
     aio.run(main())
+
+
+def test_queues_of_a_loop_can_be_replaced(aio):
+    loop = aio.new_event_loop()
+    seen = []
+    kept = loop.call_soon(seen.append, "kept")
+    loop.call_soon(seen.append, "dropped")
+    loop._ready = type(loop._ready)(handle for handle in loop._ready if handle is kept)
+    late = loop.call_later(3600, seen.append, "late")
+    soon = loop.call_later(0.001, seen.append, "soon")
+    loop._scheduled = [handle for handle in loop._scheduled if handle is not late]
+    assert loop._scheduled == [soon]
+    loop.run_until_complete(aio.sleep(0.005))
+    assert seen == ["kept", "soon"]
+    loop._ready = type(loop._ready)([late])
+    loop.run_until_complete(aio.sleep(0))
+    assert seen == ["kept", "soon", "late"]
+    loop.close()
+
+
+def test_a_sleep_survives_its_handle_put_back(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        task = loop.create_task(aio.sleep(0.005, "slept"))
+        await aio.sleep(0)
+        loop.call_later(3600, id, 1)
+        loop._scheduled = sorted(loop._scheduled)[:1]
+        return await task
+
+    assert aio.run(main()) == "slept"
+
+
+def test_a_loop_marked_closed(aio):
+    loop = aio.new_event_loop()
+    loop._closed = True
+    assert loop.is_closed()
+    with pytest.raises(RuntimeError, match="closed"):
+        loop.call_soon(int)
+    loop._closed = False
+    loop.run_until_complete(aio.sleep(0))
+    loop.close()
+
+
+def test_the_set_of_generators_can_be_replaced(aio):
+    async def main():
+        loop = aio.get_running_loop()
+        loop._asyncgens = weakref.WeakSet()
+        generator = numbers()
+        assert await anext(generator) == 1
+        assert list(loop._asyncgens) == [generator]
+        await generator.aclose()
+
+    async def numbers():
+        yield 1
+
+    aio.run(main())
+
+
+def test_what_is_queued_is_shown_as_a_copy():
+    loop = ferrio.new_event_loop()
+    loop.call_soon(int)
+    loop._ready.clear()
+    assert len(loop._ready) == 1
+    with pytest.raises(AttributeError):
+        loop._signal_handlers = {}
+    with pytest.raises(AttributeError):
+        loop._selector  # noqa: B018 - reading it is the test
+    loop.close()

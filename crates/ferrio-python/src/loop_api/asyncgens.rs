@@ -54,6 +54,14 @@ impl Loop {
         Ok(set)
     }
 
+    #[setter(_asyncgens)]
+    fn put_asyncgens(&self, set: Bound<'_, PyAny>) {
+        let py = set.py();
+        let set = set.unbind();
+        let old = self.with_asyncgens(py, |asyncgens| asyncgens.in_use.replace(set));
+        drop(old);
+    }
+
     /// Close every asynchronous generator that is still open; what one raises goes to the exception handler.
     fn shutdown_asyncgens<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         imports::CLOSE_ASYNCGENS.get(slf.py())?.call1((slf,))

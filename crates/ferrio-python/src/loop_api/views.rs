@@ -49,6 +49,29 @@ impl Loop {
         Ok(handles)
     }
 
+    /// Put these handles in the place of what is ready.
+    #[setter(_ready)]
+    fn put_ready(&self, handles: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = handles.py();
+        let handles = handles.try_iter()?.map(|handle| Ok(handle?.cast_into::<Handle>()?.unbind()));
+        self.replace_ready(py, handles.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Put these handles in the place of what waits for its time.
+    #[setter(_scheduled)]
+    fn put_scheduled(&self, handles: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = handles.py();
+        let handles = handles.try_iter()?.map(|handle| Ok(handle?.cast_into::<TimerHandle>()?));
+        self.replace_timers(py, &handles.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Mark the loop as closed, or as open again, without more.
+    #[setter(_closed)]
+    fn put_closed(&self, closed: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.mark_closed(closed.py(), closed.is_truthy()?);
+        Ok(())
+    }
+
     #[getter(_closed)]
     fn shown_closed(&self) -> bool {
         self.closed()

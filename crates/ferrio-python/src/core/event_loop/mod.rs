@@ -408,6 +408,11 @@ impl Loop {
         self.shared.closed.load(Ordering::Relaxed)
     }
 
+    /// Sets the mark that `close()` sets, for a program that does so itself.
+    pub(crate) fn mark_closed(&self, py: Python<'_>, closed: bool) {
+        self.owned.engine.with(py, |_| self.shared.closed.store(closed, Ordering::Relaxed));
+    }
+
     /// Raises `RuntimeError` on a closed loop.
     #[inline]
     pub(crate) fn require_open(&self) -> PyResult<()> {

@@ -1,10 +1,12 @@
-//! Copies of what the loop has queued, for what shows it.
+//! Copies of what the loop has queued, for what shows it, and queues that a program puts in their place.
 
-use ferrio_engine::clock::Nanos;
+use ferrio_engine::OutOfMemory;
+use ferrio_engine::clock::{Nanos, nanos_from_seconds};
 use ferrio_engine::timer::TimerKey;
 use pyo3::prelude::*;
 
-use super::{Item, Loop};
+use super::{Item, Loop, no_room};
+use crate::core::handle::{Handle, TimerHandle};
 
 impl Loop {
     /// What is ready, in order; without the events, which only the loop can act on.
@@ -35,5 +37,34 @@ impl Loop {
     /// Takes the timer `key` out of the loop, if it still waits.
     pub(crate) fn take_timer(&self, py: Python<'_>, key: TimerKey) -> Option<Item> {
         self.owned.engine.with(py, |engine| engine.timers.cancel(key))
+    }
+
+    /// Puts `handles` in the place of what is ready.
+    pub(crate) fn replace_ready(&self, py: Python<'_>, handles: Vec<Py<Handle>>) -> PyResult<()> {
+        let old = self.owned.engine.with(py, |engine| engine.ready.drain());
+        drop(old);
+        handles.into_iter().try_for_each(|handle| self.push_here(py, Item::Handle(handle)))
+    }
+
+    /// Puts `handles` in the place of what waits for its time. What they stand for already goes on waiting as it is.
+    pub(crate) fn replace_timers(&self, py: Python<'_>, handles: &[Bound<'_, TimerHandle>]) -> PyResult<()> {
+        let kept: Vec<_> = handles.iter().map(|handle| handle.get().key(py)).collect();
+        let old: Vec<Item> = self.owned.engine.with(py, |engine| {
+            let gone =
+                engine.timers.entries().map(|(_, key, _)| key).filter(|key| !kept.contains(&Some(*key)));
+            let gone: Vec<_> = gone.collect();
+            gone.into_iter().filter_map(|key| engine.timers.cancel(key)).collect()
+        });
+        drop(old);
+        for (handle, key) in handles.iter().zip(kept) {
+            if key.is_some_and(|key| self.has_timer(py, key)) {
+                continue;
+            }
+            let deadline = nanos_from_seconds(handle.get().seconds()).unwrap_or(0);
+            let item = Item::Handle(handle.as_super().clone().unbind());
+            let inserted = self.owned.engine.with(py, |engine| engine.timers.insert(deadline, item));
+            handle.get().scheduled(py, inserted.map_err(|OutOfMemory(item)| no_room(py, item))?);
+        }
+        Ok(())
     }
 }
