@@ -63,7 +63,7 @@ base::class::surface! {
         core::future::chain::Chain,
         core::future::iter::FutureIter,
         core::operation::face::Wrapper,
-        core::operation::sleep::Waker,
+        core::operation::waker::Waker,
         core::task::threadsafe::Submission,
         core::task::wakeup::Wakeup,
         core::task::wakeup::Watcher,

@@ -11,11 +11,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use pyo3::{PyClass, PyTypeInfo};
 
-use super::ffi::chained::{self, Chained};
 use super::ffi::finalize::{self, Finalize};
 use super::ffi::inherit::inherit;
 use super::ffi::recycle::{self, End, Recycle};
 use super::ffi::slots::{self, Awaitable, Coroutine};
+use super::ffi::trashcan::{self, Chained};
 use super::ffi::{immortal, names};
 use super::functions::{self, Functions};
 
@@ -119,7 +119,7 @@ impl<T: Recycle + PyTypeInfo> Steps<T> {
 
 impl<T: Chained + PyTypeInfo> Steps<T> {
     pub(crate) const CHAINED: Step = |module| {
-        chained::install::<T>(module.py());
+        trashcan::install::<T>(module.py());
         Ok(())
     };
 }

@@ -9,7 +9,6 @@ pub(crate) mod buffer;
 pub(crate) mod bytes;
 pub(crate) mod cast;
 pub(crate) mod cell;
-pub(crate) mod chained;
 pub(crate) mod class_version;
 pub(crate) mod context;
 pub(crate) mod coroutine;
@@ -30,7 +29,7 @@ pub(crate) mod recycle;
 pub(crate) mod room;
 pub(crate) mod scope;
 pub(crate) mod slots;
-mod trashcan;
+pub(crate) mod trashcan;
 
 pub(crate) use cast::Cast;
 pub(crate) use cell::{Exclusive, Guarded, Leaf};

@@ -1,14 +1,18 @@
 //! Long chains of objects are dropped in a loop: deallocators that call each other too deep put the next object aside.
 //!
 //! CPython does this for its own containers and for classes written in Python ("trashcan"); PyO3's deallocators don't. A
-//! future whose result is a future whose result is a future... would otherwise overflow the C stack.
+//! future whose result is a future whose result is a future... would otherwise overflow the C stack. Classes with a finalizer
+//! are all guarded so (`finalize.rs`); one without is if it is `Chained`.
 //!
 //! Invariant: an object that was put aside has no reference, is hidden from the collector, and is deallocated by this thread
 //! before its outermost deallocator returns.
 
 use std::cell::{Cell, RefCell};
+use std::sync::OnceLock;
 
 use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::{PyClass, PyTypeInfo};
 
 /// How deep deallocators may call each other; CPython's own limit.
 const DEEPEST: u32 = 50;
@@ -79,3 +83,72 @@ fn empty(nesting: &Nesting) {
     }
     nesting.aside.set(false);
 }
+
+/// Gives up a reference to an object that may be the next of a chain.
+#[inline]
+pub(crate) fn release(_py: Python<'_>, object: Py<PyAny>) {
+    let object = object.into_ptr();
+    // SAFETY: attached, and the reference was ours. Only the last reference to something that can hold others goes the long
+    // way, and nothing else looks at the object then.
+    unsafe {
+        if ffi::Py_REFCNT(object) == 1
+            && ffi::PyType_HasFeature(ffi::Py_TYPE(object), ffi::Py_TPFLAGS_HAVE_GC) != 0
+        {
+            deallocate(object, give_up);
+        } else {
+            ffi::Py_DECREF(object);
+        }
+    }
+}
+
+unsafe extern "C" fn give_up(object: *mut ffi::PyObject) {
+    // SAFETY: attached; `release` has passed its reference on.
+    unsafe { ffi::Py_DECREF(object) };
+}
+
+/// A class without a finalizer whose instances may hold one another in long chains.
+pub(crate) trait Chained: PyClass {
+    /// Where the deallocator is kept that the class had before. `chained!` writes it.
+    const GENERAL: &'static OnceLock<ffi::destructor>;
+}
+
+unsafe extern "C" fn tp_dealloc<T: Chained + PyTypeInfo>(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls the deallocator attached, with an instance that nothing refers to. The deallocator of a subclass
+    // written in Python has a trashcan of its own, and calls this one for the base.
+    unsafe {
+        let general = *T::GENERAL.get().expect("install keeps it before it sets this function");
+        if ffi::Py_TYPE(object) == T::type_object_raw(Python::assume_attached()) {
+            deallocate(object, general);
+        } else {
+            general(object);
+        }
+    }
+}
+
+/// Sets the deallocator of `T`; called once, while the module is made.
+pub(crate) fn install<T: Chained + PyTypeInfo>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: the type object was made by PyO3 for T, and no instance exists yet.
+    unsafe {
+        let general = (*class).tp_dealloc.expect("a PyO3 class has a deallocator");
+        if general as usize == tp_dealloc::<T> as *const () as usize {
+            return;
+        }
+        assert!(T::GENERAL.set(general).is_ok(), "another class keeps its deallocator there");
+        (*class).tp_dealloc = Some(tp_dealloc::<T>);
+        ffi::PyType_Modified(class);
+    }
+}
+
+/// Makes classes `Chained`.
+macro_rules! chained {
+    ($($class:ty),* $(,)?) => {
+        $(impl $crate::base::ffi::trashcan::Chained for $class {
+            const GENERAL: &'static std::sync::OnceLock<pyo3::ffi::destructor> = {
+                static GENERAL: std::sync::OnceLock<pyo3::ffi::destructor> = std::sync::OnceLock::new();
+                &GENERAL
+            };
+        })*
+    };
+}
+pub(crate) use chained;

@@ -84,7 +84,7 @@ impl Item {
                 Ok((run, None, context::copy_current(py)?))
             }
             Self::Wake(operation) => {
-                let waker = operation::sleep::Waker { operation };
+                let waker = operation::waker::Waker { operation };
                 Ok((Bound::new(py, waker)?.into_any(), None, context::copy_current(py)?))
             }
             Self::Event(_) => unreachable!("the loop that saw an event queues it for itself"),

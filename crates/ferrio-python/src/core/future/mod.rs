@@ -21,7 +21,6 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 pub(crate) use self::plain::is_plain;
 use self::state::{Outcome, State};
 use crate::base::class::{Class, Standard};
-use crate::base::ffi::chained::chained;
 use crate::base::ffi::raise::raise;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::room::FutureRoom;
@@ -45,8 +44,6 @@ impl Class for Future {
 }
 
 recycled!(Future);
-chained!(Future);
-
 impl Default for Guarded<State> {
     fn default() -> Self {
         Self::new(State::default())

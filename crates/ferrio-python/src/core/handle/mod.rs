@@ -13,9 +13,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
 use crate::base::class::{Class, Standard};
-use crate::base::ffi::chained::{self, chained};
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::room::HandleRoom;
+use crate::base::ffi::trashcan::{self, chained};
 use crate::base::ffi::{Guarded, context, interpreter, raise, recycle};
 use crate::base::functions::Functions;
 use crate::base::{error, imports};
@@ -75,10 +75,10 @@ impl Args {
 impl Call {
     /// Lets go of both while attached, which spares each a look at the thread's state.
     fn drop_ref(self, py: Python<'_>) {
-        chained::release(py, self.callback);
+        trashcan::release(py, self.callback);
         match self.args {
-            Args::Tuple(args) => chained::release(py, args.into_any()),
-            Args::One(argument) => chained::release(py, argument),
+            Args::Tuple(args) => trashcan::release(py, args.into_any()),
+            Args::One(argument) => trashcan::release(py, argument),
             Args::None => {}
         }
     }

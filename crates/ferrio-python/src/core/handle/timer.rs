@@ -8,8 +8,8 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Args, Handle, cancel, repr_info};
 use crate::base::class::{Class, Standard};
-use crate::base::ffi::chained::chained;
 use crate::base::ffi::recycle::recycled;
+use crate::base::ffi::trashcan::chained;
 use crate::base::ffi::{Cast, Guarded, context};
 use crate::base::functions::Functions;
 use crate::core::event_loop::{Loop, LoopRef};
@@ -160,6 +160,16 @@ impl TimerHandle {
             py,
             PyClassInitializer::from(base).add_subclass(Self { when, given, key: Guarded::new(None) }),
         )
+    }
+
+    /// Its place among the loop's timers, or where it was there.
+    pub(crate) fn key(&self, py: Python<'_>) -> Option<TimerKey> {
+        self.key.with(py, |key| *key)
+    }
+
+    /// The time of the call, in seconds of the loop's clock.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.when
     }
 
     /// Notes its place among the loop's timers.

@@ -16,6 +16,7 @@ mod origin;
 pub(crate) mod run;
 pub(crate) mod sleep;
 pub(crate) mod view;
+pub(crate) mod waker;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;

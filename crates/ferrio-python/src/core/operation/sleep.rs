@@ -1,34 +1,32 @@
 //! `sleep`: lets time pass, or one turn of the loop.
 
-use ferrio_engine::timer::TimerKey;
 use pyo3::exceptions::{PyBaseException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Operation;
 use super::run::{Progress, Resume, Run};
-use crate::base::class::Class;
+use super::waker::Waker;
 use crate::base::ffi::fastcall::{Answer, Arguments, QuickFunction};
 use crate::base::functions::{Declared, declared};
 use crate::base::seconds::seconds;
-use crate::core::event_loop::{self, Item, Loop, LoopRef};
+use crate::core::event_loop::{self, Item, LoopRef};
+use crate::core::timer::Timer;
 
 /// The state of one `sleep`.
 pub(crate) struct Sleep {
     /// In seconds; zero or less means a bare yield.
     delay: f64,
     result: Option<Py<PyAny>>,
-    timer: Timer,
+    stage: Stage,
 }
 
-/// What will end the sleep.
-enum Timer {
+/// How far it has come.
+enum Stage {
     NotStarted,
     /// Nothing: the delay isn't a valid number, and the `await` raises this.
     Refused(Py<PyBaseException>),
-    Native(Py<Loop>, TimerKey),
-    /// A handle from a loop that has its own `call_later`.
-    Handle(Py<PyAny>),
+    Running(Timer),
     Yielded,
 }
 
@@ -56,19 +54,19 @@ impl QuickFunction for Quickly {
 #[pyo3(signature = (delay, result = None))]
 pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> Operation {
     let py = delay.py();
-    let (delay, timer) = match seconds(delay, "delay") {
+    let (delay, stage) = match seconds(delay, "delay") {
         Ok(delay) if cfg!(Py_3_13) && delay.is_nan() => {
             (delay, refused(py, PyValueError::new_err("Invalid delay: NaN (not a number)")))
         }
-        Ok(delay) => (delay, Timer::NotStarted),
+        Ok(delay) => (delay, Stage::NotStarted),
         Err(failure) => (0.0, refused(py, failure)),
     };
-    Operation::new(Sleep { delay, result, timer })
+    Operation::new(Sleep { delay, result, stage })
 }
 
 #[cold]
-fn refused(py: Python<'_>, failure: PyErr) -> Timer {
-    Timer::Refused(failure.into_value(py))
+fn refused(py: Python<'_>, failure: PyErr) -> Stage {
+    Stage::Refused(failure.into_value(py))
 }
 
 impl Run for Sleep {
@@ -79,16 +77,16 @@ impl Run for Sleep {
             self.stop_timer(py)?;
             return Err(PyErr::from_value(exception));
         }
-        match &self.timer {
-            Timer::NotStarted if self.delay <= 0.0 => {
-                self.timer = Timer::Yielded;
+        match &self.stage {
+            Stage::NotStarted if self.delay <= 0.0 => {
+                self.stage = Stage::Yielded;
                 Ok(Progress::Yield)
             }
-            Timer::NotStarted => {
+            Stage::NotStarted => {
                 self.start_timer(this)?;
                 Ok(Progress::Park)
             }
-            Timer::Refused(failure) => Err(PyErr::from_value(failure.bind(py).as_any().clone())),
+            Stage::Refused(failure) => Err(PyErr::from_value(failure.bind(py).as_any().clone())),
             _ => {
                 let result = self.result.take();
                 Ok(Progress::Ready(
@@ -100,11 +98,10 @@ impl Run for Sleep {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.result)?;
-        match &self.timer {
-            Timer::Native(native, _) => visit.call(native),
-            Timer::Handle(handle) => visit.call(handle),
-            Timer::Refused(failure) => visit.call(failure),
-            Timer::NotStarted | Timer::Yielded => Ok(()),
+        match &self.stage {
+            Stage::Running(timer) => timer.traverse(visit),
+            Stage::Refused(failure) => visit.call(failure),
+            Stage::NotStarted | Stage::Yielded => Ok(()),
         }
     }
 
@@ -117,49 +114,22 @@ impl Sleep {
     fn start_timer(&mut self, this: &Bound<'_, Operation>) -> PyResult<()> {
         let py = this.py();
         let home = LoopRef::new(&event_loop::get_running_loop(py)?);
-        self.timer = match home {
-            LoopRef::Native(native) if !native.get().overrides().timers() => {
-                let deadline = native.get().deadline_after(py, self.delay);
-                let key = native.get().insert_timer(py, deadline, Item::Wake(this.clone().unbind()))?;
-                Timer::Native(native, key)
-            }
-            other => {
+        let timer = match Timer::native(&home) {
+            Some(native) => Timer::after(py, native, self.delay, Item::Wake(this.clone().unbind()))?,
+            None => {
                 let waker = Bound::new(py, Waker { operation: this.clone().unbind() })?;
-                let handle = other.object(py).call_method1(intern!(py, "call_later"), (self.delay, waker))?;
-                Timer::Handle(handle.unbind())
+                let name = intern!(py, "call_later");
+                Timer::Handle(home.object(py).call_method1(name, (self.delay, waker))?.unbind())
             }
         };
+        self.stage = Stage::Running(timer);
         Ok(())
     }
 
     fn stop_timer(&mut self, py: Python<'_>) -> PyResult<()> {
-        match std::mem::replace(&mut self.timer, Timer::Yielded) {
-            Timer::Native(native, key) => native.get().forget_timer(py, key),
-            Timer::Handle(handle) => {
-                handle.bind(py).call_method0(intern!(py, "cancel"))?;
-            }
-            Timer::NotStarted | Timer::Refused(_) | Timer::Yielded => {}
+        match std::mem::replace(&mut self.stage, Stage::Yielded) {
+            Stage::Running(timer) => timer.stop(py),
+            Stage::NotStarted | Stage::Refused(_) | Stage::Yielded => Ok(()),
         }
-        Ok(())
-    }
-}
-
-/// Wakes an operation when called: the callback for another loop's `call_later`.
-#[pyclass(frozen, module = "ferrio._ferrio")]
-pub(crate) struct Waker {
-    pub(crate) operation: Py<Operation>,
-}
-
-impl Class for Waker {}
-
-#[pymethods]
-impl Waker {
-    #[pyo3(signature = (*_args))]
-    fn __call__(&self, py: Python<'_>, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
-        super::wake(self.operation.bind(py)).map(drop)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.operation)
     }
 }

@@ -21,7 +21,6 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::class::{Class, Standard};
-use crate::base::ffi::chained::chained;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::imports;
@@ -68,8 +67,6 @@ impl Class for Task {
 }
 
 recycled!(Task);
-chained!(Task);
-
 #[pymethods]
 impl Task {
     #[new]

@@ -5,62 +5,29 @@
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
+use slab::Slab;
 
 use super::Task;
 use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, LoopRef};
 
-/// The pending tasks of one loop, in slots that are used again.
+/// The pending tasks of one loop, each in a place of its own.
 #[derive(Default)]
-pub(crate) struct Registry {
-    slots: Vec<Slot>,
-    /// The first free slot, if any.
-    free: Option<u32>,
-}
-
-enum Slot {
-    Taken(Py<Task>),
-    /// Holds the next free slot.
-    Free(Option<u32>),
-}
+pub(crate) struct Registry(Slab<Py<Task>>);
 
 impl Registry {
     fn insert(&mut self, task: Py<Task>) -> u32 {
-        match self.free {
-            Some(place) => {
-                let slot = std::mem::replace(&mut self.slots[place as usize], Slot::Taken(task));
-                if let Slot::Free(next) = slot {
-                    self.free = next;
-                }
-                place
-            }
-            None => {
-                self.slots.push(Slot::Taken(task));
-                u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 pending tasks")
-            }
-        }
+        u32::try_from(self.0.insert(task)).expect("fewer than 2^32 pending tasks")
     }
 
     fn remove(&mut self, place: u32) -> Option<Py<Task>> {
-        let slot = self.slots.get_mut(place as usize)?;
-        if matches!(slot, Slot::Free(_)) {
-            return None;
-        }
-        let slot = std::mem::replace(slot, Slot::Free(self.free));
-        self.free = Some(place);
-        match slot {
-            Slot::Taken(task) => Some(task),
-            Slot::Free(_) => None,
-        }
+        self.0.try_remove(place as usize)
     }
 
     /// The pending tasks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Py<Task>> {
-        self.slots.iter().filter_map(|slot| match slot {
-            Slot::Taken(task) => Some(task),
-            Slot::Free(_) => None,
-        })
+        self.0.iter().map(|(_, task)| task)
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use ferrio_engine::timer::TimerKey;
 use ferrio_engine::tls_record::Records;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -27,6 +26,7 @@ use crate::base::functions::Functions;
 use crate::base::imports;
 use crate::base::whole::truth;
 use crate::core::event_loop::LoopRef;
+use crate::core::timer::Timer;
 use crate::net::transport::receiver::Receiver;
 
 /// Seconds for the handshake, unless the program says otherwise.
@@ -107,12 +107,6 @@ pub(super) struct Timers {
     pub(super) shutdown: Option<Timer>,
     /// When the handshake began, in seconds of the loop's clock; in debug mode.
     pub(super) began: Option<f64>,
-}
-
-/// A timer of the loop.
-pub(super) enum Timer {
-    Native(TimerKey),
-    Handle(Py<PyAny>),
 }
 
 /// The marks of a flow, in bytes.
@@ -485,8 +479,8 @@ impl State {
         visit.call(&self.timers.handshake_seconds)?;
         visit.call(&self.timers.shutdown_seconds)?;
         for timer in [&self.timers.handshake, &self.timers.shutdown] {
-            if let Some(Timer::Handle(handle)) = timer {
-                visit.call(handle)?;
+            if let Some(timer) = timer {
+                timer.traverse(visit)?;
             }
         }
         visit.call(&self.lent)?;

@@ -3,10 +3,11 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::protocol::{SSLProtocol, Timer, Timers};
+use super::protocol::{SSLProtocol, Timers};
 use crate::base::seconds::seconds;
-use crate::core::event_loop::{Item, LoopRef};
+use crate::core::event_loop::Item;
 use crate::core::future::callbacks::WatcherCall;
+use crate::core::timer::Timer;
 
 /// Which limit.
 #[derive(Clone, Copy)]
@@ -37,25 +38,24 @@ pub(super) fn start(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult
     if runs {
         return Ok(());
     }
-    let timer = match protocol.get().home(py)? {
-        LoopRef::Native(native) if !native.get().overrides().timers() => {
+    let home = protocol.get().home(py)?;
+    let timer = match Timer::native(&home) {
+        Some(native) => {
             let call: WatcherCall = match limit {
                 Limit::Handshake => |owner, _| super::handshake::time_is_up(owner.cast::<SSLProtocol>()?),
                 Limit::Shutdown => |owner, _| super::shutdown::time_is_up(owner.cast::<SSLProtocol>()?),
             };
-            let deadline = native.get().deadline_after(py, seconds(&given, "timeout")?);
             let item = Item::Watch(protocol.clone().into_any().unbind(), py.None(), call);
-            Timer::Native(native.get().insert_timer(py, deadline, item)?)
+            Timer::after(py, native, seconds(&given, "timeout")?, item)?
         }
-        home => {
+        None => {
             let name = match limit {
                 Limit::Handshake => intern!(py, "_check_handshake_timeout"),
                 Limit::Shutdown => intern!(py, "_check_shutdown_timeout"),
             };
             let callback = protocol.getattr(name)?;
-            Timer::Handle(
-                home.object(py).call_method1(intern!(py, "call_later"), (given, callback))?.unbind(),
-            )
+            let name = intern!(py, "call_later");
+            Timer::Handle(home.object(py).call_method1(name, (given, callback))?.unbind())
         }
     };
     protocol.get().state.with(py, |state| *limit.place(&mut state.timers) = Some(timer));
@@ -66,14 +66,5 @@ pub(super) fn start(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult
 pub(super) fn stop(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult<()> {
     let py = protocol.py();
     let timer = protocol.get().state.with(py, |state| limit.place(&mut state.timers).take());
-    match timer {
-        None => Ok(()),
-        Some(Timer::Handle(handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
-        Some(Timer::Native(key)) => {
-            if let LoopRef::Native(native) = protocol.get().home(py)? {
-                native.get().forget_timer(py, key);
-            }
-            Ok(())
-        }
-    }
+    timer.map_or(Ok(()), |timer| timer.stop(py))
 }

@@ -8,7 +8,7 @@ use pyo3::types::PySet;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::by_address::ByAddress;
-use super::deadline::Deadline;
+use super::deadline;
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::{Declared, Functions, declared};
@@ -19,6 +19,7 @@ use crate::core::future::{self, watch};
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::core::task::{create, current};
+use crate::core::timer::Timer;
 
 /// The iterator that `as_completed` returns.
 #[pyclass(frozen, weakref, name = "_AsCompletedIterator", module = "ferrio.tasks")]
@@ -42,7 +43,7 @@ struct State {
     done: VecDeque<Option<Py<PyAny>>>,
     /// The operations that wait for the next one to end, in order.
     waiting: VecDeque<Py<Operation>>,
-    deadline: Deadline,
+    deadline: Option<Timer>,
     /// The task that called `as_completed` (call graphs).
     awaiter: Option<Py<PyAny>>,
     /// The arguments, while the iteration has not begun (before Python 3.13 it begins with the first step).
@@ -71,7 +72,7 @@ pub(crate) fn as_completed<'py>(
         left: 0,
         done: VecDeque::new(),
         waiting: VecDeque::new(),
-        deadline: Deadline::None,
+        deadline: None,
         awaiter: None,
         given: Some((fs.clone().unbind(), timeout.map(|timeout| timeout.clone().unbind()))),
     };
@@ -120,8 +121,8 @@ fn begin(iterator: &Bound<'_, AsCompleted>) -> PyResult<()> {
         && !futures.is_empty()
     {
         let item = Item::Watch(iterator.clone().into_any().unbind(), py.None(), timed_out);
-        let deadline = Deadline::start(&home, timeout.bind(py), item)?;
-        iterator.get().state.with(py, |state| state.deadline = deadline);
+        let deadline = deadline::start(&home, timeout.bind(py), item)?;
+        iterator.get().state.with(py, |state| state.deadline = Some(deadline));
     }
     Ok(())
 }
@@ -147,17 +148,14 @@ fn future_done(iterator: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResu
             return (None, None);
         };
         state.done.push_back(Some(future.clone_ref(py)));
-        let deadline = state.todo.is_empty().then(|| std::mem::take(&mut state.deadline));
+        let deadline = if state.todo.is_empty() { state.deadline.take() } else { None };
         (Some(future), deadline)
     });
     if found.is_none() {
         return Ok(());
     }
     iterator.wake_next(py)?;
-    match deadline {
-        Some(deadline) => deadline.cancel(py),
-        None => Ok(()),
-    }
+    deadline::stop(py, deadline)
 }
 
 /// Ends the iteration by its timeout: each pending future becomes a timeout.
@@ -222,7 +220,9 @@ impl AsCompleted {
             state.todo.values().try_for_each(|future| visit.call(future))?;
             state.done.iter().try_for_each(|future| visit.call(future))?;
             state.waiting.iter().try_for_each(|operation| visit.call(operation))?;
-            state.deadline.traverse(&visit)?;
+            if let Some(deadline) = &state.deadline {
+                deadline.traverse(&visit)?;
+            }
             if let Some((fs, timeout)) = &state.given {
                 visit.call(fs)?;
                 visit.call(timeout)?;

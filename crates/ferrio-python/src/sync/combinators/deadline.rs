@@ -1,65 +1,31 @@
-//! The timeout of a combinator: a native timer on a ferrio loop, or a handle if the loop has its own `call_later`.
+//! The timeout of a combinator.
 
-use ferrio_engine::timer::TimerKey;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::seconds::seconds;
-use crate::core::event_loop::{Item, Loop, LoopRef};
+use crate::core::event_loop::{Item, LoopRef};
+use crate::core::timer::Timer;
 
-/// A timer that may be running.
-#[derive(Default)]
-pub(crate) enum Deadline {
-    /// No timeout was given, or it was cancelled.
-    #[default]
-    None,
-    /// Among the loop's own timers.
-    Native(Py<Loop>, TimerKey),
-    /// A handle of a loop that has its own `call_later`.
-    Handle(Py<PyAny>),
+/// Runs `item` on `home` after `timeout`, a number of seconds.
+///
+/// Raises `TypeError` for what is no number, `ValueError` for a NaN.
+pub(super) fn start(home: &LoopRef, timeout: &Bound<'_, PyAny>, item: Item) -> PyResult<Timer> {
+    let py = timeout.py();
+    if let Some(native) = Timer::native(home) {
+        return Timer::after(py, native, seconds(timeout, "timeout")?, item);
+    }
+    let (callback, argument, _) = item.into_call(py)?;
+    let object = home.object(py);
+    let name = intern!(py, "call_later");
+    let handle = match argument {
+        Some(argument) => object.call_method1(name, (timeout, callback, argument))?,
+        None => object.call_method1(name, (timeout, callback))?,
+    };
+    Ok(Timer::Handle(handle.unbind()))
 }
 
-impl Deadline {
-    /// Runs `item` on `home` after `timeout`, a number of seconds.
-    ///
-    /// Raises `TypeError` if it isn't a number, and `ValueError` for a NaN.
-    pub(crate) fn start(home: &LoopRef, timeout: &Bound<'_, PyAny>, item: Item) -> PyResult<Self> {
-        let py = timeout.py();
-        if let LoopRef::Native(native) = home
-            && !native.get().overrides().timers()
-        {
-            let deadline = native.get().deadline_after(py, seconds(timeout, "timeout")?);
-            let key = native.get().insert_timer(py, deadline, item)?;
-            return Ok(Self::Native(native.clone_ref(py), key));
-        }
-        let (callback, argument, _) = item.into_call(py)?;
-        let object = home.object(py);
-        let name = intern!(py, "call_later");
-        let handle = match argument {
-            Some(argument) => object.call_method1(name, (timeout, callback, argument))?,
-            None => object.call_method1(name, (timeout, callback))?,
-        };
-        Ok(Self::Handle(handle.unbind()))
-    }
-
-    /// Stops the timer; does nothing if it has fired.
-    pub(crate) fn cancel(self, py: Python<'_>) -> PyResult<()> {
-        match self {
-            Self::None => Ok(()),
-            Self::Native(native, key) => {
-                native.get().forget_timer(py, key);
-                Ok(())
-            }
-            Self::Handle(handle) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
-        }
-    }
-
-    /// Shows its references to the garbage collector.
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::None => Ok(()),
-            Self::Native(native, _) => visit.call(native),
-            Self::Handle(handle) => visit.call(handle),
-        }
-    }
+/// Stops a timer that was started, if one was.
+pub(super) fn stop(py: Python<'_>, timer: Option<Timer>) -> PyResult<()> {
+    timer.map_or(Ok(()), |timer| timer.stop(py))
 }

@@ -10,7 +10,6 @@ use std::collections::hash_map::Entry;
 
 use super::by_address::ByAddress;
 use crate::base::class::{Class, Standard};
-use crate::base::ffi::chained::chained;
 use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::{Cast, Guarded, coroutine};
 use crate::base::functions::{Declared, Functions, declared};
@@ -29,8 +28,6 @@ use crate::core::task::{Task, create, current};
 pub(crate) struct Gathering {
     gathered: Guarded<State>,
 }
-
-chained!(Gathering);
 
 impl Class for Gathering {
     const BELOW: Option<Standard> = Some(("asyncio.tasks", "_GatheringFuture"));

@@ -5,7 +5,7 @@
 
 pub(crate) mod as_completed;
 pub(crate) mod by_address;
-pub(crate) mod deadline;
+mod deadline;
 pub(crate) mod gather;
 pub(crate) mod shield;
 pub(crate) mod wait;

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PySet;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::deadline::Deadline;
+use super::deadline;
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::{Declared, declared};
@@ -18,6 +18,7 @@ use crate::core::future::watch::{self, Failure};
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::core::task::create::is_coroutine;
+use crate::core::timer::Timer;
 
 /// When a `wait` ends before its timeout.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ enum Until {
 /// The state of one `wait`.
 enum Wait {
     Fresh { fs: Py<PyAny>, timeout: Option<Py<PyAny>>, return_when: Py<PyAny> },
-    Waiting { futures: Vec<Py<PyAny>>, countdown: Py<Countdown>, deadline: Deadline },
+    Waiting { futures: Vec<Py<PyAny>>, countdown: Py<Countdown>, deadline: Option<Timer> },
     Over,
 }
 
@@ -81,7 +82,7 @@ impl Run for Wait {
             Self::Waiting { futures, countdown, deadline } => {
                 futures.iter().try_for_each(|future| visit.call(future))?;
                 visit.call(countdown)?;
-                deadline.traverse(visit)
+                deadline.as_ref().map_or(Ok(()), |deadline| deadline.traverse(visit))
             }
             Self::Over => Ok(()),
         }
@@ -143,8 +144,8 @@ fn start<'py>(
     }
     let home = LoopRef::new(&event_loop::get_running_loop(py)?);
     let deadline = match timeout {
-        Some(timeout) => Deadline::start(&home, timeout, Item::Wake(this.clone().unbind()))?,
-        None => Deadline::None,
+        Some(timeout) => Some(deadline::start(&home, timeout, Item::Wake(this.clone().unbind()))?),
+        None => None,
     };
     let countdown = Bound::new(
         py,
@@ -159,7 +160,7 @@ fn start<'py>(
         // This isn't a future, so don't wait for the others either.
         let operation = countdown.get().state.with(py, |count| count.operation.take());
         drop(operation);
-        deadline.cancel(py)?;
+        deadline::stop(py, deadline)?;
         return Err(failure);
     }
     Ok(Wait::Waiting { futures, countdown, deadline })
@@ -170,11 +171,11 @@ fn stop(
     py: Python<'_>,
     futures: &[Py<PyAny>],
     countdown: &Py<Countdown>,
-    deadline: Deadline,
+    deadline: Option<Timer>,
 ) -> PyResult<()> {
     let operation = countdown.get().state.with(py, |count| count.operation.take());
     drop(operation);
-    deadline.cancel(py)?;
+    deadline::stop(py, deadline)?;
     for future in futures {
         watch::unwatch(future.bind(py), countdown.bind(py).as_any(), &FUTURE_DONE)?;
     }

@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use super::Queue;
 use super::store::{self, Order};
 use crate::base::class::{Class, Standard};
-use crate::base::ffi::chained::chained;
+use crate::base::ffi::trashcan::chained;
 use crate::base::functions::Functions;
 
 /// A queue that returns the lowest item first; items are typically tuples `(priority, data)`.

@@ -6,7 +6,6 @@
 //! Invariant: a scope cancels its task at most once, never before the deadline, and only while it is `Entered`.
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
-use ferrio_engine::timer::TimerKey;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
@@ -14,11 +13,12 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::seconds::seconds;
 use crate::base::{error, imports};
-use crate::core::event_loop::{Item, Loop, LoopRef};
+use crate::core::event_loop::{Item, LoopRef};
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::task::cancel::{cancelling_of, uncancel_any};
 use crate::core::task::current::current_on;
 use crate::core::task::wakeup::Watcher;
+use crate::core::timer::Timer;
 
 /// The state of a scope, in asyncio's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,9 +57,7 @@ pub(crate) enum When {
 impl When {
     /// The deadline `delay` seconds from now on the loop `home`.
     pub(crate) fn after(py: Python<'_>, home: &LoopRef, delay: f64) -> PyResult<Self> {
-        if let LoopRef::Native(native) = home
-            && !native.get().overrides().timers()
-        {
+        if let Some(native) = Timer::native(home) {
             if delay > 0.0 {
                 return Ok(Self::At(native.get().deadline_after(py, delay)));
             }
@@ -86,35 +84,6 @@ impl When {
             Self::At(Nanos::MAX) => Some(PyFloat::new(py, f64::INFINITY).into_any()),
             Self::At(nanos) => Some(PyFloat::new(py, seconds_from_nanos(*nanos)).into_any()),
             Self::Given(given) => Some(given.bind(py).clone()),
-        }
-    }
-}
-
-/// What will end the wait.
-pub(crate) enum Timer {
-    Native(Py<Loop>, TimerKey),
-    /// A handle of a loop that has its own timers, or of a callback that is due already.
-    Handle(Py<PyAny>),
-}
-
-impl Timer {
-    /// Another reference to the same.
-    pub(super) fn duplicate(&self, py: Python<'_>) -> Self {
-        match self {
-            Self::Native(native, key) => Self::Native(native.clone_ref(py), *key),
-            Self::Handle(handle) => Self::Handle(handle.clone_ref(py)),
-        }
-    }
-
-    /// Takes the timer back.
-    pub(crate) fn stop(self, py: Python<'_>) -> PyResult<()> {
-        match self {
-            Self::Native(native, key) => {
-                native.get().forget_timer(py, key);
-                native.drop_ref(py);
-                Ok(())
-            }
-            Self::Handle(handle) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
         }
     }
 }
@@ -152,10 +121,8 @@ impl Scope {
         if let When::Given(given) = &self.when {
             visit.call(given)?;
         }
-        match &self.timer {
-            Some(Timer::Native(native, ..)) => visit.call(native)?,
-            Some(Timer::Handle(handle)) => visit.call(handle)?,
-            None => {}
+        if let Some(timer) = &self.timer {
+            timer.traverse(visit)?;
         }
         visit.call(&self.task)
     }
@@ -182,9 +149,7 @@ pub(crate) fn start_timer<'py>(
         When::At(_) => None,
         When::Given(given) => Some(given.bind(py)),
     };
-    if let LoopRef::Native(native) = home
-        && !native.get().overrides().timers()
-    {
+    if let Some(native) = Timer::native(home) {
         let deadline = match (when, given) {
             (When::At(deadline), _) => *deadline,
             // A NaN is past.
@@ -193,8 +158,7 @@ pub(crate) fn start_timer<'py>(
         };
         if deadline > native.get().now(py) {
             let item = Item::Watch(owner.clone().unbind(), py.None(), call);
-            let key = native.get().insert_timer(py, deadline, item)?;
-            return Ok(Some(Timer::Native(native.clone_ref(py), key)));
+            return Timer::at(py, native, deadline, item).map(Some);
         }
         return call_soon(home, owner, call);
     }

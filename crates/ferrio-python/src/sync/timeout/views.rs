@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 
 use super::Timeout;
-use super::scope::Timer;
 use crate::base::imports;
 use crate::core::event_loop::Loop;
+use crate::core::timer::Timer;
 
 #[pymethods]
 impl Timeout {
