@@ -2,8 +2,9 @@
 
 It prints two tables. The first: wall and CPU time of starting children, waiting for them, and sending 4 MiB through
 one. The second: how long a loop stands still while it starts a child, from a small program and from one with much
-memory, and how long the start takes. The scenarios are in `scenarios/children.py`, the processes in `worker.py` and
-`workers.py`.
+memory, and how long the start takes. There ferrio has two more rows: `Popen` starts the child (`FERRIO_SPAWN=popen`),
+and `os.posix_spawn` does, called in the loop's thread. The scenarios are in `scenarios/children.py`, the processes in
+`worker.py` and `workers.py`.
 
 Invariant: as in `run.py`, the implementations of a row run one right after the other, in new processes each round.
 """
@@ -53,10 +54,12 @@ def main() -> int:
                     measure(worker, row, row.count(share * 0.1))
                     times.setdefault((row.name, name), []).append(measure(worker, row, row.count(share)))
             for memory, user, title in blocks:
-                for name, worker in pool.items():
-                    request = {"measure": "block", "memory": memory, "user": user, "starts": STARTS}
+                for name, way, label in ways(names):
+                    request = {"measure": "block", "memory": memory, "user": user, "starts": STARTS, "way": way}
+                    if user and way == "posix_spawn":
+                        continue  # it can't change the user
                     try:
-                        stops.setdefault((title, name), []).append(worker.ask(request, LIMIT))
+                        stops.setdefault((title, label), []).append(pool[name].ask(request, LIMIT))
                     except workers.MeasureFailed as error:
                         # uvloop doesn't know `user`.
                         print(str(error).splitlines()[-1], file=sys.stderr)
@@ -66,8 +69,18 @@ def main() -> int:
         print(f"round {turn + 1} of {options.rounds}", file=sys.stderr, flush=True)
     print(f"Python {options.python}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     show_times([row.name for row in rows], names, times)
-    show_stops([title for _, _, title in blocks], names, stops)
+    show_stops([title for _, _, title in blocks], [label for _, _, label in ways(names)], stops)
     return 0
+
+
+def ways(names: list[str]) -> list[tuple[str, str, str]]:
+    """The rows of the second table: implementation, who starts the child, label."""
+    rows = []
+    for name in names:
+        rows.append((name, "own", name))
+        if name == "ferrio":
+            rows += [(name, "popen", "ferrio, popen"), (name, "posix_spawn", "posix_spawn")]
+    return rows
 
 
 def measure(worker: workers.Worker, row: scenarios.Scenario, count: int) -> tuple[float, float]:
@@ -98,12 +111,12 @@ def show_stops(titles: list[str], names: list[str], stops: dict) -> None:
         for name in names:
             replies = stops.get((title, name))
             if not replies:
-                print(f"  {name:<12}        -")
+                print(f"  {name:<14}        -")
                 continue
             gaps = [gap for reply in replies for gap in reply["gap_ns"]]
             took = statistics.median(each for reply in replies for each in reply["start_ns"])
             print(
-                f"  {name:<12}{statistics.median(gaps) / 1e6:9.3f} / {max(gaps) / 1e6:9.3f}{took / 1e6:12.3f}",
+                f"  {name:<14}{statistics.median(gaps) / 1e6:9.3f} / {max(gaps) / 1e6:9.3f}{took / 1e6:12.3f}",
             )
 
 

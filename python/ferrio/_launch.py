@@ -1,6 +1,7 @@
 """Starts a child without making the loop wait for its program, behind an ordinary `subprocess.Popen`.
 
 `Popen` itself checks the arguments and makes the pipes; only its last step is replaced and runs in the background.
+With `FERRIO_SPAWN=popen` in the environment, `Popen` does it all.
 Invariant: if something about `Popen` isn't as expected, it does that step itself, as with asyncio. Examples are a
 replaced class, a debugger's hooks, `preexec_fn` and a sandbox.
 """
@@ -13,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ferrio import _ferrio
@@ -104,7 +105,7 @@ class _Launched(_Popen[bytes]):
         self._launch = _ferrio.Launch.start(
             _programs(os.fsencode(executable), env),
             words,
-            None if env is None else _assignments(env),
+            _inherited() if env is None else _assignments(env),
             cwd,
             (p2cread, c2pwrite, errwrite),
             bool(close_fds),
@@ -193,6 +194,7 @@ def _may_launch() -> bool:
     """Whether `Popen` and its helpers are the standard library's own, and a child may share its parent's memory."""
     return (
         _is_known
+        and os.environ.get("FERRIO_SPAWN") != "popen"
         and subprocess.Popen is _Popen
         and getattr(_Popen, "_execute_child", None) is _own_step
         # Debuggers replace it, to follow children.
@@ -223,6 +225,20 @@ def _programs(executable: bytes, env: Mapping[Any, Any] | None) -> list[bytes]:
     else:
         folders = [os.fsencode(folder) for folder in os.get_exec_path(env)]
     return [(folder if folder[-1:] in b"/" else folder + b"/") + executable for folder in folders]
+
+
+_has_gil: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+
+
+def _inherited() -> list[bytes] | None:
+    """The environment of a child that is given none; `None` means a copy of the process's own, made at once.
+
+    Without a GIL another thread may change that during the copy, which libc doesn't allow. `os.environ` can be copied
+    safely; it lacks only what was passed to `os.putenv` directly.
+    """
+    if _has_gil():
+        return None
+    return [name + b"=" + value for name, value in dict(os.environ._data).items()]  # type: ignore[attr-defined]
 
 
 def _assignments(env: Mapping[Any, Any]) -> list[bytes]:

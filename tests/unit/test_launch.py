@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 
 import pytest
@@ -21,11 +22,13 @@ from ferrio import _launch
 PIPE = subprocess.PIPE
 
 
-@pytest.fixture(params=["launched", "by Popen"])
+@pytest.fixture(params=["launched", "by Popen", "by the switch"])
 def way(request, monkeypatch):
     """How children start: through ferrio, or through `Popen` where the system or the program requires that."""
     if request.param == "by Popen":
         monkeypatch.setattr(subprocess, "_USE_VFORK", False, raising=False)
+    elif request.param == "by the switch":
+        monkeypatch.setenv("FERRIO_SPAWN", "popen")
     assert _launch._may_launch() == (request.param == "launched")
     return request.param
 
@@ -382,3 +385,45 @@ def test_current_environment_is_used(way, monkeypatch):
         assert [(await first.communicate())[0], (await second.communicate())[0]] == [b"one\n", b"two\n"]
 
     ferrio.run(main())
+
+
+@pytest.mark.parametrize("has_gil", [True, False])
+def test_inherited_environment_is_whole(has_gil, monkeypatch):
+    monkeypatch.setattr(_launch, "_has_gil", lambda: has_gil)
+    monkeypatch.setenv("FERRIO_TEST_WORD", "\udcff of no encoding")
+
+    async def main():
+        child = await ferrio.create_subprocess_exec("env", "-0", stdout=PIPE)
+        return (await child.communicate())[0]
+
+    inherited = dict(line.split(b"=", 1) for line in ferrio.run(main()).split(b"\0") if line)
+    assert inherited == dict(os.environb)
+
+
+def test_environment_that_other_threads_change_is_inherited(monkeypatch):
+    """Every child sees a variable that stays, while two threads set and remove others."""
+    monkeypatch.setenv("FERRIO_TEST_WORD", "stays")
+    done = threading.Event()
+
+    def change(number):
+        names = [f"FERRIO_TEST_{number}_{each}" for each in range(50)]
+        while not done.is_set():
+            for size, name in enumerate(names):
+                os.environ[name] = "x" * size * 7
+            for name in names:
+                del os.environ[name]
+
+    async def main():
+        for _ in range(30):
+            child = await ferrio.create_subprocess_exec("sh", "-c", "echo $FERRIO_TEST_WORD", stdout=PIPE)
+            assert (await child.communicate())[0] == b"stays\n"
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        ferrio.run(main())
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
