@@ -144,6 +144,3 @@ def listed(things: Sequence[str]) -> str:
     """Returns the things as a warning lists them: the first few, and the number of the others."""
     more = len(things) - _NAMED
     return ", ".join(things[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-os.register_at_fork(after_in_child=_ferrio._abandon_threads)

@@ -8,13 +8,13 @@
 
 use std::sync::{OnceLock, TryLockError};
 
-use crate::reactor::fork_count;
+use crate::fork;
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A value for one thread at a time, in each process by itself.
 pub(crate) struct ForkLock<T: Default> {
     value: Mutex<T>,
-    /// The [`fork_count`] of the process whose threads take `value`'s lock.
+    /// The [`fork::count`] of the process whose threads take `value`'s lock.
     forks: u32,
     /// What a child of that process has in its place.
     child: OnceLock<Box<ForkLock<T>>>,
@@ -23,13 +23,13 @@ pub(crate) struct ForkLock<T: Default> {
 impl<T: Default> ForkLock<T> {
     /// A lock of this process.
     pub(crate) fn new(value: T) -> Self {
-        Self::of(fork_count(), value)
+        Self::of(fork::count(), value)
     }
 
     /// Waits until no other thread of this process has it.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.lock_in(fork_count())
+        self.lock_in(fork::count())
     }
 
     #[inline]

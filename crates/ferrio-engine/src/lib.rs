@@ -60,6 +60,7 @@ pub mod buffer;
 pub mod clock;
 pub mod cpu;
 pub mod files;
+pub mod fork;
 mod fork_lock;
 pub mod inbox;
 pub mod net;

@@ -109,7 +109,6 @@ base::class::surface! {
         core::task::hooks::_unregister_task,
         core::task::registry::_pending_tasks,
         net::streams::protocol::_stream_protocol,
-        work::executor::_abandon_threads,
         work::executor::_refuse_jobs,
         work::files::call_in_file_thread,
         work::files::opening::open,

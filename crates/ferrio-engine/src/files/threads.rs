@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
+use crate::fork;
 use crate::pool::{Pool, Submit};
-use crate::reactor::fork_count;
 
 /// A job.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -48,11 +48,11 @@ impl FileThreads {
     fn spawn(&self) -> std::io::Result<()> {
         let pool = self.pool.clone();
         let work = move || {
-            let forks = fork_count();
+            let forks = fork::count();
             while let Some(job) = pool.next() {
                 // A job that panics has told so; the thread goes on.
                 drop(catch_unwind(AssertUnwindSafe(job)));
-                if fork_count() != forks {
+                if fork::count() != forks {
                     // The job forked, and this is the child: the pool, and its lock, are the parent's.
                     return;
                 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use crate::reactor::fork_count;
+use crate::fork;
 use crate::sys;
 
 /// Both ends of the pipe, non-blocking and closed on exec.
@@ -15,7 +15,7 @@ use crate::sys;
 pub struct SignalPipe {
     reader: OwnedFd,
     writer: OwnedFd,
-    /// The [`fork_count`] of the process that made it.
+    /// The [`fork::count`] of the process that made it.
     forks: u32,
 }
 
@@ -27,12 +27,12 @@ impl SignalPipe {
     /// The kernel's, when the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = sys::socket::pipe()?;
-        Ok(Self { reader, writer, forks: fork_count() })
+        Ok(Self { reader, writer, forks: fork::count() })
     }
 
     /// Whether this process was forked off the one that made the pipe: both ends are the parent's, too.
     pub fn is_of_parent(&self) -> bool {
-        self.forks != fork_count()
+        self.forks != fork::count()
     }
 
     /// The end to watch.

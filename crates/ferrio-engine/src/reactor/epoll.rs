@@ -15,7 +15,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{Event, Interest, Wait, Waker, fork};
+use super::{Event, Interest, Wait, Waker, fork as reactor_fork};
+use crate::fork;
 use crate::sys;
 use crate::sys::epoll::{self as epoll_calls, EventFlags};
 
@@ -268,7 +269,7 @@ impl Reactor {
 
     #[cold]
     fn renew(&self) -> io::Result<()> {
-        fork::renew(self.epoll.as_fd(), self.waker.as_fd(), self.timer.as_fd(), OWN_EVENTS)?;
+        reactor_fork::renew(self.epoll.as_fd(), self.waker.as_fd(), self.timer.as_fd(), OWN_EVENTS)?;
         self.forks.store(fork::count(), Ordering::Relaxed);
         Ok(())
     }

@@ -6,25 +6,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::epoll::OWN_TOKEN;
 use crate::sys;
 use crate::sys::epoll::{self as epoll_calls, EventFlags};
-
-/// How often this process was forked off, counted in the child.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-/// To be called in the child after a fork, before any reactor is used there.
-pub fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// How often this process was forked off: what was made under another count is the parent's, too.
-#[inline]
-pub(crate) fn count() -> u32 {
-    FORKS.load(Ordering::Relaxed)
-}
 
 /// Puts a new epoll set, eventfd and timerfd in the place of the parent's. `own_events` is what the latter two are watched for.
 pub(super) fn renew(

@@ -10,7 +10,7 @@
 //! * `wait` never changes the set of descriptors and takes `&self`: it runs while the host's interpreter is released.
 //! * A signal ends `wait` with `ErrorKind::Interrupted`.
 //! * [`wake`](crate::Wake::wake) on a [`Waker`] ends the present or the next `wait`, from any thread, without an event of its own.
-//! * In the child of a fork, which has called [`forked`], nothing that happens to a reactor touches the parent's; it watches
+//! * In the child of a fork, which has called [`forked`](crate::fork::forked), nothing that happens to a reactor touches the parent's; it watches
 //!   what it watched before.
 //! * An error or a hang-up is reported whatever the interest was.
 
@@ -21,8 +21,6 @@ mod wake;
 use std::time::Duration;
 
 pub use epoll::{Events, Reactor};
-pub(crate) use fork::count as fork_count;
-pub use fork::forked;
 pub use wake::Waker;
 
 /// What to watch a file descriptor for.

@@ -24,7 +24,7 @@ pub(crate) struct Executors {
     /// The executor behind `to_process` and `run_in_executor("process", ...)`.
     pub(crate) process: Option<Py<PyAny>>,
     /// The fork count of the process that `process` was made in, if it was made here.
-    pub(crate) process_made: Option<u64>,
+    pub(crate) process_made: Option<u32>,
     /// `shutdown_default_executor()` or `close()` was called.
     pub(crate) shut_down: bool,
 }

@@ -48,7 +48,7 @@ pub(super) fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> P
 /// Called in the child after a fork: its only thread runs no loop, and what it does to its parent's loops stays there.
 #[pyfunction]
 pub(crate) fn _forget_running_loop(py: Python<'_>) -> PyResult<()> {
-    ferrio_engine::reactor::forked();
+    ferrio_engine::fork::forked();
     let old = RUNNING.take();
     RUNNING_ADDRESS.set(std::ptr::null());
     drop(old);

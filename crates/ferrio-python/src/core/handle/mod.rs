@@ -358,7 +358,7 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
         return run_unobserved(handle);
     }
     handle.get().runner.wait(py);
-    let _running = handle.get().runner.begin();
+    let _running = handle.get().runner.begin(handle.py());
     let taken = handle.get().state.with(py, |state| {
         let call = state.call.as_ref().filter(|_| !state.cancelled)?;
         let arguments = match &call.args {

@@ -4,10 +4,12 @@
 //! As in asyncio from Python 3.14 on, here on every Python. The invariant: whoever waits is detached from the
 //! interpreter, so that the callback can go on, and holds nothing that a running thread wants while attached.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use pyo3::prelude::*;
+
+use crate::base::ffi::interpreter::thread_id;
 
 /// How many threads wait for the end of some callback.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -15,32 +17,25 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 static LOCK: Mutex<()> = Mutex::new(());
 static ENDED: Condvar = Condvar::new();
 
-/// The number of this thread, from 1 on.
-fn this_thread() -> u32 {
-    static THREADS: AtomicU32 = AtomicU32::new(1);
-    thread_local!(static NUMBER: u32 = THREADS.fetch_add(1, Ordering::Relaxed));
-    NUMBER.with(|number| *number)
-}
-
 /// Which thread runs a handle's callback at this moment.
 pub(crate) struct Runner {
-    /// The number of the thread, `NOBODY`, or `UNSHARED`.
-    thread: AtomicU32,
+    /// The identifier of the thread, `NOBODY`, or `UNSHARED`: no thread has these.
+    thread: AtomicU64,
 }
 
-const NOBODY: u32 = 0;
+const NOBODY: u64 = 0;
 /// Of a handle that only its loop's thread may touch: nothing is noted.
-const UNSHARED: u32 = u32::MAX;
+const UNSHARED: u64 = u64::MAX;
 
 impl Runner {
     /// For a handle that only its loop's thread may touch.
     pub(crate) const fn unshared() -> Self {
-        Self { thread: AtomicU32::new(UNSHARED) }
+        Self { thread: AtomicU64::new(UNSHARED) }
     }
 
     /// For a handle of `call_soon_threadsafe`.
     pub(crate) const fn shared() -> Self {
-        Self { thread: AtomicU32::new(NOBODY) }
+        Self { thread: AtomicU64::new(NOBODY) }
     }
 
     /// Whether other threads may touch the handle.
@@ -51,34 +46,38 @@ impl Runner {
 
     /// Notes that this thread runs the callback until what is returned is dropped.
     #[inline]
-    pub(crate) fn begin(&self) -> Option<Running<'_>> {
+    pub(crate) fn begin(&self, py: Python<'_>) -> Option<Running<'_>> {
         if !self.is_shared() {
             return None;
         }
-        let before = self.thread.swap(this_thread(), Ordering::SeqCst);
+        let before = self.thread.swap(thread_id(py), Ordering::SeqCst);
         Some(Running { runner: self, before })
     }
 
     /// Waits until no other thread runs the callback.
     #[inline]
     pub(crate) fn wait(&self, py: Python<'_>) {
-        if self.is_elsewhere() {
-            self.wait_detached(py);
+        if self.is_shared() {
+            self.wait_for_others(py);
         }
     }
 
-    fn is_elsewhere(&self) -> bool {
+    fn is_elsewhere(&self, here: u64) -> bool {
         let thread = self.thread.load(Ordering::SeqCst);
-        thread != NOBODY && thread != UNSHARED && thread != this_thread()
+        thread != NOBODY && thread != UNSHARED && thread != here
     }
 
     #[cold]
-    fn wait_detached(&self, py: Python<'_>) {
+    fn wait_for_others(&self, py: Python<'_>) {
+        let here = thread_id(py);
+        if !self.is_elsewhere(here) {
+            return;
+        }
         py.detach(|| {
             // Counted before the look at the thread: whoever ends after that look sees the count, and wakes us.
             WAITING.fetch_add(1, Ordering::SeqCst);
             let mut lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-            while self.is_elsewhere() {
+            while self.is_elsewhere(here) {
                 lock = ENDED.wait(lock).unwrap_or_else(PoisonError::into_inner);
             }
             drop(lock);
@@ -91,7 +90,7 @@ impl Runner {
 pub(crate) struct Running<'a> {
     runner: &'a Runner,
     /// What was noted before: a program may call `_run` inside the callback.
-    before: u32,
+    before: u64,
 }
 
 impl Drop for Running<'_> {

@@ -16,9 +16,10 @@ pub(crate) mod worker;
 
 use pyo3::exceptions::PyMemoryError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrio_engine::cpu::CpuMark;
+use ferrio_engine::fork;
 use ferrio_engine::pool::{Pool, Submit};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -33,27 +34,10 @@ use crate::base::ffi::Guarded;
 use crate::base::imports;
 use crate::core::event_loop::executors::LetGo;
 
-/// How often this process was forked, counted in the child.
-static FORKS: AtomicU64 = AtomicU64::new(0);
-
-/// Set when the interpreter begins to exit.
-static EXITING: AtomicBool = AtomicBool::new(false);
-
-/// How often this process was forked: what was made under another count is the parent's.
-pub(crate) fn fork_count() -> u64 {
-    FORKS.load(Ordering::Relaxed)
-}
-
-/// Called in the child after a fork: the workers are the parent's.
-#[pyfunction]
-pub(crate) fn _abandon_threads() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
 /// Called when the interpreter begins to exit: no thread can be started from now on.
 #[pyfunction]
 pub(crate) fn _refuse_jobs() {
-    EXITING.store(true, Ordering::Relaxed);
+    super::begin_exit();
 }
 
 /// What the workers share with those who submit.
@@ -63,8 +47,8 @@ pub(crate) struct Shared {
     held: AtomicBool,
     /// Where the loop's thread submitted last.
     submitter: CpuMark,
-    /// The `FORKS` of the process that the workers live in.
-    forks: u64,
+    /// The fork count of the process that the workers live in.
+    forks: u32,
 }
 
 impl Shared {
@@ -73,7 +57,7 @@ impl Shared {
             pool: Pool::new(limit),
             held: AtomicBool::new(false),
             submitter: CpuMark::new(),
-            forks: fork_count(),
+            forks: fork::count(),
         })
     }
 }
@@ -131,7 +115,7 @@ impl ThreadPool {
     #[pyo3(signature = (cancel_jobs, /))]
     fn _close(&self, py: Python<'_>, cancel_jobs: bool) -> PyResult<()> {
         let shared = self.shared(py);
-        if shared.forks != fork_count() {
+        if shared.forks != fork::count() {
             // The parent's, whose workers and jobs are not ours: a new pool, closed, stands for it.
             self.renew(py);
             self.shared(py).pool.close();
@@ -218,7 +202,7 @@ impl ThreadPool {
     /// The shared part of a pool whose workers live in this very process.
     pub(crate) fn usable(&self, py: Python<'_>) -> Arc<Shared> {
         let shared = self.shared(py);
-        if shared.forks == fork_count() {
+        if shared.forks == fork::count() {
             return shared;
         }
         self.renew(py);
@@ -240,7 +224,7 @@ impl ThreadPool {
 impl Drop for ThreadPool {
     fn drop(&mut self) {
         let state = self.state.get_mut();
-        if state.shared.forks == fork_count() {
+        if state.shared.forks == fork::count() {
             state.shared.pool.close();
         }
     }
@@ -260,7 +244,7 @@ fn limit(max_workers: isize) -> PyResult<usize> {
 /// started.
 pub(crate) fn submit(pool: &Bound<'_, ThreadPool>, entry: Entry, held: bool) -> PyResult<()> {
     let py = pool.py();
-    if EXITING.load(Ordering::Relaxed) {
+    if super::is_exiting() {
         return Err(PyRuntimeError::new_err("cannot schedule new futures after interpreter shutdown"));
     }
     let shared = pool.get().usable(py);

@@ -120,7 +120,7 @@ pub(crate) fn named_executor<'py>(
 
 fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
-    let forks = executor::fork_count();
+    let forks = ferrio_engine::fork::count();
     let (shut_down, known, parents) = native.get().with_executors(py, |executors| {
         let parents = match executors.process_made {
             Some(made) if made != forks => executors.process.take(),

@@ -13,7 +13,9 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::job::{Entry, Message};
-use super::{Shared, fork_count};
+use ferrio_engine::fork;
+
+use super::Shared;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::core::event_loop::Item;
@@ -89,7 +91,7 @@ impl Worker {
     }
 
     fn __call__(&self, py: Python<'_>) {
-        let forks = fork_count();
+        let forks = fork::count();
         let mut message = None;
         loop {
             let mut refused = None;
@@ -102,7 +104,7 @@ impl Worker {
             let began = Instant::now();
             loop {
                 message = self.run(py, entry);
-                if fork_count() != forks {
+                if fork::count() != forks {
                     // The job forked, and this is the child: the pool, and the locks of it, are the parent's.
                     return;
                 }

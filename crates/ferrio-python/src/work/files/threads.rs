@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ferrio_engine::files::FileThreads;
+use ferrio_engine::fork;
 use ferrio_engine::inbox::Inbox;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -20,7 +20,7 @@ use super::file::File;
 use crate::base::ffi::{Cast, Guarded};
 use crate::core::event_loop::{self, Item, Loop, LoopRef};
 use crate::core::operation::{self, Operation};
-use crate::work::executor::fork_count;
+use crate::work::{begin_exit, is_exiting};
 
 /// The most threads: as many as the default executor has. More would only take the CPUs from each other while the page
 /// cache answers.
@@ -31,9 +31,6 @@ fn limit() -> usize {
 /// How long an interrupt may have to wait while the interpreter's exit waits for jobs.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Set when the interpreter begins to exit.
-static EXITING: AtomicBool = AtomicBool::new(false);
-
 static SHARED: Guarded<Option<Arc<Shared>>> = Guarded::new(None);
 
 struct Shared {
@@ -42,12 +39,12 @@ struct Shared {
     /// One of them has ended.
     ended: Condvar,
     /// The fork count of the process that the threads live in.
-    forks: u64,
+    forks: u32,
 }
 
 impl Shared {
     fn usable(py: Python<'_>) -> Arc<Self> {
-        let forks = fork_count();
+        let forks = fork::count();
         let (shared, parents) = SHARED.with(py, |known| match known {
             Some(shared) if shared.forks == forks => (shared.clone(), None),
             other => {
@@ -95,7 +92,7 @@ impl Attached {
     /// that were let in.
     fn new(shared: Arc<Shared>, doing: Option<Doing>) -> Option<Self> {
         let mut attached = shared.attached();
-        if EXITING.load(Ordering::Relaxed) {
+        if is_exiting() {
             // What `doing` holds is dropped outside.
             drop(attached);
             return None;
@@ -124,17 +121,17 @@ impl Drop for Attached {
 pub(super) struct Slot<T> {
     outcome: Mutex<Option<T>>,
     /// The fork count of the process that the job runs in.
-    forks: u64,
+    forks: u32,
 }
 
 impl<T> Slot<T> {
     fn new() -> Self {
-        Self { outcome: Mutex::new(None), forks: fork_count() }
+        Self { outcome: Mutex::new(None), forks: fork::count() }
     }
 
     /// The outcome, once. Raises `RuntimeError` if there is none: the job panicked, it was taken, or it is the parent's.
     pub(super) fn take(&self) -> PyResult<T> {
-        let outcome = if self.forks == fork_count() { self.outcome().take() } else { None };
+        let outcome = if self.forks == fork::count() { self.outcome().take() } else { None };
         outcome.ok_or_else(|| PyRuntimeError::new_err("a job for a file ended without an outcome"))
     }
 
@@ -149,7 +146,7 @@ impl<T> Slot<T> {
 
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        if self.forks != fork_count() {
+        if self.forks != fork::count() {
             std::mem::forget(self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
@@ -300,7 +297,7 @@ pub(crate) fn _finish_file_jobs(py: Python<'_>) -> PyResult<()> {
     loop {
         let finished = py.detach(|| {
             let attached = shared.attached();
-            EXITING.store(true, Ordering::Relaxed);
+            begin_exit();
             if attached.jobs.is_empty() {
                 return true;
             }
