@@ -1,7 +1,7 @@
-//! Time as the loop sees it: nanoseconds of `CLOCK_MONOTONIC`, or of a virtual clock that only tests move.
+//! The loop's time: nanoseconds of `CLOCK_MONOTONIC`, or of a virtual clock that only tests move.
 //!
-//! Conversions from and to seconds live here too. The invariant: a deadline made of seconds is never earlier than these
-//! seconds, as [`seconds_from_nanos`] shows them; so a timer never fires before the time that its caller can observe.
+//! It also converts from and to seconds. Invariant: a deadline computed from seconds is never earlier than those seconds, as
+//! [`seconds_from_nanos`] shows them. So no timer fires before its time, as far as its caller can observe.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,10 @@ pub type Nanos = u64;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
-/// Below, a float holds each whole number.
+/// Below this, a float can hold every whole number.
 const EXACT: Nanos = 1 << f64::MANTISSA_DIGITS;
 
-/// Where the loop reads the time. Clones share one clock.
+/// The source of the loop's time. Clones share one clock.
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// The system's `CLOCK_MONOTONIC`.
@@ -36,7 +36,7 @@ impl Clock {
         Clock::Virtual(Arc::new(AtomicU64::new(start)))
     }
 
-    /// The present time. A monotonic read costs a vDSO call, about 25 ns.
+    /// The current time. Reading the monotonic clock is a vDSO call, about 25 ns.
     #[inline]
     pub fn now(&self) -> Nanos {
         match self {
@@ -45,8 +45,8 @@ impl Clock {
         }
     }
 
-    /// A time that may lag behind by a tick of the kernel (1 to 10 ms), read at a fifth of the cost: whether it changed tells
-    /// whether much time passed. Of a virtual clock, the time.
+    /// A time that may lag by one kernel tick (1 to 10 ms) but costs a fifth: it shows whether much time has passed. A
+    /// virtual clock returns its exact time.
     #[inline]
     pub fn coarse(&self) -> Nanos {
         match self {
@@ -61,7 +61,7 @@ impl Clock {
         matches!(self, Clock::Virtual(_))
     }
 
-    /// Moves a virtual clock forward to `time`; an earlier `time` changes nothing, nor does any on the system's clock.
+    /// Moves a virtual clock forward to `time`. It never moves back, and the system's clock never moves this way.
     pub fn advance_to(&self, time: Nanos) {
         if let Clock::Virtual(now) = self {
             now.fetch_max(time, Ordering::AcqRel);
@@ -69,11 +69,11 @@ impl Clock {
     }
 }
 
-/// The smallest time that [`seconds_from_nanos`] shows as `seconds` or later (from 97 days on, where a float can't tell
-/// nanoseconds apart, one of the smallest).
+/// The smallest time that [`seconds_from_nanos`] shows as `seconds` or later. From 97 days on a float can't tell
+/// nanoseconds apart; the result is then one of the smallest.
 ///
-/// `None` for NaN, 0 for negative values, `u64::MAX` (never, in practice: 584 years) for infinity and all that is too
-/// large. Plain rounding up would make 0.1, which no float holds exactly, 100 000 001 ns.
+/// `None` for NaN, 0 for negative values, and `u64::MAX` (584 years, in practice never) for infinity and whatever is too
+/// large. Rounding up alone would turn 0.1, which no float holds exactly, into 100 000 001 ns.
 pub fn nanos_from_seconds(seconds: f64) -> Option<Nanos> {
     if seconds.is_nan() {
         return None;
@@ -83,11 +83,11 @@ pub fn nanos_from_seconds(seconds: f64) -> Option<Nanos> {
     }
     let mut up = ceil_nanos(seconds);
     if up < EXACT {
-        // Where the float lies a hair above a whole number of nanoseconds, that number reads back as the same float.
+        // If the float is just above a whole number of nanoseconds, that number converts back to the same float.
         let below = up - 1; // a positive time is at least 1 ns
         return Some(if seconds_from_nanos(below) >= seconds { below } else { up });
     }
-    // Above, neighbours read back as one float, perhaps as one that lies below.
+    // Here neighbouring numbers convert back to the same float, which may be the one below.
     while up != Nanos::MAX && seconds_from_nanos(up) < seconds {
         up = up.saturating_add(1 << (u64::BITS - f64::MANTISSA_DIGITS - up.leading_zeros()));
     }
@@ -100,7 +100,7 @@ pub fn seconds_from_nanos(nanos: Nanos) -> f64 {
     nanos as f64 / NANOS_PER_SECOND
 }
 
-/// `seconds` (positive, not NaN) times 1e9, exactly, rounded up; saturating.
+/// `seconds` (positive, not NaN) times 1e9, computed exactly, rounded up and saturating.
 fn ceil_nanos(seconds: f64) -> Nanos {
     const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
     if seconds >= 18_446_744_073.0 {
@@ -110,7 +110,7 @@ fn ceil_nanos(seconds: f64) -> Nanos {
     let biased = (bits >> MANTISSA_BITS) as i32;
     let fraction = bits & ((1 << MANTISSA_BITS) - 1);
     if biased == 0 {
-        return 1; // subnormal: far below a nanosecond, yet not zero
+        return 1; // subnormal: far less than a nanosecond, but not zero
     }
     let mantissa = u128::from(fraction | (1 << MANTISSA_BITS)) * 1_000_000_000;
     // seconds = mantissa * 2^-shift; below 2^35 seconds the shift is at least 18.

@@ -1,30 +1,29 @@
-//! Which CPU two threads run on, for those who wait by watching.
+//! Whether two threads run on the same CPU, for code that may wait by spinning.
 //!
-//! Watching for what another thread does is quick while that thread runs on another CPU. On the same CPU the watcher keeps
-//! the other from running at all, and only the kernel can help: then wait there. The invariant: a [`CpuMark`] is a hint,
-//! nothing but speed depends on it.
+//! Spinning is a quick way to wait for a thread that runs on another CPU. On the same CPU it keeps that thread from running
+//! at all, so waiting in the kernel is right there. Invariant: a [`CpuMark`] is a hint; only speed depends on it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sys;
 
-/// Where a thread was seen last; others compare their own place with it.
+/// The CPU on which a thread last ran; other threads compare theirs with it.
 #[derive(Debug)]
 pub struct CpuMark(AtomicU32);
 
 impl CpuMark {
-    /// A mark of no CPU.
+    /// A mark that matches no CPU.
     pub const fn new() -> Self {
         Self(AtomicU32::new(u32::MAX))
     }
 
-    /// The calling thread is here.
+    /// Records the calling thread's CPU.
     #[inline]
     pub fn set(&self) {
         self.0.store(sys::current_cpu(), Ordering::Relaxed);
     }
 
-    /// Whether the calling thread runs on the CPU of the mark.
+    /// Whether the calling thread runs on the recorded CPU.
     #[inline]
     pub fn is_here(&self) -> bool {
         self.0.load(Ordering::Relaxed) == sys::current_cpu()

@@ -1,32 +1,32 @@
-//! A lock that the child of a fork can take, whatever its parent's threads did at that moment.
+//! A lock that a forked child can take, whatever its parent's other threads were doing at that moment.
 //!
-//! A fork copies all memory and one thread. What another thread had locked stays locked in the child, where nobody unlocks it, and
-//! may be half changed. So a child has a lock of its own, which takes over what the parent's guards if that was free. If not, it
-//! begins empty, and what the parent's guards is leaked.
+//! A fork copies all memory but only one thread. A lock that another thread held stays locked in the child for ever, and its
+//! value may be half changed. So a child gets a lock of its own. If the parent's lock was free, the child's takes over the
+//! value; if not, the child's starts empty and the parent's value is leaked.
 //!
-//! Invariant: nobody looks at a value, drops included, that a thread which is not in this process was about to change.
+//! Invariant: no code reads or drops a value that a thread of another process was changing.
 
 use std::sync::{OnceLock, TryLockError};
 
 use crate::fork;
 use crate::sync::{Mutex, MutexGuard, lock};
 
-/// A value for one thread at a time, in each process by itself.
+/// A value for one thread at a time, separately in each process.
 pub(crate) struct ForkLock<T: Default> {
     value: Mutex<T>,
     /// The [`fork::count`] of the process whose threads take `value`'s lock.
     forks: u32,
-    /// What a child of that process has in its place.
+    /// The lock that a child of that process uses instead.
     child: OnceLock<Box<ForkLock<T>>>,
 }
 
 impl<T: Default> ForkLock<T> {
-    /// A lock of this process.
+    /// A lock for this process.
     pub(crate) fn new(value: T) -> Self {
         Self::of(fork::count(), value)
     }
 
-    /// Waits until no other thread of this process has it.
+    /// Waits until no other thread of this process holds it.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.lock_in(fork::count())
@@ -40,7 +40,7 @@ impl<T: Default> ForkLock<T> {
     #[cold]
     fn lock_in_child(&self, forks: u32) -> MutexGuard<'_, T> {
         let taken_over = || {
-            // Nobody in this process takes the old lock but here, once.
+            // This is the only place in this process that takes the old lock, once.
             let value =
                 if is_free(&self.value) { std::mem::take(&mut *lock(&self.value)) } else { T::default() };
             Box::new(Self::of(forks, value))
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn child_takes_over_what_nobody_was_at() {
+    fn child_takes_over_an_unlocked_value() {
         let shared = ForkLock::of(0, vec![1]);
         shared.lock_in(0).push(2);
         assert_eq!(*shared.lock_in(1), [1, 2]);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn child_begins_anew_where_a_thread_of_its_parents_was() {
+    fn child_starts_empty_if_its_parent_held_the_lock() {
         let shared = ForkLock::of(0, vec![1]);
         let parents = shared.lock_in(0);
         assert_eq!(*shared.lock_in(1), []);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_locked_for_ever_is_not_dropped() {
+    fn value_that_stays_locked_is_not_dropped() {
         let (torn, whole) = (Arc::new(()), Arc::new(()));
         for (value, stays_locked) in [(&torn, true), (&whole, false)] {
             let shared = ForkLock::of(0, vec![value.clone()]);

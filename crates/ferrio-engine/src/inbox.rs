@@ -1,13 +1,13 @@
-//! What other threads leave for the loop: they post, the loop takes.
+//! The inbox: other threads post items to it, and the loop takes them.
 //!
-//! One atomic word says what the loop must know without a lock: whether there are items, whether somebody wants it awake,
-//! whether it sleeps. The wake fd is written only when the loop sleeps, and once a sleep.
+//! One atomic word tells the loop, without a lock, whether there are items, whether it should wake, and whether it sleeps.
+//! The wake-up descriptor is written only while the loop sleeps, and at most once per sleep.
 //!
-//! In the child of a fork the items are there that were posted before, unless another thread was just posting or taking: then
-//! they are the parent's only.
+//! A forked child keeps the items that were posted before the fork. If another thread was posting or taking at that moment,
+//! only the parent keeps them.
 //!
-//! Invariants: `ITEMS` is set whenever the queue holds an item and the lock is free; whoever sets the first bit beside
-//! `SLEEPING` wakes the loop; no item is dropped under the lock (its drop may run any code, even code that posts).
+//! Invariants: `ITEMS` is set whenever the queue holds an item and the lock is free. The thread that sets the first bit
+//! beside `SLEEPING` wakes the loop. No item is dropped under the lock: its drop may run any code, even code that posts.
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ const WOKEN: u32 = 2;
 /// The loop waits in the reactor, or is about to.
 const SLEEPING: u32 = 4;
 
-/// A queue that grew larger than this in a burst gives its memory back.
+/// A queue that a burst made larger than this frees its memory.
 const KEEP_CAPACITY: usize = 4096;
 
-/// Between two posts of one burst passes less, in nanoseconds.
-const MOMENT: Nanos = 1_500;
+/// Two posts of one burst are less than this apart, in nanoseconds.
+const BURST_GAP: Nanos = 1_500;
 
-/// Why an item wasn't posted; the item comes back.
+/// Why an item wasn't posted, with the item.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Refused<T> {
     /// The inbox is closed.
@@ -50,9 +50,9 @@ impl<T> Refused<T> {
     }
 }
 
-/// Ends the loop's sleep, from any thread. Called at most once a sleep.
+/// Ends the loop's sleep, from any thread. Called at most once per sleep.
 pub trait Wake: Send + Sync + 'static {
-    /// Makes the wait that runs now, or the next one, return.
+    /// Makes the current wait, or the next one, return.
     fn wake(&self);
 }
 
@@ -73,9 +73,9 @@ pub struct Inbox<T> {
     state: AtomicU32,
     /// Posters push, the loop swaps the whole list out.
     queue: ForkLock<Queue<T>>,
-    /// Touched by the loop only: the list that the next [`Inbox::take`] swaps in, so that steady traffic allocates nothing.
+    /// The list that the next [`Inbox::take`] swaps in, so that steady traffic allocates nothing. Only the loop touches it.
     spare: Mutex<Vec<T>>,
-    /// Where the thread ran that posted to the empty queue last.
+    /// The CPU of the thread that last posted to the empty queue.
     poster: CpuMark,
     wake: Box<dyn Wake>,
 }
@@ -107,8 +107,8 @@ impl<T> Inbox<T> {
         }
         let first = queue.items.is_empty();
         queue.items.push(item);
-        // Only the first item announces itself, and under the lock: a poster stopped between the push and the
-        // announcement would else hide the items that others posted after it.
+        // Only the first item sets the flag, and under the lock. Otherwise a thread stopped between the push and the flag
+        // would hide the items that others posted after it.
         let before = if first { self.state.fetch_or(ITEMS, Ordering::AcqRel) } else { ITEMS };
         drop(queue);
         if first {
@@ -120,7 +120,7 @@ impl<T> Inbox<T> {
         Ok(())
     }
 
-    /// Whether there is something to take. One atomic load; the loop asks in each turn.
+    /// Whether there is something to take. One atomic load; the loop calls it in each turn.
     #[inline]
     pub fn has_items(&self) -> bool {
         self.state.load(Ordering::Acquire) & ITEMS != 0
@@ -145,24 +145,24 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Shows what waits here; `look` must not post.
+    /// Calls `visit` with each posted item; `visit` must not post.
     ///
     /// # Errors
     ///
-    /// The first of `look`'s.
-    pub fn visit<E>(&self, look: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
-        self.queue.lock().items.iter().try_for_each(look)
+    /// The first error of `visit`.
+    pub fn visit<E>(&self, visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        self.queue.lock().items.iter().try_for_each(visit)
     }
 
-    /// Wakes the loop, or keeps it from falling asleep once, without an item. Lock-free; callable from any thread.
+    /// Wakes the loop without an item, or keeps it from falling asleep once. Lock-free; callable from any thread.
     pub fn wake(&self) {
         if self.state.fetch_or(WOKEN, Ordering::AcqRel) == SLEEPING {
             self.wake.wake();
         }
     }
 
-    /// Announces that the loop is about to sleep. False if there are items or somebody called [`Inbox::wake`] since the
-    /// last sleep: then don't sleep. After true, call [`Inbox::finish_sleep`] when awake again.
+    /// Announces that the loop is about to sleep. Returns false if there are items, or [`Inbox::wake`] was called since the
+    /// last sleep; then don't sleep. After true, call [`Inbox::finish_sleep`] when awake again.
     #[must_use]
     pub fn prepare_sleep(&self) -> bool {
         match self.state.compare_exchange(0, SLEEPING, Ordering::AcqRel, Ordering::Acquire) {
@@ -174,8 +174,8 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Watches for an item or a [`Inbox::wake`] for `time` at most, without sleep; whether one came. For a loop that is
-    /// about to sleep and knows that somebody is about to post: it saves both sides the way through the kernel.
+    /// Spins until an item or an [`Inbox::wake`] comes, for `time` at most; returns whether one came. For a loop that would
+    /// sleep but expects a post soon: neither side has to go through the kernel then.
     pub fn watch(&self, time: Duration) -> bool {
         let deadline = sys::monotonic_nanos().saturating_add(time.as_nanos() as u64);
         while self.state.load(Ordering::Acquire) & (ITEMS | WOKEN) == 0 {
@@ -187,14 +187,14 @@ impl<T> Inbox<T> {
         true
     }
 
-    /// Waits until nothing more is posted for a moment, `time` at most: a burst is best taken whole.
+    /// Spins until no more items are posted, for `time` at most, so that a burst is taken as a whole.
     pub fn settle(&self, time: Duration) {
         let mut now = sys::monotonic_nanos();
         let deadline = now.saturating_add(time.as_nanos() as u64);
         let mut seen = self.queue.lock().items.len();
         while now < deadline {
-            // Looking all the time would slow down those who post.
-            let next = now + MOMENT;
+            // Taking the lock all the time would slow down the posting threads.
+            let next = now + BURST_GAP;
             while now < next {
                 std::hint::spin_loop();
                 now = sys::monotonic_nanos();
@@ -207,18 +207,18 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Whether the calling thread is on the CPU of who posted last: then to watch or to settle would only keep that
-    /// thread from running.
+    /// Whether the calling thread runs on the CPU of the thread that posted last. Then spinning would only keep that thread
+    /// from running.
     pub fn poster_is_here(&self) -> bool {
         self.poster.is_here()
     }
 
-    /// The loop is awake: posts need not wake it.
+    /// Records that the loop is awake: posts needn't wake it.
     pub fn finish_sleep(&self) {
         self.state.fetch_and(!(SLEEPING | WOKEN), Ordering::AcqRel);
     }
 
-    /// Refuses all later posts; what was posted and not taken.
+    /// Refuses all later posts; returns the items that weren't taken.
     pub fn close(&self) -> Vec<T> {
         let mut queue = self.queue.lock();
         queue.closed = true;

@@ -1,20 +1,19 @@
 //! ferrio's event loop without Python.
 //!
-//! Everything here is generic over the host's item type `T`: what an item *is* (a task to step, a callback to call) and
-//! how it runs is the host's business. The engine keeps the items in order, knows when timers are due, waits for file
-//! descriptors, takes what other threads post and hands blocking jobs to worker threads. It never names Python.
+//! Everything here is generic over the host's item type `T`. Only the host knows what an item is (a task to step, a callback
+//! to call) and how it runs. The engine keeps the items in order, knows when timers are due, waits for file descriptors,
+//! takes what other threads post, and hands blocking jobs to worker threads. It never names Python.
 //!
 //! # One turn
 //!
-//! 1. **Inbox.** What other threads posted joins the ready queue ([`inbox`]). One atomic load when there is nothing.
-//! 2. **Timers.** What is due joins the ready queue, in the order of deadlines, and of insertion where deadlines are equal
-//!    ([`timer`]). The clock is read only if there is a live timer, the exact one only if
-//!    it may be due.
-//! 3. **Batch.** The host pops and runs as many items as were ready when the turn began ([`ready`]). What these items
-//!    queue runs in the next turn, so that no chain of items can starve timers and sockets.
+//! 1. **Inbox.** Items posted by other threads join the ready queue ([`inbox`]). If there are none, this is one atomic load.
+//! 2. **Timers.** Due items join the ready queue in the order of their deadlines, and of insertion for equal deadlines
+//!    ([`timer`]). The clock is read only if there is a live timer; the exact clock only if that may be due.
+//! 3. **Batch.** The host pops and runs as many items as were ready when the turn began ([`ready`]). Items that these queue
+//!    run in the next turn, so no chain of items can starve timers and sockets.
 //! 4. **Flush.** The host writes what the batch queued for its transports.
-//! 5. **Plan and wait.** [`turn::Engine::plan`] says whether to look at the file descriptors, and for how long
-//!    ([`reactor`]). The host releases its interpreter's lock only if it may wait, and runs the events at once.
+//! 5. **Plan and wait.** [`turn::Engine::plan`] says whether to poll the file descriptors, and how long to wait
+//!    ([`reactor`]). The host releases its interpreter's lock only if it may wait, and handles the events at once.
 //!
 //! ```
 //! use ferrio_engine::{clock::Clock, reactor::Events, turn::{Engine, Plan}};
@@ -39,18 +38,22 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! # Who touches what
+//! # Threads
 //!
-//! The loop's thread owns [`Engine`] whole. Shared with other threads are the [`Inbox`] (post, wake), the [`Waker`] and the
-//! [`Pool`]; the [`Reactor`] is shared in an `Arc` so that the loop's thread can wait on it while the engine is unborrowed.
-//! Nothing here calls the host while it holds a lock or a borrow, except [`Timers::expire`] and iterators, which say so by
-//! their closures.
+//! The loop's thread owns the whole [`Engine`]. Other threads share the [`Inbox`] (post, wake), the [`Waker`] and the
+//! [`Pool`]. The [`Reactor`] is in an `Arc` so that the loop's thread can wait on it while the engine isn't borrowed. Nothing
+//! here calls the host while it holds a lock or a borrow, except for closures that the host passes in.
+//!
+//! # Memory
+//!
+//! What can grow with a program's sizes reports a failed allocation and hands back the item ([`OutOfMemory`]). The loop then
+//! goes on: its queue always has some room, and its descriptors are made with it.
 //!
 //! # Checking and measuring
 //!
-//! `cargo test -p ferrio-engine` runs each piece, the timers beside a model. What threads share runs in every interleaving
-//! under `RUSTFLAGS="--cfg loom" cargo test -p ferrio-engine --test loom --release`. `cargo bench -p ferrio-engine` prints
-//! what each piece costs, and how late timed waits are.
+//! `cargo test -p ferrio-engine` tests each piece, the timers against a model. What threads share is tested in every
+//! interleaving by `RUSTFLAGS="--cfg loom" cargo test -p ferrio-engine --test loom --release`. `cargo bench -p
+//! ferrio-engine` prints what each piece costs and how late timed waits end.
 #![warn(missing_docs)]
 
 #[cfg(not(target_os = "linux"))]

@@ -1,7 +1,7 @@
 //! The queue of items that are ready to run, first in, first out.
 //!
-//! Batches are not marked in the queue. A turn asks for its length once and pops that many; what is pushed meanwhile waits
-//! for the next turn. Invariants: an item leaves in the order in which it came, and exactly once; until it is drained,
+//! The queue doesn't mark batches. A turn reads the length once and pops that many items; items pushed meanwhile wait for
+//! the next turn. Invariants: an item leaves in the order in which it came, and exactly once; until it is drained,
 //! the queue has room for [`LEAST_ROOM`] items, so that a loop that runs out of memory can still go on.
 
 use std::collections::VecDeque;
@@ -57,7 +57,7 @@ impl<T> ReadyQueue<T> {
         self.items.extend(items);
     }
 
-    /// Puts `items` before all others. For items that were taken out; there is memory for them unless more have come since.
+    /// Puts back `items` that were taken out, in front of all others.
     ///
     /// # Errors
     ///
@@ -83,19 +83,19 @@ impl<T> ReadyQueue<T> {
         self.items.pop_front()
     }
 
-    /// How many items wait.
+    /// How many items are queued.
     #[inline]
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether no item waits.
+    /// Whether the queue is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The waiting items, oldest first, for a garbage collector's traversal.
+    /// The queued items, oldest first, for a garbage collector's traversal.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.items.iter()
     }
@@ -106,7 +106,7 @@ impl<T> ReadyQueue<T> {
         std::mem::take(&mut self.items)
     }
 
-    /// Drops all items. Only for items whose drop never reaches this queue; else [`ReadyQueue::drain`].
+    /// Drops all items. If dropping an item may reach this queue, use [`ReadyQueue::drain`] instead.
     pub fn clear(&mut self) {
         self.items.clear();
     }

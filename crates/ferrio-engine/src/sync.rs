@@ -1,4 +1,4 @@
-//! The synchronisation primitives of what threads share: the standard library's, or loom's when the model checker runs.
+//! Synchronisation primitives for what threads share: the standard library's, or loom's under the model checker.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
@@ -8,7 +8,7 @@ pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
 
 use std::sync::PoisonError;
 
-/// Locks, poisoned or not: nothing runs under our locks that could panic half-way through a change.
+/// Locks, even if poisoned: nothing that runs under our locks can panic in the middle of a change.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,8 +1,8 @@
-//! Threads that the host ends while this library is at work on them.
+//! Threads that the host ends while code of this library is on their stacks.
 //!
-//! A host that ends threads by `pthread_exit` makes libc unwind their stacks. Rust doesn't allow that: the process aborts in the
-//! first frame that C called, and where it doesn't, what other threads still use is dropped. So such a thread is parked
-//! for ever instead, as it stands. A thread without a frame of this library ends as before.
+//! A host that calls `pthread_exit` makes libc unwind the thread's stack. Rust doesn't allow that. The process aborts in the
+//! first Rust frame that C called; without such a frame, values that other threads still use are dropped. So the thread is
+//! parked for ever instead, as it is. A thread without a frame of this library ends as before.
 
 use std::ffi::c_void;
 use std::sync::Once;
@@ -11,13 +11,13 @@ use crate::sys::{object, thread_end};
 
 static INSTALLED: Once = Once::new();
 
-/// Makes the object that contains the address `host` park a thread instead of ending it, where a frame of this library is on its
-/// stack. Any number of calls are one.
+/// Makes the loaded object at the address `host` park a thread instead of ending it, if a frame of this library is on the
+/// thread's stack. Calling it again has no effect.
 ///
-/// What the host calls `pthread_exit` by is replaced, because nothing milder is certain to come before the first Rust frame
-/// in every thread: neither landing pads (calls into the host are declared as ones that don't unwind, in code that isn't ours) nor
-/// cleanup handlers (only the thread itself can register them, and threads enter this library through code that isn't ours).
-/// If memory can't be made writable, threads end as before.
+/// It replaces the host's entry for `pthread_exit`, because nothing milder is sure to run before the first Rust frame. Landing
+/// pads don't: calls into the host are declared as non-unwinding, in code that isn't ours. Cleanup handlers don't either:
+/// only a thread itself can register them, and threads enter through code that isn't ours. If the entry can't be made
+/// writable, threads end as before.
 pub fn park_instead(host: *const c_void) {
     INSTALLED.call_once(|| {
         object::redirect(host, c"pthread_exit", thread_end::exit as *const c_void);

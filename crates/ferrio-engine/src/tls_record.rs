@@ -1,29 +1,29 @@
-//! TLS records: where one ends in a stream of bytes (RFC 8446, 5.1). No cryptography is here, and no byte is kept.
+//! TLS records: where each one ends in a stream of bytes (RFC 8446, 5.1). There is no cryptography here, and no byte is kept.
 //!
-//! Whoever feeds a TLS library through memory wants to know whether asking it for data makes sense: a question that comes
-//! too early is answered by an error that costs more than the answer. [`Records`] counts along and knows. It believes
-//! nothing: what is no record, or a record of impossible length, makes it give up, and then the library has to be asked.
+//! Code that feeds a TLS library through memory must know whether reading from it makes sense: reading too early ends in an
+//! error that is more expensive than the data. [`Records`] follows the stream and knows. It gives up on anything that isn't a
+//! record or has an impossible length; then the library has to be asked.
 
-/// The length of a record's header: type, version, length of what follows.
+/// The length of a record's header: type, version, and length of the body.
 const HEADER: usize = 5;
 
-/// The longest record that a peer may send after the header: 2^14 bytes and what TLS 1.2 lets a cipher add.
+/// The longest body that a peer may send: 2^14 bytes, plus what TLS 1.2 lets a cipher add.
 const LONGEST: usize = (1 << 14) + 2048;
 
-/// The place in a stream of records.
+/// A position in a stream of records.
 #[derive(Debug, Default, Clone)]
 pub struct Records {
-    /// The header that is being read, `read` bytes of it.
+    /// The header, of which `read` bytes have been read.
     header: [u8; HEADER],
     read: usize,
-    /// How much of the record's body is still to come, once the header is whole.
+    /// How much of the body is still to come, once the header is complete.
     missing: usize,
-    /// How many bytes of the record that is under way have passed.
+    /// How many bytes of the unfinished record have passed.
     partial: usize,
     lost: bool,
 }
 
-/// What a part of the stream holds.
+/// The content of a part of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// How many bytes the part has.
@@ -39,22 +39,22 @@ impl Records {
         Self { header: [0; HEADER], read: 0, missing: 0, partial: 0, lost: false }
     }
 
-    /// How many bytes at the end of what was seen belong to a record that is not whole yet.
+    /// How many of the last bytes belong to an incomplete record.
     #[must_use]
     pub const fn partial(&self) -> usize {
         self.partial
     }
 
-    /// Whether the stream is not what it should be: then nothing is known about it.
+    /// Whether the stream doesn't consist of TLS records; then nothing is known about it.
     #[must_use]
     pub const fn is_lost(&self) -> bool {
         self.lost
     }
 
-    /// Moves over the first bytes of `data` and says what they hold: as many whole records as fit into `limit` bytes, at
-    /// least one; all of `data` where no record ends in it.
+    /// Moves over the first bytes of `data` and describes them. These are as many complete records as fit into `limit` bytes,
+    /// at least one, or all of `data` if no record ends in it.
     ///
-    /// What follows the last whole record is for the next call.
+    /// Pass what follows the last complete record in the next call.
     pub fn take(&mut self, data: &[u8], limit: usize) -> Part {
         let mut part = Part { length: 0, complete: 0 };
         while part.length < data.len() {
@@ -73,7 +73,7 @@ impl Records {
         part
     }
 
-    /// Moves to the end of the record, or of `data`; whether the record has ended.
+    /// Moves to the end of the record, or of `data`. Returns the length and whether the record has ended.
     fn step(&mut self, data: &[u8]) -> (usize, bool) {
         let mut length = 0;
         if self.read < HEADER {

@@ -1,10 +1,11 @@
 //! One turn of the loop: which items are ready, and whether to wait.
 //!
-//! The engine decides, the host acts: it pops and runs the items, waits on the reactor and runs the events. Nothing here
-//! calls back into the host, so the host's items may use the engine freely between two calls. The invariant: while an
-//! item is ready, no plan says `Sleep`; and while a descriptor is watched, every turn looks at the descriptors. Programs count
-//! on that: they write, let two turns pass, and expect the other end to have it. The look is a system call without a
-//! wait, some 120 ns; a loop that watches nothing is spared it.
+//! The engine decides and the host acts: it pops and runs the items, waits on the reactor and handles the events. Nothing here
+//! calls the host, so items may use the engine freely between two calls.
+//!
+//! Invariants: no plan says `Sleep` while an item is ready. While a descriptor is watched, every turn polls the descriptors.
+//! Programs rely on that: they write, let two turns pass, and expect the data at the other end. A poll is a system call that
+//! doesn't wait, about 120 ns; a loop that watches nothing skips it.
 
 use std::io;
 use std::sync::Arc;
@@ -16,24 +17,24 @@ use crate::reactor::{Reactor, Wait};
 use crate::ready::{OutOfMemory, ReadyQueue};
 use crate::timer::Timers;
 
-/// By how much the coarse clock may lag behind: two ticks of the slowest kernel. A timer further away can't be due, and most
-/// turns have no other timers: these needn't read the dear clock.
+/// How far the coarse clock may lag: two ticks of the slowest kernel. A timer further away can't be due. Most turns have only
+/// such timers, and needn't read the expensive clock.
 const COARSE_LAG: Nanos = 20_000_000;
 
 /// What to do at the end of a turn.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Plan {
-    /// Begin the next turn: there is work, and no descriptor is watched.
+    /// Begin the next turn at once: there is work, and no descriptor is watched.
     Skip,
-    /// Look at the descriptors without waiting.
+    /// Poll the descriptors without waiting.
     Poll,
-    /// Nothing is ready: wait, with the host's interpreter released. The inbox knows that the loop sleeps.
+    /// Nothing is ready: release the host's interpreter and wait. The inbox knows that the loop sleeps.
     Sleep(Wait),
 }
 
 impl Plan {
-    /// How long to wait; `None` if not even to look.
+    /// How long to wait; `None` means not even to poll.
     pub fn wait(self) -> Option<Wait> {
         match self {
             Plan::Skip => None,
@@ -52,21 +53,21 @@ pub struct Engine<T> {
     pub timers: Timers<T>,
     /// The loop's time.
     pub clock: Clock,
-    /// The time by which timers are due, if the host has a clock of its own.
-    told: Option<Nanos>,
+    /// The time by the host's own clock, if it has one. Then timers go by it.
+    host_time: Option<Nanos>,
     reactor: Arc<Reactor>,
     inbox: Arc<Inbox<T>>,
-    /// The last plan was to sleep, and [`Engine::finish_wait`] wasn't called yet.
+    /// The last plan was to sleep, and [`Engine::finish_wait`] hasn't been called yet.
     sleeping: bool,
-    /// With a virtual clock: the last look at the descriptors brought nothing, so time may jump.
-    looked: bool,
-    /// With a virtual clock: since when (by the system's clock) jobs that are out keep it at the time it shows.
-    held: Option<Held>,
+    /// With a virtual clock: the last poll brought nothing, so time may jump.
+    polled: bool,
+    /// With a virtual clock: set while unfinished jobs stop it.
+    stopped: Option<Stopped>,
 }
 
-/// A virtual clock that stands still for jobs.
+/// A virtual clock that waits for jobs: the time that it shows, and since when by the system's clock.
 #[derive(Copy, Clone, Debug)]
-struct Held {
+struct Stopped {
     at: Nanos,
     since: Nanos,
 }
@@ -84,12 +85,12 @@ impl<T> Engine<T> {
             ready: ReadyQueue::new(),
             timers: Timers::new(),
             clock,
-            told: None,
+            host_time: None,
             reactor,
             inbox,
             sleeping: false,
-            looked: false,
-            held: None,
+            polled: false,
+            stopped: None,
         })
     }
 
@@ -105,13 +106,13 @@ impl<T> Engine<T> {
         &self.inbox
     }
 
-    /// Lets timers be due by the host's own clock, which shows `time` now; from then on tell the time before each
-    /// [`Engine::plan`] and [`Engine::begin_turn`]. `None`: by [`Engine::clock`] again.
+    /// Makes timers go by the host's own clock, which shows `time` now. From then on, call this before each
+    /// [`Engine::plan`] and [`Engine::begin_turn`]. `None` returns to [`Engine::clock`].
     pub fn tell_time(&mut self, time: Option<Nanos>) {
-        self.told = time;
+        self.host_time = time;
     }
 
-    /// Queues an item for the next turn, after all that other threads have posted before.
+    /// Queues an item for the next turn, after everything that other threads posted before.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ impl<T> Engine<T> {
         self.ready.push(item)
     }
 
-    /// Takes the inbox, expires timers, and returns how many items this turn runs.
+    /// Empties the inbox, expires timers, and returns how many items this turn runs.
     #[inline]
     pub fn begin_turn(&mut self) -> usize {
         if self.inbox.has_items() {
@@ -135,7 +136,7 @@ impl<T> Engine<T> {
         }
         let batch = self.ready.len();
         if batch > 0 {
-            self.looked = false;
+            self.polled = false;
         }
         batch
     }
@@ -144,7 +145,7 @@ impl<T> Engine<T> {
     #[inline]
     fn now_if_due(&mut self) -> Option<Nanos> {
         let deadline = self.timers.next_deadline()?;
-        let latest = self.told.unwrap_or_else(|| self.clock.coarse().saturating_add(COARSE_LAG));
+        let latest = self.host_time.unwrap_or_else(|| self.clock.coarse().saturating_add(COARSE_LAG));
         (deadline <= latest).then(|| self.now())
     }
 
@@ -165,8 +166,8 @@ impl<T> Engine<T> {
         self.ready.is_empty() && !self.inbox.has_items()
     }
 
-    /// Whether this turn has more to run than what the look at the descriptors brought: items that were ready before, posts
-    /// of other threads, timers that are due.
+    /// Whether this turn has more to run than the descriptors' events: items that were ready before, posts of other threads,
+    /// or timers that are due.
     #[inline]
     pub fn is_busy(&mut self) -> bool {
         !self.is_idle()
@@ -175,14 +176,13 @@ impl<T> Engine<T> {
                 .is_some_and(|now| self.timers.next_deadline().is_some_and(|deadline| deadline <= now))
     }
 
-    /// Says how the turn ends. After it, wait as it says, then call [`Engine::finish_wait`].
+    /// Says how the turn ends. Wait accordingly, then call [`Engine::finish_wait`].
     ///
-    /// `external_work`: jobs are out that will post to the inbox (threads, child processes). A virtual clock stands still
-    /// while they are, but not for longer than the system's clock takes to the next deadline: a job may itself wait for
-    /// what a timer does.
+    /// `external_work` says that unfinished jobs (threads, child processes) will post to the inbox. A virtual clock stops for
+    /// them, but never longer than the real time to the next deadline: a job may itself wait for a timer's effect.
     #[inline]
     pub fn plan(&mut self, external_work: bool) -> Plan {
-        self.finish_wait(); // in case that an exception kept the host from it
+        self.finish_wait(); // in case an exception kept the host from calling it
         if !self.ready.is_empty() || self.inbox.has_items() {
             self.plan_busy()
         } else {
@@ -190,7 +190,7 @@ impl<T> Engine<T> {
         }
     }
 
-    /// The wait, or the look, is over (or was left out, or failed).
+    /// Call this when the wait or poll is over, was skipped, or failed.
     #[inline]
     pub fn finish_wait(&mut self) {
         if std::mem::take(&mut self.sleeping) {
@@ -198,15 +198,15 @@ impl<T> Engine<T> {
         }
     }
 
-    /// The look brought events. What the host did for them without queueing anything may bring others, an answer from a
-    /// socket of the same process: a virtual clock must not jump before another look.
+    /// Call this when a poll brought events. Handling them may cause others without queueing anything, such as an answer from a
+    /// socket of the same process. So a virtual clock must not jump before the next poll.
     #[inline]
     pub fn saw_events(&mut self) {
-        self.looked = false;
+        self.polled = false;
     }
 
     fn plan_busy(&mut self) -> Plan {
-        // Nobody to look after: other threads announce themselves through the inbox's flag.
+        // Nothing to poll: other threads announce themselves by the inbox's flag.
         if self.reactor.watched() == 0 {
             return Plan::Skip;
         }
@@ -231,36 +231,36 @@ impl<T> Engine<T> {
         Plan::Sleep(wait)
     }
 
-    /// The time by which timers are due.
+    /// The time that timers go by.
     #[inline]
     fn now(&self) -> Nanos {
-        self.told.unwrap_or_else(|| self.clock.now())
+        self.host_time.unwrap_or_else(|| self.clock.now())
     }
 
-    /// With a virtual clock: for how long it still stands still before it jumps to the next deadline, `left` from now.
+    /// With a virtual clock: how much longer it waits for jobs before it jumps to the next deadline, `left` from now.
     fn left_for_jobs(&mut self, left: Nanos, external_work: bool) -> Nanos {
         if !external_work {
-            self.held = None;
+            self.stopped = None;
             return 0;
         }
         let (at, now) = (self.clock.now(), Clock::monotonic().now());
-        let since = match self.held {
-            Some(held) if held.at == at => held.since,
+        let since = match self.stopped {
+            Some(stopped) if stopped.at == at => stopped.since,
             _ => now,
         };
-        self.held = Some(Held { at, since });
+        self.stopped = Some(Stopped { at, since });
         left.saturating_sub(now.saturating_sub(since))
     }
 
-    /// With a virtual clock and all quiet: looks at the descriptors once, then moves the clock to the next deadline, `left` from
-    /// now.
+    /// With a virtual clock and nothing to do: polls the descriptors once, then moves the clock to the next deadline, `left`
+    /// from now.
     fn plan_jump(&mut self, left: Nanos) -> Plan {
-        if self.looked || self.reactor.watched() == 0 {
-            self.looked = false;
+        if self.polled || self.reactor.watched() == 0 {
+            self.polled = false;
             self.clock.advance_to(self.clock.now().saturating_add(left));
             return Plan::Skip;
         }
-        self.looked = true;
+        self.polled = true;
         Plan::Poll
     }
 }

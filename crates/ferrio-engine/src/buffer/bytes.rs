@@ -1,8 +1,8 @@
 //! A queue of bytes: appended at the end, consumed at the front.
 //!
-//! Invariants: what is unread lies in one piece; a byte is moved within the buffer at most as often as one was consumed, so
-//! that many small reads of a full buffer cost no more than one; a buffer without content keeps at most [`KEPT`] bytes of
-//! memory, because most connections of a busy server are idle.
+//! Invariants: the unread bytes are contiguous. At most one byte is moved for each byte consumed, so many small reads of a
+//! full buffer cost no more than one large read. An empty buffer keeps at most [`KEPT`] bytes of memory, because most
+//! connections of a busy server are idle.
 
 use std::collections::TryReserveError;
 
@@ -12,7 +12,7 @@ pub const KEPT: usize = 1024;
 /// Unread bytes in order of arrival.
 #[derive(Debug, Default)]
 pub struct ByteBuffer {
-    /// Bytes `start..end` are the content; those behind `end` are spare, whatever they are.
+    /// Bytes `start..end` are the content. Those after `end` are spare and may hold anything.
     storage: Vec<u8>,
     start: usize,
     end: usize,
@@ -84,7 +84,7 @@ impl ByteBuffer {
         self.rewind();
     }
 
-    /// Empty again: the memory is given back unless it is small.
+    /// Empties the buffer and frees its memory unless it is small.
     #[inline]
     fn rewind(&mut self) {
         (self.start, self.end) = (0, 0);
@@ -93,8 +93,8 @@ impl ByteBuffer {
         }
     }
 
-    /// Moves the content to the front if `size` more bytes then fit and there is at least as much consumed as there is to
-    /// be moved. (Otherwise the vector grows, twice as large each time.)
+    /// Moves the content to the front if `size` more bytes don't fit and at least as many bytes were consumed as have to be
+    /// moved. Otherwise the vector grows, doubling each time.
     #[inline]
     fn make_room(&mut self, size: usize) {
         if self.end + size > self.storage.capacity() && self.start >= self.len() && self.start > 0 {

@@ -1,7 +1,7 @@
-//! Bytes on their way between a socket and a program, without input or output of their own.
+//! Bytes in transit between a socket and a program. Nothing here reads or writes the socket.
 //!
-//! [`bytes`] holds what has arrived and was not read yet; [`scan`] finds the end of a message in it; [`Watermarks`] say
-//! how much may pile up on the way out. When to stop reading from the socket is the host's decision.
+//! [`bytes`] holds what has arrived and isn't read yet; [`scan`] finds the end of a message in it; [`Watermarks`] limit how
+//! much may queue up for sending. The host decides when to stop reading from the socket.
 
 pub mod bytes;
 pub mod scan;

@@ -1,11 +1,11 @@
 //! The search for the end of a message in bytes that are still arriving.
 //!
-//! A [`Scan`] remembers how far it has looked, so that a message that arrives in many pieces is searched once, but for the
-//! few bytes at the joints where a separator may be split. The search itself is memchr's, which compares many bytes at a time.
+//! A [`Scan`] remembers how far it has searched, so a message that arrives in many pieces is searched only once. The exception
+//! is the few bytes at each joint, where a separator may be split. memchr does the search, many bytes at a time.
 
 use memchr::{memchr, memmem};
 
-/// What ends a message: one or several byte strings, none of them empty.
+/// What ends a message: one or more byte strings, none of them empty.
 #[derive(Debug, Clone)]
 pub enum Separators {
     /// A single byte, a newline mostly.
@@ -19,11 +19,11 @@ pub enum Separators {
 pub struct Match {
     /// The first byte of the separator: the length of the message without it.
     pub start: usize,
-    /// The first byte behind it.
+    /// The first byte after it.
     pub end: usize,
 }
 
-/// What a look at the bytes gave.
+/// The result of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// The message ends here, and its length is within the limit.
@@ -32,7 +32,7 @@ pub enum Found {
     LongMessage(Match),
     /// No separator yet, within the limit.
     Nothing,
-    /// No separator, and so many bytes at the front that belong to none are more than the limit.
+    /// No separator, and more bytes at the front than the limit allows. This many of them belong to no separator.
     TooMuch(usize),
 }
 
@@ -48,7 +48,7 @@ impl Separators {
         {
             return Some(Self::Byte(*byte));
         }
-        // Stable: of two of the same length the first named comes first.
+        // Stable: of two with the same length, the one named first comes first.
         strings.sort_by_key(Vec::len);
         Some(Self::Several(strings))
     }
@@ -73,7 +73,7 @@ impl Separators {
         }
     }
 
-    /// The separator that ends first, looking from `offset` on; of several that end there the shortest.
+    /// The separator that ends first, searching from `offset` on; of several that end there, the shortest.
     #[must_use]
     #[inline]
     pub fn find(&self, bytes: &[u8], offset: usize) -> Option<Match> {
@@ -85,7 +85,7 @@ impl Separators {
             Self::Several(strings) => {
                 let mut first: Option<Match> = None;
                 for string in strings {
-                    // Only one that ends before the best so far is better.
+                    // Only a match that ends before the best so far is better.
                     let window = first.map_or(rest.len(), |found| found.end - 1 - offset);
                     if let Some(place) = memmem::find(&rest[..window], string) {
                         let start = offset + place;
@@ -98,23 +98,23 @@ impl Separators {
     }
 }
 
-/// A search under way.
+/// A search in progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scan {
-    /// So many bytes at the front are known to be no beginning of a separator.
+    /// No separator begins in this many bytes at the front.
     offset: usize,
 }
 
 impl Scan {
-    /// A search that has seen nothing.
+    /// A search that has seen nothing yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { offset: 0 }
     }
 
-    /// Looks at what arrived. `bytes` begins where it began the last time.
+    /// Searches what has arrived. `bytes` must begin where it began in the last call.
     ///
-    /// `limit` is how long a message may be, its separator not counted.
+    /// `limit` is the greatest length of a message without its separator.
     #[inline]
     pub fn look(&mut self, bytes: &[u8], separators: &Separators, limit: usize) -> Found {
         if bytes.len().saturating_sub(self.offset) < separators.shortest() {
@@ -123,7 +123,7 @@ impl Scan {
         if let Some(found) = separators.find(bytes, self.offset) {
             return if found.start > limit { Found::LongMessage(found) } else { Found::Message(found) };
         }
-        // The last bytes may be the beginning of a separator.
+        // A separator may begin in the last bytes.
         self.offset = (bytes.len() + 1).saturating_sub(separators.longest());
         if self.offset > limit { Found::TooMuch(self.offset) } else { Found::Nothing }
     }

@@ -1,8 +1,8 @@
-//! Flow control: above the high-water mark the producer is told to pause, at the low-water mark or below to go on.
+//! Flow control: the producer must pause above the high-water mark, and may resume at or below the low-water mark.
 //!
-//! The invariant: pauses and resumptions alternate, beginning with a pause.
+//! Invariant: pauses and resumptions alternate, and a pause comes first.
 
-/// The two marks, and on which side of them the buffer was last seen.
+/// The two marks, and whether the producer is paused.
 #[derive(Clone, Debug)]
 pub struct Watermarks {
     high: usize,
@@ -10,23 +10,23 @@ pub struct Watermarks {
     paused: bool,
 }
 
-/// Marks that contradict each other: `low` is above `high`.
+/// Contradictory marks: `low` is above `high`.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct WatermarksError;
 
 impl Default for Watermarks {
-    /// 64 KiB and a quarter of it.
+    /// 64 KiB and 16 KiB.
     fn default() -> Self {
         Self { high: 64 * 1024, low: 16 * 1024, paused: false }
     }
 }
 
 impl Watermarks {
-    /// Sets the marks, in bytes. The next [`Watermarks::must_pause`] goes by them.
+    /// Sets the marks, in bytes. They apply from the next call on.
     ///
     /// # Errors
     ///
-    /// [`WatermarksError`] if `low` is above `high`; the marks stay as they were.
+    /// [`WatermarksError`] if `low` is above `high`; the marks don't change then.
     pub fn set(&mut self, high: usize, low: usize) -> Result<(), WatermarksError> {
         if low > high {
             return Err(WatermarksError);
@@ -51,7 +51,7 @@ impl Watermarks {
         self.paused
     }
 
-    /// The buffer has grown to `size` bytes; whether the producer has to be told to pause.
+    /// The buffer has grown to `size` bytes. Returns whether to tell the producer to pause.
     #[inline]
     #[must_use]
     pub fn must_pause(&mut self, size: usize) -> bool {
@@ -60,7 +60,7 @@ impl Watermarks {
         must
     }
 
-    /// The buffer has shrunk to `size` bytes; whether the producer has to be told to go on.
+    /// The buffer has shrunk to `size` bytes. Returns whether to tell the producer to resume.
     #[inline]
     #[must_use]
     pub fn may_resume(&mut self, size: usize) -> bool {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_above_the_high_mark_and_resumes_at_the_low_one_once_each() {
+    fn pauses_once_above_the_high_mark_and_resumes_once_at_the_low_mark() {
         let mut marks = Watermarks::default();
         marks.set(10, 4).expect("4 is below 10");
         assert!(!marks.must_pause(10));
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn contradicting_marks_change_nothing() {
+    fn contradictory_marks_change_nothing() {
         let mut marks = Watermarks::default();
         assert_eq!(marks.set(1, 2), Err(WatermarksError));
         assert_eq!((marks.high(), marks.low()), (65_536, 16_384));
     }
 
     #[test]
-    fn marks_of_zero_pause_at_the_first_byte_left_over() {
+    fn zero_marks_pause_at_the_first_byte() {
         let mut marks = Watermarks::default();
         marks.set(0, 0).expect("equal marks are allowed");
         assert!(!marks.must_pause(0));

@@ -1,13 +1,12 @@
-//! Files: what is done to a descriptor by a thread that may wait for a disk ([`threads`] are those threads).
+//! File operations for threads that may wait for a disk. [`threads`] has those threads.
 //!
-//! Reads of what is in the page cache need no thread: [`read_cached`] takes it from there or says that it would have to
-//! wait. io_uring is not used. Opening, reading and closing a thousand cached files of 10 KiB took (Linux 6.18, ext4, two
-//! busy CPUs, best of 15 rounds, in µs a file): one thread 4.1 of wall and 3.9 of CPU time, four threads 4.5 and 4.5, a
-//! ring that gets a thousand requests at a time 4.6 and 2.7. That is no clear gain even in batches that a loop seldom
-//! has, and what is not cached a ring leaves to threads as well, the kernel's.
+//! Reading what is in the page cache needs no thread: [`read_cached`] reads it, or says that it would have to wait. io_uring
+//! isn't used. A thousand cached files of 10 KiB were opened, read and closed (Linux 6.18, ext4, two busy CPUs, best of 15
+//! rounds, in µs per file). One thread took 4.1 of wall and 3.9 of CPU time, four threads 4.5 and 4.5. A ring with a thousand
+//! requests at a time took 4.6 and 2.7. That is no clear gain, even in batches that a loop seldom has. And for uncached data
+//! a ring uses threads as well: the kernel's.
 //!
-//! Invariants: every call here is repeated if a signal interrupts it; the file's position moves by what was read or
-//! written, never by more.
+//! Invariants: a call that a signal interrupts is repeated; the file's position moves by exactly what was read or written.
 
 pub mod threads;
 
@@ -20,7 +19,7 @@ use crate::sys::file as sys;
 
 pub use threads::FileThreads;
 
-/// A file just opened.
+/// A file that was just opened.
 #[derive(Debug)]
 pub struct Opened {
     /// Closed on exec.
@@ -31,27 +30,27 @@ pub struct Opened {
     pub size: u64,
 }
 
-/// How to open a file: what `open(2)` calls flags.
+/// How to open a file: the flags of `open(2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
     /// For reading.
     pub reads: bool,
     /// For writing.
     pub writes: bool,
-    /// What happens to what is there.
+    /// What happens to the existing content.
     pub start: Start,
 }
 
-/// What opening does to the file's content.
+/// What opening does to an existing or missing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// The file must be there and is left as it is.
+    /// The file must exist and keeps its content.
     Keep,
-    /// It is made if needed, and emptied.
+    /// The file is created if needed, and emptied.
     Truncate,
-    /// It must not be there, and is made.
+    /// The file must not exist, and is created.
     Create,
-    /// It is made if needed; all is written at its end.
+    /// The file is created if needed; all writes go to its end.
     Append,
 }
 
@@ -73,32 +72,32 @@ impl Access {
     }
 }
 
-/// Opens `path` and looks what it is.
+/// Opens `path` and finds out what it is.
 ///
 /// # Errors
 ///
-/// What the system says, `EINTR` excepted.
+/// The system's, except `EINTR`.
 pub fn open(path: &CStr, access: Access) -> io::Result<Opened> {
     let fd = retry(|| sys::open(path, access.flags()))?;
     let status = sys::status(std::os::fd::AsRawFd::as_raw_fd(&fd))?;
     Ok(Opened { fd, regular: status.regular, size: status.size })
 }
 
-/// Reads at the file's position until `room` is full or the file ends; returns how many bytes.
+/// Reads at the file's position until `room` is full or the file ends; returns the number of bytes.
 ///
 /// # Errors
 ///
-/// What the system says if nothing was read; else what was read counts, and the next read will tell.
+/// The system's, if nothing was read. Otherwise the bytes read are returned, and the next read reports the error.
 pub fn read_full(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     fill(room, |room| sys::read(fd, room))
 }
 
-/// As [`read_full`], as far as that goes without waiting for a disk. `None` if the rest needs a thread: the first so many
-/// bytes are read.
+/// Like [`read_full`], as far as possible without waiting for a disk. Returns the number of bytes, and whether that is all;
+/// otherwise the rest needs a thread.
 ///
 /// # Errors
 ///
-/// As [`read_full`].
+/// Those of [`read_full`].
 pub fn read_cached(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<(usize, bool)> {
     let mut complete = true;
     let count = fill(room, |room| match sys::read_cached(fd, room) {
@@ -111,11 +110,11 @@ pub fn read_cached(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<(usize
     Ok((count, complete))
 }
 
-/// Reads from the file's position to its end; appends to `rest`.
+/// Reads from the file's position to its end, and appends to `rest`.
 ///
 /// # Errors
 ///
-/// What the system says, and `OutOfMemory`; `rest` has what was read before.
+/// The system's, and `OutOfMemory`. `rest` has what was read before.
 pub fn read_rest(fd: RawFd, rest: &mut Vec<u8>) -> io::Result<()> {
     loop {
         if rest.capacity() - rest.len() < PIECE {
@@ -128,11 +127,11 @@ pub fn read_rest(fd: RawFd, rest: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// As [`read_rest`], at most `most` bytes.
+/// Like [`read_rest`], at most `most` bytes.
 ///
 /// # Errors
 ///
-/// As [`read_rest`].
+/// Those of [`read_rest`].
 pub fn read_more(fd: RawFd, rest: &mut Vec<u8>, most: usize) -> io::Result<()> {
     let mut left = most;
     while left > 0 {
@@ -146,13 +145,13 @@ pub fn read_more(fd: RawFd, rest: &mut Vec<u8>, most: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether what lies at the file's position and `reach` bytes further on can be read without waiting for a disk. `None`
-/// where the file system can't tell.
+/// Whether the bytes at the file's position and `reach` bytes further on can be read without waiting for a disk. `None` if
+/// the file system can't tell.
 pub fn is_cached(fd: RawFd, reach: usize) -> Option<bool> {
     Some(sys::is_cached(fd, 0).ok()? && sys::is_cached(fd, reach as u64).ok()?)
 }
 
-/// How many bytes lie between the file's position and its end, if it is a regular file.
+/// How many bytes are between the file's position and its end, if it is a regular file.
 pub fn remaining(fd: RawFd) -> Option<u64> {
     let status = sys::status(fd).ok().filter(|status| status.regular)?;
     Some(status.size.saturating_sub(sys::position(fd).ok()?))
@@ -163,19 +162,19 @@ pub fn is_regular(fd: RawFd) -> bool {
     sys::status(fd).is_ok_and(|status| status.regular)
 }
 
-/// Whether closing `fd`, which was opened for reading only, waits for no disk: it is a regular file of a local file
-/// system (those can say what is cached), and not a deleted one, whose blocks would have to be given back.
+/// Whether closing `fd`, which was opened for reading only, needs no disk. That is so for a regular file on a local file system
+/// (only those can tell what is cached), unless it was deleted: then its blocks have to be freed.
 pub fn closes_quickly(fd: RawFd) -> bool {
     sys::status(fd).is_ok_and(|status| status.regular && status.linked) && sys::is_cached(fd, 0).is_ok()
 }
 
-/// Has the system read `length` bytes from the file's position on; the position stays.
+/// Makes the system read `length` bytes from the file's position into its cache. The position doesn't move.
 pub fn warm(fd: RawFd, length: usize) {
-    // A failure shows up where the bytes are read in earnest.
+    // A failure will show when the bytes are really read.
     drop(retry(|| sys::warm(fd, length)));
 }
 
-/// Writes all of `data` at the file's position. Returns how many bytes that came to, and why not all.
+/// Writes all of `data` at the file's position. Returns how many bytes were written, and the error if not all.
 pub fn write_all(fd: RawFd, data: &[u8]) -> (usize, io::Result<()>) {
     let mut done = 0;
     while done < data.len() {
@@ -191,10 +190,10 @@ pub fn write_all(fd: RawFd, data: &[u8]) -> (usize, io::Result<()>) {
 ///
 /// # Errors
 ///
-/// What the system says; it is closed all the same.
+/// The system's; the descriptor is closed even then.
 pub fn close(fd: OwnedFd) -> io::Result<()> {
     match sys::close(fd) {
-        // Linux has closed it: to try again could hit another file of the same number.
+        // Linux has closed it. Trying again could close another file with the same number.
         Err(failure) if failure.kind() == ErrorKind::Interrupted => Ok(()),
         other => other,
     }
@@ -202,7 +201,7 @@ pub fn close(fd: OwnedFd) -> io::Result<()> {
 
 const PIECE: usize = 64 * 1024;
 
-/// The most that the kernel reads in one call.
+/// The most bytes that the kernel reads in one call.
 const LARGEST_CALL: usize = 0x7fff_f000;
 
 fn fill(

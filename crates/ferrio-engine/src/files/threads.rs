@@ -1,7 +1,7 @@
-//! The threads that wait for disks: plain threads that no interpreter knows, for jobs of any kind.
+//! Threads that wait for disks: plain threads, unknown to any interpreter, for jobs of any kind.
 //!
-//! They are made when there is more to do than idle threads, wait for jobs as long as the pool lives, and end when it is
-//! dropped. Nobody waits for them: a disk that never answers must not keep the process from exiting.
+//! A thread is started when there are more jobs than idle threads. Threads wait for jobs as long as the pool lives, and end
+//! when it is dropped. Nothing waits for them: a disk that never answers must not keep the process from exiting.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,16 +20,16 @@ pub struct FileThreads {
 }
 
 impl FileThreads {
-    /// At most so many threads; none is made before it is needed.
+    /// At most `limit` threads, each started when it is needed.
     pub fn new(limit: usize) -> Self {
         Self { pool: Arc::new(Pool::new(limit)) }
     }
 
-    /// Has a thread run `job`. Jobs are begun in the order in which they came.
+    /// Runs `job` in a thread. Jobs begin in the order in which they were submitted.
     ///
     /// # Errors
     ///
-    /// No thread is there and none can be made, or there is no memory; the job is dropped.
+    /// There is no thread and none can be started, or there is no memory. The job is dropped.
     pub fn run(&self, job: Job) -> std::io::Result<()> {
         match self.pool.submit(job) {
             Submit::Queued => Ok(()),
@@ -39,7 +39,7 @@ impl FileThreads {
         }
     }
 
-    /// Threads at the moment.
+    /// The current number of threads.
     pub fn count(&self) -> usize {
         self.pool.workers()
     }
@@ -50,10 +50,10 @@ impl FileThreads {
         let work = move || {
             let forks = fork::count();
             while let Some(job) = pool.next() {
-                // A job that panics has told so; the thread goes on.
+                // A panic has already been reported; the thread goes on.
                 drop(catch_unwind(AssertUnwindSafe(job)));
                 if fork::count() != forks {
-                    // The job forked, and this is the child: the pool, and its lock, are the parent's.
+                    // The job forked, and this is the child: the pool and its lock belong to the parent.
                     return;
                 }
             }

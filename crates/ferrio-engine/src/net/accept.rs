@@ -6,25 +6,25 @@ use std::os::fd::{OwnedFd, RawFd};
 use super::{Address, Parts};
 use crate::sys;
 
-/// What a listening socket had to give.
+/// The result of trying to accept a connection.
 #[derive(Debug)]
 #[must_use]
 pub enum Accepted {
-    /// A connection, non-blocking and closed on exec, and the address that it comes from.
+    /// A connection (non-blocking, closed on exec) and its peer's address.
     Connection(OwnedFd, Address),
-    /// One that had failed before it could be accepted; there may be others.
+    /// A connection that failed before it was accepted; there may be others.
     Lost,
-    /// Nothing: wait until the socket is ready.
+    /// No connection is waiting; wait until the socket is ready.
     WouldBlock,
-    /// Nothing, because descriptors or memory are short; the socket stays ready meanwhile.
+    /// Descriptors or memory are short; the socket stays ready.
     Short(io::Error),
 }
 
-/// Takes the first connection that waits in the socket `fd`, which should be in non-blocking mode.
+/// Accepts the first waiting connection of the socket `fd`, which should be in non-blocking mode.
 ///
 /// # Errors
 ///
-/// The kernel's, of a socket that will never give a connection.
+/// The kernel's, for a socket that can never have a connection.
 pub fn accept(fd: RawFd) -> io::Result<Accepted> {
     loop {
         let mut peer = Address::default();
@@ -39,7 +39,7 @@ pub fn accept(fd: RawFd) -> io::Result<Accepted> {
             Some(libc::EINTR) => {}
             Some(libc::EAGAIN) => return Ok(Accepted::WouldBlock),
             Some(number) if is_shortage(number) => return Ok(Accepted::Short(failure)),
-            // Linux hands up what has gone wrong on the new connection; a firewall says EPERM (accept(2)).
+            // Linux reports errors of the new connection here; a firewall causes EPERM (accept(2)).
             Some(
                 libc::ECONNABORTED
                 | libc::EPROTO
@@ -57,14 +57,14 @@ pub fn accept(fd: RawFd) -> io::Result<Accepted> {
     }
 }
 
-/// Whether the error `number` tells that descriptors or memory are short.
+/// Whether the error `number` means that descriptors or memory are short.
 #[must_use]
 pub fn is_shortage(number: i32) -> bool {
     matches!(number, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
 }
 
-/// The address that our end of every connection has which the listening socket `fd` accepts; `None` where it depends on the
-/// connection: the socket listens on all interfaces, or takes connections that are meant for others (`IP_TRANSPARENT`).
+/// The local address that all connections accepted by the socket `fd` have. `None` if it depends on the connection: the socket
+/// listens on all interfaces, or accepts connections to other addresses (`IP_TRANSPARENT`).
 #[must_use]
 pub fn address_of_accepted(fd: RawFd) -> Option<Address> {
     let own = local_address(fd).ok()?;

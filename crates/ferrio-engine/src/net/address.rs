@@ -1,25 +1,25 @@
-//! Socket addresses as the kernel has them, compared as bytes, and taken apart or put together where the family is known.
+//! Socket addresses in the kernel's format, compared as bytes. Known families can be taken apart and put together.
 //!
-//! An address that came in can be sent to as it is: nothing is parsed on the way of an echo.
+//! A received address can be used for sending as it is; an echo server parses nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::sys::datagram::{AddressBytes, LARGEST_ADDRESS};
 
-/// Where the path of a Unix address begins.
+/// The offset of the path in a Unix address.
 const UNIX_PATH: usize = 2;
 
-/// The most that the path of a Unix address holds, in bytes, its closing zero included.
+/// The greatest length of a Unix address's path in bytes, including the final zero.
 const LARGEST_PATH: usize = 108;
 
-/// An address of a socket; the default is none at all, as an unnamed Unix socket has.
+/// A socket's address. The default is no address, as for an unnamed Unix socket.
 #[derive(Clone, Copy)]
 pub struct Address {
     pub(super) bytes: AddressBytes,
     pub(super) length: usize,
 }
 
-/// What an address says.
+/// The parts of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parts<'a> {
     /// No address: the peer has no name.
@@ -37,11 +37,11 @@ pub enum Parts<'a> {
         /// The number of the interface, for a link-local host.
         scope: u32,
     },
-    /// A Unix socket's path, without the closing zero.
+    /// A Unix socket's path, without the final zero.
     Path(&'a [u8]),
-    /// A Unix socket's name without a file, beginning with a zero.
+    /// An abstract Unix socket's name, which begins with a zero.
     Abstract(&'a [u8]),
-    /// Of another family.
+    /// An address of another family.
     Other,
 }
 
@@ -87,8 +87,8 @@ impl Address {
         address
     }
 
-    /// The address of a Unix socket, whose name begins with a zero if it is no path. `None` if the name is too long, or empty,
-    /// or a path with a zero in it.
+    /// The address of a Unix socket. A name that begins with a zero is abstract, any other is a path. `None` if the name is
+    /// empty, too long, or a path with a zero in it.
     #[must_use]
     pub fn unix(name: &[u8]) -> Option<Self> {
         let is_path = *name.first()? != 0;

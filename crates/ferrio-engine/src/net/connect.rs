@@ -1,21 +1,21 @@
-//! What the number means that `connect` on a non-blocking socket ends with.
+//! The meaning of the error number that `connect` returns on a non-blocking socket.
 
 use std::io;
 
-/// How far a connection attempt has come.
+/// The state of a connection attempt.
 #[derive(Debug)]
 #[must_use]
 pub enum Connecting {
     /// It is connected.
     Done,
-    /// The peer has not answered: wait until the socket has room to write, then ask it for its error.
+    /// The peer hasn't answered yet: wait until the socket is writable, then read its error.
     Pending,
     /// It has failed.
     Failed(io::Error),
 }
 
-/// Reads the error number of a first or repeated `connect`, 0 for none. Repeating it tells at once of a peer that has answered
-/// while the first call returned, as peers on the same machine do.
+/// Interprets the error number of a first or repeated `connect`, 0 for none. Repeating the call shows at once whether the
+/// peer has answered meanwhile, as a peer on the same machine does.
 pub fn connecting(number: i32) -> Connecting {
     match number {
         0 | libc::EISCONN => Connecting::Done,
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_their_meaning() {
+    fn error_numbers_are_interpreted() {
         assert!(matches!(connecting(0), Connecting::Done));
         assert!(matches!(connecting(libc::EISCONN), Connecting::Done));
         for number in [libc::EINPROGRESS, libc::EALREADY, libc::EINTR] {

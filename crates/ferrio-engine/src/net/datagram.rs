@@ -1,4 +1,4 @@
-//! Datagrams: one call, one datagram, with the address it came from or goes to.
+//! Datagrams: each call sends or receives one, with its address.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -6,11 +6,11 @@ use std::os::fd::RawFd;
 use super::{Address, Attempt, attempt};
 use crate::sys;
 
-/// Receives one datagram into `buffer`, cut where it does not fit, and puts its sender's address into `sender`.
+/// Receives one datagram into `buffer`, truncated if it doesn't fit, and stores its sender's address in `sender`.
 ///
 /// # Errors
 ///
-/// The kernel's; one that an earlier datagram caused (`ConnectionRefused` on a connected socket) comes here too.
+/// The kernel's, including errors that an earlier datagram caused (`ConnectionRefused` on a connected socket).
 #[inline]
 pub fn receive_from(fd: RawFd, buffer: &mut [u8], sender: &mut Address) -> io::Result<Attempt> {
     attempt(|| {
@@ -20,11 +20,11 @@ pub fn receive_from(fd: RawFd, buffer: &mut [u8], sender: &mut Address) -> io::R
     })
 }
 
-/// Sends `data` as one datagram to `target`, or with none to where the socket is connected.
+/// Sends `data` as one datagram to `target`, or without one to the socket's peer.
 ///
 /// # Errors
 ///
-/// The kernel's; also one that an earlier datagram caused.
+/// The kernel's, including errors that an earlier datagram caused.
 #[inline]
 pub fn send_to(fd: RawFd, data: &[u8], target: Option<&Address>) -> io::Result<Attempt> {
     match target {

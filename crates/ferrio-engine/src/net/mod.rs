@@ -1,6 +1,6 @@
-//! Sockets without an owner: calls that never block, on descriptors that somebody else opened and will close.
+//! Calls that never block, on descriptors that the caller owns.
 //!
-//! What comes out is an [`Attempt`]: done, or "wait for the descriptor". Who waits, and how, is the host's affair.
+//! The result is an [`Attempt`]: done, or "wait for the descriptor". How to wait is up to the host.
 
 mod accept;
 mod address;
@@ -21,17 +21,17 @@ pub use self::pipe::{FileKind, file_kind, read, set_nonblocking, write, write_pa
 pub use self::signal_pipe::SignalPipe;
 use crate::sys;
 
-/// What became of a call on a descriptor.
+/// The result of a call on a descriptor.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Attempt {
-    /// So many bytes went through; none received means the end of input.
+    /// This many bytes were transferred. Zero bytes received mean the end of input.
     Done(usize),
-    /// Nothing can be done now: wait until the descriptor is ready.
+    /// Nothing was possible now: wait until the descriptor is ready.
     WouldBlock,
 }
 
-/// Receives into `buffer`, also from a socket that is in blocking mode.
+/// Receives into `buffer`, without blocking even if the socket is in blocking mode.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Attempt> {
     attempt(|| sys::socket::receive(fd, buffer))
 }
 
-/// As [`receive`], into memory that nobody has written yet: so many of its first bytes are written then.
+/// Like [`receive`], into uninitialised memory. As many of its first bytes are initialised as were received.
 ///
 /// # Errors
 ///
@@ -51,20 +51,20 @@ pub fn receive_into(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<Attem
     attempt(|| sys::socket::receive_into(fd, room))
 }
 
-/// Sends as much of `data` as fits, also over a socket that is in blocking mode.
+/// Sends as much of `data` as fits, without blocking even if the socket is in blocking mode.
 ///
 /// # Errors
 ///
-/// The kernel's; `BrokenPipe` comes without a signal.
+/// The kernel's. `BrokenPipe` raises no signal.
 #[inline]
 pub fn send(fd: RawFd, data: &[u8]) -> io::Result<Attempt> {
     attempt(|| sys::socket::send(fd, data))
 }
 
-/// The most parts that one [`send_parts`] takes: the kernel's `IOV_MAX`.
+/// The greatest number of parts for one [`send_parts`]: the kernel's `IOV_MAX`.
 pub const MOST_PARTS: usize = 1024;
 
-/// Sends as much of `parts` as fits, in order and in one system call; otherwise as [`send`].
+/// Sends as much of `parts` as fits, in order and in one system call; otherwise like [`send`].
 ///
 /// # Errors
 ///
@@ -74,30 +74,30 @@ pub fn send_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<Attempt> {
     attempt(|| sys::socket::send_parts(fd, parts))
 }
 
-/// Whether a connection attempt on `fd` is over: a peer on the same machine has answered by the time `connect` returns.
+/// Whether a connection attempt on `fd` is over. A peer on the same machine has answered when `connect` returns.
 ///
 /// # Errors
 ///
-/// The kernel's, when it is out of memory.
+/// The kernel's, if it is out of memory.
 pub fn has_connected(fd: RawFd) -> io::Result<bool> {
     sys::socket::is_writable(fd)
 }
 
-/// Tells the peer of a connection that nothing more will be sent.
+/// Closes the sending direction of a connection.
 ///
 /// # Errors
 ///
-/// The kernel's: `NotConnected` if the peer has gone already.
+/// The kernel's: `NotConnected` if the connection is gone already.
 pub fn shut_down_sending(fd: RawFd) -> io::Result<()> {
     sys::socket::shut_down_sending(fd)
 }
 
-/// Sends up to `count` bytes of the file `from`, beginning at `offset`, over the socket `to`. The file's own position stays.
-/// Blocks while the file is read from its disk; so call it with the host's interpreter released.
+/// Sends up to `count` bytes of the file `from`, starting at `offset`, over the socket `to`. The file's position doesn't move.
+/// It blocks while the file is read from disk, so release the host's interpreter first.
 ///
 /// # Errors
 ///
-/// The kernel's; `InvalidInput` for a file that can't be sent this way.
+/// The kernel's: `InvalidInput` for a file that can't be sent this way.
 pub fn sendfile(to: RawFd, from: RawFd, offset: u64, count: usize) -> io::Result<Attempt> {
     attempt(|| sys::socket::sendfile(to, from, offset, count))
 }

@@ -1,4 +1,4 @@
-//! Pipes and what passes for them: calls on descriptors that are read and written, not received from and sent to.
+//! Pipes and similar files: calls on descriptors that use `read` and `write`, not `recv` and `send`.
 
 use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use super::{Attempt, attempt};
 use crate::sys;
 
-/// What kind of file a descriptor stands for.
+/// The kind of an open file.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum FileKind {
     /// A pipe or a FIFO.
@@ -15,11 +15,11 @@ pub enum FileKind {
     Socket,
     /// A terminal or another character device.
     Character,
-    /// A regular file, a directory, a disk.
+    /// A regular file, a directory or a block device.
     Other,
 }
 
-/// What kind of file `fd` stands for.
+/// The kind of the open file `fd`.
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ pub fn file_kind(fd: RawFd) -> io::Result<FileKind> {
     })
 }
 
-/// Puts the open file behind `fd` into non-blocking mode, for everybody who has it open.
+/// Puts the open file `fd` into non-blocking mode, for every process that shares it.
 ///
 /// # Errors
 ///
@@ -42,11 +42,11 @@ pub fn set_nonblocking(fd: RawFd) -> io::Result<()> {
     sys::socket::set_nonblocking(fd)
 }
 
-/// Reads into `buffer`; of a descriptor in blocking mode only call it when it is ready.
+/// Reads into `buffer`. If the descriptor is in blocking mode, call this only when it is ready.
 ///
 /// # Errors
 ///
-/// The kernel's; a terminal whose other end has gone answers with `EIO`.
+/// The kernel's; a terminal whose other end is gone returns `EIO`.
 #[inline]
 pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<Attempt> {
     attempt(|| sys::socket::read(fd, buffer))
@@ -56,14 +56,14 @@ pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<Attempt> {
 ///
 /// # Errors
 ///
-/// The kernel's; `BrokenPipe` also sends the signal of that name, which Python ignores from its start on.
+/// The kernel's. `BrokenPipe` also raises SIGPIPE, which hosts usually ignore.
 #[inline]
 pub fn write(fd: RawFd, data: &[u8]) -> io::Result<Attempt> {
     attempt(|| sys::socket::write(fd, data))
 }
 
-/// Writes as much of `parts` as fits, in order and in one system call, which takes [`MOST_PARTS`](super::MOST_PARTS) at most;
-/// otherwise as [`write`].
+/// Writes as much of `parts` as fits, in order and in one system call, which takes at most
+/// [`MOST_PARTS`](super::MOST_PARTS) of them; otherwise like [`write`].
 ///
 /// # Errors
 ///

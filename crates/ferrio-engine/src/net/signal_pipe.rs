@@ -1,8 +1,8 @@
 //! The pipe that a signal handler writes to, so that a signal ends the loop's wait.
 //!
-//! A handler that merely sets a flag comes too late if it runs between the loop's last look at the flag and its wait. What
-//! it writes is still there when the wait begins. A pipe, because the bytes are the signals' numbers, of which none may be
-//! lost: it holds 65536 of them, a socket pair a few hundred.
+//! A flag alone would be too late if the handler ran between the loop's last check and its wait. A written byte is still there
+//! when the wait begins. The bytes are signal numbers, and none may be lost: a pipe holds 65536 of them, a socket pair only a
+//! few hundred.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -30,7 +30,7 @@ impl SignalPipe {
         Ok(Self { reader, writer, forks: fork::count() })
     }
 
-    /// Whether this process was forked off the one that made the pipe: both ends are the parent's, too.
+    /// Whether a parent process made the pipe, so that both ends are shared with it.
     pub fn is_of_parent(&self) -> bool {
         self.forks != fork::count()
     }
@@ -40,12 +40,12 @@ impl SignalPipe {
         self.reader.as_raw_fd()
     }
 
-    /// The end for the signal handler, one byte a signal: its number.
+    /// The end for the signal handler, which writes one byte per signal: its number.
     pub fn writer(&self) -> RawFd {
         self.writer.as_raw_fd()
     }
 
-    /// Takes all numbers out of the pipe and hands each to `each`.
+    /// Takes all numbers out of the pipe and calls `each` with each one.
     ///
     /// # Errors
     ///

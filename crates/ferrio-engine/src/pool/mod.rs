@@ -1,13 +1,13 @@
-//! Blocking jobs: a queue, and what its worker threads do.
+//! Blocking jobs: their queue, and the life of the worker threads.
 //!
-//! The pool makes no threads. [`Pool::submit`] tells the host when one more worker is worth starting, and the host's
-//! thread spends its life in [`Pool::work`], or calls [`Pool::next`] in a loop of its own. A host that needs a lock of its
-//! own to run a job (an interpreter's) takes `next` apart: [`Pool::rest`], [`Pool::wait`] without that lock, then
-//! [`Pool::claim`] with it, and [`Pool::more`] for as long as it holds it.
+//! The pool starts no threads. [`Pool::submit`] tells the host when to start one more worker. The host's thread calls
+//! [`Pool::work`], or [`Pool::next`] in a loop of its own. A host may need a lock of its own to run a job, such as an
+//! interpreter's. It then calls the parts of `next`: [`Pool::rest`], [`Pool::wait`] without that lock, [`Pool::claim`] with
+//! it, and [`Pool::more`] for as long as it holds it.
 //!
-//! Invariants: a job is handed to exactly one worker or back to the host; no job is dropped or run under the lock; there
-//! are never more workers than the limit allowed when they were asked for; while a job is queued, some worker is not
-//! parked, or was notified.
+//! Invariants: a job goes to exactly one worker or back to the host. No job is dropped or run under the lock. There are never
+//! more workers than the limit allowed when they were requested. While a job is queued, some worker is awake or was
+//! notified.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -17,21 +17,21 @@ use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use crate::sys;
 
-/// For how long an idle worker watches for the next job before it parks, unless the pool was told otherwise.
+/// How long an idle worker spins for the next job before it parks, by default.
 const SPIN_TIME: Duration = Duration::from_micros(20);
 
-/// How many fruitless spins in a row end the spinning.
-const HOPE: u32 = 4;
+/// After this many failed spins in a row, workers stop spinning.
+const MAX_FAILED_SPINS: u32 = 4;
 
-/// When spinning has ended, one idle period in so many tries again.
-const UNSPUN: u32 = 32;
+/// Workers that have stopped spinning try again in one of this many idle periods.
+const RETRY_SPIN_EVERY: u32 = 32;
 
 /// What became of a submitted job.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Submit<J> {
     /// A worker that exists will take it.
     Queued,
-    /// It is queued, and the host should start one more worker (which is counted already: see [`Pool::forget_worker`]).
+    /// It is queued, and the host should start one more worker. That is already counted; see [`Pool::forget_worker`].
     Spawn,
     /// The pool is closed; the job comes back.
     Closed(J),
@@ -41,20 +41,20 @@ pub enum Submit<J> {
 
 struct State<J> {
     queue: VecDeque<J>,
-    /// Workers started, or asked for by `Submit::Spawn`, that did not end.
+    /// Workers that were started, or requested by `Submit::Spawn`, and haven't ended.
     workers: usize,
-    /// Workers that have no job: between [`Pool::rest`] and [`Pool::claim`].
+    /// Workers without a job: between [`Pool::rest`] and [`Pool::claim`].
     idle: usize,
-    /// Idle workers that are parked and were not notified. The other idle ones look at the queue before they park.
+    /// Idle workers that are parked and weren't notified. The other idle ones check the queue before they park.
     parked: usize,
     /// Notifications that no parked worker has taken yet.
     notified: usize,
     /// One of the idle workers spins: it sees a job without being notified.
     spinning: bool,
-    /// How well spinning went: 0 to [`HOPE`].
-    hope: u32,
-    /// Idle periods since the last one that spun.
-    unspun: u32,
+    /// How many spins in a row have failed, at most [`MAX_FAILED_SPINS`].
+    failed_spins: u32,
+    /// How many idle periods have passed since the last spin.
+    idle_periods: u32,
     limit: usize,
     closed: bool,
 }
@@ -62,9 +62,9 @@ struct State<J> {
 /// A queue of blocking jobs; shared in an `Arc`.
 pub struct Pool<J> {
     state: Mutex<State<J>>,
-    /// For how long to spin, in nanoseconds.
+    /// How long to spin, in nanoseconds.
     spin: u64,
-    /// Changes when a job is queued or the pool closes; the spinning worker watches it.
+    /// Changes when a job is queued or the pool closes; the spinning worker reads it.
     signal: AtomicU32,
     /// What parked workers wait on.
     job: Condvar,
@@ -78,8 +78,7 @@ impl<J> Pool<J> {
         Self::with_spin(limit, SPIN_TIME)
     }
 
-    /// As [`Pool::new`]; an idle worker watches for the next job for `spin` before it parks, if that has paid lately.
-    /// Zero parks at once.
+    /// Like [`Pool::new`]. An idle worker spins for `spin` before it parks, if that has paid lately. Zero parks at once.
     pub fn with_spin(limit: usize, spin: Duration) -> Self {
         let state = State {
             queue: VecDeque::new(),
@@ -88,8 +87,8 @@ impl<J> Pool<J> {
             parked: 0,
             notified: 0,
             spinning: false,
-            hope: HOPE,
-            unspun: 0,
+            failed_spins: 0,
+            idle_periods: 0,
             limit: limit.max(1),
             closed: false,
         };
@@ -139,7 +138,7 @@ impl<J> Pool<J> {
         }
     }
 
-    /// Waits for a job. `None` ends the worker that asked, which must not ask again.
+    /// Waits for a job. After `None` the worker ends and must not call this again.
     pub fn next(&self) -> Option<J> {
         loop {
             self.rest();
@@ -152,16 +151,16 @@ impl<J> Pool<J> {
         }
     }
 
-    /// The calling worker has no job and will call [`Pool::wait`]. To be called before the result of its last job can be
-    /// seen: what is submitted in answer then finds the worker idle and needs neither a notification nor another worker.
+    /// Records that the calling worker has no job and will call [`Pool::wait`]. Call it before the result of the last job can
+    /// be seen. A job submitted in response then finds the worker idle, and needs no notification and no other worker.
     pub fn rest(&self) {
         lock(&self.state).idle += 1;
     }
 
-    /// Waits until a job is queued; then the worker must call [`Pool::claim`], soon, and may find that another was quicker.
-    /// `false` ends the worker that asked, which must not ask again.
+    /// Waits until a job is queued. The worker must then call [`Pool::claim`] soon; another worker may be quicker. After
+    /// `false` the worker ends and must not call this again.
     ///
-    /// Without `may_spin` an idle worker parks at once, as it should where it would keep the submitter from running.
+    /// Without `may_spin` an idle worker parks at once. Use this where spinning would keep the submitter from running.
     pub fn wait(&self, mut may_spin: bool) -> bool {
         let mut state = lock(&self.state);
         loop {
@@ -180,12 +179,12 @@ impl<J> Pool<J> {
             if std::mem::take(&mut may_spin) && self.spin > 0 && state.begin_spin() {
                 let before = self.signal.load(Ordering::Relaxed);
                 drop(state);
-                let seen = self.watch(before);
+                let seen = self.spin_for_signal(before);
                 state = lock(&self.state);
                 state.end_spin(seen);
             } else {
                 state.parked += 1;
-                // A wake-up without a notification is the system's, not ours.
+                // A wake-up without a notification is spurious.
                 while state.notified == 0 {
                     state = self.job.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -197,7 +196,7 @@ impl<J> Pool<J> {
         false
     }
 
-    /// Takes a job after [`Pool::wait`] has seen one. `None` if there is none any more: rest again.
+    /// Takes a job after [`Pool::wait`] returned true. `None` means that another worker took it: rest again.
     pub fn claim(&self) -> Option<J> {
         let mut state = lock(&self.state);
         let job = state.queue.pop_front();
@@ -205,28 +204,28 @@ impl<J> Pool<J> {
         job
     }
 
-    /// Takes one more job, for a worker that has just finished one and did not rest since; never waits.
+    /// Takes one more job for a worker that has just finished one and hasn't rested since; never waits.
     pub fn more(&self) -> Option<J> {
         let mut state = lock(&self.state);
         if state.workers > state.limit { None } else { state.queue.pop_front() }
     }
 
-    /// Takes back a worker that [`Submit::Spawn`] counted and that could not be started, or that died in a job.
+    /// Uncounts a worker that [`Submit::Spawn`] counted but that couldn't be started, or that died in a job.
     pub fn forget_worker(&self) {
         self.end_worker(lock(&self.state));
     }
 
-    /// Workers that wait for a job.
+    /// How many workers wait for a job.
     pub fn idle(&self) -> usize {
         lock(&self.state).idle
     }
 
-    /// Workers that were asked for and did not end.
+    /// How many workers were requested and haven't ended.
     pub fn workers(&self) -> usize {
         lock(&self.state).workers
     }
 
-    /// Jobs that no worker has taken.
+    /// How many jobs no worker has taken.
     pub fn queued(&self) -> usize {
         lock(&self.state).queue.len()
     }
@@ -236,8 +235,8 @@ impl<J> Pool<J> {
         lock(&self.state).limit
     }
 
-    /// Changes the greatest number of workers (at least one). Workers in excess end after their present job. How many more
-    /// the host should start for the jobs that wait (they are counted already: see [`Pool::forget_worker`]).
+    /// Changes the greatest number of workers (at least one). Surplus workers end after their current job. Returns how many
+    /// more the host should start for the queued jobs. These are already counted; see [`Pool::forget_worker`].
     #[must_use = "the workers are counted: start them, or take them back"]
     pub fn set_limit(&self, limit: usize) -> usize {
         let mut state = lock(&self.state);
@@ -249,7 +248,7 @@ impl<J> Pool<J> {
         wanted
     }
 
-    /// Closes the pool and hands back the jobs that no worker has taken. Workers end after their present job.
+    /// Closes the pool and hands back the jobs that no worker has taken. Workers end after their current job.
     #[must_use = "nobody else will run or cancel these jobs"]
     pub fn shutdown(&self) -> Vec<J> {
         let mut state = lock(&self.state);
@@ -266,8 +265,8 @@ impl<J> Pool<J> {
         self.wake_all(state);
     }
 
-    /// Waits until no job is queued and no worker is busy (in a closed pool: until all workers ended), at most for
-    /// `timeout`. Whether it came to that.
+    /// Waits until no job is queued and no worker is busy (in a closed pool, until all workers have ended), at most for
+    /// `timeout`. Returns whether that happened.
     pub fn wait_idle(&self, timeout: Option<Duration>) -> bool {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = lock(&self.state);
@@ -297,8 +296,8 @@ impl<J> Pool<J> {
         self.job.notify_all();
     }
 
-    /// Watches the signal for as long as spinning lasts; whether it changed.
-    fn watch(&self, before: u32) -> bool {
+    /// Spins until the signal changes; returns whether it did in time.
+    fn spin_for_signal(&self, before: u32) -> bool {
         let deadline = sys::monotonic_nanos() + self.spin;
         while self.signal.load(Ordering::Acquire) == before {
             if sys::monotonic_nanos() >= deadline {
@@ -317,23 +316,23 @@ impl<J> Pool<J> {
 }
 
 impl<J> State<J> {
-    /// Whether the worker that found no job should spin before it parks. One spins at a time, and only while spinning pays.
+    /// Whether a worker without a job should spin before it parks. One spins at a time, and only while spinning pays.
     fn begin_spin(&mut self) -> bool {
         if self.spinning || cfg!(loom) {
             return false;
         }
-        self.unspun += 1;
-        if self.hope == 0 && self.unspun < UNSPUN {
+        self.idle_periods += 1;
+        if self.failed_spins == MAX_FAILED_SPINS && self.idle_periods < RETRY_SPIN_EVERY {
             return false;
         }
-        self.unspun = 0;
+        self.idle_periods = 0;
         self.spinning = true;
         true
     }
 
     fn end_spin(&mut self, seen: bool) {
         self.spinning = false;
-        self.hope = if seen { HOPE } else { self.hope.saturating_sub(1) };
+        self.failed_spins = if seen { 0 } else { MAX_FAILED_SPINS.min(self.failed_spins + 1) };
     }
 }
 

@@ -1,6 +1,6 @@
-//! The start of a child that keeps nobody waiting: the loop goes on while the kernel looks for the program.
+//! Starts a child without blocking: the loop goes on while the kernel loads the program.
 //!
-//! Invariant: a launch that is dropped before its child was taken out leaves no child running, and no zombie for long.
+//! Invariant: if a launch is dropped before its child was taken out, the child is killed and soon reaped.
 
 use std::io;
 use std::os::fd::{AsFd, RawFd};
@@ -11,37 +11,37 @@ use crate::sys::process as sys;
 use crate::sys::spawn::{self, Report, Running};
 pub use crate::sys::spawn::{Order, Place};
 
-/// A child on its way to its program.
+/// A child that may not run its program yet.
 #[derive(Debug)]
 pub struct Launch {
     pid: i32,
-    /// `None` once it is over.
+    /// `None` after the launch is over.
     running: Option<Running>,
-    /// `None` once it is taken out or waited for.
+    /// `None` after it was taken out or waited for.
     child: Option<Child>,
-    /// The process that started it: not a copy of that, which a fork made.
+    /// The process that started the child. A forked copy of it doesn't own the child.
     owner: u32,
     other_user: Option<OtherUser>,
 }
 
-/// How far a launch has come.
+/// The state of a launch.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Outcome {
-    /// The program does not run yet.
+    /// The program doesn't run yet.
     Pending,
-    /// It runs, or did; or the child was killed first.
+    /// The program has started, or the child was killed first.
     Started,
-    /// It could not be run, for the reason with this number.
+    /// The program couldn't be run; this is where it failed and the error number.
     Failed(Place, i32),
 }
 
 impl Launch {
-    /// Starts a child. `None`: on this kernel, or in this sandbox, it can't be done in this way.
+    /// Starts a child. `None` means that this kernel or sandbox doesn't allow this way.
     ///
     /// # Errors
     ///
-    /// The kernel's: out of processes, of descriptors or of memory; a stream's number that means nothing.
+    /// The kernel's: no more processes, descriptors or memory, or a stream that isn't open.
     pub fn start(order: Order) -> io::Result<Option<Self>> {
         if !spawn::is_available() {
             return Ok(None);
@@ -72,13 +72,13 @@ impl Launch {
         self.pid
     }
 
-    /// What becomes readable when `outcome` has something to say; -1 after `finish`.
+    /// The descriptor that becomes readable when `outcome` has news; -1 after `finish`.
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
         self.running.as_ref().map_or(-1, Running::report_descriptor)
     }
 
-    /// How far the child has come; never blocks.
+    /// The state of the launch; never blocks.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Launch {
         })
     }
 
-    /// Closes the descriptor if the launch is over. No reactor may watch it any more.
+    /// Closes the descriptor if the launch is over. No reactor may be watching it.
     pub fn finish(&mut self) {
         let over = |running: &mut Running| !matches!(running.report(), Ok(Report::Pending));
         if self.running.as_mut().is_some_and(over) {
@@ -101,19 +101,19 @@ impl Launch {
         }
     }
 
-    /// The child, to be killed or waited for; `None` once it is taken out.
+    /// The child, to kill it or wait for it; `None` after it was taken out.
     #[must_use]
     pub fn child(&self) -> Option<&Child> {
         self.child.as_ref()
     }
 
-    /// Takes the child out: from now on it is the caller's to look after.
+    /// Takes the child out. The caller then has to wait for it.
     #[must_use]
     pub fn take_child(&mut self) -> Option<Child> {
         self.child.take()
     }
 
-    /// Kills the child, if it was not taken out, and has a thread wait until nothing is left of it.
+    /// Kills the child unless it was taken out, and starts a thread that reaps it.
     pub fn abandon(&mut self) {
         let (running, child, other_user) = (self.running.take(), self.child.take(), self.other_user.take());
         if self.owner != std::process::id() {
@@ -126,13 +126,13 @@ impl Launch {
                 sys::wait_for_end(descriptor.as_fd());
             }
             let _ = child.reap();
-            // It is over: its report has ended too, so that its memory can go.
+            // The child is gone, so its report has ended and its memory can be freed.
             if let Some(mut running) = running {
                 let _ = running.report();
             }
             drop(other_user);
         };
-        // No thread, no memory: then its zombie and its few kilobytes stay until the program ends.
+        // If no thread can be started, the zombie and its few kilobytes stay until the program ends.
         let _ = std::thread::Builder::new().name("ferrio-abandoned".to_owned()).spawn(wait);
     }
 }
@@ -145,12 +145,12 @@ impl Drop for Launch {
     }
 }
 
-/// Held while a child of another user is in our memory: the kernel then keeps everybody from looking into that, which has to be
-/// so while the child is there, and has to be undone after the last one has left.
+/// Exists while a child that changes its user shares our memory. The kernel then makes this process undumpable. That must stay
+/// so while the child is there, and is undone after the last such child has left.
 #[derive(Debug)]
 struct OtherUser;
 
-/// How many such children there are, and how it was before the first.
+/// How many such children there are, and whether the process was dumpable before the first.
 static OTHER_USERS: Mutex<(usize, bool)> = Mutex::new((0, false));
 
 impl OtherUser {

@@ -1,32 +1,32 @@
-//! Child processes: when and how they end, and signals to them; how they start is in `launch`.
+//! Child processes: when and how they end, and signals to them. `launch` starts them.
 //!
-//! A child is known by a descriptor of its own (pidfd), which becomes readable when it ends. So there is no SIGCHLD handler,
-//! any thread may wait, and no signal hits a stranger who got the number of a child that is gone. Where the kernel refuses
-//! such descriptors (before Linux 5.3, or in a sandbox), the number has to do.
+//! A child is identified by a descriptor (pidfd) that becomes readable when the child ends. So no SIGCHLD handler is needed,
+//! any thread may wait, and no signal reaches another process that got the number of a dead child. If the kernel has no such
+//! descriptors (before Linux 5.3, or in a sandbox), the process number is used.
 
 pub mod launch;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use crate::sys::process::{self as sys, HowEnded, Whom};
+use crate::sys::process::{self as sys, Ending, Target};
 
-/// A child of this process, running or ended and not yet waited for.
+/// A child of this process. It is running, or has ended and hasn't been waited for.
 #[derive(Debug)]
 pub struct Child {
     pid: i32,
     descriptor: Option<OwnedFd>,
 }
 
-/// What has become of a child.
+/// The state of a child.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Fate {
-    /// It has not ended.
+    /// It hasn't ended.
     Running,
-    /// It has ended: with this status, or by a signal with this number, negative.
+    /// It has ended with this status, or by a signal: then this is the signal's number, negated.
     Ended(i32),
-    /// It has ended, and somebody else has waited for it and knows how.
+    /// It has ended, but other code has waited for it and took its status.
     Unknown,
 }
 
@@ -39,7 +39,7 @@ impl Child {
     pub fn of(pid: i32) -> io::Result<Self> {
         match sys::open(pid) {
             Ok(descriptor) => Ok(Self { pid, descriptor: Some(descriptor) }),
-            // ESRCH: somebody has waited for it already, which the first `reap` finds out.
+            // ESRCH: other code has waited for it already; the first `reap` will show that.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::ESRCH)) => {
                 Ok(Self::without_descriptor(pid))
             }
@@ -47,32 +47,32 @@ impl Child {
         }
     }
 
-    /// As [`Child::of`], on a kernel without process descriptors, or as if on one.
+    /// Like [`Child::of`], but as on a kernel without process descriptors.
     #[must_use]
     pub fn without_descriptor(pid: i32) -> Self {
         Self { pid, descriptor: None }
     }
 
-    /// What becomes readable when the child ends; `None` where the kernel has no such thing: then somebody has to wait.
+    /// The descriptor that becomes readable when the child ends. `None` if the kernel has none: then a thread has to wait.
     #[must_use]
     pub fn descriptor(&self) -> Option<RawFd> {
         self.descriptor.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Whether the child has ended; leaves it to be waited for.
+    /// Whether the child has ended. It can still be waited for afterwards.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        !matches!(sys::wait(self.whom(), true), Ok(None))
+        !matches!(sys::wait(self.target(), true), Ok(None))
     }
 
-    /// Waits for a child that has ended, so that nothing of it is left; never blocks.
+    /// Reaps the child if it has ended; never blocks.
     ///
     /// # Errors
     ///
     /// The kernel's.
     pub fn reap(&self) -> io::Result<Fate> {
         loop {
-            match sys::wait(self.whom(), false) {
+            match sys::wait(self.target(), false) {
                 Ok(None) => return Ok(Fate::Running),
                 Ok(Some(how)) => return Ok(Fate::Ended(code(how))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -86,11 +86,11 @@ impl Child {
         }
     }
 
-    /// Sends a signal; one to a child that has ended is no error.
+    /// Sends a signal. If the child has ended, that isn't an error.
     ///
     /// # Errors
     ///
-    /// The kernel's: `PermissionDenied` for a child that has become another user, `InvalidInput` for what is no signal.
+    /// The kernel's: `PermissionDenied` if the child runs as another user, `InvalidInput` for a number that is no signal.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         let outcome = match &self.descriptor {
             Some(descriptor) => sys::signal(descriptor.as_fd(), signal),
@@ -102,17 +102,17 @@ impl Child {
         }
     }
 
-    fn whom(&self) -> Whom<'_> {
+    fn target(&self) -> Target<'_> {
         match &self.descriptor {
-            Some(descriptor) => Whom::Descriptor(descriptor.as_fd()),
-            None => Whom::Number(self.pid),
+            Some(descriptor) => Target::Descriptor(descriptor.as_fd()),
+            None => Target::Number(self.pid),
         }
     }
 }
 
-fn code(how: HowEnded) -> i32 {
+fn code(how: Ending) -> i32 {
     match how {
-        HowEnded::Exited(status) => status,
-        HowEnded::Killed(signal) => -signal,
+        Ending::Exited(status) => status,
+        Ending::Killed(signal) => -signal,
     }
 }

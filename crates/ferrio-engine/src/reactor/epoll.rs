@@ -1,14 +1,14 @@
-//! The epoll backend, as the contract at the head of [`super`] describes it.
+//! The epoll backend. The head of [`super`] has the contract.
 //!
-//! Waits with a timeout use `epoll_pwait2`, whose timeout is in nanoseconds; where the kernel lacks it (before Linux 5.11, or
-//! under a seccomp filter that is older), a timerfd in the epoll set and a plain `epoll_wait`.
+//! Timed waits use `epoll_pwait2`, whose timeout is in nanoseconds. If the kernel lacks it (before Linux 5.11, or under an older
+//! seccomp filter), they use a timerfd in the epoll set and a plain `epoll_wait`.
 //!
-//! The kernel ends a timed wait somewhere between the timeout and the timeout plus its slack, and where nothing else
-//! interrupts the CPU, at the very end of that span. The slack is the thread's timer slack (50 us unless somebody changed it)
-//! or a thousandth of the timeout, whichever is more; a two-hundredth for a niced process. So we ask for less by just that
-//! slack: the end of the span is then the time that was meant. A wait that an interrupt ends early is merely repeated by
-//! the loop, which looks at the clock anyway. A timerfd has no slack, but costs one more system call a wait; it serves
-//! timeouts that are not much longer than the slack, and what an interrupted wait left over.
+//! The kernel ends a timed wait between the timeout and the timeout plus its slack. If nothing else interrupts the CPU, it
+//! ends at the very end of that span. The slack is the larger of the thread's timer slack (50 us by default) and a thousandth
+//! of the timeout, or a two-hundredth for a niced process. So the requested timeout is shorter by that slack, and the span
+//! ends at the intended time. If an interrupt ends a wait early, the loop waits again; it checks the clock anyway. A timerfd
+//! has no slack but costs one more system call per wait. It is used for timeouts that are little longer than the slack, and
+//! for the rest of an interrupted wait.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -20,33 +20,32 @@ use crate::fork;
 use crate::sys;
 use crate::sys::epoll::{self as epoll_calls, EventFlags};
 
-/// Marks the reactor's own descriptors (eventfd and timerfd); nobody may register with this token.
+/// The token of the reactor's own descriptors (eventfd and timerfd). No other descriptor may have it.
 pub(super) const OWN_TOKEN: u64 = u64::MAX;
 
-/// What these are watched for. Edge-triggered: a wake-up, or an expiry that nobody waited for, costs no read.
+/// What these are watched for. Edge-triggered, so that a wake-up or an unused expiry costs no read.
 const OWN_EVENTS: EventFlags = EventFlags::IN.union(EventFlags::ET);
 
-/// The events of one wait, in a buffer that is used again.
+/// The events of one wait, in a reusable buffer.
 pub struct Events {
-    /// The first `len` are those of the last wait.
+    /// The first `len` are the events of the last wait.
     buffer: epoll_calls::Buffer,
     len: usize,
     most: usize,
 }
 
 impl Events {
-    /// Room for `capacity` events a wait (at least one); more of them stay with the kernel until the next wait.
+    /// Room for `capacity` events per wait (at least one). Further events stay in the kernel until the next wait.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { buffer: epoll_calls::Buffer::new(capacity.max(1)), len: 0, most: usize::MAX }
     }
 
-    /// Forgets the events of the last wait, for a host that leaves a wait out.
+    /// Forgets the events of the last wait, for a host that skips a wait.
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Makes room for `capacity` events, where there is less. If memory is short, the room stays as it is, which is enough for
-    /// a wait.
+    /// Makes room for at least `capacity` events. If memory is short the room stays as it is; it always suffices for a wait.
     #[inline]
     pub fn make_room(&mut self, capacity: usize) {
         if capacity > self.buffer.len() {
@@ -55,8 +54,8 @@ impl Events {
         }
     }
 
-    /// Lets the waits that follow bring at most `most` events (at least one, and no more than there is room for). The kernel
-    /// brings those first that waited longest.
+    /// Limits the next waits to `most` events (at least one, and no more than there is room for). The kernel reports the oldest
+    /// ones first.
     #[inline]
     pub fn limit(&mut self, most: usize) {
         self.most = most.max(1);
@@ -85,7 +84,7 @@ impl Events {
         self.buffer[..self.len].iter().map(event)
     }
 
-    /// The memory for the next wait, which brings no more than fits into it.
+    /// The memory for the next wait.
     fn room(&mut self) -> &mut [epoll_calls::Event] {
         let most = self.most.min(self.buffer.len());
         &mut self.buffer[..most]
@@ -98,15 +97,15 @@ impl std::fmt::Debug for Events {
     }
 }
 
-/// A set of watched file descriptors. The waiting happens through `&self`, so that the reactor can be shared in an `Arc` and
-/// waited on while whatever owns the other halves of the loop is unborrowed.
+/// A set of watched file descriptors. Waiting takes `&self`: the reactor can be shared in an `Arc`, and the loop's other parts
+/// needn't be borrowed during a wait.
 #[derive(Debug)]
 pub struct Reactor {
     epoll: OwnedFd,
     /// The [`fork::count`] of the process that `epoll` was made in.
     forks: AtomicU32,
     waker: Waker,
-    /// How many descriptors are registered, our own excepted. The loop's thread writes it.
+    /// How many descriptors are registered, without the reactor's own. The loop's thread writes it.
     watched: AtomicUsize,
     /// Set once the kernel has refused `epoll_pwait2`.
     lacks_pwait2: AtomicBool,
@@ -137,28 +136,28 @@ impl Reactor {
         })
     }
 
-    /// As [`Reactor::new`], on a kernel without `epoll_pwait2`, or as if on one.
+    /// Like [`Reactor::new`], but as on a kernel without `epoll_pwait2`.
     ///
     /// # Errors
     ///
-    /// As [`Reactor::new`].
+    /// Those of [`Reactor::new`].
     pub fn without_pwait2() -> io::Result<Self> {
         let reactor = Self::new()?;
         reactor.lacks_pwait2.store(true, Ordering::Relaxed);
         Ok(reactor)
     }
 
-    /// Watches `fd`; its events carry `token`, which may be anything but `u64::MAX`.
+    /// Watches `fd`. Its events carry `token`, which may be any number but `u64::MAX`.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` for a registered descriptor, `PermissionDenied` for one that can't be watched (a regular file), else
-    /// the kernel's.
+    /// `AlreadyExists` for a registered descriptor, `PermissionDenied` for one that can't be watched (a regular file), or
+    /// another error of the kernel.
     pub fn register(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         if token == OWN_TOKEN {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the token u64::MAX is the reactor's own",
+                "the token u64::MAX is reserved for the reactor",
             ));
         }
         epoll_calls::add(self.epoll()?, fd, flags(interest), token)?;
@@ -166,27 +165,27 @@ impl Reactor {
         Ok(())
     }
 
-    /// Changes token and interest of a registered descriptor. Sets an edge-triggered descriptor's edge again.
+    /// Changes token and interest of a registered descriptor. Rearms an edge-triggered one.
     ///
     /// # Errors
     ///
-    /// `NotFound` for a descriptor that isn't registered, else the kernel's.
+    /// `NotFound` for a descriptor that isn't registered, or another error of the kernel.
     pub fn modify(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         if token == OWN_TOKEN {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the token u64::MAX is the reactor's own",
+                "the token u64::MAX is reserved for the reactor",
             ));
         }
         epoll_calls::modify(self.epoll()?, fd, flags(interest), token)
     }
 
-    /// As [`Reactor::modify`], for a descriptor that may have been closed, and its number used again, without a word to us: then
-    /// it is registered anew. The kernel takes a descriptor out of the set by itself when its last duplicate is closed.
+    /// Like [`Reactor::modify`], for a descriptor that may have been closed and its number reused without notice. Then it is
+    /// registered again. The kernel removes a descriptor from the set when its last duplicate is closed.
     ///
     /// # Errors
     ///
-    /// Those of [`Reactor::register`]; after one, the descriptor is not registered any more.
+    /// Those of [`Reactor::register`]. After an error the descriptor isn't registered any more.
     pub fn rearm(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         let outcome = match self.modify(fd, token, interest) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -200,15 +199,15 @@ impl Reactor {
         outcome
     }
 
-    /// As [`Reactor::deregister`], for a registered descriptor that may have been closed meanwhile, which is no error.
+    /// Like [`Reactor::deregister`], for a registered descriptor that may have been closed. That isn't an error.
     pub fn forget(&self, fd: RawFd) {
-        // ENOENT and EBADF say that the kernel has forgotten it already; DEL knows no other failure.
+        // ENOENT and EBADF mean that the kernel has removed it already; there is no other failure.
         let _ = self.epoll().and_then(|epoll| epoll_calls::delete(epoll, fd));
         self.watched.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Leaves (`false`) a registered descriptor out of the [`Reactor::watched`], because it gives the loop no work and merely
-    /// ends its waits; or counts it again.
+    /// Leaves a registered descriptor out of [`Reactor::watched`] (`false`), or counts it again (`true`). For a descriptor that
+    /// only ends waits and gives the loop no work.
     pub fn count(&self, counted: bool) {
         if counted {
             self.watched.fetch_add(1, Ordering::Relaxed);
@@ -217,11 +216,11 @@ impl Reactor {
         }
     }
 
-    /// Watches `fd` no longer.
+    /// Stops watching `fd`.
     ///
     /// # Errors
     ///
-    /// `NotFound` for a descriptor that isn't registered, else the kernel's.
+    /// `NotFound` for a descriptor that isn't registered, or another error of the kernel.
     pub fn deregister(&self, fd: RawFd) -> io::Result<()> {
         epoll_calls::delete(self.epoll()?, fd)?;
         self.watched.fetch_sub(1, Ordering::Relaxed);
@@ -234,11 +233,11 @@ impl Reactor {
         self.watched.load(Ordering::Relaxed)
     }
 
-    /// Waits for events and puts them into `events`, in place of what was there.
+    /// Waits for events and replaces the content of `events` with them.
     ///
     /// # Errors
     ///
-    /// `Interrupted` when a signal came (then `events` is empty), else the kernel's.
+    /// `Interrupted` if a signal came (then `events` is empty), or another error of the kernel.
     pub fn wait(&self, events: &mut Events, timeout: Wait) -> io::Result<()> {
         let epoll = self.epoll()?;
         events.len = 0;
@@ -253,12 +252,12 @@ impl Reactor {
         Ok(())
     }
 
-    /// What ends this reactor's waits from other threads.
+    /// A handle that ends this reactor's waits from other threads.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// The epoll set, this process's own.
+    /// The epoll set. In a forked child it is replaced first.
     #[inline]
     fn epoll(&self) -> io::Result<BorrowedFd<'_>> {
         if self.forks.load(Ordering::Relaxed) != fork::count() {
@@ -277,7 +276,7 @@ impl Reactor {
     fn wait_for(&self, room: &mut [epoll_calls::Event], timeout: Duration) -> io::Result<usize> {
         if !self.lacks_pwait2.load(Ordering::Relaxed) && !self.slack.dominates(timeout) {
             match epoll_calls::wait_for(self.epoll.as_fd(), room, self.slack.shorten(timeout)) {
-                // Container sandboxes of the years before the call answer EPERM to what they don't know.
+                // Container sandboxes older than this call return EPERM for calls that they don't know.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.lacks_pwait2.store(true, Ordering::Relaxed);
                 }
@@ -289,8 +288,8 @@ impl Reactor {
     }
 }
 
-/// What the kernel adds to a timed wait. Read once, of the thread that makes the reactor: a loop seldom moves, and a wrong
-/// guess costs some microseconds or one more wait.
+/// What the kernel adds to a timed wait. It is read once, in the thread that makes the reactor: a loop seldom moves to another
+/// thread, and a wrong value costs only microseconds or one more wait.
 #[derive(Debug)]
 struct Slack {
     least: u64,
@@ -299,19 +298,19 @@ struct Slack {
 }
 
 impl Slack {
-    /// The kernel never adds more.
+    /// The kernel never adds more than this.
     const GREATEST: u64 = 100_000_000;
 
     fn of_this_thread() -> Self {
         Self { least: sys::timer_slack().unwrap_or(0), divisor: if sys::is_niced() { 200 } else { 1000 } }
     }
 
-    /// Whether `timeout` is too short to be shortened.
+    /// Whether `timeout` is too short to subtract the slack.
     fn dominates(&self, timeout: Duration) -> bool {
         timeout < Duration::from_nanos(self.least.saturating_mul(2))
     }
 
-    /// What to ask for, so that the kernel's slack ends where `timeout` ends; never zero, which would be no wait at all.
+    /// The timeout to request so that the kernel's slack ends with `timeout`. Never zero, which would mean no wait.
     fn shorten(&self, timeout: Duration) -> Duration {
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         // asked + asked / divisor = nanos
@@ -320,8 +319,8 @@ impl Slack {
     }
 }
 
-/// Moves the reactor's own events, two at most, behind the others; returns how many others there are. Their order has no
-/// meaning.
+/// Moves the reactor's own events (two at most) after the others, and returns how many others there are. Their order doesn't
+/// matter.
 #[inline]
 fn drop_own(events: &mut [epoll_calls::Event]) -> usize {
     let mut len = events.len();

@@ -1,8 +1,8 @@
-//! What becomes of a reactor in the child of a fork.
+//! What happens to a reactor in a forked child.
 //!
-//! An epoll set, an eventfd and a timerfd are shared by parent and child: a child that takes a descriptor out of its parent's
-//! set takes it from the parent. So the first use of a reactor in a child puts new ones under the numbers of the old, with
-//! the same descriptors watched; the kernel's list of them is in `/proc`. Without `/proc` the child's set begins empty.
+//! Parent and child share an epoll set, an eventfd and a timerfd: what the child removes from the set is removed for the parent
+//! too. So the first use of a reactor in a child replaces all three, under the same descriptor numbers and with the same
+//! descriptors watched. The kernel lists those in `/proc`; without `/proc` the child's set starts empty.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -11,7 +11,7 @@ use super::epoll::OWN_TOKEN;
 use crate::sys;
 use crate::sys::epoll::{self as epoll_calls, EventFlags};
 
-/// Puts a new epoll set, eventfd and timerfd in the place of the parent's. `own_events` is what the latter two are watched for.
+/// Replaces the parent's epoll set, eventfd and timerfd with new ones. `own_events` is what the latter two are watched for.
 pub(super) fn renew(
     epoll: BorrowedFd<'_>,
     waker: BorrowedFd<'_>,
@@ -27,15 +27,15 @@ pub(super) fn renew(
     }
     for (fd, events, token) in watched.unwrap_or_default().lines().filter_map(registration) {
         if token != OWN_TOKEN {
-            // What was closed in the meantime is gone from the set, as it would be anyway.
+            // A descriptor that has been closed is missing from the set, as it should be.
             let _ = epoll_calls::add(&fresh, fd, EventFlags::from_bits_retain(events), token);
         }
     }
     sys::replace(epoll, &fresh)
 }
 
-/// A line such as `tfd:       12 events:       19 data:               2a  pos:0 ino:1 sdev:2`, the numbers but the first in
-/// hexadecimal.
+/// Parses a line like `tfd:       12 events:       19 data:               2a  pos:0 ino:1 sdev:2`. All numbers but the first
+/// are hexadecimal.
 fn registration(line: &str) -> Option<(RawFd, u32, u64)> {
     let mut words = line.split_whitespace();
     let mut after = |name| words.find(|word| *word == name).and_then(|_| words.next());
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_fdinfo() {
+    fn fdinfo_lines_are_parsed() {
         let line = "tfd:       12 events: 80000019 data: ffffffffffffffff  pos:0 ino:2a sdev:e";
         assert_eq!(registration(line), Some((12, 0x8000_0019, u64::MAX)));
         assert_eq!(registration("flags:\t02000002"), None);

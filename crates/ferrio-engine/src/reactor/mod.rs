@@ -1,18 +1,18 @@
 //! Readiness of file descriptors.
 //!
-//! # What a backend must do
+//! # Contract of a backend
 //!
-//! * `register`, `modify` and `deregister` may be called from the loop's thread while no wait runs, and take effect at the
-//!   next wait. A descriptor is registered at most once (`AlreadyExists`), and must be deregistered before it is closed.
+//! * `register`, `modify` and `deregister` may be called from the loop's thread between waits, and take effect at the next
+//!   wait. A descriptor is registered at most once (`AlreadyExists`), and must be deregistered before it is closed.
 //! * Readiness is level-triggered unless [`Interest::edge`] is set; with [`Interest::once`] the first event is the last one.
-//! * `wait` blocks for no longer than it was told, give or take the kernel's timer slack. It may return early and without
-//!   events; whoever waits for a deadline looks at the clock.
-//! * `wait` never changes the set of descriptors and takes `&self`: it runs while the host's interpreter is released.
+//! * `wait` blocks no longer than requested, apart from the kernel's timer slack. It may return early and without events, so
+//!   a caller that waits for a deadline checks the clock.
+//! * `wait` never changes the set of descriptors. It takes `&self` because it runs while the host's interpreter is released.
 //! * A signal ends `wait` with `ErrorKind::Interrupted`.
-//! * [`wake`](crate::Wake::wake) on a [`Waker`] ends the present or the next `wait`, from any thread, without an event of its own.
-//! * In the child of a fork, which has called [`forked`](crate::fork::forked), nothing that happens to a reactor touches the parent's; it watches
-//!   what it watched before.
-//! * An error or a hang-up is reported whatever the interest was.
+//! * [`wake`](crate::Wake::wake) on a [`Waker`] ends the current or next `wait`, from any thread, without an event of its own.
+//! * In a forked child, which must call [`forked`](crate::fork::forked) first, a reactor watches what it watched before, and
+//!   no change to it reaches the parent's.
+//! * Errors and hang-ups are reported whatever the interest.
 
 mod epoll;
 mod fork;
@@ -26,13 +26,13 @@ pub use wake::Waker;
 /// What to watch a file descriptor for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Interest {
-    /// Watch for input, or the end of input.
+    /// Watch for input or end of input.
     pub readable: bool,
     /// Watch for room to write.
     pub writable: bool,
-    /// Report changes only, not states.
+    /// Report changes, not states.
     pub edge: bool,
-    /// Report one event, then nothing, an error or a hang-up included, until `modify`.
+    /// Report one event, then nothing (not even errors) until `modify`.
     pub once: bool,
 }
 
@@ -64,13 +64,13 @@ impl Interest {
 pub struct Event {
     /// The number that the descriptor was registered with.
     pub token: u64,
-    /// There is input, or the end of input.
+    /// There is input or end of input.
     pub readable: bool,
     /// There is room to write.
     pub writable: bool,
     /// Both directions are closed.
     pub hangup: bool,
-    /// An error is pending, or a pipe's reader has gone.
+    /// An error is pending, or a pipe has no reader any more.
     pub error: bool,
 }
 

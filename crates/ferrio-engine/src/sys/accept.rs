@@ -1,4 +1,4 @@
-//! The raw calls that accept a connection and tell of its addresses.
+//! Accepting connections, and the addresses of sockets.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -6,20 +6,20 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use super::check;
 use super::datagram::{AddressBytes, LARGEST_ADDRESS};
 
-/// Accepts a connection, non-blocking and closed on exec; its peer's address goes into `peer`. Returns the address's length
-/// too.
+/// Accepts a connection, non-blocking and closed on exec, and stores its peer's address in `peer`. Returns the connection and
+/// the address's length.
 pub(crate) fn accept(fd: RawFd, peer: &mut AddressBytes) -> io::Result<(OwnedFd, usize)> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let mut length = LARGEST_ADDRESS as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes into memory that is borrowed for the call and aligned for any address;
     // a bad `fd` yields an error.
     let connection = check(unsafe { libc::accept4(fd, peer.0.as_mut_ptr().cast(), &mut length, flags) })?;
-    // SAFETY: a new descriptor that nobody else owns.
+    // SAFETY: a new descriptor without another owner.
     let connection = unsafe { OwnedFd::from_raw_fd(connection) };
     Ok((connection, (length as usize).min(LARGEST_ADDRESS)))
 }
 
-/// The address of the socket itself, into `own`; returns its length.
+/// Stores the socket's own address in `own`; returns its length.
 pub(crate) fn local_address(fd: RawFd, own: &mut AddressBytes) -> io::Result<usize> {
     let mut length = LARGEST_ADDRESS as libc::socklen_t;
     // SAFETY: as in `accept`.
@@ -27,7 +27,7 @@ pub(crate) fn local_address(fd: RawFd, own: &mut AddressBytes) -> io::Result<usi
     Ok((length as usize).min(LARGEST_ADDRESS))
 }
 
-/// Whether the socket takes connections that are meant for other addresses.
+/// Whether the socket accepts connections to other addresses.
 pub(crate) fn is_transparent(fd: RawFd) -> bool {
     [(libc::SOL_IP, libc::IP_TRANSPARENT), (libc::SOL_IPV6, libc::IPV6_TRANSPARENT)].into_iter().any(
         |(level, name)| {

@@ -1,31 +1,31 @@
-//! What a child does between its birth and its program: it has the parent's memory, and the parent goes on meanwhile.
+//! What a child does before it runs its program: it shares the parent's memory, and the parent goes on meanwhile.
 //!
-//! So nothing here may write to what the parent could look at: no allocation, no lock, no panic, and no libc, whose `errno` is
-//! the very one of the thread that made the child. System calls are made by hand, and all that they need was prepared.
+//! So nothing here may write to memory that the parent could read. That means no allocation, no lock, no panic, and no libc:
+//! its `errno` belongs to the thread that made the child. System calls are made directly, with arguments prepared before.
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::RawFd;
 
 use super::spawn::Place;
 
-/// All that the child needs; it outlives the child's stay in this memory. `-1` and null pointers stand for nothing.
+/// Everything that the child needs. It lives until the child has left this memory. `-1` and null pointers mean "none".
 pub(super) struct Plan {
-    /// What to try to run, one after the other.
+    /// The programs to try, one after the other.
     pub(super) programs: Vec<*const c_char>,
-    /// Ends with a null pointer, as the next one.
+    /// Ends with a null pointer, like the next one.
     pub(super) arguments: Vec<*const c_char>,
     pub(super) environment: Vec<*const c_char>,
     pub(super) directory: *const c_char,
     pub(super) streams: [RawFd; 3],
-    /// Where a failure is written; closed on exec, above the streams.
+    /// Where a failure is written. Closed on exec; its number is above the streams'.
     pub(super) report: RawFd,
     pub(super) close_others: bool,
-    /// What stays open in the program, ascending.
+    /// The descriptors that stay open in the program, in ascending order.
     pub(super) keep: Vec<RawFd>,
     pub(super) umask: Option<u32>,
-    /// Whether SIGPIPE and SIGXFSZ, which Python ignores, mean what they usually do.
+    /// Whether SIGPIPE and SIGXFSZ get their default action back.
     pub(super) restore_signals: bool,
-    /// The blocked signals of whoever starts the child.
+    /// The signal mask of the thread that starts the child.
     pub(super) mask: u64,
     pub(super) new_session: bool,
     pub(super) process_group: Option<i32>,
@@ -34,7 +34,7 @@ pub(super) struct Plan {
     pub(super) user: Option<u32>,
 }
 
-/// The child's first and last function; `plan` is a [`Plan`]. Tells `report` the place and the number of an error.
+/// The child's main function; `plan` is a [`Plan`]. If it fails, it writes the place and the error number to `report`.
 pub(super) extern "C" fn main(plan: *mut c_void) -> c_int {
     // SAFETY: `spawn::start` passes a plan that lives until the report's end, which comes after this function's.
     let plan = unsafe { &*plan.cast::<Plan>() };
@@ -73,7 +73,7 @@ fn prepare(plan: &Plan) -> Step {
     if let Some(group) = plan.process_group {
         setup(plain(libc::SYS_setpgid, [0, word(group), 0]))?;
     }
-    // The raw calls: libc's change every thread of the process, which is the parent's.
+    // Raw calls, because libc's would change every thread of the process, and that is the parent's.
     if let Some(groups) = &plan.groups {
         // SAFETY: the kernel reads as many numbers as there are.
         setup(unsafe { call(libc::SYS_setgroups, [groups.len(), groups.as_ptr() as usize, 0, 0, 0]) })?;
@@ -97,7 +97,7 @@ fn prepare(plan: &Plan) -> Step {
     Ok(())
 }
 
-/// Puts the streams in their places. One whose number is another's place moves out of the way first.
+/// Moves the streams to their numbers. A stream that occupies another's number moves out of the way first.
 fn streams([stdin, mut stdout, mut stderr]: [RawFd; 3]) -> Step {
     for (fd, places) in [(&mut stdout, 1), (&mut stderr, 2)] {
         if (0..places).contains(fd) {
@@ -116,7 +116,7 @@ fn streams([stdin, mut stdout, mut stderr]: [RawFd; 3]) -> Step {
     Ok(())
 }
 
-/// Takes back every signal handler: it would run in the parent's memory. What is ignored stays so, as after any exec.
+/// Resets every signal handler, because it would run in the parent's memory. Ignored signals stay ignored, as after any exec.
 fn signals(restore: bool) {
     const IGNORED: u64 = libc::SIG_IGN as u64;
     let default = [0u64; 4];
@@ -143,8 +143,7 @@ fn signals(restore: bool) {
     }
 }
 
-/// Becomes the first program that can be run, or returns the number of an error: the first one that says more than that
-/// there is no such file.
+/// Becomes the first program that can be run. Otherwise returns an error number: the first that isn't merely "no such file".
 fn run(plan: &Plan) -> i32 {
     let mask = &raw const plan.mask;
     // SAFETY: the kernel reads eight bytes of the mask.
@@ -152,23 +151,23 @@ fn run(plan: &Plan) -> i32 {
         call(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask as usize, 0, size_of::<u64>(), 0])
     };
     let (arguments, environment) = (plan.arguments.as_ptr() as usize, plan.environment.as_ptr() as usize);
-    let (mut told, mut last) = (0, libc::ENOENT);
+    let (mut first_other, mut last) = (0, libc::ENOENT);
     for &program in &plan.programs {
         // SAFETY: strings that end with a zero, in lists that end with a null pointer; they live as long as the plan.
         let number = unsafe { call(libc::SYS_execve, [program as usize, arguments, environment, 0, 0]) };
         last = failed(number).unwrap_or(0);
-        if told == 0 && last != libc::ENOENT && last != libc::ENOTDIR {
-            told = last;
+        if first_other == 0 && last != libc::ENOENT && last != libc::ENOTDIR {
+            first_other = last;
         }
     }
-    if told == 0 { last } else { told }
+    if first_other == 0 { last } else { first_other }
 }
 
 fn setup(result: isize) -> Step {
     failed(result).map_or(Ok(()), |number| Err((Place::Setup, number)))
 }
 
-/// The number of the error that a system call returned.
+/// The error number of a failed system call.
 fn failed(result: isize) -> Option<i32> {
     (result < 0).then_some(-result as i32)
 }
@@ -183,15 +182,15 @@ fn plain(number: c_long, [first, second, third]: [usize; 3]) -> isize {
     unsafe { call(number, [first, second, third, 0, 0]) }
 }
 
-/// A system call without libc; negative: the number of an error.
+/// A system call without libc. A negative result is an error number, negated.
 ///
 /// # Safety
 ///
-/// As the system call's own.
+/// Those of the system call.
 #[cfg(target_arch = "x86_64")]
 unsafe fn call(number: c_long, [first, second, third, fourth, fifth]: [usize; 5]) -> isize {
     let result;
-    // SAFETY: the kernel's calling convention; it keeps all registers but the named ones. Pointers are the caller's affair.
+    // SAFETY: the kernel's calling convention; it keeps all registers but the named ones. The caller answers for pointers.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -209,15 +208,15 @@ unsafe fn call(number: c_long, [first, second, third, fourth, fifth]: [usize; 5]
     result
 }
 
-/// A system call without libc; negative: the number of an error.
+/// A system call without libc. A negative result is an error number, negated.
 ///
 /// # Safety
 ///
-/// As the system call's own.
+/// Those of the system call.
 #[cfg(target_arch = "aarch64")]
 unsafe fn call(number: c_long, [first, second, third, fourth, fifth]: [usize; 5]) -> isize {
     let result;
-    // SAFETY: the kernel's calling convention; it keeps all registers but the result's. Pointers are the caller's affair.
+    // SAFETY: the kernel's calling convention; it keeps all registers but the result's. The caller answers for pointers.
     unsafe {
         std::arch::asm!(
             "svc 0",
@@ -233,7 +232,7 @@ unsafe fn call(number: c_long, [first, second, third, fourth, fifth]: [usize; 5]
     result
 }
 
-/// Elsewhere no child is made this way: see `spawn::is_available`.
+/// On other architectures no child is made this way; see `spawn::is_available`.
 ///
 /// # Safety
 ///

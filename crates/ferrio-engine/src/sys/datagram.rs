@@ -1,20 +1,22 @@
-//! Raw calls on datagram sockets, with addresses as the bytes of the kernel's own `sockaddr`.
+//! Datagram sockets, with addresses as the bytes of the kernel's `sockaddr`.
+//!
+//! These are libc's calls: rustix returns an address by value, and these write it in place.
 
 use std::io;
 use std::os::fd::RawFd;
 
 use super::socket::checked_size;
 
-/// The size of `sockaddr_storage`, which holds an address of any family.
+/// The size of `sockaddr_storage`, which can hold an address of any family.
 pub(crate) const LARGEST_ADDRESS: usize = size_of::<libc::sockaddr_storage>();
 
-/// Memory for an address, aligned as every `sockaddr` wants it.
+/// Memory for an address, aligned for every `sockaddr`.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub(crate) struct AddressBytes(pub(crate) [u8; LARGEST_ADDRESS]);
 
-/// Receives one datagram into `buffer`, cut where it does not fit, and its sender's address into `sender`; whether or not the
-/// socket is non-blocking. Returns the length of both.
+/// Receives one datagram into `buffer`, truncated if it doesn't fit, and stores its sender's address in `sender`. Never blocks,
+/// even if the socket is in blocking mode. Returns the length of both.
 #[inline]
 pub(crate) fn receive_from(
     fd: RawFd,
@@ -37,13 +39,13 @@ pub(crate) fn receive_from(
     Ok((checked_size(count)?, (length as usize).min(LARGEST_ADDRESS)))
 }
 
-/// Sends `data` as one datagram to the first `length` bytes of `target` (none: to where the socket is connected), whether or
-/// not the socket is non-blocking, and without SIGPIPE.
+/// Sends `data` as one datagram to the address in the first `length` bytes of `target`, or with none to the socket's peer.
+/// Never blocks, even if the socket is in blocking mode, and raises no SIGPIPE.
 #[inline]
 pub(crate) fn send_to(fd: RawFd, data: &[u8], target: &AddressBytes, length: usize) -> io::Result<usize> {
     let address = if length == 0 { std::ptr::null() } else { target.0.as_ptr().cast() };
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the kernel reads `len` bytes of data and `length` bytes of address, clamped to what there is, from memory that is
+    // SAFETY: the kernel reads `len` bytes of data and `length` bytes of address, clamped to the memory's size, from memory that is
     // borrowed for the call; a bad `fd` yields an error.
     checked_size(unsafe {
         libc::sendto(

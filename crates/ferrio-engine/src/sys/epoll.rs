@@ -25,22 +25,22 @@ pub(crate) fn modify(epoll: impl AsFd, fd: RawFd, events: EventFlags, token: u64
     Ok(epoll::modify(epoll, lend(fd), EventData::new_u64(token), events)?)
 }
 
-/// Watches `fd` no longer.
+/// Stops watching `fd`.
 pub(crate) fn delete(epoll: impl AsFd, fd: RawFd) -> io::Result<()> {
     Ok(epoll::delete(epoll, lend(fd))?)
 }
 
-/// Waits for events, without limit or not at all; returns how many came.
+/// Waits for events, for ever or not at all; returns how many came.
 pub(crate) fn wait(epoll: BorrowedFd<'_>, events: &mut [Event], forever: bool) -> io::Result<usize> {
     const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
     Ok(epoll::wait(epoll, events, if forever { None } else { Some(&NOW) })?)
 }
 
-/// As [`wait`], for at most `timeout`, which the kernel takes in nanoseconds (Linux 5.11 and later; else `ENOSYS`).
+/// Like [`wait`], for at most `timeout`, with nanosecond precision (Linux 5.11 and later; `ENOSYS` before).
 pub(crate) fn wait_for(epoll: BorrowedFd<'_>, events: &mut [Event], timeout: Duration) -> io::Result<usize> {
     let timeout = timespec(timeout);
     // SAFETY: the kernel writes at most `len` events into borrowed memory, reads one timespec, and takes no signal mask from a
-    // null pointer. The raw call, because rustix makes it only for programs that need no older kernel.
+    // null pointer. The raw call, because rustix makes it only for programs that require such a kernel.
     let count = check(unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,
@@ -55,11 +55,11 @@ pub(crate) fn wait_for(epoll: BorrowedFd<'_>, events: &mut [Event], timeout: Dur
     Ok(count as usize)
 }
 
-/// Memory for the events of a wait, all of it written.
+/// Memory for the events of a wait, all of it initialised.
 pub(crate) struct Buffer(Vec<Event>);
 
-// SAFETY: an event could hold a pointer in the place of its number, which is why rustix doesn't send it to other threads. Only
-// numbers are put there: `add` and `modify` take nothing else.
+// SAFETY: an event's data may be a pointer, so rustix doesn't make it `Send`. Here it is always a number: `add` and `modify` take
+// nothing else.
 unsafe impl Send for Buffer {}
 
 impl Buffer {
@@ -68,7 +68,7 @@ impl Buffer {
         Self(vec![NOTHING; capacity])
     }
 
-    /// Makes room for `capacity` events or more, if there is memory for them.
+    /// Makes room for at least `capacity` events, if there is memory for them.
     pub(crate) fn grow(&mut self, capacity: usize) {
         if self.0.try_reserve(capacity.saturating_sub(self.0.len())).is_ok() {
             self.0.resize(self.0.capacity(), NOTHING);

@@ -1,4 +1,4 @@
-//! Files. All but [`read_cached`] may wait for a disk.
+//! Files. All calls but [`read_cached`] may wait for a disk.
 
 use std::ffi::CStr;
 use std::io::{self, IoSliceMut};
@@ -11,17 +11,17 @@ use rustix::io::ReadWriteFlags;
 use super::socket::checked_size;
 use super::{check, lend};
 
-/// What `fstat` says of a descriptor, as far as it matters here.
+/// The parts of `fstat`'s answer that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) regular: bool,
-    /// Whether a folder has it still.
+    /// Whether a folder still contains it.
     pub(crate) linked: bool,
-    /// Bytes; zero for what has no size.
+    /// Its size in bytes; zero if it has none.
     pub(crate) size: u64,
 }
 
-/// Opens `path`, closed on exec; what is created may be read and written by all whom the umask lets.
+/// Opens `path`, closed on exec. The umask limits who may read and write a created file.
 pub(crate) fn open(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
     let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::from_raw_mode(0o666))?)
@@ -40,31 +40,31 @@ pub(crate) fn position(fd: RawFd) -> io::Result<u64> {
     Ok(rustix::fs::tell(lend(fd))?)
 }
 
-/// Reads at the file's position into memory that nobody has written yet.
+/// Reads at the file's position into uninitialised memory.
 pub(crate) fn read(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     Ok(rustix::io::read(lend(fd), room)?.0.len())
 }
 
-/// As [`read`], at most `most` bytes, into the room behind what `memory` holds.
+/// Like [`read`], at most `most` bytes, appending to `memory` within its capacity.
 pub(crate) fn read_behind(fd: RawFd, memory: &mut Vec<u8>, most: usize) -> io::Result<usize> {
     let room = memory.spare_capacity_mut();
     let length = room.len().min(most);
     let count = read(fd, &mut room[..length])?;
-    // SAFETY: the kernel has written so many bytes of the spare capacity.
+    // SAFETY: the kernel has written this many bytes of the spare capacity.
     unsafe { memory.set_len(memory.len() + count) };
     Ok(count)
 }
 
-/// As [`read`], but fails with `EAGAIN` rather than wait for a disk, and with `EOPNOTSUPP` where the file system can't tell.
+/// Like [`read`], but fails with `EAGAIN` instead of waiting for a disk, and with `EOPNOTSUPP` if the file system can't tell.
 pub(crate) fn read_cached(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     let part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
     // SAFETY: one part, whose memory is borrowed for the call; offset -1 is the file's position; a bad `fd` yields an error.
     checked_size(unsafe { libc::preadv2(fd, &raw const part, 1, -1, libc::RWF_NOWAIT) })
 }
 
-/// Whether the byte at `offset` from the file's position can be read without waiting for a disk, or is beyond the end.
+/// Whether the byte at `offset` from the file's position can be read without waiting for a disk. True beyond the end.
 ///
-/// Fails as [`read_cached`] does, and where there is no position.
+/// Fails like [`read_cached`], and if the file has no position.
 pub(crate) fn is_cached(fd: RawFd, offset: u64) -> io::Result<bool> {
     let place = position(fd)?.saturating_add(offset);
     let mut byte = [0];
@@ -76,7 +76,7 @@ pub(crate) fn is_cached(fd: RawFd, offset: u64) -> io::Result<bool> {
     }
 }
 
-/// Has `length` bytes from the file's position on read from their disk, and does not move the position.
+/// Reads `length` bytes from the file's position into the system's cache, without moving the position.
 pub(crate) fn warm(fd: RawFd, length: usize) -> io::Result<()> {
     let mut scratch = [MaybeUninit::<u8>::uninit(); 1 << 16];
     let mut position = position(fd)?;
@@ -93,13 +93,13 @@ pub(crate) fn warm(fd: RawFd, length: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes at the file's position what it takes of `data`.
+/// Writes as much of `data` at the file's position as the system takes.
 pub(crate) fn write(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(lend(fd), data)?)
 }
 
-/// Closes the descriptor and says what the system said, which `drop` does not.
+/// Closes the descriptor and returns the system's error, which `drop` ignores.
 pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
-    // SAFETY: a descriptor that was owned here, and is given up.
+    // SAFETY: the descriptor was owned here and is given up.
     check(unsafe { libc::close(fd.into_raw_fd()) }).map(drop)
 }

@@ -1,8 +1,8 @@
 //! The engine's system calls, each as one safe function; no policy lives here.
 //!
-//! `rustix` makes them where it has a safe form that costs nothing, through libc, so that a library which stands in for
-//! libc (`LD_PRELOAD`) sees what asyncio would have called. Raw libc is left where rustix has no call, or one that copies
-//! more. Clock, eventfd and timerfd are here; every other file is named after what it calls.
+//! They are rustix's wherever that has a safe form at no cost. rustix goes through libc, so a library that is preloaded in
+//! front of libc (`LD_PRELOAD`) sees the same calls as without it. Raw libc remains where rustix has no call, or has one that
+//! copies more. Clock, eventfd and timerfd are here; each other file is named after what it calls.
 #![allow(unsafe_code, reason = "some system calls have no safe form; every block states what makes it sound")]
 
 pub(crate) mod accept;
@@ -31,7 +31,7 @@ pub(crate) fn monotonic_nanos() -> Nanos {
     read_clock(ClockId::Monotonic)
 }
 
-/// The same, as of the kernel's last tick (1 to 10 ms ago), for a fraction of the cost.
+/// The same at the kernel's last tick (1 to 10 ms ago), for a fraction of the cost.
 #[inline]
 pub(crate) fn coarse_nanos() -> Nanos {
     read_clock(ClockId::MonotonicCoarse)
@@ -78,7 +78,7 @@ pub(crate) fn timer_slack() -> io::Result<u64> {
     Ok(rustix::thread::current_timer_slack()?)
 }
 
-/// Whether the calling thread is niced, that is, of lower priority than normal.
+/// Whether the calling thread is niced, that is, has a lower priority than normal.
 pub(crate) fn is_niced() -> bool {
     rustix::process::getpriority_process(None).is_ok_and(|priority| priority > 0)
 }
@@ -94,9 +94,9 @@ fn timespec(duration: Duration) -> Timespec {
     Timespec { tv_sec: duration.as_secs().min(i32::MAX as u64) as i64, tv_nsec: duration.subsec_nanos() as _ }
 }
 
-/// Makes the number of `old` mean what `new` means; closed on exec.
+/// Makes `old`'s number refer to the open file of `new`; closed on exec.
 pub(crate) fn replace(old: BorrowedFd<'_>, new: &OwnedFd) -> io::Result<()> {
-    // SAFETY: takes no pointers; both descriptors are open, and who owns `old` goes on owning its number.
+    // SAFETY: takes no pointers; both descriptors are open, and `old`'s owner still owns its number.
     check(unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
 }
 
@@ -105,7 +105,8 @@ pub(crate) fn replace(old: BorrowedFd<'_>, new: &OwnedFd) -> io::Result<()> {
 fn lend<'call>(fd: RawFd) -> BorrowedFd<'call> {
     // -1 is the one number that a `BorrowedFd` can't hold; the kernel refuses every other negative number the same way.
     let fd = if fd == -1 { RawFd::MIN } else { fd };
-    // SAFETY: not -1. The caller keeps the descriptor open, or means to learn that it is closed; the kernel checks the number.
+    // SAFETY: the number isn't -1. The caller keeps the descriptor open during the call, or wants to learn that it is closed. The
+    // kernel checks the number, and no Rust code relies on it.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 

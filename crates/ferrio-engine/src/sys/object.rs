@@ -1,4 +1,4 @@
-//! What the dynamic linker has loaded: which object an address belongs to, and which functions an object calls.
+//! Objects that the dynamic linker has loaded: which one an address belongs to, and which functions one calls.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
@@ -25,7 +25,7 @@ const SYMBOL_SHIFT: u32 = 32;
 #[cfg(target_pointer_width = "32")]
 const SYMBOL_SHIFT: u32 = 8;
 
-/// `PT_GNU_RELRO`, of a type that `p_type` has everywhere.
+/// `PT_GNU_RELRO`, in the type that `p_type` has on every target.
 const RELRO: u32 = 0x6474_e552;
 
 // The tags of the dynamic section.
@@ -58,7 +58,11 @@ impl Object {
             address: usize,
             found: Option<Object>,
         }
-        unsafe extern "C" fn look(info: *mut dl_phdr_info, _size: usize, search: *mut c_void) -> c_int {
+        unsafe extern "C" fn check_object(
+            info: *mut dl_phdr_info,
+            _size: usize,
+            search: *mut c_void,
+        ) -> c_int {
             // SAFETY: the linker passes a description that is valid during the call, and the search of `containing`. Headers
             // stay where they are while the object is loaded; extension modules, and what they are linked to, aren't unloaded.
             let (search, object) = unsafe {
@@ -71,8 +75,8 @@ impl Object {
             c_int::from(search.found.is_some())
         }
         let mut search = Search { address, found: None };
-        // SAFETY: `look` takes what is passed here, which outlives the call.
-        unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
+        // SAFETY: `check_object` takes what is passed here, which outlives the call.
+        unsafe { libc::dl_iterate_phdr(Some(check_object), (&raw mut search).cast()) };
         search.found
     }
 
@@ -100,13 +104,13 @@ impl Object {
         }
     }
 
-    /// The address at a tag, which some linkers leave relative to the load bias.
+    /// The address at a tag. Some linkers leave it relative to the load bias.
     fn address(&self, tag: usize) -> Option<usize> {
         let value = self.dynamic(tag)?;
         Some(if value < self.bias { value + self.bias } else { value })
     }
 
-    /// Where it keeps the addresses that the linker filled in for the symbol.
+    /// The places where the linker stored the address of the symbol.
     fn slots(&self, name: &CStr) -> Vec<usize> {
         let calls_have_addends = self.dynamic(KIND_OF_CALLS) == Some(RELA);
         let tables = [
@@ -135,8 +139,8 @@ impl Object {
         let (Some(symbols), Some(strings)) = (self.address(SYMBOLS), self.address(STRINGS)) else {
             return false;
         };
-        // SAFETY: relocations name symbols of the object's own table by their index, and 0 where they have none; names are strings
-        // of its own table, which end with a zero.
+        // SAFETY: a relocation refers to a symbol of the object's own table by its index, 0 for none. Names are strings of its own
+        // table and end with a zero.
         index != 0
             && unsafe {
                 let symbol = (symbols as *const Symbol).add(index);
@@ -144,7 +148,7 @@ impl Object {
             }
     }
 
-    /// Puts `value` at `slot`, which the linker may have made read-only after it had filled it in.
+    /// Stores `value` at `slot`, which the linker may have made read-only after filling it in.
     fn fill(&self, slot: usize, value: usize) {
         // SAFETY: takes a number only.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
@@ -158,7 +162,7 @@ impl Object {
         if is_read_only && protect(libc::PROT_READ | libc::PROT_WRITE) != 0 {
             return;
         }
-        // SAFETY: an aligned word, writable now, that threads read as a whole; any function of the same signature may stand there.
+        // SAFETY: an aligned word, writable now, that threads read as a whole. Any function with the same signature may be there.
         unsafe { AtomicUsize::from_ptr(slot as *mut usize) }.store(value, Ordering::Release);
         if is_read_only {
             protect(libc::PROT_READ);
@@ -166,7 +170,7 @@ impl Object {
     }
 }
 
-/// Has the object that contains the address `host` call `function` wherever it calls the function `name` of another object.
+/// Makes the object that contains the address `host` call `function` wherever it calls `name` of another object.
 pub(crate) fn redirect(host: *const c_void, name: &CStr, function: *const c_void) {
     if let Some(object) = Object::containing(host as usize) {
         for slot in object.slots(name) {
@@ -175,7 +179,7 @@ pub(crate) fn redirect(host: *const c_void, name: &CStr, function: *const c_void
     }
 }
 
-/// Whether `address` belongs to the object that this library is linked into.
+/// Whether `address` is in the object that this library is linked into.
 pub(crate) fn is_ours(address: usize) -> bool {
     static OURS: OnceLock<Vec<Range<usize>>> = OnceLock::new();
     let ours = OURS.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Raw calls on child processes: process descriptors (pidfd), how a child ended, signals.
+//! Child processes: process descriptors (pidfd), how a child ended, signals.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -8,16 +8,16 @@ use rustix::process::{DumpableBehavior, Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use super::check;
 
-/// Who is waited for: a process descriptor, or the number of a process.
+/// The process to wait for: its descriptor or its number.
 #[derive(Copy, Clone)]
-pub(crate) enum Whom<'a> {
+pub(crate) enum Target<'a> {
     Descriptor(BorrowedFd<'a>),
     Number(i32),
 }
 
 /// How a child ended.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum HowEnded {
+pub(crate) enum Ending {
     Exited(i32),
     Killed(i32),
 }
@@ -27,29 +27,30 @@ pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(process(pid)?, PidfdFlags::empty())?)
 }
 
-/// How the child ended, if it has; `keep` leaves it for another call, else its number is free afterwards.
-pub(crate) fn wait(whom: Whom<'_>, keep: bool) -> io::Result<Option<HowEnded>> {
-    let id = match whom {
-        Whom::Descriptor(fd) => WaitId::PidFd(fd),
-        Whom::Number(pid) => WaitId::Pid(process(pid)?),
+/// How the child ended, if it has. With `keep` it can be waited for again; otherwise its number becomes free.
+pub(crate) fn wait(target: Target<'_>, keep: bool) -> io::Result<Option<Ending>> {
+    let id = match target {
+        Target::Descriptor(fd) => WaitId::PidFd(fd),
+        Target::Number(pid) => WaitId::Pid(process(pid)?),
     };
     let mut options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     options.set(WaitIdOptions::NOWAIT, keep);
     Ok(rustix::process::waitid(id, options)?.map(|ended| match ended.exit_status() {
-        Some(status) => HowEnded::Exited(status),
-        None => HowEnded::Killed(ended.terminating_signal().unwrap_or(0)),
+        Some(status) => Ending::Exited(status),
+        None => Ending::Killed(ended.terminating_signal().unwrap_or(0)),
     }))
 }
 
 fn process(pid: i32) -> io::Result<Pid> {
-    // The kernel's own answer to numbers that no process has.
+    // The kernel's error for numbers that no process can have.
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw).ok_or_else(invalid)
 }
 
-/// How the process behind a descriptor ended, whoever has waited for it (Linux 6.15); `None` if the kernel does not say.
-pub(crate) fn exit_info(fd: BorrowedFd<'_>) -> Option<HowEnded> {
-    /// `struct pidfd_info` in its first version, of 64 bytes.
+/// How the process behind a descriptor ended, even after other code has waited for it (Linux 6.15). `None` if the kernel
+/// doesn't say.
+pub(crate) fn exit_info(fd: BorrowedFd<'_>) -> Option<Ending> {
+    /// The first version of `struct pidfd_info`, 64 bytes long.
     #[repr(C)]
     struct Info {
         mask: u64,
@@ -66,16 +67,16 @@ pub(crate) fn exit_info(fd: BorrowedFd<'_>) -> Option<HowEnded> {
         return None;
     }
     Some(if libc::WIFEXITED(info.exit_code) {
-        HowEnded::Exited(libc::WEXITSTATUS(info.exit_code))
+        Ending::Exited(libc::WEXITSTATUS(info.exit_code))
     } else {
-        HowEnded::Killed(libc::WTERMSIG(info.exit_code))
+        Ending::Killed(libc::WTERMSIG(info.exit_code))
     })
 }
 
 /// Sends a signal to the process behind a descriptor.
 pub(crate) fn signal(fd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: without a `siginfo_t` the kernel makes one up as `kill` does; bad numbers yield an error.
+    // SAFETY: without a `siginfo_t` the kernel fills one in, as for `kill`; bad numbers yield an error.
     let outcome = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, no_info, 0) };
     check(outcome as libc::c_int).map(drop)
 }
@@ -86,18 +87,18 @@ pub(crate) fn signal_number(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
-/// Waits until the process behind a descriptor has ended, however long that takes.
+/// Blocks until the process behind a descriptor has ended.
 pub(crate) fn wait_for_end(fd: BorrowedFd<'_>) {
     let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     while rustix::event::poll(&mut asked, None) == Err(rustix::io::Errno::INTR) {}
 }
 
-/// Whether others of the same user may look into this process, and a crash leaves its memory.
+/// Whether other processes of the same user may inspect this one, and a crash dumps its memory.
 pub(crate) fn is_dumpable() -> bool {
     matches!(rustix::process::dumpable_behavior(), Ok(DumpableBehavior::Dumpable))
 }
 
-/// Makes it so.
+/// Makes this process dumpable.
 pub(crate) fn make_dumpable() {
     // It can't fail with this argument.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);

@@ -1,5 +1,4 @@
-//! Sockets, pipes and files that are sent over sockets. None of these calls blocks, but for a file that must be read
-//! from its disk first.
+//! Sockets, pipes, and files sent over sockets. None of these calls blocks, unless a file has to be read from disk first.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -12,46 +11,46 @@ use rustix::pipe::PipeFlags;
 
 use super::lend;
 
-/// Neither waits nor raises SIGPIPE.
+/// Don't wait and don't raise SIGPIPE.
 const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
-/// Receives into `buffer`, whether or not the socket is non-blocking.
+/// Receives into `buffer`. Never blocks, even if the socket is in blocking mode.
 #[inline]
 pub(crate) fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::net::recv(lend(fd), buffer, RecvFlags::DONTWAIT)?.1)
 }
 
-/// As [`receive`], into memory that nobody has written yet.
+/// Like [`receive`], into uninitialised memory.
 #[inline]
 pub(crate) fn receive_into(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     Ok(rustix::net::recv(lend(fd), room, RecvFlags::DONTWAIT)?.1)
 }
 
-/// Sends what fits of `data`, whether or not the socket is non-blocking, and without SIGPIPE.
+/// Sends as much of `data` as fits. Never blocks, even if the socket is in blocking mode, and raises no SIGPIPE.
 #[inline]
 pub(crate) fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(lend(fd), data, SEND)?)
 }
 
-/// Sends what fits of `parts`, in order, as [`send`] does.
+/// Sends as much of `parts` as fits, in order, like [`send`].
 #[inline]
 pub(crate) fn send_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(rustix::net::sendmsg(lend(fd), parts, &mut SendAncillaryBuffer::default(), SEND)?)
 }
 
-/// Writes what fits of `data`.
+/// Writes as much of `data` as fits.
 #[inline]
 pub(crate) fn write(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(lend(fd), data)?)
 }
 
-/// Writes what fits of `parts`, in order; of more than the kernel takes in one call, the first ones.
+/// Writes as much of `parts` as fits, in order, from the first ones that the kernel takes in one call.
 #[inline]
 pub(crate) fn write_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(rustix::io::writev(lend(fd), parts)?)
 }
 
-/// The bits of a file's mode that say what kind of file it is.
+/// The file-type bits of a file's mode.
 pub(crate) fn file_type(fd: RawFd) -> io::Result<u32> {
     Ok(rustix::fs::fstat(lend(fd))?.st_mode & libc::S_IFMT)
 }
@@ -65,7 +64,7 @@ pub(crate) fn set_nonblocking(fd: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether there is room to write, an error or a hang-up now.
+/// Whether writing is possible now, or there is an error or a hang-up.
 pub(crate) fn is_writable(fd: RawFd) -> io::Result<bool> {
     let fd = lend(fd);
     let mut asked = [PollFd::new(&fd, PollFlags::OUT)];
@@ -77,7 +76,7 @@ pub(crate) fn shut_down_sending(fd: RawFd) -> io::Result<()> {
     Ok(rustix::net::shutdown(lend(fd), Shutdown::Write)?)
 }
 
-/// Sends up to `count` bytes of the file `from`, beginning at `offset`, over `to`.
+/// Sends up to `count` bytes of the file `from`, starting at `offset`, over `to`.
 pub(crate) fn sendfile(to: RawFd, from: RawFd, mut offset: u64, count: usize) -> io::Result<usize> {
     if i64::try_from(offset).is_err() {
         return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
@@ -85,7 +84,7 @@ pub(crate) fn sendfile(to: RawFd, from: RawFd, mut offset: u64, count: usize) ->
     Ok(rustix::fs::sendfile(lend(to), lend(from), Some(&mut offset), count)?)
 }
 
-/// A pipe, both ends non-blocking and closed on exec: the end to read, the end to write.
+/// A pipe with both ends non-blocking and closed on exec: the reading end, then the writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
 }

@@ -1,11 +1,10 @@
-//! Makes a child that runs a program while the caller goes on: `clone` with shared memory, which copies no page tables and waits
-//! for no disk.
+//! Starts a child while the caller goes on: `clone` with shared memory, which copies no page tables and waits for no disk.
 //!
-//! `vfork` and `posix_spawn` share the memory too, but keep the caller until the program has begun. Here the child has a
-//! stack of its own and does without libc (`child.rs`), so both can go on; the thread that starts it is the child's parent
-//! in every respect (its signal mask, its CPUs, its sandbox, its death).
+//! `vfork` and `posix_spawn` share the memory too, but block the caller until the program has begun. Here the child has its own
+//! stack and uses no libc (`child.rs`), so both can go on. The starting thread is the child's parent in every respect: signal
+//! mask, CPUs, sandbox, parent-death signal.
 //!
-//! Invariant: what the child reads is freed only after its report has ended, that is, when it has left this memory.
+//! Invariant: what the child reads is freed only after its report has ended, that is, after it has left this memory.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::io;
@@ -20,30 +19,30 @@ use super::check;
 use super::child::{self, Plan};
 use super::socket;
 
-/// What to start, and how: the arguments of Python's `subprocess.Popen` that concern the child.
+/// What to start, and how.
 #[derive(Debug, Default)]
 pub struct Order {
-    /// What to try to run, in this order; at least one.
+    /// The programs to try, in this order; at least one.
     pub programs: Vec<CString>,
     /// The arguments, the program's own name first.
     pub arguments: Vec<CString>,
-    /// `NAME=value`; `None`: that of this process.
+    /// `NAME=value` strings. `None` means a copy of this process's environment, which no thread may change meanwhile.
     pub environment: Option<Vec<CString>>,
     /// Where to run it.
     pub directory: Option<CString>,
-    /// What is to be the child's standard input, output and error output; `None`: what is this process's.
+    /// The child's standard input, output and error output. `None` means this process's.
     pub streams: [Option<RawFd>; 3],
-    /// Whether the program gets no other descriptor than these and `keep`.
+    /// Whether the program gets only these descriptors and `keep`.
     pub close_others: bool,
-    /// Further descriptors for the program, under their numbers.
+    /// Further descriptors for the program, with the same numbers.
     pub keep: Vec<RawFd>,
     /// Permission bits that new files don't get.
     pub umask: Option<u32>,
-    /// Whether SIGPIPE and SIGXFSZ end the program though they are ignored here.
+    /// Whether SIGPIPE and SIGXFSZ get their default action back.
     pub restore_signals: bool,
     /// Whether the child begins a session.
     pub new_session: bool,
-    /// The process group that it joins; 0: begins.
+    /// The process group that it joins; 0 means a new one.
     pub process_group: Option<i32>,
     /// Its supplementary groups.
     pub groups: Option<Vec<u32>>,
@@ -53,12 +52,12 @@ pub struct Order {
     pub user: Option<u32>,
 }
 
-/// Where a child failed that did not come to run its program.
+/// Where a child failed before it ran its program.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// Before it could try: its descriptors, its user...
+    /// While it set up its descriptors, its user and so on.
     Setup = 0,
-    /// In its directory.
+    /// While it changed to its directory.
     Directory = 1,
     /// The program can't be run.
     Program = 2,
@@ -67,19 +66,19 @@ pub enum Place {
 /// What a child has reported.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Report {
-    /// It has not come so far.
+    /// Nothing yet.
     Pending,
-    /// The program runs; or the child was killed before.
+    /// The program runs, or the child was killed before.
     Gone,
     Failed(Place, i32),
 }
 
-/// A child that may still be on its way to its program.
+/// A child that may not run its program yet.
 pub(crate) struct Running {
     pub(crate) pid: i32,
-    /// Its process descriptor, until it is taken out.
+    /// Its process descriptor, until that is taken out.
     pub(crate) descriptor: Option<OwnedFd>,
-    /// Becomes readable when it has left this memory, or is about to.
+    /// Becomes readable when the child has left this memory, or is about to.
     report: OwnedFd,
     failure: Option<(Place, i32)>,
     memory: Option<ManuallyDrop<Box<Memory>>>,
@@ -91,7 +90,7 @@ impl std::fmt::Debug for Running {
     }
 }
 
-/// What the child has its pointers into.
+/// The memory that the child's pointers lead to.
 struct Memory {
     plan: Plan,
     _order: Order,
@@ -99,10 +98,10 @@ struct Memory {
     stack: Option<Stack>,
 }
 
-// SAFETY: the plan's pointers lead into strings of the same `Memory`, which nobody changes.
+// SAFETY: the plan's pointers lead to strings of the same `Memory`, which don't change.
 unsafe impl Send for Memory {}
 
-/// Whether children can be made this way here.
+/// Whether this kernel and process allow children to be started this way.
 pub(crate) fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
@@ -110,18 +109,18 @@ pub(crate) fn is_available() -> bool {
             && !is_old_libc()
             && !is_under_valgrind()
             && !is_intercepted()
-            // Linux 5.9, which has process descriptors too; a sandbox may refuse either.
+            // Since Linux 5.9, which also has process descriptors; a sandbox may refuse either.
             // SAFETY: takes numbers only; no descriptor has such a number.
             && unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) } == 0
             && super::process::open(std::process::id().cast_signed()).is_ok()
     })
 }
 
-/// Up to glibc 2.24 `clone` with shared memory writes to the calling thread's own record of its number.
+/// Up to glibc 2.24, `clone` with shared memory overwrites the calling thread's cached number.
 fn is_old_libc() -> bool {
     #[cfg(target_env = "gnu")]
     {
-        // SAFETY: returns a string that lives for ever.
+        // SAFETY: returns a static string.
         let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
         let mut numbers =
             version.to_str().unwrap_or("0").split('.').map(|part| part.parse::<u32>().unwrap_or(0));
@@ -131,45 +130,45 @@ fn is_old_libc() -> bool {
     false
 }
 
-/// valgrind can't follow such a child, and ends the program.
+/// valgrind can't follow such a child and ends the program.
 fn is_under_valgrind() -> bool {
     std::env::var_os("LD_PRELOAD").is_some_and(|libraries| libraries.to_string_lossy().contains("vgpreload"))
 }
 
-/// Whether a library that was loaded first (`LD_PRELOAD`) has put itself before libc's `execve`, to change what is run: system
-/// calls made by hand would go past it.
+/// Whether a preloaded library (`LD_PRELOAD`) replaces libc's `execve` to change what is run. Direct system calls would bypass
+/// it.
 fn is_intercepted() -> bool {
     let execve: unsafe extern "C" fn(_, _, _) -> _ = libc::execve;
     let getauxval: unsafe extern "C" fn(_) -> _ = libc::getauxval;
-    home(execve as *const c_void) != home(getauxval as *const c_void)
+    library_of(execve as *const c_void) != library_of(getauxval as *const c_void)
 }
 
-/// Where the library begins that has this function.
-fn home(function: *const c_void) -> *const c_void {
+/// The start address of the library that contains this function.
+fn library_of(function: *const c_void) -> *const c_void {
     let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: `dladdr` fills in what it is given, or returns zero and leaves the null pointers.
+    // SAFETY: `dladdr` fills in `found`, or returns zero and leaves its null pointers.
     unsafe {
         libc::dladdr(function, found.as_mut_ptr());
         found.assume_init().dli_fbase
     }
 }
 
-/// Starts a child. It runs, and may still fail: see [`Running::report`].
+/// Starts a child. It may still fail; see [`Running::report`].
 pub(crate) fn start(order: Order) -> io::Result<Running> {
     let (report, theirs) = pipe()?;
     if order.streams.iter().flatten().any(|fd| [report.as_raw_fd(), theirs.as_raw_fd()].contains(fd)) {
-        // A number that meant nothing until the pipe got it.
+        // The number wasn't open until the pipe got it.
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     let mut memory = Box::new(Memory::new(order, theirs.as_raw_fd())?);
     let mut descriptor: libc::c_int = -1;
     let top = memory.stack.as_ref().map_or(null_mut(), Stack::top);
-    // All of them: also those that libc keeps from us. No handler may run in the child, on its small stack.
+    // Block all signals, including those that libc reserves. No handler may run on the child's small stack.
     memory.plan.mask = set_mask(u64::MAX);
     let mask = memory.plan.mask;
     let plan = &raw mut memory.plan;
-    // SAFETY: `main` keeps to what a child in shared memory may do; the stack is its own, and like the plan it lives until the
-    // child has left (see `Running`). The kernel writes the descriptor.
+    // SAFETY: `main` does only what a child in shared memory may do. It has its own stack, which lives until the child has left,
+    // like the plan (see `Running`). The kernel writes the descriptor.
     let pid = unsafe {
         let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
         libc::clone(child::main, top, flags, plan.cast::<c_void>(), &raw mut descriptor)
@@ -178,7 +177,7 @@ pub(crate) fn start(order: Order) -> io::Result<Running> {
     set_mask(mask);
     let pid = outcome?;
     let descriptor = if descriptor >= 0 {
-        // SAFETY: a new descriptor that nobody else owns.
+        // SAFETY: a new descriptor without another owner.
         Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
     } else {
         None
@@ -187,12 +186,12 @@ pub(crate) fn start(order: Order) -> io::Result<Running> {
 }
 
 impl Running {
-    /// What becomes readable when there is a report.
+    /// The descriptor that becomes readable when there is a report.
     pub(crate) fn report_descriptor(&self) -> RawFd {
         self.report.as_raw_fd()
     }
 
-    /// What the child has reported so far; never blocks.
+    /// The child's report so far; never blocks.
     pub(crate) fn report(&mut self) -> io::Result<Report> {
         if self.memory.is_none() {
             return Ok(self.failure.map_or(Report::Gone, |(place, number)| Report::Failed(place, number)));
@@ -201,7 +200,7 @@ impl Running {
             let mut words = [[0; 4]; 2];
             match rustix::io::read(&self.report, words.as_flattened_mut()) {
                 Ok(0) => {
-                    // Every copy of the other end is closed: that comes after the memory is left.
+                    // Every copy of the other end is closed, so the child has left the memory.
                     if let Some(memory) = self.memory.take() {
                         ManuallyDrop::into_inner(memory).end();
                     }
@@ -254,7 +253,7 @@ impl Memory {
         Ok(Self { plan, _order: order, _environment: inherited, stack })
     }
 
-    /// The child has left it.
+    /// Call this after the child has left the memory.
     fn end(mut self: Box<Self>) {
         if let Some(stack) = self.stack.take() {
             stack.keep();
@@ -266,13 +265,13 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([null()]).collect()
 }
 
-/// A copy of this process's environment: it may change while the child still needs it.
+/// A copy of this process's environment, which may change while the child still needs it.
 fn environment() -> Vec<CString> {
     unsafe extern "C" {
         static environ: *const *const c_char;
     }
     let mut copies = Vec::new();
-    // SAFETY: libc's own list; as with `execv`, nobody may change it meanwhile. Python changes it with the interpreter's lock.
+    // SAFETY: libc's own list. No other thread may change it meanwhile, as with `execv`: that is `Order::environment`'s condition.
     let mut entry = unsafe { environ };
     while !entry.is_null() {
         // SAFETY: the list ends with a null pointer, which ends the loop.
@@ -288,7 +287,7 @@ fn environment() -> Vec<CString> {
     copies
 }
 
-/// A pipe that is closed on exec and never blocks; its second end lies above the standard streams.
+/// A pipe that is closed on exec and never blocks. Its writing end has a number above the standard streams.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = socket::pipe()?;
     if theirs.as_raw_fd() > 2 {
@@ -297,7 +296,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((ours, rustix::io::fcntl_dupfd_cloexec(&theirs, 3)?))
 }
 
-/// Sets the calling thread's blocked signals; returns those before.
+/// Sets the calling thread's signal mask; returns the previous one.
 fn set_mask(mask: u64) -> u64 {
     let mut before = 0u64;
     // SAFETY: the kernel reads and writes eight bytes, its own size of a signal set. It can't fail.
@@ -313,13 +312,13 @@ fn set_mask(mask: u64) -> u64 {
     before
 }
 
-/// A child's stack. Its lowest page can't be touched.
+/// A child's stack. The memory below it is inaccessible.
 struct Stack(*mut c_void);
 
-// SAFETY: plain memory that belongs to whoever has the `Stack`.
+// SAFETY: plain memory that belongs to the `Stack`'s owner.
 unsafe impl Send for Stack {}
 
-/// Stacks that nobody uses at the moment.
+/// Stacks for later children.
 static SPARE: Mutex<Vec<Stack>> = Mutex::new(Vec::new());
 
 impl Stack {
@@ -347,13 +346,13 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Where it begins: it grows downwards.
+    /// Its upper end, where it begins: it grows downwards.
     fn top(&self) -> *mut c_void {
         // SAFETY: one past the end of the memory.
         unsafe { self.0.byte_add(Self::SIZE + Self::GUARD) }
     }
 
-    /// Leaves it to the next child.
+    /// Keeps it for a later child.
     fn keep(self) {
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < Self::SPARE_LIMIT {
@@ -364,7 +363,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: memory of our own that nobody uses any more.
+        // SAFETY: memory of our own that is no longer used.
         unsafe { libc::munmap(self.0, Self::SIZE + Self::GUARD) };
     }
 }

@@ -1,14 +1,15 @@
-//! The end of a thread: which frames are on its stack, and how it waits for ever.
+//! The end of a thread: which frames are on its stack, and how to park it for ever.
 
 use std::ffi::{c_int, c_void};
 
 use super::object;
 
-/// What a walk over the frames has found.
+/// The state of a walk over the frames.
 #[derive(Default)]
 struct Walk {
-    /// The frames that asked are behind.
+    /// The walk has left the frames that started it.
     has_left: bool,
+    /// After that, it has met a frame of this library.
     has_come_back: bool,
 }
 
@@ -26,18 +27,18 @@ unsafe extern "C-unwind" {
     fn pthread_exit(value: *mut c_void) -> !;
 }
 
-/// Stands in for `pthread_exit`: parks a thread that has frames of this library on its stack, and ends any other.
+/// Replaces `pthread_exit`: parks a thread that has frames of this library on its stack, and ends any other.
 ///
-/// It drops nothing, so libc may unwind through it.
+/// It has nothing to drop, so libc may unwind through it.
 pub(crate) unsafe extern "C-unwind" fn exit(value: *mut c_void) -> ! {
     if is_below_ours() {
         park();
     }
-    // SAFETY: the caller's own call; no frame of this library but this one, which has nothing to drop, is unwound.
+    // SAFETY: the caller's own call. The only frame of this library that is unwound is this one, which has nothing to drop.
     unsafe { pthread_exit(value) }
 }
 
-/// Whether frames of this library called, through others, those that ask.
+/// Whether frames of this library are below the caller's, with others between them.
 fn is_below_ours() -> bool {
     let mut walk = Walk::default();
     // SAFETY: `visit` takes what is passed here, which outlives the call.
@@ -46,7 +47,7 @@ fn is_below_ours() -> bool {
 }
 
 extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
-    // SAFETY: `is_below_ours` passes its own walk, which nobody else looks at meanwhile.
+    // SAFETY: `is_below_ours` passes its own walk, which no other code uses meanwhile.
     let walk = unsafe { &mut *walk.cast::<Walk>() };
     // SAFETY: the context of the frame that is visited.
     let is_ours = object::is_ours(unsafe { _Unwind_GetIP(context) });
@@ -55,7 +56,7 @@ extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     if walk.has_come_back { STOP } else { CONTINUE }
 }
 
-/// Waits for the end of the process.
+/// Blocks until the process ends.
 fn park() -> ! {
     loop {
         // SAFETY: takes nothing; it returns after a signal was handled.

@@ -1,12 +1,12 @@
-//! A 4-ary min-heap of 16-byte entries: four children lie in one cache line, and the tree is half as deep as a binary one.
+//! A 4-ary min-heap of 16-byte entries. Four children fit in one cache line, and the tree is half as deep as a binary one.
 //!
-//! It knows no payloads and no cancellation. The invariant: no entry is smaller than its parent.
+//! It doesn't know about payloads or cancellation. Invariant: no entry is smaller than its parent.
 
 use crate::clock::Nanos;
 
 const ARITY: usize = 4;
 
-/// Deadline, sequence number and slot as one integer, so that one comparison orders by deadline, then by insertion.
+/// Deadline, sequence number and slot in one integer, so one comparison orders by deadline, then by insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry(u128);
 
@@ -57,7 +57,7 @@ impl Heap {
         self.entries.first().copied()
     }
 
-    /// The entry that [`Heap::pop_last`] would remove: not the largest, merely a leaf.
+    /// The entry that [`Heap::pop_last`] would remove. It is a leaf, not necessarily the largest.
     #[inline]
     pub(super) fn last(&self) -> Option<Entry> {
         self.entries.last().copied()
@@ -101,7 +101,7 @@ impl Heap {
         }
     }
 
-    /// Keeps the entries for which `keep` says so.
+    /// Keeps the entries for which `keep` returns true.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(Entry) -> bool) {
         self.entries.retain(|&entry| keep(entry));
         for hole in (0..self.entries.len().div_ceil(ARITY)).rev() {
@@ -121,7 +121,7 @@ impl Heap {
         due.sort_unstable();
     }
 
-    /// Gives the entries the sequence numbers 0, 1, ... in their order, and returns the next one.
+    /// Renumbers the entries 0, 1, ... in their order, and returns the next sequence number.
     #[cold]
     pub(super) fn renumber(&mut self) -> u32 {
         self.entries.sort_unstable(); // a sorted list is a heap
@@ -139,7 +139,7 @@ impl Heap {
         loop {
             let first_child = hole * ARITY + 1;
             let (child, smallest) = match entries.get(first_child..first_child + ARITY) {
-                // Three comparisons without branches: which child is the smallest can't be predicted.
+                // Three branchless comparisons: which child is smallest can't be predicted.
                 Some(&[first, second, third, fourth]) => {
                     let left = if second < first { (1, second) } else { (0, first) };
                     let right = if fourth < third { (3, fourth) } else { (2, third) };

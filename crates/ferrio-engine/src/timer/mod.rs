@@ -1,12 +1,11 @@
 //! Timers: payloads that become due at a deadline, cancellable by key.
 //!
-//! A 4-ary heap (`heap.rs`) orders small entries (deadline, sequence number, slot); the payloads lie in a slab of slots
-//! with generations, so that a key kept too long finds nothing instead of a stranger's timer. Cancelling takes the
-//! payload out at once and leaves the heap's entry to die when it reaches the top, or when dead entries outnumber the
-//! live ones, or at once if it is the heap's last.
+//! A 4-ary heap (`heap.rs`) orders small entries (deadline, sequence number, slot). The payloads are in a slab of slots with
+//! generations, so a stale key finds nothing, never another timer. Cancelling takes the payload out at once. Its heap entry
+//! goes at once if it is the last one. Otherwise it goes when it reaches the top, or when dead entries outnumber live ones.
 //!
-//! Invariants: a slot is in the heap exactly once unless it is free; payloads with equal deadlines come out in the order
-//! of insertion; nothing here drops a payload except dropping [`Timers`] itself.
+//! Invariants: a slot is in the heap exactly once unless it is free; payloads with equal deadlines come out in the order of
+//! insertion; payloads are dropped only when [`Timers`] itself is.
 
 mod heap;
 
@@ -16,16 +15,16 @@ use crate::clock::Nanos;
 use crate::ready::{OutOfMemory, ReadyQueue};
 use heap::{Entry, Heap};
 
-/// Below this many heap entries dead ones are left alone.
+/// With fewer heap entries than this, dead ones aren't removed early.
 const COMPACT_FROM: usize = 64;
 
-/// So many timers, or a sixteenth of all if that is more, fire one by one; if more are due, it pays to sort the rest.
+/// This many timers, or a sixteenth of all if that is more, fire one by one; if more are due, sorting the rest pays.
 const FIRE_SINGLY: usize = 64;
 
 /// The end of the list of free slots.
 const NO_SLOT: u32 = u32::MAX;
 
-/// Names one timer until it fires or is cancelled; afterwards it names nothing. `Option<TimerKey>` is as small.
+/// Identifies one timer until it fires or is cancelled; afterwards it matches none. `Option<TimerKey>` has the same size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerKey {
     index: u32,
@@ -44,7 +43,7 @@ enum State<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// Of the key that opens this slot; changes when the timer fires or is cancelled.
+    /// The generation of a valid key; changes when the timer fires or is cancelled.
     generation: NonZeroU32,
     state: State<T>,
 }
@@ -140,11 +139,11 @@ impl<T> Timers<T> {
 
     #[inline]
     fn expire_one(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) -> bool {
-        // Room first: a payload that has left its slot can't be put back.
+        // Make room first: a payload that has left its slot can't be put back.
         ready.has_room() && self.pop_due(now).is_some_and(|payload| ready.push(payload).is_ok())
     }
 
-    /// Most of a large heap is due, perhaps: one sort, instead of a way down the heap for each.
+    /// Sorts once instead of sifting for each timer, because most of a large heap may be due.
     fn expire_many(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) {
         let count = self.heap.iter().filter(|entry| entry.deadline() <= now).count();
         let mut due = Vec::new();
@@ -184,7 +183,7 @@ impl<T> Timers<T> {
         self.live == 0
     }
 
-    /// How many slots the set holds, of live, dead and past timers: what its memory grows with.
+    /// How many slots the set holds, for live, dead and past timers. Its memory grows with this number.
     pub fn footprint(&self) -> usize {
         self.slots.len()
     }
@@ -207,13 +206,13 @@ impl<T> Timers<T> {
         })
     }
 
-    /// The deadline of a timer that neither fired nor was cancelled; a search through all.
+    /// The deadline of a timer that neither fired nor was cancelled. It searches all timers.
     pub fn deadline(&self, key: TimerKey) -> Option<Nanos> {
         self.get(key)?;
         self.heap.iter().find(|entry| entry.slot() == key.index).map(Entry::deadline)
     }
 
-    /// Removes dead entries from the top; the first live one.
+    /// Removes dead entries from the top and returns the first live one.
     #[inline]
     fn skip_dead(&mut self) -> Option<Entry> {
         loop {
@@ -226,7 +225,7 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Removes all dead entries. Linear, and paid for by the cancellations that made at least half of the heap dead.
+    /// Removes all dead entries. That takes linear time, but only after at least half of the entries were cancelled.
     #[cold]
     fn compact(&mut self) {
         let (heap, slots, free) = (&mut self.heap, &mut self.slots, &mut self.free);
@@ -268,7 +267,7 @@ impl<T> Default for Timers<T> {
     }
 }
 
-/// Takes a live slot's payload and outdates its keys; the slot stays in the heap, dead.
+/// Takes a live slot's payload and invalidates its keys. The slot stays in the heap as a dead one.
 #[inline]
 fn retire<T>(slot: &mut Slot<T>) -> Option<T> {
     match std::mem::replace(&mut slot.state, State::Dead) {
@@ -288,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_of_insertion_survives_the_end_of_the_sequence_numbers() {
+    fn insertion_order_holds_when_sequence_numbers_run_out() {
         let mut timers = Timers::new();
         timers.sequence = u32::MAX - 3;
         for payload in 0..8 {
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn cancelled_last_entry_leaves_at_once() {
+    fn cancelled_last_entry_is_removed_at_once() {
         let mut timers = Timers::new();
         for standing in 0..10 {
             timers.insert(standing, standing).expect("there is memory");
