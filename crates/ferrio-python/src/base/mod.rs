@@ -9,6 +9,7 @@ pub(crate) mod functions;
 pub(crate) mod given;
 pub(crate) mod imports;
 pub(crate) mod overrides;
+pub(crate) mod room;
 pub(crate) mod seconds;
 pub(crate) mod whole;
 

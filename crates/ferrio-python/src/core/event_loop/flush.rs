@@ -43,10 +43,14 @@ impl Loop {
         }
         let waiting = owner.clone().unbind();
         self.owned.flushes.with(owner.py(), |flushes| {
-            flushes.waiting.push_back((waiting, call));
-            flushes.bytes += bytes;
-        });
-        true
+            // Without memory for it, the caller sends at once.
+            let has_room = flushes.waiting.try_reserve(1).is_ok();
+            if has_room {
+                flushes.waiting.push_back((waiting, call));
+                flushes.bytes += bytes;
+            }
+            has_room
+        })
     }
 }
 

@@ -5,29 +5,44 @@
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
-use slab::Slab;
 
 use super::Task;
 use crate::base::functions::{Declared, declared};
 use crate::base::imports;
+use crate::base::room::Room;
 use crate::core::event_loop::{self, LoopRef};
 
-/// The pending tasks of one loop, each in a place of its own.
+/// The pending tasks of one loop, each in a slot whose number it knows. Not a `Slab`, which aborts if it can't grow.
 #[derive(Default)]
-pub(crate) struct Registry(Slab<Py<Task>>);
+pub(crate) struct Registry {
+    slots: Vec<Option<Py<Task>>>,
+    /// The numbers of the empty slots; there is room for all numbers.
+    free: Vec<u32>,
+}
 
 impl Registry {
-    fn insert(&mut self, task: Py<Task>) -> u32 {
-        u32::try_from(self.0.insert(task)).expect("fewer than 2^32 pending tasks")
+    /// Raises `MemoryError` if there is no room for the task.
+    fn insert(&mut self, task: Py<Task>) -> PyResult<u32> {
+        if let Some(place) = self.free.pop() {
+            self.slots[place as usize] = Some(task);
+            return Ok(place);
+        }
+        let place = self.slots.len();
+        self.slots.make_room(1)?;
+        self.free.make_room(place + 1)?;
+        self.slots.push(Some(task));
+        Ok(u32::try_from(place).expect("fewer than 2^32 pending tasks"))
     }
 
     fn remove(&mut self, place: u32) -> Option<Py<Task>> {
-        self.0.try_remove(place as usize)
+        let task = self.slots.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        Some(task)
     }
 
     /// The pending tasks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Py<Task>> {
-        self.0.iter().map(|(_, task)| task)
+        self.slots.iter().flatten()
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -35,13 +50,13 @@ impl Registry {
     }
 }
 
-/// Enters a new task into its loop's registry, or the standard library's for a foreign loop.
+/// Enters a new task into its loop's registry, or the standard library's for a foreign loop. Raises `MemoryError`.
 #[inline]
 pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
     match home {
         LoopRef::Native(native) => {
             let entry = task.clone().unbind();
-            let place = native.get().with_tasks(py, |tasks| tasks.insert(entry));
+            let place = native.get().with_tasks(py, |tasks| tasks.insert(entry))?;
             task.get().task.with(py, |state| state.place = Some(place));
             Ok(())
         }

@@ -151,7 +151,7 @@ impl Run for Wait {
             return Ok(Progress::Ready(returncode.into_pyobject(py)?.into_any()));
         }
         let waiter = this.clone().unbind();
-        self.ticket = state.with(py, |state| state.own.waiters.push(py, waiter));
+        self.ticket = state.with(py, |state| state.own.waiters.push(py, waiter))?;
         Ok(Progress::Park)
     }
 

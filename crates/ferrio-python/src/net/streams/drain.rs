@@ -75,7 +75,7 @@ impl Drain {
             return Ok(Progress::Ready(py.None().into_bound(py)));
         }
         let entry = this.clone().unbind();
-        self.stage = Stage::Waiting(flow.get().flow.with(py, |flow| flow.waiters.push(py, entry)));
+        self.stage = Stage::Waiting(flow.get().flow.with(py, |flow| flow.waiters.push(py, entry))?);
         Ok(Progress::Park)
     }
 

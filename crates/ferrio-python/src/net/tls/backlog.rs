@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::base::room::Room;
+
 /// The most that one record holds, in bytes.
 pub(super) const RECORD: usize = 1 << 14;
 
@@ -45,9 +47,11 @@ impl Backlog {
 
     /// Appends `bytes`, which are `length` many and not none.
     #[inline]
-    pub(super) fn push(&mut self, bytes: Py<PyBytes>, length: usize) {
+    pub(super) fn push(&mut self, bytes: Py<PyBytes>, length: usize) -> PyResult<()> {
+        self.pieces.make_room(1)?;
         self.size += length;
         self.pieces.push_back(bytes);
+        Ok(())
     }
 
     /// Takes everything out, to be dropped.

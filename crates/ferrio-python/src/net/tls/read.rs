@@ -19,6 +19,7 @@ use crate::base::error;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::interpreter;
 use crate::base::ffi::memory::BytesBuilder;
+use crate::base::room::Room;
 use crate::net::transport::native::NativeProtocol;
 use crate::net::transport::receiver::{Receiver, Way};
 
@@ -46,16 +47,19 @@ pub(super) fn received(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResu
         Nobody,
     }
     let py = protocol.py();
-    let to = protocol.get().state.with(py, |state| match state.life.stage() {
-        Stage::Handshake => To::Handshake,
-        Stage::Wrapped | Stage::Flushing if state.reading_paused || !state.kept.is_empty() => {
-            state.kept.extend_from_slice(data);
-            To::Keep
-        }
-        Stage::Wrapped | Stage::Flushing => To::Program,
-        Stage::Shutdown => To::Shutdown,
-        Stage::Unwrapped => To::Nobody,
-    });
+    let to = protocol.get().state.with(py, |state| {
+        PyResult::Ok(match state.life.stage() {
+            Stage::Handshake => To::Handshake,
+            Stage::Wrapped | Stage::Flushing if state.reading_paused || !state.kept.is_empty() => {
+                state.kept.make_room(data.len())?;
+                state.kept.extend_from_slice(data);
+                To::Keep
+            }
+            Stage::Wrapped | Stage::Flushing => To::Program,
+            Stage::Shutdown => To::Shutdown,
+            Stage::Unwrapped => To::Nobody,
+        })
+    })?;
     match to {
         To::Program => read(protocol, data),
         To::Keep => control_lower(protocol, None),

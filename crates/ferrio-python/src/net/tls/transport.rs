@@ -245,8 +245,7 @@ impl SSLTransport {
     fn _append_to_backlog(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = outgoing::bytes_of(data)?;
         let (length, bytes) = (bytes.as_bytes().len(), bytes.unbind());
-        self.native(data.py())?.get().state.with(data.py(), |state| state.backlog.push(bytes, length));
-        Ok(())
+        self.native(data.py())?.get().state.with(data.py(), |state| state.backlog.push(bytes, length))
     }
 
     /// `loop.start_tls()` works on it: TLS in TLS.

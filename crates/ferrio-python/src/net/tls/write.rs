@@ -82,12 +82,12 @@ fn push(protocol: &Bound<'_, SSLProtocol>, bytes: Py<PyBytes>, length: usize) ->
     let py = protocol.py();
     let refused = protocol.get().state.with(py, |state| {
         if state.life.takes_writes() {
-            state.backlog.push(bytes, length);
-            return None;
+            state.backlog.push(bytes, length)?;
+            return PyResult::Ok(None);
         }
         state.lost_writes = state.lost_writes.saturating_add(1);
-        Some((bytes, state.lost_writes > SILENT_WRITES))
-    });
+        Ok(Some((bytes, state.lost_writes > SILENT_WRITES)))
+    })?;
     if let Some((bytes, warns)) = refused {
         drop(bytes);
         if warns {

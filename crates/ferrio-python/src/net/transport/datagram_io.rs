@@ -17,6 +17,7 @@ use super::{flow, lifetime, report};
 use crate::base::error::{self, unless_blocked};
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::{Cast, audit, context};
+use crate::base::room::Room;
 use crate::core::event_loop::Loop;
 use crate::net::plain_socket;
 
@@ -251,9 +252,11 @@ pub(super) fn send<'py>(
         None => py.get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
     };
     this.core.state.with(py, |state| {
+        state.own.queue.make_room(1)?;
         state.own.queued += data.as_bytes().len() + HEADER;
         state.own.queue.push_back((data.unbind(), target.map(|target| target.clone().unbind())));
-    });
+        PyResult::Ok(())
+    })?;
     DatagramTransport::settle_interest(transport)?;
     flow::pause_if_full(transport)
 }

@@ -14,6 +14,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use crate::base::ffi::Cast;
 use crate::base::ffi::buffer::Buffer;
+use crate::base::room::{self, Room};
 use crate::core::event_loop::Loop;
 
 /// How many pieces leave in one system call.
@@ -57,12 +58,17 @@ impl Piece {
             let bytes = view.call_method0(pyo3::intern!(data.py(), "tobytes"))?;
             return Self::new(&bytes);
         }
-        Ok(Self::rest_of(data.py(), &Buffer::to_read(data)?, 0))
+        Self::rest_of(data.py(), &Buffer::to_read(data)?, 0)
     }
 
     /// A copy of a buffer without its first `sent` bytes; `None` if nothing is left.
-    pub(super) fn rest_of(py: Python<'_>, buffer: &Buffer, sent: usize) -> Option<Self> {
-        buffer.read(py, |bytes| (sent < bytes.len()).then(|| Self::Copied(bytes[sent..].into())))
+    ///
+    /// Raises `MemoryError` if there is no room for it.
+    pub(super) fn rest_of(py: Python<'_>, buffer: &Buffer, sent: usize) -> PyResult<Option<Self>> {
+        buffer.read(py, |bytes| match &bytes[sent.min(bytes.len())..] {
+            [] => Ok(None),
+            rest => room::copy_of(rest).map(|copy| Some(Self::Copied(copy))),
+        })
     }
 
     #[inline]
@@ -128,11 +134,13 @@ impl Outgoing {
         self.size
     }
 
-    /// Appends a piece.
+    /// Appends a piece. Raises `MemoryError` if there is no room.
     #[inline]
-    pub(crate) fn push(&mut self, py: Python<'_>, piece: Piece) {
+    pub(crate) fn push(&mut self, py: Python<'_>, piece: Piece) -> PyResult<()> {
+        self.pieces.make_room(1)?;
         self.size += piece.len(py);
         self.pieces.push_back(piece);
+        Ok(())
     }
 
     /// Forgets everything.

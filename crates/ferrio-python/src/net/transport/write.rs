@@ -67,7 +67,7 @@ fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResul
     });
     match outcome {
         Ok(sent) => {
-            let rest = Piece::rest_of(py, &buffer, sent);
+            let rest = Piece::rest_of(py, &buffer, sent)?;
             // The protocol may be told to pause, and may then resize what it gave.
             drop(buffer);
             write_piece(transport, rest)?;
@@ -93,32 +93,32 @@ fn push(
     let py = transport.py();
     let pushed = transport.get().core.state.with(py, |state| {
         if state.own.output_ended {
-            return Pushed::Refused(ended);
+            return Ok(Pushed::Refused(ended));
         }
         if state.own.empty_waiter.is_some() {
-            return Pushed::Refused(occupied);
+            return Ok(Pushed::Refused(occupied));
         }
         if pieces.len() == 0 {
-            return Pushed::Waiting { tell: None };
+            return Ok(Pushed::Waiting { tell: None });
         }
         if state.ended {
             state.lost_writes = state.lost_writes.saturating_add(1);
-            return Pushed::Lost(state.lost_writes);
+            return Ok(Pushed::Lost(state.lost_writes));
         }
         for piece in pieces.by_ref() {
-            state.own.outgoing.push(py, piece);
+            state.own.outgoing.push(py, piece)?;
         }
-        if state.own.blocked {
+        PyResult::Ok(if state.own.blocked {
             Pushed::Blocked
         } else if state.own.outgoing.size() > state.own.marks.high() {
             Pushed::Much
         } else {
             let known = std::mem::replace(&mut state.own.queued, true);
             Pushed::Waiting { tell: (!known).then(|| state.own.outgoing.size()) }
-        }
+        })
     });
     drop(pieces);
-    match pushed {
+    match pushed? {
         Pushed::Waiting { tell: None } => Ok(()),
         Pushed::Waiting { tell: Some(bytes) } => {
             let event_loop = transport.get().core.event_loop.get();

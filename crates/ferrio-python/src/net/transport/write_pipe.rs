@@ -218,20 +218,20 @@ fn write(transport: &Bound<'_, WritePipeTransport>, piece: Piece) -> PyResult<()
     let written = this.core.state.with(py, |state| {
         if state.lost_writes > 0 || state.closing {
             state.lost_writes = state.lost_writes.saturating_add(1);
-            return Written::Lost(state.lost_writes - 1);
+            return Ok(Written::Lost(state.lost_writes - 1));
         }
         let waits = !state.own.is_sent();
-        state.own.end.outgoing.push(py, piece);
+        state.own.end.outgoing.push(py, piece)?;
         if waits {
-            return Written::Part;
+            return Ok(Written::Part);
         }
-        match state.own.end.outgoing.write(this.core.event_loop.bind(py), this.fd) {
+        PyResult::Ok(match state.own.end.outgoing.write(this.core.event_loop.bind(py), this.fd) {
             Ok(true) => Written::All,
             Ok(false) => Written::Part,
             Err(failure) => Written::Failed(failure),
-        }
+        })
     });
-    match written {
+    match written? {
         Written::All => Ok(()),
         Written::Part => {
             WritePipeTransport::settle_interest(transport)?;

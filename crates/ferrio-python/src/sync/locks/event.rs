@@ -169,11 +169,11 @@ impl Run for Wait {
             // Another thread may have set it since.
             let unneeded = event.get().waiters.with(py, |waiters| {
                 if event.get().is_set() {
-                    return Some(waiter);
+                    return Ok(Some(waiter));
                 }
-                self.ticket = waiters.push(py, waiter);
-                None
-            });
+                self.ticket = waiters.push(py, waiter)?;
+                PyResult::Ok(None)
+            })?;
             if unneeded.is_none() {
                 return Ok(Progress::Park);
             }

@@ -204,11 +204,11 @@ impl Acquire {
                     let unneeded = lock.get().state.with(py, |state| {
                         if !state.locked && state.waiters.all_cancelled(py) {
                             state.locked = true;
-                            return Some(waiter);
+                            return Ok(Some(waiter));
                         }
-                        self.ticket = state.waiters.push(py, waiter);
-                        None
-                    });
+                        self.ticket = state.waiters.push(py, waiter)?;
+                        PyResult::Ok(None)
+                    })?;
                     return Ok(unneeded.is_some());
                 }
                 Ok(taken)

@@ -319,11 +319,11 @@ impl Run for Acquire {
         let unneeded = semaphore.get().state.with(py, |state| {
             if !state.locked(py) {
                 state.value.add(-1);
-                return Some(waiter);
+                return Ok(Some(waiter));
             }
-            self.ticket = state.waiters.push(py, waiter);
-            None
-        });
+            self.ticket = state.waiters.push(py, waiter)?;
+            PyResult::Ok(None)
+        })?;
         match unneeded {
             None => Ok(Progress::Park),
             Some(_) => Ok(Progress::Ready(acquired(py, self.entering))),

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::base::imports;
+use crate::base::room::Room;
 use crate::core::operation::{Operation, Phase, view};
 
 /// The list is only compacted when it has more holes than this.
@@ -40,14 +41,15 @@ pub(crate) struct WaitList {
 }
 
 impl WaitList {
-    /// Appends a waiter and marks it as parked; it must park right after this.
+    /// Appends a waiter and marks it as parked; it must park right after this. Raises `MemoryError`.
     #[inline]
-    pub(crate) fn push(&mut self, py: Python<'_>, operation: Py<Operation>) -> Ticket {
+    pub(crate) fn push(&mut self, py: Python<'_>, operation: Py<Operation>) -> PyResult<Ticket> {
+        self.entries.make_room(1)?;
         operation.get().park(py);
         self.last += 1;
         let ticket = Ticket(self.last);
         self.entries.push_back((ticket, Some(operation)));
-        ticket
+        Ok(ticket)
     }
 
     /// Takes out the waiter with this ticket, if it is still there.

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::Queue;
 use super::store::{self, Store};
 use crate::base::imports;
+use crate::base::room::Room;
 use crate::core::operation;
 use crate::sync::locks::event;
 
@@ -177,6 +178,7 @@ pub(super) fn try_put<'py>(
         if state.limit > 0 && i64::try_from(items.len()).is_ok_and(|items| items >= state.limit) {
             return Err(Refusal::NotNow);
         }
+        items.make_room(1).map_err(Refusal::Failed)?;
         items.extend(item.take());
         state.count_in();
         Ok(state.getters.pop_front())

@@ -13,6 +13,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use super::Queue;
 use crate::base::ffi::Cast;
 use crate::base::imports;
+use crate::base::room::Room;
 
 /// Which item comes out next.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,11 +94,12 @@ pub(super) fn add<'py>(slf: &Bound<'py, Queue>, order: Order, item: Bound<'py, P
             let entry = item.clone().unbind();
             let refused = slf.get().state.with(py, |state| match &mut state.store {
                 Store::Native(items) => {
+                    items.make_room(1)?;
                     items.push_back(entry);
-                    None
+                    PyResult::Ok(None)
                 }
-                Store::Shown(shown) => Some((shown.bind(py).clone(), entry)),
-            });
+                Store::Shown(shown) => Ok(Some((shown.bind(py).clone(), entry))),
+            })?;
             match refused {
                 None => return Ok(()),
                 Some((shown, _)) => shown,

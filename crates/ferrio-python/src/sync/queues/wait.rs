@@ -74,7 +74,7 @@ impl Run for Get {
                     }
                     bound::require_loop(queue.as_super())?;
                     let waiter = this.clone().unbind();
-                    self.ticket = queue.get().state.with(py, |state| state.getters.push(py, waiter));
+                    self.ticket = queue.get().state.with(py, |state| state.getters.push(py, waiter))?;
                     return Ok(Progress::Park);
                 }
                 Err(Refusal::NotNow) => {}
@@ -86,11 +86,11 @@ impl Run for Get {
             let waiter = this.clone().unbind();
             let unneeded = queue.get().state.with(py, |state| {
                 if !state.nothing_to_get() {
-                    return Some(waiter);
+                    return Ok(Some(waiter));
                 }
-                self.ticket = state.getters.push(py, waiter);
-                None
-            });
+                self.ticket = state.getters.push(py, waiter)?;
+                PyResult::Ok(None)
+            })?;
             if unneeded.is_none() {
                 return Ok(Progress::Park);
             }
@@ -198,7 +198,7 @@ impl Run for Put {
                     self.item = Some(item.unbind());
                     bound::require_loop(queue.as_super())?;
                     let waiter = this.clone().unbind();
-                    self.ticket = queue.get().state.with(py, |state| state.putters.push(py, waiter));
+                    self.ticket = queue.get().state.with(py, |state| state.putters.push(py, waiter))?;
                     return Ok(Progress::Park);
                 }
                 Err((Refusal::NotNow, item)) => item,
@@ -209,11 +209,11 @@ impl Run for Put {
             let waiter = this.clone().unbind();
             let unneeded = queue.get().state.with(py, |state| {
                 if !state.nowhere_to_put() {
-                    return Some(waiter);
+                    return Ok(Some(waiter));
                 }
-                self.ticket = state.putters.push(py, waiter);
-                None
-            });
+                self.ticket = state.putters.push(py, waiter)?;
+                PyResult::Ok(None)
+            })?;
             if unneeded.is_none() {
                 self.item = Some(item.unbind());
                 return Ok(Progress::Park);

@@ -138,10 +138,10 @@ impl Wait {
         let join = || condition.get().state.with(py, |state| state.waiters.push(py, waiter));
         let AnyLock::Native(_) = lock else {
             lock.release(py)?;
-            self.stage = Stage::Waiting(join());
+            self.stage = Stage::Waiting(join()?);
             return Ok(());
         };
-        let ticket = join();
+        let ticket = join()?;
         self.stage = Stage::Waiting(ticket);
         lock.release(py).or_else(|failure| {
             let gone = condition.get().state.with(py, |state| state.waiters.remove(ticket));
