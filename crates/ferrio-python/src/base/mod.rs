@@ -6,6 +6,7 @@ pub(crate) mod class;
 pub(crate) mod error;
 pub(crate) mod ffi;
 pub(crate) mod functions;
+pub(crate) mod gc;
 pub(crate) mod given;
 pub(crate) mod imports;
 pub(crate) mod overrides;

@@ -2,9 +2,10 @@
 
 use ferrio_engine::clock::Nanos;
 use ferrio_engine::timer::TimerKey;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::base::gc::gc;
 use crate::core::event_loop::{Item, Loop, LoopRef};
 
 /// A timer that may be running.
@@ -14,6 +15,11 @@ pub(crate) enum Timer {
     /// A handle.
     Handle(Py<PyAny>),
 }
+
+gc!(match Timer {
+    Self::Native(native, _) => (native),
+    Self::Handle(handle) => (handle),
+});
 
 impl Timer {
     /// The ferrio loop that `home` is, if its own timers serve: a program may have replaced `call_later`.
@@ -55,14 +61,6 @@ impl Timer {
                 Ok(())
             }
             Self::Handle(handle) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
-        }
-    }
-
-    /// For the garbage collector.
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Native(native, _) => visit.call(native),
-            Self::Handle(handle) => visit.call(handle),
         }
     }
 }

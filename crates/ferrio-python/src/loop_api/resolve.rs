@@ -5,12 +5,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PySlice, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
+use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::event_loop::Loop;
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -220,12 +221,19 @@ struct Lookup {
     state: LookUp,
 }
 
+gc!(Lookup { home, arguments, state } not { function });
+
 enum LookUp {
     AtOnce,
     Wanted,
     /// The iterator of the executor's future.
     Asked(Py<PyAny>),
 }
+
+gc!(match LookUp {
+    Self::Asked(inner) => (inner),
+    Self::AtOnce | Self::Wanted => (),
+});
 
 impl Run for Lookup {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -252,15 +260,6 @@ impl Run for Lookup {
             Sent::Yielded(yielded) => Ok(Progress::Forward(yielded)),
             Sent::Returned(found) => Ok(Progress::Ready(found)),
             Sent::Raised(failure) => Err(failure),
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.arguments)?;
-        match &self.state {
-            LookUp::Asked(inner) => visit.call(inner),
-            LookUp::AtOnce | LookUp::Wanted => Ok(()),
         }
     }
 

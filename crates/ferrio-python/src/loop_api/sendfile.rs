@@ -4,12 +4,13 @@
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyAttributeError, PyConnectionError, PyOSError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyInt, PySlice, PyString};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
+use crate::base::gc::gc;
 use crate::base::whole::truth;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
@@ -71,6 +72,8 @@ struct SendFile {
     stage: Stage,
 }
 
+gc!(SendFile { home, socket, file, given, stage } not { fallback, offset, count, sent });
+
 enum Stage {
     Fresh,
     /// The kernel sends from the file's descriptor; the socket's is parked on once the socket was full.
@@ -90,6 +93,11 @@ enum Stage {
         inner: Py<PyAny>,
     },
 }
+
+gc!(match Stage {
+    Self::Fresh | Self::Kernel { .. } => (),
+    Self::Reading { piece, inner } | Self::Sending { piece, inner, .. } => (piece, inner),
+});
 
 impl Run for SendFile {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -122,21 +130,6 @@ impl Run for SendFile {
                 .or_else(|failure| if is_done { Err(failure) } else { Ok(()) })?;
         }
         outcome
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.socket)?;
-        visit.call(&self.file)?;
-        visit.call(&self.given.0)?;
-        visit.call(&self.given.1)?;
-        match &self.stage {
-            Stage::Fresh | Stage::Kernel { .. } => Ok(()),
-            Stage::Reading { piece, inner } | Stage::Sending { piece, inner, .. } => {
-                visit.call(piece)?;
-                visit.call(inner)
-            }
-        }
     }
 
     fn name(&self) -> &'static str {

@@ -8,11 +8,12 @@ use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::{PyVisit, intern};
 
 use crate::base::error::{self, unless_blocked};
 use crate::base::ffi::Cast;
 use crate::base::ffi::buffer::Buffer;
+use crate::base::gc::{Traverse, Visited, gc};
 use crate::base::imports;
 use crate::core::event_loop::descriptors::Side;
 use crate::core::event_loop::{Loop, sides};
@@ -136,7 +137,7 @@ fn start<A: Action + 'static>(native: Bound<'_, Loop>, socket: Bound<'_, PyAny>,
 }
 
 /// One call on a socket, repeated until it does not block.
-trait Action: Send + 'static {
+trait Action: Traverse + Send + 'static {
     const NAME: &'static str;
     const SIDE: Side;
 
@@ -150,8 +151,6 @@ trait Action: Send + 'static {
 
     /// Makes the call by the method of a socket that isn't plain; `None` means that it would block.
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>;
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 }
 
 #[derive(Clone, Copy)]
@@ -166,6 +165,14 @@ struct SocketCall<A> {
     socket: Py<PyAny>,
     stage: Stage,
     action: A,
+}
+
+impl<A: Action> Traverse for SocketCall<A> {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.home.traverse(visit)?;
+        self.socket.traverse(visit)?;
+        self.action.traverse(visit)
+    }
 }
 
 impl<A: Action> Run for SocketCall<A> {
@@ -200,12 +207,6 @@ impl<A: Action> Run for SocketCall<A> {
         Ok(Progress::Park)
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.socket)?;
-        self.action.traverse(visit)
-    }
-
     fn name(&self) -> &'static str {
         A::NAME
     }
@@ -214,6 +215,8 @@ impl<A: Action> Run for SocketCall<A> {
 struct Receive {
     size: isize,
 }
+
+gc!(Receive {  } not { size });
 
 impl Action for Receive {
     const NAME: &'static str = "Loop.sock_recv";
@@ -244,16 +247,14 @@ impl Action for Receive {
         let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "recv"), (self.size,)))
     }
-
-    fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        Ok(())
-    }
 }
 
 struct ReceiveInto {
     object: Py<PyAny>,
     buffer: Option<Buffer>,
 }
+
+gc!(ReceiveInto { object } not { buffer });
 
 impl Action for ReceiveInto {
     const NAME: &'static str = "Loop.sock_recv_into";
@@ -286,15 +287,13 @@ impl Action for ReceiveInto {
         let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "recv_into"), (&self.object,)))
     }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.object)
-    }
 }
 
 struct ReceiveFrom {
     size: Py<PyAny>,
 }
+
+gc!(ReceiveFrom { size });
 
 impl Action for ReceiveFrom {
     const NAME: &'static str = "Loop.sock_recvfrom";
@@ -313,16 +312,14 @@ impl Action for ReceiveFrom {
         let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "recvfrom"), (&self.size,)))
     }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.size)
-    }
 }
 
 struct ReceiveFromInto {
     buffer: Py<PyAny>,
     size: isize,
 }
+
+gc!(ReceiveFromInto { buffer } not { size });
 
 impl Action for ReceiveFromInto {
     const NAME: &'static str = "Loop.sock_recvfrom_into";
@@ -341,10 +338,6 @@ impl Action for ReceiveFromInto {
         let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "recvfrom_into"), (&self.buffer, self.size)))
     }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.buffer)
-    }
 }
 
 /// What is to be sent; looked into when the operation is awaited, as a coroutine would.
@@ -354,10 +347,17 @@ enum Data {
     Other(Buffer),
 }
 
+gc!(match Data {
+    Self::Unseen(object) => (object),
+    Self::Bytes(_) | Self::Other(_) => (),
+});
+
 struct SendAll {
     data: Data,
     sent: usize,
 }
+
+gc!(SendAll { data } not { sent });
 
 impl SendAll {
     /// Sends until the socket is full; whether all has been sent.
@@ -426,19 +426,14 @@ impl Action for SendAll {
         self.sent += count;
         Ok((count >= length).then(|| py.None().into_bound(py)))
     }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match &self.data {
-            Data::Unseen(object) => visit.call(object),
-            Data::Bytes(_) | Data::Other(_) => Ok(()),
-        }
-    }
 }
 
 struct SendTo {
     data: Py<PyAny>,
     address: Py<PyAny>,
 }
+
+gc!(SendTo { data, address });
 
 impl Action for SendTo {
     const NAME: &'static str = "Loop.sock_sendto";
@@ -457,14 +452,11 @@ impl Action for SendTo {
         let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "sendto"), (&self.data, &self.address)))
     }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.data)?;
-        visit.call(&self.address)
-    }
 }
 
 struct Accept;
+
+gc!(Accept {});
 
 impl Action for Accept {
     const NAME: &'static str = "Loop.sock_accept";
@@ -486,9 +478,5 @@ impl Action for Accept {
             accepted.get_item(0)?.call_method1(intern!(py, "setblocking"), (false,))?;
         }
         Ok(accepted)
-    }
-
-    fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        Ok(())
     }
 }

@@ -2,10 +2,11 @@
 
 use ferrio_engine::net::{self, Connecting};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::ffi::coroutine::Sent;
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;
@@ -52,6 +53,8 @@ struct Connect {
     stage: Stage,
 }
 
+gc!(Connect { home, socket, address, stage });
+
 enum Stage {
     Fresh,
     /// As fresh, but the address is one.
@@ -61,6 +64,11 @@ enum Stage {
     /// On this descriptor.
     Connecting(i32),
 }
+
+gc!(match Stage {
+    Self::Resolving(inner) => (inner),
+    Self::Fresh | Self::Resolved | Self::Connecting(_) => (),
+});
 
 impl Run for Connect {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -87,16 +95,6 @@ impl Run for Connect {
                 check(self.home.bind(py), self.socket.bind(py))?;
                 self.resolve(this)
             }
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.socket)?;
-        visit.call(&self.address)?;
-        match &self.stage {
-            Stage::Resolving(inner) => visit.call(inner),
-            Stage::Fresh | Stage::Resolved | Stage::Connecting(_) => Ok(()),
         }
     }
 

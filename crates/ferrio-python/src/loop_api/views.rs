@@ -8,10 +8,10 @@ use ferrio_engine::clock::{Nanos, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use crate::base::class::Class;
 use crate::base::ffi::context;
+use crate::base::gc::collected;
 use crate::base::imports;
 use crate::core::event_loop::{Item, Loop, LoopRef};
 use crate::core::handle::{Args, Handle, TimerHandle};
@@ -186,6 +186,8 @@ pub(crate) struct Timed {
     shown: Py<PyAny>,
 }
 
+collected!(Timed { native, shown } not { key });
+
 impl Class for Timed {}
 
 #[pymethods]
@@ -210,10 +212,5 @@ impl Timed {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         Ok(format!("<timer of {}>", self.shown.bind(py).repr()?))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.native)?;
-        visit.call(&self.shown)
     }
 }

@@ -4,13 +4,14 @@
 //! zero or past is a separate case: the awaitable is cancelled before it begins.
 
 use pyo3::exceptions::PyBaseException;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::error;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::gc;
 use crate::base::seconds::seconds_or_none;
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{native, watch};
@@ -26,6 +27,8 @@ pub(crate) struct WaitFor {
     stage: Stage,
 }
 
+gc!(WaitFor { stage });
+
 enum Stage {
     /// Not begun: what to await, and for how many seconds.
     Fresh(Py<PyAny>, Option<f64>),
@@ -37,6 +40,14 @@ enum Stage {
     Cancelling(Py<PyAny>),
     Finished,
 }
+
+gc!(match Stage {
+    Self::Fresh(awaitable, _) => (awaitable),
+    Self::Refused(awaitable, refused) => (awaitable, refused),
+    Self::Awaiting(inner, timeout) => (inner, timeout),
+    Self::Cancelling(future) => (future),
+    Self::Finished => (),
+});
 
 pub(crate) const WAIT_FOR: Declared = declared!(wait_for).coroutine("ferrio.tasks");
 
@@ -76,22 +87,6 @@ impl Run for WaitFor {
                 }
             }
             Stage::Finished => Ok(Progress::Ready(py.None().into_bound(py))),
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match &self.stage {
-            Stage::Fresh(awaitable, _) => visit.call(awaitable),
-            Stage::Refused(awaitable, refused) => {
-                visit.call(awaitable)?;
-                visit.call(refused)
-            }
-            Stage::Awaiting(inner, timeout) => {
-                visit.call(inner)?;
-                visit.call(timeout)
-            }
-            Stage::Cancelling(future) => visit.call(future),
-            Stage::Finished => Ok(()),
         }
     }
 

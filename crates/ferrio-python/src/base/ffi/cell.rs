@@ -61,6 +61,12 @@ impl<T, const DEPTH: u8> StateCell<T, DEPTH> {
         self.value.get_mut()
     }
 
+    /// Whether the cell has been written and is not in use. (It is zeroed memory before it is written.)
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock.try_visit().is_some()
+    }
+
     /// Shows the state to the garbage collector. Skips a cell in use, which only delays collection.
     pub(crate) fn visit(
         &self,

@@ -32,4 +32,4 @@ pub(crate) mod slots;
 pub(crate) mod trashcan;
 
 pub(crate) use cast::Cast;
-pub(crate) use cell::{Exclusive, Guarded, Leaf};
+pub(crate) use cell::{Exclusive, Guarded, Leaf, StateCell};

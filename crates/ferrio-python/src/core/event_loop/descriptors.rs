@@ -15,10 +15,10 @@ use std::io;
 use ferrio_engine::reactor::{Event, Events, Interest, Reactor};
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::flush::flush_if_much;
 use super::{Item, Loop, debug};
+use crate::base::gc::gc;
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle::Handle;
 use crate::core::operation::{self, Operation};
@@ -42,6 +42,8 @@ pub(crate) struct Descriptors {
     entries: Vec<Option<Box<Entry>>>,
 }
 
+gc!(Descriptors { entries });
+
 /// One descriptor.
 #[derive(Default)]
 pub(crate) struct Entry {
@@ -55,6 +57,8 @@ pub(crate) struct Entry {
     /// closed, so while it comes again, the registration is its own.
     known: Option<Py<PyWeakrefReference>>,
 }
+
+gc!(Entry { reading, writing, native, known } not { generation, kernel });
 
 /// What the kernel was told about a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -74,6 +78,8 @@ pub(crate) struct Waiting {
     parked: Vec<Py<Operation>>,
 }
 
+gc!(Waiting { handle, pipe, parked });
+
 /// A pipe's transport that watches one side, and what it does with an event: in the turn of the event, as a handle.
 pub(crate) struct Pipe {
     pub(crate) owner: Py<PyAny>,
@@ -82,11 +88,15 @@ pub(crate) struct Pipe {
     pub(crate) breakage: bool,
 }
 
+gc!(Pipe { owner } not { call, breakage });
+
 /// A handle, and the object by which it was registered if that was no number: a closed socket has lost its number.
 pub(crate) struct Registered {
     pub(crate) handle: Py<Handle>,
     given: Option<Py<PyAny>>,
 }
+
+gc!(Registered { handle, given });
 
 struct Native {
     owner: Py<PyAny>,
@@ -94,6 +104,8 @@ struct Native {
     /// `None` while it wants no events; the descriptor is its own all the same.
     interest: Option<Interest>,
 }
+
+gc!(Native { owner } not { call, interest });
 
 /// What an event sets off.
 #[derive(Default)]
@@ -131,17 +143,6 @@ impl Waiting {
         } else {
             fired.others.append(&mut self.parked);
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(registered) = &self.handle {
-            visit.call(&registered.handle)?;
-            visit.call(&registered.given)?;
-        }
-        if let Some(pipe) = &self.pipe {
-            visit.call(&pipe.owner)?;
-        }
-        self.parked.iter().try_for_each(|operation| visit.call(operation))
     }
 }
 
@@ -259,15 +260,6 @@ impl Descriptors {
             let waiting = if side == Side::Reading { &entry.reading } else { &entry.writing };
             let given = waiting.handle.as_ref()?.given.as_ref()?;
             given.is(object).then(|| i32::try_from(fd).ok())?
-        })
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.entries.iter().flatten().try_for_each(|entry| {
-            entry.reading.traverse(visit)?;
-            entry.writing.traverse(visit)?;
-            visit.call(&entry.known)?;
-            entry.native.as_ref().map_or(Ok(()), |native| visit.call(&native.owner))
         })
     }
 }

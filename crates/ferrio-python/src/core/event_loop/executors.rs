@@ -1,10 +1,11 @@
 //! The executors of a loop: which it has and how they end with it. `work` knows what they are and gives them jobs.
 
+use crate::base::gc::gc;
 use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 /// Threads that may wait for the loop's own thread to let the interpreter go.
 pub(crate) trait LetGo: Send + Sync {
@@ -29,13 +30,9 @@ pub(crate) struct Executors {
     pub(crate) shut_down: bool,
 }
 
-impl Executors {
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.default)?;
-        visit.call(&self.own)?;
-        visit.call(&self.process)
-    }
+gc!(Executors { default, own, process } not { threads, process_made, shut_down });
 
+impl Executors {
     /// What `close()` leaves: no executor, and none to come.
     pub(super) fn closed() -> Self {
         Self { shut_down: true, ..Self::default() }

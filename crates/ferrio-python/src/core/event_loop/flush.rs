@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 
+use pyo3::PyVisit;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::Loop;
+use crate::base::gc::{Traverse, Visited};
 use crate::core::task::current;
 
 /// Sends what an object has gathered.
@@ -26,11 +27,13 @@ pub(super) struct Flushes {
     bytes: usize,
 }
 
-impl Flushes {
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.waiting.iter().try_for_each(|(owner, _)| visit.call(owner))
+impl Traverse for Flushes {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.waiting.iter().try_for_each(|(owner, _)| owner.traverse(visit))
     }
 }
+
+impl Flushes {}
 
 impl Loop {
     /// Lets the loop call `call(owner)` at the end of this turn; returns `false`, and does nothing, unless it is this thread's

@@ -1,13 +1,14 @@
 //! What the ready queue and the timers hold: each thing that a turn can run.
 
 use ferrio_engine::reactor::Event;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Loop, descriptors};
 use crate::base::error;
 use crate::base::ffi::{context, raise};
+use crate::base::gc::gc;
 use crate::core::future::callbacks::{Watch, WatcherCall};
 use crate::core::handle::{self, Handle};
 use crate::core::operation::{self, Operation};
@@ -29,6 +30,14 @@ pub(crate) enum Item {
     /// What happened to a descriptor with a native watcher.
     Event(Event),
 }
+
+gc!(match Item {
+    Self::Step(task) => (task),
+    Self::Handle(handle) => (handle),
+    Self::Wake(operation) => (operation),
+    Self::Event(_) => (),
+    Self::Watch(watcher, what, _) | Self::Done(watcher, what, _) => (watcher, what),
+});
 
 impl Item {
     /// Runs it. Only what must leave the loop comes out as an error; the rest is reported.
@@ -144,19 +153,6 @@ impl Item {
             Self::Wake(operation) => operation.bind(py).as_any().clone(),
             Self::Watch(watcher, ..) | Self::Done(watcher, ..) => watcher.bind(py).clone(),
             Self::Event(_) => py.None().into_bound(py),
-        }
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Step(task) => visit.call(task),
-            Self::Handle(handle) => visit.call(handle),
-            Self::Wake(operation) => visit.call(operation),
-            Self::Event(_) => Ok(()),
-            Self::Watch(watcher, what, _) | Self::Done(watcher, what, _) => {
-                visit.call(watcher)?;
-                visit.call(what)
-            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What a future, task or handle knows of its loop: ferrio's own, or any object with a loop's methods.
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Item, Loop};
 use crate::base::ffi::Cast;
+use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::handle::Handle;
 
@@ -15,6 +16,11 @@ pub(crate) enum LoopRef {
     /// Anything else that behaves as an `asyncio.AbstractEventLoop`.
     Foreign(Py<PyAny>),
 }
+
+gc!(match LoopRef {
+    Self::Native(native) => (native),
+    Self::Foreign(foreign) => (foreign),
+});
 
 impl LoopRef {
     /// Wraps any loop object.
@@ -163,13 +169,5 @@ impl LoopRef {
     ) -> PyResult<()> {
         self.object(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
         Ok(())
-    }
-
-    /// For the garbage collector.
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Native(native) => visit.call(native),
-            Self::Foreign(foreign) => visit.call(foreign),
-        }
     }
 }

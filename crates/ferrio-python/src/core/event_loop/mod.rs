@@ -61,6 +61,7 @@ use crate::base::error;
 use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
+use crate::base::gc::{Traverse, gc};
 use crate::base::whole::truth;
 use crate::core::task::current::Current;
 use crate::core::task::registry::Registry;
@@ -154,6 +155,8 @@ pub(crate) struct Asyncgens {
     pub(crate) closed: bool,
 }
 
+gc!(Asyncgens { in_use } not { closed });
+
 /// What `run_forever` restores when it ends.
 #[derive(Default)]
 struct Saved {
@@ -162,18 +165,16 @@ struct Saved {
     origin_depth: Option<Py<PyAny>>,
 }
 
-impl Settings {
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.exception_handler)?;
-        visit.call(&self.task_factory)?;
-        visit.call(&self.slow_callback_duration)?;
-        visit.call(&self.asyncgens.in_use)?;
-        visit.call(&self.saved.asyncgen_hooks)?;
-        visit.call(&self.saved.origin_depth)?;
-        self.nested.iter().try_for_each(|awaited| visit.call(awaited))?;
-        visit.call(&self.current_handle)
-    }
-}
+gc!(Settings {
+    exception_handler,
+    task_factory,
+    slow_callback_duration,
+    asyncgens,
+    saved,
+    current_handle,
+    nested,
+});
+gc!(Saved { asyncgen_hooks, origin_depth });
 
 #[pymethods]
 impl Loop {
@@ -268,18 +269,22 @@ impl Loop {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if !self.settings.is_idle() {
+            // Perhaps the loop isn't written yet (see `base/gc.rs`): then there is no inbox.
+            return Ok(());
+        }
         self.owned.engine.visit(&visit, |engine| {
             engine.ready.iter().try_for_each(|item| item.traverse(&visit))?;
             engine.timers.iter().try_for_each(|item| item.traverse(&visit))
         })?;
         self.shared.inbox.visit(|item| item.traverse(&visit))?;
-        self.owned.descriptors.visit(&visit, |table| table.traverse(&visit))?;
-        self.owned.signals.visit(&visit, |signals| signals.traverse(&visit))?;
-        self.owned.flushes.visit(&visit, |flushes| flushes.traverse(&visit))?;
-        self.owned.current.visit(&visit, |current| visit.call(&current.task))?;
-        self.owned.tasks.visit(&visit, |tasks| tasks.traverse(&visit))?;
-        self.owned.executors.visit(&visit, |executors| executors.traverse(&visit))?;
-        self.settings.visit(&visit, |settings| settings.traverse(&visit))
+        self.owned.descriptors.traverse(&visit)?;
+        self.owned.signals.traverse(&visit)?;
+        self.owned.flushes.traverse(&visit)?;
+        self.owned.current.visit(&visit, |current| current.task.traverse(&visit))?;
+        self.owned.tasks.traverse(&visit)?;
+        self.owned.executors.traverse(&visit)?;
+        self.settings.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {

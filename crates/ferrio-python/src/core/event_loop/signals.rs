@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use ferrio_engine::net::SignalPipe;
 use ferrio_engine::reactor::{Event, Interest};
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::ffi::interpreter;
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
 use crate::core::handle::Handle;
@@ -35,14 +36,12 @@ pub(crate) struct Signals {
     displaced: Option<i32>,
 }
 
+gc!(Signals { handlers } not { pipe, displaced });
+
 impl Signals {
     /// The handles by signal, to show.
     pub(crate) fn handlers(&self, py: Python<'_>) -> Vec<(i32, Py<Handle>)> {
         self.handlers.iter().map(|(signal, handle)| (*signal, handle.clone_ref(py))).collect()
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.handlers.values().try_for_each(|handle| visit.call(handle))
     }
 }
 

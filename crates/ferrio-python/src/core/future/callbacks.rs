@@ -3,12 +3,13 @@
 //! Most futures have one waiter: the list allocates only from the second on. Each callback runs in a turn of its own
 //! kind, as asyncio's `call_soon(callback, future)` does it, but only Python's callables need a handle.
 
+use pyo3::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::Future;
 use crate::base::ffi::Cast;
+use crate::base::gc::{Traverse, Visited, gc};
 use crate::core::event_loop::{Item, LoopRef};
 use crate::core::operation::{Operation, view};
 use crate::core::task::Task;
@@ -25,6 +26,13 @@ pub(crate) enum Callback {
     /// End the wait of the operation that the future stands for, at once.
     Operation(Py<Operation>),
 }
+
+gc!(match Callback {
+    Self::Wake(task) => (task),
+    Self::Operation(operation) => (operation),
+    Self::Native(watcher, _) => (watcher),
+    Self::Python { function, context } => (function, context),
+});
 
 /// What a native watcher does when the future `done` is done; `watcher` is the object given to `Callback::Native`.
 pub(crate) type WatcherCall =
@@ -153,18 +161,6 @@ impl Callback {
             }
         }
     }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Wake(task) => visit.call(task),
-            Self::Operation(operation) => visit.call(operation),
-            Self::Native(watcher, _) => visit.call(watcher),
-            Self::Python { function, context } => {
-                visit.call(function)?;
-                visit.call(context)
-            }
-        }
-    }
 }
 
 fn shown_task<'py>(task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyTuple>> {
@@ -195,6 +191,12 @@ pub(crate) enum Callbacks {
     One(Callback),
     /// Two or more.
     Many(Vec<Callback>),
+}
+
+impl Traverse for Callbacks {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.as_slice().traverse(visit)
+    }
 }
 
 impl Callbacks {
@@ -270,9 +272,5 @@ impl Callbacks {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(all) => all,
         }
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.as_slice().iter().try_for_each(|callback| callback.traverse(visit))
     }
 }

@@ -6,7 +6,6 @@
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::callbacks::Watch;
 use super::watch::{self, Ended};
@@ -14,6 +13,7 @@ use super::{default_loop, isfuture, loop_of, native};
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::{Item, LoopRef};
 
@@ -22,6 +22,8 @@ use crate::core::event_loop::{Item, LoopRef};
 pub(crate) struct Chain {
     ends: Guarded<Option<Ends>>,
 }
+
+collected!(Chain { ends }, clear { ends });
 
 impl Class for Chain {}
 
@@ -33,6 +35,8 @@ struct Ends {
     destination_loop: Option<LoopRef>,
 }
 
+gc!(Ends { source, destination, source_loop, destination_loop });
+
 /// One end of a chain, outside the guard.
 struct End<'py> {
     future: Bound<'py, PyAny>,
@@ -40,24 +44,7 @@ struct End<'py> {
 }
 
 #[pymethods]
-impl Chain {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.ends.visit(&visit, |ends| {
-            let Some(ends) = ends else { return Ok(()) };
-            visit.call(&ends.source)?;
-            visit.call(&ends.destination)?;
-            for home in [&ends.source_loop, &ends.destination_loop].into_iter().flatten() {
-                home.traverse(&visit)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let ends = self.ends.with(py, Option::take);
-        drop(ends);
-    }
-}
+impl Chain {}
 
 impl Chain {
     fn source<'py>(&self, py: Python<'py>) -> Option<End<'py>> {

@@ -2,7 +2,6 @@
 
 use pyo3::exceptions::{PyDeprecationWarning, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Future, native};
 use crate::base::class::Class;
@@ -11,6 +10,7 @@ use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::raise::made;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::slots::Awaitable;
+use crate::base::gc::collected;
 use crate::core::task::Task;
 
 #[pymethods]
@@ -30,6 +30,8 @@ impl Future {
 pub(crate) struct FutureIter {
     future: Guarded<Option<Py<Future>>>,
 }
+
+collected!(FutureIter { future });
 
 impl Class for FutureIter {}
 
@@ -108,10 +110,6 @@ impl FutureIter {
     fn close(&self, py: Python<'_>) {
         let ended = self.future.with(py, Option::take);
         drop(ended);
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.future.visit(&visit, |future| visit.call(future))
     }
 
     fn __clear__(&self, py: Python<'_>) {

@@ -14,9 +14,9 @@ pub(crate) mod state;
 pub(crate) mod watch;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 pub(crate) use self::plain::is_plain;
 use self::state::{Outcome, State};
@@ -26,6 +26,7 @@ use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::room::FutureRoom;
 use crate::base::ffi::{Cast, Guarded, context};
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::collected;
 use crate::base::{error, imports};
 use crate::core::event_loop::{self, LoopRef};
 
@@ -38,6 +39,8 @@ use crate::core::event_loop::{self, LoopRef};
 pub(crate) struct Future {
     pub(crate) state: Guarded<State>,
 }
+
+collected!(Future { state }, written by state);
 
 impl Class for Future {
     const BELOW: Option<Standard> = Some(("asyncio.futures", "Future"));
@@ -225,10 +228,6 @@ impl Future {
         self.state.with(py, |state| {
             state.extra.as_ref().and_then(|extra| extra.source_traceback.as_ref().map(|tb| tb.clone_ref(py)))
         })
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| state.traverse(&visit))
     }
 
     fn __clear__(&self, py: Python<'_>) {

@@ -2,9 +2,9 @@
 
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::callbacks::Callbacks;
+use crate::base::gc::gc;
 use crate::core::event_loop::LoopRef;
 
 /// How the future ended, if it did.
@@ -20,6 +20,12 @@ pub(crate) enum Outcome {
     /// With an exception, and the traceback that it had when it was set.
     Exception(Py<PyBaseException>, Option<Py<PyAny>>),
 }
+
+gc!(match Outcome {
+    Self::Pending | Self::Cancelled => (),
+    Self::Result(result) => (result),
+    Self::Exception(exception, traceback) => (exception, traceback),
+});
 
 impl Outcome {
     /// The word that asyncio uses: `PENDING`, `CANCELLED` or `FINISHED`.
@@ -45,6 +51,8 @@ pub(crate) struct Extra {
     pub(crate) awaited_by: Option<Py<PyAny>>,
 }
 
+gc!(Extra { cancel_message, cancelled_error, source_traceback, awaited_by });
+
 /// Everything a `Future` holds; only touched by the thread that is attached, inside its `Guarded`.
 #[derive(Default)]
 pub(crate) struct State {
@@ -58,6 +66,8 @@ pub(crate) struct State {
     pub(crate) log_traceback: bool,
     pub(crate) extra: Option<Box<Extra>>,
 }
+
+gc!(State { event_loop, outcome, extra, callbacks } not { blocking, log_traceback });
 
 impl State {
     /// The rarely used fields, made on first use.
@@ -75,26 +85,5 @@ impl State {
         self.log_traceback = matches!(outcome, Outcome::Exception(..));
         self.outcome = outcome;
         Ok(std::mem::take(&mut self.callbacks))
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(event_loop) = &self.event_loop {
-            event_loop.traverse(visit)?;
-        }
-        match &self.outcome {
-            Outcome::Pending | Outcome::Cancelled => {}
-            Outcome::Result(result) => visit.call(result)?,
-            Outcome::Exception(exception, traceback) => {
-                visit.call(exception)?;
-                visit.call(traceback)?;
-            }
-        }
-        if let Some(extra) = &self.extra {
-            visit.call(&extra.cancel_message)?;
-            visit.call(&extra.cancelled_error)?;
-            visit.call(&extra.source_traceback)?;
-            visit.call(&extra.awaited_by)?;
-        }
-        self.callbacks.traverse(visit)
     }
 }

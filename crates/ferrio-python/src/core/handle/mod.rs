@@ -6,9 +6,9 @@ mod threadsafe;
 pub(crate) mod timer;
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::threadsafe::Runner;
 pub(crate) use self::timer::TimerHandle;
@@ -18,6 +18,7 @@ use crate::base::ffi::room::HandleRoom;
 use crate::base::ffi::trashcan::{self, chained};
 use crate::base::ffi::{Guarded, context, interpreter, raise, recycle};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::{error, imports};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::native::current_stack;
@@ -31,6 +32,8 @@ pub(crate) struct Handle {
     state: Guarded<State>,
     runner: Runner,
 }
+
+collected!(Handle { state } not { runner }, written by state, clear { state { call, debug } });
 
 impl Class for Handle {
     const BELOW: Option<Standard> = Some(("asyncio.events", "Handle"));
@@ -51,11 +54,15 @@ struct State {
     debug: Option<Box<Debug>>,
 }
 
+gc!(State { event_loop, context, call, debug } not { cancelled });
+
 /// Callback and arguments.
 struct Call {
     callback: Py<PyAny>,
     args: Args,
 }
+
+gc!(Call { callback, args });
 
 /// The arguments; the one of an internal call needs no tuple until somebody looks.
 pub(crate) enum Args {
@@ -63,6 +70,12 @@ pub(crate) enum Args {
     One(Py<PyAny>),
     None,
 }
+
+gc!(match Args {
+    Self::Tuple(args) => (args),
+    Self::One(argument) => (argument),
+    Self::None => (),
+});
 
 impl Args {
     /// The arguments in `tuple`.
@@ -91,6 +104,8 @@ struct Debug {
     /// Keeps the look of a cancelled handle.
     repr: Option<String>,
 }
+
+gc!(Debug { source_traceback } not { repr });
 
 #[pymethods]
 impl Handle {
@@ -200,30 +215,6 @@ impl Handle {
             let source = state.debug.as_ref().and_then(|debug| debug.source_traceback.as_ref());
             source.map(|source| source.clone_ref(py))
         })
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            state.event_loop.traverse(&visit)?;
-            visit.call(&state.context)?;
-            if let Some(call) = &state.call {
-                visit.call(&call.callback)?;
-                match &call.args {
-                    Args::Tuple(args) => visit.call(args)?,
-                    Args::One(argument) => visit.call(argument)?,
-                    Args::None => {}
-                }
-            }
-            match &state.debug {
-                Some(debug) => visit.call(&debug.source_traceback),
-                None => Ok(()),
-            }
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| (state.call.take(), state.debug.take()));
-        drop(cleared);
     }
 }
 

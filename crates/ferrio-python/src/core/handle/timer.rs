@@ -2,9 +2,9 @@
 
 use ferrio_engine::timer::TimerKey;
 use pyo3::basic::CompareOp;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{Args, Handle, cancel, repr_info};
 use crate::base::class::{Class, Standard};
@@ -12,6 +12,7 @@ use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::trashcan::chained;
 use crate::base::ffi::{Cast, Guarded, context};
 use crate::base::functions::Functions;
+use crate::base::gc::collected;
 use crate::core::event_loop::{Loop, LoopRef};
 
 /// A callback that the loop is going to call at the time `when` (seconds of `loop.time()`); what `call_later` and
@@ -25,6 +26,8 @@ pub(crate) struct TimerHandle {
     /// Its place in the loop's timers while it waits there.
     key: Guarded<Option<TimerKey>>,
 }
+
+collected!(TimerHandle { given } not { when, key }, written by key);
 
 impl Class for TimerHandle {
     const BELOW: Option<Standard> = Some(("asyncio.events", "TimerHandle"));
@@ -120,10 +123,6 @@ impl TimerHandle {
             CompareOp::Ge => mine > theirs || equal()?,
         };
         Ok(answer.into_pyobject(py)?.to_owned().into_any().unbind())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.key.visit(&visit, |_| visit.call(&self.given))
     }
 
     #[getter]

@@ -9,9 +9,9 @@
 use pyo3::exceptions::{
     PyAttributeError, PyGeneratorExit, PyRuntimeError, PyStopIteration, PyTypeError, PyValueError,
 };
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::run::Resume;
 use super::{Operation, Phase, resume, send, view};
@@ -19,6 +19,7 @@ use crate::base::class::Class;
 use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::raise::made;
 use crate::base::ffi::slots::{Awaitable, Coroutine};
+use crate::base::gc::collected;
 use crate::base::{error, imports};
 use crate::core::future::iter::FutureIter;
 
@@ -201,20 +202,6 @@ impl Operation {
             None => Err(no_attribute(slf, name)),
         }
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| state.traverse(&visit))?;
-        self.machine.visit(&visit, |machine| {
-            machine.as_ref().map_or(Ok(()), |machine| machine.get().traverse(&visit))
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| (state.task.take(), state.extra.take()));
-        drop(cleared);
-        let machine = self.machine.peek(py, Option::take);
-        drop(machine);
-    }
 }
 
 impl Operation {
@@ -309,6 +296,8 @@ pub(crate) struct Wrapper {
     operation: Py<Operation>,
 }
 
+collected!(Wrapper { operation });
+
 impl Class for Wrapper {}
 
 #[pymethods]
@@ -347,9 +336,5 @@ impl Wrapper {
     /// As the coroutine's `close`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         Operation::close(self.operation.bind(py))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.operation)
     }
 }

@@ -1,10 +1,10 @@
 //! `Immediate`: an operation that does its work when it is awaited and never waits, such as the end of an `async with`.
 
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::Operation;
 use super::run::{Progress, Resume, Run};
+use crate::base::gc::gc;
 
 /// The work behind an `await` that never waits. Takes the object whose method was called and the method's argument; returns
 /// the value of the `await`.
@@ -17,6 +17,8 @@ pub(crate) struct Immediate {
     argument: Option<Py<PyAny>>,
     call: Call,
 }
+
+gc!(Immediate { owner, argument } not { call });
 
 /// An awaitable that calls `call(owner, argument)` when it is awaited; `name` is that of asyncio's coroutine.
 #[inline]
@@ -41,11 +43,6 @@ impl Run for Immediate {
             }
             Resume::Throw(exception) => Err(PyErr::from_value(exception)),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.owner)?;
-        visit.call(&self.argument)
     }
 
     fn name(&self) -> &'static str {

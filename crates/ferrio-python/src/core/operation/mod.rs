@@ -21,7 +21,6 @@ pub(crate) mod waker;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use self::run::{Machine, Progress, Resume, Run};
 use crate::base::class::Class;
@@ -30,6 +29,7 @@ use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::fastcall::Answer;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Exclusive, Leaf, recursion, recycle};
+use crate::base::gc::{collected, gc};
 use crate::core::event_loop::Item;
 use crate::core::event_loop::debug::origins_may_be_tracked;
 use crate::core::future::Future;
@@ -72,6 +72,8 @@ pub(crate) struct State {
     extra: Option<Box<Extra>>,
 }
 
+gc!(State { task, extra } not { phase, inside, forgiven, wakes_with_true, resumed_from });
+
 #[derive(Default)]
 struct Extra {
     cancel_message: Option<Py<PyAny>>,
@@ -85,6 +87,8 @@ struct Extra {
     names: [Option<Py<PyAny>>; 2],
 }
 
+gc!(Extra { cancel_message, failure, view, origin, names });
+
 impl State {
     /// Notes that the state machine runs from now on.
     #[inline]
@@ -92,21 +96,6 @@ impl State {
         self.inside = true;
         self.resumed_from = self.phase;
         self.phase = Phase::Running;
-    }
-
-    /// For the garbage collector.
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.task)?;
-        match &self.extra {
-            Some(extra) => {
-                visit.call(&extra.cancel_message)?;
-                visit.call(&extra.failure)?;
-                visit.call(&extra.view)?;
-                visit.call(&extra.origin)?;
-                extra.names.iter().try_for_each(|name| visit.call(name))
-            }
-            None => Ok(()),
-        }
     }
 }
 
@@ -120,6 +109,18 @@ pub(crate) struct Operation {
     machine: Exclusive<Option<Machine>>,
     /// The qualified name of asyncio's coroutine.
     name: &'static str,
+}
+
+collected!(Operation { state, machine } not { name }, clear_by clear);
+
+impl Operation {
+    /// Lets go of what may be part of a cycle.
+    fn clear(&self, py: Python<'_>) {
+        let cleared = self.state.with(py, |state| (state.task.take(), state.extra.take()));
+        drop(cleared);
+        let machine = self.machine.peek(py, Option::take);
+        drop(machine);
+    }
 }
 
 impl Class for Operation {}

@@ -4,11 +4,12 @@
 //! implement `Run` for it, and return `Operation::new(...)` of it. Nothing lists operations. Small ones live in the
 //! `Operation` itself, larger ones on the heap (`base/ffi/inline_box.rs`).
 
+use pyo3::PyVisit;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::Operation;
 use crate::base::ffi::inline_box::{Behind, InlineBox};
+use crate::base::gc::{Traverse, Visited};
 
 /// Why an operation is resumed.
 pub(crate) enum Resume<'py> {
@@ -31,14 +32,11 @@ pub(crate) enum Progress<'py> {
 }
 
 /// A state machine behind an `await`.
-pub(crate) trait Run: Send + 'static {
+pub(crate) trait Run: Traverse + Send + 'static {
     /// Goes as far as it can. `this` is the operation itself, to be left with whatever wakes it.
     ///
     /// An error ends the operation and is raised by the `await`. `Resume::Throw` usually ends so, after cleaning up.
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>>;
-
-    /// Shows every Python reference inside to the garbage collector.
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 
     /// The name that `repr` and warnings show, which is that of asyncio's coroutine: `Queue.get`.
     fn name(&self) -> &'static str;
@@ -66,6 +64,12 @@ pub(crate) trait Run: Send + 'static {
 
 /// The state machine of one operation.
 pub(super) type Machine = InlineBox<dyn Run>;
+
+impl Traverse for Machine {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.get().traverse(visit)
+    }
+}
 
 impl<T: Run> Behind<dyn Run> for T {
     #[inline]

@@ -1,14 +1,15 @@
 //! `sleep`: lets time pass, or one turn of the loop.
 
 use pyo3::exceptions::{PyBaseException, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Operation;
 use super::run::{Progress, Resume, Run};
 use super::waker::Waker;
 use crate::base::ffi::fastcall::{Answer, Arguments, QuickFunction};
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::gc;
 use crate::base::seconds::seconds;
 use crate::core::event_loop::{self, Item, LoopRef};
 use crate::core::timer::Timer;
@@ -21,6 +22,8 @@ pub(crate) struct Sleep {
     stage: Stage,
 }
 
+gc!(Sleep { result, stage } not { delay });
+
 /// How far it has come.
 enum Stage {
     NotStarted,
@@ -29,6 +32,12 @@ enum Stage {
     Running(Timer),
     Yielded,
 }
+
+gc!(match Stage {
+    Self::Refused(failure) => (failure),
+    Self::Running(timer) => (timer),
+    Self::NotStarted | Self::Yielded => (),
+});
 
 pub(crate) const SLEEP: Declared = declared!(sleep).coroutine("ferrio.tasks").by::<Quickly>();
 
@@ -93,15 +102,6 @@ impl Run for Sleep {
                     result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py)),
                 ))
             }
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.result)?;
-        match &self.stage {
-            Stage::Running(timer) => timer.traverse(visit),
-            Stage::Refused(failure) => visit.call(failure),
-            Stage::NotStarted | Stage::Yielded => Ok(()),
         }
     }
 

@@ -4,12 +4,12 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, create};
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::collected;
 use crate::base::imports;
 use crate::core::event_loop::LoopRef;
 
@@ -18,6 +18,8 @@ use crate::core::event_loop::LoopRef;
 pub(crate) struct EagerTaskFactory {
     constructor: Guarded<Option<Py<PyAny>>>,
 }
+
+collected!(EagerTaskFactory { constructor }, written by constructor, clear { constructor });
 
 impl Class for EagerTaskFactory {}
 
@@ -78,15 +80,6 @@ impl EagerTaskFactory {
     fn __closure__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let cell = imports::CELL_TYPE.get(py)?.call1((self.constructor(py),))?;
         PyTuple::new(py, [cell])
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.constructor.visit(&visit, |constructor| visit.call(constructor))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let constructor = self.constructor.with(py, Option::take);
-        drop(constructor);
     }
 }
 

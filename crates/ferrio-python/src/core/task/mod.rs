@@ -16,13 +16,14 @@ pub(crate) mod threadsafe;
 pub(crate) mod wakeup;
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded};
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::future::{Future, not_initialized};
 use crate::core::operation::{Operation, view};
@@ -32,6 +33,11 @@ pub(crate) enum Name {
     Number(u64),
     Given(Py<PyAny>),
 }
+
+gc!(match Name {
+    Self::Given(name) => (name),
+    Self::Number(_) => (),
+});
 
 /// What a task has beyond its being a future; only touched by the thread that is attached.
 pub(crate) struct State {
@@ -52,6 +58,8 @@ pub(crate) struct State {
     pub(crate) log_destroy_pending: bool,
 }
 
+gc!(State { coroutine, context, waiter, pending_error, name } not { place, cancel_requests, must_cancel, log_destroy_pending });
+
 /// A future that runs a coroutine on its event loop.
 ///
 /// Takes the coroutine `coro`, the `loop`, a `name` (any object, made a string), the `contextvars.Context` of its
@@ -61,6 +69,8 @@ pub(crate) struct State {
 pub(crate) struct Task {
     pub(crate) task: Guarded<State>,
 }
+
+collected!(Task { task }, written by task, clear { task { coroutine, context, waiter, pending_error } });
 
 impl Class for Task {
     const BELOW: Option<Standard> = Some(("asyncio.tasks", "Task"));
@@ -210,26 +220,6 @@ impl Task {
         let value = value.is_truthy()?;
         self.task.with(py, |task| task.log_destroy_pending = value);
         Ok(())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.task.visit(&visit, |task| {
-            visit.call(&task.coroutine)?;
-            visit.call(&task.context)?;
-            visit.call(&task.waiter)?;
-            visit.call(&task.pending_error)?;
-            match &task.name {
-                Name::Given(name) => visit.call(name),
-                Name::Number(_) => Ok(()),
-            }
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.task.with(py, |task| {
-            (task.coroutine.take(), task.context.take(), task.waiter.take(), task.pending_error.take())
-        });
-        drop(cleared);
     }
 }
 

@@ -3,11 +3,12 @@
 //! asyncio keeps weak references, and a pending task that nobody else holds may vanish; here it does not.
 //! `asyncio.all_tasks()` sees them because the standard library's set of tasks gains a second source (`publish`).
 
+use pyo3::PyVisit;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::Task;
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::{Traverse, Visited};
 use crate::base::imports;
 use crate::base::room::Room;
 use crate::core::event_loop::{self, LoopRef};
@@ -18,6 +19,12 @@ pub(crate) struct Registry {
     slots: Vec<Option<Py<Task>>>,
     /// The numbers of the empty slots; there is room for all numbers.
     free: Vec<u32>,
+}
+
+impl Traverse for Registry {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.iter().try_for_each(|task| task.traverse(visit))
+    }
 }
 
 impl Registry {
@@ -43,10 +50,6 @@ impl Registry {
     /// The pending tasks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Py<Task>> {
         self.slots.iter().flatten()
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.iter().try_for_each(|task| visit.call(task))
     }
 }
 

@@ -3,12 +3,12 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::create;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::{collected, gc};
 use crate::base::{error, imports};
 use crate::core::future::chain;
 
@@ -46,6 +46,8 @@ pub(crate) struct Submission {
     parts: Guarded<Option<Parts>>,
 }
 
+collected!(Submission { parts }, clear { parts });
+
 impl Class for Submission {}
 
 struct Parts {
@@ -53,6 +55,8 @@ struct Parts {
     future: Py<PyAny>,
     home: Py<PyAny>,
 }
+
+gc!(Parts { coro, future, home });
 
 #[pymethods]
 impl Submission {
@@ -75,19 +79,5 @@ impl Submission {
     #[getter]
     fn __qualname__(&self) -> &'static str {
         "run_coroutine_threadsafe.<locals>.callback"
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.parts.visit(&visit, |parts| {
-            let Some(parts) = parts else { return Ok(()) };
-            visit.call(&parts.coro)?;
-            visit.call(&parts.future)?;
-            visit.call(&parts.home)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let parts = self.parts.with(py, Option::take);
-        drop(parts);
     }
 }

@@ -2,11 +2,11 @@
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, step};
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Leaf};
+use crate::base::gc::collected;
 use crate::base::imports;
 use crate::core::future::callbacks::{Watch, WatcherCall};
 
@@ -15,6 +15,8 @@ use crate::core::future::callbacks::{Watch, WatcherCall};
 pub(crate) struct Wakeup {
     task: Leaf<Option<Py<Task>>>,
 }
+
+collected!(Wakeup { task }, clear { task });
 
 impl Class for Wakeup {}
 
@@ -54,15 +56,6 @@ impl Wakeup {
         let task = self.__self__(py);
         Ok(format!("<TaskWakeup of {}>", task.into_pyobject(py)?.repr()?))
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.task.visit(&visit, |task| visit.call(task))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.task.with(py, Option::take);
-        drop(cleared);
-    }
 }
 
 /// The callable for a native watcher on a foreign future or loop.
@@ -73,6 +66,8 @@ pub(crate) struct Watcher {
     /// `None` for what the loop runs and no future calls.
     watch: Option<&'static Watch>,
 }
+
+collected!(Watcher { watcher } not { call, watch }, clear { watcher });
 
 impl Class for Watcher {}
 
@@ -139,14 +134,5 @@ impl Watcher {
 
     fn __hash__(&self, py: Python<'_>) -> isize {
         self.watcher.with(py, |watcher| watcher.as_ref().map_or(0, |watcher| watcher.as_ptr() as isize >> 4))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.watcher.visit(&visit, |watcher| visit.call(watcher))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.watcher.with(py, Option::take);
-        drop(cleared);
     }
 }

@@ -9,9 +9,9 @@ use ferrio_engine::reactor::Interest;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::transport::SubprocessTransport;
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -136,6 +136,8 @@ struct Wait {
     ticket: Ticket,
 }
 
+gc!(Wait { transport } not { ticket });
+
 impl Run for Wait {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
         let py = this.py();
@@ -153,10 +155,6 @@ impl Run for Wait {
         let waiter = this.clone().unbind();
         self.ticket = state.with(py, |state| state.own.waiters.push(py, waiter))?;
         Ok(Progress::Park)
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.transport)
     }
 
     fn name(&self) -> &'static str {

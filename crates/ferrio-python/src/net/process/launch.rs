@@ -12,10 +12,10 @@ use ferrio_engine::reactor::Interest;
 use pyo3::exceptions::{PyGeneratorExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::{PyTraverseError, PyVisit};
 
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -131,10 +131,17 @@ struct Launched {
     ending: Option<Ending>,
 }
 
+gc!(Launched { home, launch, ending } not { watched });
+
 enum Ending {
     Failed(i32, i32),
     Thrown(Py<PyAny>),
 }
+
+gc!(match Ending {
+    Self::Thrown(exception) => (exception),
+    Self::Failed(..) => (),
+});
 
 impl Run for Launched {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -148,15 +155,6 @@ impl Run for Launched {
             self.launch.get().state.with(py, engine::Launch::finish);
         }
         progress
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.home)?;
-        visit.call(&self.launch)?;
-        match &self.ending {
-            Some(Ending::Thrown(exception)) => visit.call(exception),
-            Some(Ending::Failed(..)) | None => Ok(()),
-        }
     }
 
     fn name(&self) -> &'static str {

@@ -5,12 +5,12 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::exit;
 use super::transport::SubprocessTransport;
 use crate::base::class::Class;
 use crate::base::ffi::{Guarded, interpreter};
+use crate::base::gc::{collected, gc};
 use crate::core::event_loop::Item;
 use crate::net::streams::feed;
 use crate::net::streams::reader::StreamReader;
@@ -24,6 +24,8 @@ pub(crate) struct PipeProtocol {
     state: Guarded<State>,
 }
 
+collected!(PipeProtocol { state } not { fd }, clear { state { process, reader } });
+
 impl Class for PipeProtocol {}
 
 struct State {
@@ -32,6 +34,8 @@ struct State {
     /// Where data goes past the child's protocol.
     reader: Option<Py<StreamReader>>,
 }
+
+gc!(State { process, reader });
 
 impl PipeProtocol {
     pub(super) fn new(process: &Bound<'_, SubprocessTransport>, fd: usize) -> Self {
@@ -120,18 +124,6 @@ impl PipeProtocol {
 
     fn __repr__(&self) -> String {
         format!("<PipeProtocol fd={}>", self.fd)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            visit.call(&state.process)?;
-            visit.call(&state.reader)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let held = self.state.with(py, |state| (state.process.take(), state.reader.take()));
-        drop(held);
     }
 }
 

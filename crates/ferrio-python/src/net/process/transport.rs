@@ -5,7 +5,6 @@ use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::exit;
 use super::launch::Launch;
@@ -15,6 +14,7 @@ use crate::base::ffi::context;
 use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::room::TransportRoom;
 use crate::base::functions::Functions;
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::Item;
 use crate::core::operation::Operation;
@@ -61,6 +61,8 @@ pub(crate) struct Process {
     pub(super) waiters: WaitList,
 }
 
+gc!(Process { popen, waiters, pipes } not { child, watched, returncode });
+
 impl Own for Process {
     type References = (Option<Py<PyAny>>, WaitList, [Option<Pipe>; 3]);
     type Resource = Py<PyAny>;
@@ -83,15 +85,6 @@ impl Own for Process {
     fn clear(&mut self) -> Self::References {
         let pipes = std::mem::replace(&mut self.pipes, [const { None }; 3]);
         (self.popen.take(), std::mem::take(&mut self.waiters), pipes)
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.popen)?;
-        self.waiters.traverse(visit)?;
-        self.pipes.iter().flatten().try_for_each(|pipe| {
-            visit.call(&pipe.transport)?;
-            visit.call(&pipe.protocol)
-        })
     }
 }
 
@@ -126,6 +119,8 @@ pub(crate) struct Pipe {
     pub(super) protocol: Py<PipeProtocol>,
     pub(super) disconnected: bool,
 }
+
+gc!(Pipe { transport, protocol } not { disconnected });
 
 impl SubprocessTransport {
     /// The transport of the child that `popen` has started, or `launch` for it. In the next turn it tells the protocol, begins

@@ -3,11 +3,11 @@
 //! One that nobody takes out, since the loop or the server was closed, is closed with it.
 
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::Server;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
+use crate::base::gc::{collected, gc};
 use crate::net::transport::socket::Guest;
 
 /// A connection that was accepted.
@@ -17,12 +17,19 @@ pub(super) enum Visitor {
     Socket(Py<PyAny>, Py<PyAny>),
 }
 
+gc!(match Visitor {
+    Self::Guest(guest) => (guest),
+    Self::Socket(socket, peer) => (socket, peer),
+});
+
 /// What the ready queue holds of it.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Arrival {
     pub(super) server: Py<Server>,
     pub(super) visitor: Guarded<Option<Visitor>>,
 }
+
+collected!(Arrival { server, visitor }, clear { visitor });
 
 impl Class for Arrival {}
 
@@ -33,23 +40,4 @@ impl Arrival {
 }
 
 #[pymethods]
-impl Arrival {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.visitor.visit(&visit, |visitor| {
-            visit.call(&self.server)?;
-            match visitor {
-                Some(Visitor::Guest(guest)) => visit.call(&guest.kind),
-                Some(Visitor::Socket(socket, peer)) => {
-                    visit.call(socket)?;
-                    visit.call(peer)
-                }
-                None => Ok(()),
-            }
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let visitor = self.visitor.with(py, Option::take);
-        drop(visitor);
-    }
-}
+impl Arrival {}

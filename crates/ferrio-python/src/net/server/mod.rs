@@ -15,13 +15,14 @@ use std::sync::Arc;
 use ferrio_engine::net::{self, Address};
 use ferrio_engine::reactor::Interest;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefMethods, PyWeakrefReference};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::class::Class;
 use crate::base::ffi::{Guarded, context};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::{error, imports};
 use crate::core::event_loop::{Loop, LoopRef};
 use crate::core::future;
@@ -34,6 +35,8 @@ use crate::net::transport::host::Host;
 pub(crate) struct Server {
     state: Guarded<State>,
 }
+
+collected!(Server { state }, written by state, clear { state });
 
 impl Class for Server {}
 
@@ -54,6 +57,8 @@ struct State {
     cleanup: Option<Py<PyAny>>,
 }
 
+gc!(State { setup, listeners, clients, waiters, cleanup } not { serving, unnamed, ended });
+
 /// What the server was made with.
 struct Setup {
     home: Py<Loop>,
@@ -65,6 +70,8 @@ struct Setup {
     /// Each connection gets a copy of it.
     context: Py<PyAny>,
 }
+
+gc!(Setup { home, protocol_factory, ssl_context, handshake_timeout, shutdown_timeout, context } not { backlog });
 
 /// A listening socket.
 struct Listener {
@@ -78,6 +85,8 @@ struct Listener {
     /// Descriptors or memory were short, this has been reported, and the shortage may last.
     short: bool,
 }
+
+gc!(Listener { socket, kind } not { fd, own, short });
 
 #[pymethods]
 impl Server {
@@ -313,31 +322,6 @@ impl Server {
     fn set_cleanup(&self, py: Python<'_>, cleanup: Option<Py<PyAny>>) {
         let old = self.state.with(py, |state| std::mem::replace(&mut state.cleanup, cleanup));
         drop(old);
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            if let Some(setup) = &state.setup {
-                visit.call(&setup.home)?;
-                visit.call(&setup.protocol_factory)?;
-                visit.call(&setup.ssl_context)?;
-                visit.call(&setup.handshake_timeout)?;
-                visit.call(&setup.shutdown_timeout)?;
-                visit.call(&setup.context)?;
-            }
-            state.listeners.iter().flatten().try_for_each(|listener| {
-                visit.call(&listener.socket)?;
-                visit.call(&listener.kind)
-            })?;
-            state.clients.values().try_for_each(|client| visit.call(client))?;
-            state.waiters.iter().try_for_each(|waiter| visit.call(waiter))?;
-            visit.call(&state.cleanup)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let state = self.state.with(py, std::mem::take);
-        drop(state);
     }
 }
 

@@ -4,15 +4,16 @@
 //! `self.readline()`. These operations call and await the same, so that a subclass sees every call.
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::feed;
 use super::reader::StreamReader;
 use super::shown;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::coroutine::Sent;
+use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
@@ -34,6 +35,8 @@ pub(super) struct Delegate {
     /// What is awaited.
     inner: Option<Py<PyAny>>,
 }
+
+gc!(Delegate { reader, inner } not { role });
 
 impl Delegate {
     pub(super) fn start(reader: &Bound<'_, StreamReader>, role: Role) -> Operation {
@@ -124,11 +127,6 @@ impl Run for Delegate {
             }
             resume = Resume::Send;
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.reader)?;
-        visit.call(&self.inner)
     }
 
     fn name(&self) -> &'static str {

@@ -4,8 +4,8 @@
 //! program which writes and drains in a loop comes to know of the end.
 
 use pyo3::exceptions::PyConnectionResetError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::flow::FlowControlMixin;
 use super::protocol::StreamReaderProtocol;
@@ -14,6 +14,7 @@ use super::writer::StreamWriter;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::raise::raise;
+use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::net::transport;
@@ -28,6 +29,8 @@ pub(crate) struct Drain {
     stage: Stage,
 }
 
+gc!(Drain { writer, flow, stage });
+
 enum Stage {
     Fresh,
     /// One turn passes.
@@ -37,6 +40,11 @@ enum Stage {
     /// A protocol's own `_drain_helper()` is awaited.
     Awaiting(Py<PyAny>),
 }
+
+gc!(match Stage {
+    Self::Awaiting(inner) => (inner),
+    Self::Fresh | Self::Yielded | Self::Waiting(_) => (),
+});
 
 impl Drain {
     #[inline]
@@ -146,15 +154,6 @@ impl Run for Drain {
         }
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.writer)?;
-        visit.call(&self.flow)?;
-        match &self.stage {
-            Stage::Awaiting(inner) => visit.call(inner),
-            Stage::Fresh | Stage::Yielded | Stage::Waiting(_) => Ok(()),
-        }
-    }
-
     fn name(&self) -> &'static str {
         if self.writer.is_some() { "StreamWriter.drain" } else { "FlowControlMixin._drain_helper" }
     }
@@ -172,6 +171,8 @@ pub(super) struct WaitClosed {
     writer: Py<StreamWriter>,
     inner: Option<Py<PyAny>>,
 }
+
+gc!(WaitClosed { writer, inner });
 
 impl WaitClosed {
     pub(super) fn start(writer: &Bound<'_, StreamWriter>) -> Operation {
@@ -208,11 +209,6 @@ impl Run for WaitClosed {
             Sent::Returned(_) => Ok(Progress::Ready(py.None().into_bound(py))),
             Sent::Raised(failure) => Err(failure),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.writer)?;
-        visit.call(&self.inner)
     }
 
     fn name(&self) -> &'static str {

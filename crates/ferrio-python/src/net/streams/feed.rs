@@ -6,13 +6,14 @@
 
 use ferrio_engine::buffer::{Found, Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::content::Content;
 use super::reader::{State, StreamReader};
 use super::shown;
+use crate::base::gc::gc;
 use crate::core::operation::{self, Operation};
 
 /// Who waits for a reader to be fed.
@@ -25,6 +26,12 @@ pub(super) enum Waiter {
     /// A future that somebody set as `_waiter`.
     Future(Py<PyAny>),
 }
+
+gc!(match Waiter {
+    Self::Nobody => (),
+    Self::Operation(operation, _) => (operation),
+    Self::Future(future) => (future),
+});
 
 /// With what a waiting operation can go on. What is not enough does not wake it.
 pub(super) enum Need {
@@ -45,14 +52,6 @@ impl Need {
 }
 
 impl Waiter {
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Nobody => Ok(()),
-            Self::Operation(operation, _) => visit.call(operation),
-            Self::Future(future) => visit.call(future),
-        }
-    }
-
     pub(super) fn is_nobody(&self) -> bool {
         matches!(self, Self::Nobody)
     }

@@ -3,9 +3,9 @@
 //! Invariant: whoever waits is woken when writing goes on or the connection is lost, and takes itself out of the list.
 
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::attributes::flag_attributes;
 use super::drain::Drain;
@@ -13,6 +13,7 @@ use super::protocol::StreamReaderProtocol;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::base::overrides::{Names, Overrides};
 use crate::core::event_loop::LoopRef;
@@ -26,6 +27,8 @@ pub(crate) struct FlowControlMixin {
     pub(super) flow: Guarded<Flow>,
     overrides: Overrides,
 }
+
+collected!(FlowControlMixin { flow } not { overrides }, written by flow, clear { flow });
 
 impl Class for FlowControlMixin {
     const BELOW: Option<Standard> = Some(("asyncio.streams", "FlowControlMixin"));
@@ -44,6 +47,8 @@ pub(super) struct Flow {
     /// `None` until `__init__` has run.
     event_loop: Option<LoopRef>,
 }
+
+gc!(Flow { waiters, event_loop } not { paused, connection_lost });
 
 flag_attributes! {
     FlowControlMixin, flow;
@@ -221,17 +226,5 @@ impl FlowControlMixin {
     #[getter]
     fn _drain_waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.flow.with(py, |flow| flow.waiters.duplicate(py)))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.flow.visit(&visit, |flow| {
-            flow.waiters.traverse(&visit)?;
-            flow.event_loop.as_ref().map_or(Ok(()), |known| known.traverse(&visit))
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.flow.with(py, std::mem::take);
-        drop(cleared);
     }
 }

@@ -1,8 +1,8 @@
 //! The `limit` of a reader: any positive number, as asyncio takes it.
 
+use crate::base::gc::gc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 /// asyncio's default, in bytes.
 const DEFAULT: usize = 1 << 16;
@@ -13,6 +13,8 @@ pub(super) struct Limit {
     /// What the program gave, if that is not the number above.
     shown: Option<Py<PyAny>>,
 }
+
+gc!(Limit { shown } not { bytes });
 
 impl Default for Limit {
     fn default() -> Self {
@@ -66,9 +68,5 @@ impl Limit {
             Some(shown) => Ok(shown.bind(py).clone()),
             None => Ok(self.bytes.into_pyobject(py)?.into_any()),
         }
-    }
-
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.shown)
     }
 }

@@ -3,9 +3,9 @@
 //! Native transports hand bytes to the reader by `receive`, past `data_received`. Beginning and end of a connection are here;
 //! on a server the beginning calls the program's `client_connected_cb`, see `accept.rs`.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::accept;
 use super::attributes::{flag_attributes, optional_attributes};
@@ -16,6 +16,7 @@ use crate::base::class::{Class, Standard};
 use crate::base::ffi::interpreter::is_exactly;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::core::event_loop::LoopRef;
 use crate::core::future;
 use crate::net::transport;
@@ -27,6 +28,8 @@ use crate::net::transport::native::NativeProtocol;
 pub(crate) struct StreamReaderProtocol {
     pub(super) state: Guarded<State>,
 }
+
+collected!(StreamReaderProtocol { state }, written by state, clear { state });
 
 impl Class for StreamReaderProtocol {
     const BELOW: Option<Standard> = Some(("asyncio.streams", "StreamReaderProtocol"));
@@ -50,6 +53,8 @@ pub(super) struct State {
     pub(super) reject: bool,
 }
 
+gc!(State { reader, strong_reader, client_connected, task, transport, writer, source_traceback, closed } not { over_ssl, reject });
+
 /// What `wait_closed()` waits for; a future only if somebody asks.
 #[derive(Default)]
 enum Closed {
@@ -59,6 +64,12 @@ enum Closed {
     /// The connection is lost, with this exception or none.
     Lost(Option<Py<PyAny>>),
 }
+
+gc!(match Closed {
+    Self::Open => (),
+    Self::Future(future) => (future),
+    Self::Lost(exception) => (exception),
+});
 
 #[pymethods]
 impl StreamReaderProtocol {
@@ -229,28 +240,6 @@ impl StreamReaderProtocol {
     #[getter]
     fn _source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.source_traceback.as_ref().map(|stack| stack.clone_ref(py)))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            visit.call(&state.reader)?;
-            visit.call(&state.strong_reader)?;
-            visit.call(&state.client_connected)?;
-            visit.call(&state.task)?;
-            visit.call(&state.transport)?;
-            visit.call(&state.writer)?;
-            visit.call(&state.source_traceback)?;
-            match &state.closed {
-                Closed::Open => Ok(()),
-                Closed::Future(future) => visit.call(future),
-                Closed::Lost(exception) => visit.call(exception),
-            }
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, std::mem::take);
-        drop(cleared);
     }
 }
 

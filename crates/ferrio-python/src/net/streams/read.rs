@@ -8,13 +8,13 @@ use ferrio_engine::buffer::{Found, Match, Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyStopAsyncIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::feed::{self, Need, Waiter};
 use super::reader::{State, StreamReader};
 use super::shown;
 use crate::base::ffi::bytes::Filling;
 use crate::base::ffi::raise::raise;
+use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::operation::Operation;
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -26,6 +26,8 @@ pub(crate) struct Read {
     /// Whether it parked in the reader.
     waiting: bool,
 }
+
+gc!(Read { reader } not { what, waiting });
 
 /// What is wanted.
 pub(super) enum What {
@@ -328,10 +330,6 @@ impl Run for Read {
                 return Ok(Progress::Park);
             }
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.reader)
     }
 
     fn name(&self) -> &'static str {

@@ -5,9 +5,9 @@
 
 use ferrio_engine::buffer::{Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::attributes::{flag_attributes, optional_attributes};
 use super::content::Content;
@@ -21,6 +21,7 @@ use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::given::Given;
 use crate::base::overrides::{Names, Overrides};
 use crate::core::event_loop::LoopRef;
@@ -37,6 +38,8 @@ pub(crate) struct StreamReader {
     pub(super) state: Guarded<State>,
     overrides: Overrides,
 }
+
+collected!(StreamReader { state } not { overrides }, written by state, clear { state });
 
 impl Class for StreamReader {
     const BELOW: Option<Standard> = Some(("asyncio.streams", "StreamReader"));
@@ -75,6 +78,8 @@ pub(super) struct State {
     /// Where it was made, in debug mode.
     source_traceback: Option<Py<PyAny>>,
 }
+
+gc!(State { limit, waiter, exception, transport, shown, source_traceback, event_loop } not { unread, seen, eof, paused });
 
 // Methods that call one another; a subclass may replace one and expects to be called by the others.
 const READ: u8 = 1;
@@ -342,23 +347,6 @@ impl StreamReader {
     #[getter]
     pub(crate) fn _source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.source_traceback.as_ref().map(|stack| stack.clone_ref(py)))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            state.limit.traverse(&visit)?;
-            state.waiter.traverse(&visit)?;
-            visit.call(&state.exception)?;
-            visit.call(&state.transport)?;
-            visit.call(&state.shown)?;
-            visit.call(&state.source_traceback)?;
-            state.event_loop.as_ref().map_or(Ok(()), |known| known.traverse(&visit))
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, std::mem::take);
-        drop(cleared);
     }
 }
 

@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyTypeInfo, PyVisit, intern};
+use pyo3::{PyTypeInfo, intern};
 
 use super::drain::{Drain, WaitClosed};
 use super::reader::StreamReader;
@@ -12,6 +12,7 @@ use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::LoopRef;
 use crate::core::operation::Operation;
@@ -23,6 +24,8 @@ use crate::net::transport;
 pub(crate) struct StreamWriter {
     state: Guarded<Option<State>>,
 }
+
+collected!(StreamWriter { state }, written by state, clear { state });
 
 impl Class for StreamWriter {
     const BELOW: Option<Standard> = Some(("asyncio.streams", "StreamWriter"));
@@ -43,6 +46,8 @@ struct State {
     reader: Option<Py<PyAny>>,
     event_loop: LoopRef,
 }
+
+gc!(State { transport, protocol, reader, event_loop });
 
 #[pymethods]
 impl StreamWriter {
@@ -221,21 +226,6 @@ impl StreamWriter {
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.look(py, |state| state.event_loop.object(py))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            let Some(state) = state else { return Ok(()) };
-            visit.call(&state.transport)?;
-            visit.call(&state.protocol)?;
-            visit.call(&state.reader)?;
-            state.event_loop.traverse(&visit)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, Option::take);
-        drop(cleared);
     }
 }
 

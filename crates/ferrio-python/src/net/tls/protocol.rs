@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use ferrio_engine::tls_record::Records;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::backlog::Backlog;
 use super::lower::Lower;
@@ -23,6 +23,7 @@ use super::{handshake, read, shutdown, write};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::{Guarded, context};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::base::whole::truth;
 use crate::core::event_loop::LoopRef;
@@ -43,6 +44,8 @@ const SHUTDOWN_SECONDS: f64 = 30.0;
 pub(crate) struct SSLProtocol {
     pub(super) state: Guarded<State>,
 }
+
+collected!(SSLProtocol { state }, written by state, clear { state });
 
 impl Class for SSLProtocol {
     const BELOW: Option<Standard> = Some(("asyncio.sslproto", "SSLProtocol"));
@@ -98,6 +101,8 @@ pub(super) struct State {
     pub(super) context: Option<Py<PyAny>>,
 }
 
+gc!(State { home, session, receiver, app_transport, lower, scope, waiter, timers, lent, extra, context } not { life, records, kept, leftover, read_marks, reading_paused, lower_reading_paused, backlog, write_marks, writing_paused, lower_writing_paused, queued, lost_writes });
+
 /// The two limits of time, and the timers that watch over them.
 pub(super) struct Timers {
     /// As the program gave it; `None` for the default.
@@ -108,6 +113,8 @@ pub(super) struct Timers {
     /// When the handshake began, in seconds of the loop's clock; in debug mode.
     pub(super) began: Option<f64>,
 }
+
+gc!(Timers { handshake_seconds, shutdown_seconds, handshake, shutdown } not { began });
 
 /// The marks of a flow, in bytes.
 #[derive(Clone, Copy)]
@@ -348,15 +355,6 @@ impl SSLProtocol {
     fn _outgoing(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.session(py).ok().map(|session| session.outgoing(py).clone().unbind())
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| state.traverse(&visit))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let state = self.state.with(py, std::mem::take);
-        drop(state);
-    }
 }
 
 /// What the makers of a connection say about TLS.
@@ -463,31 +461,7 @@ impl SSLProtocol {
     }
 }
 
-impl State {
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(home) = &self.home {
-            home.traverse(visit)?;
-        }
-        if let Some(session) = &self.session {
-            session.traverse(visit)?;
-        }
-        self.receiver.traverse(visit)?;
-        visit.call(&self.app_transport)?;
-        visit.call(&self.lower)?;
-        visit.call(&self.scope)?;
-        visit.call(&self.waiter)?;
-        visit.call(&self.timers.handshake_seconds)?;
-        visit.call(&self.timers.shutdown_seconds)?;
-        for timer in [&self.timers.handshake, &self.timers.shutdown] {
-            if let Some(timer) = timer {
-                timer.traverse(visit)?;
-            }
-        }
-        visit.call(&self.lent)?;
-        visit.call(&self.extra)?;
-        visit.call(&self.context)
-    }
-}
+impl State {}
 
 /// Runs `body` in the context of the transport below, where the loop has called us outside of it.
 #[inline]

@@ -6,9 +6,9 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use pyo3::{PyTraverseError, PyVisit};
 
 use crate::base::ffi::memory;
+use crate::base::gc::gc;
 use crate::base::imports;
 
 /// Up to this length a copy is cheaper than a view, in bytes.
@@ -32,6 +32,8 @@ pub(crate) struct Session {
     incoming: Py<PyAny>,
     outgoing: Py<PyAny>,
 }
+
+gc!(Session { object, callee, incoming, outgoing } not { direct });
 
 impl Session {
     /// A session of `context` (`ssl.SSLContext`). Raises what `context.wrap_bio` raises.
@@ -186,13 +188,6 @@ impl Session {
     pub(crate) fn shutdown(&self, py: Python<'_>) -> PyResult<Answer<()>> {
         let name = if self.direct { intern!(py, "shutdown") } else { intern!(py, "unwrap") };
         answer(py, self.callee.bind(py).call_method0(name).map(drop))
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.object)?;
-        visit.call(&self.callee)?;
-        visit.call(&self.incoming)?;
-        visit.call(&self.outgoing)
     }
 }
 

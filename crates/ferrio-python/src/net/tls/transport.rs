@@ -5,8 +5,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::protocol::{Marks, SSLProtocol};
 use super::write as outgoing;
@@ -17,6 +17,7 @@ use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::room::TransportRoom;
 use crate::base::ffi::{Cast, Guarded, interpreter};
 use crate::base::functions::Functions;
+use crate::base::gc::collected;
 use crate::base::imports;
 use crate::base::whole::Whole;
 use crate::net::transport::native::NativeTransport;
@@ -33,6 +34,8 @@ pub(crate) struct SSLTransport {
     /// Somebody set an attribute, a method perhaps: native code goes through Python then.
     altered: AtomicBool,
 }
+
+collected!(SSLTransport { protocol } not { closed, altered }, written by protocol, clear { protocol });
 
 impl Class for SSLTransport {
     const BELOW: Option<Standard> = Some(("asyncio.sslproto", "_SSLProtocolTransport"));
@@ -277,15 +280,6 @@ impl SSLTransport {
             Some(lower) => format!("<SSLTransport {stage:?} over {}>", lower.0.repr()?),
             None => format!("<SSLTransport {stage:?}>"),
         })
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.protocol.visit(&visit, |protocol| visit.call(protocol))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let protocol = self.protocol.with(py, Option::take);
-        drop(protocol);
     }
 }
 

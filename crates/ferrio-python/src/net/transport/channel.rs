@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrio_engine::net::{self, Address, Parts};
 use pyo3::exceptions::PyOSError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::address;
 use super::socket::SocketTransport;
+use crate::base::gc::gc;
 use crate::base::imports;
 
 /// The owner of the descriptor.
@@ -27,6 +28,12 @@ pub(super) enum Channel {
     /// Ours, with the family, type and protocol that a Python socket of it has.
     Descriptor(Arc<Lent>, Py<PyTuple>),
 }
+
+gc!(match Channel {
+    Self::Closed => (),
+    Self::Socket(socket) => (socket),
+    Self::Descriptor(_, kind) => (kind),
+});
 
 /// A descriptor that is closed with the last reference to it, unless it was given away.
 pub(super) struct Lent {
@@ -71,14 +78,6 @@ impl Channel {
     /// Takes it, to be closed; `None` if that was done.
     pub(super) fn take(&mut self) -> Option<Self> {
         Some(std::mem::replace(self, Self::Closed)).filter(|taken| !taken.is_closed())
-    }
-
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Closed => Ok(()),
-            Self::Socket(socket) => visit.call(socket),
-            Self::Descriptor(_, kind) => visit.call(kind),
-        }
     }
 }
 

@@ -9,11 +9,12 @@
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyDict;
-use pyo3::{PyClass, PyTraverseError, PyVisit};
+use pyo3::{PyClass, PyVisit};
 
 use super::lifetime;
 use super::receiver::Receiver;
 use crate::base::ffi::Guarded;
+use crate::base::gc::{Traverse, Visited};
 use crate::core::event_loop::Loop;
 
 /// What is asked for whenever a transport is made.
@@ -66,7 +67,7 @@ pub(crate) struct State<O> {
 }
 
 /// What one class of transports has beyond the rest.
-pub(crate) trait Own {
+pub(crate) trait Own: Traverse {
     /// What ends with the connection: the descriptor's owner above all.
     type Resource;
 
@@ -90,8 +91,6 @@ pub(crate) trait Own {
 
     /// Takes the references for the garbage collector, to be dropped.
     fn clear(&mut self) -> Self::References;
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 }
 
 /// A class of transports.
@@ -114,6 +113,20 @@ pub(crate) trait Transport: PyClass<Frozen = True> + Sync {
     /// Whether the class itself reports what a protocol's method raises, and how. The loop reports the rest as of any
     /// callback.
     const REPORTS: Option<&'static str> = None;
+}
+
+impl<O: Own> Traverse for Core<O> {
+    /// Nothing until the object has been written, which CPython 3.11 may ask for (see `base/gc.rs`).
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        let Self { event_loop, context, state, extra } = self;
+        state.visit(visit, |state| {
+            event_loop.traverse(visit)?;
+            context.traverse(visit)?;
+            extra.traverse(visit)?;
+            state.receiver.traverse(visit)?;
+            state.own.traverse(visit)
+        })
+    }
 }
 
 impl<O: Own> Core<O> {
@@ -163,18 +176,6 @@ impl<O: Own> Core<O> {
     /// Whether the descriptor is not closed yet.
     pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.own.is_open())
-    }
-
-    /// Shows the collector everything.
-    pub(crate) fn show(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(visit, |state| {
-            // Inside, for on CPython 3.11 the collector may come before the object was written (see `Guarded`).
-            visit.call(&self.event_loop)?;
-            visit.call(&self.context)?;
-            visit.call(&self.extra)?;
-            state.receiver.traverse(visit)?;
-            state.own.traverse(visit)
-        })
     }
 
     /// Drops what may form a cycle.

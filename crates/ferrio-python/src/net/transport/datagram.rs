@@ -11,7 +11,6 @@ use ferrio_engine::reactor::Interest;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::address::Family;
 use super::core::{Core, Order, Own, State, Transport};
@@ -25,6 +24,7 @@ use crate::base::class::{Class, Standard};
 use crate::base::ffi::context;
 use crate::base::ffi::room::TransportRoom;
 use crate::base::functions::Functions;
+use crate::base::gc::{Traverse, Visited};
 use crate::base::{error, imports};
 use crate::core::event_loop::sides;
 
@@ -74,6 +74,16 @@ pub(crate) struct Datagrams {
     interest: Option<Interest>,
 }
 
+impl Traverse for Datagrams {
+    fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Visited {
+        let Self { socket, address, queue, last, queued: _, marks: _, appetite: _, interest: _ } = self;
+        socket.traverse(visit)?;
+        address.traverse(visit)?;
+        queue.traverse(visit)?;
+        last.as_ref().map_or(Ok(()), |(_, object)| object.traverse(visit))
+    }
+}
+
 impl Own for Datagrams {
     type References = (Option<(Address, Py<PyAny>)>, VecDeque<Waiting>);
     type Resource = (Py<PyAny>, Option<(Address, Py<PyAny>)>);
@@ -98,13 +108,6 @@ impl Own for Datagrams {
 
     fn clear(&mut self) -> Self::References {
         (self.last.take(), self.take_unsent())
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.address)?;
-        visit.call(&self.socket)?;
-        self.last.as_ref().map_or(Ok(()), |(_, object)| visit.call(object))?;
-        self.queue.iter().try_for_each(|(_, address)| visit.call(address))
     }
 }
 

@@ -3,6 +3,7 @@
 //! The server says how it is told of the connection's end. Any other object has asyncio's methods for it, `_attach` and
 //! `_detach`.
 
+use crate::base::gc::gc;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -15,6 +16,8 @@ pub(crate) struct Host {
     attach: Tell,
     detach: Tell,
 }
+
+gc!(Host { server } not { attach, detach });
 
 impl Host {
     /// One of ours, with the functions that note a transport's beginning and end.

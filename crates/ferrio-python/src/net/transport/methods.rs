@@ -70,7 +70,7 @@ macro_rules! transport_methods {
             }
 
             fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-                self.core.show(&visit)
+                $crate::base::gc::Traverse::traverse(&self.core, &visit)
             }
 
             fn __clear__(&self, py: Python<'_>) {

@@ -2,14 +2,14 @@
 
 use ferrio_engine::net::{self, FileKind};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
+use pyo3::{PyVisit, intern};
 
 use super::core::{Core, Order, Own, Transport};
 use super::lifetime;
 use crate::base::error;
 use crate::base::ffi::context;
+use crate::base::gc::{Traverse, Visited};
 use crate::core::event_loop::descriptors::Side;
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle;
@@ -31,6 +31,12 @@ pub(crate) trait End {
 
     /// What `repr` says of an open pipe.
     fn shown(&self) -> String;
+}
+
+impl<E> Traverse for OnPipe<E> {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.pipe.traverse(visit)
+    }
 }
 
 impl<E: End> Own for OnPipe<E> {
@@ -55,10 +61,6 @@ impl<E: End> Own for OnPipe<E> {
     }
 
     fn clear(&mut self) {}
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.pipe)
-    }
 }
 
 /// Makes the transport of the file object `file` from its parts, a descriptor and the kind of file, and leaves its

@@ -5,13 +5,14 @@
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::native::NativeProtocol;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::context;
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::receive::Expected;
@@ -34,6 +35,8 @@ pub(crate) struct Receiver {
     protocol: Option<Py<PyAny>>,
     pub(crate) way: Way,
 }
+
+gc!(Receiver { protocol } not { way });
 
 /// What went wrong while bytes were received, with the words for the report; an `OSError` came from the socket.
 pub(crate) struct Failed {
@@ -85,10 +88,6 @@ impl Receiver {
         if let Some(protocol) = self.protocol {
             protocol.drop_ref(py);
         }
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.protocol)
     }
 
     /// Whether receiving had better wait for the next turn. A stream's task should run before others get their data.

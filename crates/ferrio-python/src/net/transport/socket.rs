@@ -26,6 +26,7 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::room::TransportRoom;
 use crate::base::ffi::{context, interpreter};
 use crate::base::functions::Functions;
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::sides;
 use crate::core::future::watch;
@@ -70,6 +71,8 @@ pub(crate) struct Guest {
     /// Family, type and protocol of its socket.
     pub(crate) kind: Py<PyTuple>,
 }
+
+gc!(Guest { kind } not { connection, peer, own });
 
 impl SocketTransport {
     /// The transport of the connected, non-blocking `socket`. In the next turn it tells the protocol, begins to read, and sets

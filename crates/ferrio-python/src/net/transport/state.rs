@@ -4,12 +4,12 @@
 use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::reactor::Interest;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::channel::{Channel, Names};
 use super::core::{Own, State};
 use super::host::Host;
 use super::outgoing::Outgoing;
+use crate::base::gc::gc;
 use crate::core::event_loop::receive::Expected;
 
 /// The state of a connection.
@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     /// The loop will call `flush` at the end of the turn.
     pub(super) queued: bool,
 }
+
+gc!(Connection { channel, host, empty_waiter } not { names, outgoing, marks, expected, interest, input_ended, output_ended, blocked, queued });
 
 impl Connection {
     pub(super) fn new(channel: Channel, names: Option<Box<Names>>, host: Option<Host>) -> Self {
@@ -100,12 +102,6 @@ impl Own for Connection {
 
     fn clear(&mut self) -> Self::References {
         (self.host.take(), self.empty_waiter.take())
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.channel.traverse(visit)?;
-        visit.call(self.host.as_ref().map(|host| &host.server))?;
-        visit.call(&self.empty_waiter)
     }
 }
 

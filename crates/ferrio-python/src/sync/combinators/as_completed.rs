@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::by_address::ByAddress;
 use super::deadline;
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::{Declared, Functions, declared};
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::{self, Item};
 use crate::core::future::callbacks::Watch;
@@ -26,6 +27,8 @@ use crate::core::timer::Timer;
 pub(crate) struct AsCompleted {
     state: Guarded<State>,
 }
+
+collected!(AsCompleted { state }, clear { state { todo, done, waiting, awaiter, given } });
 
 impl Class for AsCompleted {}
 
@@ -49,6 +52,8 @@ struct State {
     /// The arguments, while the iteration has not begun (before Python 3.13 it begins with the first step).
     given: Option<(Py<PyAny>, Option<Py<PyAny>>)>,
 }
+
+gc!(State { todo, done, waiting, deadline, awaiter, given } not { left });
 
 pub(crate) const AS_COMPLETED: Declared = declared!(as_completed).function("ferrio.tasks");
 
@@ -214,35 +219,6 @@ impl AsCompleted {
         });
         Ok(more.then(|| Operation::new(Next { iterator: Some(slf.unbind()), resolve: true, counted: true })))
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            state.todo.values().try_for_each(|future| visit.call(future))?;
-            state.done.iter().try_for_each(|future| visit.call(future))?;
-            state.waiting.iter().try_for_each(|operation| visit.call(operation))?;
-            if let Some(deadline) = &state.deadline {
-                deadline.traverse(&visit)?;
-            }
-            if let Some((fs, timeout)) = &state.given {
-                visit.call(fs)?;
-                visit.call(timeout)?;
-            }
-            visit.call(&state.awaiter)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| {
-            (
-                std::mem::take(&mut state.todo),
-                std::mem::take(&mut state.done),
-                std::mem::take(&mut state.waiting),
-                state.awaiter.take(),
-                state.given.take(),
-            )
-        });
-        drop(cleared);
-    }
 }
 
 /// The wait for the next future to end.
@@ -254,6 +230,8 @@ struct Next {
     /// Whether it was counted as handed out.
     counted: bool,
 }
+
+gc!(Next { iterator } not { resolve, counted });
 
 impl Run for Next {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -311,10 +289,6 @@ impl Run for Next {
             Some(ours) => future::native::result(ours).map(|value| Progress::Ready(value.into_bound(py))),
             None => next.call_method0(intern!(py, "result")).map(Progress::Ready),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.iterator)
     }
 
     fn name(&self) -> &'static str {

@@ -5,7 +5,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use pyo3::{PyClassInitializer, PyTraverseError, PyVisit, intern};
+use pyo3::{PyClassInitializer, intern};
 use std::collections::hash_map::Entry;
 
 use super::by_address::ByAddress;
@@ -13,6 +13,7 @@ use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::{Cast, Guarded, coroutine};
 use crate::base::functions::{Declared, Functions, declared};
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::base::whole::truth;
 use crate::core::event_loop::{self, LoopRef};
@@ -28,6 +29,8 @@ use crate::core::task::{Task, create, current};
 pub(crate) struct Gathering {
     gathered: Guarded<State>,
 }
+
+collected!(Gathering { gathered }, written by gathered, clear { gathered { children, awaiter } });
 
 impl Class for Gathering {
     const BELOW: Option<Standard> = Some(("asyncio.tasks", "_GatheringFuture"));
@@ -51,6 +54,8 @@ struct State {
     awaiter: Option<Py<PyAny>>,
 }
 
+gc!(State { children, awaiter } not { distinct, finished, return_exceptions, cancel_requested, abandoned });
+
 #[pymethods]
 impl Gathering {
     /// Cancel every child that is not done. Return `False` if there was nothing to cancel.
@@ -72,19 +77,6 @@ impl Gathering {
     #[getter]
     fn _cancel_requested(&self, py: Python<'_>) -> bool {
         self.gathered.with(py, |state| state.cancel_requested)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.gathered.visit(&visit, |state| {
-            state.children.iter().try_for_each(|child| visit.call(child))?;
-            visit.call(&state.awaiter)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared =
-            self.gathered.with(py, |state| (std::mem::take(&mut state.children), state.awaiter.take()));
-        drop(cleared);
     }
 }
 

@@ -1,14 +1,15 @@
 //! `wait`: waits until some or all of several futures are done.
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::deadline;
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::{collected, gc};
 use crate::base::given::Given;
 use crate::base::imports;
 use crate::core::event_loop::{self, Item, LoopRef};
@@ -34,6 +35,12 @@ enum Wait {
     Waiting { futures: Vec<Py<PyAny>>, countdown: Py<Countdown>, deadline: Option<Timer> },
     Over,
 }
+
+gc!(match Wait {
+    Self::Fresh { fs, timeout, return_when } => (fs, timeout, return_when),
+    Self::Waiting { futures, countdown, deadline } => (futures, countdown, deadline),
+    Self::Over => (),
+});
 
 pub(crate) const WAIT: Declared = declared!(wait).coroutine("ferrio.tasks");
 
@@ -69,22 +76,6 @@ impl Run for Wait {
             (Self::Over, Resume::Send) => {
                 Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
             }
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Fresh { fs, timeout, return_when } => {
-                visit.call(fs)?;
-                visit.call(timeout)?;
-                visit.call(return_when)
-            }
-            Self::Waiting { futures, countdown, deadline } => {
-                futures.iter().try_for_each(|future| visit.call(future))?;
-                visit.call(countdown)?;
-                deadline.as_ref().map_or(Ok(()), |deadline| deadline.traverse(visit))
-            }
-            Self::Over => Ok(()),
         }
     }
 
@@ -198,6 +189,8 @@ pub(crate) struct Countdown {
     state: Guarded<Count>,
 }
 
+collected!(Countdown { state });
+
 impl Class for Countdown {}
 
 struct Count {
@@ -206,6 +199,8 @@ struct Count {
     left: usize,
     until: Until,
 }
+
+gc!(Count { operation } not { left, until });
 
 static FUTURE_DONE: Watch =
     Watch::new("_wait.<locals>._on_completion", future_done).awaited_by(|countdown| {
@@ -237,10 +232,6 @@ fn future_done(countdown: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyRes
 
 #[pymethods]
 impl Countdown {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |count| visit.call(&count.operation))
-    }
-
     fn __clear__(&self, py: Python<'_>) {
         let operation = self.state.with(py, |count| count.operation.take());
         drop(operation);

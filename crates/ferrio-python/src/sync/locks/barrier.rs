@@ -5,9 +5,9 @@
 //! Invariant: state and count only change while the condition's lock is held.
 
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::bound::{self, LoopBound};
 use super::condition::{self, Condition, Step, Wait};
@@ -16,6 +16,7 @@ use super::lock::{self, Lock};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::base::whole::Whole;
 use crate::core::future;
@@ -29,6 +30,8 @@ use crate::core::operation::{Operation, immediate};
 pub(crate) struct Barrier {
     state: Guarded<BarrierState>,
 }
+
+collected!(Barrier { state }, written by state);
 
 impl Class for Barrier {
     const BELOW: Option<Standard> = Some(("asyncio.locks", "Barrier"));
@@ -49,11 +52,15 @@ struct BarrierState {
     parts: Option<Parts>,
 }
 
+gc!(BarrierState { shown, parts } not { phase, parties, count });
+
 /// The condition, with its lock.
 struct Parts {
     lock: Py<Lock>,
     condition: Py<Condition>,
 }
+
+gc!(Parts { lock, condition });
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -226,19 +233,6 @@ impl Barrier {
         Ok(())
     }
 
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            visit.call(&state.shown)?;
-            match &state.parts {
-                Some(parts) => {
-                    visit.call(&parts.lock)?;
-                    visit.call(&parts.condition)
-                }
-                None => Ok(()),
-            }
-        })
-    }
-
     fn __clear__(&self, py: Python<'_>) {
         let cleared = self.state.with(py, |state| state.parts.take());
         drop(cleared);
@@ -282,6 +276,8 @@ struct Pass {
     stage: Stage,
 }
 
+gc!(Pass { barrier, stage });
+
 enum Stage {
     Fresh,
     /// Taking the lock.
@@ -291,6 +287,12 @@ enum Stage {
     /// Waiting for the other tasks, with the number to return.
     Filling(Wait, i64),
 }
+
+gc!(match Stage {
+    Self::Fresh => (),
+    Self::Entering(acquire) => (acquire),
+    Self::Blocked(wait) | Self::Filling(wait, _) => (wait),
+});
 
 impl Pass {
     fn advance<'py>(
@@ -409,15 +411,6 @@ impl Run for Pass {
         self.advance(this, resume, &parts)
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.barrier)?;
-        match &self.stage {
-            Stage::Fresh => Ok(()),
-            Stage::Entering(acquire) => acquire.traverse(visit),
-            Stage::Blocked(wait) | Stage::Filling(wait, _) => wait.traverse(visit),
-        }
-    }
-
     fn name(&self) -> &'static str {
         "Barrier.wait"
     }
@@ -429,6 +422,8 @@ struct Change {
     acquire: Option<lock::Acquire>,
     abort: bool,
 }
+
+gc!(Change { barrier, acquire } not { abort });
 
 impl Run for Change {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -450,11 +445,6 @@ impl Run for Change {
         lock::release(parts.lock.bind(py))?;
         notified?;
         Ok(Progress::Ready(py.None().into_bound(py)))
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.barrier)?;
-        self.acquire.as_ref().map_or(Ok(()), |acquire| acquire.traverse(visit))
     }
 
     fn name(&self) -> &'static str {

@@ -3,13 +3,14 @@
 //! Invariant: once bound, always bound; an object that never made anybody wait belongs to no loop.
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::functions::Functions;
+use crate::base::gc::collected;
 use crate::base::imports;
 use crate::core::event_loop;
 
@@ -19,6 +20,8 @@ use crate::core::event_loop;
 pub(crate) struct LoopBound {
     home: Guarded<Option<Py<PyAny>>>,
 }
+
+collected!(LoopBound { home }, written by home, clear { home });
 
 impl Class for LoopBound {
     const BELOW: Option<Standard> = Some(("asyncio.mixins", "_LoopBoundMixin"));
@@ -75,15 +78,6 @@ impl LoopBound {
     fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, protocol: i64) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         py.get_type::<PyAny>().call_method1(intern!(py, "__reduce_ex__"), (slf, protocol.max(2)))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.home.visit(&visit, |home| visit.call(home))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.home.with(py, Option::take);
-        drop(cleared);
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! The lock classes have their own operations for entering. Nothing here knows how a lock works.
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::lock::{self, Lock};
 use super::semaphore::{self, Semaphore};
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
+use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation, immediate};
 
@@ -21,6 +22,8 @@ struct Enter {
     /// The iterator of what the method returned.
     inner: Option<Py<PyAny>>,
 }
+
+gc!(Enter { object, inner } not { method, keeps_value });
 
 impl Run for Enter {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -40,11 +43,6 @@ impl Run for Enter {
             Sent::Returned(_) => Ok(Progress::Ready(py.None().into_bound(py))),
             Sent::Raised(failure) => Err(failure),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.object)?;
-        visit.call(&self.inner)
     }
 
     fn name(&self) -> &'static str {

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
 use super::lock::with_waiters;
@@ -13,6 +12,7 @@ use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::whole::truth;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
@@ -27,6 +27,8 @@ pub(crate) struct Event {
     value: AtomicBool,
     waiters: Guarded<WaitList>,
 }
+
+collected!(Event { waiters } not { value }, written by waiters, clear { waiters });
 
 impl Class for Event {
     const BELOW: Option<Standard> = Some(("asyncio.locks", "Event"));
@@ -89,15 +91,6 @@ impl Event {
     fn set_value(&self, #[pyo3(from_py_with = truth)] value: bool) {
         self.put(value);
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.waiters.visit(&visit, |waiters| waiters.traverse(&visit))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.waiters.with(py, std::mem::take);
-        drop(cleared);
-    }
 }
 
 impl HasWaiters for Event {
@@ -148,6 +141,8 @@ pub(crate) struct Wait {
     ticket: Ticket,
 }
 
+gc!(Wait { event } not { ticket });
+
 impl Wait {
     #[inline]
     pub(crate) fn new(event: &Bound<'_, Event>) -> Self {
@@ -182,10 +177,6 @@ impl Run for Wait {
             Resume::Send => Ok(Progress::Ready(PyBool::new(py, true).to_owned().into_any())),
             Resume::Throw(exception) => Err(PyErr::from_value(exception)),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.event)
     }
 
     fn name(&self) -> &'static str {

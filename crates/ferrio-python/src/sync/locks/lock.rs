@@ -5,7 +5,6 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
 use super::context;
@@ -15,6 +14,7 @@ use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::whole::truth;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
@@ -26,6 +26,8 @@ use crate::core::operation::{self, Operation};
 pub(crate) struct Lock {
     state: Guarded<LockState>,
 }
+
+collected!(Lock { state }, written by state, clear { state });
 
 impl Class for Lock {
     const BELOW: Option<Standard> = Some(("asyncio.locks", "Lock"));
@@ -47,6 +49,8 @@ struct LockState {
     locked: bool,
     waiters: WaitList,
 }
+
+gc!(LockState { waiters } not { locked });
 
 #[pymethods]
 impl Lock {
@@ -107,15 +111,6 @@ impl Lock {
     fn set_locked(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.locked = value);
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| state.waiters.traverse(&visit))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, std::mem::take);
-        drop(cleared);
-    }
 }
 
 impl HasWaiters for Lock {
@@ -173,6 +168,8 @@ pub(crate) struct Acquire {
     /// Whether it begins an `async with`, whose value is `None`.
     entering: bool,
 }
+
+gc!(Acquire { lock } not { ticket, entering });
 
 impl Acquire {
     #[inline]
@@ -236,10 +233,6 @@ impl Acquire {
             }
         }
     }
-
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.lock)
-    }
 }
 
 impl Run for Acquire {
@@ -250,10 +243,6 @@ impl Run for Acquire {
             return Ok(Progress::Park);
         }
         Ok(Progress::Ready(acquired(py, self.entering)))
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.lock)
     }
 
     fn name(&self) -> &'static str {

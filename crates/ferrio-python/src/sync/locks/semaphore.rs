@@ -5,7 +5,6 @@
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::{self, LoopBound};
 use super::context;
@@ -16,6 +15,7 @@ use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::given::Given;
 use crate::base::whole::Whole;
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -28,6 +28,8 @@ use crate::core::operation::{self, Operation, Phase};
 pub(crate) struct Semaphore {
     state: Guarded<SemaphoreState>,
 }
+
+collected!(Semaphore { state }, written by state, clear { state { waiters } });
 
 impl Class for Semaphore {
     const BELOW: Option<Standard> = Some(("asyncio.locks", "Semaphore"));
@@ -48,6 +50,8 @@ struct SemaphoreState {
     value: Count,
     waiters: WaitList,
 }
+
+gc!(SemaphoreState { waiters } not { value });
 
 /// How many units are left.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -187,15 +191,6 @@ impl Semaphore {
         self.state.with(py, |state| state.value = value);
         Ok(())
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| state.waiters.traverse(&visit))
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| std::mem::take(&mut state.waiters));
-        drop(cleared);
-    }
 }
 
 impl HasWaiters for Semaphore {
@@ -257,6 +252,8 @@ pub(crate) struct Acquire {
     /// Whether it begins an `async with`, whose value is `None`.
     entering: bool,
 }
+
+gc!(Acquire { semaphore } not { ticket, entering });
 
 impl Acquire {
     #[inline]
@@ -328,10 +325,6 @@ impl Run for Acquire {
             None => Ok(Progress::Park),
             Some(_) => Ok(Progress::Ready(acquired(py, self.entering))),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.semaphore)
     }
 
     fn name(&self) -> &'static str {

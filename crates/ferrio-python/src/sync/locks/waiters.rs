@@ -8,10 +8,11 @@
 
 use std::collections::VecDeque;
 
+use pyo3::PyVisit;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
+use crate::base::gc::{Traverse, Visited};
 use crate::base::imports;
 use crate::base::room::Room;
 use crate::core::operation::{Operation, Phase, view};
@@ -38,6 +39,12 @@ pub(crate) struct WaitList {
     /// How many entries at the front no longer wait (they were woken or cancelled and not resumed yet). They never wait
     /// again, so wakers skip them.
     settled: usize,
+}
+
+impl Traverse for WaitList {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.entries.iter().try_for_each(|(_, operation)| operation.traverse(visit))
+    }
 }
 
 impl WaitList {
@@ -141,10 +148,6 @@ impl WaitList {
             .iter()
             .filter_map(|(_, operation)| operation.as_ref().map(|known| known.clone_ref(py)))
             .collect()
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.entries.iter().try_for_each(|(_, operation)| visit.call(operation))
     }
 }
 

@@ -15,9 +15,9 @@ mod store;
 pub(crate) mod wait;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::gate::Gate;
 use self::overrides::Overrides;
@@ -28,6 +28,7 @@ use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::trashcan::chained;
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::given::Given;
 use crate::base::imports;
 use crate::base::whole::truth;
@@ -48,6 +49,8 @@ pub(crate) struct Queue {
     order: Order,
     gate: Gate,
 }
+
+collected!(Queue { state } not { overrides, order, gate }, written by state, clear { state { store, getters, putters, finished, maxsize } });
 
 chained!(Queue);
 
@@ -81,6 +84,8 @@ struct State {
     finished: Option<Py<Event>>,
     shut_down: bool,
 }
+
+gc!(State { store, maxsize, getters, putters, finished } not { limit, unfinished, shut_down });
 
 impl State {
     #[inline]
@@ -348,29 +353,6 @@ impl Queue {
     #[setter(_is_shutdown)]
     fn set_is_shutdown(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] value: bool) {
         self.state.with(py, |state| state.shut_down = value);
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            state.store.traverse(&visit)?;
-            visit.call(&state.maxsize)?;
-            state.getters.traverse(&visit)?;
-            state.putters.traverse(&visit)?;
-            visit.call(&state.finished)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| {
-            (
-                std::mem::take(&mut state.store),
-                std::mem::take(&mut state.getters),
-                std::mem::take(&mut state.putters),
-                state.finished.take(),
-                state.maxsize.take(),
-            )
-        });
-        drop(cleared);
     }
 }
 

@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 
 use pyo3::exceptions::PyIndexError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Queue;
 use crate::base::ffi::Cast;
+use crate::base::gc::gc;
 use crate::base::imports;
 use crate::base::room::Room;
 
@@ -31,20 +32,18 @@ pub(super) enum Store {
     Shown(Py<PyAny>),
 }
 
+gc!(match Store {
+    Self::Native(items) => (items),
+    Self::Shown(shown) => (shown),
+});
+
 impl Default for Store {
     fn default() -> Self {
         Self::Native(VecDeque::new())
     }
 }
 
-impl Store {
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Native(items) => items.iter().try_for_each(|item| visit.call(item)),
-            Self::Shown(shown) => visit.call(shown),
-        }
-    }
-}
+impl Store {}
 
 /// Starts without items.
 pub(super) fn clear(slf: &Bound<'_, Queue>) {

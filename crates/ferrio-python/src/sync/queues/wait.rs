@@ -1,11 +1,12 @@
 //! The operations behind `get`, `put` and `join`.
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Queue;
 use super::nowait::{self, Refusal, try_get, try_put};
+use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{Operation, Phase};
 use crate::sync::locks::waiters::Ticket;
@@ -16,6 +17,8 @@ pub(crate) struct Get {
     queue: Py<Queue>,
     ticket: Ticket,
 }
+
+gc!(Get { queue } not { ticket });
 
 impl Get {
     #[inline]
@@ -98,10 +101,6 @@ impl Run for Get {
         }
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.queue)
-    }
-
     fn name(&self) -> &'static str {
         "Queue.get"
     }
@@ -119,6 +118,8 @@ pub(crate) struct Put {
     item: Option<Py<PyAny>>,
     ticket: Ticket,
 }
+
+gc!(Put { queue, item } not { ticket });
 
 impl Put {
     #[inline]
@@ -222,11 +223,6 @@ impl Run for Put {
         }
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.queue)?;
-        visit.call(&self.item)
-    }
-
     fn name(&self) -> &'static str {
         "Queue.put"
     }
@@ -246,6 +242,8 @@ pub(crate) struct Join {
     /// The wait for the event, once there is something to wait for.
     wait: Option<event::Wait>,
 }
+
+gc!(Join { queue, wait });
 
 impl Join {
     pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
@@ -268,11 +266,6 @@ impl Run for Join {
             Progress::Ready(_) => Ok(Progress::Ready(py.None().into_bound(py))),
             other => Ok(other),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.queue)?;
-        self.wait.as_ref().map_or(Ok(()), |wait| wait.traverse(visit))
     }
 
     fn name(&self) -> &'static str {

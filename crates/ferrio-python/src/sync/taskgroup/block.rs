@@ -3,12 +3,13 @@
 //! Invariant: however a block ends, the group keeps neither its parent nor an exception.
 
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{TaskGroup, abort, cancel};
 use crate::base::ffi::raise::raise;
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop;
 use crate::core::operation::Operation;
@@ -20,6 +21,8 @@ use crate::core::task::current::current_on;
 pub(super) struct Enter {
     group: Py<TaskGroup>,
 }
+
+gc!(Enter { group });
 
 impl Enter {
     pub(super) fn new(group: &Bound<'_, TaskGroup>) -> Self {
@@ -56,10 +59,6 @@ impl Run for Enter {
         Ok(Progress::Ready(group.as_any().clone()))
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.group)
-    }
-
     fn name(&self) -> &'static str {
         "TaskGroup.__aenter__"
     }
@@ -76,6 +75,8 @@ pub(super) struct Leave {
     /// The last cancellation that came while the children were awaited.
     cancelled: Option<Py<PyAny>>,
 }
+
+gc!(Leave { group, exception, propagate, cancelled } not { begun });
 
 impl Run for Leave {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -97,13 +98,6 @@ impl Run for Leave {
         });
         drop(held);
         outcome.map(|()| Progress::Ready(PyBool::new(py, true).to_owned().into_any()))
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.group)?;
-        visit.call(&self.exception)?;
-        visit.call(&self.propagate)?;
-        visit.call(&self.cancelled)
     }
 
     fn name(&self) -> &'static str {

@@ -9,9 +9,9 @@
 mod block;
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::block::{Enter, Leave};
 use crate::base::class::{Class, Standard};
@@ -19,6 +19,7 @@ use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
+use crate::base::gc::{Traverse, Visited, collected, gc};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::callbacks::Watch;
 use crate::core::future::watch::{self, Ended};
@@ -32,6 +33,13 @@ use crate::sync::combinators::by_address::ByAddress;
 struct Children {
     by_address: ByAddress<(u64, Py<PyAny>)>,
     made: u64,
+}
+
+impl Traverse for Children {
+    fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Visited {
+        let Self { by_address, made: _ } = self;
+        by_address.values().try_for_each(|(_, child)| child.traverse(visit))
+    }
 }
 
 /// The state of a group; only attached threads touch it.
@@ -54,6 +62,8 @@ struct State {
     leaving: Option<Py<Operation>>,
 }
 
+gc!(State { home, parent, base_error, leaving, errors, children } not { entered, exiting, aborting, cancel_on_enter, parent_cancel_requested });
+
 /// An asynchronous context manager that runs tasks and awaits them all when its block ends.
 ///
 /// The first exception of a child cancels the others and the block; all exceptions leave the block as one
@@ -62,6 +72,8 @@ struct State {
 pub(crate) struct TaskGroup {
     state: Guarded<State>,
 }
+
+collected!(TaskGroup { state }, written by state, clear { state });
 
 impl Class for TaskGroup {
     const BELOW: Option<Standard> = Some(("asyncio.taskgroups", "TaskGroup"));
@@ -183,24 +195,6 @@ impl TaskGroup {
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| state.home.as_ref().map(|home| home.object(py)))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            if let Some(home) = &state.home {
-                home.traverse(&visit)?;
-            }
-            visit.call(&state.parent)?;
-            visit.call(&state.base_error)?;
-            visit.call(&state.leaving)?;
-            state.errors.iter().try_for_each(|error| visit.call(error))?;
-            state.children.by_address.values().try_for_each(|(_, child)| visit.call(child))
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, std::mem::take);
-        drop(cleared);
     }
 }
 

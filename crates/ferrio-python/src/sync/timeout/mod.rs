@@ -7,9 +7,9 @@ pub(crate) mod scope;
 mod views;
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
 use crate::base::class::{Class, Standard};
@@ -17,6 +17,7 @@ use crate::base::ffi::fastcall::{Arguments, Quick, QuickFunction, quick};
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded, recycle};
 use crate::base::functions::{Declared, Functions, declared};
+use crate::base::gc::collected;
 use crate::base::seconds::seconds_or_none;
 use crate::core::event_loop::{self, LoopRef};
 use crate::core::operation::{Operation, immediate};
@@ -29,6 +30,8 @@ use crate::core::task::cancel::cancel_waiter;
 pub(crate) struct Timeout {
     scope: Guarded<Scope>,
 }
+
+collected!(Timeout { scope }, written by scope);
 
 impl Class for Timeout {
     const BELOW: Option<Standard> = Some(("asyncio.timeouts", "Timeout"));
@@ -184,10 +187,6 @@ impl Timeout {
     ) -> Operation {
         let _ = (exc_type, exc_tb);
         immediate::call(slf.as_any(), exc_val, "Timeout.__aexit__", leave)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.scope.visit(&visit, |scope| scope.traverse(&visit))
     }
 
     fn __clear__(&self, py: Python<'_>) {

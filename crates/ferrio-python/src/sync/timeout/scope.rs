@@ -7,10 +7,11 @@
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::base::gc::gc;
 use crate::base::seconds::seconds;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, LoopRef};
@@ -53,6 +54,11 @@ pub(crate) enum When {
     /// As the user gave it, or by another loop's `time()`.
     Given(Py<PyAny>),
 }
+
+gc!(match When {
+    Self::Given(given) => (given),
+    _ => (),
+});
 
 impl When {
     /// The deadline `delay` seconds from now on the loop `home`.
@@ -99,6 +105,8 @@ pub(crate) struct Scope {
     pub(crate) cancelling: i64,
 }
 
+gc!(Scope { when, timer, task } not { phase, cancelling });
+
 impl Scope {
     /// A scope that wasn't entered yet.
     pub(crate) fn new(when: When) -> Self {
@@ -115,16 +123,6 @@ impl Scope {
             Timer::Native(native, key) if native.get().has_timer(py, *key) => None,
             _ => self.task.as_ref().map(|task| task.clone_ref(py)),
         }
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let When::Given(given) = &self.when {
-            visit.call(given)?;
-        }
-        if let Some(timer) = &self.timer {
-            timer.traverse(visit)?;
-        }
-        visit.call(&self.task)
     }
 }
 

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::job::{self, Job};
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::Loop;
 use crate::core::future::callbacks::Watch;
@@ -26,12 +27,19 @@ pub(crate) enum Told {
     Future(Py<Future>),
 }
 
+gc!(match Told {
+    Self::Operation(operation, _) => (operation),
+    Self::Future(future) => (future),
+});
+
 /// The callback of the executor's future.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct ForeignCall {
     native: Py<Loop>,
     state: Guarded<State>,
 }
+
+collected!(ForeignCall { native, state }, clear { state { source, told } });
 
 impl Class for ForeignCall {}
 
@@ -40,6 +48,8 @@ struct State {
     source: Option<Py<PyAny>>,
     told: Option<Told>,
 }
+
+gc!(State { source, told });
 
 #[pymethods]
 impl ForeignCall {
@@ -57,23 +67,6 @@ impl ForeignCall {
         let refused = self.native.get().push(py, item).err();
         drop(refused);
         Ok(())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            visit.call(&self.native)?;
-            visit.call(&state.source)?;
-            match &state.told {
-                Some(Told::Operation(operation, _)) => visit.call(operation),
-                Some(Told::Future(future)) => visit.call(future),
-                None => Ok(()),
-            }
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| (state.source.take(), state.told.take()));
-        drop(cleared);
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use ferrio_engine::inbox::Inbox;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::ffi::{Guarded, context};
+use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::{self, Item};
 use crate::core::future::state::Outcome;
@@ -27,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) context: Option<Py<PyAny>>,
 }
 
+gc!(Call { function, arguments, keywords, context });
+
 enum State {
     /// No worker has taken it yet.
     Waiting(Call),
@@ -37,10 +40,18 @@ enum State {
     Gone,
 }
 
+gc!(match State {
+    Self::Waiting(call) => (call),
+    Self::Ended(Ok(value)) => (value),
+    Self::Ended(Err(_)) | Self::Running | Self::Gone => (),
+});
+
 /// A call on its way through a worker; shared in an `Arc`.
 pub(crate) struct Job {
     state: Guarded<State>,
 }
+
+gc!(Job { state });
 
 impl Job {
     /// A job that waits for its worker.
@@ -114,23 +125,6 @@ impl Job {
     pub(crate) fn call_off(&self, py: Python<'_>) {
         let old = self.state.with(py, |state| std::mem::replace(state, State::Gone));
         drop(old);
-    }
-
-    /// For the garbage collector: nothing while the pool shares the job, whose queue keeps it alive then.
-    pub(crate) fn traverse(self: &Arc<Self>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if Arc::strong_count(self) > 1 {
-            return Ok(());
-        }
-        self.state.visit(visit, |state| match state {
-            State::Waiting(call) => {
-                visit.call(&call.function)?;
-                visit.call(&call.arguments)?;
-                visit.call(&call.keywords)?;
-                visit.call(&call.context)
-            }
-            State::Ended(Ok(value)) => visit.call(value),
-            State::Ended(Err(_)) | State::Running | State::Gone => Ok(()),
-        })
     }
 }
 

@@ -25,12 +25,12 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use self::job::{Call, Entry, Job, Target};
 use self::worker::Worker;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::executors::LetGo;
 
@@ -74,6 +74,8 @@ pub(crate) struct ThreadPool {
     state: Guarded<State>,
 }
 
+collected!(ThreadPool { state }, written by state, clear { state { threads } });
+
 impl Class for ThreadPool {}
 
 struct State {
@@ -84,6 +86,8 @@ struct State {
     /// The threads started, each with its main function.
     threads: Vec<(Py<PyAny>, Py<Worker>)>,
 }
+
+gc!(State { threads } not { shared, limit, prefix });
 
 #[pymethods]
 impl ThreadPool {
@@ -177,20 +181,6 @@ impl ThreadPool {
             }
         }
         Ok(())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            state.threads.iter().try_for_each(|(thread, worker)| {
-                visit.call(thread)?;
-                visit.call(worker)
-            })
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| std::mem::take(&mut state.threads));
-        drop(cleared);
     }
 }
 

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use pyo3::exceptions::PyException;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::foreign_executor::{ForeignCall, Told};
 use super::job::Job;
@@ -16,6 +16,7 @@ use super::of_loop;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
 use crate::core::future::chain;
@@ -30,6 +31,8 @@ pub(crate) struct ToProcess {
     stage: Stage,
 }
 
+gc!(ToProcess { function, arguments, keywords, stage });
+
 enum Stage {
     Fresh,
     /// The pool of a ferrio loop has it.
@@ -37,6 +40,12 @@ enum Stage {
     /// Another pool or another loop has it; this is what we await.
     Forwarded(Py<PyAny>),
 }
+
+gc!(match Stage {
+    Self::Fresh => (),
+    Self::Submitted(job, foreign) => (job, foreign),
+    Self::Forwarded(inner) => (inner),
+});
 
 pub(crate) const TO_PROCESS: Declared = declared!(to_process).coroutine("ferrio.processes");
 
@@ -80,20 +89,6 @@ impl Run for ToProcess {
                 outcome.map_err(|failure| self.explained(py, failure))
             }
             (Stage::Forwarded(inner), resume) => self.forward(inner.bind(py), resume),
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.function)?;
-        visit.call(&self.arguments)?;
-        visit.call(&self.keywords)?;
-        match &self.stage {
-            Stage::Fresh => Ok(()),
-            Stage::Submitted(job, foreign) => {
-                job.traverse(visit)?;
-                visit.call(foreign)
-            }
-            Stage::Forwarded(inner) => visit.call(inner),
         }
     }
 

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::job::{Call, Job, Target};
 use super::of_loop;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::{Cast, context};
 use crate::base::functions::{Declared, declared};
+use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -22,6 +23,8 @@ pub(crate) struct ToThread {
     stage: Stage,
 }
 
+gc!(ToThread { job, stage });
+
 enum Stage {
     Fresh,
     /// The loop's own threads have it.
@@ -29,6 +32,11 @@ enum Stage {
     /// Another executor or another loop has it; this is what we await.
     Forwarded(Py<PyAny>),
 }
+
+gc!(match Stage {
+    Self::Forwarded(inner) => (inner),
+    Self::Fresh | Self::Submitted => (),
+});
 
 pub(crate) const TO_THREAD: Declared = declared!(to_thread).coroutine("ferrio.threads");
 
@@ -58,14 +66,6 @@ impl Run for ToThread {
                 Some(outcome) => Ok(Progress::Ready(outcome?.into_bound(py))),
                 None => Ok(Progress::Park),
             },
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.job.traverse(visit)?;
-        match &self.stage {
-            Stage::Forwarded(inner) => visit.call(inner),
-            Stage::Fresh | Stage::Submitted => Ok(()),
         }
     }
 

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::job::{Entry, Message};
 use ferrio_engine::fork;
@@ -18,6 +17,7 @@ use ferrio_engine::fork;
 use super::Shared;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
+use crate::base::gc::collected;
 use crate::core::event_loop::Item;
 
 /// For how long a worker keeps the interpreter for one short job after the other.
@@ -34,6 +34,8 @@ pub(crate) struct Worker {
     /// The function that runs right now, for who asks what a pool is busy with.
     function: Guarded<Option<Py<PyAny>>>,
 }
+
+collected!(Worker { function } not { shared });
 
 impl Class for Worker {}
 
@@ -116,9 +118,5 @@ impl Worker {
                 entry = next;
             }
         }
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.function.visit(&visit, |function| visit.call(function))
     }
 }

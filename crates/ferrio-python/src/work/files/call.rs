@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use ferrio_engine::files;
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::Outcome;
 use super::bare::{self, Piece, Reading};
@@ -21,6 +21,7 @@ use super::file::{File, Kind};
 use super::threads::{self, Doing, Slot};
 use crate::base::error;
 use crate::base::ffi::Cast;
+use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{Operation, Phase};
 
@@ -38,6 +39,11 @@ pub(super) enum Request {
     Call { name: Py<PyString>, shown: &'static str, args: Py<PyTuple>, kwargs: Option<Py<PyDict>> },
 }
 
+gc!(match Request {
+    Self::Read { args, kwargs } | Self::Call { args, kwargs, .. } => (args, kwargs),
+    Self::Close | Self::Next => (),
+});
+
 enum Stage {
     Fresh,
     /// Others have the file.
@@ -54,12 +60,19 @@ enum Stage {
     Writing(Arc<Slot<std::io::Result<()>>>, Outcome),
 }
 
+gc!(match Stage {
+    Self::Writing(_, Ok(value)) => (value),
+    _ => (),
+});
+
 /// One operation.
 pub(super) struct FileCall {
     file: Py<File>,
     request: Request,
     stage: Stage,
 }
+
+gc!(FileCall { file, request, stage });
 
 /// Where a call of the standard object is made.
 enum Place {
@@ -114,21 +127,6 @@ impl Run for FileCall {
         }
         self.file.get().leave(py)?;
         progress
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.file)?;
-        match &self.request {
-            Request::Read { args, kwargs } | Request::Call { args, kwargs, .. } => {
-                visit.call(args)?;
-                visit.call(kwargs)?;
-            }
-            Request::Close | Request::Next => {}
-        }
-        match &self.stage {
-            Stage::Writing(_, Ok(value)) => visit.call(value),
-            _ => Ok(()),
-        }
     }
 
     fn name(&self) -> &'static str {

@@ -4,9 +4,9 @@
 //! whether or not anybody waits for it still.
 
 use ferrio_engine::files;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, intern};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::opening::How;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::ffi::finalize::{Dying, Finalize, general};
+use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::operation::{self, Operation, immediate};
 
@@ -29,6 +30,11 @@ pub(super) enum Body {
     /// It was closed before it needed an object.
     Closed,
 }
+
+gc!(match Body {
+    Self::Standard(object) => (object),
+    _ => (),
+});
 
 /// What can be said of a standard object without asking it.
 #[derive(Clone)]
@@ -50,6 +56,8 @@ struct State {
     how: Option<Arc<How>>,
 }
 
+gc!(State { waiters, body, how } not { busy, kind });
+
 /// An asynchronous file, as `ferrio.open()` gives it.
 ///
 /// It has the methods of the file that the built-in `open()` gives for the same arguments, as awaitables; `fileno()`,
@@ -58,6 +66,8 @@ struct State {
 pub(crate) struct File {
     state: Guarded<State>,
 }
+
+collected!(File { state });
 
 impl Class for File {}
 
@@ -384,20 +394,6 @@ impl File {
             slf.get().attribute(py, intern!(py, "name")).and_then(|name| name.repr().map(|r| r.to_string()));
         let closed = if slf.get().closed(py)?.is_truthy()? { " closed" } else { "" };
         Ok(format!("<ferrio.File {}{closed}>", name.unwrap_or_else(|_| "detached".into())))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            state.waiters.iter().try_for_each(|waiter| visit.call(waiter))?;
-            if let Body::Standard(object) = &state.body {
-                visit.call(object)?;
-            }
-            match &state.how {
-                // Shared with a job for a moment only.
-                Some(how) if Arc::strong_count(how) == 1 => how.traverse(&visit),
-                _ => Ok(()),
-            }
-        })
     }
 
     fn __clear__(&self, py: Python<'_>) {

@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
 
 use self::threads::{Doing, Slot};
+use crate::base::gc::gc;
 use crate::core::operation::Operation;
 use crate::core::operation::run::{Progress, Resume, Run};
 
@@ -41,6 +41,8 @@ struct InThread {
     call: Option<Call>,
     slot: Option<Arc<Slot<Outcome>>>,
 }
+
+gc!(InThread { call } not { slot });
 
 /// Return an awaitable that calls `func(*args, **kwargs)`, a function of the system such as `os.stat`, in one of the
 /// threads that wait for disks, and ends as the call does.
@@ -71,15 +73,6 @@ impl Run for InThread {
             Some(outcome) => Ok(Progress::Ready(outcome??.into_bound(this.py()))),
             None => Ok(Progress::Park),
         }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some((function, arguments, keywords)) = &self.call {
-            visit.call(function)?;
-            visit.call(arguments)?;
-            visit.call(keywords)?;
-        }
-        Ok(())
     }
 
     fn name(&self) -> &'static str {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use ferrio_engine::files::{self, Access, Opened, Start};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::bare::Bare;
 use super::file::File;
@@ -20,6 +20,7 @@ use super::threads::{self, Doing, Slot};
 use super::{Call, Outcome};
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
+use crate::base::gc::{collected, gc};
 use crate::base::given::Given;
 use crate::base::imports;
 use crate::core::operation::Operation;
@@ -37,12 +38,16 @@ struct Arguments {
     opener: Py<PyAny>,
 }
 
+gc!(Arguments { file, mode, buffering, encoding, errors, newline, closefd, opener });
+
 /// How a path was opened: what `io.open` has to hear to make an object for the descriptor.
 pub(super) struct How {
     /// As the built-in `open` names it: `os.fspath()` of what was given.
     path: Py<PyAny>,
     arguments: Arguments,
 }
+
+gc!(How { path, arguments });
 
 /// Open `file`, a path or a descriptor; to be awaited, or used with `async with`, which closes it.
 ///
@@ -109,17 +114,26 @@ enum Way {
     Call(Call),
 }
 
+gc!(match Way {
+    Self::Path(arguments) => (arguments),
+    Self::Call(call) => (call),
+});
+
 struct State {
     way: Option<Way>,
     /// What `async with` closes.
     file: Option<Py<File>>,
 }
 
+gc!(State { file, way });
+
 /// What `ferrio.open()` returns: an awaitable of the file, and an asynchronous context manager that closes it.
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct Opening {
     state: Guarded<State>,
 }
+
+collected!(Opening { state }, clear { state { file, way } });
 
 impl Class for Opening {}
 
@@ -161,18 +175,6 @@ impl Opening {
             None => Err(PyRuntimeError::new_err("open() was not entered")),
         }
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            visit.call(&state.file)?;
-            state.way.as_ref().map_or(Ok(()), |way| way.traverse(&visit))
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, |state| (state.file.take(), state.way.take()));
-        drop(cleared);
-    }
 }
 
 enum Stage {
@@ -184,10 +186,17 @@ enum Stage {
     Over,
 }
 
+gc!(match Stage {
+    Self::Fresh(way) => (way),
+    _ => (),
+});
+
 struct OpenCall {
     opening: Py<Opening>,
     stage: Stage,
 }
+
+gc!(OpenCall { opening, stage });
 
 impl Run for OpenCall {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
@@ -221,14 +230,6 @@ impl Run for OpenCall {
             },
             Stage::Standard(slot) => self.end(py, File::standard(slot.take()??.bind(py))?),
             Stage::Over => Ok(Progress::Park),
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.opening)?;
-        match &self.stage {
-            Stage::Fresh(way) => way.traverse(visit),
-            _ => Ok(()),
         }
     }
 
@@ -274,18 +275,7 @@ fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
     threads::submit_attached(this, None, doing, work).map(Stage::Standard)
 }
 
-impl Way {
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Path(arguments) => arguments.traverse(visit),
-            Self::Call((function, arguments, keywords)) => {
-                visit.call(function)?;
-                visit.call(arguments)?;
-                visit.call(keywords)
-            }
-        }
-    }
-}
+impl Way {}
 
 impl Arguments {
     /// Path and access of what a job can open; `None` for what the built-in `open` has to look at first.
@@ -311,14 +301,6 @@ impl Arguments {
         let Ok(encoded) = imports::FSENCODE.get(py)?.call1((file,)) else { return Ok(None) };
         let path = CString::new(encoded.cast::<PyBytes>()?.as_bytes()).ok();
         Ok(path.map(|path| (path, access)))
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Self { file, mode, buffering, encoding, errors, newline, closefd, opener } = self;
-        for argument in [file, mode, buffering, encoding, errors, newline, closefd, opener] {
-            visit.call(argument)?;
-        }
-        Ok(())
     }
 }
 
@@ -414,11 +396,6 @@ impl How {
             Ok(text) => PyOSError::new_err((number, text.unbind(), self.path.clone_ref(py))),
             Err(error) => error,
         }
-    }
-
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.path)?;
-        self.arguments.traverse(visit)
     }
 }
 

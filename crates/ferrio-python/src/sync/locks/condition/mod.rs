@@ -6,9 +6,9 @@
 mod wait;
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use self::wait::WaitFor;
 pub(super) use self::wait::{Step, Wait};
@@ -20,6 +20,7 @@ use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
+use crate::base::gc::{collected, gc};
 use crate::base::whole::at_least;
 use crate::core::operation::{self, Operation};
 
@@ -30,6 +31,8 @@ use crate::core::operation::{self, Operation};
 pub(crate) struct Condition {
     state: Guarded<ConditionState>,
 }
+
+collected!(Condition { state }, written by state, clear { state });
 
 impl Class for Condition {
     const BELOW: Option<Standard> = Some(("asyncio.locks", "Condition"));
@@ -50,11 +53,18 @@ struct ConditionState {
     waiters: WaitList,
 }
 
+gc!(ConditionState { lock, waiters });
+
 /// The lock of a condition.
 enum AnyLock {
     Native(Py<Lock>),
     Other(Py<PyAny>),
 }
+
+gc!(match AnyLock {
+    Self::Native(native) => (native),
+    Self::Other(other) => (other),
+});
 
 impl AnyLock {
     fn of(object: Bound<'_, PyAny>) -> Self {
@@ -207,22 +217,6 @@ impl Condition {
     fn set_lock(&self, py: Python<'_>, value: Bound<'_, PyAny>) {
         let old = self.state.with(py, |state| state.lock.replace(AnyLock::of(value)));
         drop(old);
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.state.visit(&visit, |state| {
-            match &state.lock {
-                Some(AnyLock::Native(native)) => visit.call(native)?,
-                Some(AnyLock::Other(other)) => visit.call(other)?,
-                None => {}
-            }
-            state.waiters.traverse(&visit)
-        })
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        let cleared = self.state.with(py, std::mem::take);
-        drop(cleared);
     }
 }
 

@@ -3,13 +3,14 @@
 //! A barrier's operations use `Wait` too. Invariant: a wait that has joined the waiters ends with the lock held, whatever
 //! it raises, unless the lock itself fails. A notification that it can't use is passed on.
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{AnyLock, Condition};
 use crate::base::error;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::{interpreter, raise};
+use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::sync::locks::waiters::Ticket;
@@ -42,6 +43,11 @@ enum Reacquire {
     /// The iterator of what the lock's `acquire()` returned.
     Other(Py<PyAny>),
 }
+
+gc!(match Reacquire {
+    Self::Native(acquire) => (acquire),
+    Self::Other(inner) => (inner),
+});
 
 impl Reacquire {
     fn new(py: Python<'_>, lock: &AnyLock) -> PyResult<Self> {
@@ -76,11 +82,18 @@ pub(in crate::sync::locks) struct Wait {
     cancelled: Option<Py<PyAny>>,
 }
 
+gc!(Wait { condition, stage, failure, cancelled });
+
 enum Stage {
     Fresh,
     Waiting(Ticket),
     Acquiring(Reacquire),
 }
+
+gc!(match Stage {
+    Self::Acquiring(reacquire) => (reacquire),
+    Self::Fresh | Self::Waiting(_) => (),
+});
 
 impl Wait {
     pub(in crate::sync::locks) fn new(condition: &Bound<'_, Condition>) -> Self {
@@ -185,17 +198,6 @@ impl Wait {
         Err(failure)
     }
 
-    pub(in crate::sync::locks) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.condition)?;
-        visit.call(&self.failure)?;
-        visit.call(&self.cancelled)?;
-        match &self.stage {
-            Stage::Acquiring(Reacquire::Native(acquire)) => acquire.traverse(visit),
-            Stage::Acquiring(Reacquire::Other(inner)) => visit.call(inner),
-            Stage::Fresh | Stage::Waiting(_) => Ok(()),
-        }
-    }
-
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         match &self.stage {
             Stage::Acquiring(Reacquire::Other(inner)) => Some(inner.bind(py).clone()),
@@ -208,10 +210,6 @@ impl Run for Wait {
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>> {
         let step: Option<Progress<'py>> = self.advance(this, resume)?.into();
         Ok(step.unwrap_or_else(|| Progress::Ready(lock::acquired(this.py(), false))))
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        Wait::traverse(self, visit)
     }
 
     fn name(&self) -> &'static str {
@@ -230,11 +228,18 @@ pub(super) struct WaitFor {
     inner: Option<Waiting>,
 }
 
+gc!(WaitFor { condition, predicate, inner });
+
 enum Waiting {
     Native(Wait),
     /// The iterator of what a subclass's own `wait()` returned.
     Other(Py<PyAny>),
 }
+
+gc!(match Waiting {
+    Self::Native(wait) => (wait),
+    Self::Other(inner) => (inner),
+});
 
 impl WaitFor {
     pub(super) fn new(condition: &Bound<'_, Condition>, predicate: Py<PyAny>) -> Self {
@@ -277,16 +282,6 @@ impl Run for WaitFor {
             }
             self.inner = Some(self.start(py)?);
             resume = Resume::Send;
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.condition)?;
-        visit.call(&self.predicate)?;
-        match &self.inner {
-            Some(Waiting::Native(wait)) => wait.traverse(visit),
-            Some(Waiting::Other(inner)) => visit.call(inner),
-            None => Ok(()),
         }
     }
 
