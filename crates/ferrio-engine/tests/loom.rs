@@ -25,7 +25,9 @@ fn inbox<T>() -> (Arc<Inbox<T>>, Arc<Notify>) {
 /// One turn of a loop that has nothing else to do.
 fn sleep_and_take<T>(inbox: &Inbox<T>, sleeper: &Notify, taken: &mut Vec<T>) {
     if inbox.has_items() {
-        inbox.take(taken);
+        let mut queue = ReadyQueue::new();
+        inbox.take(&mut queue);
+        taken.extend(queue.drain());
     } else if inbox.prepare_sleep() {
         sleeper.wait();
         inbox.finish_sleep();
