@@ -385,3 +385,29 @@ def test_listening_socket_closed_by_the_program(loop, run, serve, problems):
     before = open_sockets()
     run(main())
     assert open_sockets() <= before
+
+
+class Listener(socket.socket):
+    """Not plain: its own `accept` is called."""
+
+
+@pytest.mark.parametrize("kind", [socket.socket, Listener])
+@pytest.mark.parametrize("aio", [ferrio])  # asyncio reports it in every turn
+def test_listening_socket_that_fails_for_good_is_reported_once(loop, run, problems, kind):
+    async def main():
+        listener = kind()
+        listener.bind(("127.0.0.1", 0))
+        server = await loop.create_server(Echo, sock=listener)
+        listener.shutdown(socket.SHUT_RD)
+        while not problems:
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        server.close()
+        (problem,) = problems
+        assert problem["message"].startswith("socket.accept() failed")
+        assert isinstance(problem["exception"], OSError)
+        assert problem["socket"].family == socket.AF_INET
+        problems.clear()
+
+    run(main())

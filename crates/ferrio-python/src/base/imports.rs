@@ -137,6 +137,9 @@ imports! {
     SSL_WANT_READ = "ssl", "SSLWantReadError";
     SSL_SYSCALL_ERROR = "ssl", "SSLSyscallError";
     SSL_CERTIFICATE_ERROR = "ssl", "CertificateError";
+    /// The enumerations of where a TLS connection is in its life.
+    SSL_PROTOCOL_STATE = "asyncio.sslproto", "SSLProtocolState";
+    APP_PROTOCOL_STATE = "asyncio.sslproto", "AppProtocolState";
     BYTES = "builtins", "bytes";
     COMPILE = "builtins", "compile";
     EXEC = "builtins", "exec";

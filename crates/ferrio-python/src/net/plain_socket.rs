@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use crate::base::ffi::{audit, class_version};
@@ -44,10 +45,16 @@ pub(crate) fn is_plain(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(is_exact(socket)? && is_class_unchanged(socket.py())?)
 }
 
+/// `socket.socket`, as the standard library has it.
+static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
 /// Whether nobody has replaced a method of `socket.socket`.
 #[inline]
 pub(crate) fn is_class_unchanged(py: Python<'_>) -> PyResult<bool> {
-    let class = imports::SOCKET.get(py)?.cast::<PyType>()?;
+    let class = match CLASS.get(py) {
+        Some(class) => class.bind(py),
+        None => CLASS.get_or_try_init(py, || find_class(py))?.bind(py),
+    };
     let version = class_version::of(class);
     if version != 0 && version == UNCHANGED.load(Ordering::Relaxed) {
         return Ok(true);
@@ -64,6 +71,11 @@ pub(crate) fn accepts_natively(listener: &Bound<'_, PyAny>) -> PyResult<bool> {
     // `accept` makes an instance of what has the name in the module.
     let class = imports::MODULES.get(py)?.get_item(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
     Ok(class.is(imports::SOCKET.get(py)?))
+}
+
+#[cold]
+fn find_class(py: Python<'_>) -> PyResult<Py<PyType>> {
+    Ok(imports::SOCKET.get(py)?.cast::<PyType>()?.clone().unbind())
 }
 
 #[cold]

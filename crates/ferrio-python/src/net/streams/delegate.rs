@@ -10,7 +10,6 @@ use pyo3::types::PyBytes;
 
 use super::feed;
 use super::reader::StreamReader;
-use super::shown;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::gc::gc;
@@ -88,7 +87,7 @@ impl Delegate {
         let consumed: usize = failure.value(py).getattr(intern!(py, "consumed"))?.extract()?;
         let message = failure.value(py).getattr(intern!(py, "args"))?.get_item(0)?;
         let reader = self.reader.bind(py);
-        shown::absorb(reader)?;
+        StreamReader::load_buffer(reader)?;
         reader.get().state.with(py, |state| {
             if state.unread.as_slice(py).get(consumed) == Some(&b'\n') {
                 state.unread.consume(py, consumed + 1);
@@ -96,7 +95,7 @@ impl Delegate {
                 state.unread.clear(py);
             }
         });
-        shown::reflect(reader)?;
+        StreamReader::store_buffer(reader)?;
         feed::maybe_resume(reader)?;
         Err(PyValueError::new_err(message.unbind()))
     }

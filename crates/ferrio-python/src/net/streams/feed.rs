@@ -12,7 +12,6 @@ use pyo3::types::PyBytes;
 
 use super::content::Content;
 use super::reader::{State, StreamReader};
-use super::shown;
 use crate::base::gc::gc;
 use crate::core::operation::{self, Operation};
 
@@ -133,7 +132,7 @@ pub(super) fn add<'py>(
     append: impl FnOnce(&mut Content, Python<'py>) -> PyResult<()>,
 ) -> PyResult<()> {
     let py = reader.py();
-    shown::absorb(reader)?;
+    StreamReader::load_buffer(reader)?;
     let fed = reader.get().state.with(py, |state| {
         if state.eof {
             return Ok(None);
@@ -146,7 +145,7 @@ pub(super) fn add<'py>(
     let Some((waiter, pause)) = fed? else {
         return Err(PyAssertionError::new_err("feed_data after feed_eof"));
     };
-    shown::reflect(reader)?;
+    StreamReader::store_buffer(reader)?;
     waiter.wake(py, None)?;
     match pause {
         Some(transport) => pause_reading(reader, transport.bind(py)),

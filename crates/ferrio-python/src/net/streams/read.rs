@@ -11,7 +11,6 @@ use pyo3::types::PyBytes;
 
 use super::feed::{self, Need, Waiter};
 use super::reader::{State, StreamReader};
-use super::shown;
 use crate::base::ffi::bytes::Filling;
 use crate::base::ffi::raise::raise;
 use crate::base::gc::gc;
@@ -96,7 +95,7 @@ impl Read {
     fn look<'py>(&mut self, reader: &Bound<'py, StreamReader>) -> PyResult<Look<'py>> {
         let py = reader.py();
         let state = &reader.get().state;
-        shown::absorb(reader)?;
+        StreamReader::load_buffer(reader)?;
         let outcome = match &mut self.what {
             What::Line { scan, .. } => {
                 state.with(py, |state| state.until(py, &Separators::Byte(b'\n'), scan))
@@ -141,7 +140,7 @@ impl Read {
                     state.seen = 0;
                     PyResult::Ok((state.eof, None))
                 })?;
-                shown::reflect(reader)?;
+                StreamReader::store_buffer(reader)?;
                 feed::maybe_resume(reader)?;
                 // The transport may have brought its exception meanwhile.
                 require_no_exception(reader)?;
@@ -159,7 +158,7 @@ impl Read {
         match outcome {
             Outcome::NotYet => Ok(Look::NotYet),
             Outcome::Taken(data) => {
-                shown::reflect(reader)?;
+                StreamReader::store_buffer(reader)?;
                 feed::maybe_resume(reader)?;
                 self.or_stop(data)
             }
@@ -188,7 +187,7 @@ impl Read {
         let is_line = matches!(self.what, What::Line { .. });
         let (message, consumed, dropped) = match outcome {
             Outcome::Incomplete(partial) => {
-                shown::reflect(reader)?;
+                StreamReader::store_buffer(reader)?;
                 if is_line {
                     return self.or_stop(partial);
                 }
@@ -213,7 +212,7 @@ impl Read {
             Some(end) => state.unread.consume(py, end),
             None => state.unread.clear(py),
         });
-        shown::reflect(reader)?;
+        StreamReader::store_buffer(reader)?;
         feed::maybe_resume(reader)?;
         Err(PyValueError::new_err(message))
     }

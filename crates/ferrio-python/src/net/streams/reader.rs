@@ -3,6 +3,8 @@
 //! Holds what arrived and was not read. `feed.rs` and `read.rs` do the work; here are the names, and what libraries look at
 //! from outside (`_buffer`, `_transport`, `_paused`...).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ferrio_engine::buffer::{Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -14,8 +16,8 @@ use super::content::Content;
 use super::delegate::{Delegate, Role};
 use super::feed::{self, Waiter};
 use super::limit::Limit;
+use super::python_buffer;
 use super::read::{Read, What};
-use super::shown;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::fastcall::{Quick, quick};
@@ -37,9 +39,11 @@ use crate::core::operation::Operation;
 pub(crate) struct StreamReader {
     pub(super) state: Guarded<State>,
     overrides: Overrides,
+    /// Python code may change `_buffer`.
+    pub(super) has_python_buffer: AtomicBool,
 }
 
-collected!(StreamReader { state } not { overrides }, written by state, clear { state });
+collected!(StreamReader { state } not { overrides, has_python_buffer }, written by state, clear { state });
 
 impl Class for StreamReader {
     const BELOW: Option<Standard> = Some(("asyncio.streams", "StreamReader"));
@@ -71,15 +75,15 @@ pub(super) struct State {
     /// What every further read raises.
     pub(super) exception: Option<Py<PyAny>>,
     pub(super) transport: Option<Py<PyAny>>,
-    /// A Python subclass's `_buffer`, see `shown.rs`.
-    pub(super) shown: Option<Py<pyo3::types::PyByteArray>>,
+    /// A Python subclass's `_buffer`, see `python_buffer.rs`.
+    pub(super) python_buffer: Option<Py<pyo3::types::PyByteArray>>,
     /// `None` until `__init__` has run.
     event_loop: Option<LoopRef>,
     /// Where it was made, in debug mode.
     source_traceback: Option<Py<PyAny>>,
 }
 
-gc!(State { limit, waiter, exception, transport, shown, source_traceback, event_loop } not { unread, seen, eof, paused });
+gc!(State { limit, waiter, exception, transport, python_buffer, source_traceback, event_loop } not { unread, seen, eof, paused });
 
 // Methods that call one another; a subclass may replace one and expects to be called by the others.
 const READ: u8 = 1;
@@ -98,7 +102,11 @@ impl StreamReader {
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let overrides = Overrides::of_class::<Self>(class, NAMES)?;
-        Ok(Self { state: Guarded::new(State::default()), overrides })
+        Ok(Self {
+            state: Guarded::new(State::default()),
+            overrides,
+            has_python_buffer: AtomicBool::new(false),
+        })
     }
 
     #[pyo3(signature = (limit = Given::NOTHING, r#loop = None))]
@@ -117,7 +125,7 @@ impl StreamReader {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
-        shown::absorb(slf)?;
+        Self::load_buffer(slf)?;
         let (unread, eof, paused, limit, objects) = slf.get().state.with(py, |state| {
             let limit = if state.limit.is_default() { None } else { Some(state.limit.shown(py)) };
             let objects = [
@@ -212,7 +220,7 @@ impl StreamReader {
 
     /// Return whether the end of input was fed and everything before it was read.
     fn at_eof(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        shown::absorb(slf)?;
+        Self::load_buffer(slf)?;
         Ok(slf.get().state.with(slf.py(), |state| state.eof && state.unread.is_empty()))
     }
 
@@ -275,7 +283,7 @@ impl StreamReader {
 
     /// Let the transport read again if no more than the limit is unread.
     fn _maybe_resume_transport(slf: &Bound<'_, Self>) -> PyResult<()> {
-        shown::absorb(slf)?;
+        Self::load_buffer(slf)?;
         feed::maybe_resume(slf)
     }
 
@@ -297,12 +305,12 @@ impl StreamReader {
     /// What is unread: a copy; in a subclass's instances the `bytearray` itself.
     #[getter]
     fn _buffer<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyAny> {
-        shown::buffer(slf).into_any()
+        python_buffer::buffer(slf).into_any()
     }
 
     #[setter(_buffer)]
     fn set_buffer(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        shown::set_buffer(slf, value)
+        python_buffer::set_buffer(slf, value)
     }
 
     #[getter]
@@ -363,11 +371,30 @@ flag_attributes! {
 }
 
 impl StreamReader {
+    /// Takes over what Python code made of `_buffer`.
+    #[inline]
+    pub(super) fn load_buffer(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().has_python_buffer.load(Ordering::Relaxed) { python_buffer::load(slf) } else { Ok(()) }
+    }
+
+    /// Gives back to `_buffer` what became of the buffer. Raises `BufferError` while somebody holds a view of it.
+    #[inline]
+    pub(super) fn store_buffer(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().has_python_buffer.load(Ordering::Relaxed) { python_buffer::store(slf) } else { Ok(()) }
+    }
+
     /// A plain reader of a loop. Raises `ValueError` unless `limit` is above zero.
     pub(super) fn create<'py>(limit: &Bound<'py, PyAny>, home: LoopRef) -> PyResult<Bound<'py, Self>> {
         let py = limit.py();
         let state = State::on(py, Limit::positive(limit)?, home)?;
-        Bound::new(py, Self { state: Guarded::new(state), overrides: Overrides::none() })
+        Bound::new(
+            py,
+            Self {
+                state: Guarded::new(state),
+                overrides: Overrides::none(),
+                has_python_buffer: AtomicBool::new(false),
+            },
+        )
     }
 }
 

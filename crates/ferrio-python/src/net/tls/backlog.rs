@@ -54,6 +54,17 @@ impl Backlog {
         Ok(())
     }
 
+    /// The pieces, the first without what is encrypted of it.
+    pub(super) fn copy<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let pieces = self.pieces.iter().enumerate();
+        pieces
+            .map(|(index, piece)| match (index, self.start) {
+                (0, start) if start > 0 => PyBytes::new(py, &piece.as_bytes(py)[start..]),
+                _ => piece.bind(py).clone(),
+            })
+            .collect()
+    }
+
     /// Takes everything out, to be dropped.
     pub(super) fn clear(&mut self) -> VecDeque<Py<PyBytes>> {
         (self.start, self.size, self.offered) = (0, 0, false);

@@ -27,7 +27,10 @@ pub(super) fn extra_info<'py>(
     }
 }
 
-fn own<'py>(protocol: &Bound<'py, SSLProtocol>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(super) fn own<'py>(
+    protocol: &Bound<'py, SSLProtocol>,
+    name: &str,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = protocol.py();
     if name == "sslcontext" {
         return Ok(protocol.get()._sslcontext(py).map(|context| context.into_bound(py)));

@@ -6,6 +6,7 @@
 //!
 //! Invariant: every byte goes through the TLS object of the user's context; nothing here knows a cipher or a certificate.
 
+mod attributes;
 mod backlog;
 mod extra;
 mod handshake;

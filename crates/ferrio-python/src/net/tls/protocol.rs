@@ -64,6 +64,8 @@ pub(super) struct State {
     /// The event loop; `None` before `__init__`.
     pub(super) home: Option<LoopRef>,
     pub(super) life: Life,
+    pub(super) server_side: bool,
+    pub(super) server_hostname: Option<Py<PyAny>>,
     pub(super) session: Option<Arc<Session>>,
     pub(super) records: Records,
     /// The program's protocol, by how it takes its bytes.
@@ -101,7 +103,7 @@ pub(super) struct State {
     pub(super) context: Option<Py<PyAny>>,
 }
 
-gc!(State { home, session, receiver, app_transport, lower, scope, waiter, timers, lent, extra, context } not { life, records, kept, leftover, read_marks, reading_paused, lower_reading_paused, backlog, write_marks, writing_paused, lower_writing_paused, queued, lost_writes });
+gc!(State { home, session, server_hostname, receiver, app_transport, lower, scope, waiter, timers, lent, extra, context } not { life, server_side, records, kept, leftover, read_marks, reading_paused, lower_reading_paused, backlog, write_marks, writing_paused, lower_writing_paused, queued, lost_writes });
 
 /// The two limits of time, and the timers that watch over them.
 pub(super) struct Timers {
@@ -128,6 +130,8 @@ impl Default for State {
         Self {
             home: None,
             life: Life::new(true),
+            server_side: false,
+            server_hostname: None,
             session: None,
             records: Records::new(),
             receiver: Receiver::default(),
@@ -395,7 +399,7 @@ impl SSLProtocol {
         let py = slf.py();
         require_positive("ssl_handshake_timeout", settings.handshake_timeout.as_ref())?;
         require_positive("ssl_shutdown_timeout", settings.shutdown_timeout.as_ref())?;
-        let hostname = match settings.server_hostname {
+        let hostname = match &settings.server_hostname {
             Some(hostname) if !settings.server_side && hostname.is_truthy()? => Some(hostname),
             _ => None,
         };
@@ -403,12 +407,14 @@ impl SSLProtocol {
             Some(context) if context.is_truthy()? => context,
             _ => default_context(py, settings.server_side, hostname.is_some())?,
         };
-        let session = Arc::new(Session::new(&context, settings.server_side, hostname.as_ref())?);
+        let session = Arc::new(Session::new(&context, settings.server_side, hostname)?);
         let receiver = Receiver::of(receiver)?;
         let app_transport = Bound::new(py, SSLTransport::new(slf))?.unbind();
         let state = State {
             home: Some(home),
             life: Life::new(settings.call_connection_made),
+            server_side: settings.server_side,
+            server_hostname: settings.server_hostname.filter(|_| !settings.server_side).map(Bound::unbind),
             session: Some(session),
             receiver,
             app_transport: Some(app_transport),
@@ -460,8 +466,6 @@ impl SSLProtocol {
         Ok(())
     }
 }
-
-impl State {}
 
 /// Runs `body` in the context of the transport below, where the loop has called us outside of it.
 #[inline]

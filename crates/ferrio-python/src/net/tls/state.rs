@@ -20,7 +20,7 @@ pub(crate) enum Stage {
 
 /// What the program's protocol knows of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Told {
+pub(crate) enum Told {
     Nothing,
     /// `connection_made` was called, or is not wanted (`start_tls`).
     Made,
@@ -78,6 +78,10 @@ impl Life {
     #[inline]
     pub(crate) fn stage(&self) -> Stage {
         self.stage
+    }
+
+    pub(crate) fn told(&self) -> Told {
+        self.told
     }
 
     /// Whether the transport below gives no more input.

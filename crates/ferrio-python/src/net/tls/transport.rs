@@ -233,6 +233,12 @@ impl SSLTransport {
         Ok(self.native(py)?.get().state.with(py, |state| state.writing_paused))
     }
 
+    /// Whether the transport was closed, by the program or by itself.
+    #[getter]
+    fn _closed(&self) -> bool {
+        self.is_marked_closed()
+    }
+
     #[getter]
     fn _ssl_protocol<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
         self.native(py)
