@@ -1,7 +1,7 @@
-//! The end of a child: noticed by its descriptor in the loop of whichever thread, told to the protocol and to who waits.
+//! The end of a child: the loop of any thread notices it by the child's descriptor, and tells the protocol and the waiters.
 //!
 //! A program that waits for every child (`os.waitpid(-1, 0)`) may be first. Then the kernel still knows the status (Linux
-//! 6.15), or the `Popen` does if it was asked; else it is 255, as asyncio has it, with a warning.
+//! 6.15), or the `Popen` does if the program asked it. Otherwise it is 255 with a warning, as in asyncio.
 
 use ferrio_engine::Event;
 use ferrio_engine::process::Fate;
@@ -19,7 +19,7 @@ use crate::core::operation::{self, Operation};
 use crate::net::transport::lifetime;
 use crate::sync::locks::waiters::Ticket;
 
-/// What a child whose status nobody can tell is said to have ended with.
+/// The status of a child whose real one is lost.
 const LOST: i32 = 255;
 
 /// Has the loop watch for the end, unless it does or the end has come.
@@ -102,7 +102,7 @@ fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -
         }
     }
     let told = SubprocessTransport::call(transport, intern!(py, "process_exited"), PyTuple::empty(py));
-    // First, as in asyncio: who waited finds that the connection of a child without open pipes is lost.
+    // First, as in asyncio: when the waiters go on, the connection of a child without open pipes is lost already.
     let over = finish_if_over(transport);
     while let Some(waiter) = this.core.state.with(py, |state| state.own.waiters.next_parked(py)) {
         operation::wake(&waiter)?;

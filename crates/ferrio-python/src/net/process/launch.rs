@@ -1,6 +1,6 @@
 //! `Launch`: a child that was started and may not run its program yet; and the wait until it does.
 //!
-//! Invariant: whoever is cancelled while he waits leaves no child and no zombie: the wait ends after the child has.
+//! Invariant: a cancelled wait leaves no child and no zombie: it ends after the child has.
 
 use std::ffi::CString;
 use std::os::fd::RawFd;
@@ -118,12 +118,17 @@ impl Loop {
     /// Cancelled, it ends the child.
     #[pyo3(signature = (launch))]
     fn _launched(slf: Bound<'_, Self>, launch: Bound<'_, Launch>) -> Operation {
-        Operation::new(Launched { home: slf.unbind(), launch: launch.unbind(), watched: None, ending: None })
+        Operation::new(Launched {
+            event_loop: slf.unbind(),
+            launch: launch.unbind(),
+            watched: None,
+            ending: None,
+        })
     }
 }
 
 struct Launched {
-    home: Py<Loop>,
+    event_loop: Py<Loop>,
     launch: Py<Launch>,
     /// The descriptor that tells of the next step.
     watched: Option<RawFd>,
@@ -131,7 +136,7 @@ struct Launched {
     ending: Option<Ending>,
 }
 
-gc!(Launched { home, launch, ending } not { watched });
+gc!(Launched { event_loop, launch, ending } not { watched });
 
 enum Ending {
     Failed(i32, i32),
@@ -229,8 +234,12 @@ impl Launched {
         let py = this.py();
         if self.watched != Some(descriptor) {
             self.unwatch(py);
-            let outcome =
-                self.home.get().watch_natively(descriptor, this.as_any(), on_event, Some(Interest::READABLE));
+            let outcome = self.event_loop.get().watch_natively(
+                descriptor,
+                this.as_any(),
+                on_event,
+                Some(Interest::READABLE),
+            );
             if let Err(failure) = outcome {
                 self.launch.get().state.with(py, engine::Launch::abandon);
                 return Err(error::from_system(py, &failure));
@@ -242,7 +251,7 @@ impl Launched {
 
     fn unwatch(&mut self, py: Python<'_>) {
         if let Some(descriptor) = self.watched.take() {
-            self.home.get().unwatch_natively(py, descriptor);
+            self.event_loop.get().unwatch_natively(py, descriptor);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the transports of a child's pipes take for their protocol: it passes everything on to the child's own.
+//! The protocol of a child's pipes, which passes everything on to the child's own protocol.
 //!
 //! Data for a stream reader goes there at once, without a Python call.
 
@@ -57,10 +57,10 @@ impl PipeProtocol {
         let Some(process) = self.process(py) else { return Ok(()) };
         let reader = self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.clone_ref(py)));
         if let Some(reader) = reader {
-            let home = process.get().core.event_loop.get();
-            if home.is_busy(py) {
+            let event_loop = process.get().core.event_loop.get();
+            if event_loop.is_busy(py) {
                 let data = PyBytes::new(py, data).into_any().unbind();
-                return home.push(py, Item::Watch(reader.into_any(), data, feed_late));
+                return event_loop.push(py, Item::Watch(reader.into_any(), data, feed_late));
             }
             let outcome = feed::feed(reader.bind(py), data);
             reader.drop_ref(py);

@@ -189,16 +189,16 @@ impl SubprocessTransport {
         lifetime::reported(this, lifetime::tell(this, |protocol| call(protocol).map(drop)))
     }
 
-    /// As `tell`, in the next turn if others wait for theirs: whoever looks sees what asyncio's `call_soon` would show.
+    /// As `tell`, but in the next turn if the loop has more to run, in the order of asyncio's `call_soon`.
     pub(super) fn call<'py>(
         this: &Bound<'py, Self>,
         method: &Bound<'py, PyString>,
         arguments: Bound<'py, PyTuple>,
     ) -> PyResult<()> {
-        let (py, home) = (this.py(), this.get().core.event_loop.get());
-        if home.is_busy(py) {
+        let (py, event_loop) = (this.py(), this.get().core.event_loop.get());
+        if event_loop.is_busy(py) {
             let what = (method, arguments).into_pyobject(py)?.into_any().unbind();
-            return home.push(py, Item::Watch(this.clone().into_any().unbind(), what, call_late));
+            return event_loop.push(py, Item::Watch(this.clone().into_any().unbind(), what, call_late));
         }
         Self::tell(this, |protocol| protocol.call_method1(method, arguments))
     }
@@ -305,7 +305,7 @@ impl SubprocessTransport {
         exit::wait(slf)
     }
 
-    /// Where there is no process descriptor, for whoever waited for the child instead: it has ended.
+    /// Say that the child has ended. Called by the thread that waits for it where there is no process descriptor.
     fn _ended(slf: &Bound<'_, Self>) -> PyResult<()> {
         exit::look(slf)
     }
@@ -334,7 +334,7 @@ impl SubprocessTransport {
         self.core.state.with(py, |state| state.ended)
     }
 
-    /// Whether somebody has to wait for the child, and to call `_ended()`.
+    /// Whether a thread has to wait for the child and to call `_ended()`.
     #[getter]
     fn _needs_waiting(&self, py: Python<'_>) -> bool {
         self.core

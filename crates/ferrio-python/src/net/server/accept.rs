@@ -1,7 +1,7 @@
 //! Accepting: what happens when connections wait in a listening socket.
 //!
-//! Each costs at most itself: a protocol that can't be made, a peer that is gone already, a failed handshake. Only where
-//! descriptors or memory are short does the socket rest for a while, since it would be reported ready for ever.
+//! A connection that fails costs itself only: its protocol can't be made, its peer is gone, its handshake fails. When
+//! descriptors or memory are short, the socket rests for a while, since it would be reported ready for ever.
 
 use std::os::fd::AsRawFd;
 
@@ -88,7 +88,7 @@ pub(super) fn connections_wait(
     Ok(())
 }
 
-/// Accepts by the method of a socket that isn't plain, or that somebody watches; `None` if no connection waits.
+/// Accepts by the method of a socket that isn't plain, or that an audit hook watches; `None` if no connection waits.
 #[cold]
 fn accept_by_method(socket: &Bound<'_, PyAny>) -> PyResult<Option<Visitor>> {
     let py = socket.py();
@@ -157,21 +157,21 @@ fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut 
     })
 }
 
-/// Welcomes a new connection, at once if it is not `late`: if nothing else runs in this turn, so that nobody can tell.
+/// Welcomes a new connection: at once if nothing else runs in this turn, so that the order is the same either way.
 ///
-/// Else in the next turn, in which asyncio's task for it begins; its `connection_made` follows in the one after that.
+/// If it is `late`, in the next turn, when asyncio's task for it begins. `connection_made` follows a turn later.
 fn receive(
-    native: &Bound<'_, Loop>,
+    event_loop: &Bound<'_, Loop>,
     server: &Bound<'_, Server>,
     visitor: Visitor,
     late: bool,
 ) -> PyResult<()> {
     if !late {
-        return welcome(native, server, visitor);
+        return welcome(event_loop, server, visitor);
     }
-    let py = native.py();
+    let py = event_loop.py();
     let arrival = Bound::new(py, Arrival::new(server, visitor))?.into_any().unbind();
-    native.get().push(py, Item::Watch(arrival, py.None(), come_in))
+    event_loop.get().push(py, Item::Watch(arrival, py.None(), come_in))
 }
 
 /// A turn later: a server that was closed meanwhile welcomes nobody.
@@ -182,8 +182,8 @@ fn come_in(arrival: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<(
     let visitor = arrival.visitor.with(py, Option::take);
     match visitor {
         Some(visitor) if !server.get().is_closed(py) => {
-            let home = server.get().get_loop(py)?;
-            welcome(home.bind(py), server, visitor)
+            let event_loop = server.get().get_loop(py)?;
+            welcome(event_loop.bind(py), server, visitor)
         }
         Some(Visitor::Socket(socket, _)) => socket.call_method0(py, intern!(py, "close")).map(drop),
         // A native connection is closed by being dropped.
@@ -192,9 +192,13 @@ fn come_in(arrival: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<(
 }
 
 /// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
-fn welcome<'py>(native: &Bound<'py, Loop>, server: &Bound<'py, Server>, visitor: Visitor) -> PyResult<()> {
-    let py = native.py();
-    if native.get().debug() {
+fn welcome<'py>(
+    event_loop: &Bound<'py, Loop>,
+    server: &Bound<'py, Server>,
+    visitor: Visitor,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    if event_loop.get().debug() {
         let (peer, fd) = match &visitor {
             Visitor::Guest(guest) => (address::to_python(py, &guest.peer)?, guest.connection.as_raw_fd()),
             Visitor::Socket(socket, peer) => {
@@ -207,7 +211,7 @@ fn welcome<'py>(native: &Bound<'py, Loop>, server: &Bound<'py, Server>, visitor:
         )?;
     }
     let mut protocol = None;
-    let Err(failure) = connect(native, server, visitor, &mut protocol) else { return Ok(()) };
+    let Err(failure) = connect(event_loop, server, visitor, &mut protocol) else { return Ok(()) };
     if error::ends_program(py, &failure) {
         return Err(failure);
     }
@@ -215,17 +219,17 @@ fn welcome<'py>(native: &Bound<'py, Loop>, server: &Bound<'py, Server>, visitor:
     if let Some(protocol) = protocol {
         problem.set_item(intern!(py, "protocol"), protocol)?;
     }
-    tell(native, &problem)
+    tell(event_loop, &problem)
 }
 
 /// Calls the protocol factory and puts a transport on the connection, both in a context of its own.
 fn connect<'py>(
-    native: &Bound<'py, Loop>,
+    event_loop: &Bound<'py, Loop>,
     server: &Bound<'py, Server>,
     visitor: Visitor,
     made: &mut Option<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
-    let py = native.py();
+    let py = event_loop.py();
     let (factory, ssl_context, timeouts, shared) = server.get().of_setup(py, |setup| {
         let timeouts = [setup.handshake_timeout.clone_ref(py), setup.shutdown_timeout.clone_ref(py)];
         (
@@ -243,13 +247,14 @@ fn connect<'py>(
         if !ssl_context.bind(py).is_truthy()? {
             let made = match visitor {
                 Visitor::Guest(guest) => {
-                    let order = Order { event_loop: native, protocol: &protocol, waiter: None, extra: None };
+                    let order =
+                        Order { event_loop: event_loop, protocol: &protocol, waiter: None, extra: None };
                     SocketTransport::accepted(&order, guest, host, scope)
                 }
                 Visitor::Socket(socket, peer) => {
                     let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
                     let extra = Some(&extra);
-                    let order = Order { event_loop: native, protocol: &protocol, waiter: None, extra };
+                    let order = Order { event_loop: event_loop, protocol: &protocol, waiter: None, extra };
                     SocketTransport::create(&order, socket.bind(py), Some(host), Some(scope))
                 }
             };
@@ -265,17 +270,17 @@ fn connect<'py>(
             handshake_timeout,
             shutdown_timeout,
         };
-        let waiter = future::create(py, LoopRef::Native(native.clone().unbind()))?;
+        let waiter = future::create(py, LoopRef::Native(event_loop.clone().unbind()))?;
         let over = waiter.clone().into_any();
         let transport = match visitor {
             Visitor::Guest(guest) => {
-                tls::over_accepted(native, guest, &protocol, over, settings, host, scope)?
+                tls::over_accepted(event_loop, guest, &protocol, over, settings, host, scope)?
             }
             Visitor::Socket(socket, peer) => {
                 let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
                 let (over, extra, scope) = (Some(over), Some(&extra), Some(scope));
                 tls::over_socket(
-                    native,
+                    event_loop,
                     socket.bind(py),
                     &protocol,
                     over,
@@ -286,7 +291,7 @@ fn connect<'py>(
                 )?
             }
         };
-        let made = (native, transport, protocol).into_pyobject(py)?;
+        let made = (event_loop, transport, protocol).into_pyobject(py)?;
         watch::watch(waiter.as_any(), made.as_any(), &HANDSHAKE_OVER)
     })
 }
@@ -301,21 +306,21 @@ fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResul
         Some(Failure::Cancelled) => watch::cancelled_error(waiter)?,
         Some(Failure::Exception(exception)) => exception,
     };
-    let (native, transport, protocol): (Bound<'_, Loop>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
+    let (event_loop, transport, protocol): (Bound<'_, Loop>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
         made.extract()?;
     transport.call_method0(intern!(py, "close"))?;
     let failure = PyErr::from_value(failure);
     if error::ends_program(py, &failure) {
         return Err(failure);
     }
-    // What peers send instead of a handshake is not worth a word otherwise.
-    if !native.get().debug() {
+    // Otherwise, what peers send instead of a handshake is not worth a report.
+    if !event_loop.get().debug() {
         return Ok(());
     }
     let problem = problem(py, NOT_MADE, failure)?;
     problem.set_item(intern!(py, "protocol"), protocol)?;
     problem.set_item(intern!(py, "transport"), transport)?;
-    tell(&native, &problem)
+    tell(&event_loop, &problem)
 }
 
 /// What the loop's exception handler is told.
@@ -326,6 +331,6 @@ fn problem<'py>(py: Python<'py>, message: &str, failure: PyErr) -> PyResult<Boun
     Ok(problem)
 }
 
-fn tell(native: &Bound<'_, Loop>, problem: &Bound<'_, PyDict>) -> PyResult<()> {
-    native.call_method1(intern!(native.py(), "call_exception_handler"), (problem,)).map(drop)
+fn tell(event_loop: &Bound<'_, Loop>, problem: &Bound<'_, PyDict>) -> PyResult<()> {
+    event_loop.call_method1(intern!(event_loop.py(), "call_exception_handler"), (problem,)).map(drop)
 }

@@ -3,8 +3,8 @@
 //! This file has the class: its state, beginning and end. `accept.rs` accepts connections. What is waited for in Python
 //! (`serve_forever`, `wait_closed`) is in `ferrio.base_events.Server`, the class that programs see.
 //!
-//! Connections are known weakly: a transport that the program drops must be seen to die unclosed. The server's end has come
-//! when it is closed and the last of them is gone, in whichever order; then nobody waits for it any more.
+//! Connections are known weakly, so that a transport which the program drops warns that it is unclosed. The server has
+//! ended when it is closed and its last connection is gone, in whichever order.
 
 mod accept;
 pub(crate) mod arrival;
@@ -61,7 +61,7 @@ gc!(State { setup, listeners, clients, waiters, cleanup } not { serving, unnamed
 
 /// What the server was made with.
 struct Setup {
-    home: Py<Loop>,
+    event_loop: Py<Loop>,
     protocol_factory: Py<PyAny>,
     ssl_context: Py<PyAny>,
     backlog: i32,
@@ -71,7 +71,7 @@ struct Setup {
     context: Py<PyAny>,
 }
 
-gc!(Setup { home, protocol_factory, ssl_context, handshake_timeout, shutdown_timeout, context } not { backlog });
+gc!(Setup { event_loop, protocol_factory, ssl_context, handshake_timeout, shutdown_timeout, context } not { backlog });
 
 /// A listening socket.
 struct Listener {
@@ -112,7 +112,7 @@ impl Server {
     ) -> PyResult<()> {
         let py = slf.py();
         let setup = Setup {
-            home: r#loop.unbind(),
+            event_loop: r#loop.unbind(),
             protocol_factory,
             ssl_context,
             backlog,
@@ -137,7 +137,7 @@ impl Server {
 
     /// Return the event loop that the server is part of.
     fn get_loop(&self, py: Python<'_>) -> PyResult<Py<Loop>> {
-        self.of_setup(py, |setup| setup.home.clone_ref(py))
+        self.of_setup(py, |setup| setup.event_loop.clone_ref(py))
     }
 
     /// Return whether connections are accepted.
@@ -166,11 +166,11 @@ impl Server {
             (state.listeners.take(), state.cleanup.take())
         });
         let Some(listeners) = listeners else { return Ok(()) };
-        let home = slf.get().get_loop(py)?;
+        let event_loop = slf.get().get_loop(py)?;
         let mut outcome = Ok(());
         for listener in listeners {
             if listener.fd >= 0 {
-                home.get().unwatch_natively(py, listener.fd);
+                event_loop.get().unwatch_natively(py, listener.fd);
             }
             outcome = outcome.and(listener.socket.call_method0(py, intern!(py, "close")).map(drop));
         }
@@ -242,8 +242,8 @@ impl Server {
         if self.state.with(py, |state| state.ended) {
             return Ok(None);
         }
-        let home = LoopRef::Native(self.get_loop(py)?);
-        let waiter = future::create(py, home)?.into_any();
+        let event_loop = LoopRef::Native(self.get_loop(py)?);
+        let waiter = future::create(py, event_loop)?.into_any();
         let entry = waiter.clone().unbind();
         self.state.with(py, |state| state.waiters.push(entry));
         Ok(Some(waiter))
@@ -271,7 +271,7 @@ impl Server {
         self.plain_sockets(py)
     }
 
-    /// Those who wait for the end, a copy of the list; `None` once it has come.
+    /// The futures that wait for the end, a copy of the list; `None` after the end.
     #[getter]
     fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         let waiters = self.state.with(py, |state| {
@@ -366,7 +366,7 @@ fn host(server: &Bound<'_, Server>) -> Host {
 /// Notes a connection, which `wait_closed` waits for. Raises `TypeError` for a transport that can't be known weakly.
 fn attach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let reference = PyWeakrefReference::new(transport)?.unbind();
-    // One that has died without a word may have had the address before.
+    // A transport that was dropped without detaching may have had this address.
     let old = server
         .get()
         .state
@@ -383,7 +383,7 @@ fn detach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<
     end_if_over(server)
 }
 
-/// Wakes who waits for the end, if it has come.
+/// Wakes what waits for the end, if it has come.
 fn end_if_over(server: &Bound<'_, Server>) -> PyResult<()> {
     let py = server.py();
     let state = &server.get().state;
@@ -407,15 +407,16 @@ fn end_if_over(server: &Bound<'_, Server>) -> PyResult<()> {
 /// Has the loop tell of connections that wait in `socket`.
 fn listen(server: &Bound<'_, Server>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = server.py();
-    let home = server.get().get_loop(py)?;
-    home.get().require_open()?;
+    let event_loop = server.get().get_loop(py)?;
+    event_loop.get().require_open()?;
     let fd = socket.call_method0(intern!(py, "fileno"))?.extract()?;
     let kind = ["family", "type", "proto"].map(|name| socket.getattr(name)?.extract::<i32>());
     let [family, kind, protocol] = kind;
     let kind = (family?, kind?, protocol?).into_pyobject(py)?.unbind();
     // What is accepted inherits it.
     imports::SET_NODELAY.get(py)?.call1((socket,))?;
-    home.get()
+    event_loop
+        .get()
         .watch_natively(fd, server.as_any(), accept::connections_wait, Some(Interest::READABLE))
         .map_err(|failure| error::from_system(py, &failure))?;
     let own = net::address_of_accepted(fd).map(Arc::new);
@@ -435,9 +436,9 @@ fn rest(server: &Bound<'_, Server>, fd: i32) {
     let found = server.get().state.with(py, |state| {
         let listener = state.listeners.iter_mut().flatten().find(|listener| listener.fd == fd)?;
         listener.fd = -1;
-        state.setup.as_ref().map(|setup| setup.home.clone_ref(py))
+        state.setup.as_ref().map(|setup| setup.event_loop.clone_ref(py))
     });
-    if let Some(home) = found {
-        home.get().unwatch_natively(py, fd);
+    if let Some(event_loop) = found {
+        event_loop.get().unwatch_natively(py, fd);
     }
 }

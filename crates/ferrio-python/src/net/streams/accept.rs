@@ -23,12 +23,12 @@ pub(super) fn call_back(
 ) -> PyResult<()> {
     let py = protocol.py();
     let Some(callback) = protocol.get()._client_connected_cb(py) else { return Ok(()) };
-    let home = protocol.as_super().get().event_loop(py)?;
-    let writer = StreamWriter::create(transport, protocol.as_any(), reader, &home)?;
+    let event_loop = protocol.as_super().get().event_loop(py)?;
+    let writer = StreamWriter::create(transport, protocol.as_any(), reader, &event_loop)?;
     let result = match callback.bind(py).call1((reader, writer)) {
         Ok(result) => result,
         Err(failure) if failure.is_instance_of::<PyException>(py) => {
-            report(py, &home, failure.value(py).as_any(), transport)?;
+            report(py, &event_loop, failure.value(py).as_any(), transport)?;
             transport.call_method0(intern!(py, "close"))?;
             protocol.get().set_strong_reader(py, None);
             return Ok(());
@@ -36,9 +36,9 @@ pub(super) fn call_back(
         Err(failure) => return Err(failure),
     };
     if is_coroutine(&result)? {
-        let task = start(&home, result)?;
+        let task = start(&event_loop, result)?;
         protocol.get().set_task(py, Some(task.clone().unbind()));
-        let watcher = PyTuple::new(py, [&home.object(py), transport])?;
+        let watcher = PyTuple::new(py, [&event_loop.object(py), transport])?;
         watch::watch(&task, watcher.as_any(), &TASK_IS_DONE)?;
     }
     protocol.get().set_strong_reader(py, None);
@@ -58,14 +58,14 @@ fn is_coroutine(result: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// `loop.create_task(coroutine)`.
-fn start<'py>(home: &LoopRef, coroutine: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn start<'py>(event_loop: &LoopRef, coroutine: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = coroutine.py();
-    if let LoopRef::Native(native) = home
-        && native.get().makes_plain_tasks(py)
+    if let LoopRef::Native(event_loop) = event_loop
+        && event_loop.get().makes_plain_tasks(py)
     {
-        return Loop::create_task(native.bind(py), coroutine, None, None, None, None);
+        return Loop::create_task(event_loop.bind(py), coroutine, None, None, None, None);
     }
-    home.object(py).call_method1(intern!(py, "create_task"), (coroutine,))
+    event_loop.object(py).call_method1(intern!(py, "create_task"), (coroutine,))
 }
 
 static TASK_IS_DONE: Watch =
@@ -74,20 +74,20 @@ static TASK_IS_DONE: Watch =
 /// Closes the transport of a callback's task that failed or was cancelled. `watcher` is the pair of loop and transport.
 fn task_is_done(watcher: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = watcher.py();
-    let (home, transport) = watcher.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+    let (event_loop, transport) = watcher.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
     if !task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
         let exception = task.call_method0(intern!(py, "exception"))?;
         if exception.is_none() {
             return Ok(());
         }
-        report(py, &LoopRef::new(&home), &exception, &transport)?;
+        report(py, &LoopRef::new(&event_loop), &exception, &transport)?;
     }
     transport.call_method0(intern!(py, "close")).map(drop)
 }
 
 fn report(
     py: Python<'_>,
-    home: &LoopRef,
+    event_loop: &LoopRef,
     exception: &Bound<'_, PyAny>,
     transport: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
@@ -95,7 +95,7 @@ fn report(
     context.set_item(intern!(py, "message"), "Unhandled exception in client_connected_cb")?;
     context.set_item(intern!(py, "exception"), exception)?;
     context.set_item(intern!(py, "transport"), transport)?;
-    home.call_exception_handler(py, &context)
+    event_loop.call_exception_handler(py, &context)
 }
 
 /// Refuses a connection whose stream nobody holds any more.

@@ -24,7 +24,7 @@ use crate::sync::locks::waiters::Ticket;
 pub(crate) struct Drain {
     /// `None` for the protocol's own.
     writer: Option<Py<StreamWriter>>,
-    /// The protocol, once it is asked.
+    /// The protocol, after it was asked.
     flow: Option<Py<FlowControlMixin>>,
     stage: Stage,
 }

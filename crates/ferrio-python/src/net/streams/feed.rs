@@ -15,14 +15,14 @@ use super::reader::{State, StreamReader};
 use crate::base::gc::gc;
 use crate::core::operation::{self, Operation};
 
-/// Who waits for a reader to be fed.
+/// What waits for a reader to be fed.
 #[derive(Default)]
 pub(super) enum Waiter {
     #[default]
     Nobody,
     /// A read operation, and what it needs.
     Operation(Py<Operation>, Need),
-    /// A future that somebody set as `_waiter`.
+    /// A future that was set as `_waiter`.
     Future(Py<PyAny>),
 }
 
@@ -93,7 +93,7 @@ impl Waiter {
 }
 
 impl State {
-    /// Notes that data came: who is to be woken, and the transport if it is to be paused.
+    /// Notes that data came. Returns what is to be woken, and the transport if it is to be paused.
     #[inline]
     fn fed(&mut self, py: Python<'_>) -> (Waiter, Option<Py<PyAny>>) {
         let enough = match &mut self.waiter {
@@ -119,7 +119,7 @@ pub(crate) fn feed(reader: &Bound<'_, StreamReader>, data: &[u8]) -> PyResult<()
     add(reader, |unread, py| unread.extend(py, data))
 }
 
-/// As `feed`, of a whole object, of exactly the class `bytes`, which may be handed on to whoever reads.
+/// As `feed`, of an object of exactly the class `bytes`, which a read may get as it is.
 #[inline]
 pub(crate) fn put(reader: &Bound<'_, StreamReader>, data: Bound<'_, PyBytes>) -> PyResult<()> {
     add(reader, |unread, _| unread.put(data))

@@ -1,6 +1,6 @@
 //! `FlowControlMixin`: the half of a protocol that makes writers wait while the transport's buffer is full.
 //!
-//! Invariant: whoever waits is woken when writing goes on or the connection is lost, and takes itself out of the list.
+//! Invariant: a waiting drain is woken when writing goes on or the connection is lost, and takes itself out of the list.
 
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::intern;
@@ -38,7 +38,7 @@ impl Functions for FlowControlMixin {
     const COROUTINES: &'static [&'static str] = &["_drain_helper"];
 }
 
-/// Whether writers have to wait, and who does.
+/// Whether writers have to wait, and which do.
 #[derive(Default)]
 pub(super) struct Flow {
     pub(super) paused: bool,
@@ -68,8 +68,8 @@ impl FlowControlMixin {
     }
 
     /// The base of a plain protocol of a loop.
-    pub(super) fn on(home: LoopRef) -> Self {
-        let flow = Flow { event_loop: Some(home), ..Flow::default() };
+    pub(super) fn on(event_loop: LoopRef) -> Self {
+        let flow = Flow { event_loop: Some(event_loop), ..Flow::default() };
         Self { flow: Guarded::new(flow), overrides: Overrides::none() }
     }
 
@@ -106,7 +106,7 @@ impl FlowControlMixin {
         Ok(())
     }
 
-    /// Notes the end of the connection and tells whoever waits in a drain.
+    /// Notes the end of the connection and tells waiting drains.
     pub(super) fn lose_connection(
         &self,
         py: Python<'_>,
@@ -164,7 +164,7 @@ impl FlowControlMixin {
         Self::debug(slf, "%r pauses writing")
     }
 
-    /// The transport's buffer has room again: whoever waits in a drain goes on.
+    /// The transport's buffer has room again: waiting drains go on.
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if !slf.get().flow.with(py, |flow| std::mem::replace(&mut flow.paused, false)) {
@@ -191,7 +191,7 @@ impl FlowControlMixin {
         None
     }
 
-    /// The connection is lost: whoever waits in a drain goes on, or raises `exc`.
+    /// The connection is lost: waiting drains go on, or raise `exc`.
     #[pyo3(signature = (exc))]
     fn connection_lost(&self, exc: &Bound<'_, PyAny>) -> PyResult<()> {
         self.lose_connection(exc.py(), Some(exc).filter(|exc| !exc.is_none()))
@@ -222,7 +222,7 @@ impl FlowControlMixin {
         drop(old);
     }
 
-    /// Those who wait in a drain, in order: a copy of the list.
+    /// The waiting drains in order: a copy of the list.
     #[getter]
     fn _drain_waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         waiters::shown(py, self.flow.with(py, |flow| flow.waiters.duplicate(py)))

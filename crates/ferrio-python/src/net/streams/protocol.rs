@@ -55,7 +55,7 @@ pub(super) struct State {
 
 gc!(State { reader, strong_reader, client_connected, task, transport, writer, source_traceback, closed } not { over_ssl, reject });
 
-/// What `wait_closed()` waits for; a future only if somebody asks.
+/// What `wait_closed()` waits for; a future only if it is asked for.
 #[derive(Default)]
 enum Closed {
     #[default]
@@ -262,7 +262,7 @@ flag_attributes! {
 }
 
 impl StreamReaderProtocol {
-    /// The reader, as long as somebody holds it.
+    /// The reader, as long as the program holds it.
     #[inline]
     pub(super) fn reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| state.reader.as_ref().and_then(|reader| reader.bind(py).upgrade()))
@@ -275,8 +275,8 @@ impl StreamReaderProtocol {
             return Ok(known);
         }
         let made = match slf.as_super().get().event_loop(py)? {
-            home @ LoopRef::Native(_) => future::create(py, home)?.into_any(),
-            LoopRef::Foreign(home) => home.bind(py).call_method0(intern!(py, "create_future"))?,
+            event_loop @ LoopRef::Native(_) => future::create(py, event_loop)?.into_any(),
+            LoopRef::Foreign(event_loop) => event_loop.bind(py).call_method0(intern!(py, "create_future"))?,
         };
         let kept = made.clone().unbind();
         let before =
@@ -333,8 +333,8 @@ pub(crate) fn _stream_protocol<'py>(
     r#loop: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, StreamReaderProtocol>> {
     let py = limit.py();
-    let home = LoopRef::new(r#loop);
-    let reader = StreamReader::create(limit, home.duplicate(py))?;
+    let event_loop = LoopRef::new(r#loop);
+    let reader = StreamReader::create(limit, event_loop.duplicate(py))?;
     let state = State {
         reader: Some(PyWeakrefReference::new(&reader)?.unbind()),
         source_traceback: reader.get()._source_traceback(py),
@@ -343,11 +343,10 @@ pub(crate) fn _stream_protocol<'py>(
         ..State::default()
     };
     let protocol = StreamReaderProtocol { state: Guarded::new(state) };
-    Bound::new(py, PyClassInitializer::from(FlowControlMixin::on(home)).add_subclass(protocol))
+    Bound::new(py, PyClassInitializer::from(FlowControlMixin::on(event_loop)).add_subclass(protocol))
 }
 
-/// Ends a future with the exception, or with `None`. Nobody needs to ask it for the exception: whoever reads or writes
-/// hears of it.
+/// Ends a future with the exception, or with `None`. The exception counts as retrieved, since reads and writes raise it.
 fn settle(future: &Bound<'_, PyAny>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let py = future.py();
     match exception {
@@ -365,7 +364,7 @@ inventory::submit! {
     NativeProtocol::new(is_exactly::<StreamReaderProtocol>, receive_copy).keeping(receive)
 }
 
-/// Hands a whole object of exactly the class `bytes` to the reader of a plain protocol; whoever reads may get it as it is.
+/// Hands an object of exactly the class `bytes` to the reader of a plain protocol. A read may get it as it is.
 #[inline]
 fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()> {
     let py = protocol.py();

@@ -57,7 +57,7 @@ pub(super) fn load(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
     })
 }
 
-/// Gives back to `_buffer` what became of the buffer. Raises `BufferError` while somebody holds a view of it.
+/// Writes the buffer back to `_buffer`. Raises `BufferError` while a view of that exists.
 #[cold]
 pub(super) fn store(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
     let Some(held) = known(reader) else { return Ok(()) };

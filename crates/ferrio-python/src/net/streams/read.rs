@@ -58,7 +58,7 @@ enum Outcome<'py> {
     NotYet,
     /// The end of input came first.
     Incomplete(Bound<'py, PyBytes>),
-    /// Longer than the limit: found and ended here, or not even found in so many bytes.
+    /// Longer than the limit: found and ended here, or not found in this many bytes.
     TooLong(Match),
     TooMuch(usize),
 }

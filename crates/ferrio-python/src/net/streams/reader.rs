@@ -287,14 +287,14 @@ impl StreamReader {
         feed::maybe_resume(slf)
     }
 
-    /// Wake whoever waits in a read.
+    /// Wake the read that waits.
     fn _wakeup_waiter(slf: &Bound<'_, Self>) -> PyResult<()> {
         feed::wake_waiter(slf)
     }
 
     /// Wait until more is fed; for a subclass's own reads.
     ///
-    /// Raises `RuntimeError`, with `func_name` in its message, if somebody waits already.
+    /// Raises `RuntimeError`, with `func_name` in its message, if another read waits already.
     #[pyo3(signature = (func_name))]
     fn _wait_for_data(slf: &Bound<'_, Self>, func_name: &str) -> Operation {
         start(slf, What::Data(func_name.into()))
@@ -326,7 +326,7 @@ impl StreamReader {
         Ok(())
     }
 
-    /// Who waits in a read: an operation, or what was set here.
+    /// What waits in a read: an operation, or what was set here.
     #[getter]
     fn _waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.waiter.shown(py))
@@ -377,16 +377,16 @@ impl StreamReader {
         if slf.get().has_python_buffer.load(Ordering::Relaxed) { python_buffer::load(slf) } else { Ok(()) }
     }
 
-    /// Gives back to `_buffer` what became of the buffer. Raises `BufferError` while somebody holds a view of it.
+    /// Writes the buffer back to `_buffer`. Raises `BufferError` while a view of that exists.
     #[inline]
     pub(super) fn store_buffer(slf: &Bound<'_, Self>) -> PyResult<()> {
         if slf.get().has_python_buffer.load(Ordering::Relaxed) { python_buffer::store(slf) } else { Ok(()) }
     }
 
     /// A plain reader of a loop. Raises `ValueError` unless `limit` is above zero.
-    pub(super) fn create<'py>(limit: &Bound<'py, PyAny>, home: LoopRef) -> PyResult<Bound<'py, Self>> {
+    pub(super) fn create<'py>(limit: &Bound<'py, PyAny>, event_loop: LoopRef) -> PyResult<Bound<'py, Self>> {
         let py = limit.py();
-        let state = State::on(py, Limit::positive(limit)?, home)?;
+        let state = State::on(py, Limit::positive(limit)?, event_loop)?;
         Bound::new(
             py,
             Self {
@@ -400,9 +400,9 @@ impl StreamReader {
 
 impl State {
     /// Of a reader that was made right now, by the Python code that runs.
-    fn on(py: Python<'_>, limit: Limit, home: LoopRef) -> PyResult<Self> {
-        let source_traceback = if home.debug(py)? { Some(current_stack(py)?.unbind()) } else { None };
-        Ok(Self { limit, event_loop: Some(home), source_traceback, ..Self::default() })
+    fn on(py: Python<'_>, limit: Limit, event_loop: LoopRef) -> PyResult<Self> {
+        let source_traceback = if event_loop.debug(py)? { Some(current_stack(py)?.unbind()) } else { None };
+        Ok(Self { limit, event_loop: Some(event_loop), source_traceback, ..Self::default() })
     }
 }
 

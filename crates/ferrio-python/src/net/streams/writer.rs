@@ -235,14 +235,14 @@ impl StreamWriter {
         transport: &Bound<'py, PyAny>,
         protocol: &Bound<'py, PyAny>,
         reader: Option<&Bound<'py, PyAny>>,
-        home: &LoopRef,
+        event_loop: &LoopRef,
     ) -> PyResult<Bound<'py, Self>> {
         let py = transport.py();
         let state = State {
             transport: transport.clone().unbind(),
             protocol: protocol.clone().unbind(),
             reader: reader.map(|reader| reader.clone().unbind()),
-            event_loop: home.duplicate(py),
+            event_loop: event_loop.duplicate(py),
         };
         Bound::new(py, Self { state: Guarded::new(Some(state)) })
     }
@@ -287,8 +287,8 @@ impl Finalize for StreamWriter {
         }
         let warn =
             |text: String| imports::WARN.get(py)?.call1((text, PyResourceWarning::type_object(py))).map(drop);
-        let home = slf.get().look(py, |state| state.event_loop.object(py))?;
-        if home.call_method0(intern!(py, "is_closed"))?.is_truthy()? {
+        let event_loop = slf.get().look(py, |state| state.event_loop.object(py))?;
+        if event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()? {
             return warn("loop is closed".to_owned());
         }
         slf.call_method0(intern!(py, "close"))?;

@@ -160,11 +160,8 @@ impl SSLProtocol {
 
     /// Whether the program's protocol hands out its buffers.
     #[getter]
-    fn _app_protocol_is_buffer(&self, py: Python<'_>) -> PyResult<bool> {
-        match self._app_protocol(py) {
-            Some(protocol) => protocol.bind(py).is_instance(imports::BUFFERED_PROTOCOL.get(py)?),
-            None => Ok(false),
-        }
+    fn _app_protocol_is_buffer(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.buffered)
     }
 
     /// The most that one read takes, in bytes.

@@ -1,6 +1,6 @@
 //! `get_extra_info`: what TLS knows of a connection, then what the transport below knows.
 //!
-//! The peer's certificate is decoded when somebody asks for it, and kept then.
+//! The peer's certificate is decoded when it is asked for, and kept.
 
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -114,7 +114,7 @@ pub(super) fn time_is_up(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     wake_waiter(protocol, Some(failure.value(py).as_any()))
 }
 
-/// Tells who waits for the handshake of its end, unless there was one already or nobody waits any more.
+/// Ends the future that waits for the handshake, unless it is done.
 pub(super) fn wake_waiter(
     protocol: &Bound<'_, SSLProtocol>,
     failure: Option<&Bound<'_, PyAny>>,
@@ -148,8 +148,8 @@ pub(super) fn debug(protocol: &Bound<'_, SSLProtocol>, format: &str) -> PyResult
 
 fn now(protocol: &Bound<'_, SSLProtocol>) -> PyResult<f64> {
     let py = protocol.py();
-    match protocol.get().home(py)? {
-        LoopRef::Native(native) => Ok(ferrio_engine::seconds_from_nanos(native.get().now(py))),
+    match protocol.get().event_loop(py)? {
+        LoopRef::Native(event_loop) => Ok(ferrio_engine::seconds_from_nanos(event_loop.get().now(py))),
         foreign => foreign.object(py).call_method0(intern!(py, "time"))?.extract(),
     }
 }

@@ -18,7 +18,7 @@ impl Lower<'_> {
         transport::write(&self.0, data.as_any())
     }
 
-    /// Lets go of what was written and waits for the end of the turn: for who is about to break off.
+    /// Sends what waits for the end of the turn at once. Called before breaking off.
     pub(super) fn send_now(&self) -> PyResult<()> {
         transport::send_now(&self.0)
     }

@@ -39,12 +39,12 @@ fn call_soon(
 ) -> PyResult<()> {
     let py = protocol.py();
     let scope = context::copy_current(py)?;
-    protocol.get().home(py)?.call_soon(py, &callback, argument, Some(&scope))
+    protocol.get().event_loop(py)?.call_soon(py, &callback, argument, Some(&scope))
 }
 
 /// As `over_socket`, for a connection that was just accepted and has no Python socket yet.
 pub(crate) fn over_accepted<'py>(
-    native: &Bound<'py, Loop>,
+    event_loop: &Bound<'py, Loop>,
     guest: Guest,
     protocol: &Bound<'py, PyAny>,
     waiter: Bound<'py, PyAny>,
@@ -52,9 +52,9 @@ pub(crate) fn over_accepted<'py>(
     host: Host,
     scope: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, SSLTransport>> {
-    let home = LoopRef::Native(native.clone().unbind());
-    let (tls, transport) = SSLProtocol::create(home, protocol, Some(waiter), settings)?;
-    let made = SocketTransport::accepted(&order_of(native, tls.as_any(), None), guest, host, scope);
+    let loop_ref = LoopRef::Native(event_loop.clone().unbind());
+    let (tls, transport) = SSLProtocol::create(loop_ref, protocol, Some(waiter), settings)?;
+    let made = SocketTransport::accepted(&order_of(event_loop, tls.as_any(), None), guest, host, scope);
     started(transport, made.map(drop))
 }
 
@@ -85,7 +85,7 @@ fn started<'py>(
     reason = "what the loop's methods and its servers say about a connection"
 )]
 pub(crate) fn over_socket<'py>(
-    native: &Bound<'py, Loop>,
+    event_loop: &Bound<'py, Loop>,
     socket: &Bound<'py, PyAny>,
     protocol: &Bound<'py, PyAny>,
     waiter: Option<Bound<'py, PyAny>>,
@@ -94,8 +94,8 @@ pub(crate) fn over_socket<'py>(
     host: Option<Host>,
     scope: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, SSLTransport>> {
-    let home = LoopRef::Native(native.clone().unbind());
-    let (tls, transport) = SSLProtocol::create(home, protocol, waiter, settings)?;
-    let made = SocketTransport::create(&order_of(native, tls.as_any(), extra), socket, host, scope);
+    let loop_ref = LoopRef::Native(event_loop.clone().unbind());
+    let (tls, transport) = SSLProtocol::create(loop_ref, protocol, waiter, settings)?;
+    let made = SocketTransport::create(&order_of(event_loop, tls.as_any(), extra), socket, host, scope);
     started(transport, made.map(drop))
 }

@@ -62,7 +62,7 @@ impl Default for Guarded<State> {
 /// All that changes in a connection's life. Only the loop's thread touches it.
 pub(super) struct State {
     /// The event loop; `None` before `__init__`.
-    pub(super) home: Option<LoopRef>,
+    pub(super) event_loop: Option<LoopRef>,
     pub(super) life: Life,
     pub(super) server_side: bool,
     pub(super) server_hostname: Option<Py<PyAny>>,
@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) records: Records,
     /// The program's protocol, by how it takes its bytes.
     pub(super) receiver: Receiver,
+    /// Whether that protocol, or the last one, hands out its buffers.
+    pub(super) buffered: bool,
     pub(super) app_transport: Option<Py<SSLTransport>>,
     /// The transport below, from `connection_made` to `connection_lost`.
     pub(super) lower: Option<Py<PyAny>>,
@@ -103,7 +105,7 @@ pub(super) struct State {
     pub(super) context: Option<Py<PyAny>>,
 }
 
-gc!(State { home, session, server_hostname, receiver, app_transport, lower, scope, waiter, timers, lent, extra, context } not { life, server_side, records, kept, leftover, read_marks, reading_paused, lower_reading_paused, backlog, write_marks, writing_paused, lower_writing_paused, queued, lost_writes });
+gc!(State { event_loop, session, server_hostname, receiver, app_transport, lower, scope, waiter, timers, lent, extra, context } not { life, server_side, buffered, records, kept, leftover, read_marks, reading_paused, lower_reading_paused, backlog, write_marks, writing_paused, lower_writing_paused, queued, lost_writes });
 
 /// The two limits of time, and the timers that watch over them.
 pub(super) struct Timers {
@@ -128,13 +130,14 @@ pub(super) struct Marks {
 impl Default for State {
     fn default() -> Self {
         Self {
-            home: None,
+            event_loop: None,
             life: Life::new(true),
             server_side: false,
             server_hostname: None,
             session: None,
             records: Records::new(),
             receiver: Receiver::default(),
+            buffered: false,
             app_transport: None,
             lower: None,
             scope: None,
@@ -328,7 +331,7 @@ impl SSLProtocol {
 
     #[getter]
     pub(super) fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| state.home.as_ref().map(|home| home.object(py)))
+        self.state.with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.object(py)))
     }
 
     #[getter]
@@ -377,21 +380,21 @@ pub(crate) struct Settings<'py> {
 impl SSLProtocol {
     /// One for the program's protocol `receiver`, with its transport, not yet connected.
     pub(crate) fn create<'py>(
-        home: LoopRef,
+        event_loop: LoopRef,
         receiver: &Bound<'py, PyAny>,
         waiter: Option<Bound<'py, PyAny>>,
         settings: Settings<'py>,
     ) -> PyResult<(Bound<'py, Self>, Bound<'py, SSLTransport>)> {
         let py = receiver.py();
         let protocol = Bound::new(py, Self::default())?;
-        Self::initialize(&protocol, home, receiver, waiter, settings)?;
+        Self::initialize(&protocol, event_loop, receiver, waiter, settings)?;
         let transport = protocol.get()._app_transport(py).expect("initialize has made it").into_bound(py);
         Ok((protocol, transport))
     }
 
     fn initialize<'py>(
         slf: &Bound<'py, Self>,
-        home: LoopRef,
+        event_loop: LoopRef,
         receiver: &Bound<'py, PyAny>,
         waiter: Option<Bound<'py, PyAny>>,
         settings: Settings<'py>,
@@ -408,15 +411,16 @@ impl SSLProtocol {
             _ => default_context(py, settings.server_side, hostname.is_some())?,
         };
         let session = Arc::new(Session::new(&context, settings.server_side, hostname)?);
-        let receiver = Receiver::of(receiver)?;
+        let (buffered, receiver) = (hands_out_buffers(receiver)?, Receiver::of(receiver)?);
         let app_transport = Bound::new(py, SSLTransport::new(slf))?.unbind();
         let state = State {
-            home: Some(home),
+            event_loop: Some(event_loop),
             life: Life::new(settings.call_connection_made),
             server_side: settings.server_side,
             server_hostname: settings.server_hostname.filter(|_| !settings.server_side).map(Bound::unbind),
             session: Some(session),
             receiver,
+            buffered,
             app_transport: Some(app_transport),
             waiter: waiter.map(Bound::unbind),
             timers: Timers {
@@ -441,9 +445,9 @@ impl SSLProtocol {
     }
 
     /// The event loop. Raises `RuntimeError` before `__init__`.
-    pub(super) fn home(&self, py: Python<'_>) -> PyResult<LoopRef> {
+    pub(super) fn event_loop(&self, py: Python<'_>) -> PyResult<LoopRef> {
         self.state
-            .with(py, |state| state.home.as_ref().map(|home| home.duplicate(py)))
+            .with(py, |state| state.event_loop.as_ref().map(|event_loop| event_loop.duplicate(py)))
             .ok_or_else(uninitialized)
     }
 
@@ -455,16 +459,23 @@ impl SSLProtocol {
 
     /// Whether the loop is in debug mode.
     pub(super) fn debug(&self, py: Python<'_>) -> PyResult<bool> {
-        self.home(py)?.debug(py)
+        self.event_loop(py)?.debug(py)
     }
 
     /// Lets `protocol` have what comes from now on.
     pub(super) fn set_receiver(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        let receiver = Receiver::of(protocol)?;
-        let old = self.state.with(protocol.py(), |state| std::mem::replace(&mut state.receiver, receiver));
+        let (buffered, receiver) = (hands_out_buffers(protocol)?, Receiver::of(protocol)?);
+        let old = self.state.with(protocol.py(), |state| {
+            state.buffered = buffered;
+            std::mem::replace(&mut state.receiver, receiver)
+        });
         drop(old);
         Ok(())
     }
+}
+
+fn hands_out_buffers(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
+    protocol.is_instance(imports::BUFFERED_PROTOCOL.get(protocol.py())?)
 }
 
 /// Runs `body` in the context of the transport below, where the loop has called us outside of it.

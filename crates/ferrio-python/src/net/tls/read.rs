@@ -1,7 +1,7 @@
 //! From the transport below to the program: what arrives is decrypted and handed on.
 //!
 //! One arrival is one `data_received`, however many records it holds. The TLS object is asked for as many records as have
-//! come (`ferrio_engine::tls_record`), because its "not now" is dear. What comes while the program does not read is kept
+//! come (`ferrio_engine::tls_record`), because its `SSLWantReadError` is expensive. What comes while the program does not read is kept
 //! encrypted; beyond the high-water mark the transport below is paused.
 
 use std::sync::Arc;

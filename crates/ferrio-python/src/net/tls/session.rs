@@ -59,7 +59,7 @@ impl Session {
         })
     }
 
-    /// The same BIOs with another TLS object: for those who put their own in.
+    /// The same BIOs with another TLS object, for programs that set their own.
     pub(crate) fn with_object(&self, object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
         let (callee, direct) = callee_of(object)?;

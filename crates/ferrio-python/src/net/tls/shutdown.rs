@@ -231,8 +231,8 @@ pub(super) fn fatal_object(
             context.set_item(intern!(py, "exception"), failure)?;
             context.set_item(intern!(py, "transport"), lower.map(|lower| lower.0))?;
             context.set_item(intern!(py, "protocol"), protocol)?;
-            let home: LoopRef = protocol.get().home(py)?;
-            home.call_exception_handler(py, &context)
+            let event_loop: LoopRef = protocol.get().event_loop(py)?;
+            event_loop.call_exception_handler(py, &context)
         }
     }
 }

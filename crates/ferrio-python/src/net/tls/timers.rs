@@ -38,8 +38,8 @@ pub(super) fn start(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult
     if runs {
         return Ok(());
     }
-    let home = protocol.get().home(py)?;
-    let timer = match Timer::native(&home) {
+    let event_loop = protocol.get().event_loop(py)?;
+    let timer = match Timer::native(&event_loop) {
         Some(native) => {
             let call: WatcherCall = match limit {
                 Limit::Handshake => |owner, _| super::handshake::time_is_up(owner.cast::<SSLProtocol>()?),
@@ -55,7 +55,7 @@ pub(super) fn start(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult
             };
             let callback = protocol.getattr(name)?;
             let name = intern!(py, "call_later");
-            Timer::Handle(home.object(py).call_method1(name, (given, callback))?.unbind())
+            Timer::Handle(event_loop.object(py).call_method1(name, (given, callback))?.unbind())
         }
     };
     protocol.get().state.with(py, |state| *limit.place(&mut state.timers) = Some(timer));

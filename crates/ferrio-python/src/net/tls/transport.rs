@@ -31,7 +31,7 @@ pub(crate) struct SSLTransport {
     protocol: Guarded<Option<Py<SSLProtocol>>>,
     /// The program closed it, or it closed itself: nothing to complain about.
     closed: AtomicBool,
-    /// Somebody set an attribute, a method perhaps: native code goes through Python then.
+    /// An attribute was set, a method perhaps: native code goes through Python then.
     altered: AtomicBool,
 }
 
@@ -66,7 +66,7 @@ impl SSLTransport {
     }
 
     #[inline]
-    fn native<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
+    fn ssl_protocol<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
         self.protocol
             .with(py, |protocol| protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
             .ok_or_else(|| PyValueError::new_err("this transport was taken apart by the garbage collector"))
@@ -83,7 +83,7 @@ impl SSLTransport {
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        extra::extra_info(&self.native(name.py())?, name, default)
+        extra::extra_info(&self.ssl_protocol(name.py())?, name, default)
     }
 
     /// Send `data` (`bytes`, `bytearray` or `memoryview`); never blocks. After the end of the connection `data` is dropped.
@@ -91,7 +91,7 @@ impl SSLTransport {
     /// Raises `TypeError` for anything else.
     #[pyo3(signature = (data))]
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        outgoing::write(&self.native(data.py())?, outgoing::bytes_of(data)?)
+        outgoing::write(&self.ssl_protocol(data.py())?, outgoing::bytes_of(data)?)
     }
 
     /// Send every item of the iterable `list_of_data`, as `write` would.
@@ -102,7 +102,7 @@ impl SSLTransport {
             let data = data?;
             pieces.push(outgoing::bytes_of(&data).or_else(|_| outgoing::copied(&data))?);
         }
-        outgoing::write_several(&self.native(list_of_data.py())?, pieces)
+        outgoing::write_several(&self.ssl_protocol(list_of_data.py())?, pieces)
     }
 
     /// Raise `NotImplementedError`: TLS has no half-closed connections here.
@@ -120,7 +120,7 @@ impl SSLTransport {
         if self.closed.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        shutdown::close(&self.native(py)?)
+        shutdown::close(&self.ssl_protocol(py)?)
     }
 
     /// Close at once: what has not been sent is dropped, and no closing notes are exchanged.
@@ -132,7 +132,7 @@ impl SSLTransport {
     #[pyo3(signature = (exc))]
     fn _force_close(&self, py: Python<'_>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.mark_closed();
-        shutdown::abort(&self.native(py)?, exc)
+        shutdown::abort(&self.ssl_protocol(py)?, exc)
     }
 
     /// Return whether the transport is closing or closed.
@@ -140,7 +140,7 @@ impl SSLTransport {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        match self.native(py)?.get().lower(py) {
+        match self.ssl_protocol(py)?.get().lower(py) {
             Some(lower) => lower.is_closing(),
             None => Ok(false),
         }
@@ -149,28 +149,28 @@ impl SSLTransport {
     /// Let `protocol` have what comes from now on.
     #[pyo3(signature = (protocol))]
     fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.native(protocol.py())?.get().set_receiver(protocol)
+        self.ssl_protocol(protocol.py())?.get().set_receiver(protocol)
     }
 
     /// Return the protocol, `None` once the connection is lost.
     fn get_protocol(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        Ok(self.native(py)?.get()._app_protocol(py))
+        Ok(self.ssl_protocol(py)?.get()._app_protocol(py))
     }
 
     /// Return whether the protocol gets what arrives.
     fn is_reading(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.native(py)?.get().state.with(py, |state| !state.reading_paused))
+        Ok(self.ssl_protocol(py)?.get().state.with(py, |state| !state.reading_paused))
     }
 
     /// Stop handing over what arrives until `resume_reading()`. Does nothing while it is paused.
     fn pause_reading(&self, py: Python<'_>) -> PyResult<()> {
-        read::pause(&self.native(py)?);
+        read::pause(&self.ssl_protocol(py)?);
         Ok(())
     }
 
     /// Hand over what arrives again. Does nothing unless it is paused.
     fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
-        read::resume(&self.native(py)?)
+        read::resume(&self.ssl_protocol(py)?)
     }
 
     /// Set how many bytes may wait to be sent: from `high` on the protocol's `pause_writing()` is called, at `low` or below its
@@ -185,19 +185,23 @@ impl SSLTransport {
         low: Option<Whole>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 512 << 10)?;
-        let protocol = self.native(py)?;
+        let protocol = self.ssl_protocol(py)?;
         protocol.get().state.with(py, |state| state.write_marks = marks);
         outgoing::control_program(&protocol, &*protocol.get().session(py)?)
     }
 
     /// Return the marks for writing as `(low, high)`, in bytes.
     fn get_write_buffer_limits(&self, py: Python<'_>) -> PyResult<(usize, usize)> {
-        Ok(self.native(py)?.get().state.with(py, |state| (state.write_marks.low, state.write_marks.high)))
+        Ok(self
+            .ssl_protocol(py)?
+            .get()
+            .state
+            .with(py, |state| (state.write_marks.low, state.write_marks.high)))
     }
 
     /// Return how many bytes wait to be sent and have not been handed to the transport below.
     fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        outgoing::waiting(&self.native(py)?)
+        outgoing::waiting(&self.ssl_protocol(py)?)
     }
 
     /// Set how many received bytes may wait for the protocol: from `high` on the transport below is paused, at `low` or below
@@ -212,25 +216,25 @@ impl SSLTransport {
         low: Option<Whole>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 256 << 10)?;
-        let protocol = self.native(py)?;
+        let protocol = self.ssl_protocol(py)?;
         protocol.get().state.with(py, |state| state.read_marks = marks);
         read::control_lower(&protocol, None)
     }
 
     /// Return the marks for reading as `(low, high)`, in bytes.
     fn get_read_buffer_limits(&self, py: Python<'_>) -> PyResult<(usize, usize)> {
-        Ok(self.native(py)?.get().state.with(py, |state| (state.read_marks.low, state.read_marks.high)))
+        Ok(self.ssl_protocol(py)?.get().state.with(py, |state| (state.read_marks.low, state.read_marks.high)))
     }
 
     /// Return how many received bytes wait for the protocol.
     fn get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        read::waiting(&self.native(py)?)
+        read::waiting(&self.ssl_protocol(py)?)
     }
 
     /// Whether the protocol was told to pause writing: `loop.sendfile()` asks.
     #[getter]
     fn _protocol_paused(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.native(py)?.get().state.with(py, |state| state.writing_paused))
+        Ok(self.ssl_protocol(py)?.get().state.with(py, |state| state.writing_paused))
     }
 
     /// Whether the transport was closed, by the program or by itself.
@@ -241,12 +245,12 @@ impl SSLTransport {
 
     #[getter]
     fn _ssl_protocol<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
-        self.native(py)
+        self.ssl_protocol(py)
     }
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.native(py)?.get()._loop(py))
+        Ok(self.ssl_protocol(py)?.get()._loop(py))
     }
 
     /// Leave `data` among what is to be encrypted without doing so: tests of asyncio's fill the queue this way.
@@ -254,7 +258,7 @@ impl SSLTransport {
     fn _append_to_backlog(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = outgoing::bytes_of(data)?;
         let (length, bytes) = (bytes.as_bytes().len(), bytes.unbind());
-        self.native(data.py())?.get().state.with(data.py(), |state| state.backlog.push(bytes, length))
+        self.ssl_protocol(data.py())?.get().state.with(data.py(), |state| state.backlog.push(bytes, length))
     }
 
     /// `loop.start_tls()` works on it: TLS in TLS.
@@ -280,9 +284,9 @@ impl SSLTransport {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
-        let native = slf.get().native(py)?;
-        let stage = native.get().state.with(py, |state| state.life.stage());
-        Ok(match native.get().lower(py) {
+        let protocol = slf.get().ssl_protocol(py)?;
+        let stage = protocol.get().state.with(py, |state| state.life.stage());
+        Ok(match protocol.get().lower(py) {
             Some(lower) => format!("<SSLTransport {stage:?} over {}>", lower.0.repr()?),
             None => format!("<SSLTransport {stage:?}>"),
         })

@@ -121,8 +121,8 @@ fn gathered(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
         When::Arranged => Ok(()),
         When::Now => flush(protocol),
         When::EndOfTurn(bytes) => {
-            if let LoopRef::Native(native) = protocol.get().home(py)?
-                && native.get().flush_later(protocol.as_any(), end_of_turn, bytes)
+            if let LoopRef::Native(event_loop) = protocol.get().event_loop(py)?
+                && event_loop.get().flush_later(protocol.as_any(), end_of_turn, bytes)
             {
                 return Ok(());
             }
@@ -174,7 +174,7 @@ fn encrypt(protocol: &Bound<'_, SSLProtocol>, session: &Arc<Session>) -> PyResul
     loop {
         let next = protocol.get().state.with(py, |state| {
             let stage = state.life.stage();
-            // Who closes does not wait for the transport below: it has to take the rest anyway.
+            // Closing does not wait for the transport below, which has to take the rest anyway.
             let full = state.lower_writing_paused && stage == Stage::Wrapped;
             if full || !state.life.may_write() || state.backlog.is_empty() {
                 return None;
@@ -301,7 +301,7 @@ fn tell(protocol: &Bound<'_, SSLProtocol>, method: &str, message: &str) -> PyRes
             context.set_item(intern!(py, "exception"), failure.value(py))?;
             context.set_item(intern!(py, "transport"), protocol.get()._app_transport(py))?;
             context.set_item(intern!(py, "protocol"), protocol)?;
-            protocol.get().home(py)?.call_exception_handler(py, &context)
+            protocol.get().event_loop(py)?.call_exception_handler(py, &context)
         }
         outcome => outcome.map(drop),
     }

@@ -1,9 +1,9 @@
-//! A stream transport's descriptor: who owns it, and what `get_extra_info` tells of it.
+//! A stream transport's descriptor: its owner, and what `get_extra_info` tells of it.
 //!
-//! A connection that a server accepted has no Python socket until somebody asks for one, nor addresses as Python writes
-//! them: most never need either. Whoever owns the descriptor closes it, once. Making the Python socket runs Python code, which
-//! may ask for the socket too, raise, or end the connection; and other threads may do so meanwhile. So the descriptor is lent
-//! to each socket that is being made, and stays open until the last of these is; the first one that is complete keeps it.
+//! A connection that a server accepted gets a Python socket and addresses as Python writes them when they are asked for:
+//! most never need either. The owner closes the descriptor, once. Making the Python socket runs Python code, which may ask
+//! for the socket too, raise, or end the connection; other threads may do so meanwhile. So the descriptor is lent to each
+//! socket that is being made, and stays open until the last of them is made. The first complete one keeps it.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -154,7 +154,7 @@ pub(super) fn set_nodelay(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     if !socket.get_type().is(imports::SOCKET.get(py)?) {
         return imports::SET_NODELAY.get(py)?.call1((socket,)).map(drop);
     }
-    // As that function has it, but without the enumerations that a socket makes of its numbers.
+    // As that function does, but without the enumerations that a socket makes of its numbers.
     let tcp = imports::IPPROTO_TCP.get(py)?;
     if !socket.getattr(intern!(py, "proto"))?.eq(tcp)? {
         return Ok(());
@@ -186,7 +186,7 @@ pub(super) fn complete(transport: &Bound<'_, SocketTransport>, extra: &Bound<'_,
         }
         Some((names.own.clone(), names.peer.clone()))
     });
-    // a transport that was made on a Python socket knows all from the beginning
+    // A transport that was made on a Python socket knows everything from the beginning.
     let Some((own, peer)) = names else { return Ok(()) };
     let missing = |name| Ok::<_, PyErr>(!extra.contains(name)?);
     if missing(intern!(py, "socket"))? {
@@ -228,7 +228,7 @@ pub(super) fn socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<B
     if kept {
         return Ok(socket);
     }
-    // This one isn't to close the descriptor: it was interrupted, or somebody else was quicker.
+    // This one must not close the descriptor: it was interrupted, or another thread was faster.
     imports::C_SOCKET.get(py)?.call_method1(intern!(py, "detach"), (&socket,))?;
     match look(transport) {
         Found::Socket(socket) => Ok(socket),

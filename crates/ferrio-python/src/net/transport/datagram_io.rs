@@ -32,8 +32,8 @@ const ABSTINENCE: u32 = 16;
 
 /// How many datagrams to take at an event.
 ///
-/// A look that finds nothing costs a system call, an event for each datagram costs two. So after a look in vain there is
-/// none beyond the first for a while, and where the looks bring something there are more and more of them.
+/// A look that finds nothing costs one system call, an event for each datagram costs two. So after a fruitless look, each
+/// event gets only one look for a while. Where looks bring something, there are more and more of them.
 #[derive(Clone, Copy)]
 pub(super) struct Appetite {
     most: u32,
@@ -56,7 +56,7 @@ impl Appetite {
         1
     }
 
-    /// Notes that so many were there of `wanted`.
+    /// Notes that `count` of `wanted` datagrams were there.
     fn had(&mut self, count: u32, wanted: u32) {
         if count < wanted && count <= 1 {
             (self.most, self.abstain) = (2, ABSTINENCE);
@@ -77,7 +77,7 @@ enum Outcome<T> {
 pub(super) fn on_event(event_loop: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
     let transport = owner.cast::<DatagramTransport>()?;
     let py = owner.py();
-    // An error concerns both directions: whoever tries its call learns of it.
+    // An error concerns both directions: the next call in either reports it.
     let broken = event.error || event.hangup;
     context::run(transport.get().core.context.bind(py), |_| {
         let mut outcome = Ok(());
@@ -93,8 +93,8 @@ pub(super) fn on_event(event_loop: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, e
 
 /// Hands what has come to the protocol.
 #[inline]
-fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
-    let py = native.py();
+fn receive(event_loop: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
+    let py = event_loop.py();
     let this = transport.get();
     let wanted = this.core.state.with(py, |state| state.own.appetite.now());
     for count in 0..wanted {
@@ -107,7 +107,7 @@ fn receive(native: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport>) -
         let outcome = match this.family {
             Family::Other => receive_by_python(transport),
             _ if !plain_socket::is_class_unchanged(py)? => receive_by_python(transport),
-            _ => receive_natively(native, transport),
+            _ => receive_natively(event_loop, transport),
         };
         match outcome {
             Outcome::Done((data, sender)) => {
@@ -158,13 +158,13 @@ type Received<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 #[inline]
 fn receive_natively<'py>(
-    native: &Bound<'py, Loop>,
+    event_loop: &Bound<'py, Loop>,
     transport: &Bound<'py, DatagramTransport>,
 ) -> Outcome<Received<'py>> {
-    let py = native.py();
+    let py = event_loop.py();
     let this = transport.get();
     let mut sender = Address::default();
-    let data = match native.get().receiving().receive_from(py, this.fd, &mut sender) {
+    let data = match event_loop.get().receiving().receive_from(py, this.fd, &mut sender) {
         Ok(Some(data)) => data.into_any(),
         Ok(None) => return Outcome::WouldBlock,
         Err(failure) => return Outcome::Failed(error::from_system(py, &failure)),
@@ -329,7 +329,7 @@ fn attempt<'py>(
         }
     };
     let open = this.core.state.with(py, |state| state.own.socket.is_some());
-    // A closed socket's number may be somebody else's by now.
+    // A closed socket's number may belong to another file by now.
     let fd = if open { this.fd } else { -1 };
     let sent = match data.as_instance::<PyBytes>() {
         Some(bytes) => net::send_to(fd, bytes.as_bytes(), address.as_ref()),

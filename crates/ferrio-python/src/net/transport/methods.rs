@@ -254,8 +254,8 @@ macro_rules! pipe_methods {
     ($class:ident) => {
         #[pymethods]
         impl $class {
-            /// The file object, `None` once it is closed. Set to `None`, the program has it back, whatever becomes of the
-            /// transport.
+            /// The file object, `None` once it is closed. A program that sets it to `None` owns the
+            /// file again.
             #[getter]
             fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
                 self.core.state.with(py, |state| state.own.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))

@@ -1,15 +1,17 @@
 //! Transports: what stands between a protocol and a descriptor.
 //!
-//! `socket.rs` is the class for stream sockets (TCP, Unix); `state.rs` has its state and the transitions, `read.rs` and
-//! `write.rs` what an event does, `lifetime.rs` beginning and end, `lend.rs` what `sendfile` needs. `outgoing.rs` holds bytes
-//! that wait to be sent, `channel.rs` knows who owns the descriptor, `receiver.rs` how bytes reach a protocol, `report.rs`
-//! tells of failures, `by_method.rs` calls a socket's own methods where they count.
+//! All transports share `core.rs`, their state and what a class adds to it; `lifetime.rs`, beginning and end; `flow.rs`, when
+//! the protocol pauses writing; `methods.rs`, the methods that are equal in several classes; and `report.rs`, which tells of
+//! failures. `native.rs` has what ferrio's own protocols and transports do without a Python call, `receiver.rs` how bytes
+//! reach a protocol, `host.rs` the server that a connection came by.
+//!
+//! `socket.rs` is the class for stream sockets (TCP, Unix). `state.rs` has its state, `read.rs` and `write.rs` what an event
+//! does, `sendfile.rs` what `loop.sendfile` needs. `outgoing.rs` holds bytes that wait to be sent, `channel.rs` owns the
+//! descriptor, `by_method.rs` calls a socket's own methods where they count.
 //!
 //! `read_pipe.rs` and `write_pipe.rs` are the classes for the two ends of a pipe, `pipe.rs` what they share.
-//! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket; `address.rs` turns the
+//! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket. `address.rs` turns the
 //! kernel's addresses into Python's and back.
-//!
-//! `private.rs` has the private attributes of asyncio's that libraries read.
 //!
 //! A transport never runs Python code while its state is borrowed: a protocol may do anything to its transport.
 
@@ -43,7 +45,7 @@ use self::native::NativeTransport;
 use self::socket::SocketTransport;
 use crate::base::ffi::{Cast, interpreter};
 
-/// Writes `data` over any transport; over one of ours, whose methods nobody replaced, without a Python call.
+/// Writes `data` over any transport. A transport of ferrio's with its own methods is called without Python.
 #[inline]
 pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     if interpreter::is_exactly::<SocketTransport>(transport) {
@@ -57,13 +59,13 @@ pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Py
     transport.call_method1(intern!(transport.py(), "write"), (data,)).map(drop)
 }
 
-/// Whether it is one of ours over a socket, without TLS, whose methods nobody replaced.
+/// Whether it is a `SocketTransport` with its own methods, without TLS.
 #[inline]
 pub(crate) fn is_plain_socket(transport: &Bound<'_, PyAny>) -> bool {
     transport.as_exactly::<SocketTransport>().is_some_and(|socket| !socket.get().is_altered())
 }
 
-/// `transport.is_closing()` of any transport; of one of ours without a Python call.
+/// `transport.is_closing()` of any transport. A transport of ferrio's is asked without a Python call.
 #[inline]
 pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
     if interpreter::is_exactly::<SocketTransport>(transport) {
@@ -77,7 +79,7 @@ pub(crate) fn is_closing(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
     transport.call_method0(intern!(transport.py(), "is_closing"))?.is_truthy()
 }
 
-/// Sends what waits for the end of the turn at once, if it is a transport of ours that lets it wait.
+/// Sends at once what a `SocketTransport` keeps for the end of the turn.
 pub(crate) fn send_now(transport: &Bound<'_, PyAny>) -> PyResult<()> {
     match transport.as_instance::<SocketTransport>() {
         Some(socket) => write::send_gathered(socket),

@@ -151,29 +151,29 @@ impl Outgoing {
 
     /// Sends until nothing is left (`true`) or the socket takes no more.
     #[inline]
-    pub(crate) fn send(&mut self, native: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
-        self.drain(native, |rest| net::send(fd, rest), |parts| net::send_parts(fd, parts))
+    pub(crate) fn send(&mut self, event_loop: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
+        self.drain(event_loop, |rest| net::send(fd, rest), |parts| net::send_parts(fd, parts))
     }
 
     /// As `send`, to what is not a socket.
-    pub(crate) fn write(&mut self, native: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
-        self.drain(native, |rest| net::write(fd, rest), |parts| net::write_parts(fd, parts))
+    pub(crate) fn write(&mut self, event_loop: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
+        self.drain(event_loop, |rest| net::write(fd, rest), |parts| net::write_parts(fd, parts))
     }
 
     #[inline]
     fn drain(
         &mut self,
-        native: &Bound<'_, Loop>,
+        event_loop: &Bound<'_, Loop>,
         one: impl Fn(&[u8]) -> io::Result<Attempt>,
         several: impl Fn(&[IoSlice<'_>]) -> io::Result<Attempt>,
     ) -> io::Result<bool> {
-        let py = native.py();
+        let py = event_loop.py();
         while let Some(first) = self.pieces.front() {
             let rest = &first.as_slice(py)[self.sent..];
             let (offered, attempt) = if self.pieces.len() == 1 {
                 (rest.len(), one(rest)?)
             } else {
-                self.offer_several(native, &one, &several)?
+                self.offer_several(event_loop, &one, &several)?
             };
             match attempt {
                 Attempt::Done(count) => {
@@ -192,13 +192,13 @@ impl Outgoing {
     /// Offers the first pieces in one system call; returns how many bytes these have, and what became of it.
     fn offer_several(
         &self,
-        native: &Bound<'_, Loop>,
+        event_loop: &Bound<'_, Loop>,
         one: impl Fn(&[u8]) -> io::Result<Attempt>,
         several: impl Fn(&[IoSlice<'_>]) -> io::Result<Attempt>,
     ) -> io::Result<(usize, Attempt)> {
-        let py = native.py();
+        let py = event_loop.py();
         if self.size <= JOINED {
-            return native.get().receiving().with_scratch(py, |scratch| {
+            return event_loop.get().receiving().with_scratch(py, |scratch| {
                 let (mut end, mut skip) = (0, self.sent);
                 for piece in &self.pieces {
                     let bytes = &piece.as_slice(py)[skip..];

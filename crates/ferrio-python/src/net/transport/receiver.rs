@@ -90,11 +90,11 @@ impl Receiver {
         }
     }
 
-    /// Whether receiving had better wait for the next turn. A stream's task should run before others get their data.
+    /// Whether receiving should wait for the next turn, so that a stream's task runs before others get their data.
     #[inline]
-    pub(super) fn can_wait(&self, native: &Bound<'_, Loop>) -> bool {
+    pub(super) fn can_wait(&self, event_loop: &Bound<'_, Loop>) -> bool {
         matches!(self.way, Way::Native(NativeProtocol { keep: Some(_), .. }))
-            && native.get().receiving().defers()
+            && event_loop.get().receiving().defers()
     }
 
     /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code. `expected` is what
@@ -102,19 +102,19 @@ impl Receiver {
     #[inline]
     pub(super) fn receive(
         &self,
-        native: &Bound<'_, Loop>,
+        event_loop: &Bound<'_, Loop>,
         fd: i32,
         scope: &Bound<'_, PyAny>,
         expected: &mut Expected,
     ) -> Result<Received, Failed> {
-        let (py, home) = (native.py(), native.get());
+        let (py, event_loop) = (event_loop.py(), event_loop.get());
         let broken =
             |failure: std::io::Error| Failed { message: READ, error: error::from_system(py, &failure) };
         let Some(protocol) = &self.protocol else { return Ok(Received::Nothing) };
         let protocol = protocol.bind(py);
         match self.way {
             Way::Native(NativeProtocol { keep: None, take, .. }) => {
-                let taken = home.receiving().receive_for(py, fd, |bytes| {
+                let taken = event_loop.receiving().receive_for(py, fd, |bytes| {
                     if bytes.is_empty() {
                         return Ok(Received::End);
                     }
@@ -126,7 +126,7 @@ impl Receiver {
                     .map_err(|error| Failed { message: DATA_RECEIVED, error })
             }
             Way::Method | Way::Native(_) => {
-                let received = home
+                let received = event_loop
                     .receiving()
                     .receive_expecting(py, fd, expected)
                     .map_err(|error| Failed { message: READ, error })?
@@ -136,7 +136,7 @@ impl Receiver {
                     Some(bytes) if bytes.as_bytes().is_empty() => Ok(Received::End),
                     Some(bytes) => match self.way {
                         Way::Native(NativeProtocol { keep: Some(keep), .. }) => {
-                            home.receiving().hand_out(bytes.as_bytes().len());
+                            event_loop.receiving().hand_out(bytes.as_bytes().len());
                             keep(protocol, bytes)
                                 .map(|()| Received::Something)
                                 .map_err(|error| Failed { message: DATA_RECEIVED, error })

@@ -10,7 +10,7 @@ use crate::base::ffi::raise;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 
-/// From how many writes after the end on a program is told that they go nowhere.
+/// After so many writes to a lost connection the log says that they go nowhere.
 const WRITES_BEFORE_WARNING: u32 = 5;
 
 /// Reports `failure`, which costs the transport its connection. An `OSError` is how networks end things, and worth a
@@ -68,9 +68,13 @@ pub(crate) fn lost_write(py: Python<'_>, count: u32) -> PyResult<()> {
 }
 
 /// In debug mode, a line in the log: `format` with `%r` for the transport.
-pub(crate) fn debug(native: &Bound<'_, Loop>, format: &str, transport: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = native.py();
-    if native.get().debug() {
+pub(crate) fn debug(
+    event_loop: &Bound<'_, Loop>,
+    format: &str,
+    transport: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    if event_loop.get().debug() {
         imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), (format, transport))?;
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Writing: pieces gather until the end of the turn, then leave in one system call.
 //!
-//! What exceeds the high-water mark is tried at once, so that a protocol is told to pause only if the socket is full; and much
-//! that the program may change is, so that it need not be copied. Nobody can tell the difference from sending at once but by
-//! looking at the other end within the turn.
+//! Two kinds are tried at once: what exceeds the high-water mark, so that a protocol is told to pause only if the socket is
+//! full; and large buffers that the program may change, so that they need not be copied. The delay shows only to code that
+//! looks at the other end within the turn.
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
@@ -27,7 +27,7 @@ enum Pushed {
     Much,
     /// The socket is full; how much waits there must be looked at.
     Blocked,
-    /// The connection is lost; so many writes since.
+    /// The connection is lost; this is the number of writes since.
     Lost(u32),
     Refused(&'static str),
 }
@@ -144,7 +144,7 @@ fn flush(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     send(transport)
 }
 
-/// Sends what has gathered, if the socket was not full when it was last tried: for who is about to close.
+/// Sends what has gathered, if the socket was not full at the last attempt. Called before closing.
 pub(super) fn send_gathered(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let gathered =
         transport.get().core.state.with(transport.py(), |state| {
@@ -290,7 +290,7 @@ pub(super) fn shut_down(transport: &Bound<'_, SocketTransport>) -> PyResult<()> 
     net::shut_down_sending(transport.get().fd).map_err(|failure| error::from_system(transport.py(), &failure))
 }
 
-/// The failure of who waits for an empty buffer when the connection goes.
+/// What waiting for an empty buffer fails with when the connection is lost.
 pub(super) fn lost_while_sending() -> PyErr {
     PyConnectionError::new_err("Connection is closed by peer")
 }

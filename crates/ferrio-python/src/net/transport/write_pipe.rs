@@ -122,7 +122,7 @@ enum Written {
     All,
     /// Some waits.
     Part,
-    /// There is no connection; so many writes came before.
+    /// There is no connection; this is the number of writes before.
     Lost(u32),
     Failed(std::io::Error),
 }
