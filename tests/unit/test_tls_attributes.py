@@ -38,7 +38,9 @@ async def fresh(aio, loop):
     protocol = aio.sslproto.SSLProtocol(
         loop, tls.Recorder(loop), tls.client_context(), loop.create_future(), server_hostname="localhost"
     )
-    return seen(protocol)
+    values = seen(protocol)
+    protocol._app_transport.close()
+    return values
 
 
 async def open_and_closed(loop, recorder):
