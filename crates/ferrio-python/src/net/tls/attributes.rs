@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList};
 use super::protocol::SSLProtocol;
 use super::state::{Stage, Told};
 use crate::base::imports;
-use crate::core::event_loop::received::LARGEST_RECEIVED;
+use crate::core::event_loop::receive::LARGEST_RECEIVED;
 
 #[pymethods]
 impl SSLProtocol {
