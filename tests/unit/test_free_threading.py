@@ -235,3 +235,54 @@ def test_loop_is_closed_while_others_post():
             rounds=10,
         )
         assert loop.is_closed()
+
+
+class Lost(Exception):
+    """What the end of a connection tells those who wait."""
+
+
+def failing_reads(count):
+    readers = [ferrio.StreamReader() for _ in range(count)]
+    return [reader.read(1) for reader in readers], lambda: [reader.set_exception(Lost()) for reader in readers]
+
+
+def failing_drains(count):
+    protocols = [ferrio.streams.FlowControlMixin() for _ in range(count)]
+    for protocol in protocols:
+        protocol.pause_writing()
+    drains = [protocol._drain_helper() for protocol in protocols]
+    return drains, lambda: [protocol.connection_lost(Lost()) for protocol in protocols]
+
+
+def late_waits(count):
+    return [ferrio.wait_for(ferrio.sleep(60), number * 1e-5) for number in range(1, count + 1)], lambda: None
+
+
+@pytest.mark.parametrize("make, raised", [(failing_reads, Lost), (failing_drains, Lost), (late_waits, TimeoutError)])
+def test_no_end_of_a_wait_is_lost_while_another_thread_looks_at_it(make, raised):
+    looked_at, ended = [], threading.Event()
+
+    def look():
+        while not ended.is_set():
+            for operation in looked_at.copy():
+                assert operation.cr_await is not operation
+                repr(operation)
+
+    async def main():
+        for _ in range(20):
+            operations, end = make(50)
+            looked_at[:] = operations
+            tasks = [ferrio.create_task(operation) for operation in operations]
+            await ferrio.sleep(0)
+            end()
+            _, pending = await ferrio.wait(tasks, timeout=60)
+            assert not pending
+            assert {type(task.exception()) for task in tasks} == {raised}
+
+    with quick_switches(), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        try:
+            ferrio.run(main())
+        finally:
+            ended.set()
+        looking.result()

@@ -340,6 +340,28 @@ def test_interrupt_cancels_the_innermost_run(inside):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_timeout_comes_while_what_is_awaited_runs_a_loop():
+    async def slow():
+        run_until_complete(ferrio.sleep(2))
+        await ferrio.sleep(60)
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            await ferrio.wait_for(slow(), 1)
+        with pytest.raises(TimeoutError):
+            async with ferrio.timeout(1):
+                await slow()
+        assert ferrio.current_task().cancelling() == 0
+        return loop.time()
+
+    loop = ferrio.EventLoop(virtual_time=True)
+    try:
+        began = loop.time()
+        assert loop.run_until_complete(main()) - began == pytest.approx(4)
+    finally:
+        loop.close()
+
+
 def test_outer_run_ends_as_usual():
     ended = []
 
