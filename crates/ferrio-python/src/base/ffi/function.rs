@@ -367,8 +367,14 @@ fn class(py: Python<'_>) -> PyResult<*mut ffi::PyTypeObject> {
         (*class).tp_name = c"function".as_ptr();
         (*class).tp_base = base;
         (*class).tp_basicsize = (*base).tp_basicsize + size;
-        (*class).tp_flags =
+        let flags =
             ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR;
+        #[cfg(not(Py_GIL_DISABLED))]
+        {
+            (*class).tp_flags = flags;
+        }
+        #[cfg(Py_GIL_DISABLED)]
+        (*class).tp_flags.store(flags, Ordering::Relaxed);
         (*class).tp_vectorcall_offset = (*base).tp_vectorcall_offset;
         (*class).tp_call = Some(ffi::PyVectorcall_Call);
         (*class).tp_doc = (*base).tp_doc;

@@ -108,9 +108,10 @@ unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
     unsafe {
         let blocks = T::BLOCKS;
         let list = &mut *blocks.list.get();
-        if ffi::Py_TYPE(block.cast()) == blocks.class.load(Ordering::Relaxed)
+        let class = ffi::Py_TYPE(block.cast());
+        if class == blocks.class.load(Ordering::Relaxed)
             && list.len() < KEPT
-            && ffi::PyObject_GC_IsFinalized(block.cast()) == 0
+            && ((*class).tp_finalize.is_none() || ffi::PyObject_GC_IsFinalized(block.cast()) == 0)
         {
             list.push(block.cast());
         } else {

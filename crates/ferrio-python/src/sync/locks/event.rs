@@ -117,6 +117,7 @@ impl Event {
 }
 
 /// `event.set()`; from any thread if the waiters are on ferrio's loops.
+#[inline]
 pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
     if event.get().is_set() {
         return Ok(());
@@ -126,6 +127,7 @@ pub(crate) fn set(event: &Bound<'_, Event>) -> PyResult<()> {
 }
 
 /// Wakes all waiters, after `Event::put`.
+#[inline]
 pub(crate) fn wake_all(event: &Bound<'_, Event>) -> PyResult<()> {
     let py = event.py();
     // They leave the list when they are resumed.

@@ -107,6 +107,7 @@ impl WaitList {
     }
 
     /// The first waiter that waits to be woken.
+    #[inline]
     pub(crate) fn next_parked<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, Operation>> {
         while let Some((_, entry)) = self.entries.get(self.settled) {
             let phase = entry.as_ref().map_or(Phase::Finished, |operation| operation.get().phase(py));

@@ -59,7 +59,10 @@ impl recycle::End for Timeout {
     }
 
     #[inline]
-    fn end(self, _py: Python<'_>) {}
+    fn end(self, _py: Python<'_>) {
+        // Nothing in it needs a drop.
+        std::mem::forget(self);
+    }
 }
 
 pub(crate) const TIMEOUT: Declared = declared!(timeout).function("ferrio.timeouts").by::<Quickly>();
