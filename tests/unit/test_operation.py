@@ -9,6 +9,7 @@ import copy
 import gc
 import inspect
 import pickle
+import sys
 import tracemalloc
 import types
 import warnings
@@ -418,6 +419,17 @@ def test_a_timeout_of_what_is_native_calls_no_method(throws):
     assert throws == []
 
 
+def kind_of_failure(function):
+    """The type of what a call raises; all that the exception holds is dropped, with its warnings."""
+    raised = None
+    try:
+        function()
+    except BaseException as failure:
+        raised = type(failure)
+    gc.collect()
+    return raised
+
+
 @since(3, 12)  # before, `wait_for` runs what it awaits in a task
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -432,8 +444,21 @@ def test_awaiting_each_other_too_deep(aio, cancelled):
             task.cancel()
         return await task
 
-    with pytest.raises(aio.CancelledError if cancelled else RecursionError):
-        aio.run(nested(100 if cancelled else 10_000))
+    raised = kind_of_failure(lambda: aio.run(nested(100 if cancelled else 10_000)))
+    assert raised is (aio.CancelledError if cancelled else RecursionError)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_a_raised_recursion_limit_does_not_overflow_the_c_stack():
+    async def nested(depth):
+        return await ferrio.wait_for(nested(depth - 1), 60) if depth else depth
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        assert kind_of_failure(lambda: ferrio.run(nested(50_000))) is RecursionError
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
