@@ -464,3 +464,21 @@ def test_entering_and_leaving_can_be_wrapped_in_tasks(aio):
         assert await aio.create_task(limit.__aenter__()) is limit
 
     aio.run(main())
+
+
+def test_a_new_one_has_nothing_of_the_one_before(aio):
+    async def main():
+        dead = []
+        for number in range(4):
+            async with aio.timeout(60) as timeout:
+                assert vars(timeout).get("note") is None
+                if number % 2:
+                    timeout.note = "kept by the block before"
+                dead.append(weakref.ref(timeout))
+            assert timeout.when() is not None
+            assert not timeout.expired()
+            del timeout
+            gc.collect()
+        return [reference() for reference in dead]
+
+    assert aio.run(main()) == [None] * 4

@@ -159,8 +159,9 @@ where
     let offset = blocks.value.load(Ordering::Relaxed);
     // SAFETY: attached, and the list is ours alone for the length of `pop`: it is empty where there is no GIL. A block in it was
     // an instance of exactly this class, and the value of every instance lies `offset` bytes from its start. What else PyO3
-    // keeps in a frozen class is the list of weak references and the dictionary. Both are null since the block's last owner
-    // died, and the room before them was emptied then (see `room`). The value is written before the collector can see the object.
+    // keeps in a frozen class is the list of weak references and the dictionary. PyO3's deallocator leaves both null, and
+    // ours ends only what has neither. The room before them was emptied by the block's last owner (see `room`). The value is
+    // written before the collector can see the object.
     unsafe {
         if offset != 0
             && let Some(block) = (*blocks.list.get()).pop()
@@ -174,12 +175,8 @@ where
         }
     }
     let made = Bound::new(py, value)?;
-    // SAFETY: attached, a live object.
-    let has_dictionary = unsafe { (*ffi::Py_TYPE(made.as_ptr())).tp_dictoffset } != 0;
-    if !has_dictionary {
-        let offset = ptr::from_ref(made.get()).addr() - made.as_ptr().addr();
-        blocks.value.store(offset, Ordering::Relaxed);
-    }
+    let offset = ptr::from_ref(made.get()).addr() - made.as_ptr().addr();
+    blocks.value.store(offset, Ordering::Relaxed);
     Ok(made)
 }
 
