@@ -108,15 +108,18 @@ fn add<'py>(
     args: Bound<'py, PyTuple>,
     given: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Py<Handle>> {
-    let (py, state) = (native.py(), native.get());
-    state.require_open()?;
+    let py = native.py();
+    native.get().require_open()?;
     let fd = require_valid(number(&object)?)?;
     let context = context::given_or_copy(py, given)?;
     let home = LoopRef::Native(native.clone().unbind());
-    let handle =
-        Py::new(py, Handle::build(py, home, callback, Args::from_tuple(args), context, state.debug())?)?;
+    let handle = Py::new(
+        py,
+        Handle::build(py, home, callback, Args::from_tuple(args), context, native.get().debug())?,
+    )?;
     let object = (!object.is_instance_of::<PyInt>()).then(|| object.unbind());
-    let replaced = state
+    let replaced = native
+        .get()
         .watch_descriptor(py, fd, side, handle.clone_ref(py), object)
         .map_err(|failure| error::from_system(py, &failure))?;
     if let Some(replaced) = replaced {
@@ -126,18 +129,18 @@ fn add<'py>(
 }
 
 fn remove(native: &Bound<'_, Loop>, side: Side, object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let (py, state) = (native.py(), native.get());
-    if state.closed() {
+    let py = native.py();
+    if native.get().closed() {
         return Ok(false);
     }
     let fd = number(object)?;
     // An object that was closed first is still known by itself.
-    let found = if fd < 0 { state.find_watched(object, side) } else { None };
+    let found = if fd < 0 { native.get().find_watched(object, side) } else { None };
     let fd = match found {
         Some(fd) => fd,
         None => require_valid(fd)?,
     };
-    match state.unwatch_descriptor(py, fd, side) {
+    match native.get().unwatch_descriptor(py, fd, side) {
         Some(handle) => handle::cancel(handle.bind(py)).map(|()| true),
         None => Ok(false),
     }

@@ -48,21 +48,23 @@ fn add<'py>(
     callback: Bound<'py, PyAny>,
     args: Bound<'py, PyTuple>,
 ) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
+    let py = native.py();
     if imports::IS_COROUTINE.get(py)?.call1((&callback,))?.is_truthy()?
         || imports::IS_COROUTINE_FUNCTION.get(py)?.call1((&callback,))?.is_truthy()?
     {
         return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
     }
     let number = number(signal)?;
-    state.require_open()?;
+    native.get().require_open()?;
     // Raises ValueError outside the main thread.
     install(native).map_err(|failure| refused(py, failure))?;
     let context = context::copy_current(py)?;
     let home = LoopRef::Native(native.clone().unbind());
-    let handle =
-        Py::new(py, Handle::build(py, home, callback, Args::from_tuple(args), context, state.debug())?)?;
-    let (replaced, first) = state.with_signals(py, |signals| {
+    let handle = Py::new(
+        py,
+        Handle::build(py, home, callback, Args::from_tuple(args), context, native.get().debug())?,
+    )?;
+    let (replaced, first) = native.get().with_signals(py, |signals| {
         let replaced = signals.handlers.insert(number, handle);
         let first = replaced.is_none() && signals.handlers.len() == 1;
         (replaced, first)
@@ -70,7 +72,7 @@ fn add<'py>(
     drop(replaced);
     if first {
         // From now on the pipe brings work: a busy loop must look at it.
-        state.count_signals(true);
+        native.get().count_signals(true);
     }
     let module = imports::SIGNAL_MODULE.get(py)?;
     let caught = module

@@ -142,10 +142,9 @@ fn call_after<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
     let delay = seconds(delay, "delay")?;
-    let state = native.get();
-    if !state.shared.overrides.timers() {
-        state.require_open()?;
-        let now = state.now(py);
+    if !native.get().shared.overrides.timers() {
+        native.get().require_open()?;
+        let now = native.get().now(py);
         let deadline = now.saturating_add(nanos_from_seconds(delay).unwrap_or(0));
         let when = match deadline {
             Nanos::MAX => f64::INFINITY,
@@ -243,9 +242,8 @@ fn make_handle<'py>(
     caller: Caller,
 ) -> PyResult<Bound<'py, Handle>> {
     let py = native.py();
-    let state = native.get();
-    state.require_open()?;
-    let debug = state.debug();
+    native.get().require_open()?;
+    let debug = native.get().debug();
     if debug {
         check(native, &callback, caller)?;
     }
@@ -265,14 +263,13 @@ fn schedule<'py>(
     given: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, TimerHandle>> {
     let py = native.py();
-    let state = native.get();
-    if state.debug() {
+    if native.get().debug() {
         check(native, &callback, Caller::At)?;
     }
     let context = context::given_or_copy(py, given)?;
     let timer = TimerHandle::build(py, native, when.0, when.1, callback, args, context)?;
     let item = Item::Handle(timer.as_super().clone().unbind());
-    let outcome = state.owned.engine.with(py, |engine| engine.timers.insert(deadline, item));
+    let outcome = native.get().owned.engine.with(py, |engine| engine.timers.insert(deadline, item));
     let key = outcome.map_err(|OutOfMemory(item)| no_room(py, item))?;
     timer.get().scheduled(py, key);
     Ok(timer)
@@ -289,8 +286,8 @@ fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, caller: Caller) 
 
 /// Debug mode's check of the thread: that of the loop, if it runs.
 #[cold]
-pub(crate) fn check_thread(py: Python<'_>, state: &Loop) -> PyResult<()> {
-    if state._thread_id().is_none_or(|thread| thread == interpreter::thread_id(py)) {
+pub(crate) fn check_thread(py: Python<'_>, native: &Loop) -> PyResult<()> {
+    if native._thread_id().is_none_or(|thread| thread == interpreter::thread_id(py)) {
         return Ok(());
     }
     Err(PyRuntimeError::new_err(

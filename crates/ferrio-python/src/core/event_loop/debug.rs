@@ -134,9 +134,8 @@ pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult
 #[cold]
 pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
     for _ in 0..batch {
-        let Some(item) = state.owned.engine.with(py, |engine| engine.pop()) else { break };
+        let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         run_item(native, item)?;
     }
     Ok(())
@@ -145,10 +144,9 @@ pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> 
 /// Runs one item with the clock in hand.
 pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
     let shown = item.object(py);
     let entry = shown.clone().unbind();
-    let old = state.settings.with(py, |settings| settings.current_handle.replace(entry));
+    let old = native.get().settings.with(py, |settings| settings.current_handle.replace(entry));
     drop(old);
     let run = || match item {
         // It is timed where what it is about is known.
@@ -156,7 +154,7 @@ pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
         _ => timed(native, &shown, || item.run(native)),
     };
     let (outcome, old) =
-        then_leave(run, || state.settings.with(py, |settings| settings.current_handle.take()));
+        then_leave(run, || native.get().settings.with(py, |settings| settings.current_handle.take()));
     drop(old);
     outcome
 }
@@ -167,11 +165,11 @@ pub(super) fn timed(
     shown: &Bound<'_, PyAny>,
     work: impl FnOnce() -> PyResult<()>,
 ) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
-    let before = state.now(py);
+    let py = native.py();
+    let before = native.get().now(py);
     work()?;
-    let seconds = ferrio_engine::seconds_from_nanos(state.now(py).saturating_sub(before));
-    let limit = state.slow_callback_duration(py).bind(py).extract::<f64>()?;
+    let seconds = ferrio_engine::seconds_from_nanos(native.get().now(py).saturating_sub(before));
+    let limit = native.get().slow_callback_duration(py).bind(py).extract::<f64>()?;
     if seconds >= limit {
         let look = describe(shown)?;
         let logger = imports::LOGGER.get(py)?;

@@ -1,14 +1,14 @@
 //! Which file descriptors the loop watches, and what an event on one of them does.
 //!
 //! A descriptor has a side for reading and one for writing. Each has one watcher, the last that came: the handle that
-//! `add_reader` or `add_writer` made, or a pipe's transport. Native operations (`sock_recv`...) may wait there besides. Or the
+//! `add_reader` or `add_writer` made, or a pipe's transport. Native operations (`sock_recv`...) may wait there as well. Or the
 //! whole descriptor belongs to a native watcher, whose function is called at once.
 //!
-//! Handles are level-triggered: the callback comes again while its condition lasts. Operations want one event: so where
-//! nobody else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. Who reads
-//! from one socket again and again, though, finds it registered still: the kernel is told to stop only by an event that nobody
-//! waits for. A descriptor may be closed without a word, and its number used again: whatever the table believes to be
-//! registered is registered anew where the kernel knows better, unless the very socket object is known.
+//! Handles are level-triggered: the callback comes again while its condition lasts. Operations want one event. So where
+//! nothing else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. A socket
+//! that is read again and again stays registered: only an event that nothing waits for makes the loop tell the kernel to stop.
+//! A descriptor may be closed without notice, and its number used again. What the table believes to be registered is
+//! registered anew where the kernel knows better, unless the very socket object is known.
 
 use std::io;
 
@@ -70,7 +70,7 @@ enum Kernel {
     Armed(Interest),
 }
 
-/// Who waits on one side. Only one of `handle` and `pipe` is there.
+/// What waits on one side. Only one of `handle` and `pipe` is there.
 #[derive(Default)]
 pub(crate) struct Waiting {
     pub(crate) handle: Option<Registered>,
@@ -119,17 +119,17 @@ struct Fired {
 }
 
 impl Waiting {
-    /// Whether somebody waits for the side to be ready.
+    /// Whether anything waits for the side to be ready.
     fn wanted(&self) -> bool {
         self.lasts() && !self.pipe.as_ref().is_some_and(|pipe| pipe.breakage) || !self.parked.is_empty()
     }
 
-    /// Whether there is a watcher, who wants more than one event.
+    /// Whether there is a watcher, which wants more than one event.
     fn lasts(&self) -> bool {
         self.handle.is_some() || self.pipe.is_some()
     }
 
-    /// Moves who waits here to what an event sets off.
+    /// Moves what waits here to what an event sets off.
     fn fire(&mut self, py: Python<'_>, fired: &mut Fired, side: Side, broken: bool) {
         if let Some(registered) = &self.handle {
             fired.handles[side as usize] = Some(registered.handle.clone_ref(py));
@@ -159,7 +159,7 @@ impl Entry {
         self.native.is_none() && (self.reading.lasts() || self.writing.lasts())
     }
 
-    /// What the kernel should watch for; `None` if nobody waits.
+    /// What the kernel should watch for; `None` if nothing waits.
     fn wanted(&self) -> Option<Interest> {
         if let Some(native) = &self.native {
             return native.interest;
@@ -172,7 +172,7 @@ impl Entry {
             (false, true) => Interest::WRITABLE,
             (true, true) => Interest::BOTH,
         };
-        // Room to write lasts, so that waiting on would bring events that nobody wants.
+        // Room to write lasts, so staying registered would bring unwanted events.
         let lasts = self.known.is_some() && interest == Interest::READABLE;
         Some(if watched || lasts { interest } else { interest.only_once() })
     }
@@ -190,7 +190,7 @@ impl Entry {
         self.tell(fd, reactor)
     }
 
-    /// Tells the kernel what is wanted, though it may know: for a newcomer, who may have a new file under an old number.
+    /// Tells the kernel what is wanted, although it may know: a newcomer may have a new file under an old number.
     pub(crate) fn tell(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
         let Some(wanted) = self.wanted() else {
             // What will bring no event may stay: the next operation on the descriptor finds it registered.
@@ -220,7 +220,7 @@ impl Entry {
         if matches!(self.kernel, Kernel::Armed(interest) if interest.once) {
             self.kernel = Kernel::Dormant;
         }
-        // An error or a hang-up concerns both sides: whoever tries its call learns of it.
+        // An error or a hang-up concerns both sides: each side's next attempt learns of it.
         let broken = event.error || event.hangup;
         if event.readable || broken {
             self.reading.fire(py, &mut fired, Side::Reading, broken);
@@ -232,7 +232,7 @@ impl Entry {
             return fired;
         }
         if self.settle(fd, reactor).is_err() {
-            // Closed meanwhile: who still waits will see it.
+            // Closed meanwhile: whatever still waits will see it.
             self.reading.fire(py, &mut fired, Side::Reading, true);
             self.writing.fire(py, &mut fired, Side::Writing, true);
         }
@@ -431,9 +431,9 @@ pub(crate) fn descriptor_of(event: &Event) -> i32 {
 ///
 /// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
 ///
-/// Native watchers and operations act at once only if nobody can tell. In a turn that has more to run they join the queue, each
-/// in its place, and an operation that is woken there goes on in the next turn, as asyncio's futures do: programs count
-/// turns, and a protocol must get no data before `create_connection` has returned it.
+/// Native watchers and operations act at once only if it makes no difference. In a turn that has more to run they join the
+/// queue, each in its place. An operation that is woken there goes on in the next turn, as asyncio's futures do: programs
+/// count turns, and a protocol must get no data before `create_connection` has returned it.
 #[inline]
 pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {
     let mut outcome = Ok(());
@@ -449,12 +449,12 @@ pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()
 /// Whether something else runs in this turn: what the loop has to run anyway, or the handle of another of these events.
 #[inline]
 fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
-    let (py, state) = (native.py(), native.get());
-    if state.is_busy(py) {
+    let py = native.py();
+    if native.get().is_busy(py) {
         return true;
     }
     events.len() > 1
-        && state.owned.descriptors.with(py, |table| {
+        && native.get().owned.descriptors.with(py, |table| {
             events
                 .iter()
                 .any(|event| table.known(descriptor_of(&event)).is_some_and(|entry| entry.has_watcher()))
@@ -463,27 +463,27 @@ fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
 
 /// What `Item::Event` does, if the descriptor has a native watcher still.
 pub(crate) fn act_late(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
-    // Whoever came to the descriptor meanwhile has no event yet.
+    // A watcher that came to the descriptor meanwhile has no event yet.
     let watched = native.get().native_owner(native.py(), descriptor_of(&event)).is_some();
     if watched { act(native, event, false) } else { Ok(()) }
 }
 
 #[inline]
 fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
+    let py = native.py();
     let (fd, generation) = (descriptor_of(&event), (event.token >> 32) as u32);
-    let fired = state.owned.descriptors.with(py, |table| {
+    let fired = native.get().owned.descriptors.with(py, |table| {
         let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
         Some(match &entry.native {
             Some(_) if late => Target::Later,
             Some(native) => Target::Native(native.owner.clone_ref(py), native.call),
-            None => Target::Waiting(entry.fire(py, fd, event, &state.shared.reactor)),
+            None => Target::Waiting(entry.fire(py, fd, event, &native.get().shared.reactor)),
         })
     });
     match fired {
         Some(Target::Native(owner, call)) => {
             current::retire(native)?;
-            let outcome = if state.debug() {
+            let outcome = if native.get().debug() {
                 debug::timed(native, owner.bind(py), || call(native, owner.bind(py), event))
             } else {
                 call(native, owner.bind(py), event)
@@ -492,7 +492,7 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
             outcome.and_then(|()| flush_if_much(native))
         }
         Some(Target::Waiting(fired)) => release(native, fd, fired, late),
-        Some(Target::Later) => state.push_here(py, Item::Event(event)),
+        Some(Target::Later) => native.get().push_here(py, Item::Event(event)),
         None => Ok(()),
     }
 }
@@ -505,17 +505,17 @@ enum Target {
     Later,
 }
 
-/// Lets go on who waited for an event of `fd`; operations not before their place in the queue has come if it is `late`.
+/// Wakes what waited for an event of `fd`. If it is `late`, operations join the queue instead of going on at once.
 fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
+    let py = native.py();
     let mut outcome = Ok(());
     for (handle, side) in fired.handles.into_iter().zip([Side::Reading, Side::Writing]) {
         let Some(handle) = handle else { continue };
         if handle.get().cancelled(py) {
-            // Whoever cancels a handle by itself wants no more of its events.
-            drop(state.unwatch_descriptor(py, fd, side));
+            // A program that cancels the handle itself wants no more of its events.
+            drop(native.get().unwatch_descriptor(py, fd, side));
         } else {
-            outcome = outcome.and(state.push_here(py, Item::Handle(handle)));
+            outcome = outcome.and(native.get().push_here(py, Item::Handle(handle)));
         }
     }
     for (owner, call) in fired.pipes.into_iter().flatten() {
@@ -523,7 +523,7 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyRes
     }
     for operation in fired.first.into_iter().chain(fired.others) {
         if late {
-            outcome = outcome.and(state.push_here(py, Item::Wake(operation)));
+            outcome = outcome.and(native.get().push_here(py, Item::Wake(operation)));
             continue;
         }
         outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));

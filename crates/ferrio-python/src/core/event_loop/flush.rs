@@ -1,7 +1,7 @@
 //! What waits for the end of the turn to be sent: several writes of one turn leave in one system call.
 //!
-//! Who has something to send leaves itself here once; the loop calls it back before it looks at the descriptors, before it
-//! sleeps, and before it stops. Nothing stays here while the loop does not run.
+//! An object with something to send joins the queue here once. The loop calls it before it polls the descriptors, before it
+//! sleeps, and before it stops. Nothing stays here while the loop doesn't run.
 
 use std::collections::VecDeque;
 
@@ -12,14 +12,14 @@ use super::Loop;
 use crate::base::gc::{Traverse, Visited};
 use crate::core::task::current;
 
-/// Sends what an object has gathered.
+/// Sends what an object has collected.
 pub(crate) type FlushCall = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<()>;
 
-/// So many bytes gathered are sent before the next callback runs: more would have left the processor's caches by the end
-/// of the turn, and come back dearly.
+/// From this many bytes on they are sent before the next callback runs. More would have left the processor's caches by the
+/// end of the turn, and reading them back is expensive.
 const ENOUGH: usize = 64 * 1024;
 
-/// Who wants to be called at the end of the turn, in the order in which they asked.
+/// What wants to be called at the end of the turn, in the order of asking.
 #[derive(Default)]
 pub(super) struct Flushes {
     waiting: VecDeque<(Py<PyAny>, FlushCall)>,
@@ -37,7 +37,7 @@ impl Flushes {}
 
 impl Loop {
     /// Lets the loop call `call(owner)` at the end of this turn; returns `false`, and does nothing, unless it is this thread's
-    /// running loop: then whoever writes sends at once.
+    /// running loop. Then the caller sends at once.
     #[inline]
     #[must_use]
     pub(crate) fn flush_later(&self, owner: &Bound<'_, PyAny>, call: FlushCall, bytes: usize) -> bool {
@@ -57,7 +57,7 @@ impl Loop {
     }
 }
 
-/// Calls everybody who waits if they have gathered much: for between two callbacks.
+/// Flushes early after enough has accumulated; called between two callbacks.
 #[inline]
 pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
     if native.get().owned.flushes.with(native.py(), |flushes| flushes.bytes < ENOUGH) {
@@ -67,7 +67,7 @@ pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
     }
 }
 
-/// Calls everybody who waits, and whoever joins meanwhile. What one of them raises waits for the others.
+/// Calls everything in the queue, and what joins meanwhile. What one call raises waits for the others.
 #[inline]
 pub(super) fn flush(native: &Bound<'_, Loop>) -> PyResult<()> {
     // Most turns write nothing.

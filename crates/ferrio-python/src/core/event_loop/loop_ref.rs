@@ -74,7 +74,7 @@ impl LoopRef {
         }
     }
 
-    /// The ferrio loop, if it is one whose `call_soon` nobody replaced.
+    /// The ferrio loop, if it is one and its `call_soon` wasn't replaced.
     #[inline]
     pub(crate) fn direct(&self) -> Option<&Py<Loop>> {
         match self {

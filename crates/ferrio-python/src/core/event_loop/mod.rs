@@ -187,7 +187,7 @@ impl Loop {
         #[pyo3(from_py_with = truth)] virtual_time: bool,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        // What a subclass takes besides, its own `__init__` knows; without one, the `__init__` here looks at them.
+        // A subclass's own `__init__` knows its further arguments; without one, the `__init__` here checks them.
         let (py, _) = (class.py(), (args, kwargs));
         let clock =
             if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };

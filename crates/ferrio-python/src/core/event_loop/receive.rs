@@ -105,7 +105,7 @@ impl Receiving {
         fetch: impl FnOnce(&mut [u8]) -> io::Result<Attempt>,
         take: impl FnOnce(&[u8]) -> R,
     ) -> io::Result<Option<R>> {
-        // Out of the cell while it is shown: what runs then may receive for somebody else.
+        // Out of the cell while it is shown: the code that runs then may receive for another connection.
         let mut buffer = self.buffer.with(py, std::mem::take);
         let outcome = match fetch(whole(&mut buffer)) {
             Ok(Attempt::Done(count)) => Ok(Some(take(&buffer[..count]))),
@@ -123,7 +123,7 @@ const DIRECT: usize = 4096;
 /// By how much such an object is larger than what is expected, in bytes, and a multiple of what its size is.
 const GRAIN: usize = 4096;
 
-/// How much a connection brought lately: whoever expects much receives without a copy.
+/// How much a connection brought lately. If much is expected, it is received without a copy.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Expected(u32);
 

@@ -107,31 +107,30 @@ impl Loop {
 
 fn turn_once(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
     let turn = |turning: &mut Turning| turning.turn(native, false);
     // The next turn of a run that goes through this method. A call inside of it finds nothing here.
-    if state.runs_here()
-        && let Some(events) = state.owned.next_events.with(py, Option::take)
+    if native.get().runs_here()
+        && let Some(events) = native.get().owned.next_events.with(py, Option::take)
     {
         let mut turning = Turning::with(events);
         let outcome = turn(&mut turning);
-        state.owned.next_events.with(py, |place| *place = Some(turning.into_events()));
+        native.get().owned.next_events.with(py, |place| *place = Some(turning.into_events()));
         return outcome;
     }
-    if state.runs_here() {
+    if native.get().runs_here() {
         return nested::inside(native, turn);
     }
     // A program that drives the loop says so to the standard library and in `_thread_id`: both are put back.
     let said = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
     let outer = if said.is(native) { None } else { Outer::set_aside(py)? };
     let here = interpreter::thread_id(py);
-    let by_hand = state.owned.engine.with(py, |_| {
-        state.shared.thread.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    let by_hand = native.get().owned.engine.with(py, |_| {
+        native.get().shared.thread.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     });
     let run = || run_alone(native, || turn(&mut Turning::new()));
     let leave = || {
         if by_hand {
-            state.owned.engine.with(py, |_| state.shared.thread.store(here, Ordering::Relaxed));
+            native.get().owned.engine.with(py, |_| native.get().shared.thread.store(here, Ordering::Relaxed));
         }
         match outer {
             Some(outer) => outer.give_back(py),
@@ -160,42 +159,40 @@ fn run_alone(native: &Bound<'_, Loop>, body: impl FnOnce() -> PyResult<()>) -> P
 /// Takes the thread: from here to `end` the loop is the running one. `end` gives back what was taken before an error too.
 fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
     signals::begin(native)?;
     let firstiter = native.getattr(intern!(py, "_asyncgen_firstiter_hook"))?;
     let finalizer = native.getattr(intern!(py, "_asyncgen_finalizer_hook"))?;
     let hooks = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?.unbind();
-    let old = state.settings.with(py, |settings| settings.saved.asyncgen_hooks.replace(hooks));
+    let old = native.get().settings.with(py, |settings| settings.saved.asyncgen_hooks.replace(hooks));
     drop(old);
     imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((firstiter, finalizer))?;
-    if state.debug() {
+    if native.get().debug() {
         debug::track_origins(native, true)?;
     }
     set_running(py, Some(native))
 }
 
 /// Makes this thread the one that runs the loop. Raises `RuntimeError` if another thread was faster, or has closed it.
-fn take_loop(py: Python<'_>, state: &Loop) -> PyResult<()> {
-    let taken = state.owned.engine.with(py, |_| {
-        let free = !state.closed() && !state.is_running();
+fn take_loop(py: Python<'_>, native: &Loop) -> PyResult<()> {
+    let taken = native.owned.engine.with(py, |_| {
+        let free = !native.closed() && !native.is_running();
         if free {
-            state.shared.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
+            native.shared.thread.store(interpreter::thread_id(py), Ordering::Relaxed);
         }
         free
     });
     if taken {
         return Ok(());
     }
-    state.require_open()?;
+    native.require_open()?;
     Err(PyRuntimeError::new_err("This event loop is already running"))
 }
 
 /// Gives back what `begin` took, however the turns ended.
 fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
-    let state = native.get();
     let outcome = give_back(py, native);
     // Last: now another thread may run the loop.
-    state.owned.engine.with(py, |_| state.shared.thread.store(0, Ordering::Relaxed));
+    native.get().owned.engine.with(py, |_| native.get().shared.thread.store(0, Ordering::Relaxed));
     outcome
 }
 
@@ -296,7 +293,7 @@ fn run_until_complete<'py>(
     let done = watch::is_done(&awaited)?;
     if let Err(failure) = outcome {
         if made_here && done && !watch::is_cancelled(&awaited)? {
-            // The coroutine raised what ends the loop: nobody else will ask the task for it.
+            // The coroutine raised what ends the loop: nothing else will ask the task for it.
             awaited.call_method0(intern!(py, "exception"))?;
         }
         return Err(failure);
@@ -313,7 +310,7 @@ static STOP_WHEN_DONE: Watch = Watch::new("_run_until_complete_cb", stop_when_do
 fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = native.py();
     let fatal = match done.as_instance::<Future>() {
-        // It counts as retrieved: whoever runs the loop hears of it.
+        // It counts as retrieved: the caller of `run_forever` gets it.
         Some(future) => match &future.get().take_notice(py) {
             Some(exception) => {
                 error::ends_program(py, &PyErr::from_value(exception.bind(py).as_any().clone()))
@@ -335,28 +332,34 @@ fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> 
 
 fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
-    let before = state.owned.engine.with(py, |_| {
-        if state.is_running() { None } else { Some(state.shared.closed.swap(true, Ordering::Relaxed)) }
+    let before = native.get().owned.engine.with(py, |_| {
+        if native.get().is_running() {
+            None
+        } else {
+            Some(native.get().shared.closed.swap(true, Ordering::Relaxed))
+        }
     });
     match before {
         None => return Err(PyRuntimeError::new_err("Cannot close a running event loop")),
         Some(true) => return Ok(()),
         Some(false) => {}
     }
-    if state.debug() {
+    if native.get().debug() {
         imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), ("Close %r", native))?;
     }
     signals::close(native)?;
-    let queued =
-        state.owned.engine.with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
-    let posted = state.shared.inbox.close();
-    let watched = state.owned.descriptors.with(py, std::mem::take);
-    let pending = state.owned.tasks.with(py, std::mem::take);
+    let queued = native
+        .get()
+        .owned
+        .engine
+        .with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
+    let posted = native.get().shared.inbox.close();
+    let watched = native.get().owned.descriptors.with(py, std::mem::take);
+    let pending = native.get().owned.tasks.with(py, std::mem::take);
     let reported = finalize::report_at_close(py, &pending);
     drop((queued, posted, watched, pending));
     let executors =
-        state.owned.executors.with(py, |executors| std::mem::replace(executors, Executors::closed()));
+        native.get().owned.executors.with(py, |executors| std::mem::replace(executors, Executors::closed()));
     let ended = executors.shut_down(py);
     reported.and(ended)
 }

@@ -15,7 +15,7 @@ use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle::Handle;
 
 impl Loop {
-    /// Has a pipe's transport called at each event of a side, `call(owner, None)`, in place of who watched that side before;
+    /// Has a pipe's transport called at each event of a side, `call(owner, None)`, in place of what watched that side before;
     /// with `breakage` only when the other end has gone. Returns the handle that it replaces.
     pub(crate) fn watch_side(
         &self,
@@ -43,7 +43,7 @@ impl Loop {
         outcome.map(|()| handle.map(|handle| handle.handle))
     }
 
-    /// Takes a side back from a pipe's transport, if that is who watches it.
+    /// Takes a side back from a pipe's transport, if that one watches it.
     pub(crate) fn unwatch_side(&self, fd: i32, side: Side, owner: &Bound<'_, PyAny>) {
         let old = self.owned.descriptors.with(owner.py(), |table| {
             let entry = table.known(fd)?;
@@ -56,7 +56,7 @@ impl Loop {
         drop(old);
     }
 
-    /// Forgets whoever watches `fd`, which has been closed. Returns the handles.
+    /// Forgets what watches `fd`, which has been closed. Returns the handles.
     pub(crate) fn forget_watchers(&self, py: Python<'_>, fd: i32) -> [Option<Py<Handle>>; 2] {
         let taken = self.owned.descriptors.with(py, |table| {
             let entry = table.known(fd)?;

@@ -75,16 +75,16 @@ pub(crate) fn remove(native: &Bound<'_, Loop>, number: i32, signal: &Bound<'_, P
 
 /// Takes the handler of a signal out of the loop's care; with the last one, the pipe out of a loop that doesn't run.
 pub(crate) fn forget(native: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
-    let (old, last) = state.owned.signals.with(py, |signals| {
+    let py = native.py();
+    let (old, last) = native.get().owned.signals.with(py, |signals| {
         let old = signals.handlers.remove(&number);
         let last = old.is_some() && signals.handlers.is_empty();
         (old, last)
     });
     drop(old);
     if last {
-        state.count_signals(false);
-        if !state.runs_here() {
+        native.get().count_signals(false);
+        if !native.get().runs_here() {
             uninstall(native)?;
         }
     }
@@ -126,9 +126,9 @@ pub(crate) fn end(native: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// When the loop is closed: every signal that it handled gets its default handler back.
 pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
+    let py = native.py();
     let numbers: Vec<i32> =
-        state.owned.signals.with(py, |signals| signals.handlers.keys().copied().collect::<Vec<_>>());
+        native.get().owned.signals.with(py, |signals| signals.handlers.keys().copied().collect::<Vec<_>>());
     if !numbers.is_empty() && imports::IS_FINALIZING.get(py)?.call0()?.is_truthy()? {
         let message = format!(
             "Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal",
@@ -138,7 +138,7 @@ pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         keywords.set_item(intern!(py, "source"), native)?;
         let category = py.get_type::<PyResourceWarning>();
         imports::WARN.get(py)?.call((message, category), Some(&keywords))?;
-        let handlers = state.owned.signals.with(py, |signals| std::mem::take(&mut signals.handlers));
+        let handlers = native.get().owned.signals.with(py, |signals| std::mem::take(&mut signals.handlers));
         drop(handlers);
     } else {
         for number in numbers {
@@ -146,7 +146,7 @@ pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         }
     }
     uninstall(native)?;
-    let pipe = state.owned.signals.with(py, |signals| signals.pipe.take());
+    let pipe = native.get().owned.signals.with(py, |signals| signals.pipe.take());
     drop(pipe);
     Ok(())
 }
@@ -161,12 +161,12 @@ pub(crate) fn forget_after_fork(py: Python<'_>) -> PyResult<()> {
 
 /// Makes the interpreter write to the loop's pipe. Raises `ValueError` outside the main thread.
 pub(crate) fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
+    let py = native.py();
     let ours = pipe(native)?;
     let displaced = take_place(py, ours)?;
     INSTALLED.store(ours, Ordering::Relaxed);
     if displaced != ours {
-        state.owned.signals.with(py, |signals| signals.displaced = Some(displaced));
+        native.get().owned.signals.with(py, |signals| signals.displaced = Some(displaced));
     }
     Ok(())
 }
@@ -174,8 +174,8 @@ pub(crate) fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
 /// The end of the loop's pipe that the interpreter writes to; a forked child gets a pipe of its own, or each would take the
 /// other's signals.
 fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
-    let (py, state) = (native.py(), native.get());
-    let (known, parents) = state.owned.signals.with(py, |signals| match &signals.pipe {
+    let py = native.py();
+    let (known, parents) = native.get().owned.signals.with(py, |signals| match &signals.pipe {
         Some(pipe) if pipe.is_of_parent() => (None, signals.pipe.take()),
         Some(pipe) => (Some(pipe.writer()), None),
         None => (None, None),
@@ -186,17 +186,18 @@ fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
     let counted = parents.is_some();
     if let Some(parents) = parents {
         // First: the kernel watches for as long as the pipe is open anywhere.
-        state.unwatch_natively(py, parents.reader());
+        native.get().unwatch_natively(py, parents.reader());
     }
     let pipe = SignalPipe::new().map_err(|failure| error::from_system(py, &failure))?;
     let (reader, writer) = (pipe.reader(), pipe.writer());
-    state
+    native
+        .get()
         .watch_natively(reader, &py.None().into_bound(py), take_signals, Some(Interest::READABLE))
         .map_err(|failure| error::from_system(py, &failure))?;
     if !counted {
-        state.count_signals(false);
+        native.get().count_signals(false);
     }
-    state.owned.signals.with(py, |signals| signals.pipe = Some(pipe));
+    native.get().owned.signals.with(py, |signals| signals.pipe = Some(pipe));
     Ok(writer)
 }
 
@@ -244,8 +245,8 @@ fn take_place(py: Python<'_>, fd: i32) -> PyResult<i32> {
 
 /// The event of the pipe: queues the handlers of the signals whose numbers are in it.
 fn take_signals(native: &Bound<'_, Loop>, _owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {
-    let (py, state) = (native.py(), native.get());
-    let (outcome, handles) = state.owned.signals.with(py, |signals| {
+    let py = native.py();
+    let (outcome, handles) = native.get().owned.signals.with(py, |signals| {
         let mut handles = Vec::new();
         let handlers = &signals.handlers;
         let outcome = signals.pipe.as_ref().map_or(Ok(()), |pipe| {
@@ -260,7 +261,7 @@ fn take_signals(native: &Bound<'_, Loop>, _owner: &Bound<'_, PyAny>, _event: Eve
         if handle.get().cancelled(py) {
             remove(native, number, &PyInt::new(py, number))?;
         } else {
-            state.push_here(py, Item::Handle(handle))?;
+            native.get().push_here(py, Item::Handle(handle))?;
         }
     }
     outcome.map_err(|failure| error::from_system(py, &failure))

@@ -56,26 +56,25 @@ impl Turning {
     #[inline]
     pub(super) fn turn(&mut self, native: &Bound<'_, Loop>, hurry: bool) -> PyResult<()> {
         let py = native.py();
-        let state = native.get();
         flush(native)?;
         ask_for_signals(native)?;
         tell_time(native)?;
         wait(native, &mut self.events, self.first, hurry)?;
         self.first = false;
         tell_time(native)?;
-        let batch = state.owned.engine.with(py, |engine| engine.begin_turn());
+        let batch = native.get().owned.engine.with(py, |engine| engine.begin_turn());
         if let Some(deferred) = &mut self.deferred {
             run_nested_batch(native, batch, deferred)?;
-        } else if state.debug() {
+        } else if native.get().debug() {
             debug::run_batch(native, batch)?;
         } else {
             for _ in 0..batch {
-                let Some(item) = state.owned.engine.with(py, |engine| engine.pop()) else { break };
+                let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
                 item.run(native)?;
                 flush_if_much(native)?;
             }
         }
-        state.owned.receiving.tasks_have_run(&mut self.events);
+        native.get().owned.receiving.tasks_have_run(&mut self.events);
         Ok(())
     }
 }
@@ -83,12 +82,11 @@ impl Turning {
 /// Runs a batch of a nested run, one item after the other; what has to wait for the run's end goes to `deferred`.
 fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
     for _ in 0..batch {
-        let Some(item) = state.owned.engine.with(py, |engine| engine.pop()) else { break };
+        let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         if has_to_wait(py, &item) {
             deferred.push(item);
-        } else if state.debug() {
+        } else if native.get().debug() {
             debug::run_item(native, item)?;
         } else {
             item.run(native)?;
@@ -117,38 +115,38 @@ fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
 #[inline]
 fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool) -> PyResult<()> {
     let py = native.py();
-    let state = native.get();
     // All that is ready comes in one turn; a descriptor counts once, and two are the reactor's own.
-    events.make_room(state.shared.reactor.watched() + 2);
-    let plan = if hurry || state.stopping() {
+    events.make_room(native.get().shared.reactor.watched() + 2);
+    let plan = if hurry || native.get().stopping() {
         Plan::Poll
     } else {
-        let external = state.shared.background.has_calls();
-        state.owned.engine.with(py, |engine| engine.plan(external))
+        let external = native.get().shared.background.has_calls();
+        native.get().owned.engine.with(py, |engine| engine.plan(external))
     };
     let outcome = match plan {
         Plan::Skip if !first => return Ok(()),
-        Plan::Skip | Plan::Poll => state.shared.reactor.wait(events, Wait::Now),
+        Plan::Skip | Plan::Poll => native.get().shared.reactor.wait(events, Wait::Now),
         Plan::Sleep(timeout) => {
             current::retire(native)?;
             if timeout == Wait::Now {
-                state.shared.reactor.wait(events, timeout)
-            } else if state
+                native.get().shared.reactor.wait(events, timeout)
+            } else if native
+                .get()
                 .owned
                 .profiler
-                .is_there(py, state.owned.engine.with(py, |engine| engine.clock.coarse()))?
+                .is_there(py, native.get().owned.engine.with(py, |engine| engine.clock.coarse()))?
             {
                 sleep_shown(native, events, timeout)?
             } else {
-                sleep(py, state, events, timeout)
+                sleep(py, native.get(), events, timeout)
             }
         }
     };
-    state.owned.engine.with(py, |engine| engine.finish_wait());
+    native.get().owned.engine.with(py, |engine| engine.finish_wait());
     match outcome {
         Ok(()) => {
             if !events.is_empty() {
-                state.owned.engine.with(py, |engine| engine.saw_events());
+                native.get().owned.engine.with(py, |engine| engine.saw_events());
             }
             descriptors::dispatch(native, events)?;
         }

@@ -1,4 +1,4 @@
-//! Who is told when a future is done, and the list of them.
+//! What is told when a future is done, and the list of these callbacks.
 //!
 //! Most futures have one waiter: the list allocates only from the second on. Each callback runs in a turn of its own
 //! kind, as asyncio's `call_soon(callback, future)` does it, but only Python's callables need a handle.
@@ -85,23 +85,18 @@ pub(crate) enum Waiting {
 
 impl Callback {
     /// Schedules the call for the loop's next turn.
-    pub(crate) fn schedule(
-        self,
-        py: Python<'_>,
-        event_loop: &LoopRef,
-        future: &Bound<'_, Future>,
-    ) -> PyResult<()> {
+    pub(crate) fn schedule(self, py: Python<'_>, home: &LoopRef, future: &Bound<'_, Future>) -> PyResult<()> {
         match self {
             Self::Operation(operation) => view::ended(operation.bind(py), future),
             Self::Wake(task) => {
-                let home = task.bind(py).as_super().get().event_loop(py)?;
+                let home = task.bind(py).as_super().get().home(py)?;
                 home.schedule(py, Item::Step(task))
             }
             Self::Native(watcher, watch) => {
-                event_loop.schedule(py, Item::Done(watcher, future.as_any().clone().unbind(), watch))
+                home.schedule(py, Item::Done(watcher, future.as_any().clone().unbind(), watch))
             }
             Self::Python { function, context } => {
-                event_loop.call_soon(py, function.bind(py), Some(future.as_any()), Some(context.bind(py)))
+                home.call_soon(py, function.bind(py), Some(future.as_any()), Some(context.bind(py)))
             }
         }
     }
@@ -117,7 +112,7 @@ impl Callback {
         }
     }
 
-    /// The pair `(callable, context)` that `Future._callbacks` shows, unless nobody waits.
+    /// The pair `(callable, context)` that `Future._callbacks` shows, unless nothing waits.
     fn shown<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
         match self {
             Self::Wake(task) => shown_task(task.bind(py)).map(Some),
@@ -143,7 +138,7 @@ impl Callback {
         }
     }
 
-    /// Who is behind the callback, if that is one of ferrio's own.
+    /// What is behind the callback, if that is one of ferrio's own.
     fn waiting(&self, py: Python<'_>) -> Option<Waiting> {
         match self {
             Self::Wake(task) => Some(Waiting::Task(task.clone_ref(py))),
@@ -184,7 +179,7 @@ pub(crate) fn equal_to(wanted: &Bound<'_, PyAny>, callables: Vec<Py<PyAny>>) -> 
 /// The callbacks of one future, in the order of their registration.
 #[derive(Default)]
 pub(crate) enum Callbacks {
-    /// Nobody.
+    /// No callback.
     #[default]
     None,
     /// The usual case, without an allocation.
@@ -253,7 +248,7 @@ impl Callbacks {
         self.remove(|callback| matches!(callback, Callback::Native(watcher, _) if watcher.is(object)))
     }
 
-    /// Who waits by ferrio's own callbacks.
+    /// What waits by ferrio's own callbacks.
     pub(crate) fn waiting(&self, py: Python<'_>) -> Vec<Waiting> {
         self.as_slice().iter().filter_map(|callback| callback.waiting(py)).collect()
     }

@@ -157,7 +157,7 @@ fn source_done(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<
     let Some(destination) = ends.destination(py) else { return Ok(()) };
     let Some(home) = &destination.home else { return set_concurrent(&destination.future, source) };
     if copies_at_once(py, ends, home)? {
-        // A loop that was closed has forgotten its callbacks: nobody waits for a cancelled future there.
+        // A loop that was closed has forgotten its callbacks: nothing waits for a cancelled future there.
         if is_closed(py, home)? && watch::is_cancelled(&destination.future)? {
             return Ok(());
         }

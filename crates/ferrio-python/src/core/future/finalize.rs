@@ -31,10 +31,10 @@ pub(crate) fn report_unretrieved(future: &Bound<'_, Future>) -> PyResult<()> {
         };
         state.log_traceback = false;
         let source = state.extra.as_ref().and_then(|extra| extra.source_traceback.as_ref());
-        let event_loop = state.event_loop.as_ref()?.duplicate(py);
-        Some((exception, source.map(|source| source.clone_ref(py)), event_loop))
+        let home = state.home.as_ref()?.duplicate(py);
+        Some((exception, source.map(|source| source.clone_ref(py)), home))
     });
-    let Some((exception, source, event_loop)) = found else { return Ok(()) };
+    let Some((exception, source, home)) = found else { return Ok(()) };
     let context = PyDict::new(py);
     let class = future.get_type().name()?;
     context.set_item(intern!(py, "message"), format!("{class} exception was never retrieved"))?;
@@ -43,5 +43,5 @@ pub(crate) fn report_unretrieved(future: &Bound<'_, Future>) -> PyResult<()> {
     if let Some(source) = source {
         context.set_item(intern!(py, "source_traceback"), source)?;
     }
-    event_loop.call_exception_handler(py, &context)
+    home.call_exception_handler(py, &context)
 }

@@ -16,7 +16,7 @@ use crate::core::task::Task;
 #[pymethods]
 impl Future {
     fn __await__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
-        slf.get().event_loop(slf.py())?;
+        slf.get().home(slf.py())?;
         Ok(FutureIter::new(slf.clone().unbind()))
     }
 
@@ -123,7 +123,7 @@ impl FutureIter {
 impl Awaitable for Future {
     #[inline]
     fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let known = slf.get().state.with(slf.py(), |state| state.event_loop.is_some());
+        let known = slf.get().state.with(slf.py(), |state| state.home.is_some());
         if known { Ok(()) } else { Err(super::not_initialized("Future")) }
     }
 
@@ -137,7 +137,7 @@ impl Awaitable for Future {
         });
         if pending {
             if untaken {
-                // It was yielded already, to somebody that didn't begin to wait for it.
+                // It was yielded already, to code that didn't begin to wait for it.
                 return Sent::Raised(PyRuntimeError::new_err("await wasn't used with future"));
             }
             return Sent::Yielded(slf.as_any().clone());

@@ -81,7 +81,7 @@ impl Future {
 
     /// Return the event loop the future is bound to. Raises `RuntimeError` if `__init__` was never called.
     fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(self.event_loop(py)?.object(py))
+        Ok(self.home(py)?.object(py))
     }
 
     /// Return whether the future has a result or an exception, or was cancelled.
@@ -116,7 +116,7 @@ impl Future {
         context: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
-        slf.get().event_loop(py)?;
+        slf.get().home(py)?;
         let context = context::given_or_copy(py, context)?;
         let callback = callbacks::Callback::Python { function: r#fn.unbind(), context: context.unbind() };
         native::add_callback(slf, callback)
@@ -167,7 +167,7 @@ impl Future {
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| state.event_loop.as_ref().map(|known| known.object(py)))
+        self.state.with(py, |state| state.home.as_ref().map(|known| known.object(py)))
     }
 
     #[getter]
@@ -240,9 +240,9 @@ impl Future {
 }
 
 impl Future {
-    /// A pending future on `event_loop`, without the checks of `__init__`.
-    pub(crate) fn on(event_loop: LoopRef) -> Self {
-        Self { state: Guarded::new(State { event_loop: Some(event_loop), ..State::default() }) }
+    /// A pending future on `home`, without the checks of `__init__`.
+    pub(crate) fn on(home: LoopRef) -> Self {
+        Self { state: Guarded::new(State { home: Some(home), ..State::default() }) }
     }
 
     /// Whether the future has an outcome.
@@ -253,9 +253,9 @@ impl Future {
 
     /// The loop. Raises `RuntimeError` if `__init__` was never called.
     #[inline]
-    pub(crate) fn event_loop(&self, py: Python<'_>) -> PyResult<LoopRef> {
+    pub(crate) fn home(&self, py: Python<'_>) -> PyResult<LoopRef> {
         self.state
-            .with(py, |state| state.event_loop.as_ref().map(|known| known.duplicate(py)))
+            .with(py, |state| state.home.as_ref().map(|known| known.duplicate(py)))
             .ok_or_else(|| not_initialized("Future"))
     }
 }
@@ -265,10 +265,10 @@ pub(crate) fn not_initialized(class: &str) -> PyErr {
     PyRuntimeError::new_err(format!("{class} object is not initialized: call super().__init__() first."))
 }
 
-/// Return a new pending future on the loop `event_loop`, with its traceback in debug mode.
-pub(crate) fn create<'py>(py: Python<'py>, event_loop: LoopRef) -> PyResult<Bound<'py, Future>> {
-    let debug = event_loop.debug(py)?;
-    let future = Bound::new(py, Future::on(event_loop))?;
+/// Return a new pending future on the loop `home`, with its traceback in debug mode.
+pub(crate) fn create<'py>(py: Python<'py>, home: LoopRef) -> PyResult<Bound<'py, Future>> {
+    let debug = home.debug(py)?;
+    let future = Bound::new(py, Future::on(home))?;
     if debug {
         native::note_origin(&future)?;
     }
@@ -326,7 +326,7 @@ impl Future {
 pub(crate) fn loop_of<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = future.py();
     if let Some(ours) = future.as_instance::<Future>() {
-        return Ok(ours.get().event_loop(py)?.object(py));
+        return Ok(ours.get().home(py)?.object(py));
     }
     match future.getattr(intern!(py, "get_loop")) {
         Ok(get_loop) => get_loop.call0(),

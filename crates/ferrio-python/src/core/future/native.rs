@@ -16,19 +16,19 @@ use crate::base::{error, imports};
 use crate::core::event_loop::{LoopRef, call};
 
 /// `Future.__init__`: binds the loop. Raises `RuntimeError` when called twice.
-pub(crate) fn initialize(future: &Bound<'_, Future>, event_loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+pub(crate) fn initialize(future: &Bound<'_, Future>, home: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = future.py();
-    let event_loop = match event_loop {
-        Some(event_loop) if !event_loop.is_none() => LoopRef::new(&event_loop),
+    let home = match home {
+        Some(home) if !home.is_none() => LoopRef::new(&home),
         _ => default_loop(py)?,
     };
-    let debug = event_loop.debug(py)?;
+    let debug = home.debug(py)?;
     let refused = future.get().state.with(py, |state| {
-        if state.event_loop.is_none() {
-            state.event_loop = Some(event_loop);
+        if state.home.is_none() {
+            state.home = Some(home);
             None
         } else {
-            Some(event_loop)
+            Some(home)
         }
     });
     if refused.is_some() {
@@ -113,7 +113,7 @@ pub(crate) fn result(future: &Bound<'_, Future>) -> PyResult<Py<PyAny>> {
 /// Says why a pending future has no outcome: a subclass whose `__init__` was forgotten hears about that.
 fn not_done(future: &Bound<'_, Future>, what: &str) -> PyErr {
     let py = future.py();
-    if future.get().state.with(py, |state| state.event_loop.is_none()) {
+    if future.get().state.with(py, |state| state.home.is_none()) {
         return invalid_state(py, "Future object is not initialized: call super().__init__() first.");
     }
     match future.repr() {
@@ -161,12 +161,12 @@ pub(crate) fn make_cancelled_error<'py>(future: &Bound<'py, Future>) -> PyResult
 pub(crate) fn finish(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     let py = future.py();
     // First of all the loop: an uninitialized future must not change.
-    let event_loop = future.get().event_loop(py)?;
-    if let LoopRef::Native(native) = &event_loop
+    let home = future.get().home(py)?;
+    if let LoopRef::Native(native) = &home
         && native.get().debug()
         && future.get().state.with(py, |state| !matches!(state.callbacks, Callbacks::None))
     {
-        // Whoever waits is told through the loop, which is another thread's.
+        // What waits is told through the loop, which is another thread's.
         call::check_thread(py, native.get())?;
     }
     let finished = future.get().state.with(py, |state| state.finish(outcome));
@@ -174,12 +174,12 @@ pub(crate) fn finish(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<(
         Ok(callbacks) => {
             let scheduled = match callbacks {
                 Callbacks::None => Ok(()),
-                Callbacks::One(callback) => callback.schedule(py, &event_loop, future),
+                Callbacks::One(callback) => callback.schedule(py, &home, future),
                 Callbacks::Many(all) => {
-                    all.into_iter().try_for_each(|callback| callback.schedule(py, &event_loop, future))
+                    all.into_iter().try_for_each(|callback| callback.schedule(py, &home, future))
                 }
             };
-            event_loop.release(py);
+            home.release(py);
             scheduled
         }
         Err(_refused) => {
@@ -250,7 +250,7 @@ pub(crate) fn cancel(future: &Bound<'_, Future>, message: Option<Bound<'_, PyAny
     if !pending {
         return Ok(false);
     }
-    future.get().event_loop(py)?;
+    future.get().home(py)?;
     set_cancel_message(future.get(), py, message);
     finish(future, Outcome::Cancelled)?;
     Ok(true)
@@ -269,14 +269,14 @@ pub(crate) fn add_callback(future: &Bound<'_, Future>, callback: Callback) -> Py
     });
     match late {
         None => Ok(()),
-        Some(callback) => callback.schedule(py, &future.get().event_loop(py)?, future),
+        Some(callback) => callback.schedule(py, &future.get().home(py)?, future),
     }
 }
 
 /// Removes every registration of the callable `function`; returns how many there were.
 pub(crate) fn remove_callback(future: &Bound<'_, Future>, function: &Bound<'_, PyAny>) -> PyResult<usize> {
     let py = future.py();
-    future.get().event_loop(py)?;
+    future.get().home(py)?;
     let callables = future.get().state.with(py, |state| state.callbacks.callables(py));
     let equal = callbacks::equal_to(function, callables)?;
     let removed = future.get().state.with(py, |state| {

@@ -30,7 +30,7 @@ pub(crate) fn register_compound<T: PyTypeInfo>(py: Python<'_>, ask_part: AskPart
     }
 }
 
-/// Whether `object` is exactly one of ferrio's own futures, whose methods nobody can have overridden.
+/// Whether `object` is exactly one of ferrio's own futures, whose methods can't have been overridden.
 #[inline]
 pub(crate) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
     interpreter::is_exactly::<Task>(object)
@@ -38,7 +38,7 @@ pub(crate) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
         || is_compound(object)
 }
 
-/// `object` as one of ferrio's own futures, if nobody can have replaced its methods.
+/// `object` as one of ferrio's own futures, if its methods can't have been replaced.
 #[inline]
 pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
     if is_plain(object) { object.as_instance::<Future>() } else { None }

@@ -57,7 +57,7 @@ gc!(Extra { cancel_message, cancelled_error, source_traceback, awaited_by });
 #[derive(Default)]
 pub(crate) struct State {
     /// `None` until `__init__` has run (a subclass may forget to call it).
-    pub(crate) event_loop: Option<LoopRef>,
+    pub(crate) home: Option<LoopRef>,
     pub(crate) outcome: Outcome,
     pub(crate) callbacks: Callbacks,
     /// The `_asyncio_future_blocking` of the await protocol.
@@ -67,7 +67,7 @@ pub(crate) struct State {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-gc!(State { event_loop, outcome, extra, callbacks } not { blocking, log_traceback });
+gc!(State { home, outcome, extra, callbacks } not { blocking, log_traceback });
 
 impl State {
     /// The rarely used fields, made on first use.

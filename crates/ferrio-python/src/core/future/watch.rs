@@ -149,7 +149,7 @@ pub(crate) fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound
     }
 }
 
-/// Gives `future`, of any kind, its result, unless it is done already: cancelled by who waited.
+/// Gives `future`, of any kind, its result, unless it is done already: its waiter may have cancelled it.
 pub(crate) fn set_result_unless_done<'py>(
     future: &Bound<'py, PyAny>,
     value: Bound<'py, PyAny>,

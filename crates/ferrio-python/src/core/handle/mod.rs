@@ -46,7 +46,7 @@ impl Functions for Handle {}
 
 /// All that a handle holds.
 struct State {
-    event_loop: LoopRef,
+    home: LoopRef,
     context: Py<PyAny>,
     /// `None` once cancelled, so that a cancelled handle keeps nothing alive.
     call: Option<Call>,
@@ -54,7 +54,7 @@ struct State {
     debug: Option<Box<Debug>>,
 }
 
-gc!(State { event_loop, context, call, debug } not { cancelled });
+gc!(State { home, context, call, debug } not { cancelled });
 
 /// Callback and arguments.
 struct Call {
@@ -64,7 +64,7 @@ struct Call {
 
 gc!(Call { callback, args });
 
-/// The arguments; the one of an internal call needs no tuple until somebody looks.
+/// The arguments; the one of an internal call needs no tuple until a program looks.
 pub(crate) enum Args {
     Tuple(Py<PyTuple>),
     One(Py<PyAny>),
@@ -121,9 +121,9 @@ impl Handle {
         let args = args.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         let args = PyTuple::new(py, args)?;
         let context = context::given_or_copy(py, context)?;
-        let event_loop = LoopRef::new(&r#loop);
-        let debug = event_loop.debug(py)?;
-        Self::build(py, event_loop, callback, Args::from_tuple(args), context, debug)
+        let home = LoopRef::new(&r#loop);
+        let debug = home.debug(py)?;
+        Self::build(py, home, callback, Args::from_tuple(args), context, debug)
     }
 
     /// Everything was done when the object was made: a subclass may pass on what it likes.
@@ -196,7 +196,7 @@ impl Handle {
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.event_loop(py).object(py)
+        self.home(py).object(py)
     }
 
     #[getter]
@@ -226,12 +226,12 @@ impl recycle::End for Handle {
 
     #[inline]
     fn end(self, py: Python<'_>) {
-        let State { event_loop, context, call, .. } = self.state.into_inner();
+        let State { home, context, call, .. } = self.state.into_inner();
         if let Some(call) = call {
             call.drop_ref(py);
         }
         context.drop_ref(py);
-        event_loop.release(py);
+        home.release(py);
     }
 }
 
@@ -240,7 +240,7 @@ impl Handle {
     #[inline(always)] // else its ten words are copied twice
     pub(crate) fn build(
         py: Python<'_>,
-        event_loop: LoopRef,
+        home: LoopRef,
         callback: Bound<'_, PyAny>,
         args: Args,
         context: Bound<'_, PyAny>,
@@ -253,7 +253,7 @@ impl Handle {
             None
         };
         let call = Some(Call { callback: callback.unbind(), args });
-        let state = State { event_loop, context: context.unbind(), call, cancelled: false, debug };
+        let state = State { home, context: context.unbind(), call, cancelled: false, debug };
         Ok(Self { state: Guarded::new(state), runner: Runner::unshared() })
     }
 
@@ -266,7 +266,7 @@ impl Handle {
     #[inline]
     pub(crate) fn internal<'py>(
         py: Python<'py>,
-        event_loop: &LoopRef,
+        home: &LoopRef,
         callback: &Bound<'py, PyAny>,
         argument: Option<&Bound<'py, PyAny>>,
         context: &Bound<'py, PyAny>,
@@ -274,7 +274,7 @@ impl Handle {
         let args = argument.map_or(Args::None, |argument| Args::One(argument.clone().unbind()));
         let call = Some(Call { callback: callback.clone().unbind(), args });
         let state = State {
-            event_loop: event_loop.duplicate(py),
+            home: home.duplicate(py),
             context: context.clone().unbind(),
             call,
             cancelled: false,
@@ -288,8 +288,8 @@ impl Handle {
         self.state.with(py, |state| state.context.bind(py).clone())
     }
 
-    fn event_loop(&self, py: Python<'_>) -> LoopRef {
-        self.state.with(py, |state| state.event_loop.duplicate(py))
+    fn home(&self, py: Python<'_>) -> LoopRef {
+        self.state.with(py, |state| state.home.duplicate(py))
     }
 
     fn arguments(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
@@ -317,19 +317,19 @@ impl Handle {
 pub(crate) fn cancel(handle: &Bound<'_, Handle>) -> PyResult<()> {
     let py = handle.py();
     handle.get().runner.wait(py);
-    let event_loop = handle.get().state.with(py, |state| {
+    let home = handle.get().state.with(py, |state| {
         if state.cancelled {
             return None;
         }
         state.cancelled = true;
-        Some(state.event_loop.duplicate(py))
+        Some(state.home.duplicate(py))
     });
-    let Some(event_loop) = event_loop else { return Ok(()) };
-    if event_loop.debug(py)? {
+    let Some(home) = home else { return Ok(()) };
+    if home.debug(py)? {
         let look = handle.repr()?.to_string();
         handle.get().state.with(py, |state| state.debug.get_or_insert_default().repr = Some(look));
     }
-    event_loop.release(py);
+    home.release(py);
     if let Some(call) = handle.get().state.with(py, |state| state.call.take()) {
         call.drop_ref(py);
     }
@@ -376,7 +376,7 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
     }
 }
 
-/// As `run`, for a handle that nobody but the loop holds: its parts are moved instead of shared.
+/// As `run`, for a handle that only the loop holds: its parts are moved instead of shared.
 #[inline]
 fn run_unobserved(handle: &Bound<'_, Handle>) -> PyResult<()> {
     let py = handle.py();
@@ -434,8 +434,8 @@ fn run_in_stand_in(handle: &Bound<'_, Handle>, context: &Bound<'_, PyAny>) -> Py
 #[cold]
 fn report(handle: &Bound<'_, Handle>, callback: &Bound<'_, PyAny>, failure: PyErr) -> PyResult<()> {
     let py = handle.py();
-    let event_loop = handle.get().event_loop(py);
-    let source = format_source(py, callback, handle.get().arguments(py)?, event_loop.debug(py)?)?;
+    let home = handle.get().home(py);
+    let source = format_source(py, callback, handle.get().arguments(py)?, home.debug(py)?)?;
     let failure = error::into_object(py, failure);
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), format!("Exception in callback {source}"))?;
@@ -444,7 +444,7 @@ fn report(handle: &Bound<'_, Handle>, callback: &Bound<'_, PyAny>, failure: PyEr
     if let Some(source) = handle.get()._source_traceback(py) {
         context.set_item(intern!(py, "source_traceback"), source)?;
     }
-    raise::while_handling(&failure, || event_loop.call_exception_handler(py, &context))
+    raise::while_handling(&failure, || home.call_exception_handler(py, &context))
 }
 
 /// `callback(args) at file:line`, as asyncio formats it; its `debug` argument exists from 3.12.2 on.
@@ -481,7 +481,7 @@ pub(crate) fn repr_info<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py,
         info.append("cancelled")?;
     }
     if let Some(callback) = handle.get()._callback(py) {
-        let debug = handle.get().event_loop(py).debug(py)?;
+        let debug = handle.get().home(py).debug(py)?;
         info.append(format_source(py, callback.bind(py), handle.get().arguments(py)?, debug)?)?;
     }
     if let Some(source) = handle.get()._source_traceback(py) {
@@ -499,7 +499,7 @@ fn is_thread_safe(handle: &Bound<'_, Handle>) -> bool {
     cfg!(Py_3_14) && handle.get().runner.is_shared() && interpreter::is_exactly::<Handle>(handle.as_any())
 }
 
-/// Whether nobody can have overridden `_run`: exactly a `Handle` or a `TimerHandle`.
+/// Whether `_run` can't have been overridden: exactly a `Handle` or a `TimerHandle`.
 #[inline]
 pub(crate) fn is_plain(handle: &Bound<'_, Handle>) -> bool {
     interpreter::is_exactly::<Handle>(handle.as_any())

@@ -1,7 +1,7 @@
 //! What `call_soon_threadsafe` adds to a handle: another thread that cancels it, or asks whether it is cancelled, while
 //! its callback runs, waits for the callback's end. Then the answer is final: the callback has run, or never will.
 //!
-//! As in asyncio from Python 3.14 on, here on every Python. The invariant: whoever waits is detached from the
+//! As in asyncio from Python 3.14 on, here on every Python. The invariant: a thread that waits is detached from the
 //! interpreter, so that the callback can go on, and holds nothing that a running thread wants while attached.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -74,7 +74,7 @@ impl Runner {
             return;
         }
         py.detach(|| {
-            // Counted before the look at the thread: whoever ends after that look sees the count, and wakes us.
+            // Counted before the look at the thread: a callback that ends after that look sees the count, and wakes us.
             WAITING.fetch_add(1, Ordering::SeqCst);
             let mut lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
             while self.is_elsewhere(here) {

@@ -52,9 +52,9 @@ impl TimerHandle {
         let py = callback.py();
         let args = PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
         let context = context::given_or_copy(py, context)?;
-        let event_loop = LoopRef::new(&r#loop);
-        let debug = event_loop.debug(py)?;
-        let base = Handle::build(py, event_loop, callback, Args::from_tuple(args), context, debug)?;
+        let home = LoopRef::new(&r#loop);
+        let debug = home.debug(py)?;
+        let base = Handle::build(py, home, callback, Args::from_tuple(args), context, debug)?;
         let this = Self { when: when.extract()?, given: given(&when), key: Guarded::new(None) };
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }
@@ -76,13 +76,13 @@ impl TimerHandle {
         let py = slf.py();
         let base = slf.as_super();
         if let Some(key) = slf.get().key.with(py, Option::take) {
-            let home = base.get().event_loop(py);
+            let home = base.get().home(py);
             if let LoopRef::Native(native) = &home {
                 native.get().forget_timer(py, key);
             }
             home.release(py);
         } else if !base.get().cancelled(py)
-            && let LoopRef::Foreign(foreign) = base.get().event_loop(py)
+            && let LoopRef::Foreign(foreign) = base.get().home(py)
         {
             foreign.bind(py).call_method1(intern!(py, "_timer_handle_cancelled"), (slf,))?;
         }
@@ -133,7 +133,7 @@ impl TimerHandle {
     #[getter]
     fn _scheduled(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
-        match (slf.get().key.with(py, |key| *key), slf.as_super().get().event_loop(py)) {
+        match (slf.get().key.with(py, |key| *key), slf.as_super().get().home(py)) {
             (Some(key), LoopRef::Native(native)) => native.get().has_timer(py, key),
             _ => false,
         }
@@ -145,15 +145,15 @@ impl TimerHandle {
     #[inline]
     pub(crate) fn build<'py>(
         py: Python<'py>,
-        event_loop: &Bound<'py, Loop>,
+        native: &Bound<'py, Loop>,
         when: f64,
         given: Option<Py<PyAny>>,
         callback: Bound<'py, PyAny>,
         args: Args,
         context: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let debug = event_loop.get().debug();
-        let home = LoopRef::Native(event_loop.clone().unbind());
+        let debug = native.get().debug();
+        let home = LoopRef::Native(native.clone().unbind());
         let base = Handle::build(py, home, callback, args, context, debug)?;
         Bound::new(
             py,

@@ -284,7 +284,7 @@ fn end_parking(operation: &Bound<'_, Operation>, ending: Ending) -> PyResult<boo
     });
     let Ok((task, view)) = found else { return Ok(false) };
     if let Some(task) = task {
-        let home = task.bind(py).as_super().get().event_loop(py)?;
+        let home = task.bind(py).as_super().get().home(py)?;
         home.schedule(py, Item::Step(task))?;
     }
     if let Some(view) = view {
@@ -309,7 +309,7 @@ pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) ->
         (Phase::Parked, None) => Ok(true),
         // Woken by another thread before the task could take it.
         (Phase::Woken | Phase::Cancelled, Some(task_entry)) => {
-            let home = task.as_super().get().event_loop(py)?;
+            let home = task.as_super().get().home(py)?;
             home.schedule(py, Item::Step(task_entry))?;
             Ok(true)
         }
@@ -476,7 +476,7 @@ fn resume_parked<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
 fn desert(py: Python<'_>, task: Option<Py<Task>>, view: Option<Py<Future>>) {
     // At the end of the program the loop may be closed already. Then there is nobody to tell.
     if let Some(task) = task
-        && let Ok(home) = task.bind(py).as_super().get().event_loop(py)
+        && let Ok(home) = task.bind(py).as_super().get().home(py)
     {
         let _ = home.schedule(py, Item::Step(task));
     }

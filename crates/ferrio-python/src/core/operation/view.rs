@@ -32,7 +32,7 @@ pub(crate) fn of<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Boun
         return Ok(Some(known.into_bound(py)));
     }
     let home = match &task {
-        Some(task) => task.bind(py).as_super().get().event_loop(py)?,
+        Some(task) => task.bind(py).as_super().get().home(py)?,
         None => future::default_loop(py)?,
     };
     make(operation, home, task.is_none()).map(Some)
@@ -126,7 +126,7 @@ pub(super) fn end(view: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     let py = view.py();
     let finished = view.get().state.with(py, |state| state.finish(outcome));
     let Ok(callbacks) = finished else { return Ok(()) };
-    let home = view.get().event_loop(py)?;
+    let home = view.get().home(py)?;
     callbacks.into_vec().into_iter().try_for_each(|callback| callback.schedule(py, &home, view))
 }
 

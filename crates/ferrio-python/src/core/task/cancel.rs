@@ -29,7 +29,7 @@ pub(crate) fn cancel_waiter(waiter: &Bound<'_, PyAny>, message: Option<&Bound<'_
     }
 }
 
-/// Who was asked to cancel and has asked another in turn.
+/// What was asked to cancel and has asked another in turn.
 enum Asked<'py> {
     /// A task, of what it waits for.
     Task(Bound<'py, Task>),

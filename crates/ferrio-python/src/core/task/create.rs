@@ -103,13 +103,13 @@ fn name_for(name: Option<Bound<'_, PyAny>>) -> PyResult<Name> {
 pub(crate) fn initialize(
     task: &Bound<'_, Task>,
     coro: Bound<'_, PyAny>,
-    event_loop: Option<Bound<'_, PyAny>>,
+    home: Option<Bound<'_, PyAny>>,
     name: Option<Bound<'_, PyAny>>,
     given_context: Option<Bound<'_, PyAny>>,
     eager_start: bool,
 ) -> PyResult<()> {
     let py = task.py();
-    native::initialize(task.as_super(), event_loop)?;
+    native::initialize(task.as_super(), home)?;
     let checked = require_coroutine(&coro)
         .and_then(|()| Ok((name_for(name)?, context_for(py, given_context)?.unbind())));
     let (name, context) = match checked {
@@ -117,7 +117,7 @@ pub(crate) fn initialize(
         Err(failure) => {
             // Nothing runs, so nothing is to be reported when the object dies. As before the call, it may be tried again.
             task.get().task.with(py, |state| state.log_destroy_pending = false);
-            let bound = task.as_super().get().state.with(py, |state| state.event_loop.take());
+            let bound = task.as_super().get().state.with(py, |state| state.home.take());
             drop(bound);
             return Err(failure);
         }
@@ -129,7 +129,7 @@ pub(crate) fn initialize(
         std::mem::replace(&mut state.name, name)
     });
     drop(old);
-    let home = task.as_super().get().event_loop(py)?;
+    let home = task.as_super().get().home(py)?;
     let started = start(task, &home, eager_start);
     if started.is_err() && eager_start {
         task.get().task.with(py, |state| state.log_destroy_pending = false);

@@ -26,7 +26,7 @@ fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAn
     match task {
         Some(task) => tasks.set_item(home, task),
         None => {
-            // Somebody who drives tasks by hand may have taken the entry out already.
+            // Code that drives tasks by hand may have taken the entry out already.
             let _ = tasks.del_item(home);
             Ok(())
         }
@@ -163,7 +163,7 @@ pub(crate) fn current_on<'py>(py: Python<'py>, home: &LoopRef) -> PyResult<Optio
             return Ok(task);
         }
     }
-    // Whoever drives tasks by hand tells the standard library (`_enter_task`).
+    // Code that drives tasks by hand tells the standard library (`_enter_task`).
     let task = imports::STANDARD_CURRENT_TASK.get(py)?.call1((home.object(py),))?;
     Ok((!task.is_none()).then_some(task))
 }

@@ -14,7 +14,7 @@ impl Finalize for Task {
     #[inline]
     fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
         dying.as_super().get().state.with(dying.py(), |state| {
-            state.log_traceback || (matches!(state.outcome, Outcome::Pending) && state.event_loop.is_some())
+            state.log_traceback || (matches!(state.outcome, Outcome::Pending) && state.home.is_some())
         })
     }
 
@@ -49,17 +49,17 @@ pub(crate) fn report_at_close(py: Python<'_>, pending: &Registry) -> PyResult<()
 
 fn report_pending(task: &Bound<'_, Task>, message: &str) -> PyResult<()> {
     let py = task.py();
-    let (source, event_loop) = task.as_super().get().state.with(py, |state| {
+    let (source, home) = task.as_super().get().state.with(py, |state| {
         let source = state.extra.as_ref().and_then(|extra| extra.source_traceback.as_ref());
-        let event_loop = state.event_loop.as_ref().map(|known| known.duplicate(py));
-        (source.map(|source| source.clone_ref(py)), event_loop)
+        let home = state.home.as_ref().map(|known| known.duplicate(py));
+        (source.map(|source| source.clone_ref(py)), home)
     });
-    let Some(event_loop) = event_loop else { return Ok(()) };
+    let Some(home) = home else { return Ok(()) };
     let context = PyDict::new(py);
     context.set_item(intern!(py, "task"), task)?;
     context.set_item(intern!(py, "message"), message)?;
     if let Some(source) = source {
         context.set_item(intern!(py, "source_traceback"), source)?;
     }
-    event_loop.call_exception_handler(py, &context)
+    home.call_exception_handler(py, &context)
 }

@@ -1,4 +1,4 @@
-//! What those who drive tasks of their own tell asyncio: which tasks exist and which one runs (`asyncio.tasks._...`).
+//! What code that drives tasks of its own tells asyncio: which tasks exist and which one runs (`asyncio.tasks._...`).
 //!
 //! Both hear of it, ferrio's loop and the standard library: its tasks and ours ask different places.
 
@@ -23,7 +23,7 @@ pub(crate) fn _register_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
 pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
     if let Some(ours) = task.as_instance::<Task>() {
-        let home = ours.as_super().get().event_loop(py)?;
+        let home = ours.as_super().get().home(py)?;
         registry::forget(py, &home, ours);
     }
     imports::UNREGISTER_TASK.get(py)?.call1((task,)).map(drop)

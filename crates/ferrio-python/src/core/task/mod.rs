@@ -28,7 +28,7 @@ use crate::base::imports;
 use crate::core::future::{Future, not_initialized};
 use crate::core::operation::{Operation, view};
 
-/// A task's name: numbered ones become text when somebody asks.
+/// A task's name: a number becomes text when a program asks.
 pub(crate) enum Name {
     Number(u64),
     Given(Py<PyAny>),
@@ -166,7 +166,7 @@ impl Task {
         cancel::cancel(slf, msg)
     }
 
-    /// Return the number of cancellation requests that nobody took back.
+    /// Return the number of cancellation requests that weren't taken back.
     fn cancelling(&self, py: Python<'_>) -> u32 {
         self.task.with(py, |task| task.cancel_requests)
     }

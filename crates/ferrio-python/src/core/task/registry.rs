@@ -1,6 +1,6 @@
 //! The pending tasks: each ferrio loop keeps its own, strongly, until they are done.
 //!
-//! asyncio keeps weak references, and a pending task that nobody else holds may vanish; here it does not.
+//! asyncio keeps weak references, so a pending task without other references may vanish. Here it doesn't.
 //! `asyncio.all_tasks()` sees them because the standard library's set of tasks gains a second source (`publish`).
 
 use pyo3::PyVisit;

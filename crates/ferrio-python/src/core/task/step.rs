@@ -32,25 +32,25 @@ pub(crate) fn step_in_current_context(task: &Bound<'_, Task>) -> PyResult<()> {
     if future.get().is_done(py) {
         return Err(future::invalid_state(py, &format!("step(): already done: {}", task.repr()?)));
     }
-    let event_loop = future.get().event_loop(py)?;
+    let home = future.get().home(py)?;
     let thrown = exception_to_throw(task)?;
-    let sent = current::during(py, &event_loop, task, || resume(task, thrown))?;
-    let settled = settle(task, &event_loop, sent);
-    event_loop.release(py);
+    let sent = current::during(py, &home, task, || resume(task, thrown))?;
+    let settled = settle(task, &home, sent);
+    home.release(py);
     settled
 }
 
 /// The first step of an eager task: inside the running step of another, whose place it takes meanwhile.
-pub(crate) fn step_eagerly(task: &Bound<'_, Task>, event_loop: &LoopRef) -> PyResult<()> {
+pub(crate) fn step_eagerly(task: &Bound<'_, Task>, home: &LoopRef) -> PyResult<()> {
     let py = task.py();
     let Some(context) = Task::context_of(task) else { return Ok(()) };
-    let previous = current::swap(py, event_loop, Some(task.as_any().clone()))?;
+    let previous = current::swap(py, home, Some(task.as_any().clone()))?;
     let (sent, swapped) = then_leave(
         || context::run(&context, |_| Ok(resume(task, None))),
-        || current::swap(py, event_loop, previous),
+        || current::swap(py, home, previous),
     );
     let outcome = match sent {
-        Ok(sent) => settle(task, event_loop, sent),
+        Ok(sent) => settle(task, home, sent),
         Err(failure) => Err(failure),
     };
     swapped?;
@@ -117,13 +117,13 @@ fn resume<'py>(task: &Bound<'py, Task>, thrown: Option<Bound<'py, PyAny>>) -> Se
 
 /// Ends the task, or arranges its next step.
 #[inline]
-fn settle<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, sent: Sent<'py>) -> PyResult<()> {
+fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyResult<()> {
     let py = task.py();
     match sent {
-        Sent::Yielded(yielded) => wait_for(task, event_loop, yielded),
+        Sent::Yielded(yielded) => wait_for(task, home, yielded),
         Sent::Returned(value) => {
             let must_cancel = task.get().task.with(py, |state| std::mem::take(&mut state.must_cancel));
-            registry::forget(py, event_loop, task);
+            registry::forget(py, home, task);
             let future = task.as_super();
             if must_cancel {
                 // Cancelled right before the coroutine's end.
@@ -133,7 +133,7 @@ fn settle<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, sent: Sent<'py>) -
             }
         }
         Sent::Raised(failure) => {
-            registry::forget(py, event_loop, task);
+            registry::forget(py, home, task);
             fail(task, failure)
         }
     }
@@ -144,7 +144,7 @@ fn fail(task: &Bound<'_, Task>, failure: PyErr) -> PyResult<()> {
     let py = task.py();
     let future = task.as_super();
     if error::is_cancelled(py, &failure) {
-        // Kept with its traceback: whoever awaits the task sees where it was cancelled.
+        // Kept with its traceback: code that awaits the task sees where it was cancelled.
         let exception = error::into_object(py, failure).into_any().unbind();
         let old = future.get().state.with(py, |state| {
             let extra = state.extra();
@@ -161,16 +161,16 @@ fn fail(task: &Bound<'_, Task>, failure: PyErr) -> PyResult<()> {
 
 /// Registers the task with what its coroutine awaits.
 #[inline]
-fn wait_for<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, yielded: Bound<'py, PyAny>) -> PyResult<()> {
+fn wait_for<'py>(task: &Bound<'py, Task>, home: &LoopRef, yielded: Bound<'py, PyAny>) -> PyResult<()> {
     let py = task.py();
     if yielded.is_none() {
         // A bare yield gives the others one turn.
-        return event_loop.schedule(py, Item::Step(task.clone().unbind()));
+        return home.schedule(py, Item::Step(task.clone().unbind()));
     }
     if let Some(operation) = yielded.as_exactly::<Operation>() {
         let adopted = operation::adopt(operation, task)?;
         if !adopted {
-            return throw_next(task, event_loop, format!("Task got bad yield: {}", yielded.repr()?));
+            return throw_next(task, home, format!("Task got bad yield: {}", yielded.repr()?));
         }
         wait_on(task, yielded);
         return cancel_if_asked(task);
@@ -178,14 +178,14 @@ fn wait_for<'py>(task: &Bound<'py, Task>, event_loop: &LoopRef, yielded: Bound<'
     if future::is_plain(&yielded)
         && let Some(future) = yielded.as_instance::<Future>()
     {
-        return wait_for_future(task, event_loop, future);
+        return wait_for_future(task, home, future);
     }
-    wait_for_foreign(task, event_loop, &yielded)
+    wait_for_foreign(task, home, &yielded)
 }
 
 fn wait_for_future<'py>(
     task: &Bound<'py, Task>,
-    event_loop: &LoopRef,
+    home: &LoopRef,
     future: &Bound<'py, Future>,
 ) -> PyResult<()> {
     let py = task.py();
@@ -194,18 +194,18 @@ fn wait_for_future<'py>(
         NotAwaited,
     }
     let refusal = future.get().state.with(py, |state| {
-        if !state.event_loop.as_ref().is_some_and(|known| known.is(event_loop)) {
+        if !state.home.as_ref().is_some_and(|known| known.is(home)) {
             return Some(Refusal::OtherLoop);
         }
         if std::mem::take(&mut state.blocking) { None } else { Some(Refusal::NotAwaited) }
     });
     match refusal {
-        Some(Refusal::OtherLoop) => return refuse_other_loop(task, event_loop, future.as_any()),
-        Some(Refusal::NotAwaited) => return refuse_not_awaited(task, event_loop, future.as_any()),
+        Some(Refusal::OtherLoop) => return refuse_other_loop(task, home, future.as_any()),
+        Some(Refusal::NotAwaited) => return refuse_not_awaited(task, home, future.as_any()),
         None => {}
     }
     if future.as_ptr() == task.as_ptr() {
-        return throw_next(task, event_loop, format!("Task cannot await on itself: {}", task.repr()?));
+        return throw_next(task, home, format!("Task cannot await on itself: {}", task.repr()?));
     }
     wait_on(task, future.as_any().clone());
     native::add_callback(future, Callback::Wake(task.clone().unbind()))?;
@@ -215,7 +215,7 @@ fn wait_for_future<'py>(
 /// Anything that speaks asyncio's future protocol, subclasses of ours with their own methods included.
 fn wait_for_foreign<'py>(
     task: &Bound<'py, Task>,
-    event_loop: &LoopRef,
+    home: &LoopRef,
     yielded: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let py = task.py();
@@ -232,21 +232,21 @@ fn wait_for_foreign<'py>(
             } else {
                 format!("Task got bad yield: {}", yielded.repr()?)
             };
-            return throw_next(task, event_loop, what);
+            return throw_next(task, home, what);
         }
     };
     let theirs = match yielded.getattr(intern!(py, "get_loop")) {
         Ok(get_loop) => get_loop.call0()?,
         Err(_) => yielded.getattr(intern!(py, "_loop"))?,
     };
-    if theirs.as_ptr() != event_loop.as_ptr() {
-        return refuse_other_loop(task, event_loop, yielded);
+    if theirs.as_ptr() != home.as_ptr() {
+        return refuse_other_loop(task, home, yielded);
     }
     if !blocking {
-        return refuse_not_awaited(task, event_loop, yielded);
+        return refuse_not_awaited(task, home, yielded);
     }
     if yielded.as_ptr() == task.as_ptr() {
-        return throw_next(task, event_loop, format!("Task cannot await on itself: {}", task.repr()?));
+        return throw_next(task, home, format!("Task cannot await on itself: {}", task.repr()?));
     }
     yielded.setattr(name, false)?;
     let keywords = PyDict::new(py);
@@ -294,12 +294,12 @@ fn refuse_not_awaited(task: &Bound<'_, Task>, home: &LoopRef, waiter: &Bound<'_,
 
 /// Throws `RuntimeError(message)` into the coroutine at its next step.
 #[cold]
-fn throw_next(task: &Bound<'_, Task>, event_loop: &LoopRef, message: String) -> PyResult<()> {
+fn throw_next(task: &Bound<'_, Task>, home: &LoopRef, message: String) -> PyResult<()> {
     let py = task.py();
     let exception = error::into_object(py, PyRuntimeError::new_err(message)).into_any().unbind();
     let old = task.get().task.with(py, |state| state.pending_error.replace(exception));
     drop(old);
-    event_loop.schedule(py, Item::Step(task.clone().unbind()))
+    home.schedule(py, Item::Step(task.clone().unbind()))
 }
 
 fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -187,18 +187,17 @@ pub(crate) fn follow<'py>(
     submitted: &Bound<'py, PyAny>,
     told: impl FnOnce() -> PyResult<Told>,
 ) -> PyResult<Option<Bound<'py, ForeignCall>>> {
-    let state = native.get();
-    if state.overrides().call_soon_threadsafe()
+    if native.get().overrides().call_soon_threadsafe()
         || !submitted.is_instance(imports::CONCURRENT_FUTURE.get(native.py())?)?
     {
         return Ok(None);
     }
     let told = told()?;
     // Counted before: the end may come while this function runs.
-    state.job_goes_out();
+    native.get().job_goes_out();
     let followed = ForeignCall::follow(submitted, told, native.clone().unbind());
     if followed.is_err() {
-        state.count_down();
+        native.get().count_down();
     }
     followed.map(Some)
 }
