@@ -2,17 +2,15 @@
 //!
 //! Knows no class of ferrio.
 
+pub(crate) mod arguments;
 pub(crate) mod class;
 pub(crate) mod error;
 pub(crate) mod ffi;
 pub(crate) mod functions;
 pub(crate) mod gc;
-pub(crate) mod given;
 pub(crate) mod imports;
 pub(crate) mod overrides;
 pub(crate) mod room;
-pub(crate) mod seconds;
-pub(crate) mod whole;
 
 use pyo3::prelude::*;
 

@@ -8,10 +8,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyInt, PySlice, PyString};
 
+use crate::base::arguments::truth;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::gc::gc;
-use crate::base::whole::truth;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::base::whole::truth;
+use crate::base::arguments::truth;
 use crate::core::event_loop::Loop;
 use crate::net::process::launch::Launch;
 use crate::net::process::transport::SubprocessTransport;

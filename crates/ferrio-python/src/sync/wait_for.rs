@@ -7,12 +7,12 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::base::arguments::seconds_or_none;
 use crate::base::error;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::functions::{Declared, declared};
 use crate::base::gc::gc;
-use crate::base::seconds::seconds_or_none;
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{native, watch};
 use crate::core::operation::run::{Progress, Resume, Run};

@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::{Item, Loop, LoopRef, no_room};
+use crate::base::arguments::seconds;
 use crate::base::ffi::fastcall::{Arguments, Quick, quick};
 use crate::base::ffi::{context, interpreter, recycle};
 use crate::base::imports;
-use crate::base::seconds::seconds;
 use crate::core::handle::{Args, Handle, TimerHandle, timer};
 
 #[pymethods]

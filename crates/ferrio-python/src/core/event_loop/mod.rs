@@ -56,13 +56,13 @@ pub(crate) use self::running::{
     every_loop, get_running_loop, job_came_back, running, running_loop, with_running,
 };
 use self::signals::Signals;
+use crate::base::arguments::truth;
 use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{Traverse, gc};
-use crate::base::whole::truth;
 use crate::core::task::current::Current;
 use crate::core::task::registry::Registry;
 

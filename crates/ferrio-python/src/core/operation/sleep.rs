@@ -7,10 +7,10 @@ use pyo3::prelude::*;
 use super::Operation;
 use super::run::{Progress, Resume, Run};
 use super::waker::Waker;
+use crate::base::arguments::seconds;
 use crate::base::ffi::fastcall::{Answer, Arguments, QuickFunction};
 use crate::base::functions::{Declared, declared};
 use crate::base::gc::gc;
-use crate::base::seconds::seconds;
 use crate::core::event_loop::{self, Item, LoopRef};
 use crate::core::timer::Timer;
 

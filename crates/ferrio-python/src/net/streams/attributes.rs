@@ -39,7 +39,7 @@ macro_rules! flag_attributes {
                 fn $setter(
                     &self,
                     py: Python<'_>,
-                    #[pyo3(from_py_with = $crate::base::whole::truth)] value: bool,
+                    #[pyo3(from_py_with = $crate::base::arguments::truth)] value: bool,
                 ) {
                     self.$state.with(py, |state| state.$field = value);
                 }

@@ -18,13 +18,13 @@ use super::feed::{self, Waiter};
 use super::limit::Limit;
 use super::python_buffer;
 use super::read::{Read, What};
+use crate::base::arguments::Argument;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
-use crate::base::given::Given;
 use crate::base::overrides::{Names, Overrides};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
@@ -109,10 +109,11 @@ impl StreamReader {
         })
     }
 
-    #[pyo3(signature = (limit = Given::NOTHING, r#loop = None))]
-    fn __init__(&self, py: Python<'_>, limit: Given, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let limit =
-            limit.given().map_or_else(|| Ok(Limit::default()), |limit| Limit::positive(limit.bind(py)))?;
+    #[pyo3(signature = (limit = Argument::MISSING, r#loop = None))]
+    fn __init__(&self, py: Python<'_>, limit: Argument, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let limit = limit
+            .into_option()
+            .map_or_else(|| Ok(Limit::default()), |limit| Limit::positive(limit.bind(py)))?;
         let event_loop = match r#loop {
             Some(event_loop) if !event_loop.is_none() => LoopRef::new(&event_loop),
             _ => default_loop(py)?,
@@ -161,9 +162,9 @@ impl StreamReader {
     /// Read up to `n` bytes as soon as there are any; all until the end of input if `n` is negative; `b""` at the end.
     ///
     /// Raises the exception that the connection ended with.
-    #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=-1)")]
-    fn read(slf: &Bound<'_, Self>, n: Given) -> Operation {
-        let n = n.given();
+    #[pyo3(signature = (n = Argument::MISSING), text_signature = "($self, n=-1)")]
+    fn read(slf: &Bound<'_, Self>, n: Argument) -> Operation {
+        let n = n.into_option();
         start_read(slf, n.as_ref().map(|n| n.bind(slf.py())))
     }
 

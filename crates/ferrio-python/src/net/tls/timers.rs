@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::protocol::{SSLProtocol, Timers};
-use crate::base::seconds::seconds;
+use crate::base::arguments::seconds;
 use crate::core::event_loop::Item;
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::timer::Timer;

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use super::protocol::{Marks, SSLProtocol};
 use super::write as outgoing;
 use super::{extra, read, shutdown};
+use crate::base::arguments::SaturatingInt;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::finalize::{Dying, Finalize, general};
@@ -19,7 +20,6 @@ use crate::base::ffi::{Cast, Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::collected;
 use crate::base::imports;
-use crate::base::whole::Whole;
 use crate::net::transport::native::NativeTransport;
 use crate::net::transport::{flow, report};
 
@@ -181,8 +181,8 @@ impl SSLTransport {
     fn set_write_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<Whole>,
-        low: Option<Whole>,
+        high: Option<SaturatingInt>,
+        low: Option<SaturatingInt>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 512 << 10)?;
         let protocol = self.ssl_protocol(py)?;
@@ -212,8 +212,8 @@ impl SSLTransport {
     fn set_read_buffer_limits(
         &self,
         py: Python<'_>,
-        high: Option<Whole>,
-        low: Option<Whole>,
+        high: Option<SaturatingInt>,
+        low: Option<SaturatingInt>,
     ) -> PyResult<()> {
         let marks = marks(high, low, 256 << 10)?;
         let protocol = self.ssl_protocol(py)?;
@@ -324,7 +324,7 @@ impl Finalize for SSLTransport {
 }
 
 /// The marks that the arguments mean. Raises `ValueError` unless `high >= low >= 0`.
-fn marks(high: Option<Whole>, low: Option<Whole>, default: isize) -> PyResult<Marks> {
+fn marks(high: Option<SaturatingInt>, low: Option<SaturatingInt>, default: isize) -> PyResult<Marks> {
     let (high, low) = flow::limits(high, low, default)?;
     Ok(Marks { high, low })
 }

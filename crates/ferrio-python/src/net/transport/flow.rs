@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::core::Transport;
 use super::{lifetime, report};
-use crate::base::whole::Whole;
+use crate::base::arguments::SaturatingInt;
 
 /// A class of transports that write.
 pub(crate) trait Writes: Transport {
@@ -42,8 +42,8 @@ fn tell<T: Transport>(transport: &Bound<'_, T>, method: &str, message: &str) -> 
 /// `transport.set_write_buffer_limits(high, low)`.
 pub(super) fn set_limits<T: Writes>(
     transport: &Bound<'_, T>,
-    high: Option<Whole>,
-    low: Option<Whole>,
+    high: Option<SaturatingInt>,
+    low: Option<SaturatingInt>,
 ) -> PyResult<()> {
     let (high, low) = limits(high, low, 64 << 10)?;
     // `limits` has checked them.
@@ -55,8 +55,12 @@ pub(super) fn set_limits<T: Writes>(
 /// The marks that the two arguments mean, in bytes; without arguments `default` and a quarter of it.
 ///
 /// Raises `ValueError` unless `high >= low >= 0`.
-pub(crate) fn limits(high: Option<Whole>, low: Option<Whole>, default: isize) -> PyResult<(usize, usize)> {
-    let (high, low) = (high.map(Whole::size), low.map(Whole::size));
+pub(crate) fn limits(
+    high: Option<SaturatingInt>,
+    low: Option<SaturatingInt>,
+    default: isize,
+) -> PyResult<(usize, usize)> {
+    let (high, low) = (high.map(SaturatingInt::size), low.map(SaturatingInt::size));
     let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
     let low = low.unwrap_or(high / 4);
     match (usize::try_from(high), usize::try_from(low)) {

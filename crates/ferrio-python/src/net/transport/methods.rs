@@ -161,8 +161,8 @@ macro_rules! writing_methods {
             #[pyo3(signature = (high = None, low = None))]
             fn set_write_buffer_limits(
                 slf: &Bound<'_, Self>,
-                high: Option<$crate::base::whole::Whole>,
-                low: Option<$crate::base::whole::Whole>,
+                high: Option<$crate::base::arguments::SaturatingInt>,
+                low: Option<$crate::base::arguments::SaturatingInt>,
             ) -> PyResult<()> {
                 $crate::net::transport::flow::set_limits(slf, high, low)
             }

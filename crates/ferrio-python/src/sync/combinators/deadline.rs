@@ -3,7 +3,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::base::seconds::seconds;
+use crate::base::arguments::seconds;
 use crate::core::event_loop::{Item, LoopRef};
 use crate::core::timer::Timer;
 

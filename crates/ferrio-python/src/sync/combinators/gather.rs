@@ -9,13 +9,13 @@ use pyo3::{PyClassInitializer, intern};
 use std::collections::hash_map::Entry;
 
 use super::by_address::ByAddress;
+use crate::base::arguments::truth;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::{Cast, Guarded, coroutine};
 use crate::base::functions::{Declared, Functions, declared};
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
-use crate::base::whole::truth;
 use crate::core::event_loop::{self, LoopRef};
 use crate::core::future::callbacks::{Callback, Watch};
 use crate::core::future::watch::{self, Ended, Failure};

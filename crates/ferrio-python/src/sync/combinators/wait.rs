@@ -6,11 +6,11 @@ use pyo3::prelude::*;
 use pyo3::types::PySet;
 
 use super::deadline;
+use crate::base::arguments::Argument;
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::{Declared, declared};
 use crate::base::gc::{collected, gc};
-use crate::base::given::Given;
 use crate::base::imports;
 use crate::core::event_loop::{self, Item, LoopRef};
 use crate::core::future::callbacks::Watch;
@@ -50,8 +50,8 @@ pub(crate) const WAIT: Declared = declared!(wait).coroutine("ferrio.tasks");
 /// `timeout` seconds, without raising. Raises `TypeError` for a coroutine, alone or among `fs`, and `ValueError` for
 /// an empty `fs` or another `return_when` (`asyncio.wait`).
 #[pyfunction]
-#[pyo3(signature = (fs, *, timeout = None, return_when = Given::NOTHING), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
-pub(crate) fn wait(fs: Bound<'_, PyAny>, timeout: Option<Py<PyAny>>, return_when: Given) -> Operation {
+#[pyo3(signature = (fs, *, timeout = None, return_when = Argument::MISSING), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
+pub(crate) fn wait(fs: Bound<'_, PyAny>, timeout: Option<Py<PyAny>>, return_when: Argument) -> Operation {
     let return_when = return_when.or_else(|| intern!(fs.py(), "ALL_COMPLETED").clone().into_any().unbind());
     Operation::new(Wait::Fresh { fs: fs.unbind(), timeout, return_when })
 }

@@ -13,12 +13,12 @@ use super::bound::{self, LoopBound};
 use super::condition::{self, Condition, Step, Wait};
 use super::context;
 use super::lock::{self, Lock};
+use crate::base::arguments::SaturatingInt;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
-use crate::base::whole::Whole;
 use crate::core::future;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{Operation, immediate};
@@ -205,7 +205,7 @@ impl Barrier {
 
     #[setter(_parties)]
     fn set_parties(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let whole = value.extract::<Whole>()?.0;
+        let whole = value.extract::<SaturatingInt>()?.0;
         // The count is a whole number, so a limit with a fraction is never reached.
         let exact = value.eq(whole)?;
         let parties = if exact { whole } else { i64::MAX };

@@ -8,12 +8,12 @@ use pyo3::types::{PyBool, PyDict, PyTuple};
 use super::bound::{self, LoopBound};
 use super::lock::with_waiters;
 use super::waiters::{HasWaiters, Ticket, WaitList, show_waiters};
+use crate::base::arguments::truth;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
-use crate::base::whole::truth;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 

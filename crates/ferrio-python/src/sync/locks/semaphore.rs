@@ -10,14 +10,13 @@ use super::bound::{self, LoopBound};
 use super::context;
 use super::lock::{acquired, with_waiters};
 use super::waiters::{HasWaiters, Ticket, WaitList, show_waiters};
+use crate::base::arguments::{Argument, SaturatingInt};
 use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
-use crate::base::given::Given;
-use crate::base::whole::Whole;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation, Phase};
 
@@ -75,7 +74,7 @@ impl Count {
                 return Ok(Self::Broken(number));
             }
         }
-        value.extract::<Whole>().map(|Whole(value)| Self::Some(value)).map_err(|_| {
+        value.extract::<SaturatingInt>().map(|SaturatingInt(value)| Self::Some(value)).map_err(|_| {
             PyTypeError::new_err(format!(
                 "the value of a semaphore must be a number, got {}",
                 value.repr().map_or_else(|_| "something else".to_owned(), |value| value.to_string())
@@ -133,8 +132,8 @@ impl Semaphore {
         Self::empty()
     }
 
-    #[pyo3(signature = (value = Given::NOTHING))]
-    fn __init__(&self, py: Python<'_>, value: Given) -> PyResult<()> {
+    #[pyo3(signature = (value = Argument::MISSING))]
+    fn __init__(&self, py: Python<'_>, value: Argument) -> PyResult<()> {
         self.initialize(py, value).map(drop)
     }
 
@@ -209,8 +208,8 @@ impl Semaphore {
     }
 
     /// Sets the first value, 1 unless given, and returns it. Raises `ValueError` below zero.
-    fn initialize(&self, py: Python<'_>, value: Given) -> PyResult<Count> {
-        let value = value.given().map_or(Ok(Count::Some(1)), |value| Count::of(value.bind(py)))?;
+    fn initialize(&self, py: Python<'_>, value: Argument) -> PyResult<Count> {
+        let value = value.into_option().map_or(Ok(Count::Some(1)), |value| Count::of(value.bind(py)))?;
         if value.is_negative() {
             return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
         }
@@ -364,8 +363,8 @@ impl BoundedSemaphore {
         Semaphore::empty().add_subclass(Self { bound: Guarded::new(Count::Some(1)) })
     }
 
-    #[pyo3(signature = (value = Given::NOTHING))]
-    fn __init__(slf: &Bound<'_, Self>, value: Given) -> PyResult<()> {
+    #[pyo3(signature = (value = Argument::MISSING))]
+    fn __init__(slf: &Bound<'_, Self>, value: Argument) -> PyResult<()> {
         let py = slf.py();
         let value = slf.as_super().get().initialize(py, value)?;
         slf.get().bound.with(py, |bound| *bound = value);

@@ -23,15 +23,14 @@ use self::gate::Gate;
 use self::overrides::Overrides;
 pub(crate) use self::store::Order;
 use self::store::Store;
+use crate::base::arguments::{Argument, truth};
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::Guarded;
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::trashcan::chained;
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
-use crate::base::given::Given;
 use crate::base::imports;
-use crate::base::whole::truth;
 use crate::core::operation::Operation;
 use crate::sync::locks::bound::LoopBound;
 use crate::sync::locks::event::{self, Event};
@@ -133,11 +132,11 @@ impl Queue {
         Self::without_items(class, Order::FirstIn)
     }
 
-    #[pyo3(signature = (maxsize = Given::NOTHING))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given) -> PyResult<()> {
+    #[pyo3(signature = (maxsize = Argument::MISSING))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Argument) -> PyResult<()> {
         let py = slf.py();
         let queue = slf.get();
-        let maxsize = match maxsize.given() {
+        let maxsize = match maxsize.into_option() {
             Some(maxsize) => {
                 let maxsize = maxsize.into_bound(py);
                 queue.limit_to(&maxsize)?;

@@ -12,13 +12,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::scope::{Phase, Scope, When, convert, entering_task, start_timer};
+use crate::base::arguments::seconds_or_none;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Arguments, Quick, QuickFunction, quick};
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Guarded, recycle};
 use crate::base::functions::{Declared, Functions, declared};
 use crate::base::gc::collected;
-use crate::base::seconds::seconds_or_none;
 use crate::core::event_loop::{self, LoopRef};
 use crate::core::operation::{Operation, immediate};
 use crate::core::task::cancel::cancel_waiter;

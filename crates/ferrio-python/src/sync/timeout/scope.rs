@@ -11,8 +11,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
+use crate::base::arguments::seconds;
 use crate::base::gc::gc;
-use crate::base::seconds::seconds;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, LoopRef};
 use crate::core::future::callbacks::WatcherCall;

@@ -1,4 +1,4 @@
-//! The executors of a loop: which one a call goes to, and how its end comes back.
+//! The executors of a loop: which one a call goes to, and how its result comes back.
 //!
 //! The loop itself keeps them (`core::event_loop::executors`). Invariant: every call that an executor has is counted in
 //! `Away` until the loop has heard of its end.

@@ -18,10 +18,10 @@ use super::bare::Bare;
 use super::file::File;
 use super::threads::{self, Doing, Slot};
 use super::{Call, Outcome};
+use crate::base::arguments::Argument;
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::gc::{collected, gc};
-use crate::base::given::Given;
 use crate::base::imports;
 use crate::core::operation::Operation;
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -55,7 +55,7 @@ gc!(How { path, arguments });
 /// buffer `buffering`, for text files `encoding`, `errors` and `newline`, and `closefd` and `opener`. Raises what the
 /// built-in `open()` raises.
 #[pyfunction]
-#[pyo3(signature = (file, mode = Given::NOTHING, buffering = Given::NOTHING, encoding = None, errors = None, newline = None, closefd = Given::NOTHING, opener = None))]
+#[pyo3(signature = (file, mode = Argument::MISSING, buffering = Argument::MISSING, encoding = None, errors = None, newline = None, closefd = Argument::MISSING, opener = None))]
 #[pyo3(
     text_signature = "(file, mode='r', buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None)"
 )]
@@ -63,19 +63,19 @@ gc!(How { path, arguments });
 pub(crate) fn open(
     py: Python<'_>,
     file: Py<PyAny>,
-    mode: Given,
-    buffering: Given,
+    mode: Argument,
+    buffering: Argument,
     encoding: Option<Py<PyAny>>,
     errors: Option<Py<PyAny>>,
     newline: Option<Py<PyAny>>,
-    closefd: Given,
+    closefd: Argument,
     opener: Option<Py<PyAny>>,
 ) -> PyResult<Opening> {
     let none = |given: Option<Py<PyAny>>| given.unwrap_or_else(|| py.None());
     let arguments = Arguments {
         file,
         mode: mode.or_else(|| intern!(py, "r").clone().unbind().into_any()),
-        buffering: match buffering.given() {
+        buffering: match buffering.into_option() {
             Some(buffering) => buffering,
             None => (-1i32).into_pyobject(py)?.into_any().unbind(),
         },

@@ -16,12 +16,12 @@ use super::bound::{self, LoopBound};
 use super::context;
 use super::lock::{self, Lock, with_waiters};
 use super::waiters::{HasWaiters, WaitList, show_waiters};
+use crate::base::arguments::at_least;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
-use crate::base::whole::at_least;
 use crate::core::operation::{self, Operation};
 
 /// A lock (`lock`, or a new one) and the tasks that wait for a notification without holding it.
