@@ -45,10 +45,13 @@ fn is_profiled(py: Python<'_>) -> PyResult<bool> {
     Ok(!imports::GET_PROFILE.get(py)?.call0()?.is_none())
 }
 
+/// What sleeps.
+type Sleep = Box<dyn FnOnce(Python<'_>) + Send>;
+
 /// One wait of a loop. `None` after its first call.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Waiting {
-    wait: Guarded<Option<Box<dyn FnOnce(Python<'_>) + Send>>>,
+    wait: Guarded<Option<Sleep>>,
 }
 
 impl Class for Waiting {}
@@ -67,7 +70,7 @@ impl Waiting {
 
 /// Calls `wait`, which sleeps, by a call that a profiler sees. Raises what a signal's handler raises meanwhile.
 #[cold]
-pub(super) fn shown(py: Python<'_>, wait: Box<dyn FnOnce(Python<'_>) + Send>) -> PyResult<()> {
+pub(super) fn shown(py: Python<'_>, wait: Sleep) -> PyResult<()> {
     let waiting = Bound::new(py, Waiting { wait: Guarded::new(Some(wait)) })?;
     imports::WAIT_IN_PYTHON.get(py)?.call1((waiting.getattr("poll")?,)).map(drop)
 }

@@ -28,6 +28,7 @@ pub(crate) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     Ok(outer)
 }
 
+#[allow(clippy::redundant_closure, reason = "the variant itself is no function for every lifetime")]
 /// What awaits the outer future awaits the inner one.
 static INNER_DONE: Watch = Watch::new("shield.<locals>._inner_done_callback", inner_done)
     .awaited_by(|outer| Awaiter::AwaitersOf(outer));
