@@ -247,14 +247,13 @@ fn connect<'py>(
         if !ssl_context.bind(py).is_truthy()? {
             let made = match visitor {
                 Visitor::Guest(guest) => {
-                    let order =
-                        Order { event_loop: event_loop, protocol: &protocol, waiter: None, extra: None };
+                    let order = Order { event_loop, protocol: &protocol, waiter: None, extra: None };
                     SocketTransport::accepted(&order, guest, host, scope)
                 }
                 Visitor::Socket(socket, peer) => {
                     let extra = [(intern!(py, "peername"), peer)].into_py_dict(py)?;
                     let extra = Some(&extra);
-                    let order = Order { event_loop: event_loop, protocol: &protocol, waiter: None, extra };
+                    let order = Order { event_loop, protocol: &protocol, waiter: None, extra };
                     SocketTransport::create(&order, socket.bind(py), Some(host), Some(scope))
                 }
             };
