@@ -1,7 +1,8 @@
 //! What a child does before it runs its program: it shares the parent's memory, and the parent goes on meanwhile.
 //!
-//! So nothing here may write to memory that the parent could read. That means no allocation, no lock, no panic, and no libc:
-//! its `errno` belongs to the thread that made the child. System calls are made directly, with arguments prepared before.
+//! So nothing here may write to memory that the parent could read. That means no allocation, no lock, no panic, and
+//! no libc, whose `errno` belongs to the thread that made the child. System calls are made directly, with arguments
+//! prepared before.
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::RawFd;
@@ -36,7 +37,8 @@ pub(super) struct Plan {
 
 /// The child's main function; `plan` is a [`Plan`]. If it fails, it writes the place and the error number to `report`.
 pub(super) extern "C" fn main(plan: *mut c_void) -> c_int {
-    // SAFETY: `spawn::start` passes a plan that lives until the report's end, which comes after this function's.
+    // SAFETY: `spawn::start` passes a plan that lives until the report ends, which happens after this function
+    // returns.
     let plan = unsafe { &*plan.cast::<Plan>() };
     let (place, number) = match prepare(plan) {
         Ok(()) => (Place::Program, run(plan)),
@@ -73,7 +75,7 @@ fn prepare(plan: &Plan) -> Step {
     if let Some(group) = plan.process_group {
         setup(plain(libc::SYS_setpgid, [0, word(group), 0]))?;
     }
-    // Raw calls, because libc's would change every thread of the process, and that is the parent's.
+    // Raw calls, because libc's would change every thread of the process, which is the parent's.
     if let Some(groups) = &plan.groups {
         // SAFETY: the kernel reads as many numbers as there are.
         setup(unsafe { call(libc::SYS_setgroups, [groups.len(), groups.as_ptr() as usize, 0, 0, 0]) })?;
@@ -97,7 +99,7 @@ fn prepare(plan: &Plan) -> Step {
     Ok(())
 }
 
-/// Moves the streams to their numbers. A stream that occupies another's number moves out of the way first.
+/// Moves the streams to their numbers. A stream that occupies another's number is moved away first.
 fn streams([stdin, mut stdout, mut stderr]: [RawFd; 3]) -> Step {
     for (fd, places) in [(&mut stdout, 1), (&mut stderr, 2)] {
         if (0..places).contains(fd) {
@@ -116,7 +118,8 @@ fn streams([stdin, mut stdout, mut stderr]: [RawFd; 3]) -> Step {
     Ok(())
 }
 
-/// Resets every signal handler, because it would run in the parent's memory. Ignored signals stay ignored, as after any exec.
+/// Resets every signal handler, because it would run in the parent's memory. Ignored signals stay ignored, as after
+/// any exec.
 fn signals(restore: bool) {
     const IGNORED: u64 = libc::SIG_IGN as u64;
     let default = [0u64; 4];
@@ -143,7 +146,8 @@ fn signals(restore: bool) {
     }
 }
 
-/// Becomes the first program that can be run. Otherwise returns an error number: the first that isn't merely "no such file".
+/// Becomes the first program that can be run. Otherwise returns an error number: the first that isn't just "no such
+/// file".
 fn run(plan: &Plan) -> i32 {
     let mask = &raw const plan.mask;
     // SAFETY: the kernel reads eight bytes of the mask.

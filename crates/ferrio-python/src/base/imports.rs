@@ -1,13 +1,13 @@
-//! Every Python object that the binding reaches, by name, loaded once.
+//! Every Python object that the binding uses, by name, loaded once.
 //!
-//! `load` runs while the module is made: what it fetches are the standard library's own objects, whatever
-//! `ferrio.install()` puts in their places later. `_load_before_the_end` fetches the rest while that is still possible.
+//! `load` runs while the module is made, so it fetches the standard library's own objects, whatever
+//! `ferrio.install()` replaces later. `_load_before_the_end` fetches the rest while that is still possible.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-/// One imported object, or a whole module, where the name is empty.
+/// One imported object, or a whole module if the name is empty.
 pub(crate) struct Import {
     cell: PyOnceLock<Py<PyAny>>,
     module: &'static str,
@@ -47,7 +47,7 @@ imports! {
     BROKEN_BARRIER_ERROR = "asyncio.exceptions", "BrokenBarrierError";
     INCOMPLETE_READ_ERROR = "asyncio.exceptions", "IncompleteReadError";
     LIMIT_OVERRUN_ERROR = "asyncio.exceptions", "LimitOverrunError";
-    /// The enumerations of where a timeout and a barrier are in their lives.
+    /// The enumerations of the states of a timeout and a barrier.
     TIMEOUT_STATE = "asyncio.timeouts", "_State";
     BARRIER_STATE = "asyncio.locks", "_BarrierState";
     STANDARD_STREAM_READER = "asyncio.streams", "StreamReader";
@@ -55,7 +55,7 @@ imports! {
     START_TLS_OF_STREAM = "ferrio.streams", "_start_tls";
     QUEUE_EMPTY = "asyncio.queues", "QueueEmpty";
     QUEUE_FULL = "asyncio.queues", "QueueFull";
-    /// The standard library's from 3.13 on; the package has one for the Pythons before.
+    /// The standard library's from 3.13 on; the package defines it for older Pythons.
     QUEUE_SHUT_DOWN = "ferrio.queues", "QueueShutDown";
     DEQUE = "collections", "deque";
     HEAPPUSH = "heapq", "heappush";
@@ -71,14 +71,14 @@ imports! {
     SET_RUNNING_LOOP = "asyncio.events", "_set_running_loop";
     STANDARD_RUNNING_LOOP = "asyncio.events", "_get_running_loop";
     GET_EVENT_LOOP = "ferrio._policy", "get_event_loop";
-    /// The `async def` function that awaits its argument: the coroutine for an awaitable that is none.
+    /// The `async def` function that awaits its argument: it makes a coroutine of any awaitable.
     AWAIT_IT = "ferrio._standard", "await_it";
-    /// What the caller of a function that takes a coroutine may have meant.
+    /// Suggests what the caller of a function that takes a coroutine may have meant.
     HINT = "ferrio._standard", "hint";
     /// The `async def` function behind `loop.shutdown_asyncgens()`.
     CLOSE_ASYNCGENS = "ferrio._standard", "close_asyncgens";
     COROUTINE_TYPE = "types", "CoroutineType";
-    /// What a copy of a lock or a queue is made of, and how.
+    /// What a copy of a lock or a queue is made of.
     STATE_OF = "ferrio._copies", "state_of";
     RESTORE = "ferrio._copies", "restore";
     GENERATOR_TYPE = "types", "GeneratorType";
@@ -88,7 +88,7 @@ imports! {
     FUTURE_REPR = "ferrio._standard", "future_repr";
     TASK_REPR = "ferrio._standard", "task_repr";
     CALLBACK_FUNCTION = "ferrio._standard", "callback_function";
-    /// What stands for the code and the frame that an operation hasn't got.
+    /// Stands in for the code and the frame, which an operation doesn't have.
     OPERATION_CODE = "ferrio._standard", "operation_code";
     OPERATION_FRAME = "ferrio._standard", "operation_frame";
     EAGER_FACTORY_CODE = "ferrio._standard", "EAGER_FACTORY_CODE";
@@ -125,7 +125,7 @@ imports! {
     GET_PROFILE = "sys", "getprofile";
     /// From 3.12 on.
     MONITORING = "sys", "monitoring";
-    /// The Python function that makes the loop's wait under a profiler.
+    /// The Python function that does the loop's wait under a profiler.
     WAIT_IN_PYTHON = "ferrio._standard", "wait";
     MODULES = "sys", "modules";
     SSL_OBJECT = "ssl", "SSLObject";
@@ -137,7 +137,7 @@ imports! {
     SSL_WANT_READ = "ssl", "SSLWantReadError";
     SSL_SYSCALL_ERROR = "ssl", "SSLSyscallError";
     SSL_CERTIFICATE_ERROR = "ssl", "CertificateError";
-    /// The enumerations of where a TLS connection is in its life.
+    /// The enumerations of the states of a TLS connection.
     SSL_PROTOCOL_STATE = "asyncio.sslproto", "SSLProtocolState";
     APP_PROTOCOL_STATE = "asyncio.sslproto", "AppProtocolState";
     BYTES = "builtins", "bytes";
@@ -148,7 +148,7 @@ imports! {
     SET_NODELAY = "asyncio.base_events", "_set_nodelay";
     IP_ADDRESS_INFO = "asyncio.base_events", "_ipaddr_info";
     SENDFILE_MODE = "asyncio.constants", "_SendfileMode";
-    /// The standard library's class, whatever a test suite has put into its place.
+    /// The standard library's class, even if a test suite has replaced it.
     SOCKET = "ferrio._standard", "SOCKET";
     /// The C class, whose methods nobody can replace.
     C_SOCKET = "_socket", "socket";
@@ -175,13 +175,13 @@ imports! {
     WARN = "warnings", "warn";
     WEAK_SET = "weakref", "WeakSet";
     FORMAT_LIST = "traceback", "format_list";
-    /// What the interpreter itself calls for a coroutine that nobody awaited.
+    /// What the interpreter itself calls for a coroutine that was never awaited.
     WARN_UNAWAITED = "warnings", "_warn_unawaited_coroutine";
     REGISTER_TASK = "asyncio.tasks", "_register_task";
     UNREGISTER_TASK = "asyncio.tasks", "_unregister_task";
     ENTER_TASK = "asyncio.tasks", "_enter_task";
     LEAVE_TASK = "asyncio.tasks", "_leave_task";
-    /// The dictionary of the loops' current tasks; the one that counts up to 3.13 only.
+    /// The dictionary of the loops' current tasks; only up to 3.13 is it the one that counts.
     CURRENT_TASKS = "asyncio.tasks", "_current_tasks";
     /// From 3.14 on (3.12 and 3.13 have it too, but not for this).
     SWAP_CURRENT_TASK = "asyncio.tasks", "_swap_current_task";
@@ -205,7 +205,7 @@ imports! {
     /// Makes the standard library see the tasks of our loops.
     SHARE_TASKS = "ferrio._standard", "share_tasks";
 
-    // Whole modules, whose functions a program may replace: they are looked up at each call.
+    // Whole modules; programs may replace their functions, so these are looked up at each call.
     SIGNAL_MODULE = "signal", "";
     SOCKET_MODULE = "socket", "";
     SSL_MODULE = "ssl", "";
@@ -245,13 +245,13 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Fetches the rest, from modules that are loaded: when the interpreter ends, objects of ours may still be at work, but no import
-/// works any more.
+/// Fetches the rest from modules that are loaded. When the interpreter ends, our objects may still be at work, but
+/// imports no longer succeed.
 #[pyfunction]
 pub(crate) fn _load_before_the_end(py: Python<'_>) -> PyResult<()> {
     let modules = MODULES.get(py)?.cast::<PyDict>()?;
     for import in EVERY_IMPORT {
-        // A name may be missing on this Python, or have been taken away by the program; who needs it then, fails then.
+        // This Python may not have the name, or the program may have deleted it. Then the code that needs it fails.
         if modules.contains(import.module)? && import.get(py).is_err() {
             continue;
         }

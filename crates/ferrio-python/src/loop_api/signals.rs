@@ -1,9 +1,9 @@
 //! `add_signal_handler`, `remove_signal_handler`, and the pipe by which a signal ends the loop's wait.
 //!
-//! The interpreter notes a signal and runs its Python handler when the main thread gets to it. A loop that is about to wait
-//! would not get to it: so while a loop runs in the main thread, the interpreter also writes the signal's number to the
-//! loop's pipe (`signal.set_wakeup_fd`), and the wait ends. A wake-up descriptor that the program has set is left in its
-//! place, unless the loop has signal handlers of its own; what was there before is put back.
+//! The interpreter notes a signal and runs its Python handler when the main thread gets to it. A waiting loop
+//! wouldn't get to it. So while a loop runs in the main thread, the interpreter also writes the signal's number to
+//! the loop's pipe (`signal.set_wakeup_fd`), which ends the wait. A wake-up descriptor that the program has set
+//! stays, unless the loop has signal handlers of its own; then it is restored afterwards.
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -19,10 +19,11 @@ use crate::core::handle::{Args, Handle};
 
 #[pymethods]
 impl Loop {
-    /// Call `callback(*args)` in the loop whenever the signal `sig` comes, in place of the handler that it has.
+    /// Call `callback(*args)` in the loop whenever the signal `sig` comes, instead of the signal's present handler.
     ///
-    /// Only in the main thread. Raises `TypeError` for a coroutine or what is no number, `ValueError` for what is no
-    /// signal, `RuntimeError` for a signal that can't be caught, in another thread, or on a closed loop.
+    /// Only in the main thread. Raises `TypeError` if `callback` is a coroutine or `sig` isn't a number, `ValueError`
+    /// if `sig` isn't a signal. Raises `RuntimeError` if the signal can't be caught, in another thread, or if the
+    /// loop is closed.
     #[pyo3(signature = (sig, callback, *args))]
     fn add_signal_handler<'py>(
         slf: &Bound<'py, Self>,
@@ -33,7 +34,7 @@ impl Loop {
         add(slf, &sig, callback, args)
     }
 
-    /// Give the signal `sig` its default handler back; return whether the loop had one for it.
+    /// Restore the default handler of the signal `sig`; return whether the loop had a handler for it.
     ///
     /// Raises as `add_signal_handler`.
     #[pyo3(signature = (sig))]
@@ -71,13 +72,13 @@ fn add<'py>(
     });
     drop(replaced);
     if first {
-        // From now on the pipe brings work: a busy loop must look at it.
+        // From now on the pipe brings work: a busy loop must poll it.
         native.get().count_signals(true);
     }
     let module = imports::SIGNAL_MODULE.get(py)?;
     let caught = module
         .call_method1(intern!(py, "signal"), (signal, noop(py)?))
-        // The system's own calls go on where the signal interrupted them.
+        // System calls that the signal interrupts are restarted.
         .and_then(|_| module.call_method1(intern!(py, "siginterrupt"), (signal, false)));
     if let Err(failure) = caught {
         forget(native, number)?;

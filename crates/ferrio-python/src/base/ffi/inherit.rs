@@ -1,11 +1,11 @@
-//! ferrio's classes below asyncio's: `issubclass(ferrio.Task, asyncio.Task)`.
+//! Makes ferrio's classes subclasses of asyncio's: `issubclass(ferrio.Task, asyncio.Task)`.
 //!
-//! The class of a `#[pyclass]` has one base, which PyO3 lays out. What a class is an instance of is said by its method
-//! resolution order alone, so asyncio's classes are put in there, behind ferrio's own: `(ferrio.Task, ferrio.Future,
-//! asyncio.Task, asyncio.Future, object)`. Classes that programs derive take them over.
+//! A `#[pyclass]` has one base, which PyO3 lays out. But `isinstance` only looks at the method resolution order, so
+//! asyncio's classes are inserted there, behind ferrio's own: `(ferrio.Task, ferrio.Future, asyncio.Task,
+//! asyncio.Future, object)`. Subclasses that programs define inherit this order.
 //!
-//! Invariant: a class is put in only where its fields fit into the room at the beginning of the instances (`room`), so
-//! that whatever its methods do to one of ours, they find zeroes and disturb nothing.
+//! Invariant: a class is inserted only if its fields fit into the room at the beginning of the instances (`room`).
+//! Whatever its methods do to one of our instances, they find zeroes there and disturb nothing.
 
 use std::ptr;
 
@@ -14,8 +14,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
-/// Puts `standard` and what it is derived from into the order of `class`, which no class has been derived from in
-/// Python and which has no instance. ferrio's classes above it must be done already.
+/// Inserts `standard` and its bases into the method resolution order of `class`, which has no Python subclass and no
+/// instance yet. ferrio's own base classes of `class` must be done first.
 pub(crate) fn inherit(class: &Bound<'_, PyType>, standard: &Bound<'_, PyType>) -> PyResult<()> {
     let py = class.py();
     let object = py.get_type::<PyAny>();
@@ -23,7 +23,7 @@ pub(crate) fn inherit(class: &Bound<'_, PyType>, standard: &Bound<'_, PyType>) -
     let mut room = 0;
     let mut next = class.clone();
     while !next.is(&object) {
-        // The lowest base is the room itself, if there is one: no class that anybody should see.
+        // The lowest base is the room itself, if there is one; programs shouldn't see that class.
         let base = base_of(&next);
         if base.is(&object) && !order.is_empty() && next.name()? == "_Room" {
             room = fields_end(&next) - fields_end(&object);
@@ -50,7 +50,7 @@ pub(crate) fn inherit(class: &Bound<'_, PyType>, standard: &Bound<'_, PyType>) -
     note_subclass(standard, class)
 }
 
-/// The class whose instances are the beginning of those of `class`; the room is seen here alone.
+/// The class whose layout `class` extends. This is the only place where the room is visible.
 fn base_of<'py>(class: &Bound<'py, PyType>) -> Bound<'py, PyType> {
     let py = class.py();
     // SAFETY: attached; only `object` has no base, which isn't asked.
@@ -60,8 +60,8 @@ fn base_of<'py>(class: &Bound<'py, PyType>) -> Bound<'py, PyType> {
     }
 }
 
-/// Where the fields of an instance end: its size without a dictionary and a list of weak references at the end, which are
-/// reached by the class of the instance, not by that of the method.
+/// Where an instance's fields end. A dictionary and a list of weak references at the end don't count: they are found
+/// through the class of the instance, not through that of the method.
 fn fields_end(class: &Bound<'_, PyType>) -> isize {
     // SAFETY: attached, a live class.
     let class = unsafe { &*class.as_ptr().cast::<ffi::PyTypeObject>() };
@@ -75,7 +75,7 @@ fn fields_end(class: &Bound<'_, PyType>) -> isize {
 
 fn set_order(class: &Bound<'_, PyType>, order: Bound<'_, PyTuple>, bases: Bound<'_, PyTuple>) {
     let class = class.as_ptr().cast::<ffi::PyTypeObject>();
-    // SAFETY: attached, while the module is made: no other thread knows the class. The tuples before may be borrowed
+    // SAFETY: attached, while the module is made: no other thread knows the class. The old tuples may be borrowed
     // somewhere in the interpreter, so they are kept.
     unsafe {
         (*class).tp_mro = order.into_ptr();
@@ -84,18 +84,18 @@ fn set_order(class: &Bound<'_, PyType>, order: Bound<'_, PyTuple>, bases: Bound<
     }
 }
 
-/// Makes a change of `standard` known to what the interpreter remembers of `class`.
+/// Tells the interpreter's caches for `class` when `standard` changes.
 fn note_subclass(standard: &Bound<'_, PyType>, class: &Bound<'_, PyType>) -> PyResult<()> {
     if cfg!(Py_GIL_DISABLED) {
-        // Only the interpreter itself may take the lock of classes. What a program adds to a class of asyncio's after it
-        // looked for it in one of ours isn't found there.
+        // Only the interpreter itself may take the lock of classes. So an attribute that a program adds to a class of
+        // asyncio's isn't found in ours after a failed look-up.
         return Ok(());
     }
     let py = class.py();
     let standard = standard.as_ptr().cast::<ffi::PyTypeObject>();
-    // SAFETY: attached. The dictionary has for the address of each subclass a weak reference to it, in every version; it
-    // is made when it is needed. Classes of extension modules are none of the interpreter's own static ones, which keep
-    // theirs elsewhere.
+    // SAFETY: attached. In every version, the dictionary maps the address of each subclass to a weak reference to it,
+    // and is created on demand. Static builtin classes keep theirs elsewhere, but classes of extension modules aren't
+    // among them.
     unsafe {
         if (*standard).tp_subclasses.is_null() {
             (*standard).tp_subclasses = ffi::PyDict_New().cast();

@@ -1,7 +1,7 @@
-//! The slots of the await protocol, set directly: `am_await`, `tp_iternext`, and `am_send`, which PyO3 does not offer.
+//! The slots of the await protocol, set directly: `am_await`, `tp_iternext`, and `am_send`, which PyO3 doesn't offer.
 //!
-//! They do what the class's `__await__`, `__next__` and `send` do, without PyO3's way in and without a `StopIteration`
-//! object where CPython needs none. A panic becomes an exception.
+//! They do what the class's `__await__`, `__next__` and `send` do, without PyO3's wrappers and without a
+//! `StopIteration` object where CPython needs none. A panic becomes an exception.
 
 use std::ptr;
 
@@ -23,7 +23,7 @@ pub(crate) trait Awaitable: PyClass {
 
 /// An awaitable that passes for a coroutine.
 pub(crate) trait Coroutine: Awaitable {
-    /// The iterator for `yield from`; raises `TypeError` for everybody else.
+    /// The iterator for `yield from`; raises `TypeError` for all other callers.
     fn iterate<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>>;
 
     /// What `coroutine[...]` raises.
@@ -117,8 +117,8 @@ unsafe extern "C" fn mp_subscript<T: Coroutine>(
     })
 }
 
-/// Sets slots of `T` without the methods of these names, which a coroutine hasn't got, and gives it a coroutine's name, for
-/// the interpreter's own messages. Called once, while the module is made, after `install`.
+/// Sets slots of `T`, removes the methods of these names, which a coroutine doesn't have, and gives it a coroutine's
+/// name for the interpreter's own messages. Called once, while the module is made, after `install`.
 pub(crate) fn install_coroutine<T: Coroutine + PyTypeInfo>(py: Python<'_>) -> PyResult<()> {
     let class = T::type_object_raw(py);
     // SAFETY: the type object was made by PyO3 for T; a heap type has room for the slots of a mapping.
@@ -132,7 +132,7 @@ pub(crate) fn install_coroutine<T: Coroutine + PyTypeInfo>(py: Python<'_>) -> Py
     class.setattr("__qualname__", "coroutine")
 }
 
-/// Sets the slots of `T`, whose `__await__` exists already; called once, while the module is made.
+/// Sets the slots of `T`, which already has an `__await__`; called once, while the module is made.
 pub(crate) fn install<T: Awaitable + PyTypeInfo>(py: Python<'_>) {
     let class = T::type_object_raw(py);
     // SAFETY: the type object was made by PyO3 for T; it has `tp_as_async`, because it has `__await__`.

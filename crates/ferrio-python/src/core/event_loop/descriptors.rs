@@ -1,14 +1,14 @@
 //! Which file descriptors the loop watches, and what an event on one of them does.
 //!
-//! A descriptor has a side for reading and one for writing. Each has one watcher, the last that came: the handle that
-//! `add_reader` or `add_writer` made, or a pipe's transport. Native operations (`sock_recv`...) may wait there as well. Or the
-//! whole descriptor belongs to a native watcher, whose function is called at once.
+//! A descriptor has a side for reading and one for writing. Each side has one watcher, the one registered last: the
+//! handle that `add_reader` or `add_writer` made, or a pipe's transport. Native operations (`sock_recv`...) may wait
+//! there as well. Or the whole descriptor belongs to a native watcher, whose function is called directly.
 //!
-//! Handles are level-triggered: the callback comes again while its condition lasts. Operations want one event. So where
-//! nothing else waits, the kernel is asked for one event only, and there is nothing to take back when it has come. A socket
-//! that is read again and again stays registered: only an event that nothing waits for makes the loop tell the kernel to stop.
-//! A descriptor may be closed without notice, and its number used again. What the table believes to be registered is
-//! registered anew where the kernel knows better, unless the very socket object is known.
+//! Handles are level-triggered: the callback is called again while its condition lasts. Operations want one event. If
+//! nothing else waits, the kernel is asked for one event only, and nothing needs to be unregistered afterwards. A
+//! socket that is read repeatedly stays registered, until an event arrives that nothing waits for. A descriptor may
+//! be closed without notice and its number reused. So the table's registration is repeated if the kernel may have
+//! lost it, unless the socket object is known to be the same.
 
 use std::io;
 
@@ -27,13 +27,13 @@ use crate::core::task::current;
 /// What to wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Side {
-    /// Input, or the end of it.
+    /// Input, or the end of input.
     Reading,
     /// Room to write, or the end of a connection attempt.
     Writing,
 }
 
-/// What a native watcher does with an event; called in the middle of the loop's look at the descriptors.
+/// What a native watcher does with an event; called while the loop handles the polled events.
 pub(crate) type EventCall = for<'py> fn(&Bound<'py, Loop>, &Bound<'py, PyAny>, Event) -> PyResult<()>;
 
 /// Every descriptor that was ever watched, by its number.
@@ -47,14 +47,14 @@ gc!(Descriptors { entries });
 /// One descriptor.
 #[derive(Default)]
 pub(crate) struct Entry {
-    /// Part of the token, changed with every registration: what an event of an earlier one says is of no meaning.
+    /// Part of the token, changed with every registration: events of an earlier one are ignored.
     generation: u32,
     kernel: Kernel,
     reading: Waiting,
     writing: Waiting,
     native: Option<Native>,
-    /// A weak reference to the socket object that an operation was last parked for. An object keeps its descriptor until it is
-    /// closed, so while it comes again, the registration is its own.
+    /// A weak reference to the socket object for which an operation last parked. A socket keeps its descriptor until
+    /// it is closed. So if the same object comes again, the registration is still valid.
     known: Option<Py<PyWeakrefReference>>,
 }
 
@@ -70,7 +70,7 @@ enum Kernel {
     Armed(Interest),
 }
 
-/// What waits on one side. Only one of `handle` and `pipe` is there.
+/// What waits on one side. Only one of `handle` and `pipe` is set.
 #[derive(Default)]
 pub(crate) struct Waiting {
     pub(crate) handle: Option<Registered>,
@@ -84,13 +84,13 @@ gc!(Waiting { handle, pipe, parked });
 pub(crate) struct Pipe {
     pub(crate) owner: Py<PyAny>,
     pub(crate) call: WatcherCall,
-    /// It wants to know of the other end's going only.
+    /// It only wants to know when the other end goes away.
     pub(crate) breakage: bool,
 }
 
 gc!(Pipe { owner } not { call, breakage });
 
-/// A handle, and the object by which it was registered if that was no number: a closed socket has lost its number.
+/// A handle, and the object by which it was registered unless that was a number: a closed socket no longer has one.
 pub(crate) struct Registered {
     pub(crate) handle: Py<Handle>,
     given: Option<Py<PyAny>>,
@@ -101,7 +101,7 @@ gc!(Registered { handle, given });
 struct Native {
     owner: Py<PyAny>,
     call: EventCall,
-    /// `None` while it wants no events; the descriptor is its own all the same.
+    /// `None` while it wants no events; the descriptor still belongs to it.
     interest: Option<Interest>,
 }
 
@@ -177,7 +177,8 @@ impl Entry {
         Some(if watched || lasts { interest } else { interest.only_once() })
     }
 
-    /// Whether the socket behind the weak reference is the one that was parked for last. Two references to one object are one.
+    /// Whether the socket behind the weak reference is the last one that an operation parked for. All references to
+    /// one object are the same.
     fn knows(&self, reference: Option<&Py<PyWeakrefReference>>) -> bool {
         matches!((&self.known, reference), (Some(known), Some(reference)) if known.is(reference))
     }
@@ -190,10 +191,10 @@ impl Entry {
         self.tell(fd, reactor)
     }
 
-    /// Tells the kernel what is wanted, although it may know: a newcomer may have a new file under an old number.
+    /// Tells the kernel what is wanted, even if it may know: a new watcher may bring a new file under an old number.
     pub(crate) fn tell(&mut self, fd: i32, reactor: &Reactor) -> io::Result<()> {
         let Some(wanted) = self.wanted() else {
-            // What will bring no event may stay: the next operation on the descriptor finds it registered.
+            // A registration that brings no event may stay; the next operation on the descriptor reuses it.
             if matches!(self.kernel, Kernel::Armed(_)) {
                 reactor.forget(fd);
                 self.kernel = Kernel::Absent;
@@ -220,7 +221,7 @@ impl Entry {
         if matches!(self.kernel, Kernel::Armed(interest) if interest.once) {
             self.kernel = Kernel::Dormant;
         }
-        // An error or a hang-up concerns both sides: each side's next attempt learns of it.
+        // An error or a hang-up concerns both sides: the next attempt on each side reports it.
         let broken = event.error || event.hangup;
         if event.readable || broken {
             self.reading.fire(py, &mut fired, Side::Reading, broken);
@@ -232,7 +233,7 @@ impl Entry {
             return fired;
         }
         if self.settle(fd, reactor).is_err() {
-            // Closed meanwhile: whatever still waits will see it.
+            // Closed meanwhile: whatever still waits will notice.
             self.reading.fire(py, &mut fired, Side::Reading, true);
             self.writing.fire(py, &mut fired, Side::Writing, true);
         }
@@ -293,7 +294,7 @@ impl Loop {
         outcome.map(|()| old.map(|old| old.handle))
     }
 
-    /// Takes the handle of `fd` away, and returns it.
+    /// Removes the handle of `fd`, and returns it.
     pub(crate) fn unwatch_descriptor(&self, py: Python<'_>, fd: i32, side: Side) -> Option<Py<Handle>> {
         let old = self.owned.descriptors.with(py, |table| {
             let entry = table.known(fd)?;
@@ -310,7 +311,7 @@ impl Loop {
         self.owned.descriptors.with(object.py(), |table| table.find(object, side))
     }
 
-    /// Leaves a native operation on `socket`, whose descriptor is `fd`, to be woken by the next event there; it then parks.
+    /// Parks a native operation on `socket`, whose descriptor is `fd`; the next event there wakes it.
     pub(crate) fn park(
         &self,
         fd: i32,
@@ -338,7 +339,7 @@ impl Loop {
         outcome
     }
 
-    /// Takes back an operation that was left on `fd`, if it is there still.
+    /// Removes an operation that is parked on `fd`, if it is still there.
     pub(crate) fn unpark(&self, fd: i32, side: Side, operation: &Bound<'_, Operation>) {
         let found = self.owned.descriptors.with(operation.py(), |table| {
             let entry = table.known(fd)?;
@@ -352,8 +353,8 @@ impl Loop {
         drop(found);
     }
 
-    /// Gives `fd` to a native watcher: `call(loop, owner, event)` at each event. `owner` is a transport, or `None`. Without
-    /// an interest the descriptor is merely taken.
+    /// Gives `fd` to a native watcher: `call(loop, owner, event)` at each event. `owner` is a transport, or `None`.
+    /// Without an interest the descriptor is reserved but not polled.
     pub(crate) fn watch_natively(
         &self,
         fd: i32,
@@ -374,7 +375,7 @@ impl Loop {
         outcome
     }
 
-    /// Changes what the native watcher of `fd` waits for; nothing happens where there is none.
+    /// Changes what the native watcher of `fd` waits for; does nothing if there is none.
     pub(crate) fn change_interest(
         &self,
         py: Python<'_>,
@@ -401,7 +402,7 @@ impl Loop {
         drop(old);
     }
 
-    /// Wakes the operations that wait for `fd`, which is about to be closed: their next attempt tells them.
+    /// Wakes the operations that wait for `fd`, which is about to be closed: their next attempt fails.
     pub(crate) fn wake_parked(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
         let parked = self.owned.descriptors.with(py, |table| {
             let entry = table.known(fd)?;
@@ -427,13 +428,13 @@ pub(crate) fn descriptor_of(event: &Event) -> i32 {
     (event.token & u64::from(u32::MAX)) as i32
 }
 
-/// Does what the events of one look ask for: handles join the ready queue, operations are woken, native watchers called.
+/// Handles the events of one poll: handles join the ready queue, operations are woken, native watchers are called.
 ///
-/// An event that came is not reported again, so what one of them raises waits until the others have been seen to.
+/// An event isn't reported again, so if one of them raises, the error waits until all others are handled.
 ///
-/// Native watchers and operations act at once only if it makes no difference. In a turn that has more to run they join the
-/// queue, each in its place. An operation that is woken there goes on in the next turn, as asyncio's futures do: programs
-/// count turns, and a protocol must get no data before `create_connection` has returned it.
+/// Native watchers and operations act at once only if it makes no difference. If the turn has more to run, they join
+/// the queue, each in its place. An operation that is woken there goes on in the next turn, as asyncio's futures do.
+/// Programs count turns, and a protocol must get no data before `create_connection` has returned it.
 #[inline]
 pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {
     let mut outcome = Ok(());
@@ -446,7 +447,7 @@ pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()
     outcome
 }
 
-/// Whether something else runs in this turn: what the loop has to run anyway, or the handle of another of these events.
+/// Whether something else runs in this turn: an item that is ready anyway, or the handle of another of these events.
 #[inline]
 fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
     let py = native.py();
@@ -461,9 +462,9 @@ fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
         })
 }
 
-/// What `Item::Event` does, if the descriptor has a native watcher still.
+/// What `Item::Event` does, if the descriptor still has a native watcher.
 pub(crate) fn act_late(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
-    // A watcher that came to the descriptor meanwhile has no event yet.
+    // A watcher that was registered meanwhile has no event yet.
     let watched = native.get().native_owner(native.py(), descriptor_of(&event)).is_some();
     if watched { act(native, event, false) } else { Ok(()) }
 }
@@ -497,11 +498,11 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
     }
 }
 
-/// Whom an event concerns.
+/// What an event concerns.
 enum Target {
     Native(Py<PyAny>, EventCall),
     Waiting(Fired),
-    /// A native watcher, whose turn comes when what was ready before has run.
+    /// A native watcher, which acts after everything that was ready before.
     Later,
 }
 

@@ -1,9 +1,9 @@
 //! A loop that is run while one runs: what `ferrio.allow_nested()` permits.
 //!
-//! The inner run turns the same loop until its future is done, or another loop, which has the thread meanwhile. What the
-//! outer run left in the middle (the current task, the handle that debug mode shows, the running loop) is put aside and
-//! given back, however the inner one ends. Items whose context is entered further up the stack wait for the inner run's
-//! end: nothing can run in a context twice.
+//! The inner run turns either the same loop until its future is done, or another loop, which has the thread
+//! meanwhile. It sets aside what the outer run was doing: the current task, the handle that debug mode shows, the
+//! running loop. All of that is restored, however the inner run ends. A context can't be entered twice, so items
+//! whose context is entered further up the stack wait for the inner run's end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +22,7 @@ use crate::core::task::current;
 
 static ALLOWED: AtomicBool = AtomicBool::new(false);
 
-/// Lets loops be run while one runs, or no longer; return whether they might before.
+/// Allow loops to be run while one runs, or forbid it; return whether it was allowed before.
 #[pyfunction]
 pub(crate) fn _allow_nested(allowed: bool) -> bool {
     ALLOWED.swap(allowed, Ordering::Relaxed)
@@ -36,14 +36,14 @@ pub(crate) fn _nested_allowed() -> bool {
 
 #[pymethods]
 impl Loop {
-    /// What the innermost of the runs inside of the running one waits for; `None` if there is none.
+    /// What the innermost nested run waits for; `None` if there is no nested run.
     #[getter]
     fn _innermost(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.settings.with(py, |settings| settings.nested.last().map(|awaited| awaited.clone_ref(py)))
     }
 }
 
-/// The error for a program that runs a loop while one runs: asyncio's words, and the ways out.
+/// The error for a program that runs a loop while one runs: asyncio's words, and what to do instead.
 #[cold]
 pub(super) fn refusal(words: &str) -> PyErr {
     PyRuntimeError::new_err(format!(
@@ -51,14 +51,14 @@ pub(super) fn refusal(words: &str) -> PyErr {
     ))
 }
 
-/// What an outer run left in the middle.
+/// What an outer run was doing when the inner one began.
 pub(super) struct Outer<'py> {
     home: LoopRef,
     task: Option<Bound<'py, PyAny>>,
 }
 
 impl<'py> Outer<'py> {
-    /// Puts aside what runs in this thread: nothing, mostly.
+    /// Sets aside what runs in this thread: usually nothing.
     pub(super) fn set_aside(py: Python<'py>) -> PyResult<Option<Self>> {
         let home = match running(py) {
             Some(native) => LoopRef::Native(native),
@@ -71,7 +71,7 @@ impl<'py> Outer<'py> {
         Ok(Some(Self { home, task }))
     }
 
-    /// Makes it what runs again.
+    /// Restores it.
     pub(super) fn give_back(self, py: Python<'py>) -> PyResult<()> {
         match &self.home {
             LoopRef::Native(native) => {
@@ -86,8 +86,8 @@ impl<'py> Outer<'py> {
     }
 }
 
-/// Turns `native`, which runs in this thread, until `awaited` is done. A stopped loop ends all runs up to the next
-/// `run_forever`.
+/// Turns `native`, which runs in this thread, until `awaited` is done. Stopping the loop ends all nested runs up to
+/// the next `run_forever`.
 pub(super) fn turn_until_done<'py>(native: &Bound<'py, Loop>, awaited: &Bound<'py, PyAny>) -> PyResult<()> {
     let inner = native.get().settings.with(native.py(), |settings| {
         settings.nested.push(awaited.clone().unbind());
@@ -97,7 +97,7 @@ pub(super) fn turn_until_done<'py>(native: &Bound<'py, Loop>, awaited: &Bound<'p
         while !watch::is_done(awaited)? && !native.get().stopping() {
             turning.turn(native, false)?;
         }
-        // As on a loop of its own: what is to be called when the future is done is called before this returns.
+        // As for a loop run on its own: the callbacks of the future are called before this returns.
         turning.turn(native, true)
     };
     let (outcome, left) = then_leave(
@@ -123,7 +123,7 @@ pub(super) fn turn_until_stopped(native: &Bound<'_, Loop>) -> PyResult<()> {
     then_leave(turns, || native.get().set_stopping(false)).0
 }
 
-/// Calls `body` with what the outer run left put aside.
+/// Calls `body` while what the outer run was doing is set aside.
 pub(super) fn inside<'py>(
     native: &Bound<'py, Loop>,
     body: impl FnOnce(&mut Turning) -> PyResult<()>,

@@ -1,6 +1,7 @@
-//! One turn of the loop: the wait for events, what they set off, and the batch of what is ready.
+//! One turn of the loop: wait for events, handle them, then run the batch of ready items.
 //!
-//! The engine decides what the next wait is (`ferrio_engine::turn`); `run.rs` and `nested.rs` say how often the loop turns.
+//! The engine decides what the next wait is (`ferrio_engine::turn`); `run.rs` and `nested.rs` decide how often the
+//! loop turns.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,17 +33,17 @@ impl Turning {
         Self::with(Events::with_capacity(EVENTS))
     }
 
-    /// With room for events that an earlier turn had.
+    /// Reuses the room for events of an earlier run.
     pub(super) fn with(events: Events) -> Self {
         Self { events, first: true, deferred: None }
     }
 
-    /// The room for events, for a later turn.
+    /// The room for events, for a later run.
     pub(super) fn into_events(self) -> Events {
         self.events
     }
 
-    /// For a run inside another one of the same loop.
+    /// For a nested run of the same loop.
     pub(super) fn nested() -> Self {
         Self { deferred: Some(Vec::new()), ..Self::new() }
     }
@@ -52,7 +53,7 @@ impl Turning {
         self.deferred.take().unwrap_or_default()
     }
 
-    /// One turn; with `hurry` without a wait.
+    /// One turn; it doesn't wait if `hurry` is set.
     #[inline]
     pub(super) fn turn(&mut self, native: &Bound<'_, Loop>, hurry: bool) -> PyResult<()> {
         let py = native.py();
@@ -79,7 +80,7 @@ impl Turning {
     }
 }
 
-/// Runs a batch of a nested run, one item after the other; what has to wait for the run's end goes to `deferred`.
+/// Runs a batch of a nested run, one item after the other. Items that must wait for the run's end go to `deferred`.
 fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
     let py = native.py();
     for _ in 0..batch {
@@ -98,24 +99,25 @@ fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<I
 
 /// Runs the Python handlers of signals that came, in each turn as asyncio does. Costs a few nanoseconds if none has.
 ///
-/// A signal that came while Rust ran, or that `_thread.interrupt_main` pretends, interrupts no wait. And up to Python 3.12 the
-/// interpreter doesn't tell the main thread of one that the system gave to another thread until it next takes the GIL,
-/// which a busy loop keeps. A handler may queue something, or stop the loop, so it runs before the plan is made.
+/// A signal that came while Rust ran, or that `_thread.interrupt_main` simulates, interrupts no wait. Up to Python
+/// 3.12 there is another gap, when the system delivers a signal to another thread. The main thread only learns of it
+/// when it next takes the GIL, and a busy loop never lets the GIL go. A handler may queue something, or stop the
+/// loop, so it runs before the plan is made.
 #[inline]
 fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
-    // Between two steps in a row the entry of the current task stays, which is cheaper; before a wait it has to go.
+    // Between two consecutive steps the current task's entry stays, which is cheaper; it must go before a wait.
     if native.get().owned.engine.with(py, |engine| engine.is_idle()) {
         current::retire(native)?;
     }
     py.check_signals()
 }
 
-/// Looks at the descriptors, and waits there if nothing is ready; with `hurry` it only looks.
+/// Polls the descriptors, and waits if nothing is ready and `hurry` isn't set.
 #[inline]
 fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool) -> PyResult<()> {
     let py = native.py();
-    // All that is ready comes in one turn; a descriptor counts once, and two are the reactor's own.
+    // All ready descriptors are reported in one turn. Each counts once, and two are the reactor's own.
     events.make_room(native.get().shared.reactor.watched() + 2);
     let plan = if hurry || native.get().stopping() {
         Plan::Poll
@@ -159,7 +161,7 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool)
     Ok(())
 }
 
-/// Waits for events without the interpreter.
+/// Detaches from the interpreter and waits for events.
 fn sleep(py: Python<'_>, native: &Loop, events: &mut Events, timeout: Wait) -> io::Result<()> {
     let background = &native.shared.background;
     let threads = if background.has_calls() {
@@ -188,7 +190,7 @@ fn sleep_shown(native: &Bound<'_, Loop>, events: &mut Events, timeout: Wait) -> 
     called.map(|()| std::mem::replace(outcome, Ok(())))
 }
 
-/// Tells the engine by which time timers are due, where the loop's `time` is not ours.
+/// Tells the engine the time by which timers are due, if the program replaced the loop's `time`.
 #[inline]
 fn tell_time(native: &Bound<'_, Loop>) -> PyResult<()> {
     if native.get().overrides().time() { tell_own_time(native) } else { Ok(()) }
@@ -198,14 +200,14 @@ fn tell_time(native: &Bound<'_, Loop>) -> PyResult<()> {
 fn tell_own_time(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let time: f64 = native.call_method0(intern!(py, "time"))?.extract()?;
-    // By a time that is a NaN everything is due, as for asyncio.
+    // If the time is a NaN, everything is due, as for asyncio.
     let time = nanos_from_seconds(time).unwrap_or(Nanos::MAX);
-    // With asyncio's resolution: sums of seconds that ought to be equal are, but for their last bit.
+    // With asyncio's resolution: sums of seconds that ought to be equal may differ in the last bit.
     native.get().owned.engine.with(py, |engine| engine.tell_time(Some(time.saturating_add(1))));
     Ok(())
 }
 
-/// Whether `item` has to wait, because its context is entered further up the stack.
+/// Whether `item` must wait because its context is entered further up the stack.
 fn has_to_wait(py: Python<'_>, item: &Item) -> bool {
     item.context(py).is_some_and(|context| context::is_entered(&context))
 }

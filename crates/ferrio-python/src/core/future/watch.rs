@@ -1,7 +1,7 @@
-//! Any future, seen from Rust: ferrio's own by their state, every other one by its Python methods.
+//! Any future, seen from Rust: ferrio's own through their state, all others through their Python methods.
 //!
-//! What waits for several futures at once (`gather`, `wait`, a chain to another thread) goes through these functions,
-//! so that a subclass with its own methods, a standard future and a `concurrent.futures.Future` are all treated right.
+//! Code that waits for several futures at once uses these functions: `gather`, `wait`, a chain to another thread. So
+//! a subclass with its own methods, a standard future and a `concurrent.futures.Future` all work.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -30,7 +30,7 @@ pub(crate) enum Failure<'py> {
     Exception(Bound<'py, PyAny>),
 }
 
-/// Has `watch.call(watcher, future)` run in a turn of the future's loop after `future` is done.
+/// Schedules `watch.call(watcher, future)` in the future's loop for when `future` is done.
 #[inline]
 pub(crate) fn watch(
     future: &Bound<'_, PyAny>,
@@ -47,7 +47,7 @@ pub(crate) fn watch(
     }
 }
 
-/// Takes back what `watch` arranged, as far as it was not scheduled yet.
+/// Undoes `watch`, unless the call has been scheduled already.
 pub(crate) fn unwatch(
     future: &Bound<'_, PyAny>,
     watcher: &Bound<'_, PyAny>,
@@ -141,7 +141,7 @@ fn result(future: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     }
 }
 
-/// The `CancelledError` of a cancelled future, with its message and traceback as far as the future knows them.
+/// The `CancelledError` of a cancelled future, with its message and traceback if the future knows them.
 pub(crate) fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     match plain(future) {
         Some(ours) => native::make_cancelled_error(ours),

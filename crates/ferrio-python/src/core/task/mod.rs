@@ -1,7 +1,7 @@
 //! `Task`: a coroutine that its loop drives to the end (asyncio's page "Coroutines and Tasks").
 //!
-//! `step.rs` drives it, `cancel.rs` cancels it, `current.rs` keeps the answer to `current_task()`, `registry.rs` the
-//! set of pending tasks. What a task shares with every future lives in `future`.
+//! `step.rs` drives it, `cancel.rs` cancels it, `current.rs` answers `current_task()`, `registry.rs` keeps the set of
+//! pending tasks. What a task shares with every future lives in `future`.
 
 pub(crate) mod cancel;
 pub(crate) mod create;
@@ -39,7 +39,7 @@ gc!(match Name {
     Self::Number(_) => (),
 });
 
-/// What a task has beyond its being a future; only touched by the thread that is attached.
+/// What a task has in addition to a future's state; only the attached thread touches it.
 pub(crate) struct State {
     /// The coroutine; `None` before `__init__` and after the end.
     pub(crate) coroutine: Option<Py<PyAny>>,
@@ -60,11 +60,11 @@ pub(crate) struct State {
 
 gc!(State { coroutine, context, waiter, pending_error, name } not { place, cancel_requests, must_cancel, log_destroy_pending });
 
-/// A future that runs a coroutine on its event loop.
+/// A future that runs the coroutine `coro` on the event loop `loop`.
 ///
-/// Takes the coroutine `coro`, the `loop`, a `name` (any object, made a string), the `contextvars.Context` of its
-/// steps (without it a copy of the current one), and whether to run the first step at once (`eager_start`, needs a
-/// running loop). Meaning and methods are those of `asyncio.Task`; a pending task is kept alive by its loop.
+/// `name` is any object, converted to a string. `context` is the `contextvars.Context` of the steps, by default a
+/// copy of the current one. With `eager_start` the first step runs at once, which needs a running loop. Meaning and
+/// methods are those of `asyncio.Task`. The loop keeps a pending task alive.
 #[pyclass(extends = Future, subclass, frozen, module = "ferrio")]
 pub(crate) struct Task {
     pub(crate) task: Guarded<State>,
@@ -102,7 +102,7 @@ impl Task {
         imports::TASK_REPR.get(slf.py())?.call1((slf,))
     }
 
-    /// Return the coroutine of the task, or `None` once an eager task has ended.
+    /// Return the coroutine of the task, or `None` after an eager task has ended.
     fn get_coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.task.with(py, |task| task.coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py)))
     }
@@ -273,7 +273,7 @@ impl Task {
     }
 }
 
-/// Keyword arguments of a task factory or `create_task`, without those that were not given.
+/// The keyword arguments for a task factory or `create_task`, without those that weren't given.
 pub(crate) fn given<'py>(
     py: Python<'py>,
     pairs: &[(&str, Option<&Bound<'py, PyAny>>)],
@@ -287,7 +287,7 @@ pub(crate) fn given<'py>(
     Ok(keywords)
 }
 
-/// `object.cancel(msg)` by Python's way, for what is not exactly ours.
+/// Calls the method `object.cancel(msg)`, for objects that aren't exactly ours.
 pub(crate) fn cancel_object(object: &Bound<'_, PyAny>, message: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
     let py = object.py();
     let name = intern!(py, "cancel");

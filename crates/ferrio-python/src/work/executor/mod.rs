@@ -1,11 +1,11 @@
 //! Threads for blocking calls: the default executor of a ferrio loop.
 //!
-//! The engine's pool holds the queue, `worker.rs` is what its threads do, `job.rs` one call on its way, `to_thread.rs`
-//! the awaitable, `to_process.rs` the one whose call goes to another process, `foreign_executor.rs` a call that an executor of
-//! another make has. `ferrio.executor` adds what makes the pool a `concurrent.futures.Executor`. Nothing here knows how a
-//! loop picks its executor (see `event_loop/executor.rs`).
+//! The engine's pool has the queue, and `worker.rs` what its threads do. `job.rs` is one call on its way;
+//! `to_thread.rs` is the awaitable, and `to_process.rs` the one whose call runs in another process.
+//! `foreign_executor.rs` is a call that another kind of executor runs. `ferrio.executor` adds what makes the pool a
+//! `concurrent.futures.Executor`. Nothing here knows how a loop picks its executor (see `loop_api/executor.rs`).
 //!
-//! Invariant: a forked child never touches the locks of its parent's pool, it makes a new one.
+//! Invariant: a forked child never touches the locks of its parent's pool; it makes a new pool.
 
 pub(crate) mod foreign_executor;
 pub(crate) mod job;
@@ -40,10 +40,10 @@ pub(crate) fn _refuse_jobs() {
     super::begin_exit();
 }
 
-/// What the workers share with those who submit.
+/// What the workers share with the threads that submit.
 pub(crate) struct Shared {
     pool: Pool<Entry>,
-    /// A loop's thread has just submitted and holds the interpreter; it clears this when it lets go. A hint only.
+    /// A loop's thread has just submitted a job while attached; it clears this when it detaches. Only a hint.
     held: AtomicBool,
     /// Where the loop's thread submitted last.
     submitter: CpuMark,
@@ -80,7 +80,7 @@ impl Class for ThreadPool {}
 
 struct State {
     shared: Arc<Shared>,
-    /// The greatest number of threads; the pool has it too, behind a lock that a fork may have left locked.
+    /// The greatest number of threads. The pool has it too, behind a lock that a fork may have left locked.
     limit: usize,
     prefix: String,
     /// The threads started, each with its main function.
@@ -100,7 +100,7 @@ impl ThreadPool {
         Ok(Self { state: Guarded::new(state) })
     }
 
-    /// Queue `function(*arguments, **keywords)`, whose outcome goes to the `concurrent.futures.Future` given.
+    /// Queue `function(*arguments, **keywords)`; the given `concurrent.futures.Future` gets the outcome.
     ///
     /// Raises `RuntimeError` after the shutdown, or if no thread can be started.
     #[pyo3(signature = (future, function, arguments, keywords, /))]
@@ -115,12 +115,12 @@ impl ThreadPool {
         submit(slf, Entry { job, target: Target::Concurrent(future) }, false)
     }
 
-    /// Take no more jobs; the workers end after those that are queued, or with `cancel_jobs` after the present ones.
+    /// Take no more jobs; the workers end after the queued jobs, or after their present ones with `cancel_jobs`.
     #[pyo3(signature = (cancel_jobs, /))]
     fn _close(&self, py: Python<'_>, cancel_jobs: bool) -> PyResult<()> {
         let shared = self.shared(py);
         if shared.forks != fork::count() {
-            // The parent's, whose workers and jobs are not ours: a new pool, closed, stands for it.
+            // A fork copied the parent's pool; its workers and jobs aren't ours. A new, closed pool replaces it.
             self.renew(py);
             self.shared(py).pool.close();
             return Ok(());
@@ -160,8 +160,8 @@ impl ThreadPool {
         self.usable(py).pool.queued()
     }
 
-    /// The greatest number of threads; can be set: threads in excess end after what they do at present, and for calls that
-    /// wait more are started.
+    /// The greatest number of threads; can be set. Excess threads end after their present jobs. New ones are started
+    /// if calls wait.
     #[getter]
     fn max_workers(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.limit)
@@ -176,7 +176,7 @@ impl ThreadPool {
         for started in 0..wanted {
             if let Err(failure) = start(slf, &shared) {
                 (started..wanted).for_each(|_| shared.pool.forget_worker());
-                // Without a thread more the calls wait for those that are there.
+                // Without another thread the calls wait for the existing ones.
                 return if failure.is_instance_of::<PyRuntimeError>(py) { Ok(()) } else { Err(failure) };
             }
         }
@@ -199,8 +199,8 @@ impl ThreadPool {
         self.shared(py)
     }
 
-    /// Replaces the parent's pool in a forked child. The old one is leaked: its lock may be held for ever, and what its
-    /// queue holds is the parent's to finish.
+    /// Replaces the parent's pool in a forked child. The old one is leaked: its lock may be held for ever, and its
+    /// queue is the parent's to finish.
     fn renew(&self, py: Python<'_>) {
         let (replaced, threads) = self.state.with(py, |state| {
             let new = Shared::new(state.limit);
@@ -227,8 +227,8 @@ fn limit(max_workers: isize) -> PyResult<usize> {
     }
 }
 
-/// Queues a job, and starts one more worker if that is worth it. `held`: the caller is a loop's thread, which will let
-/// the interpreter go when it sleeps.
+/// Queues a job, and starts one more worker if that is worth it. `held`: the caller is a loop's thread, which will
+/// detach when it sleeps.
 ///
 /// Raises `RuntimeError` after the shutdown, when the interpreter exits, or if there is no thread and none can be
 /// started.
@@ -262,10 +262,10 @@ fn spawn(pool: &Bound<'_, ThreadPool>, shared: &Arc<Shared>) -> PyResult<()> {
     let Err(failure) = start(pool, shared) else { return Ok(()) };
     shared.pool.forget_worker();
     if shared.pool.workers() > 0 {
-        // The others will come to it.
+        // The other workers will run it.
         return Ok(());
     }
-    // Nobody will: the job is the only one in the queue, for each before it found a worker or came back this way.
+    // No worker will. It is the only job in the queue, because each earlier one found a worker or was refused here.
     let refused = shared.pool.more();
     drop(refused);
     Err(failure)
@@ -280,7 +280,7 @@ fn start(pool: &Bound<'_, ThreadPool>, shared: &Arc<Shared>) -> PyResult<()> {
     keywords.set_item(intern!(py, "name"), name)?;
     keywords.set_item(intern!(py, "daemon"), false)?;
     let thread = imports::THREAD.get(py)?.call((), Some(&keywords))?;
-    // Known before it runs: while it starts, others may ask, or start the next one.
+    // Registered before it runs: while it starts, others may ask, or start the next one.
     let known = (thread.clone().unbind(), worker.clone().unbind());
     pool.get().state.with(py, |state| state.threads.push(known));
     let started = thread.call_method0(intern!(py, "start"));

@@ -1,9 +1,9 @@
-//! What a worker thread does: wait without the interpreter, run with it, post what came of it.
+//! What a worker thread does: wait detached, run a job attached, post its outcome.
 //!
-//! A `threading.Thread` calls the `Worker` and is done when that returns, so profilers, thread-locals and names are as
-//! in any thread. Getting the interpreter from another thread is what a small job costs, so a worker that has it runs
-//! what else is queued before it lets go; and it does not ask for it while the thread that submitted is about to let go
-//! by itself. Invariant: a result is posted before the worker waits for anything, another job included.
+//! A `threading.Thread` calls the `Worker` and is done when that returns, so profilers, thread-locals and names work
+//! as in any thread. For a small job, most of the cost is getting the GIL from another thread. So a worker that has
+//! it runs whatever else is queued before it lets go. And it doesn't ask for it while the submitting thread is about
+//! to release it anyway. Invariant: a result is posted before the worker waits for anything, another job included.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,18 +20,18 @@ use crate::base::ffi::Guarded;
 use crate::base::gc::collected;
 use crate::core::event_loop::Item;
 
-/// For how long a worker keeps the interpreter for one short job after the other.
+/// How long a worker keeps the interpreter while it runs short jobs one after the other.
 const TURN: Duration = Duration::from_millis(1);
 
-/// For how long a worker waits for the submitting thread to let the interpreter go, before it asks for it: asking costs
-/// both threads a way through the kernel.
+/// How long a worker waits for the submitting thread to release the interpreter before it asks. Asking costs both
+/// threads system calls.
 const PATIENCE: Duration = Duration::from_micros(50);
 
 /// The main function of a worker thread.
 #[pyclass(frozen, name = "_Worker", module = "ferrio._ferrio")]
 pub(crate) struct Worker {
     shared: Arc<Shared>,
-    /// The function that runs right now, for who asks what a pool is busy with.
+    /// The function that runs right now; shown to programs that ask what a pool is busy with.
     function: Guarded<Option<Py<PyAny>>>,
 }
 
@@ -54,7 +54,7 @@ impl Worker {
         drop(old);
     }
 
-    /// Runs a job; an error here is one of a future that is not ours, or of a bug.
+    /// Runs a job. An error here comes from a future that isn't ours, or from a bug.
     fn run(&self, py: Python<'_>, entry: Entry) -> Option<Message> {
         let outcome = entry.run(py, |function| self.note(py, Some(function.clone_ref(py))));
         self.note(py, None);
@@ -64,10 +64,10 @@ impl Worker {
         })
     }
 
-    /// Posts what is left, then waits for a job. `false` ends the worker.
+    /// Posts outcomes, then waits for a job. `false` ends the worker.
     fn rest(&self, message: &mut Option<Message>, refused: &mut Option<Item>) -> bool {
         let pool = &self.shared.pool;
-        // First idle, then seen to be done: the answer to the result may be the next job.
+        // The worker becomes idle before the result is seen, because the reaction to the result may be the next job.
         pool.rest();
         *refused = message.take().and_then(Message::post);
         if !pool.wait(!self.shared.submitter.is_here()) {
@@ -107,7 +107,7 @@ impl Worker {
             loop {
                 message = self.run(py, entry);
                 if fork::count() != forks {
-                    // The job forked, and this is the child: the pool, and the locks of it, are the parent's.
+                    // The job forked, and this is the child: the pool and its locks are the parent's.
                     return;
                 }
                 if began.elapsed() >= TURN {

@@ -1,8 +1,8 @@
-//! What a writer's buffer gives off while the loop's thread works on it: memory, for a thread to write.
+//! What a file's buffer hands down while the loop's thread works on it: it is kept in memory, for a thread to write.
 //!
-//! A `Collector` stands in for the `write` of a file's raw layer. While it collects it takes all; else it writes at once,
-//! what it had collected first. Invariant: bytes reach the file in the order in which they were given off, and what could
-//! not be written is kept for the next try, as the standard library's buffer keeps it.
+//! A `Collector` replaces the `write` of a file's raw layer. While it collects, it accepts everything. Otherwise it
+//! writes at once, beginning with what it has collected. Invariant: bytes reach the file in the order in which they
+//! were handed down. What couldn't be written is kept for the next attempt, as in the standard library's buffer.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::buffer::Buffer;
 
-/// The most that is written in one go: it is copied first.
+/// The most that is written at once, because it is copied first.
 const PIECE: usize = 16 << 20;
 
 struct State {
@@ -22,7 +22,7 @@ struct State {
     collecting: bool,
 }
 
-/// What was given off and not written; shared by the raw layer's `write`, the file and the job that writes.
+/// What was handed down and not written yet; shared by the raw layer's `write`, the file and the job that writes.
 pub(super) struct Collected {
     fd: i32,
     state: Mutex<State>,
@@ -37,7 +37,7 @@ impl Collected {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on all is taken, or written at once again.
+    /// Starts collecting, or stops: then everything is written at once again.
     pub(super) fn collect(&self, collecting: bool) {
         self.state().collecting = collecting;
     }
@@ -59,7 +59,7 @@ impl Collected {
         outcome
     }
 
-    /// Forgets what could not be written.
+    /// Discards what couldn't be written.
     pub(super) fn discard(&self) {
         self.state().data = Vec::new();
     }

@@ -1,12 +1,12 @@
-//! Asynchronous files: what asyncio has none of.
+//! Asynchronous files, which asyncio doesn't have.
 //!
-//! The file proper is the standard library's own object (`io.open`), so that text, newlines, buffers and positions are
-//! as they are with the built-in `open`; what is ours is where its work is done. `opening` makes a file, `file` is the class,
-//! `call` one operation on it and where it runs, `bare` the short way of a binary file that nobody reads line by line,
-//! `collector` what a writer's buffer gives off, `threads` the engine's threads that wait for disks.
+//! The actual file is the standard library's object (`io.open`), so text, newlines, buffers and positions behave as
+//! with the built-in `open`. Only where its work is done differs. `opening` makes a file, `file` is the class, and
+//! `call` is one operation on it and where it runs. `bare` is the fast path of a binary file that isn't read line by
+//! line. `collector` keeps what a writer's buffer hands down. `threads` has the engine's threads that wait for disks.
 //!
-//! Invariants: one operation at a time works on a file, in the order in which they were first awaited; one that was begun
-//! is carried out whole, whether or not somebody still waits for it.
+//! Invariants: one operation at a time works on a file, in the order in which they were first awaited; an operation
+//! that has begun is completed, whether or not anybody still waits for it.
 
 mod bare;
 mod call;
@@ -25,7 +25,7 @@ use crate::base::gc::gc;
 use crate::core::operation::Operation;
 use crate::core::operation::run::{Progress, Resume, Run};
 
-/// What came of a call in a thread.
+/// The outcome of a call in a thread.
 type Outcome = PyResult<Py<PyAny>>;
 
 /// Function, positional and keyword arguments.
@@ -45,9 +45,9 @@ struct InThread {
 gc!(InThread { call } not { slot });
 
 /// Return an awaitable that calls `func(*args, **kwargs)`, a function of the system such as `os.stat`, in one of the
-/// threads that wait for disks, and ends as the call does.
+/// threads that wait for disks. It returns or raises what the call does.
 ///
-/// What a thread has begun goes on if the awaitable is cancelled.
+/// If the awaitable is cancelled, a call that has begun goes on.
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn call_in_file_thread(

@@ -1,9 +1,9 @@
 //! Jobs for the threads that wait for disks, and how they come back to a loop.
 //!
-//! One pool of the engine's serves the process. A job is Rust code that knows no interpreter; where only the standard
-//! library's object can do the work the job attaches for it. Invariants: the outcome is in its slot before the loop hears
-//! of it; a forked child uses no thread and no lock of its parent's; no thread attaches once the interpreter has begun to
-//! exit and its last attached job has ended.
+//! One of the engine's pools serves the process. A job is Rust code that runs detached; it attaches only if the work
+//! needs the standard library's object. Invariants: the outcome is in its slot before the loop is told; a forked
+//! child uses no thread and no lock of its parent's; no thread attaches after the interpreter has begun to exit and
+//! its last attached job has ended.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,13 +22,13 @@ use crate::core::event_loop::{self, Item, Loop, LoopRef};
 use crate::core::operation::{self, Operation};
 use crate::work::{begin_exit, is_exiting};
 
-/// The most threads: as many as the default executor has. More would only take the CPUs from each other while the page
-/// cache answers.
+/// The most threads: as many as the default executor has. More would only compete for the CPUs while the page cache
+/// answers.
 fn limit() -> usize {
     (std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 4).min(32)
 }
 
-/// How long an interrupt may have to wait while the interpreter's exit waits for jobs.
+/// How long an interrupt may be delayed while the interpreter's exit waits for jobs.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 static SHARED: Guarded<Option<Arc<Shared>>> = Guarded::new(None);
@@ -57,7 +57,7 @@ impl Shared {
                 (made.clone(), other.replace(made))
             }
         });
-        // Its locks may be held for ever, and the jobs in its queue are the parent's to finish.
+        // Its locks may be held for ever, and its queued jobs are the parent's to finish.
         std::mem::forget(parents);
         shared
     }
@@ -67,8 +67,8 @@ impl Shared {
     }
 }
 
-/// What a job that attaches is at, for who asks what a program waits for: a method of an object, or, where the name is
-/// empty, a function.
+/// What an attached job is doing: a method of an object, or a function if the name is empty. Shown to programs that
+/// ask what is being waited for.
 pub(super) struct Doing {
     pub(super) name: &'static str,
     pub(super) object: Py<PyAny>,
@@ -88,12 +88,12 @@ struct Attached {
 }
 
 impl Attached {
-    /// `None` if the interpreter has begun to exit. Decided under the lock that the exit takes, so that it waits for all
-    /// that were let in.
+    /// `None` if the interpreter has begun to exit. This is decided under the lock that the exit takes, so the exit
+    /// waits for all jobs that were let in.
     fn new(shared: Arc<Shared>, doing: Option<Doing>) -> Option<Self> {
         let mut attached = shared.attached();
         if is_exiting() {
-            // What `doing` holds is dropped outside.
+            // `doing` is dropped outside the lock.
             drop(attached);
             return None;
         }
@@ -113,11 +113,11 @@ impl Drop for Attached {
     }
 }
 
-/// Where a job leaves what came of it.
+/// Where a job leaves its outcome.
 ///
-/// A fork copies the table of descriptors before it copies the memory. If a job opens a file in between, the child finds
-/// a descriptor here that it hasn't got, and that may be another file's by the time it closes it. So what is here belongs
-/// to the parent, and a child leaves it alone.
+/// A fork copies the table of descriptors before it copies the memory. If a job opens a file in between, the child
+/// finds a descriptor here that it doesn't have. By the time the child closes it, that number may belong to another
+/// file. So the outcome belongs to the parent, and a child leaves it alone.
 pub(super) struct Slot<T> {
     outcome: Mutex<Option<T>>,
     /// The fork count of the process that the job runs in.
@@ -129,7 +129,8 @@ impl<T> Slot<T> {
         Self { outcome: Mutex::new(None), forks: fork::count() }
     }
 
-    /// The outcome, once. Raises `RuntimeError` if there is none: the job panicked, it was taken, or it is the parent's.
+    /// The outcome, once. Raises `RuntimeError` if there is none: the job panicked, it was taken already, or it is
+    /// the parent's.
     pub(super) fn take(&self) -> PyResult<T> {
         let outcome = if self.forks == fork::count() { self.outcome().take() } else { None };
         outcome.ok_or_else(|| PyRuntimeError::new_err("a job for a file ended without an outcome"))
@@ -157,8 +158,8 @@ enum Home {
     Foreign(LoopRef),
 }
 
-/// Has a thread do `work` without the interpreter; then `operation` is woken, or, if it waits no more, `file` is left to
-/// the next operation.
+/// Runs `work` in a thread, detached; then wakes `operation`. If that no longer waits, `file` passes to the next
+/// operation.
 ///
 /// Raises `RuntimeError` if no loop runs or no thread can be started.
 pub(super) fn submit<T: Send + 'static>(
@@ -200,9 +201,9 @@ pub(super) fn submit<T: Send + 'static>(
     Ok(slot)
 }
 
-/// As [`submit`], for work that needs the interpreter, and that `doing` tells of.
+/// As [`submit`], for work that needs the interpreter; `doing` describes it.
 ///
-/// Raises `RuntimeError` also when the interpreter exits.
+/// Also raises `RuntimeError` when the interpreter exits.
 pub(super) fn submit_attached(
     operation: &Bound<'_, Operation>,
     file: Option<&Py<File>>,
@@ -245,7 +246,7 @@ fn post(shared: Arc<Shared>, home: Home, item: Item) {
         };
         let posted = home.is_some_and(|home| home.post(py, item).is_ok());
         if !posted {
-            // The loop is closed: nobody waits, but the file may be used again by another.
+            // The loop is closed, so nobody waits; but another loop may use the file.
             drop(leave(file.bind(py)));
         }
     });
@@ -253,7 +254,7 @@ fn post(shared: Arc<Shared>, home: Home, item: Item) {
     std::mem::forget(refused);
 }
 
-/// In the loop's thread: first object the operation, second its file.
+/// Runs in the loop's thread. The first object is the operation, the second its file.
 fn job_ended(operation: &Bound<'_, PyAny>, file: &Bound<'_, PyAny>) -> PyResult<()> {
     event_loop::job_came_back(operation.py());
     if operation::wake(operation.cast_exact::<Operation>()?)? {
@@ -269,7 +270,8 @@ fn leave(file: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-/// Return what the jobs are at that need the interpreter, those that wait for a thread included; the oldest first.
+/// Return what the jobs that need the interpreter are doing, including those that wait for a thread; the oldest
+/// first.
 #[pyfunction]
 pub(crate) fn _file_jobs(py: Python<'_>) -> PyResult<Vec<String>> {
     let shared = Shared::usable(py);
@@ -288,9 +290,9 @@ pub(crate) fn _file_jobs(py: Python<'_>) -> PyResult<Vec<String>> {
         .collect()
 }
 
-/// Called when the interpreter begins to exit: takes no more jobs that need it, and waits for those that it has.
+/// Called when the interpreter begins to exit: takes no more jobs that need it, and waits for the present ones.
 ///
-/// Raises what a signal's handler does, `KeyboardInterrupt` for one.
+/// Raises what a signal's handler raises, such as `KeyboardInterrupt`.
 #[pyfunction]
 pub(crate) fn _finish_file_jobs(py: Python<'_>) -> PyResult<()> {
     let shared = Shared::usable(py);
