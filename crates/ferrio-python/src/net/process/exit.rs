@@ -1,7 +1,9 @@
-//! The end of a child: the loop of any thread notices it by the child's descriptor, and tells the protocol and the waiters.
+//! The end of a child: a loop in any thread notices it through the child's descriptor, and tells the protocol and the
+//! waiters.
 //!
-//! A program that waits for every child (`os.waitpid(-1, 0)`) may be first. Then the kernel still knows the status (Linux
-//! 6.15), or the `Popen` does if the program asked it. Otherwise it is 255 with a warning, as in asyncio.
+//! A program that waits for every child (`os.waitpid(-1, 0)`) may get the status first. Then the kernel may still
+//! know it (Linux 6.15), or the `Popen` does if the program asked it. Otherwise the status is 255 with a warning, as
+//! in asyncio.
 
 use ferrio_engine::Event;
 use ferrio_engine::process::Fate;
@@ -22,7 +24,7 @@ use crate::sync::locks::waiters::Ticket;
 /// The status of a child whose real one is lost.
 const LOST: i32 = 255;
 
-/// Has the loop watch for the end, unless it does or the end has come.
+/// Makes the loop watch for the end, unless it already does or the end has come.
 pub(super) fn watch(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
     let descriptor = this.core.state.with(py, |state| {
@@ -41,7 +43,7 @@ fn on_event(_native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, _event: Event) 
     look(owner.cast::<SubprocessTransport>()?)
 }
 
-/// Finds out whether and how the child has ended, and tells everybody.
+/// Checks whether the child has ended, and how, and tells the protocol and the waiters.
 pub(super) fn look(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
     let fate = this.core.state.with(py, |state| state.own.child.as_ref().map(|child| child.reap()));
@@ -59,7 +61,7 @@ pub(super) fn look(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     if !this.core.event_loop.get().is_busy(py) {
         return tell_everybody(transport, returncode);
     }
-    // A turn later, as asyncio, whose watcher of children posts to the loop.
+    // A turn later, as in asyncio, whose child watcher posts to the loop.
     let code = returncode.into_pyobject(py)?.into_any().unbind();
     this.core.event_loop.get().push(py, Item::Watch(transport.clone().into_any().unbind(), code, tell_late))
 }
@@ -102,7 +104,7 @@ fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -
         }
     }
     let told = SubprocessTransport::call(transport, intern!(py, "process_exited"), PyTuple::empty(py));
-    // First, as in asyncio: when the waiters go on, the connection of a child without open pipes is lost already.
+    // First, as in asyncio: if no pipes are open, the connection is lost before the waiters go on.
     let over = finish_if_over(transport);
     while let Some(waiter) = this.core.state.with(py, |state| state.own.waiters.next_parked(py)) {
         operation::wake(&waiter)?;
@@ -110,7 +112,7 @@ fn tell_everybody(transport: &Bound<'_, SubprocessTransport>, returncode: i32) -
     told.and(over)
 }
 
-/// Leaves `connection_lost` to the next turn once the child and all its pipes have ended.
+/// Schedules `connection_lost` for the next turn after the child and all its pipes have ended.
 pub(super) fn finish_if_over(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let (py, this) = (transport.py(), transport.get());
     let over = this.core.state.with(py, |state| {

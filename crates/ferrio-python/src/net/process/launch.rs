@@ -1,6 +1,6 @@
 //! `Launch`: a child that was started and may not run its program yet; and the wait until it does.
 //!
-//! Invariant: a cancelled wait leaves no child and no zombie: it ends after the child has.
+//! Invariant: a cancelled wait leaves no child and no zombie, because it only ends after the child has.
 
 use std::ffi::CString;
 use std::os::fd::RawFd;
@@ -24,7 +24,7 @@ use crate::core::operation::{self, Operation};
 /// SIGKILL, which has this number everywhere.
 const KILL: i32 = 9;
 
-/// A child on its way to its program. Dropped before a transport has the child, it ends that.
+/// A child that may not run its program yet. If it is dropped before a transport has the child, it kills the child.
 #[pyclass(frozen, weakref, module = "ferrio._ferrio")]
 pub(crate) struct Launch {
     /// The child's process number.
@@ -36,7 +36,7 @@ pub(crate) struct Launch {
 impl Class for Launch {}
 
 impl Launch {
-    /// Hands the child over; `None` if that was done.
+    /// Hands the child over; `None` if that was done already.
     pub(super) fn take_child(&self, py: Python<'_>) -> Option<Child> {
         self.state.with(py, engine::Launch::take_child)
     }
@@ -44,12 +44,12 @@ impl Launch {
 
 #[pymethods]
 impl Launch {
-    /// Start a child; return `None` where the system does not allow it in this way.
+    /// Start a child; return `None` if the system doesn't support this way.
     ///
-    /// `programs` are tried one after the other. The other arguments are what `subprocess.Popen._execute_child` has found:
-    /// `environment` as a list of `NAME=value`, `streams` the child's ends, `-1` for those that it inherits, as for `umask` and
-    /// `process_group` that are to stay. Raises `OSError` of a child that can't even begin, `ValueError` and `TypeError` for
-    /// bad arguments.
+    /// `programs` are tried one after the other. The other arguments are what `subprocess.Popen._execute_child` has
+    /// worked out. `environment` is a list of `NAME=value`. `streams` are the child's ends, `-1` for those that it
+    /// inherits. `umask` and `process_group` are `-1` if they stay. Raises `OSError` if the child can't be created,
+    /// `ValueError` and `TypeError` for bad arguments.
     #[staticmethod]
     #[pyo3(signature = (programs, arguments, environment, directory, streams, close_others, keep, umask, restore_signals, new_session, process_group, groups, group, user))]
     #[expect(clippy::too_many_arguments, reason = "they are Popen's")]
@@ -112,10 +112,11 @@ fn encode(string: &Bound<'_, PyAny>) -> PyResult<CString> {
 
 #[pymethods]
 impl Loop {
-    /// Wait until the child of `launch` runs its program: return `None`; or until it is gone because it could not run that:
-    /// return where it failed (0 before it came to that, 1 in its directory, 2 with the program) and the number of the error.
+    /// Wait until the child of `launch` runs its program, and return `None`. If it couldn't run that, wait until it
+    /// is gone, and return where it failed and the number of the error. The place is 0 for the preparation, 1 for its
+    /// directory, 2 for the program.
     ///
-    /// Cancelled, it ends the child.
+    /// If the wait is cancelled, it kills the child.
     #[pyo3(signature = (launch))]
     fn _launched(slf: Bound<'_, Self>, launch: Bound<'_, Launch>) -> Operation {
         Operation::new(Launched {
@@ -132,7 +133,7 @@ struct Launched {
     launch: Py<Launch>,
     /// The descriptor that tells of the next step.
     watched: Option<RawFd>,
-    /// The child is to end, or about to; then this is to be told.
+    /// The child is being killed; afterwards this is reported.
     ending: Option<Ending>,
 }
 
@@ -187,7 +188,7 @@ impl Launched {
         }
     }
 
-    /// Ends the child, then raises `exception`.
+    /// Kills the child, then raises `exception`.
     fn give_up<'py>(
         &mut self,
         this: &Bound<'py, Operation>,
@@ -195,7 +196,7 @@ impl Launched {
     ) -> PyResult<Progress<'py>> {
         let py = this.py();
         if exception.is_instance_of::<PyGeneratorExit>() {
-            // No time to wait.
+            // There is no time to wait.
             self.launch.get().state.with(py, engine::Launch::abandon);
             return Err(PyErr::from_value(exception));
         }

@@ -1,6 +1,6 @@
 //! The protocol of a child's pipes, which passes everything on to the child's own protocol.
 //!
-//! Data for a stream reader goes there at once, without a Python call.
+//! Data for a stream reader goes there directly, without a Python call.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -31,7 +31,7 @@ impl Class for PipeProtocol {}
 struct State {
     /// `None` once the pipe is closed.
     process: Option<Py<SubprocessTransport>>,
-    /// Where data goes past the child's protocol.
+    /// Gets data directly, without the child's protocol.
     reader: Option<Py<StreamReader>>,
 }
 
@@ -42,7 +42,7 @@ impl PipeProtocol {
         Self { fd, state: Guarded::new(State { process: Some(process.clone().unbind()), reader: None }) }
     }
 
-    /// Lets data go to `reader` from now on.
+    /// Makes data go to `reader` from now on.
     pub(super) fn feed(&self, reader: &Bound<'_, StreamReader>) {
         let held = reader.clone().unbind();
         let old = self.state.with(reader.py(), |state| state.reader.replace(held));
@@ -70,7 +70,7 @@ impl PipeProtocol {
         SubprocessTransport::call(&process, intern!(py, "pipe_data_received"), arguments)
     }
 
-    /// Calls a method of the child's protocol, inside a call of a pipe's.
+    /// Calls a method of the child's protocol during a call of the pipe's method.
     fn pass_on(&self, py: Python<'_>, method: &str) -> PyResult<()> {
         let Some(protocol) = self.process(py).and_then(|process| process.get().core.protocol(py)) else {
             return Ok(());
@@ -81,7 +81,7 @@ impl PipeProtocol {
 
 #[pymethods]
 impl PipeProtocol {
-    /// The pipe's transport is there; the child's protocol hears of it with the others.
+    /// The pipe's transport exists; the child's protocol is told when all of them do.
     #[pyo3(signature = (transport))]
     fn connection_made(&self, transport: &Bound<'_, PyAny>) {
         let _ = transport;
@@ -104,7 +104,7 @@ impl PipeProtocol {
         self.pass_on(py, "resume_writing")
     }
 
-    /// The pipe is closed, because of the exception `exc` or of none.
+    /// The pipe is closed, because of the exception `exc` if there is one.
     #[pyo3(signature = (exc))]
     fn connection_lost(&self, exc: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = exc.py();

@@ -46,11 +46,11 @@ impl Functions for SubprocessTransport {
 transport_methods!(SubprocessTransport);
 extra_attribute!(SubprocessTransport);
 
-/// What a child's transport has beyond the rest.
+/// What only a child's transport has.
 pub(crate) struct Process {
     /// The `subprocess.Popen`; `None` once the connection is lost.
     pub(super) popen: Option<Py<PyAny>>,
-    /// `None` once it has ended.
+    /// `None` after it has ended.
     pub(super) child: Option<Child>,
     /// The loop watches for its end.
     pub(super) watched: bool,
@@ -97,7 +97,7 @@ impl Transport for SubprocessTransport {
         &self.core
     }
 
-    /// The loop watches for the child's end from the beginning, until it has come.
+    /// The loop watches for the child's end from the start until it has come.
     fn settle_interest(slf: &Bound<'_, Self>) -> PyResult<()> {
         exit::watch(slf)
     }
@@ -123,10 +123,10 @@ pub(crate) struct Pipe {
 gc!(Pipe { transport, protocol } not { disconnected });
 
 impl SubprocessTransport {
-    /// The transport of the child that `popen` has started, or `launch` for it. In the next turn it tells the protocol, begins
-    /// to wait for the end, and sets the result of the waiter.
+    /// The transport of the child that `popen`, or `launch` on its behalf, has started. In the next turn it tells the
+    /// protocol, begins to wait for the end, and sets the result of the waiter.
     ///
-    /// Raises `OSError` when the process is out of descriptors; the child runs then.
+    /// Raises `OSError` when the process is out of descriptors; the child keeps running then.
     pub(crate) fn create<'py>(
         order: &Order<'_, 'py>,
         popen: &Bound<'py, PyAny>,
@@ -151,7 +151,7 @@ impl SubprocessTransport {
         let core = Core::new(order, extra, context::copy_current(py)?, own)?;
         let transport = Bound::new(py, Self { core, pid })?;
         if let Err(failure) = transport.get().connect_pipes(&transport, popen) {
-            // Nobody will hear of this one, nor of the pipes that it has.
+            // Nobody will hear of this transport, nor of its pipes.
             Self::close(&transport)?;
             return Err(failure);
         }
@@ -189,7 +189,7 @@ impl SubprocessTransport {
         lifetime::reported(this, lifetime::tell(this, |protocol| call(protocol).map(drop)))
     }
 
-    /// As `tell`, but in the next turn if the loop has more to run, in the order of asyncio's `call_soon`.
+    /// As `tell`, but in the next turn if the loop has more to run: the order of asyncio's `call_soon`.
     pub(super) fn call<'py>(
         this: &Bound<'py, Self>,
         method: &Bound<'py, PyString>,
@@ -207,7 +207,7 @@ impl SubprocessTransport {
         self.core.state.with(py, |state| Some(state.own.pipes.get(fd)?.as_ref()?.transport.clone_ref(py)))
     }
 
-    /// Raises `ProcessLookupError` once the connection is lost.
+    /// Raises `ProcessLookupError` after the connection is lost.
     fn send(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
         let sent = self.core.state.with(py, |state| {
             if state.own.popen.is_none() {
@@ -232,7 +232,7 @@ impl SubprocessTransport {
         self.pid
     }
 
-    /// Return the status that the child ended with, the negative number of the signal that ended it, or `None`.
+    /// Return the child's exit status, the negative number of the signal that ended it, or `None`.
     fn get_returncode(&self, py: Python<'_>) -> Option<i32> {
         self.core.state.with(py, |state| state.own.returncode)
     }
@@ -243,9 +243,10 @@ impl SubprocessTransport {
         self.pipe(py, usize::try_from(fd).ok()?)
     }
 
-    /// Send the child a signal; nothing happens if it has ended.
+    /// Send `signal` to the child; does nothing if it has ended.
     ///
-    /// Raises `ProcessLookupError` once the connection is lost, `OSError` for what is no signal or not allowed.
+    /// Raises `ProcessLookupError` after the connection is lost, `OSError` if `signal` isn't a signal or isn't
+    /// allowed.
     #[pyo3(signature = (signal))]
     fn send_signal(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
         self.send(py, signal)
@@ -289,7 +290,7 @@ impl SubprocessTransport {
             this.core.state.with(py, |state| state.own.popen.as_ref().map(|popen| popen.clone_ref(py)));
         let Some(popen) = popen else { return Ok(()) };
         match popen.bind(py).call_method0(intern!(py, "kill")) {
-            // It may have ended meanwhile, or be running as another user.
+            // It may have ended meanwhile, or run as another user.
             Err(failure)
                 if failure.is_instance_of::<PyPermissionError>(py)
                     || failure.is_instance_of::<PyProcessLookupError>(py) =>
@@ -305,7 +306,7 @@ impl SubprocessTransport {
         exit::wait(slf)
     }
 
-    /// Say that the child has ended. Called by the thread that waits for it where there is no process descriptor.
+    /// Say that the child has ended. Called by the thread that waits for it if there is no process descriptor.
     fn _ended(slf: &Bound<'_, Self>) -> PyResult<()> {
         exit::look(slf)
     }
@@ -328,13 +329,13 @@ impl SubprocessTransport {
         self.core.state.with(py, |state| state.closing)
     }
 
-    /// Whether `connection_lost` is on its way.
+    /// Whether `connection_lost` is scheduled.
     #[getter]
     fn _finished(&self, py: Python<'_>) -> bool {
         self.core.state.with(py, |state| state.ended)
     }
 
-    /// Whether a thread has to wait for the child and to call `_ended()`.
+    /// Whether a thread must wait for the child and call `_ended()`.
     #[getter]
     fn _needs_waiting(&self, py: Python<'_>) -> bool {
         self.core
@@ -342,7 +343,7 @@ impl SubprocessTransport {
             .with(py, |state| state.own.child.as_ref().is_some_and(|child| child.descriptor().is_none()))
     }
 
-    /// Let what comes from the child's descriptor `fd` go straight to `reader`.
+    /// Pass what comes from the child's descriptor `fd` directly to `reader`.
     #[pyo3(signature = (fd, reader))]
     fn _feed(&self, fd: usize, reader: &Bound<'_, StreamReader>) {
         let py = reader.py();

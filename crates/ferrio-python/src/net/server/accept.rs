@@ -1,7 +1,8 @@
 //! Accepting: what happens when connections wait in a listening socket.
 //!
-//! A connection that fails costs itself only: its protocol can't be made, its peer is gone, its handshake fails. When
-//! descriptors or memory are short, the socket rests for a while, since it would be reported ready for ever.
+//! If a connection fails, only that connection is affected: if its protocol can't be made, its peer is gone, or its
+//! handshake fails. If descriptors or memory are short, the socket rests for a while; otherwise it would be reported
+//! ready all the time.
 
 use std::os::fd::AsRawFd;
 
@@ -28,7 +29,7 @@ use crate::net::transport::core::Order;
 use crate::net::transport::socket::{Guest, SocketTransport};
 use crate::net::{plain_socket, tls};
 
-/// Seconds for which a socket rests when descriptors or memory are short, as in asyncio.
+/// How many seconds a socket rests when descriptors or memory are short, as in asyncio.
 const REST: u32 = 1;
 
 const SHORT: &str = "socket.accept() out of system resource";
@@ -44,7 +45,7 @@ struct Ready<'a, 'py> {
     fd: i32,
 }
 
-/// Accepts the connections that wait in a listening socket of `owner`, a server: as many as its backlog holds, and one.
+/// Accepts the connections that wait in a listening socket of the server `owner`: its backlog plus one.
 pub(super) fn connections_wait(
     event_loop: &Bound<'_, Loop>,
     owner: &Bound<'_, PyAny>,
@@ -54,7 +55,7 @@ pub(super) fn connections_wait(
     let backlog = server.get().of_setup(py, |setup| setup.backlog)?;
     let late = event_loop.get().is_busy(py);
     for _ in 0..=backlog.max(0) {
-        // Asked each time: a protocol factory may close the server, and the descriptor's number be used again.
+        // Looked up each time: a protocol factory may close the server, and the descriptor's number may be reused.
         let Some((socket, kind, own)) = with_listener(server, fd, |listener| {
             (listener.socket.clone_ref(py), listener.kind.clone_ref(py), listener.own.clone())
         }) else {
@@ -88,7 +89,8 @@ pub(super) fn connections_wait(
     Ok(())
 }
 
-/// Accepts by the method of a socket that isn't plain, or that an audit hook watches; `None` if no connection waits.
+/// Accepts with the socket's method, if the socket isn't plain or an audit hook watches; `None` if no connection
+/// waits.
 #[cold]
 fn accept_by_method(socket: &Bound<'_, PyAny>) -> PyResult<Option<Visitor>> {
     let py = socket.py();
@@ -104,7 +106,7 @@ fn accept_by_method(socket: &Bound<'_, PyAny>) -> PyResult<Option<Visitor>> {
 }
 
 impl Ready<'_, '_> {
-    /// Does with what the method `accept` raised what is done with the system's own errors.
+    /// Handles what the method `accept` raised like the system's own errors.
     #[cold]
     fn refused(&self, failure: PyErr) -> PyResult<()> {
         let py = self.event_loop.py();
@@ -124,13 +126,14 @@ impl Ready<'_, '_> {
         self.report(NOT_MADE, failure)
     }
 
-    /// Accepts nothing any more, since the socket would be reported ready for ever.
+    /// Stops accepting, since the socket would be reported ready for ever.
     fn give_up(&self, failure: PyErr) -> PyResult<()> {
         rest(self.server, self.fd);
         self.report(NEVER_AGAIN, failure)
     }
 
-    /// Accepts nothing for a while. A shortage is reported once, until all that waited could be accepted again.
+    /// Accepts nothing for a while. A shortage is reported once, until all waiting connections could be accepted
+    /// again.
     fn rest_for_a_while(&self, failure: PyErr) -> PyResult<()> {
         let py = self.event_loop.py();
         let known =
@@ -157,9 +160,10 @@ fn with_listener<R>(server: &Bound<'_, Server>, fd: i32, look: impl FnOnce(&mut 
     })
 }
 
-/// Welcomes a new connection: at once if nothing else runs in this turn, so that the order is the same either way.
+/// Receives a new connection: at once if nothing else runs in this turn, so that the order is the same either way.
 ///
-/// If it is `late`, in the next turn, when asyncio's task for it begins. `connection_made` follows a turn later.
+/// If it is `late`, this happens in the next turn, when asyncio's task for it begins. `connection_made` follows a
+/// turn later.
 fn receive(
     event_loop: &Bound<'_, Loop>,
     server: &Bound<'_, Server>,
@@ -174,7 +178,7 @@ fn receive(
     event_loop.get().push(py, Item::Watch(arrival, py.None(), come_in))
 }
 
-/// A turn later: a server that was closed meanwhile welcomes nobody.
+/// A turn later: a server that was closed meanwhile refuses the connection.
 fn come_in(arrival: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = arrival.py();
     let arrival = arrival.cast::<Arrival>()?.get();
@@ -191,7 +195,7 @@ fn come_in(arrival: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> PyResult<(
     }
 }
 
-/// Makes the protocol and the transport of a new connection. Only what must end the program comes out as an error.
+/// Makes the protocol and the transport of a new connection. Returns only errors that must end the program.
 fn welcome<'py>(
     event_loop: &Bound<'py, Loop>,
     server: &Bound<'py, Server>,
@@ -297,7 +301,7 @@ fn connect<'py>(
 
 static HANDSHAKE_OVER: Watch = Watch::new("BaseSelectorEventLoop._accept_connection2", handshake_over);
 
-/// `made` is the loop, the transport and the protocol of a connection whose handshake is over.
+/// `made` has the loop, the transport and the protocol of a connection whose handshake is over.
 fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = made.py();
     let failure = match watch::failure(waiter)? {
@@ -312,7 +316,7 @@ fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResul
     if error::ends_program(py, &failure) {
         return Err(failure);
     }
-    // Otherwise, what peers send instead of a handshake is not worth a report.
+    // Otherwise, what peers send instead of a handshake isn't worth a report.
     if !event_loop.get().debug() {
         return Ok(());
     }
@@ -322,7 +326,7 @@ fn handshake_over(made: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResul
     tell(&event_loop, &problem)
 }
 
-/// What the loop's exception handler is told.
+/// The context for the loop's exception handler.
 fn problem<'py>(py: Python<'py>, message: &str, failure: PyErr) -> PyResult<Bound<'py, PyDict>> {
     let problem = PyDict::new(py);
     problem.set_item(intern!(py, "message"), message)?;

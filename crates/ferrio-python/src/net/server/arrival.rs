@@ -1,6 +1,6 @@
 //! `Arrival`: a connection that was accepted in a busy turn and gets its protocol and transport in the next one.
 //!
-//! One that nobody takes out, since the loop or the server was closed, is closed with it.
+//! If the loop or the server is closed first, dropping the `Arrival` closes the connection.
 
 use pyo3::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::net::transport::socket::Guest;
 /// A connection that was accepted.
 pub(super) enum Visitor {
     Guest(Guest),
-    /// By the method of the listening socket: its socket, and the peer's address.
+    /// Accepted with the listening socket's method: its socket, and the peer's address.
     Socket(Py<PyAny>, Py<PyAny>),
 }
 

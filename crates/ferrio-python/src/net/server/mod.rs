@@ -1,10 +1,10 @@
-//! `Server`: listening sockets and the connections that came by them.
+//! `Server`: listening sockets and the connections accepted from them.
 //!
-//! This file has the class: its state, beginning and end. `accept.rs` accepts connections. What is waited for in Python
-//! (`serve_forever`, `wait_closed`) is in `ferrio.base_events.Server`, the class that programs see.
+//! This file has the class: its state, start and end. `accept.rs` accepts connections. `ferrio.base_events.Server`,
+//! the class that programs see, has the coroutines (`serve_forever`, `wait_closed`).
 //!
-//! Connections are known weakly, so that a transport which the program drops warns that it is unclosed. The server has
-//! ended when it is closed and its last connection is gone, in whichever order.
+//! The server refers to connections weakly, so a transport that the program drops can warn that it is unclosed. The
+//! server has ended when it is closed and its last connection is gone, in either order.
 
 mod accept;
 pub(crate) mod arrival;
@@ -45,7 +45,7 @@ impl Functions for Server {}
 #[derive(Default)]
 struct State {
     setup: Option<Setup>,
-    /// `None` once closed.
+    /// `None` after the server is closed.
     listeners: Option<Vec<Listener>>,
     serving: bool,
     /// Weak references, by the addresses of the transports.
@@ -76,11 +76,11 @@ gc!(Setup { event_loop, protocol_factory, ssl_context, handshake_timeout, shutdo
 /// A listening socket.
 struct Listener {
     socket: Py<PyAny>,
-    /// Its descriptor while connections are accepted, else -1.
+    /// Its descriptor while it accepts connections, else -1.
     fd: i32,
-    /// Family, type and protocol of the connections that come by it.
+    /// Family, type and protocol of the connections accepted from it.
     kind: Py<PyTuple>,
-    /// The address of our end of those connections, if they all have the same.
+    /// Our own address of those connections, if it is the same for all.
     own: Option<Arc<Address>>,
     /// Descriptors or memory were short, this has been reported, and the shortage may last.
     short: bool,
@@ -158,7 +158,7 @@ impl Server {
         PyTuple::new(py, shown)
     }
 
-    /// Close the listening sockets; connections stay.
+    /// Close the listening sockets; connections stay open.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let (listeners, cleanup) = slf.get().state.with(py, |state| {
@@ -181,7 +181,7 @@ impl Server {
         outcome
     }
 
-    /// Close every connection that came by this server, as `transport.close()` does.
+    /// Close every connection of this server, as `transport.close()` does.
     fn close_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
         for client in slf.get().living_clients(slf.py()) {
             client.call_method0(intern!(slf.py(), "close"))?;
@@ -189,7 +189,7 @@ impl Server {
         Ok(())
     }
 
-    /// Close every connection that came by this server, as `transport.abort()` does.
+    /// Close every connection of this server, as `transport.abort()` does.
     fn abort_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
         for client in slf.get().living_clients(slf.py()) {
             client.call_method0(intern!(slf.py(), "abort"))?;
@@ -197,7 +197,7 @@ impl Server {
         Ok(())
     }
 
-    /// Begin to accept connections; nothing happens if that was done before.
+    /// Begin to accept connections; does nothing if it has begun already.
     fn _start_serving(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let Some(sockets) = slf.get().plain_sockets(py) else {
@@ -217,7 +217,7 @@ impl Server {
         outcome
     }
 
-    /// Note a connection, which `wait_closed()` waits for.
+    /// Note a connection; `wait_closed()` waits for it.
     #[pyo3(name = "_attach", signature = (transport = None))]
     fn py_attach(slf: &Bound<'_, Self>, transport: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let Some(transport) = transport else {
@@ -312,7 +312,7 @@ impl Server {
         self.of_setup(py, |setup| setup.shutdown_timeout.clone_ref(py))
     }
 
-    /// Called without arguments when the listening sockets have been closed; `None` for nothing.
+    /// Called without arguments after the listening sockets are closed; `None` for nothing.
     #[getter]
     fn _cleanup(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.cleanup.as_ref().map(|cleanup| cleanup.clone_ref(py)))
@@ -326,7 +326,7 @@ impl Server {
 }
 
 impl Server {
-    /// What `look` takes from the setup. Raises `RuntimeError` if a subclass has not called `__init__`.
+    /// Calls `look` with the setup. Raises `RuntimeError` if a subclass hasn't called `__init__`.
     fn of_setup<R>(&self, py: Python<'_>, look: impl FnOnce(&Setup) -> R) -> PyResult<R> {
         self.state
             .with(py, |state| state.setup.as_ref().map(look))
@@ -338,7 +338,7 @@ impl Server {
         self.state.with(py, |state| state.listeners.is_none())
     }
 
-    /// The sockets themselves; `None` once closed.
+    /// The sockets themselves; `None` after the server is closed.
     fn plain_sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
         self.state.with(py, |state| {
             let listeners = state.listeners.as_ref()?;
@@ -346,7 +346,7 @@ impl Server {
         })
     }
 
-    /// The transports of the connections that have not ended.
+    /// The transports of the connections that haven't ended.
     fn living_clients<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
         let references: Vec<_> =
             self.state.with(py, |state| state.clients.values().map(|client| client.clone_ref(py)).collect());
@@ -363,7 +363,7 @@ fn host(server: &Bound<'_, Server>) -> Host {
     )
 }
 
-/// Notes a connection, which `wait_closed` waits for. Raises `TypeError` for a transport that can't be known weakly.
+/// Notes a connection; `wait_closed` waits for it. Raises `TypeError` if the transport has no weak references.
 fn attach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let reference = PyWeakrefReference::new(transport)?.unbind();
     // A transport that was dropped without detaching may have had this address.
@@ -375,7 +375,7 @@ fn attach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<
     Ok(())
 }
 
-/// Notes that a connection has ended; nothing happens if it was not attached.
+/// Notes that a connection has ended; does nothing if it wasn't attached.
 fn detach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let old =
         server.get().state.with(server.py(), |state| state.clients.remove(&(transport.as_ptr() as usize)));
@@ -383,7 +383,7 @@ fn detach(server: &Bound<'_, Server>, transport: &Bound<'_, PyAny>) -> PyResult<
     end_if_over(server)
 }
 
-/// Wakes what waits for the end, if it has come.
+/// Wakes whatever waits for the server's end, if it has come.
 fn end_if_over(server: &Bound<'_, Server>) -> PyResult<()> {
     let py = server.py();
     let state = &server.get().state;
@@ -404,7 +404,7 @@ fn end_if_over(server: &Bound<'_, Server>) -> PyResult<()> {
     Ok(())
 }
 
-/// Has the loop tell of connections that wait in `socket`.
+/// Makes the loop report connections that wait in `socket`.
 fn listen(server: &Bound<'_, Server>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = server.py();
     let event_loop = server.get().get_loop(py)?;
@@ -413,7 +413,7 @@ fn listen(server: &Bound<'_, Server>, socket: &Bound<'_, PyAny>) -> PyResult<()>
     let kind = ["family", "type", "proto"].map(|name| socket.getattr(name)?.extract::<i32>());
     let [family, kind, protocol] = kind;
     let kind = (family?, kind?, protocol?).into_pyobject(py)?.unbind();
-    // What is accepted inherits it.
+    // Accepted sockets inherit it.
     imports::SET_NODELAY.get(py)?.call1((socket,))?;
     event_loop
         .get()
@@ -430,7 +430,7 @@ fn listen(server: &Bound<'_, Server>, socket: &Bound<'_, PyAny>) -> PyResult<()>
     Ok(())
 }
 
-/// Has the loop tell of no more connections in the socket of `fd`, which stays open.
+/// Makes the loop report no more connections in the socket of `fd`, which stays open.
 fn rest(server: &Bound<'_, Server>, fd: i32) {
     let py = server.py();
     let found = server.get().state.with(py, |state| {

@@ -1,6 +1,7 @@
-//! A server's connection begins: the program's `client_connected_cb` is called, as a task if it is a coroutine function.
+//! The start of a server's connection: the program's `client_connected_cb` is called, as a task if it is a coroutine
+//! function.
 //!
-//! What it raises is reported, and closes its own connection and nothing else.
+//! An exception in it is reported, and closes only its own connection.
 
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -45,7 +46,7 @@ pub(super) fn call_back(
     Ok(())
 }
 
-/// `asyncio.iscoroutine(result)`, without a call where it is evident.
+/// `asyncio.iscoroutine(result)`, without a call in obvious cases.
 #[inline]
 fn is_coroutine(result: &Bound<'_, PyAny>) -> PyResult<bool> {
     if coroutine::is_coroutine(result) {
@@ -71,7 +72,7 @@ fn start<'py>(event_loop: &LoopRef, coroutine: Bound<'py, PyAny>) -> PyResult<Bo
 static TASK_IS_DONE: Watch =
     Watch::new("StreamReaderProtocol.connection_made.<locals>.callback", task_is_done);
 
-/// Closes the transport of a callback's task that failed or was cancelled. `watcher` is the pair of loop and transport.
+/// Closes the transport if the callback's task failed or was cancelled. `watcher` is the pair of loop and transport.
 fn task_is_done(watcher: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = watcher.py();
     let (event_loop, transport) = watcher.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -98,7 +99,7 @@ fn report(
     event_loop.call_exception_handler(py, &context)
 }
 
-/// Refuses a connection whose stream nobody holds any more.
+/// Refuses a connection if its reader no longer exists.
 pub(super) fn reject(
     protocol: &Bound<'_, StreamReaderProtocol>,
     transport: &Bound<'_, PyAny>,

@@ -1,7 +1,7 @@
 //! Attributes of asyncio's stream classes that libraries read and set, written once for all classes.
 
-/// Makes a `#[pymethods]` block with a getter and a setter for each field of the class's state: `name: setter, field`.
-/// The field is an optional reference to any object.
+/// Makes a `#[pymethods]` block with a getter and a setter for each field of the class's state: `name: setter,
+/// field`. Each field is an optional reference to any object.
 macro_rules! optional_attributes {
     ($class:ident, $state:ident; $($(#[$doc:meta])* $name:ident: $setter:ident, $field:ident);* $(;)?) => {
         #[pymethods]
@@ -23,7 +23,7 @@ macro_rules! optional_attributes {
     };
 }
 
-/// The same for fields that are flags: any value that is set counts by its truth.
+/// The same for flags: any value may be set, and its truth counts.
 macro_rules! flag_attributes {
     ($class:ident, $state:ident; $($(#[$doc:meta])* $name:ident: $setter:ident, $field:ident);* $(;)?) => {
         #[pymethods]

@@ -1,9 +1,9 @@
-//! What a reader has not given out yet.
+//! What a reader has received and not given out yet.
 //!
-//! One whole `bytes` object as it was received, from which reads take pieces, or which they take as it is, without a copy;
-//! what comes on top of an object is joined with its rest in a buffer.
+//! Usually this is one `bytes` object as it was received. Reads take pieces of it, or the object itself, without a
+//! copy. If more arrives, it is joined in a buffer with the rest of the object.
 //!
-//! Invariant: while there is an object the buffer is empty, and the object has unread bytes.
+//! Invariant: while there is an object, it has unread bytes, and the buffer is empty.
 
 use ferrio_engine::buffer::ByteBuffer;
 use pyo3::exceptions::PyMemoryError;
@@ -18,9 +18,9 @@ pub(super) struct Content {
 }
 
 struct Whole {
-    /// Of exactly this class.
+    /// Exactly of this class.
     bytes: Py<PyBytes>,
-    /// How many bytes of it were read.
+    /// How many of its bytes were read.
     read: usize,
 }
 
@@ -58,7 +58,8 @@ impl Content {
         self.buffer.extend(data).map_err(|_| PyMemoryError::new_err(()))
     }
 
-    /// Appends `bytes`, of exactly that class: the object itself if nothing else is unread. Raises as `extend` does.
+    /// Appends `bytes`, which must be exactly of that class; keeps the object itself if nothing else is unread.
+    /// Raises as `extend` does.
     #[inline]
     pub(super) fn put(&mut self, bytes: Bound<'_, PyBytes>) -> PyResult<()> {
         let py = bytes.py();
@@ -107,7 +108,7 @@ impl Content {
         self.buffer.clear();
     }
 
-    /// Moves what is unread of an object into the buffer.
+    /// Moves the unread bytes of an object into the buffer.
     #[inline]
     fn join(&mut self, py: Python<'_>) -> PyResult<()> {
         let Some(whole) = &self.whole else { return Ok(()) };

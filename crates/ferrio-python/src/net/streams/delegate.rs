@@ -1,7 +1,7 @@
-//! The reads of a subclass that replaced one of the methods which the others are made of.
+//! The reads of a subclass that replaced a method on which other methods rely.
 //!
-//! asyncio's `readline()` calls `self.readuntil()`, its `read()` of everything `self.read(limit)`, its iteration
-//! `self.readline()`. These operations call and await the same, so that a subclass sees every call.
+//! asyncio's `readline()` calls `self.readuntil()`, its `read()` without a size calls `self.read(limit)`, its
+//! iteration `self.readline()`. These operations call and await the same, so that a subclass sees every call.
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
 use pyo3::intern;
@@ -17,13 +17,13 @@ use crate::base::imports;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 
-/// Which method is carried out by another one.
+/// Which method is implemented by another one.
 pub(super) enum Role {
     /// `readline()` by `readuntil(b"\n")`.
     Line,
     /// `__anext__()` by `readline()`.
     Next,
-    /// `read()` by `read(limit)`: what came up to now.
+    /// `read()` by `read(limit)`: what has been read so far.
     All(Vec<u8>),
 }
 
@@ -56,7 +56,7 @@ impl Delegate {
         operation::start_awaiting(&awaitable)
     }
 
-    /// What the method's value means; `None` if it is to be called again.
+    /// What the method's return value means; `None` if it is to be called again.
     fn returned<'py>(&mut self, value: Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = value.py();
         match &mut self.role {
@@ -73,7 +73,7 @@ impl Delegate {
         }
     }
 
-    /// What the method's error means for a line: part of a line, or one that is too long and goes.
+    /// What the method's error means for a line: either part of a line, or a line that is too long and is dropped.
     fn raised<'py>(&self, py: Python<'py>, failure: PyErr) -> PyResult<Bound<'py, PyAny>> {
         if !matches!(self.role, Role::Line) {
             return Err(failure);

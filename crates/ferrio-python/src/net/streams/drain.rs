@@ -1,7 +1,7 @@
 //! The operations behind `drain()` and `wait_closed()`.
 //!
-//! A drain of a writer that nobody paused ends without suspending; on a closing transport one turn passes first, so that a
-//! program which writes and drains in a loop comes to know of the end.
+//! A drain whose writer isn't paused ends without suspending. On a closing transport it first lets one turn pass, so
+//! that a program which writes and drains in a loop notices the end.
 
 use pyo3::exceptions::PyConnectionResetError;
 use pyo3::intern;
@@ -99,7 +99,7 @@ impl Drain {
     }
 }
 
-/// Whether nobody has to wait. Raises `ConnectionResetError` once the connection is lost.
+/// Whether there is no need to wait. Raises `ConnectionResetError` after the connection is lost.
 #[inline]
 fn free(flow: &Bound<'_, FlowControlMixin>) -> PyResult<bool> {
     let (lost, paused) = flow.get().flow.with(flow.py(), |flow| (flow.connection_lost, flow.paused));
@@ -109,7 +109,7 @@ fn free(flow: &Bound<'_, FlowControlMixin>) -> PyResult<bool> {
     Ok(!paused)
 }
 
-/// Raises the exception that the reader's connection ended with.
+/// Raises the exception that ended the reader's connection.
 #[inline]
 fn require_no_exception(py: Python<'_>, reader: &Bound<'_, PyAny>) -> PyResult<()> {
     let exception = match reader.as_exactly::<StreamReader>() {
@@ -179,7 +179,7 @@ impl WaitClosed {
         Operation::new(Self { writer: writer.clone().unbind(), inner: None })
     }
 
-    /// What is done once the connection is closed.
+    /// The awaitable that is done after the connection is closed.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let protocol = self.writer.get().protocol(py)?;
         let waiter = match protocol.as_instance::<StreamReaderProtocol>() {

@@ -1,6 +1,6 @@
-//! What fills a reader: data, the end of input, an exception; and when the transport has to stop.
+//! What fills a reader: data, the end of input, an exception; and when the transport must pause.
 //!
-//! Native transports call these functions, without a Python call in between; `reader.rs` offers them to Python.
+//! Native transports call these functions without a Python call in between; `reader.rs` exposes them to Python.
 //!
 //! Invariant: a waiter is taken out of the reader before it is woken, so it is woken once.
 
@@ -32,7 +32,7 @@ gc!(match Waiter {
     Self::Future(future) => (future),
 });
 
-/// With what a waiting operation can go on. What is not enough does not wake it.
+/// How much a waiting operation needs to go on. Less doesn't wake it.
 pub(super) enum Need {
     Any,
     Bytes(usize),
@@ -55,7 +55,7 @@ impl Waiter {
         matches!(self, Self::Nobody)
     }
 
-    /// What `_waiter` shows.
+    /// The value of `_waiter`.
     pub(super) fn shown(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match self {
             Self::Nobody => None,
@@ -64,7 +64,7 @@ impl Waiter {
         }
     }
 
-    /// Lets it go on, or tells it the exception.
+    /// Wakes it, or throws the exception into it.
     #[inline]
     fn wake(self, py: Python<'_>, failure: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         match self {
@@ -101,7 +101,7 @@ impl State {
             Waiter::Nobody | Waiter::Future(_) => true,
         };
         if !enough {
-            // It would resume the transport at once.
+            // The read would resume the transport at once.
             return (Waiter::Nobody, None);
         }
         let too_much = !self.paused && self.unread.len(py) > self.limit.high();
@@ -119,13 +119,14 @@ pub(crate) fn feed(reader: &Bound<'_, StreamReader>, data: &[u8]) -> PyResult<()
     add(reader, |unread, py| unread.extend(py, data))
 }
 
-/// As `feed`, of an object of exactly the class `bytes`, which a read may get as it is.
+/// As `feed`, for an object of exactly the class `bytes`, which a read may return as it is.
 #[inline]
 pub(crate) fn put(reader: &Bound<'_, StreamReader>, data: Bound<'_, PyBytes>) -> PyResult<()> {
     add(reader, |unread, _| unread.put(data))
 }
 
-/// Lets `append` add to what is unread, and does what `feed_data` does with it. `append` must not run Python code.
+/// Calls `append` to add to the unread data, and does the rest of what `feed_data` does. `append` must not run Python
+/// code.
 #[inline]
 pub(super) fn add<'py>(
     reader: &Bound<'py, StreamReader>,
@@ -178,7 +179,7 @@ pub(crate) fn set_exception(reader: &Bound<'_, StreamReader>, exception: &Bound<
     waiter.wake(py, Some(exception))
 }
 
-/// Lets the transport read again once the buffer is down to the limit (`reader._maybe_resume_transport()`).
+/// Resumes the transport if no more than the limit is buffered (`reader._maybe_resume_transport()`).
 #[inline]
 pub(super) fn maybe_resume(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
     let py = reader.py();
@@ -200,7 +201,7 @@ pub(super) fn resume_reading(transport: &Bound<'_, PyAny>) -> PyResult<()> {
     transport.call_method0(intern!(transport.py(), "resume_reading")).map(drop)
 }
 
-/// Stops the transport; one that can't be stopped is forgotten, and all it brings is kept.
+/// Pauses the transport. If it can't be paused, it is forgotten, and everything it brings is kept.
 #[cold]
 fn pause_reading(reader: &Bound<'_, StreamReader>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = reader.py();

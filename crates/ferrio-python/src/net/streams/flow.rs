@@ -1,6 +1,7 @@
-//! `FlowControlMixin`: the half of a protocol that makes writers wait while the transport's buffer is full.
+//! `FlowControlMixin`: the part of a protocol that makes writers wait while the transport's buffer is full.
 //!
-//! Invariant: a waiting drain is woken when writing goes on or the connection is lost, and takes itself out of the list.
+//! Invariant: a waiting drain is woken when writing goes on or the connection is lost, and takes itself out of the
+//! list.
 
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::intern;
@@ -21,7 +22,7 @@ use crate::core::future::default_loop;
 use crate::core::operation::{self, Operation};
 use crate::sync::locks::waiters::{self, WaitList};
 
-/// A protocol whose `_drain_helper()` waits while the transport asked it to pause writing (asyncio's class of that name).
+/// A protocol whose `_drain_helper()` waits while the transport has paused writing (asyncio's class of that name).
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
 pub(crate) struct FlowControlMixin {
     pub(super) flow: Guarded<Flow>,
@@ -61,7 +62,7 @@ const GET_CLOSE_WAITER: u8 = 2;
 const NAMES: Names = &[("_drain_helper", DRAIN_HELPER), ("_get_close_waiter", GET_CLOSE_WAITER)];
 
 impl FlowControlMixin {
-    /// One that `__init__` fills in; `class` is the one that is being made.
+    /// One that `__init__` fills in; `class` is the class of the new object.
     pub(super) fn empty(class: &Bound<'_, PyType>) -> PyResult<Self> {
         let overrides = Overrides::of_class::<StreamReaderProtocol>(class, NAMES)?;
         Ok(Self { flow: Guarded::new(Flow::default()), overrides })
@@ -106,7 +107,7 @@ impl FlowControlMixin {
         Ok(())
     }
 
-    /// Notes the end of the connection and tells waiting drains.
+    /// Notes the end of the connection and wakes waiting drains.
     pub(super) fn lose_connection(
         &self,
         py: Python<'_>,
@@ -199,12 +200,12 @@ impl FlowControlMixin {
 
     /// Wait until writing is not paused; for `StreamWriter.drain()`.
     ///
-    /// Raises `ConnectionResetError` once the connection is lost.
+    /// Raises `ConnectionResetError` after the connection is lost.
     fn _drain_helper(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(Drain::helper(slf))
     }
 
-    /// A subclass returns what is done once the connection of `stream` is closed.
+    /// A subclass returns an awaitable that is done after the connection of `stream` is closed.
     #[pyo3(signature = (stream))]
     fn _get_close_waiter<'py>(&self, stream: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         Err(PyNotImplementedError::new_err(format!("no close waiter for {}", stream.repr()?)))

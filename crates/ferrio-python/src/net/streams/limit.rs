@@ -7,10 +7,10 @@ use pyo3::prelude::*;
 /// asyncio's default, in bytes.
 const DEFAULT: usize = 1 << 16;
 
-/// How long a line may be, in bytes; half of what the buffer may hold before the transport is paused.
+/// How long a line may be, in bytes. The transport is paused when more than twice as much is buffered.
 pub(super) struct Limit {
     pub(super) bytes: usize,
-    /// What the program gave, if that is not the number above.
+    /// What the program gave, if that isn't exactly this number.
     shown: Option<Py<PyAny>>,
 }
 
@@ -23,12 +23,13 @@ impl Default for Limit {
 }
 
 impl Limit {
-    /// The limit that `given` asks for; any number, a negative one counts as zero. Raises `TypeError` for what is none.
+    /// The limit for `given`, which may be any number; a negative one counts as zero. Raises `TypeError` for anything
+    /// else.
     pub(super) fn new(given: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(bytes) = given.extract::<usize>() {
             return Ok(Self { bytes, shown: None });
         }
-        // Sizes are whole, so they exceed 2.5 when they exceed 2; beyond all sizes there is no limit.
+        // Sizes are whole, so they exceed 2.5 when they exceed 2; a number above all sizes means no limit.
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -38,7 +39,7 @@ impl Limit {
         Ok(Self { bytes, shown: Some(given.clone().unbind()) })
     }
 
-    /// As `new`. Raises `ValueError` unless it is above zero.
+    /// As `new`. Raises `ValueError` unless the limit is positive.
     pub(super) fn positive(given: &Bound<'_, PyAny>) -> PyResult<Self> {
         // The usual case, without a comparison of objects.
         if let Ok(bytes) = given.extract::<usize>()
@@ -52,7 +53,7 @@ impl Limit {
         Self::new(given)
     }
 
-    /// How much is too much for the buffer.
+    /// How many bytes are too many for the buffer.
     #[inline]
     pub(super) fn high(&self) -> usize {
         self.bytes.saturating_mul(2)
@@ -62,7 +63,7 @@ impl Limit {
         self.bytes == DEFAULT && self.shown.is_none()
     }
 
-    /// What `_limit` shows.
+    /// The value of `_limit`.
     pub(super) fn shown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.shown {
             Some(shown) => Ok(shown.bind(py).clone()),

@@ -1,12 +1,13 @@
 //! Streams (asyncio's page "Streams"): a reader and a writer over any transport.
 //!
-//! `reader.rs` has the class `StreamReader`, `content.rs` what it holds, `feed.rs` what fills it, `read.rs` the operations that empty it; `python_buffer.rs`
-//! lets a Python subclass work on `_buffer`, `delegate.rs` calls the methods that it replaced. The search for separators is
-//! the engine's (`buffer`). `protocol.rs` stands between a transport and a reader, `accept.rs` is the beginning of a server's
-//! connection; `flow.rs` makes writers wait, by the operations of `drain.rs`. `writer.rs` has the class `StreamWriter`.
+//! `reader.rs` has the class `StreamReader` and `content.rs` its content. `feed.rs` fills it, and the operations of
+//! `read.rs` empty it. `python_buffer.rs` lets a Python subclass work on `_buffer`; `delegate.rs` calls methods that
+//! a subclass replaced. The engine (`buffer`) searches for separators. `protocol.rs` connects a transport to a
+//! reader, and `accept.rs` starts a server's connection. `flow.rs` makes writers wait, using the operations of
+//! `drain.rs`. `writer.rs` has the class `StreamWriter`.
 //!
-//! Invariants: one operation at a time waits for a reader; bytes go into the buffer in order and leave it once; what is
-//! in the buffer when a wait is cancelled stays there.
+//! Invariants: one operation at a time waits for a reader; bytes go into the buffer in order and leave it once; if a
+//! wait is cancelled, the buffer keeps its content.
 
 mod accept;
 mod attributes;

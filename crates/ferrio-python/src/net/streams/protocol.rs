@@ -1,7 +1,7 @@
 //! `StreamReaderProtocol`: the protocol between a transport and a `StreamReader`.
 //!
-//! Native transports hand bytes to the reader by `receive`, past `data_received`. Beginning and end of a connection are here;
-//! on a server the beginning calls the program's `client_connected_cb`, see `accept.rs`.
+//! Native transports pass bytes to the reader through `receive`, without `data_received`. This file handles the start
+//! and the end of a connection. On a server the start calls the program's `client_connected_cb`, see `accept.rs`.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -22,7 +22,7 @@ use crate::core::future;
 use crate::net::transport;
 use crate::net::transport::native::NativeProtocol;
 
-/// Hands what a transport receives to `stream_reader`; on a server calls `client_connected_cb(reader, writer)` for the
+/// Passes received data to `stream_reader`; on a server calls `client_connected_cb(reader, writer)` for the
 /// connection. Meaning and methods are those of `asyncio.StreamReaderProtocol`.
 #[pyclass(extends = FlowControlMixin, subclass, frozen, module = "ferrio.streams")]
 pub(crate) struct StreamReaderProtocol {
@@ -39,7 +39,7 @@ impl Functions for StreamReaderProtocol {}
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The reader belongs to the program: when that drops it, what arrives is dropped too.
+    /// The program owns the reader; if the program drops it, what arrives is dropped too.
     reader: Option<Py<PyWeakrefReference>>,
     /// On a server, until the connection is made.
     strong_reader: Option<Py<PyAny>>,
@@ -55,7 +55,7 @@ pub(super) struct State {
 
 gc!(State { reader, strong_reader, client_connected, task, transport, writer, source_traceback, closed } not { over_ssl, reject });
 
-/// What `wait_closed()` waits for; a future only if it is asked for.
+/// What `wait_closed()` waits for; a future is made only on demand.
 #[derive(Default)]
 enum Closed {
     #[default]
@@ -169,7 +169,8 @@ impl StreamReaderProtocol {
         }
     }
 
-    /// The other end will send no more: tell the reader. Return whether the transport stays open for writing: not with TLS.
+    /// The other end will send no more: tell the reader. Return whether the transport stays open for writing, which
+    /// TLS can't.
     fn eof_received(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         if let Some(reader) = slf.get().reader(py) {
@@ -195,7 +196,7 @@ impl StreamReaderProtocol {
         }
     }
 
-    /// What is done once the connection is closed: a future.
+    /// A future that is done after the connection is closed.
     #[pyo3(signature = (stream))]
     fn _get_close_waiter<'py>(
         slf: &Bound<'py, Self>,
@@ -205,7 +206,7 @@ impl StreamReaderProtocol {
         Self::closed(slf)
     }
 
-    // What libraries look at and change.
+    // Attributes that libraries read and change.
 
     /// The reader, as long as the program holds it.
     #[getter]
@@ -213,7 +214,7 @@ impl StreamReaderProtocol {
         self.reader(py)
     }
 
-    /// A weak reference to the reader; `None` without one, and once the connection is lost.
+    /// A weak reference to the reader; `None` if there is no reader, and after the connection is lost.
     #[getter]
     fn _stream_reader_wr(&self, py: Python<'_>) -> Option<Py<PyWeakrefReference>> {
         self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.clone_ref(py)))
@@ -247,7 +248,7 @@ optional_attributes! {
     StreamReaderProtocol, state;
     /// The reader, until the connection is made.
     _strong_reader: set_strong_reader, strong_reader;
-    /// What a program put here; asyncio kept the server's writer in it up to Python 3.12.
+    /// Set by programs only; up to Python 3.12 asyncio kept the server's writer here.
     _stream_writer: set_stream_writer, writer;
     _client_connected_cb: set_client_connected_cb, client_connected;
     _transport: put_transport, transport;
@@ -268,7 +269,7 @@ impl StreamReaderProtocol {
         self.state.with(py, |state| state.reader.as_ref().and_then(|reader| reader.bind(py).upgrade()))
     }
 
-    /// The future that is done once the connection is closed.
+    /// The future that is done after the connection is closed.
     pub(super) fn closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if let Some(known) = slf.get().close_waiter(py) {
@@ -294,7 +295,7 @@ impl StreamReaderProtocol {
         })
     }
 
-    /// Ends what waits for the connection to be closed.
+    /// Wakes whatever waits for the end of the connection.
     fn finish(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         if let Some(future) = self.close_waiter(py) {
             if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
@@ -346,7 +347,8 @@ pub(crate) fn _stream_protocol<'py>(
     Bound::new(py, PyClassInitializer::from(FlowControlMixin::on(event_loop)).add_subclass(protocol))
 }
 
-/// Ends a future with the exception, or with `None`. The exception counts as retrieved, since reads and writes raise it.
+/// Ends a future with the exception, or with `None`. The exception counts as retrieved, since reads and writes raise
+/// it.
 fn settle(future: &Bound<'_, PyAny>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let py = future.py();
     match exception {
@@ -359,12 +361,12 @@ fn settle(future: &Bound<'_, PyAny>, exception: Option<&Bound<'_, PyAny>>) -> Py
     Ok(())
 }
 
-// Native transports feed the reader of a plain protocol past its `data_received`.
+// Native transports feed the reader of a plain protocol without `data_received`.
 inventory::submit! {
     NativeProtocol::new(is_exactly::<StreamReaderProtocol>, receive_copy).keeping(receive)
 }
 
-/// Hands an object of exactly the class `bytes` to the reader of a plain protocol. A read may get it as it is.
+/// Passes an object of exactly the class `bytes` to the reader of a plain protocol. A read may return it as it is.
 #[inline]
 fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()> {
     let py = protocol.py();
@@ -375,7 +377,7 @@ fn receive(protocol: &Bound<'_, PyAny>, data: Bound<'_, PyBytes>) -> PyResult<()
     }
 }
 
-/// As `receive`, of bytes that are good for the call only.
+/// As `receive`, for bytes that are valid only during the call.
 #[inline]
 fn receive_copy(protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
     let py = protocol.py();

@@ -1,8 +1,8 @@
-//! `_buffer` of a reader, for Python code that looks into it.
+//! `_buffer` of a reader, for Python code that uses it.
 //!
-//! A subclass written for asyncio's reader works on `self._buffer` itself: it cuts bytes off the front, or adds some. Then
-//! the buffer becomes a real `bytearray`. Native code fills its own buffer from that before it looks, and writes it back
-//! after a change. A plain reader shows a copy, and stays fast.
+//! A subclass written for asyncio's reader works on `self._buffer` itself: it cuts bytes off the front, or adds some.
+//! In that case the buffer becomes a real `bytearray`. Native code copies it into its own buffer before each look,
+//! and writes it back after a change. A plain reader returns a copy, and stays fast.
 
 use std::sync::atomic::Ordering;
 
@@ -14,7 +14,7 @@ use crate::base::ffi::Cast;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::interpreter::is_exactly;
 
-/// What `reader._buffer` gives.
+/// The value of `reader._buffer`.
 pub(super) fn buffer<'py>(reader: &Bound<'py, StreamReader>) -> Bound<'py, PyByteArray> {
     let py = reader.py();
     if let Some(held) = known(reader) {
@@ -29,7 +29,7 @@ pub(super) fn buffer<'py>(reader: &Bound<'py, StreamReader>) -> Bound<'py, PyByt
     copy
 }
 
-/// `reader._buffer = value`: a `bytearray` is taken as it is by a subclass, all else is copied.
+/// `reader._buffer = value`: a subclass keeps a `bytearray` as it is; everything else is copied.
 pub(super) fn set_buffer(reader: &Bound<'_, StreamReader>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = reader.py();
     let bytes = Buffer::to_read(value)?;
@@ -46,7 +46,7 @@ pub(super) fn set_buffer(reader: &Bound<'_, StreamReader>, value: &Bound<'_, PyA
     old.map(drop)
 }
 
-/// Takes over what the subclass made of its `_buffer`.
+/// Copies the subclass's `_buffer` into our own.
 #[cold]
 pub(super) fn load(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
     let Some(content) = known(reader).map(|held| held.to_vec()) else { return Ok(()) };

@@ -1,8 +1,8 @@
 //! The operations behind `read`, `readline`, `readexactly`, `readuntil` and the iteration over lines.
 //!
-//! Each takes what it wants from the buffer at once if it is there, and parks in the reader if it isn't. How much may stay
-//! in the buffer, and what is dropped with an error, is asyncio's: what was found too long stays after `readuntil`, and goes
-//! after `readline`.
+//! Each takes what it wants from the buffer if it is there, and parks in the reader if it isn't. How much may stay in
+//! the buffer, and what an error drops, is as in asyncio: data that is too long stays after `readuntil`, and is
+//! dropped after `readline`.
 
 use ferrio_engine::buffer::{Found, Match, Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyStopAsyncIteration, PyValueError};
@@ -38,21 +38,21 @@ pub(super) enum What {
     Exactly(usize),
     /// `readuntil(separator)`.
     Until(Box<(Separators, Scan)>),
-    /// `read()`: what was taken from the buffer up to now.
+    /// `read()`: what has been taken from the buffer so far.
     All(Option<Box<Filling>>),
     /// `_wait_for_data(name)`.
     Data(Box<str>),
-    /// Arguments that make no sense: raised when it is awaited, as a coroutine would.
+    /// Invalid arguments: raised when it is awaited, as a coroutine would.
     Refused(Box<(&'static str, Option<PyErr>)>),
 }
 
-/// What a look into the buffer gave.
+/// What a look into the buffer found.
 enum Look<'py> {
     Done(Bound<'py, PyAny>),
     NotYet,
 }
 
-/// What a line or a message ended with; computed in one look, raised outside of it.
+/// How a line or a message ended; computed in one look, raised outside of it.
 enum Outcome<'py> {
     Taken(Bound<'py, PyBytes>),
     NotYet,
@@ -69,7 +69,7 @@ impl Read {
         Self { reader: reader.clone().unbind(), what, waiting: false }
     }
 
-    /// What comes before the first look: arguments, then an exception that was set.
+    /// What comes before the first look: checking arguments, and raising an exception that was set.
     #[inline]
     fn begin<'py>(&mut self, reader: &Bound<'py, StreamReader>) -> PyResult<Look<'py>> {
         let py = reader.py();
@@ -142,7 +142,7 @@ impl Read {
                 })?;
                 StreamReader::store_buffer(reader)?;
                 feed::maybe_resume(reader)?;
-                // The transport may have brought its exception meanwhile.
+                // The transport may have set its exception meanwhile.
                 require_no_exception(reader)?;
                 if !at_end {
                     return Ok(Look::NotYet);
@@ -217,7 +217,7 @@ impl Read {
         Err(PyValueError::new_err(message))
     }
 
-    /// Registers the operation as the reader's waiter; `false` if it has to look again first.
+    /// Registers the operation as the reader's waiter; returns `false` if it must look again first.
     fn wait(&mut self, reader: &Bound<'_, StreamReader>, this: &Bound<'_, Operation>) -> PyResult<bool> {
         let py = reader.py();
         enum Step {
@@ -241,7 +241,7 @@ impl Read {
                 return (Step::AtEnd, Some(entry));
             }
             if state.paused {
-                // Waiting for data of a paused transport would last for ever.
+                // Waiting for data from a paused transport would last for ever.
                 state.paused = false;
                 let transport = state.transport.as_ref().map(|transport| transport.clone_ref(py));
                 return (Step::Resume(transport), Some(entry));
@@ -269,7 +269,7 @@ impl Read {
             Step::AtEnd if matches!(self.what, What::Data(_)) => {
                 Err(PyAssertionError::new_err("_wait_for_data after EOF"))
             }
-            // The transport brought it while it was resumed.
+            // The transport fed it while it was being resumed.
             Step::AtEnd | Step::Again => Ok(false),
             Step::Resume(transport) => {
                 if let Some(transport) = transport {
@@ -289,7 +289,7 @@ impl Read {
         drop(gone);
     }
 
-    /// Whose name an error about a second waiter shows.
+    /// The method's name, for an error about a second waiter.
     fn waits_as(&self) -> &str {
         match &self.what {
             What::Line { .. } | What::Until(_) => "readuntil",

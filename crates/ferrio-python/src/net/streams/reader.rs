@@ -1,7 +1,7 @@
 //! `StreamReader`: the class, as Python sees it.
 //!
-//! Holds what arrived and was not read. `feed.rs` and `read.rs` do the work; here are the names, and what libraries look at
-//! from outside (`_buffer`, `_transport`, `_paused`...).
+//! Holds what arrived and was not read yet. `feed.rs` and `read.rs` do the work. This file has the methods, and the
+//! attributes that libraries use (`_buffer`, `_transport`, `_paused`...).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,10 +31,11 @@ use crate::core::future::default_loop;
 use crate::core::future::native::current_stack;
 use crate::core::operation::Operation;
 
-/// What arrives on a stream, to be awaited: `read()`, `readline()`, `readexactly()`, `readuntil()`, or `async for` each line.
+/// Received data of a stream. Await `read()`, `readline()`, `readexactly()` or `readuntil()`, or iterate over the
+/// lines with `async for`.
 ///
-/// A line may be `limit` bytes long; the transport is paused while twice as many are unread. Meaning and methods are those
-/// of `asyncio.StreamReader`. Raises `ValueError` for a limit that is not above zero.
+/// A line may be `limit` bytes long; the transport is paused while more than twice as many are unread. Meaning and
+/// methods are those of `asyncio.StreamReader`. Raises `ValueError` if the limit isn't positive.
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
 pub(crate) struct StreamReader {
     pub(super) state: Guarded<State>,
@@ -59,20 +60,20 @@ impl Functions for StreamReader {
     });
 }
 
-/// All that a reader holds.
+/// A reader's whole state.
 #[derive(Default)]
 pub(super) struct State {
-    /// `feed.rs` adds, `read.rs` takes.
+    /// `feed.rs` adds to it, `read.rs` takes from it.
     pub(super) unread: Content,
     /// How many bytes were unread when a read last found too few.
     pub(super) seen: usize,
     pub(super) limit: Limit,
     /// Whether the end of input was fed.
     pub(super) eof: bool,
-    /// Whether the transport was paused for a full buffer.
+    /// Whether the transport was paused because the buffer was full.
     pub(super) paused: bool,
     pub(super) waiter: Waiter,
-    /// What every further read raises.
+    /// Every further read raises this.
     pub(super) exception: Option<Py<PyAny>>,
     pub(super) transport: Option<Py<PyAny>>,
     /// A Python subclass's `_buffer`, see `python_buffer.rs`.
@@ -85,7 +86,7 @@ pub(super) struct State {
 
 gc!(State { limit, waiter, exception, transport, python_buffer, source_traceback, event_loop } not { unread, seen, eof, paused });
 
-// Methods that call one another; a subclass may replace one and expects to be called by the others.
+// Methods that call one another; a subclass may replace one and expects the others to call it.
 const READ: u8 = 1;
 const READUNTIL: u8 = 2;
 const READLINE: u8 = 4;
@@ -159,18 +160,19 @@ impl StreamReader {
         Ok(text + ">")
     }
 
-    /// Read up to `n` bytes as soon as there are any; all until the end of input if `n` is negative; `b""` at the end.
+    /// Read up to `n` bytes as soon as there are any. A negative `n` means everything until the end of input. At the
+    /// end return `b""`.
     ///
-    /// Raises the exception that the connection ended with.
+    /// Raises the exception that ended the connection.
     #[pyo3(signature = (n = Argument::MISSING), text_signature = "($self, n=-1)")]
     fn read(slf: &Bound<'_, Self>, n: Argument) -> Operation {
         let n = n.into_option();
         start_read(slf, n.as_ref().map(|n| n.bind(slf.py())))
     }
 
-    /// Read a line, with its `\n`; what is left if the end of input comes first, `b""` at the end.
+    /// Read a line, with its `\n`. If the end of input comes first, return what is left, `b""` at the end.
     ///
-    /// Raises `ValueError` if the line is longer than the limit; it is dropped as far as it came.
+    /// Raises `ValueError` if the line is longer than the limit; what has arrived of it is dropped.
     fn readline(slf: &Bound<'_, Self>) -> Operation {
         if slf.get().overrides.has(READUNTIL) {
             return Delegate::start(slf, Role::Line);
@@ -180,8 +182,8 @@ impl StreamReader {
 
     /// Read exactly `n` bytes.
     ///
-    /// Raises `IncompleteReadError`, which has the bytes that did come, if the end of input comes first; `ValueError` for a
-    /// negative `n`.
+    /// Raises `IncompleteReadError`, with the bytes that did come, if the end of input comes first; `ValueError` for
+    /// a negative `n`.
     #[pyo3(signature = (n))]
     fn readexactly(slf: &Bound<'_, Self>, n: &Bound<'_, PyAny>) -> Operation {
         let what = match size(n) {
@@ -194,11 +196,11 @@ impl StreamReader {
         start(slf, what)
     }
 
-    /// Read until `separator`, a byte string or a tuple of them, which ends what is returned.
+    /// Read until `separator`, a byte string or a tuple of them; the result includes it.
     ///
-    /// Of several separators the one that ends first counts. Raises `IncompleteReadError` if the end of input comes first,
-    /// `LimitOverrunError` if more than the limit came before the separator: then all stays to be read; `ValueError` for an
-    /// empty separator.
+    /// Of several separators the one that ends first counts. Raises `IncompleteReadError` if the end of input comes
+    /// first; `LimitOverrunError` if the separator isn't within the limit, and then everything stays unread;
+    /// `ValueError` for an empty separator.
     #[pyo3(signature = (separator = None), text_signature = "($self, separator=b'\\n')")]
     fn readuntil(slf: &Bound<'_, Self>, separator: Option<&Bound<'_, PyAny>>) -> Operation {
         let what = match separators(separator) {
@@ -225,7 +227,7 @@ impl StreamReader {
         Ok(slf.get().state.with(slf.py(), |state| state.eof && state.unread.is_empty()))
     }
 
-    /// Append `data`, a bytes-like object, to what is to be read. For the protocol.
+    /// Append `data`, a bytes-like object, to the unread data. For the protocol.
     ///
     /// Raises `AssertionError` after `feed_eof()`.
     #[pyo3(signature = (data))]
@@ -242,18 +244,19 @@ impl StreamReader {
         feed::feed_eof(slf)
     }
 
-    /// Return the exception that the connection ended with, or `None`.
+    /// Return the exception that ended the connection, or `None`.
     pub(crate) fn exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.exception.as_ref().map(|exception| exception.clone_ref(py)))
     }
 
-    /// Let every read raise `exc` from now on. For the protocol.
+    /// Make every read raise `exc` from now on. For the protocol.
     #[pyo3(signature = (exc))]
     fn set_exception(slf: &Bound<'_, Self>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
         feed::set_exception(slf, exc)
     }
 
-    /// Name the transport that is paused while too much is unread. For the protocol; raises `AssertionError` the second time.
+    /// Set the transport that is paused while too much is unread. For the protocol; raises `AssertionError` the
+    /// second time.
     #[pyo3(signature = (transport))]
     pub(crate) fn set_transport(&self, py: Python<'_>, transport: Py<PyAny>) -> PyResult<()> {
         let refused = self.state.with(py, |state| match state.transport {
@@ -269,7 +272,7 @@ impl StreamReader {
         }
     }
 
-    /// Name another transport in the place of the one that was set: after `start_tls`.
+    /// Replace the transport that was set: after `start_tls`.
     #[pyo3(signature = (transport))]
     pub(crate) fn _replace_transport(&self, py: Python<'_>, transport: Py<PyAny>) -> PyResult<()> {
         let old = self.state.with(py, |state| match &mut state.transport {
@@ -282,28 +285,28 @@ impl StreamReader {
         }
     }
 
-    /// Let the transport read again if no more than the limit is unread.
+    /// Resume the transport if no more than the limit is unread.
     fn _maybe_resume_transport(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::load_buffer(slf)?;
         feed::maybe_resume(slf)
     }
 
-    /// Wake the read that waits.
+    /// Wake the waiting read.
     fn _wakeup_waiter(slf: &Bound<'_, Self>) -> PyResult<()> {
         feed::wake_waiter(slf)
     }
 
     /// Wait until more is fed; for a subclass's own reads.
     ///
-    /// Raises `RuntimeError`, with `func_name` in its message, if another read waits already.
+    /// Raises `RuntimeError`, with `func_name` in its message, if another read is waiting.
     #[pyo3(signature = (func_name))]
     fn _wait_for_data(slf: &Bound<'_, Self>, func_name: &str) -> Operation {
         start(slf, What::Data(func_name.into()))
     }
 
-    // What libraries look at and change.
+    // Attributes that libraries read and change.
 
-    /// What is unread: a copy; in a subclass's instances the `bytearray` itself.
+    /// The unread data: a copy; for subclasses the `bytearray` itself.
     #[getter]
     fn _buffer<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyAny> {
         python_buffer::buffer(slf).into_any()
@@ -327,7 +330,7 @@ impl StreamReader {
         Ok(())
     }
 
-    /// What waits in a read: an operation, or what was set here.
+    /// The waiting read: an operation, or what was set here.
     #[getter]
     fn _waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.waiter.shown(py))
@@ -372,7 +375,7 @@ flag_attributes! {
 }
 
 impl StreamReader {
-    /// Takes over what Python code made of `_buffer`.
+    /// Copies Python's changes of `_buffer` into our own buffer.
     #[inline]
     pub(super) fn load_buffer(slf: &Bound<'_, Self>) -> PyResult<()> {
         if slf.get().has_python_buffer.load(Ordering::Relaxed) { python_buffer::load(slf) } else { Ok(()) }
@@ -384,7 +387,7 @@ impl StreamReader {
         if slf.get().has_python_buffer.load(Ordering::Relaxed) { python_buffer::store(slf) } else { Ok(()) }
     }
 
-    /// A plain reader of a loop. Raises `ValueError` unless `limit` is above zero.
+    /// A plain reader of a loop. Raises `ValueError` unless `limit` is positive.
     pub(super) fn create<'py>(limit: &Bound<'py, PyAny>, event_loop: LoopRef) -> PyResult<Bound<'py, Self>> {
         let py = limit.py();
         let state = State::on(py, Limit::positive(limit)?, event_loop)?;
@@ -400,7 +403,7 @@ impl StreamReader {
 }
 
 impl State {
-    /// Of a reader that was made right now, by the Python code that runs.
+    /// The state of a new reader, which the running Python code is making.
     fn on(py: Python<'_>, limit: Limit, event_loop: LoopRef) -> PyResult<Self> {
         let source_traceback = if event_loop.debug(py)? { Some(current_stack(py)?.unbind()) } else { None };
         Ok(Self { limit, event_loop: Some(event_loop), source_traceback, ..Self::default() })
@@ -418,7 +421,7 @@ fn start_read(reader: &Bound<'_, StreamReader>, n: Option<&Bound<'_, PyAny>>) ->
     let wanted = n.map_or(Ok(Size::Negative), size);
     let what = match wanted {
         Ok(Size::Bytes(most)) => What::Some(most),
-        // All until the end, block by block: a subclass that has a `read` of its own is asked for each.
+        // Everything until the end, block by block: a subclass that has its own `read` is called for each.
         Ok(Size::Negative) if reader.get().overrides.has(READ) => {
             return Delegate::start(reader, Role::All(Vec::new()));
         }
@@ -434,7 +437,7 @@ enum Size {
     Negative,
 }
 
-/// Raises `TypeError` for what is no integer.
+/// Raises `TypeError` for anything but an integer.
 #[inline]
 fn size(n: &Bound<'_, PyAny>) -> PyResult<Size> {
     if let Ok(count) = n.extract::<usize>() {
@@ -449,11 +452,12 @@ fn size(n: &Bound<'_, PyAny>) -> PyResult<Size> {
             })
         })?,
     };
-    // Beyond all sizes: as many as there will be.
+    // Greater than all sizes: as many as there will be.
     Ok(if integer.lt(0)? { Size::Negative } else { Size::Bytes(usize::MAX) })
 }
 
-/// The separators of `readuntil`. Raises `ValueError` for none, or an empty one, `TypeError` for what has no bytes.
+/// The separators of `readuntil`. Raises `ValueError` if there is none or an empty one, `TypeError` if one isn't
+/// bytes-like.
 fn separators(given: Option<&Bound<'_, PyAny>>) -> PyResult<Separators> {
     let Some(given) = given else { return Ok(Separators::Byte(b'\n')) };
     let strings = match given.as_instance::<PyTuple>() {

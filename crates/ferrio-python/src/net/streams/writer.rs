@@ -1,4 +1,4 @@
-//! `StreamWriter`: a transport to write to, and to wait for.
+//! `StreamWriter`: writes to a transport, and waits for it.
 
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
@@ -18,8 +18,8 @@ use crate::core::event_loop::LoopRef;
 use crate::core::operation::Operation;
 use crate::net::transport;
 
-/// Writes to `transport`; `drain()` waits while `protocol` says that too much is on its way. Meaning and methods are those
-/// of `asyncio.StreamWriter`.
+/// Writes to `transport`; `drain()` waits while `protocol` says that too much is buffered. Meaning and methods are
+/// those of `asyncio.StreamWriter`.
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.streams")]
 pub(crate) struct StreamWriter {
     state: Guarded<Option<State>>,
@@ -39,7 +39,7 @@ impl Functions for StreamWriter {
     });
 }
 
-/// All that a writer holds; there is none before `__init__` has run.
+/// A writer's whole state; `None` until `__init__` has run.
 struct State {
     transport: Py<PyAny>,
     protocol: Py<PyAny>,
@@ -102,20 +102,20 @@ impl StreamWriter {
         self.transport(py)
     }
 
-    /// Write `data`, without waiting; to be followed by `drain()`.
+    /// Write `data` without waiting; call `drain()` afterwards.
     #[pyo3(signature = (data))]
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         transport::write(&self.transport(data.py())?, data)
     }
 
-    /// Write every item of the iterable `data`, without waiting; to be followed by `drain()`.
+    /// Write every item of the iterable `data` without waiting; call `drain()` afterwards.
     #[pyo3(signature = (data))]
     fn writelines(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = data.py();
         self.transport(py)?.call_method1(intern!(py, "writelines"), (data,)).map(drop)
     }
 
-    /// Close the writing direction once everything is written.
+    /// Close the writing direction after everything is written.
     fn write_eof<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.transport(py)?.call_method0(intern!(py, "write_eof"))
     }
@@ -125,7 +125,7 @@ impl StreamWriter {
         self.transport(py)?.call_method0(intern!(py, "can_write_eof"))
     }
 
-    /// Close the stream once everything is written; to be followed by `wait_closed()`.
+    /// Close the stream after everything is written; call `wait_closed()` afterwards.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.transport(py)?.call_method0(intern!(py, "close"))
     }
@@ -135,12 +135,12 @@ impl StreamWriter {
         self.transport(py)?.call_method0(intern!(py, "is_closing"))
     }
 
-    /// Wait until the stream is closed. Raises the exception that the connection ended with.
+    /// Wait until the stream is closed. Raises the exception that ended the connection.
     fn wait_closed(slf: &Bound<'_, Self>) -> Operation {
         WaitClosed::start(slf)
     }
 
-    /// Return what the transport knows as `name`; `default` if it knows nothing.
+    /// Return what the transport knows as `name`, or `default`.
     #[pyo3(signature = (name, default = None))]
     fn get_extra_info<'py>(
         &self,
@@ -151,9 +151,9 @@ impl StreamWriter {
         self.transport(py)?.call_method1(intern!(py, "get_extra_info"), (name, default))
     }
 
-    /// Wait until the transport's buffer has room. Does not suspend if it has, and the stream is open.
+    /// Wait until the transport's buffer has room. Doesn't suspend if it has, and the stream is open.
     ///
-    /// Raises the exception that the connection ended with, `ConnectionResetError` once it is lost.
+    /// Raises the exception that ended the connection, and `ConnectionResetError` after it is lost.
     fn drain(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(Drain::of_writer(slf))
     }
@@ -179,7 +179,7 @@ impl StreamWriter {
         imports::START_TLS_OF_STREAM.get(py)?.call1((slf, sslcontext, options))
     }
 
-    // What libraries look at and change.
+    // Attributes that libraries read and change.
 
     #[getter]
     fn _transport<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

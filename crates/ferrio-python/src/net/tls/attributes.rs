@@ -1,6 +1,6 @@
 //! Private attributes of asyncio's `SSLProtocol` that libraries read and print.
 //!
-//! They are made when they are asked for, and are copies: changing one changes nothing.
+//! They are made on demand, and are copies: changing one changes nothing.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -12,7 +12,7 @@ use crate::core::event_loop::receive::LARGEST_RECEIVED;
 
 #[pymethods]
 impl SSLProtocol {
-    /// How far the connection is: a member of asyncio's `SSLProtocolState`.
+    /// The state of the connection: a member of asyncio's `SSLProtocolState`.
     #[getter]
     fn _state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let name = match self.state.with(py, |state| state.life.stage()) {
@@ -25,7 +25,7 @@ impl SSLProtocol {
         imports::SSL_PROTOCOL_STATE.get(py)?.getattr(name)
     }
 
-    /// What the program's protocol was told: a member of asyncio's `AppProtocolState`.
+    /// What the program's protocol has been told: a member of asyncio's `AppProtocolState`.
     #[getter]
     fn _app_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let name = match self.state.with(py, |state| state.life.told()) {
@@ -43,19 +43,19 @@ impl SSLProtocol {
         self.state.with(py, |state| state.server_side)
     }
 
-    /// The name that the server must prove to have; `None` on the server's end.
+    /// The name that the server's certificate must have; `None` on the server's end.
     #[getter]
     fn _server_hostname(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.server_hostname.as_ref().map(|name| name.clone_ref(py)))
     }
 
-    /// The future that is told of the handshake's end, `None` afterwards.
+    /// The future that waits for the handshake; `None` afterwards.
     #[getter]
     fn _waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.waiter.as_ref().map(|waiter| waiter.clone_ref(py)))
     }
 
-    /// What `get_extra_info` knows beyond the transport below.
+    /// What `get_extra_info` knows in addition to the transport below.
     #[getter]
     fn _extra<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let extra = PyDict::new(slf.py());
@@ -67,19 +67,19 @@ impl SSLProtocol {
         Ok(extra)
     }
 
-    /// Seconds for the handshake.
+    /// Seconds that the handshake may take.
     #[getter]
     fn _ssl_handshake_timeout<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.state.with(py, |state| state.timers.handshake_limit(py))
     }
 
-    /// Seconds for the exchange of closing notes.
+    /// Seconds that the closing handshake may take.
     #[getter]
     fn _ssl_shutdown_timeout<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.state.with(py, |state| state.timers.shutdown_limit(py))
     }
 
-    /// What the program has written and TLS has not encrypted.
+    /// What the program has written and TLS hasn't encrypted yet.
     #[getter]
     fn _write_backlog<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let pieces = self.state.with(py, |state| state.backlog.copy(py));
@@ -92,13 +92,13 @@ impl SSLProtocol {
         self.state.with(py, |state| state.backlog.size())
     }
 
-    /// 0 until the connection is lost, then how often the program wrote since, and one.
+    /// 0 until the connection is lost; then 1 plus the number of writes since.
     #[getter]
     fn _conn_lost(&self, py: Python<'_>) -> u32 {
         self.state.with(py, |state| state.lost_writes)
     }
 
-    /// Whether the transport below has come to its end of input.
+    /// Whether the transport below has reached the end of input.
     #[getter]
     fn _eof_received(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.life.has_ended())
@@ -116,37 +116,37 @@ impl SSLProtocol {
         self.state.with(py, |state| state.lower_reading_paused)
     }
 
-    /// Whether the program reads no more.
+    /// Whether the program has paused reading.
     #[getter]
     fn _app_reading_paused(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.reading_paused)
     }
 
-    /// Whether the program was told to write no more.
+    /// Whether the program was told to pause writing.
     #[getter]
     fn _app_writing_paused(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.writing_paused)
     }
 
-    /// From how many received bytes on the transport below is told to pause.
+    /// How many received bytes pause the transport below.
     #[getter]
     fn _incoming_high_water(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.read_marks.high)
     }
 
-    /// At how many received bytes the transport below reads again.
+    /// How many received bytes, or fewer, let the transport below read again.
     #[getter]
     fn _incoming_low_water(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.read_marks.low)
     }
 
-    /// From how many waiting bytes on the program is told to pause.
+    /// How many waiting bytes pause the program.
     #[getter]
     fn _outgoing_high_water(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.write_marks.high)
     }
 
-    /// At how many waiting bytes the program is told to go on.
+    /// How many waiting bytes, or fewer, let the program write again.
     #[getter]
     fn _outgoing_low_water(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.write_marks.low)
@@ -158,7 +158,7 @@ impl SSLProtocol {
         self.state.with(py, |state| state.session.is_some())
     }
 
-    /// Whether the program's protocol hands out its buffers.
+    /// Whether the program's protocol is a `BufferedProtocol`.
     #[getter]
     fn _app_protocol_is_buffer(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.buffered)

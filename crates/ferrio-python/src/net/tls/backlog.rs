@@ -1,7 +1,7 @@
-//! What the program has written and TLS has not encrypted yet.
+//! What the program has written and TLS hasn't encrypted yet.
 //!
-//! Small pieces are joined, so that they leave in one record; what was offered to the TLS object once is offered in the
-//! same cut again, as OpenSSL demands. Nothing here runs Python code.
+//! Small pieces are joined, so that they leave in one record. If the TLS object refuses a piece, exactly the same
+//! bytes are offered again, as OpenSSL demands. Nothing here runs Python code.
 
 use std::collections::VecDeque;
 
@@ -20,13 +20,13 @@ pub(super) struct Backlog {
     pieces: VecDeque<Py<PyBytes>>,
     /// How much of the first piece is encrypted.
     start: usize,
-    /// All that is left, in bytes.
+    /// The number of bytes left.
     size: usize,
     /// The first piece was offered and refused: it must stay as it is.
     offered: bool,
 }
 
-/// What to encrypt next: `bytes[start..end]`, not empty and no more than fits into a record.
+/// What to encrypt next: `bytes[start..end]`, at least one byte and at most what fits into a record.
 pub(super) struct Next<'py> {
     pub(super) bytes: Bound<'py, PyBytes>,
     pub(super) start: usize,
@@ -45,7 +45,7 @@ impl Backlog {
         self.size == 0
     }
 
-    /// Appends `bytes`, which are `length` many and not none.
+    /// Appends `bytes`, whose length is `length` and not zero.
     #[inline]
     pub(super) fn push(&mut self, bytes: Py<PyBytes>, length: usize) -> PyResult<()> {
         self.pieces.make_room(1)?;
@@ -54,7 +54,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// The pieces, the first without what is encrypted of it.
+    /// The pieces; the first without its encrypted part.
     pub(super) fn copy<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         let pieces = self.pieces.iter().enumerate();
         pieces
@@ -65,13 +65,13 @@ impl Backlog {
             .collect()
     }
 
-    /// Takes everything out, to be dropped.
+    /// Takes everything out; the caller drops it.
     pub(super) fn clear(&mut self) -> VecDeque<Py<PyBytes>> {
         (self.start, self.size, self.offered) = (0, 0, false);
         std::mem::take(&mut self.pieces)
     }
 
-    /// The pieces to join into one, taken out; empty if nothing is to be joined.
+    /// Takes out the pieces to join into one; empty if there is nothing to join.
     #[inline]
     pub(super) fn joinable(&mut self, py: Python<'_>) -> Vec<Py<PyBytes>> {
         if self.pieces.len() < 2 || self.offered || self.start > 0 {
@@ -88,7 +88,7 @@ impl Backlog {
         if count < 2 { Vec::new() } else { self.pieces.drain(..count).collect() }
     }
 
-    /// Puts joined pieces back to the front.
+    /// Puts joined pieces back at the front.
     pub(super) fn put_back(&mut self, joined: Py<PyBytes>) {
         self.pieces.push_front(joined);
     }
@@ -102,7 +102,7 @@ impl Backlog {
         Some(Next { bytes, start: self.start, end })
     }
 
-    /// Moves on by the `count` bytes that were taken; the piece that is used up by it, to be dropped.
+    /// Advances by the `count` bytes that were encrypted. Returns a piece that is used up, for the caller to drop.
     #[inline]
     #[must_use]
     pub(super) fn advance(&mut self, py: Python<'_>, count: usize) -> Option<Py<PyBytes>> {

@@ -1,6 +1,6 @@
-//! `get_extra_info`: what TLS knows of a connection, then what the transport below knows.
+//! `get_extra_info`: what TLS knows about a connection, then what the transport below knows.
 //!
-//! The peer's certificate is decoded when it is asked for, and kept.
+//! The peer's certificate is decoded on demand, and kept.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyString};
 use super::protocol::SSLProtocol;
 use crate::base::ffi::Cast;
 
-/// What is known as `name`, or `default`.
+/// The value called `name`, or `default`.
 pub(super) fn extra_info<'py>(
     protocol: &Bound<'py, SSLProtocol>,
     name: &Bound<'py, PyAny>,

@@ -13,7 +13,7 @@ use crate::base::{error, imports};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::watch;
 
-/// Begins. Raises `RuntimeError` if there has been a handshake already.
+/// Begins. Raises `RuntimeError` if there was a handshake already.
 pub(super) fn begin(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let began = if protocol.get().debug(py)? {
@@ -51,7 +51,7 @@ fn complete(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     timers::stop(protocol, Limit::Handshake)?;
     let (done, began, made, program) = protocol.get().state.with(py, |state| {
         let done = state.life.end_handshake();
-        // What came with the last flight: records of the program's, maybe.
+        // The last flight may have been followed by records for the program.
         state.leftover = true;
         let made = done && state.life.tell_made();
         let program =
@@ -72,11 +72,11 @@ fn complete(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     }
     wake_waiter(protocol, None)?;
     read::leftover(protocol)?;
-    // What was written before the handshake, and what it left to send.
+    // Sends what was written before the handshake, and what the handshake itself still has to send.
     write::flush(protocol)
 }
 
-/// Ends the connection: the waiter is told, and the log in debug mode.
+/// Ends the connection; tells the waiter, and in debug mode the log.
 pub(super) fn fail(protocol: &Bound<'_, SSLProtocol>, failure: &PyErr) -> PyResult<()> {
     let py = protocol.py();
     timers::stop(protocol, Limit::Handshake)?;
@@ -90,13 +90,13 @@ pub(super) fn fail(protocol: &Bound<'_, SSLProtocol>, failure: &PyErr) -> PyResu
     wake_waiter(protocol, Some(failure.value(py).as_any()))
 }
 
-/// The peer has left in the middle of it.
+/// The peer left during the handshake.
 pub(super) fn peer_left(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     // Without a text, as asyncio's.
     fail(protocol, &PyConnectionResetError::new_err(()))
 }
 
-/// The limit of time has passed.
+/// The time limit has passed.
 pub(super) fn time_is_up(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let limit = protocol
@@ -107,7 +107,7 @@ pub(super) fn time_is_up(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let text = format!("SSL handshake is taking longer than {limit} seconds: aborting the connection");
     let failure = PyConnectionAbortedError::new_err(text);
     shutdown::fatal(protocol, &failure, "Fatal error on transport")?;
-    // A transport that was lost before TLS came over it never tells so.
+    // If the transport was lost before TLS came over it, it never reports that.
     if let Some(transport) = protocol.get()._app_transport(py) {
         transport.get().mark_closed();
     }
@@ -125,7 +125,7 @@ pub(super) fn wake_waiter(
     let waiter = waiter.bind(py);
     match failure {
         Some(failure) if !failure.is_none() => {
-            // The class of an exception will do, too.
+            // An exception class will do, too.
             if !watch::is_done(waiter)? {
                 waiter.call_method1(intern!(py, "set_exception"), (failure,))?;
             }

@@ -1,4 +1,4 @@
-//! The transport below TLS: a socket's, which is called directly; or any other, by its methods.
+//! The transport below TLS: a socket's transport is called directly, any other by its methods.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,12 +18,13 @@ impl Lower<'_> {
         transport::write(&self.0, data.as_any())
     }
 
-    /// Sends what waits for the end of the turn at once. Called before breaking off.
+    /// Sends at once what waits for the end of the turn. Called before breaking off.
     pub(super) fn send_now(&self) -> PyResult<()> {
         transport::send_now(&self.0)
     }
 
-    /// Whether the loop hands us what the socket received without a Python call, and so outside of any context.
+    /// The context of the transport, if the loop passes us the socket's data without a Python call, and so outside of
+    /// any context.
     pub(super) fn scope(&self) -> Option<Py<PyAny>> {
         if !interpreter::is_exactly::<SocketTransport>(&self.0) {
             return None;
@@ -48,7 +49,7 @@ impl Lower<'_> {
         self.0.call_method0(intern!(self.0.py(), "close")).map(drop)
     }
 
-    /// Breaks off; `failure` is what `connection_lost` is to be told. A transport that can't pass it on is aborted.
+    /// Breaks off; `connection_lost` gets `failure`. A transport that can't pass it on is aborted.
     pub(super) fn force_close(&self, failure: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = self.0.py();
         match self.0.getattr_opt(intern!(py, "_force_close"))? {

@@ -1,10 +1,11 @@
 //! TLS over the user's `ssl.SSLContext`.
 //!
-//! `protocol.rs` is the protocol of the transport below, `transport.rs` what the program's protocol sees; `session.rs` is the
-//! interpreter's TLS object, `state.rs` the life of a connection. `handshake.rs`, `read.rs`, `write.rs` and `shutdown.rs`
-//! are what happens in it. A connection that is idle has no buffers but OpenSSL's own.
+//! `protocol.rs` is the protocol of the transport below, and `transport.rs` what the program's protocol sees.
+//! `session.rs` is the interpreter's TLS object, `state.rs` the state of a connection. `handshake.rs`, `read.rs`,
+//! `write.rs` and `shutdown.rs` say what happens in it. An idle connection has no buffers except OpenSSL's own.
 //!
-//! Invariant: every byte goes through the TLS object of the user's context; nothing here knows a cipher or a certificate.
+//! Invariant: every byte goes through the TLS object of the user's context; nothing here knows a cipher or a
+//! certificate.
 
 mod attributes;
 mod backlog;
@@ -72,18 +73,15 @@ fn started<'py>(
     made: PyResult<()>,
 ) -> PyResult<Bound<'py, SSLTransport>> {
     if made.is_err() {
-        // Never connected, so there is nothing to complain about when it dies.
+        // Never connected, so it needn't warn when it is dropped.
         transport.get().mark_closed();
     }
     made.map(|()| transport)
 }
 
-/// The transport of TLS over the connected, non-blocking `socket`: the handshake begins in the next turn, and `waiter` gets
-/// its result when it is over.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "what the loop's methods and its servers say about a connection"
-)]
+/// The TLS transport over the connected, non-blocking `socket`. The handshake begins in the next turn; when it is
+/// over, `waiter` gets its result.
+#[allow(clippy::too_many_arguments, reason = "all settings of a TLS connection")]
 pub(crate) fn over_socket<'py>(
     event_loop: &Bound<'py, Loop>,
     socket: &Bound<'py, PyAny>,

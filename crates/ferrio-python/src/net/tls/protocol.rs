@@ -1,10 +1,10 @@
-//! `SSLProtocol`: TLS between a transport, whose protocol it is, and the program's protocol.
+//! `SSLProtocol`: TLS between the transport below, whose protocol it is, and the program's protocol.
 //!
-//! The class and its state. `handshake.rs`, `read.rs`, `write.rs` and `shutdown.rs` say what happens; `transport.rs` is what
-//! the program's protocol gets to see.
+//! The class and its state. `handshake.rs`, `read.rs`, `write.rs` and `shutdown.rs` say what happens; `transport.rs`
+//! is what the program's protocol sees.
 //!
-//! Every method here is called in the context in which the program's protocol is to run. What the loop calls natively enters
-//! it first (`in_scope`).
+//! Every method here is called in the context in which the program's protocol is to run. When the loop calls
+//! natively, the context is entered first (`in_scope`).
 
 use std::sync::Arc;
 
@@ -32,13 +32,13 @@ use crate::net::transport::receiver::Receiver;
 
 /// Seconds for the handshake, unless the program says otherwise.
 const HANDSHAKE_SECONDS: f64 = 60.0;
-/// Seconds for the exchange of closing notes, unless the program says otherwise.
+/// Seconds for the closing handshake, unless the program says otherwise.
 const SHUTDOWN_SECONDS: f64 = 30.0;
 
 /// TLS between a transport, whose protocol this is, and the protocol `app_protocol`.
 ///
-/// `sslcontext` is an `ssl.SSLContext`, or `None` for a client's default one; the future `waiter` gets its result after the
-/// handshake. Raises `ValueError` for a timeout that is not positive, and for a server without a context.
+/// `sslcontext` is an `ssl.SSLContext`, or `None` for a client's default one; the future `waiter` gets its result
+/// after the handshake. Raises `ValueError` for a timeout that isn't positive, and for a server without a context.
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio.sslproto")]
 #[derive(Default)]
 pub(crate) struct SSLProtocol {
@@ -59,7 +59,7 @@ impl Default for Guarded<State> {
     }
 }
 
-/// All that changes in a connection's life. Only the loop's thread touches it.
+/// Everything that changes during a connection. Only the loop's thread touches it.
 pub(super) struct State {
     /// The event loop; `None` before `__init__`.
     pub(super) event_loop: Option<LoopRef>,
@@ -68,59 +68,59 @@ pub(super) struct State {
     pub(super) server_hostname: Option<Py<PyAny>>,
     pub(super) session: Option<Arc<Session>>,
     pub(super) records: Records,
-    /// The program's protocol, by how it takes its bytes.
+    /// The program's protocol, and how it takes its bytes.
     pub(super) receiver: Receiver,
-    /// Whether that protocol, or the last one, hands out its buffers.
+    /// Whether that protocol, or the last one, is a `BufferedProtocol`.
     pub(super) buffered: bool,
     pub(super) app_transport: Option<Py<SSLTransport>>,
     /// The transport below, from `connection_made` to `connection_lost`.
     pub(super) lower: Option<Py<PyAny>>,
-    /// The context of the transport below, where that calls us outside of it.
+    /// The context of the transport below, if that calls us outside of it.
     pub(super) scope: Option<Py<PyAny>>,
     pub(super) waiter: Option<Py<PyAny>>,
     pub(super) timers: Timers,
     /// The buffer that a transport below fills, between `get_buffer` and `buffer_updated`.
     pub(super) lent: Option<Py<PyAny>>,
-    /// What was received while the program did not read.
+    /// What was received while the program wasn't reading.
     pub(super) kept: Vec<u8>,
-    /// The session has more to read than the records that come will tell.
+    /// The session may have more to read than the arriving records say.
     pub(super) leftover: bool,
     pub(super) read_marks: Marks,
-    /// The program reads no more for now.
+    /// The program has paused reading.
     pub(super) reading_paused: bool,
-    /// The transport below was told to read no more for now.
+    /// The transport below was told to pause reading.
     pub(super) lower_reading_paused: bool,
     pub(super) backlog: Backlog,
     pub(super) write_marks: Marks,
-    /// The program was told to write no more for now.
+    /// The program was told to pause writing.
     pub(super) writing_paused: bool,
     /// The transport below told us so.
     pub(super) lower_writing_paused: bool,
-    /// Something is to be encrypted at the end of the turn, or of the read that is under way.
+    /// Something is to be encrypted at the end of the turn, or of the present read.
     pub(super) queued: bool,
     /// How often the program wrote after the end.
     pub(super) lost_writes: u32,
-    /// `get_extra_info`'s own: the context, and since the handshake the rest.
+    /// What `get_extra_info` knows: the context, and after the handshake the rest.
     pub(super) extra: Option<Py<PyDict>>,
     pub(super) context: Option<Py<PyAny>>,
 }
 
 gc!(State { event_loop, session, server_hostname, receiver, app_transport, lower, scope, waiter, timers, lent, extra, context } not { life, server_side, buffered, records, kept, leftover, read_marks, reading_paused, lower_reading_paused, backlog, write_marks, writing_paused, lower_writing_paused, queued, lost_writes });
 
-/// The two limits of time, and the timers that watch over them.
+/// The two time limits, and their timers.
 pub(super) struct Timers {
     /// As the program gave it; `None` for the default.
     pub(super) handshake_seconds: Option<Py<PyAny>>,
     pub(super) shutdown_seconds: Option<Py<PyAny>>,
     pub(super) handshake: Option<Timer>,
     pub(super) shutdown: Option<Timer>,
-    /// When the handshake began, in seconds of the loop's clock; in debug mode.
+    /// In debug mode: when the handshake began, in seconds of the loop's clock.
     pub(super) began: Option<f64>,
 }
 
 gc!(Timers { handshake_seconds, shutdown_seconds, handshake, shutdown } not { began });
 
-/// The marks of a flow, in bytes.
+/// The high- and low-water marks of one direction, in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Marks {
     pub(super) high: usize,
@@ -217,13 +217,13 @@ impl SSLProtocol {
         });
         drop(old);
         if slf.get()._app_transport(py).is_some_and(|transport| transport.get().is_marked_closed()) {
-            // The program has thought better of it.
+            // The program has closed it in the meantime.
             return shutdown::abort(slf, None);
         }
         handshake::begin(slf)
     }
 
-    /// The transport below is gone, by the exception `exc` or none.
+    /// The transport below is gone, because of the exception `exc` if there is one.
     #[pyo3(signature = (exc))]
     fn connection_lost(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         shutdown::lost(slf, exc)
@@ -255,17 +255,17 @@ impl SSLProtocol {
         read::buffer_updated(slf, nbytes)
     }
 
-    /// The transport below has come to the end of input. Return whether it is to stay open.
+    /// The transport below has reached the end of input. Return whether it stays open.
     fn eof_received(slf: &Bound<'_, Self>) -> PyResult<Option<bool>> {
         shutdown::end_of_input(slf)
     }
 
-    /// Hand nothing more to the transport below.
+    /// Hand nothing more to the transport below for now.
     fn pause_writing(slf: &Bound<'_, Self>) {
         slf.get().state.with(slf.py(), |state| state.lower_writing_paused = true);
     }
 
-    /// Hand to the transport below what has gathered.
+    /// Hand what has accumulated to the transport below.
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().state.with(slf.py(), |state| state.lower_writing_paused = false);
         write::resumed(slf)
@@ -309,7 +309,7 @@ impl SSLProtocol {
         shutdown::time_is_up(slf)
     }
 
-    /// What `resume_reading` leaves to the next turn.
+    /// The part of `resume_reading` that runs in the next turn.
     fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         read::resumed(slf)
     }
@@ -364,7 +364,7 @@ impl SSLProtocol {
     }
 }
 
-/// What the makers of a connection say about TLS.
+/// The TLS settings of a new connection.
 pub(crate) struct Settings<'py> {
     /// An `ssl.SSLContext`; `None` for a client's default.
     pub(crate) context: Option<Bound<'py, PyAny>>,
@@ -462,7 +462,7 @@ impl SSLProtocol {
         self.event_loop(py)?.debug(py)
     }
 
-    /// Lets `protocol` have what comes from now on.
+    /// Makes `protocol` the receiver of what comes from now on.
     pub(super) fn set_receiver(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let (buffered, receiver) = (hands_out_buffers(protocol)?, Receiver::of(protocol)?);
         let old = self.state.with(protocol.py(), |state| {
@@ -478,7 +478,7 @@ fn hands_out_buffers(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     protocol.is_instance(imports::BUFFERED_PROTOCOL.get(protocol.py())?)
 }
 
-/// Runs `body` in the context of the transport below, where the loop has called us outside of it.
+/// Runs `body` in the context of the transport below, if the loop has called us outside of it.
 #[inline]
 pub(super) fn in_scope<R>(
     protocol: &Bound<'_, SSLProtocol>,
@@ -494,12 +494,12 @@ pub(super) fn in_scope<R>(
 }
 
 impl Timers {
-    /// The limit of the handshake, as the program gave it, or the default.
+    /// The time limit of the handshake, as the program gave it, or the default.
     pub(super) fn handshake_limit<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         limit(py, self.handshake_seconds.as_ref(), HANDSHAKE_SECONDS)
     }
 
-    /// The limit of the exchange of closing notes.
+    /// The time limit of the closing handshake.
     pub(super) fn shutdown_limit<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         limit(py, self.shutdown_seconds.as_ref(), SHUTDOWN_SECONDS)
     }
@@ -521,7 +521,7 @@ fn require_positive(name: &str, seconds: Option<&Bound<'_, PyAny>>) -> PyResult<
     }
 }
 
-/// What a client gets that said `ssl=True`: the standard library's default, which asks for no name where none is known.
+/// The context for a client with `ssl=True`: the standard library's default. It checks no name if none is known.
 fn default_context(py: Python<'_>, server_side: bool, named: bool) -> PyResult<Bound<'_, PyAny>> {
     if server_side {
         return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));

@@ -1,8 +1,8 @@
 //! From the transport below to the program: what arrives is decrypted and handed on.
 //!
-//! One arrival is one `data_received`, however many records it holds. The TLS object is asked for as many records as have
-//! come (`ferrio_engine::tls_record`), because its `SSLWantReadError` is expensive. What comes while the program does not read is kept
-//! encrypted; beyond the high-water mark the transport below is paused.
+//! One arrival is one `data_received`, however many records it holds. The TLS object is asked for exactly as many
+//! records as have come (`ferrio_engine::tls_record`), because its `SSLWantReadError` is expensive. What comes while
+//! the program isn't reading is kept encrypted; above the high-water mark the transport below is paused.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::base::room::Room;
 use crate::net::transport::native::NativeProtocol;
 use crate::net::transport::receiver::{Receiver, Way};
 
-/// How much is given to the TLS object at once where there is more, in bytes: its buffers stay small.
+/// How many bytes the TLS object gets at once if there is more: its buffers stay small.
 const PORTION: usize = 32 << 10;
 
 /// The largest buffer that `get_buffer` offers, in bytes.
@@ -75,7 +75,7 @@ pub(super) fn received(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResu
     }
 }
 
-/// Gives `data` to the TLS object without asking it anything.
+/// Gives `data` to the TLS object without reading from it.
 pub(super) fn feed(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResult<()> {
     let py = protocol.py();
     protocol.get().state.with(py, |state| {
@@ -87,7 +87,7 @@ pub(super) fn feed(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResult<(
     protocol.get().session(py)?.feed(py, data)
 }
 
-/// Decrypts `data` and what was left, hands it to the program, and sends what comes of it. A failure ends the connection.
+/// Decrypts `data` and what was left, hands it to the program, and sends what results. A failure ends the connection.
 fn read(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResult<()> {
     let py = protocol.py();
     match read_and_answer(protocol, data) {
@@ -101,7 +101,7 @@ fn read(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResult<()> {
 fn read_and_answer(protocol: &Bound<'_, SSLProtocol>, data: &[u8]) -> PyResult<()> {
     let py = protocol.py();
     let (session, receiver, queued) = protocol.get().state.with(py, |state| {
-        // Whatever the program writes meanwhile is sent below.
+        // What the program writes meanwhile is sent below.
         let queued = std::mem::replace(&mut state.queued, true);
         (state.session.clone(), state.receiver.clone_ref(py), queued)
     });
@@ -128,7 +128,7 @@ enum Plain<'py> {
     Several(BytesBuilder<'py>),
 }
 
-/// For a protocol that takes bytes: decrypts everything, then hands it over. Whether the peer has closed.
+/// For a protocol that takes bytes: decrypts everything, then hands it over. Returns whether the peer has closed.
 fn hand_over(
     protocol: &Bound<'_, SSLProtocol>,
     session: &Arc<Session>,
@@ -157,7 +157,7 @@ fn hand_over(
     end
 }
 
-/// What could be decrypted; and whether the peer has closed, or what broke.
+/// Returns what could be decrypted, and whether the peer has closed, or what failed.
 fn decrypt<'py>(
     protocol: &Bound<'py, SSLProtocol>,
     session: &Session,
@@ -203,7 +203,7 @@ fn has_more(protocol: &Bound<'_, SSLProtocol>, session: &Session) -> PyResult<bo
     Ok(session.unread(py)? > partial || session.decrypted(py)? > 0)
 }
 
-/// Reads a record of at most `room` bytes, with `rest` more to come after it; `only` if no other is known to come first.
+/// Reads a record of at most `room` bytes, followed by `rest` more; `only` if no other record is known to come first.
 fn read_one<'py>(
     py: Python<'py>,
     session: &Session,
@@ -224,7 +224,7 @@ fn read_one<'py>(
             Answer::Again => Answer::Again,
         });
     }
-    // Encrypted data is longer than what is in it, so that this is room for all of it.
+    // Encrypted data is longer than its content, so this is room for all of it.
     let mut builder = match std::mem::replace(plain, Plain::Nothing) {
         Plain::Several(builder) if builder.room() >= room => builder,
         Plain::Nothing => BytesBuilder::with_room(py, room + rest)?,
@@ -261,7 +261,7 @@ fn grown<'py>(py: Python<'py>, bytes: &[u8], room: usize) -> PyResult<BytesBuild
     Ok(builder)
 }
 
-/// For a `BufferedProtocol`: decrypts record by record into its buffers. Whether the peer has closed.
+/// For a `BufferedProtocol`: decrypts record by record into its buffers. Returns whether the peer has closed.
 fn fill_buffers(
     protocol: &Bound<'_, SSLProtocol>,
     session: &Arc<Session>,
@@ -277,7 +277,7 @@ fn fill_buffers(
             return Ok(false);
         }
         let buffer = program.call_method1(intern!(py, "get_buffer"), (session.unread(py)?,))?;
-        // Measured as bytes, whatever the items of the buffer are.
+        // The size in bytes, whatever the items of the buffer are.
         let size = Buffer::to_write(&buffer)?.len();
         if size == 0 {
             return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
@@ -298,14 +298,14 @@ fn fill_buffers(
             return Ok(false);
         }
         if other {
-            // The rest is for the protocol that was set meanwhile.
+            // The protocol was replaced meanwhile; the rest is for the new one.
             resume_later(protocol)?;
             return Ok(false);
         }
     }
 }
 
-/// Reads what is left of the handshake's last flight, or of before a pause.
+/// Reads what is left from the handshake's last flight, or from before a pause.
 pub(super) fn leftover(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let (reads, kept) = protocol.get().state.with(py, |state| {
@@ -340,14 +340,14 @@ pub(super) fn resumed(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     }
 }
 
-/// How much has been received and not been given to the program, in bytes.
+/// How many bytes have been received and not given to the program.
 pub(super) fn waiting(protocol: &Bound<'_, SSLProtocol>) -> PyResult<usize> {
     let py = protocol.py();
     let kept = protocol.get().state.with(py, |state| state.kept.len());
     Ok(kept + protocol.get().session(py)?.unread(py)?)
 }
 
-/// Pauses the transport below, or lets it read again, by how much waits.
+/// Pauses or resumes the transport below, depending on how much waits.
 pub(super) fn control_lower(protocol: &Bound<'_, SSLProtocol>, known: Option<&Arc<Session>>) -> PyResult<()> {
     let py = protocol.py();
     let nothing = protocol
@@ -374,7 +374,7 @@ pub(super) fn control_lower(protocol: &Bound<'_, SSLProtocol>, known: Option<&Ar
     }
 }
 
-/// Lets the transport below read, whatever waits: the peer's closing note is wanted.
+/// Lets the transport below read, however much waits, because the peer's closing note is wanted.
 pub(super) fn let_lower_read(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let paused = protocol.get().state.with(py, |state| std::mem::take(&mut state.lower_reading_paused));

@@ -1,7 +1,7 @@
 //! The interpreter's TLS object between its two memory BIOs: what goes in, what comes out, what it answers.
 //!
-//! All cryptography is OpenSSL's, by the user's own `ssl.SSLContext`. Here every answer "not now" (`SSLWantReadError`) becomes
-//! a value, and calls go past `ssl.SSLObject`'s Python methods to the C object behind them where nobody has changed them.
+//! All cryptography is OpenSSL's, through the user's own `ssl.SSLContext`. Here `SSLWantReadError` becomes a value.
+//! If no subclass has changed the Python methods of `ssl.SSLObject`, calls go directly to the C object behind them.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -11,10 +11,10 @@ use crate::base::ffi::memory;
 use crate::base::gc::gc;
 use crate::base::imports;
 
-/// Up to this length a copy is cheaper than a view, in bytes.
+/// Up to this many bytes, a copy is cheaper than a view.
 const COPIED: usize = 2048;
 
-/// What the TLS object said.
+/// What the TLS object answered.
 pub(crate) enum Answer<T> {
     Done(T),
     /// It needs more input first.
@@ -87,7 +87,7 @@ impl Session {
         self.outgoing.bind(py)
     }
 
-    /// Whether nobody's Python code comes between: what is lent to it is given back.
+    /// Whether no other Python code runs in between, so that a lent view is given back.
     pub(crate) fn is_direct(&self) -> bool {
         self.direct
     }
@@ -106,25 +106,25 @@ impl Session {
         }
     }
 
-    /// How much of what was received has not been looked at, in bytes.
+    /// How many received bytes the TLS object hasn't taken yet.
     #[inline]
     pub(crate) fn unread(&self, py: Python<'_>) -> PyResult<usize> {
         self.incoming.bind(py).getattr(intern!(py, "pending"))?.extract()
     }
 
-    /// How much is to be sent, in bytes.
+    /// How many bytes are to be sent.
     #[inline]
     pub(crate) fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
         self.outgoing.bind(py).getattr(intern!(py, "pending"))?.extract()
     }
 
-    /// Takes what is to be sent; may be empty.
+    /// Takes what is to be sent, which may be empty.
     #[inline]
     pub(crate) fn take_unsent<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(self.outgoing.bind(py).call_method0(intern!(py, "read"))?.cast_into::<PyBytes>()?)
     }
 
-    /// How much of the last record is decrypted and not taken, in bytes.
+    /// How many bytes of the last record are decrypted and not taken yet.
     #[inline]
     pub(crate) fn decrypted(&self, py: Python<'_>) -> PyResult<usize> {
         self.callee.bind(py).call_method0(intern!(py, "pending"))?.extract()
@@ -135,7 +135,7 @@ impl Session {
         answer(py, self.callee.bind(py).call_method0(intern!(py, "do_handshake")).map(drop))
     }
 
-    /// Up to `size` bytes of what the peer wrote, from one record; empty once the peer has closed.
+    /// Up to `size` bytes of what the peer wrote, from one record; empty after the peer has closed.
     #[inline]
     pub(crate) fn read<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Answer<Bound<'py, PyBytes>>> {
         match answer(py, self.callee.bind(py).call_method1(intern!(py, "read"), (size,)))? {
@@ -144,7 +144,7 @@ impl Session {
         }
     }
 
-    /// As `read`, into `buffer`; the number of bytes.
+    /// As `read`, into `buffer`; returns the number of bytes.
     #[inline]
     pub(crate) fn read_into(
         &self,
@@ -158,7 +158,7 @@ impl Session {
         }
     }
 
-    /// Encrypts `data[start..end]`; how many bytes it took.
+    /// Encrypts `data[start..end]`; returns how many bytes it took.
     #[inline]
     pub(crate) fn write<'py>(
         &self,
@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// Goes on with the exchange of the notes that say "I close".
+    /// Goes on with the closing handshake.
     pub(crate) fn shutdown(&self, py: Python<'_>) -> PyResult<Answer<()>> {
         let name = if self.direct { intern!(py, "shutdown") } else { intern!(py, "unwrap") };
         answer(py, self.callee.bind(py).call_method0(name).map(drop))
@@ -203,7 +203,7 @@ fn callee_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, bo
     Ok((object.clone(), false))
 }
 
-/// "Not now" as a value.
+/// Turns `SSLWantReadError` into a value.
 #[inline]
 fn answer<T>(py: Python<'_>, outcome: PyResult<T>) -> PyResult<Answer<T>> {
     match outcome {

@@ -1,6 +1,7 @@
-//! How a connection ends: closed by the program, by the peer, by the end of input, by a failure.
+//! How a connection ends: closed by the program, by the peer, by the end of input, or by a failure.
 //!
-//! Closing notes are exchanged where both sides are there for it (`Flushing`, `Shutdown`); then the transport below is closed.
+//! Closing notes are exchanged if both sides are still there (`Flushing`, `Shutdown`); then the transport below is
+//! closed.
 
 use pyo3::exceptions::PyOSError;
 use pyo3::exceptions::PyTimeoutError;
@@ -34,13 +35,13 @@ pub(super) fn close(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     }
 }
 
-/// The peer's note that it closes has come.
+/// The peer's closing note has come.
 pub(super) fn peer_closed(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     tell_ended(protocol)?;
     close(protocol)
 }
 
-/// Gives the program what has come and the peer what is left, then shuts down.
+/// Gives received data to the program and written data to the peer, then shuts down.
 pub(super) fn flush(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     read::leftover(protocol)?;
@@ -57,7 +58,7 @@ pub(super) fn flush(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     advance(protocol)
 }
 
-/// Goes on with the exchange of closing notes.
+/// Goes on with the closing handshake.
 pub(super) fn advance(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let ended = protocol.get().state.with(py, |state| state.life.has_ended());
@@ -67,7 +68,8 @@ pub(super) fn advance(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
         Ok(Answer::Done(())) => {
             write::send_unsent(protocol)?;
             tell_ended(protocol)?;
-            // The transport below sends what it has before it closes; a peer that does not read could hold it for ever.
+            // The transport below sends what it has before it closes; a peer that doesn't read could delay it for
+            // ever.
             timers::start(protocol, Limit::Shutdown)?;
             match protocol.get().lower(py) {
                 Some(lower) => super::call_soon(protocol, lower.0.getattr(intern!(py, "close"))?, None),
@@ -82,7 +84,7 @@ pub(super) fn advance(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     }
 }
 
-/// The limit of time for shutting down has passed.
+/// The time limit for shutting down has passed.
 pub(super) fn time_is_up(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let late = protocol
@@ -98,7 +100,7 @@ pub(super) fn time_is_up(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     }
 }
 
-/// The transport below has come to the end of input; whether it is to stay open.
+/// The transport below has reached the end of input. Returns whether it stays open.
 pub(super) fn end_of_input(protocol: &Bound<'_, SSLProtocol>) -> PyResult<Option<bool>> {
     let py = protocol.py();
     if protocol.get().debug(py)? {
@@ -123,7 +125,7 @@ pub(super) fn end_of_input(protocol: &Bound<'_, SSLProtocol>) -> PyResult<Option
     }
 }
 
-/// Tells the program of the end of input, once.
+/// Tells the program about the end of input, once.
 fn tell_ended(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let program = protocol.get().state.with(py, |state| {
@@ -146,7 +148,7 @@ fn tell_ended(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     }
 }
 
-/// Breaks off; `failure` is what the program's `connection_lost` is told.
+/// Breaks off; the program's `connection_lost` gets `failure`.
 pub(super) fn abort(protocol: &Bound<'_, SSLProtocol>, failure: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let py = protocol.py();
     protocol.get().state.with(py, |state| state.life.fall_back());
@@ -187,7 +189,7 @@ pub(super) fn lost(protocol: &Bound<'_, SSLProtocol>, failure: Option<&Bound<'_,
     outcome.and(woken)
 }
 
-/// So that the program's transport has nothing to complain about when it dies.
+/// Makes sure that the program's transport doesn't warn when it is dropped.
 fn mark_closed(protocol: &Bound<'_, SSLProtocol>) {
     let py = protocol.py();
     if let Some(transport) = protocol.get()._app_transport(py) {
@@ -195,7 +197,8 @@ fn mark_closed(protocol: &Bound<'_, SSLProtocol>) {
     }
 }
 
-/// Breaks off because of `failure`, and reports it: what is no `OSError` (`ssl.SSLError` is one) to the exception handler.
+/// Breaks off because of `failure`. Unless that is an `OSError` (`ssl.SSLError` is one), the exception handler is
+/// told.
 pub(super) fn fatal(protocol: &Bound<'_, SSLProtocol>, failure: &PyErr, message: &str) -> PyResult<()> {
     let py = protocol.py();
     fatal_object(protocol, Some(failure.value(py).as_any()), message)

@@ -1,9 +1,10 @@
-//! In which part of its life a TLS connection is, and what an event means there.
+//! The state of a TLS connection, and what an event means in it.
 //!
-//! No Python, no bytes, no transport: what is to be done comes out as a value. Each connection goes one way only: it is
-//! made, shakes hands, is wrapped, flushes, shuts down; from anywhere it may fall back to being no TLS connection.
+//! No Python, no bytes, no transport: what is to be done is returned as a value. Each connection goes through the
+//! states in one direction: unwrapped, handshake, wrapped, flushing, shutdown. From each of them it may fall back to
+//! unwrapped.
 
-/// How far the connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Stage {
     /// Before the handshake, or after the end.
@@ -12,9 +13,9 @@ pub(crate) enum Stage {
     Handshake,
     /// Both sides send and receive.
     Wrapped,
-    /// Closed by one side; what the program has written still goes out.
+    /// One side has closed; what the program has written still goes out.
     Flushing,
-    /// The notes that say "I close" are being exchanged.
+    /// Closing notes are being exchanged.
     Shutdown,
 }
 
@@ -22,7 +23,7 @@ pub(crate) enum Stage {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Told {
     Nothing,
-    /// `connection_made` was called, or is not wanted (`start_tls`).
+    /// `connection_made` was called, or isn't wanted (`start_tls`).
     Made,
     /// `eof_received` too.
     Ended,
@@ -36,13 +37,13 @@ pub(crate) enum Told {
 pub(crate) enum Close {
     /// It is closing already, or was never open.
     Nothing,
-    /// Nothing that the peer could read has been agreed: break off.
+    /// No keys have been agreed on, so the peer could read nothing: break off.
     Abort,
     /// Send what is left, then shut down.
     Flush,
 }
 
-/// What to do when the transport below has come to the end of input.
+/// What to do when the transport below has reached the end of input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum End {
@@ -51,20 +52,20 @@ pub(crate) enum End {
     FailHandshake,
     /// Give the program what came before, then shut down.
     Flush,
-    /// As `Flush`, once the program reads again.
+    /// As `Flush`, when the program reads again.
     FlushLater,
     /// Go on with shutting down: no answer will come.
     Shutdown,
 }
 
-/// The life of one connection.
+/// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Life {
     stage: Stage,
     told: Told,
-    /// Whether the transport below has come to its end of input.
+    /// Whether the transport below has reached the end of input.
     ended: bool,
-    /// Whether the handshake was successful.
+    /// Whether the handshake succeeded.
     shaken: bool,
 }
 
@@ -90,7 +91,7 @@ impl Life {
         self.ended
     }
 
-    /// Whether the handshake was successful, now or in the past.
+    /// Whether the handshake succeeded at some time.
     #[inline]
     pub(crate) fn has_shaken(&self) -> bool {
         self.shaken
@@ -102,7 +103,7 @@ impl Life {
         matches!(self.stage, Stage::Wrapped | Stage::Flushing)
     }
 
-    /// Whether what the program writes is taken: before the end, and before the beginning too, for later.
+    /// Whether writes are accepted: until the end, and also before the handshake, for later.
     #[inline]
     pub(crate) fn takes_writes(&self) -> bool {
         matches!(self.stage, Stage::Handshake | Stage::Wrapped)
@@ -114,7 +115,7 @@ impl Life {
         matches!(self.stage, Stage::Wrapped | Stage::Flushing)
     }
 
-    /// The handshake begins; whether it may.
+    /// The handshake begins; returns whether it may.
     #[must_use]
     pub(crate) fn begin_handshake(&mut self) -> bool {
         let may = self.stage == Stage::Unwrapped;
@@ -124,7 +125,7 @@ impl Life {
         may
     }
 
-    /// The handshake was successful; `false` if nobody waits for it any more.
+    /// The handshake succeeded; `false` if it is no longer wanted.
     #[must_use]
     pub(crate) fn end_handshake(&mut self) -> bool {
         let may = self.stage == Stage::Handshake;
@@ -135,10 +136,10 @@ impl Life {
         may
     }
 
-    /// The program closes, or the peer has said that it closes.
+    /// The program closes the transport, or the peer's closing note has come.
     pub(crate) fn close(&mut self) -> Close {
         match self.stage {
-            // The input has ended and waits for a program that reads no more.
+            // The input has ended, and the program has paused reading.
             Stage::Flushing if self.ended => Close::Flush,
             Stage::Unwrapped | Stage::Flushing | Stage::Shutdown => Close::Nothing,
             Stage::Handshake => Close::Abort,
@@ -149,7 +150,7 @@ impl Life {
         }
     }
 
-    /// The transport below has come to the end of input; `paused` says whether the program reads no more for now.
+    /// The transport below has reached the end of input; `paused` says whether the program has paused reading.
     pub(crate) fn end(&mut self, paused: bool) -> End {
         self.ended = true;
         match self.stage {
@@ -164,7 +165,7 @@ impl Life {
         }
     }
 
-    /// Everything that the program wrote is encrypted; whether shutting down begins.
+    /// Everything that the program wrote is encrypted. Returns whether shutting down begins.
     #[must_use]
     pub(crate) fn flushed(&mut self) -> bool {
         let may = self.stage == Stage::Flushing;
@@ -174,12 +175,12 @@ impl Life {
         may
     }
 
-    /// The connection is none any more; the stage it was in.
+    /// The connection is unwrapped again; returns its last stage.
     pub(crate) fn fall_back(&mut self) -> Stage {
         std::mem::take(&mut self.stage)
     }
 
-    /// Whether `connection_made` is to be called now.
+    /// Whether to call `connection_made` now.
     #[must_use]
     pub(crate) fn tell_made(&mut self) -> bool {
         let due = self.told == Told::Nothing;
@@ -189,7 +190,7 @@ impl Life {
         due
     }
 
-    /// Whether `eof_received` is to be called now.
+    /// Whether to call `eof_received` now.
     #[must_use]
     pub(crate) fn tell_ended(&mut self) -> bool {
         let due = self.told == Told::Made;
@@ -199,7 +200,7 @@ impl Life {
         due
     }
 
-    /// Whether `connection_lost` is to be called now.
+    /// Whether to call `connection_lost` now.
     #[must_use]
     pub(crate) fn tell_lost(&mut self) -> bool {
         let due = matches!(self.told, Told::Made | Told::Ended);

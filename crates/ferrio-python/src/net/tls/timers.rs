@@ -1,4 +1,4 @@
-//! The two limits of time: for the handshake and for the exchange of closing notes.
+//! The two time limits: for the handshake and for the closing handshake.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -25,7 +25,7 @@ impl Limit {
     }
 }
 
-/// Starts the timer, unless it runs.
+/// Starts the timer unless it is running.
 pub(super) fn start(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult<()> {
     let py = protocol.py();
     let (runs, given) = protocol.get().state.with(py, |state| {
@@ -62,7 +62,7 @@ pub(super) fn start(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult
     Ok(())
 }
 
-/// Stops the timer, if it runs.
+/// Stops the timer if it is running.
 pub(super) fn stop(protocol: &Bound<'_, SSLProtocol>, limit: Limit) -> PyResult<()> {
     let py = protocol.py();
     let timer = protocol.get().state.with(py, |state| limit.place(&mut state.timers).take());

@@ -1,6 +1,6 @@
-//! `SSLTransport`: the transport that a protocol over TLS gets to see.
+//! `SSLTransport`: the transport that a protocol over TLS sees.
 //!
-//! It has no state of its own but whether it was closed; the rest is its `SSLProtocol`'s.
+//! It only knows whether it was closed; all other state belongs to its `SSLProtocol`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,13 +25,13 @@ use crate::net::transport::{flow, report};
 
 /// The transport of a connection over TLS: an `asyncio.Transport`.
 ///
-/// What is written is encrypted and leaves at the end of the loop's turn, however many writes it came in.
+/// Data is encrypted and sent at the end of the loop's turn, however many writes it came in.
 #[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio.sslproto")]
 pub(crate) struct SSLTransport {
     protocol: Guarded<Option<Py<SSLProtocol>>>,
-    /// The program closed it, or it closed itself: nothing to complain about.
+    /// The program closed it, or it closed itself: no warning is needed.
     closed: AtomicBool,
-    /// An attribute was set, a method perhaps: native code goes through Python then.
+    /// An attribute was set, perhaps a method: then native code calls the Python methods.
     altered: AtomicBool,
 }
 
@@ -75,7 +75,7 @@ impl SSLTransport {
 
 #[pymethods]
 impl SSLTransport {
-    /// Return what is known as `name`: "ssl_object", "sslcontext", "peercert", "cipher", "compression", and what the
+    /// Return the value called `name`: "ssl_object", "sslcontext", "peercert", "cipher", "compression", or what the
     /// transport below knows ("socket", "peername"...); `default` for anything else.
     #[pyo3(signature = (name, default = None))]
     fn get_extra_info<'py>(
@@ -86,7 +86,8 @@ impl SSLTransport {
         extra::extra_info(&self.ssl_protocol(name.py())?, name, default)
     }
 
-    /// Send `data` (`bytes`, `bytearray` or `memoryview`); never blocks. After the end of the connection `data` is dropped.
+    /// Send `data` (`bytes`, `bytearray` or `memoryview`); never blocks. After the end of the connection `data` is
+    /// dropped.
     ///
     /// Raises `TypeError` for anything else.
     #[pyo3(signature = (data))]
@@ -105,7 +106,7 @@ impl SSLTransport {
         outgoing::write_several(&self.ssl_protocol(list_of_data.py())?, pieces)
     }
 
-    /// Raise `NotImplementedError`: TLS has no half-closed connections here.
+    /// Raise `NotImplementedError`: TLS connections can't be half-closed here.
     fn write_eof(&self) -> PyResult<()> {
         Err(PyNotImplementedError::new_err(()))
     }
@@ -115,7 +116,7 @@ impl SSLTransport {
         false
     }
 
-    /// Close: what was written is sent, closing notes are exchanged, then the protocol's `connection_lost(None)` is called.
+    /// Close: send what was written, exchange closing notes, then call the protocol's `connection_lost(None)`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.closed.swap(true, Ordering::Relaxed) {
             return Ok(());
@@ -123,12 +124,12 @@ impl SSLTransport {
         shutdown::close(&self.ssl_protocol(py)?)
     }
 
-    /// Close at once: what has not been sent is dropped, and no closing notes are exchanged.
+    /// Close at once: unsent data is dropped, and no closing notes are exchanged.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         self._force_close(py, None)
     }
 
-    /// Close at once and tell the protocol of the exception `exc`, or of none.
+    /// Close at once; the protocol's `connection_lost` gets the exception `exc`, or `None`.
     #[pyo3(signature = (exc))]
     fn _force_close(&self, py: Python<'_>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.mark_closed();
@@ -146,35 +147,35 @@ impl SSLTransport {
         }
     }
 
-    /// Let `protocol` have what comes from now on.
+    /// Make `protocol` the receiver of what comes from now on.
     #[pyo3(signature = (protocol))]
     fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         self.ssl_protocol(protocol.py())?.get().set_receiver(protocol)
     }
 
-    /// Return the protocol, `None` once the connection is lost.
+    /// Return the protocol; `None` after the connection is lost.
     fn get_protocol(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         Ok(self.ssl_protocol(py)?.get()._app_protocol(py))
     }
 
-    /// Return whether the protocol gets what arrives.
+    /// Return whether arriving data is handed to the protocol.
     fn is_reading(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.ssl_protocol(py)?.get().state.with(py, |state| !state.reading_paused))
     }
 
-    /// Stop handing over what arrives until `resume_reading()`. Does nothing while it is paused.
+    /// Stop handing over arriving data until `resume_reading()`. Does nothing if reading is paused.
     fn pause_reading(&self, py: Python<'_>) -> PyResult<()> {
         read::pause(&self.ssl_protocol(py)?);
         Ok(())
     }
 
-    /// Hand over what arrives again. Does nothing unless it is paused.
+    /// Hand over arriving data again. Does nothing unless reading is paused.
     fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
         read::resume(&self.ssl_protocol(py)?)
     }
 
-    /// Set how many bytes may wait to be sent: from `high` on the protocol's `pause_writing()` is called, at `low` or below its
-    /// `resume_writing()`. Without arguments 512 KiB and a quarter of `high`.
+    /// Set how many bytes may wait to be sent: from `high` on the protocol's `pause_writing()` is called, at `low` or
+    /// below its `resume_writing()`. The defaults are 512 KiB and a quarter of `high`.
     ///
     /// Raises `ValueError` unless `high >= low >= 0`.
     #[pyo3(signature = (high = None, low = None))]
@@ -199,13 +200,13 @@ impl SSLTransport {
             .with(py, |state| (state.write_marks.low, state.write_marks.high)))
     }
 
-    /// Return how many bytes wait to be sent and have not been handed to the transport below.
+    /// Return how many bytes wait to be sent and haven't been handed to the transport below.
     fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
         outgoing::waiting(&self.ssl_protocol(py)?)
     }
 
-    /// Set how many received bytes may wait for the protocol: from `high` on the transport below is paused, at `low` or below
-    /// it goes on. Without arguments 256 KiB and a quarter of `high`.
+    /// Set how many received bytes may wait for the protocol: from `high` on the transport below is paused, at `low`
+    /// or below it goes on. The defaults are 256 KiB and a quarter of `high`.
     ///
     /// Raises `ValueError` unless `high >= low >= 0`.
     #[pyo3(signature = (high = None, low = None))]
@@ -231,7 +232,7 @@ impl SSLTransport {
         read::waiting(&self.ssl_protocol(py)?)
     }
 
-    /// Whether the protocol was told to pause writing: `loop.sendfile()` asks.
+    /// Whether the protocol was told to pause writing; `loop.sendfile()` asks.
     #[getter]
     fn _protocol_paused(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.ssl_protocol(py)?.get().state.with(py, |state| state.writing_paused))
@@ -253,7 +254,7 @@ impl SSLTransport {
         Ok(self.ssl_protocol(py)?.get()._loop(py))
     }
 
-    /// Leave `data` among what is to be encrypted without doing so: tests of asyncio's fill the queue this way.
+    /// Queue `data` without encrypting it: asyncio's own tests fill the backlog this way.
     #[pyo3(name = "_test__append_write_backlog", signature = (data))]
     fn _append_to_backlog(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = outgoing::bytes_of(data)?;
@@ -323,7 +324,7 @@ impl Finalize for SSLTransport {
     general!();
 }
 
-/// The marks that the arguments mean. Raises `ValueError` unless `high >= low >= 0`.
+/// The marks that the arguments stand for. Raises `ValueError` unless `high >= low >= 0`.
 fn marks(high: Option<SaturatingInt>, low: Option<SaturatingInt>, default: isize) -> PyResult<Marks> {
     let (high, low) = flow::limits(high, low, default)?;
     Ok(Marks { high, low })

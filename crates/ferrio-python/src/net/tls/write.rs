@@ -1,7 +1,7 @@
 //! From the program to the transport below: what is written is encrypted and handed on.
 //!
-//! Writes gather until the end of the turn, or of the read in which they happen, and are joined into few records. While
-//! the transport below is full they stay unencrypted.
+//! Writes accumulate until the end of the turn, or of the read during which they happen, and are joined into few
+//! records. While the transport below is full they stay unencrypted.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::base::ffi::Cast;
 use crate::base::{error, imports};
 use crate::core::event_loop::LoopRef;
 
-/// More than this does not wait for the end of the turn, in bytes.
+/// More bytes than this don't wait for the end of the turn.
 const GATHERED: usize = 64 << 10;
 
-/// So many writes after the end are forgiven in silence.
+/// This many writes after the end are ignored silently.
 const SILENT_WRITES: u32 = 5;
 
-/// `bytes` of what `write` was given. Raises `TypeError` for what is neither `bytes` nor `bytearray` nor `memoryview`.
+/// The argument of `write` as `bytes`. Raises `TypeError` for anything but `bytes`, `bytearray` or `memoryview`.
 #[inline]
 pub(super) fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     if let Some(bytes) = data.as_exactly::<PyBytes>() {
@@ -41,10 +41,10 @@ pub(super) fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyB
     )))
 }
 
-/// A copy of what the program may change after the call.
+/// A copy of an object that the program may change after the call.
 pub(super) fn copied<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let py = data.py();
-    // A view need not be of one piece; `tobytes` knows that.
+    // A view needn't be contiguous; `tobytes` handles that.
     let copy = match data.as_instance::<PyMemoryView>() {
         Some(view) => view.call_method0(intern!(py, "tobytes"))?,
         None => imports::BYTES.get(py)?.call1((PyMemoryView::from(data)?,))?,
@@ -97,7 +97,7 @@ fn push(protocol: &Bound<'_, SSLProtocol>, bytes: Py<PyBytes>, length: usize) ->
     Ok(())
 }
 
-/// Lets what has gathered go at the end of the turn, or now if it is much.
+/// Has the accumulated data sent at the end of the turn, or now if there is much.
 #[inline]
 fn gathered(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
@@ -139,7 +139,7 @@ fn end_of_turn(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     in_scope(protocol, || flush(protocol))
 }
 
-/// Encrypts and hands on what has gathered. A failure ends the connection.
+/// Encrypts and hands on what has accumulated. A failure ends the connection.
 pub(super) fn flush(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let py = protocol.py();
     let Some(session) = protocol.get().state.with(py, |state| state.session.clone()) else { return Ok(()) };
@@ -157,7 +157,7 @@ pub(super) fn flush(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     }
 }
 
-/// As `flush`, at the end of a read: what reading itself has left to send goes too.
+/// As `flush`, at the end of a read: also sends what reading itself has produced.
 #[inline]
 pub(super) fn after_read(protocol: &Bound<'_, SSLProtocol>, session: &Arc<Session>) -> PyResult<()> {
     if !encrypt(protocol, session)? {
@@ -166,7 +166,7 @@ pub(super) fn after_read(protocol: &Bound<'_, SSLProtocol>, session: &Arc<Sessio
     control_program(protocol, session)
 }
 
-/// Encrypts record by record, and hands each on; whether there was anything.
+/// Encrypts record by record, and hands each on; returns whether there was anything.
 #[inline]
 fn encrypt(protocol: &Bound<'_, SSLProtocol>, session: &Arc<Session>) -> PyResult<bool> {
     let py = protocol.py();
@@ -174,7 +174,7 @@ fn encrypt(protocol: &Bound<'_, SSLProtocol>, session: &Arc<Session>) -> PyResul
     loop {
         let next = protocol.get().state.with(py, |state| {
             let stage = state.life.stage();
-            // Closing does not wait for the transport below, which has to take the rest anyway.
+            // Closing doesn't wait for the transport below, which must take the rest anyway.
             let full = state.lower_writing_paused && stage == Stage::Wrapped;
             if full || !state.life.may_write() || state.backlog.is_empty() {
                 return None;
@@ -205,7 +205,7 @@ fn encrypt(protocol: &Bound<'_, SSLProtocol>, session: &Arc<Session>) -> PyResul
     }
 }
 
-/// Makes one piece of several.
+/// Joins several pieces into one.
 fn join(protocol: &Bound<'_, SSLProtocol>, pieces: &[Py<PyBytes>]) -> PyResult<()> {
     let py = protocol.py();
     let length = pieces.iter().map(|piece| piece.as_bytes(py).len()).sum();
@@ -241,7 +241,7 @@ fn hand_on_now(protocol: &Bound<'_, SSLProtocol>, session: &Session) -> PyResult
     }
 }
 
-/// Hands on what the handshake or the exchange of closing notes has to send.
+/// Hands on what the handshake or the closing handshake has to send.
 pub(super) fn send_unsent(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     let session = protocol.get().session(protocol.py())?;
     hand_on(protocol, &session)?;
@@ -253,19 +253,19 @@ pub(super) fn resumed(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
     flush(protocol)
 }
 
-/// How much has been written and not handed on, in bytes.
+/// How many bytes have been written and not handed on.
 pub(super) fn waiting(protocol: &Bound<'_, SSLProtocol>) -> PyResult<usize> {
     let py = protocol.py();
     let size = protocol.get().state.with(py, |state| state.backlog.size());
     Ok(size + protocol.get().session(py)?.unsent(py)?)
 }
 
-/// Tells the program to write no more, or to go on, by how much waits.
+/// Tells the program to pause writing or to go on, depending on how much waits.
 pub(super) fn control_program(protocol: &Bound<'_, SSLProtocol>, session: &Session) -> PyResult<()> {
     let py = protocol.py();
     let (quiet, size) = protocol.get().state.with(py, |state| {
         let size = state.backlog.size();
-        // Nothing can wait but here.
+        // Nothing can wait anywhere else.
         let quiet = !state.writing_paused && !state.lower_writing_paused && size < state.write_marks.high;
         (quiet, size)
     });
