@@ -22,7 +22,7 @@ gc!(match Timer {
 });
 
 impl Timer {
-    /// The ferrio loop that `home` is, if its own timers serve: a program may have replaced `call_later`.
+    /// The ferrio loop of `home`, if its own timers can be used: a program may have replaced `call_later`.
     #[inline]
     pub(crate) fn native(home: &LoopRef) -> Option<&Py<Loop>> {
         match home {
@@ -52,7 +52,7 @@ impl Timer {
         }
     }
 
-    /// Takes the timer back; one that has fired is nothing.
+    /// Stops the timer; does nothing if it has fired.
     pub(crate) fn stop(self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Native(native, key) => {

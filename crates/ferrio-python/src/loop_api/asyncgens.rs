@@ -28,7 +28,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Called by the interpreter when a generator that was not exhausted is collected, in any thread.
+    /// Called by the interpreter when a generator that wasn't exhausted is collected, in any thread.
     fn _asyncgen_finalizer_hook(slf: &Bound<'_, Self>, agen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         slf.get()._asyncgens(py)?.call_method1(intern!(py, "discard"), (agen,))?;
@@ -62,12 +62,13 @@ impl Loop {
         drop(old);
     }
 
-    /// Close every asynchronous generator that is still open; what one raises goes to the exception handler.
+    /// Close every asynchronous generator that is still open; exceptions in them go to the exception handler.
     fn shutdown_asyncgens<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         imports::CLOSE_ASYNCGENS.get(slf.py())?.call1((slf,))
     }
 
-    /// Take the generators to close out of the loop's care; the first part of `shutdown_asyncgens`.
+    /// Remove the open generators from the loop and return them, to be closed; the first part of
+    /// `shutdown_asyncgens`.
     fn _take_asyncgens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let set = self.with_asyncgens(py, |asyncgens| {
             asyncgens.closed = true;

@@ -1,6 +1,6 @@
 //! `run_in_executor` and the loop's other methods about executors.
 //!
-//! Which executor a call goes to and how it gets there is decided in `crate::work::executor::of_loop`.
+//! `crate::work::executor::of_loop` decides which executor gets a call, and passes it on.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -22,8 +22,8 @@ use crate::work::executor::of_loop::{
 impl Loop {
     /// Call `func(*args)` in an executor; return a future of its result.
     ///
-    /// Takes any `concurrent.futures.Executor`; `None` or "thread" is the default executor, threads of the loop's own
-    /// unless `set_default_executor` was called; "process" a process pool that is kept for the loop. Raises
+    /// `executor` is any `concurrent.futures.Executor`. `None` or "thread" is the default executor: the loop's own
+    /// threads, unless `set_default_executor` was called. "process" is a process pool that the loop keeps. Raises
     /// `RuntimeError` on a closed loop and after `shutdown_default_executor`.
     #[pyo3(signature = (executor, func, *args))]
     fn run_in_executor<'py>(
@@ -76,8 +76,8 @@ impl Loop {
 
     /// Set the executor of `to_process` and `run_in_executor("process", ...)`.
     ///
-    /// Takes a `concurrent.futures.Executor`, mostly a `ProcessPoolExecutor` with a size or a start method of its own. It
-    /// belongs to the loop then, which shuts it down. Raises `TypeError` for anything else.
+    /// Takes a `concurrent.futures.Executor`, usually a `ProcessPoolExecutor` with a size or a start method of its
+    /// own. From then on it belongs to the loop, which shuts it down. Raises `TypeError` for anything else.
     fn set_process_executor(&self, executor: Bound<'_, PyAny>) -> PyResult<()> {
         let py = executor.py();
         if !executor.is_instance(imports::EXECUTOR.get(py)?)? {
@@ -97,8 +97,8 @@ impl Loop {
 
     /// Shut the default executor down and wait for its threads, at most `timeout` seconds (`None`: without limit).
     ///
-    /// Warns (`RuntimeWarning`) if they need longer, and names the functions that still run. The executor of `to_process`
-    /// is shut down likewise. `run_in_executor(None, ...)` raises `RuntimeError` afterwards.
+    /// If they need longer, a `RuntimeWarning` names the functions that still run. The executor of `to_process` is
+    /// shut down likewise. Afterwards `run_in_executor(None, ...)` raises `RuntimeError`.
     #[pyo3(signature = (timeout = None))]
     fn shutdown_default_executor<'py>(
         slf: &Bound<'py, Self>,
@@ -107,7 +107,7 @@ impl Loop {
         imports::SHUT_DOWN_EXECUTORS.get(slf.py())?.call1((slf, timeout))
     }
 
-    /// The default executor, `None` until one is set or needed.
+    /// The default executor; `None` until one is set or needed.
     #[getter]
     fn _default_executor(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.with_executors(py, |executors| executors.default.as_ref().map(|executor| executor.clone_ref(py)))
@@ -118,7 +118,7 @@ impl Loop {
         set_default(self, py, executor.as_ref())
     }
 
-    /// Whether the default executor takes no more calls.
+    /// Whether the default executor has been shut down.
     #[getter]
     fn _executor_shutdown_called(&self, py: Python<'_>) -> bool {
         self.with_executors(py, |executors| executors.shut_down)
@@ -129,17 +129,17 @@ impl Loop {
         self.with_executors(py, |executors| executors.shut_down = called);
     }
 
-    /// A call is out that will wake the loop: a virtual clock doesn't jump until `_work_came_back()`.
+    /// An outside call has begun and will wake the loop: a virtual clock doesn't jump until `_work_came_back()`.
     fn _work_is_out(&self) {
         self.job_goes_out();
     }
 
-    /// The call is back.
+    /// The outside call has ended.
     fn _work_came_back(&self) {
         self.count_down();
     }
 
-    /// The executors that `shutdown_default_executor()` has to wait for.
+    /// The executors that `shutdown_default_executor()` must wait for.
     fn _executors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let (default, process) = self.with_executors(py, |executors| {
             let other =

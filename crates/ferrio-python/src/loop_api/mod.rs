@@ -1,4 +1,4 @@
-//! The loop's methods that use the layers below: a family of methods a file.
+//! The loop's methods that use the layers below: one family of methods per file.
 
 pub(crate) mod asyncgens;
 pub(crate) mod executor;

@@ -16,8 +16,8 @@ use crate::core::handle::{self, Args, Handle};
 impl Loop {
     /// Call `callback(*args)` whenever `fd`, a file descriptor or an object with a `fileno()`, can be read.
     ///
-    /// It replaces the reader that `fd` may have. Raises `ValueError` for what is no descriptor, `RuntimeError` if a
-    /// transport uses it or the loop is closed, `OSError` if it is closed or can't be watched (a regular file).
+    /// It replaces the present reader of `fd`, if any. Raises `ValueError` if `fd` isn't a descriptor, `RuntimeError`
+    /// if a transport uses it or the loop is closed, `OSError` if it is closed or can't be watched (a regular file).
     #[pyo3(signature = (fd, callback, *args))]
     fn add_reader<'py>(
         slf: &Bound<'py, Self>,
@@ -29,7 +29,7 @@ impl Loop {
         add(slf, Side::Reading, fd, callback, args, None).map(drop)
     }
 
-    /// Call nothing any more when `fd` can be read; return whether there was a reader.
+    /// Remove the reader of `fd`; return whether there was one.
     #[pyo3(signature = (fd))]
     fn remove_reader(slf: &Bound<'_, Self>, fd: Bound<'_, PyAny>) -> PyResult<bool> {
         require_free(slf, &fd)?;
@@ -38,7 +38,7 @@ impl Loop {
 
     /// Call `callback(*args)` whenever `fd`, a file descriptor or an object with a `fileno()`, can be written.
     ///
-    /// As `add_reader` otherwise.
+    /// Otherwise as `add_reader`.
     #[pyo3(signature = (fd, callback, *args))]
     fn add_writer<'py>(
         slf: &Bound<'py, Self>,
@@ -50,14 +50,15 @@ impl Loop {
         add(slf, Side::Writing, fd, callback, args, None).map(drop)
     }
 
-    /// Call nothing any more when `fd` can be written; return whether there was a writer.
+    /// Remove the writer of `fd`; return whether there was one.
     #[pyo3(signature = (fd))]
     fn remove_writer(slf: &Bound<'_, Self>, fd: Bound<'_, PyAny>) -> PyResult<bool> {
         require_free(slf, &fd)?;
         remove(slf, Side::Writing, &fd)
     }
 
-    /// As `add_reader`, on a transport's descriptor too; return the handle. Libraries with transports of their own use it.
+    /// As `add_reader`, even if a transport uses the descriptor; return the handle. Libraries with their own
+    /// transports use it.
     #[pyo3(signature = (fd, callback, *args, context = None))]
     fn _add_reader<'py>(
         slf: &Bound<'py, Self>,
@@ -69,13 +70,13 @@ impl Loop {
         add(slf, Side::Reading, fd, callback, args, context)
     }
 
-    /// As `remove_reader`, on a transport's descriptor too.
+    /// As `remove_reader`, even if a transport uses the descriptor.
     #[pyo3(signature = (fd))]
     fn _remove_reader(slf: &Bound<'_, Self>, fd: Bound<'_, PyAny>) -> PyResult<bool> {
         remove(slf, Side::Reading, &fd)
     }
 
-    /// As `add_writer`, on a transport's descriptor too; return the handle.
+    /// As `add_writer`, even if a transport uses the descriptor; return the handle.
     #[pyo3(signature = (fd, callback, *args, context = None))]
     fn _add_writer<'py>(
         slf: &Bound<'py, Self>,
@@ -87,7 +88,7 @@ impl Loop {
         add(slf, Side::Writing, fd, callback, args, context)
     }
 
-    /// As `remove_writer`, on a transport's descriptor too.
+    /// As `remove_writer`, even if a transport uses the descriptor.
     #[pyo3(signature = (fd))]
     fn _remove_writer(slf: &Bound<'_, Self>, fd: Bound<'_, PyAny>) -> PyResult<bool> {
         remove(slf, Side::Writing, &fd)
@@ -134,7 +135,7 @@ fn remove(native: &Bound<'_, Loop>, side: Side, object: &Bound<'_, PyAny>) -> Py
         return Ok(false);
     }
     let fd = number(object)?;
-    // An object that was closed first is still known by itself.
+    // An object that was closed first is still found by its identity.
     let found = if fd < 0 { native.get().find_watched(object, side) } else { None };
     let fd = match found {
         Some(fd) => fd,
@@ -146,7 +147,7 @@ fn remove(native: &Bound<'_, Loop>, side: Side, object: &Bound<'_, PyAny>) -> Py
     }
 }
 
-/// As `require_no_transport`, for a descriptor as the program names it.
+/// As `require_no_transport`, for a descriptor or an object with one.
 fn require_free(native: &Bound<'_, Loop>, object: &Bound<'_, PyAny>) -> PyResult<()> {
     require_no_transport(native, number(object)?, object)
 }

@@ -1,4 +1,4 @@
-//! Names and addresses: `getaddrinfo`, `getnameinfo`, and what needs no name server because it is an address already.
+//! Names and addresses: `getaddrinfo`, `getnameinfo`, and numeric addresses, which need no name server.
 //!
 //! Only a name that must be looked up goes to a thread.
 
@@ -19,9 +19,10 @@ use crate::core::operation::{self, Operation};
 
 #[pymethods]
 impl Loop {
-    /// Look up `host` and `port`; the list of `(family, type, proto, canonname, sockaddr)` that `socket.getaddrinfo` gives.
+    /// Look up `host` and `port`; return the list of `(family, type, proto, canonname, sockaddr)` of
+    /// `socket.getaddrinfo`.
     ///
-    /// Return an awaitable. Asks a thread of the default executor unless host and port are numbers. Raises what
+    /// Return an awaitable. Unless host and port are numbers, a thread of the default executor does it. Raises what
     /// `socket.getaddrinfo` raises.
     #[pyo3(signature = (host, port, *, family = 0, r#type = 0, proto = 0, flags = 0))]
     fn getaddrinfo(
@@ -39,7 +40,7 @@ impl Loop {
         Ok(lookup(slf, "getaddrinfo", arguments, at_once))
     }
 
-    /// The address, as one of `getaddrinfo`'s list has it, if `address` is in numbers already; else `None`.
+    /// The address, as in `getaddrinfo`'s list, if `address` is numeric already; else `None`.
     #[pyo3(signature = (address, family, kind, proto))]
     fn _known_address<'py>(
         &self,
@@ -52,9 +53,9 @@ impl Loop {
         known(&address, &host, &port, &family, &kind, &proto)
     }
 
-    /// Look up the host and service names of `sockaddr`; the pair that `socket.getnameinfo` gives.
+    /// Look up the host and service names of `sockaddr`; return the pair of `socket.getnameinfo`.
     ///
-    /// Return an awaitable. Asks a thread of the default executor unless the `flags` want numbers. Raises what
+    /// Return an awaitable. Unless the `flags` ask for numbers, a thread of the default executor does it. Raises what
     /// `socket.getnameinfo` raises.
     #[pyo3(signature = (sockaddr, flags = 0))]
     fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Bound<'_, PyAny>, flags: i32) -> PyResult<Operation> {
@@ -66,9 +67,9 @@ impl Loop {
     }
 }
 
-/// What is known of an address without asking anybody.
+/// What is known about an address without a look-up.
 pub(crate) enum Resolution<'py> {
-    /// `(family, type, proto, canonname, sockaddr)`: it was an address.
+    /// `(family, type, proto, canonname, sockaddr)`: the address was numeric.
     Known(Bound<'py, PyTuple>),
     /// An awaitable of a list of these.
     Wanted(Bound<'py, PyAny>),
@@ -98,7 +99,7 @@ pub(crate) fn resolve<'py>(
 
 /// The first two parts of an address.
 ///
-/// Raises `ValueError` for one that has fewer, `TypeError` for what has no parts.
+/// Raises `ValueError` if it has fewer, `TypeError` if it has no parts at all.
 fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let py = address.py();
     let hint =
@@ -113,10 +114,10 @@ fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny
     }
 }
 
-/// What `getaddrinfo` would say of an address in numbers; `None` where it has to be asked.
+/// What `getaddrinfo` would return for a numeric address; `None` if it must be asked.
 ///
-/// Only what is beyond doubt is decided here. The standard library looks at every other host, so that an odd one (a NUL in
-/// the middle, a lone surrogate, no text at all) is refused with its exceptions.
+/// Only clear cases are decided here. The standard library checks every other host, so an odd one raises the same
+/// exceptions: with a NUL in the middle, with a lone surrogate, or not text at all.
 fn known<'py>(
     address: &Bound<'py, PyAny>,
     host: &Bound<'py, PyAny>,
@@ -140,7 +141,7 @@ fn known<'py>(
     Ok(imports::IP_ADDRESS_INFO.get(py)?.call1(PyTuple::new(py, arguments)?)?.extract()?)
 }
 
-/// As `known`, of a host that is exactly text and a port that is exactly a number.
+/// As `known`, for a host that is exactly a `str` and a port that is exactly an `int`.
 fn in_numbers<'py>(
     address: &Bound<'py, PyAny>,
     host: &Bound<'py, PyString>,
@@ -182,7 +183,7 @@ fn in_numbers<'py>(
     Ok(None)
 }
 
-/// Whether no name server is needed: an address in numbers, or none (all interfaces, or this machine).
+/// Whether no name server is needed: the address is numeric, or there is none (all interfaces, or this machine).
 fn is_numeric_host(host: &Bound<'_, PyAny>) -> bool {
     let is_address = |text: &str| text.parse::<Ipv4Addr>().is_ok() || text.parse::<Ipv6Addr>().is_ok();
     match host.extract::<&str>() {
@@ -194,7 +195,7 @@ fn is_numeric_host(host: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// Whether no table of services is needed.
+/// Whether the port can be used without the table of services.
 fn is_numeric_port(port: &Bound<'_, PyAny>) -> bool {
     let is_number = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_digit);
     port.is_none()
@@ -242,7 +243,7 @@ impl Run for Lookup {
             (LookUp::Asked(inner), _) => inner.bind(py).clone(),
             (_, Resume::Throw(exception)) => return Err(PyErr::from_value(exception.clone())),
             (state, Resume::Send) => {
-                // Taken from the module now, so that a program may have replaced it.
+                // Taken from the module now, because a program may have replaced it.
                 let function = imports::SOCKET_MODULE.get(py)?.getattr(self.function)?;
                 if let LookUp::AtOnce = state {
                     return function.call1(self.arguments.bind(py)).map(Progress::Ready);

@@ -1,4 +1,4 @@
-//! `sock_sendfile`: a file over a socket, by the kernel where it can, else in pieces read by a thread.
+//! `sock_sendfile`: sends a file over a socket, by the kernel if it can, else in pieces that a thread reads.
 //!
 //! However it ends, the file's position is behind what was sent.
 
@@ -19,7 +19,7 @@ use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::{self, Operation};
 use crate::loop_api::sock::{check, descriptor, park};
 
-/// How many bytes a thread reads at a time, where the kernel can't send the file.
+/// How many bytes a thread reads at a time if the kernel can't send the file.
 const PIECE: usize = 256 * 1024;
 
 /// The most that the kernel sends in one call.
@@ -27,10 +27,11 @@ const LARGEST_CALL: usize = 0x7fff_f000;
 
 #[pymethods]
 impl Loop {
-    /// Send `count` bytes (or all) of the binary file `file`, beginning at `offset`, over the non-blocking stream socket `sock`.
+    /// Send `count` bytes (or all) of the binary file `file`, beginning at `offset`, over the non-blocking stream
+    /// socket `sock`.
     ///
-    /// Return an awaitable of the number of bytes sent. Raises `SendfileNotAvailableError` if the system can't do it and
-    /// `fallback` is false, `ValueError` or `TypeError` for arguments that make no sense.
+    /// Return an awaitable of the number of bytes sent. Raises `SendfileNotAvailableError` if the system can't do it
+    /// and `fallback` is false, `ValueError` or `TypeError` for invalid arguments.
     #[pyo3(
         signature = (sock, file, offset = None, count = None, *, fallback = true),
         text_signature = "($self, sock, file, offset=0, count=None, *, fallback=True)"
@@ -76,7 +77,8 @@ gc!(SendFile { home, socket, file, given, stage } not { fallback, offset, count,
 
 enum Stage {
     Fresh,
-    /// The kernel sends from the file's descriptor; the socket's is parked on once the socket was full.
+    /// The kernel sends from the file's descriptor; the operation parks on the socket's descriptor when the socket is
+    /// full.
     Kernel {
         file: i32,
         socket: Option<i32>,
@@ -86,7 +88,7 @@ enum Stage {
         piece: Py<PyAny>,
         inner: Py<PyAny>,
     },
-    /// So many bytes of this memory are being sent.
+    /// This many bytes of the memory are being sent.
     Sending {
         piece: Py<PyAny>,
         length: u64,
@@ -206,7 +208,7 @@ impl SendFile {
             let socket = descriptor(self.socket.bind(py))?;
             let size = usize::try_from(left).unwrap_or(usize::MAX).min(LARGEST_CALL);
             let offset = self.offset + self.sent;
-            // Released: the file may have to come from its disk.
+            // Detached, because the file may have to come from its disk.
             match py.detach(|| net::sendfile(socket, file, offset, size)) {
                 Ok(Attempt::Done(0)) => return self.done(py),
                 Ok(Attempt::Done(count)) => self.sent += count as u64,
@@ -215,7 +217,7 @@ impl SendFile {
                     self.stage = Stage::Kernel { file, socket: Some(socket) };
                     return Ok(Progress::Park);
                 }
-                // Mostly a file that the kernel can't send.
+                // Usually a file that the kernel can't send.
                 Err(_) if self.sent == 0 => return self.without_kernel(py, "os.sendfile call failed"),
                 Err(failure) if failure.kind() == std::io::ErrorKind::NotConnected => {
                     return Err(PyConnectionError::new_err((
@@ -242,7 +244,7 @@ impl SendFile {
         self.go_on(py, sent)
     }
 
-    /// Has a thread read the next piece.
+    /// Makes a thread read the next piece.
     fn read<'py>(&mut self, piece: &Bound<'py, PyAny>) -> PyResult<Sent<'py>> {
         let py = piece.py();
         let view = self.view(piece, self.count.map_or(u64::MAX, |count| count - self.sent))?;
@@ -262,7 +264,7 @@ impl SendFile {
         view.get_item(PySlice::new(piece.py(), 0, length, 1))
     }
 
-    /// Read, send, read, send... until something has to be waited for.
+    /// Reads and sends alternately until it must wait for something.
     fn go_on<'py>(&mut self, py: Python<'py>, mut sent: Sent<'py>) -> PyResult<Progress<'py>> {
         loop {
             let value = match sent {
@@ -303,7 +305,7 @@ impl SendFile {
         Ok(Progress::Ready(self.sent.into_pyobject(py)?.into_any()))
     }
 
-    /// Moves the file's position behind what was sent; if that was nothing, only where it ended well (`is_done`).
+    /// Moves the file's position behind what was sent; if nothing was sent, only after success (`is_done`).
     fn leave_position(&self, py: Python<'_>, is_done: bool) -> PyResult<()> {
         if self.sent == 0 && !is_done {
             return Ok(());
@@ -318,7 +320,7 @@ impl SendFile {
     }
 }
 
-/// A whole number of at least `least`. Raises `TypeError` or `ValueError` with asyncio's words for another.
+/// An integer of at least `least`. Raises `TypeError` or `ValueError` with asyncio's words for anything else.
 fn whole(given: &Bound<'_, PyAny>, rule: &str, least: u64) -> PyResult<u64> {
     let look = given.repr()?;
     if !given.is_instance_of::<PyInt>() {

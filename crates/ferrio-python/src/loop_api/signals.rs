@@ -87,7 +87,7 @@ fn add<'py>(
     Ok(())
 }
 
-/// The number of a signal. Raises `TypeError` for what is no number, `ValueError` for what is no signal.
+/// The number of a signal. Raises `TypeError` for anything but an integer, `ValueError` if there is no such signal.
 fn number(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
     let py = signal.py();
     if !signal.is_instance_of::<PyInt>() {
@@ -100,8 +100,8 @@ fn number(signal: &Bound<'_, PyAny>) -> PyResult<i32> {
     signal.extract()
 }
 
-/// The system's handler of a signal that the loop takes care of: does nothing, but its being there makes the interpreter
-/// write to the pipe.
+/// The system's handler of a signal that the loop handles. It does nothing, but while it is set the interpreter
+/// writes to the pipe.
 fn noop(py: Python<'_>) -> PyResult<&Bound<'_, PyCFunction>> {
     static NOOP: PyOnceLock<Py<PyCFunction>> = PyOnceLock::new();
     let noop = NOOP.get_or_try_init(py, || {
@@ -110,7 +110,7 @@ fn noop(py: Python<'_>) -> PyResult<&Bound<'_, PyCFunction>> {
     Ok(noop.bind(py))
 }
 
-/// asyncio's `RuntimeError` for what `signal.set_wakeup_fd` refuses.
+/// asyncio's `RuntimeError` if `signal.set_wakeup_fd` fails.
 fn refused(py: Python<'_>, failure: PyErr) -> PyErr {
     if failure.is_instance_of::<PyValueError>(py) || failure.is_instance_of::<PyOSError>(py) {
         return PyRuntimeError::new_err(failure.value(py).to_string());

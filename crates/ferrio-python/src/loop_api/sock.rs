@@ -1,8 +1,8 @@
-//! `sock_recv`, `sock_sendall` and their kin: operations on the program's own non-blocking sockets.
+//! `sock_recv`, `sock_sendall` and related operations on the program's own non-blocking sockets.
 //!
-//! Each tries its call at once and waits for the descriptor only if the call would block; `sock_connect.rs` and
-//! `sendfile.rs` have the two that take several steps. Data is taken from the socket when the waiting task runs and not
-//! before, so that a cancellation loses none.
+//! Each tries its call at once and waits for the descriptor only if the call would block. `sock_connect.rs` and
+//! `sendfile.rs` have the two that take several steps. Data is only taken from the socket when the waiting task runs,
+//! so a cancellation loses none.
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -31,7 +31,8 @@ impl Loop {
         start(slf, sock, Receive { size: n })
     }
 
-    /// Receive from the non-blocking socket `sock` into the writable buffer `buf`; the number of bytes received.
+    /// Receive from the non-blocking socket `sock` into the writable buffer `buf`; return the number of bytes
+    /// received.
     ///
     /// Return an awaitable. Raises what `sock.recv_into` raises.
     #[pyo3(signature = (sock, buf))]
@@ -39,7 +40,8 @@ impl Loop {
         start(slf, sock, ReceiveInto { object: buf, buffer: None })
     }
 
-    /// Receive a datagram of up to `bufsize` bytes from the non-blocking socket `sock`; the data and the sender's address.
+    /// Receive a datagram of up to `bufsize` bytes from the non-blocking socket `sock`; return the data and the
+    /// sender's address.
     ///
     /// Return an awaitable. Raises what `sock.recvfrom` raises.
     #[pyo3(signature = (sock, bufsize))]
@@ -47,7 +49,8 @@ impl Loop {
         start(slf, sock, ReceiveFrom { size: bufsize })
     }
 
-    /// Receive a datagram of up to `nbytes` bytes (0: as many as fit) into the buffer `buf`; its length and the sender's address.
+    /// Receive a datagram of up to `nbytes` bytes (0: as many as fit) from `sock` into the buffer `buf`; return its
+    /// length and the sender's address.
     ///
     /// Return an awaitable. Raises what `sock.recvfrom_into` raises.
     #[pyo3(signature = (sock, buf, nbytes = 0))]
@@ -62,13 +65,13 @@ impl Loop {
 
     /// Send all of `data` over the non-blocking socket `sock`.
     ///
-    /// Return an awaitable. Raises what `sock.send` raises; how much was sent before is then unknown.
+    /// Return an awaitable. Raises what `sock.send` raises; then it is unknown how much was sent before.
     #[pyo3(signature = (sock, data))]
     pub(crate) fn sock_sendall(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, data: Py<PyAny>) -> Operation {
         start(slf, sock, SendAll { data: Data::Unseen(data), sent: 0 })
     }
 
-    /// Send the datagram `data` to `address` over the non-blocking socket `sock`; the number of bytes sent.
+    /// Send the datagram `data` to `address` over the non-blocking socket `sock`; return the number of bytes sent.
     ///
     /// Return an awaitable. Raises what `sock.sendto` raises.
     #[pyo3(signature = (sock, data, address))]
@@ -81,7 +84,8 @@ impl Loop {
         start(slf, sock, SendTo { data, address })
     }
 
-    /// Accept a connection on the non-blocking listening socket `sock`; the new, non-blocking socket and the peer's address.
+    /// Accept a connection on the non-blocking listening socket `sock`; return the new, non-blocking socket and the
+    /// peer's address.
     ///
     /// Return an awaitable. Raises what `sock.accept` raises.
     #[pyo3(signature = (sock))]
@@ -90,12 +94,12 @@ impl Loop {
     }
 }
 
-/// The checks of a socket that asyncio makes: raises `TypeError` for an `SSLSocket` and, in debug mode, `ValueError` for one
-/// in blocking mode.
+/// asyncio's checks of a socket: raises `TypeError` for an `SSLSocket` and, in debug mode, `ValueError` for one in
+/// blocking mode.
 pub(crate) fn check(native: &Bound<'_, Loop>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = native.py();
     if !socket.get_type().is(imports::SOCKET.get(py)?) {
-        // Without the module there can be no such socket, and loading it takes time.
+        // If the module isn't loaded there can be no such socket, and loading it takes time.
         let modules = imports::MODULES.get(py)?;
         let ssl = modules.get_item(intern!(py, "ssl")).ok().filter(|module| !module.is_none());
         if let Some(class) = ssl.and_then(|ssl| ssl.getattr(intern!(py, "SSLSocket")).ok())
@@ -110,7 +114,7 @@ pub(crate) fn check(native: &Bound<'_, Loop>, socket: &Bound<'_, PyAny>) -> PyRe
     Ok(())
 }
 
-/// The descriptor of a socket: -1 if it is closed, with which every call fails as it should.
+/// The descriptor of a socket. It is -1 if the socket is closed; then every call fails as it should.
 #[inline]
 pub(crate) fn descriptor(socket: &Bound<'_, PyAny>) -> PyResult<i32> {
     socket.call_method0(intern!(socket.py(), "fileno"))?.extract()
@@ -136,12 +140,12 @@ fn start<A: Action + 'static>(native: Bound<'_, Loop>, socket: Bound<'_, PyAny>,
     Operation::new(SocketCall { home: native.unbind(), socket: socket.unbind(), stage: Stage::Fresh, action })
 }
 
-/// One call on a socket, repeated until it does not block.
+/// One call on a socket, repeated until it doesn't block.
 trait Action: Traverse + Send + 'static {
     const NAME: &'static str;
     const SIDE: Side;
 
-    /// Makes the call; `None` means that it would block.
+    /// Makes the call; `None` if it would block.
     fn attempt<'py>(
         &mut self,
         native: &Bound<'py, Loop>,
@@ -149,7 +153,7 @@ trait Action: Traverse + Send + 'static {
         fd: i32,
     ) -> PyResult<Option<Bound<'py, PyAny>>>;
 
-    /// Makes the call by the method of a socket that isn't plain; `None` means that it would block.
+    /// Calls the method of a socket that isn't plain; `None` if it would block.
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>;
 }
 
@@ -197,7 +201,7 @@ impl<A: Action> Run for SocketCall<A> {
             self.stage = Stage::Waiting(fd);
             return Ok(Progress::Park);
         }
-        // Asked for anew each time: the socket may have been closed meanwhile, and its number used again.
+        // Asked again each time: the socket may have been closed meanwhile, and its number reused.
         let fd = descriptor(socket)?;
         if let Some(value) = self.action.attempt(native, socket, fd)? {
             return Ok(Progress::Ready(value));
@@ -232,7 +236,7 @@ impl Action for Receive {
         let size = usize::try_from(self.size)
             .map_err(|_| PyValueError::new_err(format!("negative buffersize in recv: {}", self.size)))?;
         if size == 0 {
-            // As `sock.recv` has it, without asking the system, which would have us wait.
+            // As `sock.recv` does, without asking the system, which would make us wait.
             return Ok(Some(PyBytes::new(py, &[]).into_any()));
         }
         let received = native
@@ -340,7 +344,7 @@ impl Action for ReceiveFromInto {
     }
 }
 
-/// What is to be sent; looked into when the operation is awaited, as a coroutine would.
+/// What is to be sent; examined when the operation is awaited, as in a coroutine.
 enum Data {
     Unseen(Py<PyAny>),
     Bytes(Py<PyBytes>),
@@ -360,7 +364,7 @@ struct SendAll {
 gc!(SendAll { data } not { sent });
 
 impl SendAll {
-    /// Sends until the socket is full; whether all has been sent.
+    /// Sends until the socket is full; returns whether all has been sent.
     fn send(&mut self, py: Python<'_>, fd: i32) -> std::io::Result<bool> {
         let mut go_on = |bytes: &[u8]| {
             loop {

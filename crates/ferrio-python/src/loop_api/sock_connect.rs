@@ -1,4 +1,4 @@
-//! `sock_connect`: resolves a name if need be, connects, and waits for the outcome.
+//! `sock_connect`: resolves a name if necessary, connects, and waits for the outcome.
 
 use ferrio_engine::net::{self, Connecting};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
@@ -20,15 +20,15 @@ use crate::net::plain_socket;
 impl Loop {
     /// Connect the non-blocking socket `sock` to `address`; a host name in it is resolved without blocking the loop.
     ///
-    /// Return an awaitable. Raises what `sock.connect` raises, `OSError` with "Connect call failed" for a refusal that came
-    /// later.
+    /// Return an awaitable. Raises what `sock.connect` raises; if the connection is refused later, `OSError` with
+    /// "Connect call failed".
     #[pyo3(signature = (sock, address))]
     fn sock_connect(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, address: Py<PyAny>) -> Operation {
         Operation::new(Connect { home: slf.unbind(), socket: sock.unbind(), address, stage: Stage::Fresh })
     }
 
-    /// As `sock_connect`, for a socket of the loop's own and an `address` that needs no look-up; a `sock_connect` that
-    /// somebody has put into its place is called.
+    /// As `sock_connect`, for a socket `sock` of the loop's own and an `address` that needs no look-up. If the
+    /// program has replaced `sock_connect`, that is called.
     #[pyo3(signature = (sock, address))]
     fn _connect<'py>(
         slf: Bound<'py, Self>,
@@ -48,7 +48,7 @@ impl Loop {
 struct Connect {
     home: Py<Loop>,
     socket: Py<PyAny>,
-    /// Replaced by what it resolves to.
+    /// The address; replaced by what it resolves to.
     address: Py<PyAny>,
     stage: Stage,
 }
@@ -57,9 +57,9 @@ gc!(Connect { home, socket, address, stage });
 
 enum Stage {
     Fresh,
-    /// As fresh, but the address is one.
+    /// As fresh, but the address is resolved.
     Resolved,
-    /// The iterator of what resolves the name.
+    /// The iterator of the awaitable that resolves the name.
     Resolving(Py<PyAny>),
     /// On this descriptor.
     Connecting(i32),
@@ -163,8 +163,8 @@ impl Connect {
         }
     }
 
-    /// As `connect`, without exceptions for what is usual. A peer on this machine has answered when the call returns, which
-    /// spares the wait.
+    /// As `connect`, without exceptions in the usual cases. A peer on this machine has answered when the call
+    /// returns, which saves the wait.
     fn connect_quickly<'py>(&mut self, this: &Bound<'py, Operation>) -> PyResult<Progress<'py>> {
         let py = this.py();
         let socket = self.socket.bind(py);
@@ -177,7 +177,7 @@ impl Connect {
         let fd = descriptor(socket)?;
         match net::connecting(number) {
             Connecting::Done => return Ok(Progress::Ready(py.None().into_bound(py))),
-            // Nobody could tell whether it took a turn.
+            // Nothing else could tell whether it took a turn.
             Connecting::Pending
                 if !self.home.get().is_busy(py) && net::has_connected(fd).unwrap_or(false) =>
             {
@@ -209,8 +209,8 @@ impl Connect {
     }
 }
 
-/// Whether the connection is being made. A Unix socket whose listener has no room says "try again" instead: no wait would
-/// tell when, and what the descriptor reports then looks like success.
+/// Whether the connection is being made. A Unix socket whose listener has no room says "try again" instead. Waiting
+/// wouldn't help then, because what the descriptor reports looks like success.
 fn is_in_progress(py: Python<'_>, failure: &PyErr) -> PyResult<bool> {
     if failure.is_instance_of::<PyInterruptedError>(py) {
         return Ok(true);

@@ -1,4 +1,4 @@
-//! How the loop makes transports, under the names that asyncio's own loops have for it.
+//! How the loop makes transports; the names are those of asyncio's own loops.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -21,9 +21,9 @@ use crate::net::transport::write_pipe::WritePipeTransport;
 impl Loop {
     /// Return the transport of the connected, non-blocking stream socket `sock`.
     ///
-    /// In the next turn `protocol.connection_made(transport)` is called, then the transport reads, then the future `waiter`
-    /// gets its result. `extra` adds to what `get_extra_info` knows; `server` is told of the transport; the protocol's
-    /// methods run in `context`, or in a copy of the current one.
+    /// In the next turn `protocol.connection_made(transport)` is called; then the transport begins to read, and the
+    /// future `waiter` gets its result. `extra` is added to what `get_extra_info` knows; `server` is told about the
+    /// transport. The protocol's methods run in `context`, or in a copy of the current one.
     #[pyo3(signature = (sock, protocol, waiter = None, *, extra = None, server = None, context = None))]
     fn _make_socket_transport<'py>(
         slf: &Bound<'py, Self>,
@@ -40,7 +40,7 @@ impl Loop {
 
     /// Return the transport of the non-blocking datagram socket `sock`.
     ///
-    /// As `_make_socket_transport` otherwise. `address`, if there is one, is where everything is sent.
+    /// Otherwise as `_make_socket_transport`. If `address` is given, everything is sent there.
     #[pyo3(signature = (sock, protocol, address = None, waiter = None, extra = None))]
     fn _make_datagram_transport<'py>(
         slf: &Bound<'py, Self>,
@@ -55,7 +55,7 @@ impl Loop {
 
     /// Return the transport that reads from the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
     ///
-    /// As `_make_socket_transport` otherwise. Raises `ValueError` for another kind of file.
+    /// Otherwise as `_make_socket_transport`. Raises `ValueError` for another kind of file.
     #[pyo3(signature = (pipe, protocol, waiter = None, extra = None))]
     fn _make_read_pipe_transport<'py>(
         slf: &Bound<'py, Self>,
@@ -69,7 +69,7 @@ impl Loop {
 
     /// Return the transport that writes to the file object `pipe`: a pipe, a FIFO, a socket or a terminal.
     ///
-    /// As `_make_socket_transport` otherwise. Raises `ValueError` for another kind of file.
+    /// Otherwise as `_make_socket_transport`. Raises `ValueError` for another kind of file.
     #[pyo3(signature = (pipe, protocol, waiter = None, extra = None))]
     fn _make_write_pipe_transport<'py>(
         slf: &Bound<'py, Self>,
@@ -81,10 +81,11 @@ impl Loop {
         WritePipeTransport::create(&Order { event_loop: slf, protocol, waiter, extra }, pipe)
     }
 
-    /// Return the transport of TLS over the connected, non-blocking stream socket `sock`.
+    /// Return the TLS transport over the connected, non-blocking stream socket `sock`.
     ///
-    /// In the next turn the handshake begins; when it is over `protocol.connection_made(transport)` is called, then the future
-    /// `waiter` gets its result. `sslcontext` is an `ssl.SSLContext` or, for a client, `None`; the timeouts are in seconds.
+    /// In the next turn the handshake begins. When it is over, `protocol.connection_made(transport)` is called; then
+    /// the future `waiter` gets its result. `sslcontext` is an `ssl.SSLContext` or, for a client, `None`; the
+    /// timeouts are in seconds.
     #[allow(clippy::too_many_arguments, reason = "asyncio's signature")]
     #[pyo3(signature = (
         rawsock, protocol, sslcontext, waiter = None, *, server_side = false, server_hostname = None, extra = None,
@@ -128,8 +129,8 @@ impl Loop {
 
     /// Return the transport of the child process that `popen`, a `subprocess.Popen` without buffers, has started.
     ///
-    /// `launch` is what has started it in `popen`'s stead. As `_make_socket_transport` otherwise. Raises `OSError` when the
-    /// process is out of descriptors.
+    /// If `launch` is given, it has started the child instead of `popen`. Otherwise as `_make_socket_transport`.
+    /// Raises `OSError` when the process is out of descriptors.
     #[pyo3(signature = (popen, protocol, waiter = None, extra = None, launch = None))]
     fn _attach_subprocess<'py>(
         slf: &Bound<'py, Self>,

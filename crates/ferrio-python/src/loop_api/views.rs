@@ -1,8 +1,8 @@
 //! What tools and test helpers read in private attributes of asyncio's loop: its queues as handles, its settings.
 //!
-//! The loop keeps no handle of a task's step, of a sleep or of a timeout. A view makes handles when it is asked for, so nothing
-//! here costs anything before. A view is a copy: what is added to it or taken from it doesn't reach the loop, but cancelling
-//! or running one of its handles does.
+//! The loop keeps no handle for a task's step, a sleep or a timeout. A view makes handles on demand, so it costs
+//! nothing before. A view is a copy: adding to it or removing from it doesn't affect the loop, but cancelling or
+//! running one of its handles does.
 
 use ferrio_engine::clock::{Nanos, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
@@ -37,7 +37,8 @@ impl Loop {
         imports::DEQUE.get(py)?.call1((handles,))
     }
 
-    /// Handles of what waits for its time, the earliest first: a copy. `asyncio.sleep` and timeouts are among them.
+    /// Handles of everything that is scheduled for later, the earliest first: a copy. Includes `asyncio.sleep` and
+    /// timeouts.
     #[getter]
     fn _scheduled<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
@@ -49,7 +50,7 @@ impl Loop {
         Ok(handles)
     }
 
-    /// Put these handles in the place of what is ready.
+    /// Replace the ready queue by these handles.
     #[setter(_ready)]
     fn put_ready(&self, handles: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = handles.py();
@@ -57,7 +58,7 @@ impl Loop {
         self.replace_ready(py, handles.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// Put these handles in the place of what waits for its time.
+    /// Replace the timers by these handles.
     #[setter(_scheduled)]
     fn put_scheduled(&self, handles: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = handles.py();
@@ -65,7 +66,7 @@ impl Loop {
         self.replace_timers(py, &handles.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// Mark the loop as closed, or as open again, without more.
+    /// Mark the loop as closed, or as open again; nothing else happens.
     #[setter(_closed)]
     fn put_closed(&self, closed: &Bound<'_, PyAny>) -> PyResult<()> {
         self.mark_closed(closed.py(), closed.is_truthy()?);
@@ -82,7 +83,7 @@ impl Loop {
         self.stopping()
     }
 
-    /// Servers take a `stop()` back by it, to run the loop once more.
+    /// Servers set it to undo a `stop()`, in order to run the loop once more.
     #[setter(_stopping)]
     fn set_shown_stopping(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.set_stopping(value.is_truthy()?);
@@ -119,7 +120,7 @@ impl Loop {
         slf.call_method1("set_task_factory", (factory,)).map(drop)
     }
 
-    /// The handles of the signals that the loop takes care of, by number: a copy.
+    /// The handles of the signals that the loop handles, by number: a copy.
     #[getter]
     fn _signal_handlers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let handlers = PyDict::new(py);
@@ -131,7 +132,7 @@ impl Loop {
 }
 
 impl Loop {
-    /// A handle of the timer `key`, which is anything of the loop's own; `None` once it is none any more.
+    /// A handle of the timer `key`, which may belong to anything of the loop's; `None` if it is no longer a timer.
     pub(crate) fn timer_view<'py>(
         slf: &Bound<'py, Self>,
         key: TimerKey,
@@ -142,7 +143,7 @@ impl Loop {
     }
 }
 
-/// A handle of what is ready.
+/// A handle of a ready item.
 fn ready_handle<'py>(native: &Bound<'py, Loop>, item: Item) -> PyResult<Bound<'py, PyAny>> {
     let py = native.py();
     if let Item::Handle(handle) = item {
@@ -155,7 +156,7 @@ fn ready_handle<'py>(native: &Bound<'py, Loop>, item: Item) -> PyResult<Bound<'p
     Ok(Bound::new(py, handle)?.into_any())
 }
 
-/// A handle of what waits for its time.
+/// A handle of a timer.
 fn timer_handle<'py>(
     native: &Bound<'py, Loop>,
     when: Nanos,
@@ -177,12 +178,12 @@ fn timer_handle<'py>(
     Ok(handle)
 }
 
-/// The callback of a timer that has no handle of its own: lets happen now what was to happen then.
+/// The callback of a timer that has no handle of its own: does now what the timer would do later.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Timed {
     native: Py<Loop>,
     key: TimerKey,
-    /// What it is about.
+    /// The object that the timer is for.
     shown: Py<PyAny>,
 }
 
@@ -194,7 +195,7 @@ impl Class for Timed {}
 impl Timed {
     #[pyo3(signature = (*_args))]
     fn __call__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
-        // Out of the timers first: a timeout asks whether its timer has fired.
+        // Removed from the timers first: a timeout checks whether its timer has fired.
         let taken = self.native.get().take_timer(py, self.key);
         let Some(item) = taken else { return Ok(()) };
         let (callback, argument, _) = item.into_call(py)?;
@@ -204,7 +205,7 @@ impl Timed {
         }
     }
 
-    /// What the timer ends, for tools that look from a callback to its object.
+    /// What the timer ends; tools use it to find a callback's object.
     #[getter]
     fn __self__<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.shown.bind(py).clone()

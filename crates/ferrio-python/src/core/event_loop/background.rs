@@ -1,8 +1,9 @@
 //! Calls that run in the background, and how the loop sleeps meanwhile.
 //!
-//! Threads, processes and files carry out calls for the loop and post the results to its inbox. A result that comes within
-//! microseconds is cheaper to spin for than to be woken for by the kernel; the result of another process is not.
-//! Invariant: `Background` counts the calls that will wake the loop, and each is counted down in the loop's own thread.
+//! Threads, processes and files carry out calls for the loop and post the results to its inbox. If a result comes
+//! within microseconds, spinning is cheaper than being woken by the kernel. A result from another process takes
+//! longer. Invariant: `Background` counts the calls that will wake the loop, and each is counted down in the loop's
+//! own thread.
 
 use std::io;
 use std::sync::Arc;
@@ -15,21 +16,21 @@ use pyo3::prelude::*;
 
 use super::executors::LetGo;
 
-/// How long a loop spins for a result before it sleeps in the kernel: about what waking it would cost.
+/// How long a loop spins for a result before it sleeps in the kernel: about as long as waking it would take.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// How many failed spins in a row end the spinning.
+/// After this many failed spins in a row, the spinning stops.
 const MAX_FAILED_SPINS: u32 = 4;
 
-/// After the spinning has ended, one sleep in this many tries again.
+/// After the spinning has stopped, one sleep in this many tries again.
 const SLEEPS_PER_SPIN: u32 = 32;
 
-/// The calls that are out and will come back through the inbox.
+/// The calls in progress, which will come back through the inbox.
 #[derive(Default)]
 pub(super) struct Background {
-    /// Calls that are out.
+    /// Calls in progress.
     calls: AtomicUsize,
-    /// Those among them that no spinning is worth, because another process runs them.
+    /// Those for which spinning isn't worth it, because another process runs them.
     slow: AtomicUsize,
     /// Failed spins in a row.
     failed_spins: AtomicU32,
@@ -39,11 +40,11 @@ pub(super) struct Background {
     posted: AtomicBool,
 }
 
-/// What a loop sleeps with.
+/// What a loop needs to sleep.
 pub(super) struct Bed<'a, T> {
     pub(super) inbox: &'a Inbox<T>,
     pub(super) reactor: &'a Reactor,
-    /// Threads that may wait for this thread to let the interpreter go.
+    /// Threads that may wait until this thread releases the interpreter.
     pub(super) threads: Option<Arc<dyn LetGo>>,
 }
 
@@ -53,17 +54,17 @@ impl Background {
         self.calls.load(Ordering::Relaxed) > 0
     }
 
-    /// A call is out.
+    /// A call has begun.
     pub(super) fn call_began(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A call is back, or could not be handed out. In the loop's thread.
+    /// A call has ended, or couldn't be started. Called in the loop's thread.
     pub(super) fn call_ended(&self) {
         count_down(&self.calls);
     }
 
-    /// One of the calls that are out is a slow one.
+    /// One of the calls in progress is a slow one.
     pub(super) fn slow_call_began(&self) {
         self.slow.fetch_add(1, Ordering::Relaxed);
     }
@@ -73,8 +74,8 @@ impl Background {
         count_down(&self.slow);
     }
 
-    /// Waits for events without the interpreter. If other threads answered quickly of late it first spins for what they
-    /// post, which arrives before the kernel could put this thread to sleep and wake it again.
+    /// Detaches and waits for events. If other threads answered quickly of late, it first spins for their posts,
+    /// because they arrive before the kernel could put this thread to sleep and wake it again.
     pub(super) fn sleep<T: Send>(
         &self,
         py: Python<'_>,
@@ -103,7 +104,7 @@ impl Background {
                 self.sleep_in_kernel(bed, events, timeout)?;
             }
             if !calls && inbox.has_items() && !inbox.poster_is_here() {
-                // The poster holds the interpreter. Asking for it in the middle of a burst would stop both threads.
+                // The poster holds the interpreter. Asking for it during a burst would stop both threads.
                 inbox.settle(SPIN);
             }
             Ok(())
@@ -122,21 +123,22 @@ impl Background {
         outcome
     }
 
-    /// Spins for a post. Returns whether something is there, or the loop should not sleep for another reason.
+    /// Spins for a post. Returns whether there is one, or the loop shouldn't sleep for another reason.
     fn spin<T>(&self, inbox: &Inbox<T>, timeout: Wait) -> bool {
         let time = match timeout {
             Wait::Now => return false,
             Wait::Until(time) => time.min(SPIN),
             Wait::Forever => SPIN,
         };
-        // Other threads see the loop awake: a post needn't write to the wake-up descriptor.
+        // Other threads see the loop awake, so a post needn't write to the wake-up descriptor.
         inbox.finish_sleep();
         let posted = inbox.watch(time);
         self.spun(posted);
         posted || !inbox.prepare_sleep()
     }
 
-    /// Whether to spin before the next sleep: if that has paid lately, and now and then while `calls` are out.
+    /// Whether to spin before the next sleep: if that has paid off lately, and now and then while `calls` are in
+    /// progress.
     fn worth_spinning(&self, calls: bool) -> bool {
         if self.failed_spins.load(Ordering::Relaxed) < MAX_FAILED_SPINS {
             return true;
@@ -164,7 +166,7 @@ fn after_spin(timeout: Wait) -> Wait {
     }
 }
 
-/// In the loop's thread. Not below zero: a forked child may have forgotten its parent's calls.
+/// Called in the loop's thread. It never goes below zero: a forked child may have forgotten its parent's calls.
 fn count_down(count: &AtomicUsize) {
     count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
 }

@@ -51,8 +51,8 @@ impl Loop {
 
     /// Call `callback(*args)` after `delay` seconds, never earlier; return a `TimerHandle`.
     ///
-    /// A negative delay means as soon as possible. Raises `TypeError` for what is no number, `RuntimeError` on a closed
-    /// loop.
+    /// A negative delay means as soon as possible. Raises `TypeError` if the delay isn't a number, `RuntimeError` on
+    /// a closed loop.
     #[pyo3(signature = (delay, callback, *args, context = None))]
     fn call_later<'py>(
         slf: &Bound<'py, Self>,
@@ -66,7 +66,7 @@ impl Loop {
 
     /// Call `callback(*args)` at the time `when` of `loop.time()`, never earlier; return a `TimerHandle`.
     ///
-    /// Raises `TypeError` for what is no number, `RuntimeError` on a closed loop.
+    /// Raises `TypeError` if the time isn't a number, `RuntimeError` on a closed loop.
     #[pyo3(signature = (when, callback, *args, context = None))]
     fn call_at<'py>(
         slf: &Bound<'py, Self>,
@@ -78,15 +78,15 @@ impl Loop {
         call_at_time(slf, &when, callback, Args::from_tuple(args), context)
     }
 
-    /// Return the time of the loop's clock in seconds, `time.monotonic()`'s unless the clock is virtual.
+    /// Return the time of the loop's clock in seconds: `time.monotonic()`, unless the clock is virtual.
     ///
-    /// Timers are due by what a subclass puts in its place.
+    /// If a subclass replaces this method, its time decides when timers are due.
     fn time(&self, py: Python<'_>) -> f64 {
         seconds_from_nanos(self.now(py))
     }
 }
 
-/// The quick ways into these methods.
+/// Fast paths into these methods.
 pub(crate) const QUICK: &[Quick] = quick!(Loop {
     "call_soon" (1 to usize::MAX) |native, given| soon(native, given);
     "call_soon_threadsafe" (1 to usize::MAX) |native, given| {
@@ -110,7 +110,7 @@ pub(crate) const QUICK: &[Quick] = quick!(Loop {
     };
 });
 
-/// `call_soon` without keywords. Not thread-safe by its contract, so no look at which thread this is.
+/// `call_soon` without keywords. It isn't thread-safe by contract, so it doesn't check the thread.
 #[inline]
 fn soon<'py>(native: &Bound<'py, Loop>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, Handle>> {
     let (callback, args) = callback_of(given, 0)?;
@@ -120,7 +120,7 @@ fn soon<'py>(native: &Bound<'py, Loop>, given: &Arguments<'_, 'py>) -> PyResult<
     Ok(handle)
 }
 
-/// Callback and arguments of a call `method([first, ]callback, *args)`; `place` is the callback's.
+/// Callback and arguments of a call `method([first, ]callback, *args)`; `place` is the callback's index.
 #[inline]
 fn callback_of<'py>(arguments: &Arguments<'_, 'py>, place: usize) -> PyResult<(Bound<'py, PyAny>, Args)> {
     let args = match arguments.count() - place {
@@ -131,7 +131,7 @@ fn callback_of<'py>(arguments: &Arguments<'_, 'py>, place: usize) -> PyResult<(B
     Ok((arguments.get(place).to_owned(), args))
 }
 
-/// `call_later`: by `call_at` where a subclass has its own clock.
+/// `call_later`: through `call_at` if a subclass has its own clock.
 #[inline]
 fn call_after<'py>(
     native: &Bound<'py, Loop>,
@@ -149,7 +149,7 @@ fn call_after<'py>(
         let when = match deadline {
             Nanos::MAX => f64::INFINITY,
             _ if delay > 0.0 => seconds_from_nanos(deadline),
-            // Due now, but the handle says what was asked for; a NaN stays one.
+            // Due now, but the handle shows the time that was asked for; a NaN stays one.
             _ => seconds_from_nanos(now) + delay,
         };
         return schedule(native, (when, None), deadline, callback, args, context).map(Bound::into_any);
@@ -180,13 +180,13 @@ fn call_at_time<'py>(
 }
 
 impl Loop {
-    /// The time of the loop's clock. May be asked from inside a look at a timeout.
+    /// The time of the loop's clock. May be called while a timeout's state is borrowed.
     #[inline]
     pub(crate) fn now(&self, py: Python<'_>) -> Nanos {
         self.owned.engine.with(py, |engine| engine.clock.now())
     }
 
-    /// The deadline `delay` seconds from now; a delay that is not above zero is due at once.
+    /// The deadline `delay` seconds from now; a delay that isn't positive is due at once.
     #[inline]
     pub(crate) fn deadline_after(&self, py: Python<'_>, delay: f64) -> Nanos {
         self.now(py).saturating_add(nanos_from_seconds(delay).unwrap_or(0))
@@ -200,7 +200,7 @@ impl Loop {
         outcome.map_err(|OutOfMemory(item)| no_room(py, item))
     }
 
-    /// Takes a timer back; one that has fired or gone is nothing.
+    /// Removes a timer; does nothing if it has fired or is gone.
     #[inline]
     pub(crate) fn forget_timer(&self, py: Python<'_>, key: TimerKey) {
         if let Some(item) = self.owned.engine.with(py, |engine| engine.timers.cancel(key)) {
@@ -208,7 +208,7 @@ impl Loop {
         }
     }
 
-    /// Whether the timer still waits. May be asked from inside a look at a timeout.
+    /// Whether the timer still waits. May be called while a timeout's state is borrowed.
     pub(crate) fn has_timer(&self, py: Python<'_>, key: TimerKey) -> bool {
         self.owned.engine.with(py, |engine| engine.timers.get(key).is_some())
     }
@@ -223,7 +223,7 @@ enum Caller {
 }
 
 impl Caller {
-    /// As a program calls it.
+    /// Its name in Python.
     fn name(self) -> &'static str {
         match self {
             Self::Soon => "call_soon",
@@ -284,7 +284,7 @@ fn check(native: &Bound<'_, Loop>, callback: &Bound<'_, PyAny>, caller: Caller) 
     check_callback(callback, caller.name())
 }
 
-/// Debug mode's check of the thread: that of the loop, if it runs.
+/// Debug mode's check of the thread: if the loop runs, it must be the loop's.
 #[cold]
 pub(crate) fn check_thread(py: Python<'_>, native: &Loop) -> PyResult<()> {
     if native._thread_id().is_none_or(|thread| thread == interpreter::thread_id(py)) {
@@ -296,7 +296,7 @@ pub(crate) fn check_thread(py: Python<'_>, native: &Loop) -> PyResult<()> {
     ))
 }
 
-/// Debug mode's check of what is to be called.
+/// Debug mode's check of the callback.
 #[cold]
 pub(crate) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     let py = callback.py();

@@ -1,4 +1,4 @@
-//! The loop's own makers: `create_future`, `create_task`, the task factory.
+//! What the loop creates: `create_future`, `create_task`, the task factory.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -21,7 +21,7 @@ impl Loop {
     /// Return a task that runs the coroutine `coro`, made by the task factory if there is one.
     ///
     /// Takes the task's `name`, the `contextvars.Context` of its steps, and whether to run its first step at once
-    /// (`eager_start`); other keywords go to the task factory. Raises `TypeError` for what is no coroutine,
+    /// (`eager_start`); other keywords go to the task factory. Raises `TypeError` if `coro` isn't a coroutine,
     /// `RuntimeError` on a closed loop.
     #[pyo3(signature = (coro, *, name = None, context = None, eager_start = None, **kwargs))]
     pub(crate) fn create_task<'py>(
@@ -57,7 +57,7 @@ impl Loop {
                 Some(kwargs) => kwargs.copy()?,
                 None => PyDict::new(py),
             };
-            // The name too: the first step may ask for it.
+            // The name too, because the first step may ask for it.
             for (key, value) in [(intern!(py, "name"), name), (intern!(py, "context"), context)] {
                 if let Some(value) = value.filter(|value| !value.is_none()) {
                     keywords.set_item(key, value)?;
@@ -65,7 +65,7 @@ impl Loop {
             }
             return eager.get().make(slf.as_any(), coro, eager_start, &keywords);
         }
-        // Factories of programs older than 3.14 take only what they know: pass what was given, no more.
+        // Task factories written before 3.14 don't accept every keyword: pass only what was given.
         let keywords = match kwargs {
             Some(kwargs) => kwargs.copy()?,
             None => PyDict::new(py),
@@ -77,7 +77,8 @@ impl Loop {
             keywords.set_item(intern!(py, "eager_start"), eager)?;
         }
         let mut name = name.filter(|name| !name.is_none());
-        // From 3.14 on asyncio passes the name as well, for tasks that begin at once; before, it set it afterwards.
+        // From 3.14 on asyncio also passes the name, for tasks that begin at once; before that, it set the name
+        // afterwards.
         if cfg!(Py_3_14)
             && let Some(name) = name.take()
         {

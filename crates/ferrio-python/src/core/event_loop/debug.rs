@@ -37,7 +37,7 @@ impl Loop {
         track_origins(slf, enabled)
     }
 
-    /// The time in seconds from which on debug mode reports a callback as slow; 0.1 at first.
+    /// The time in seconds from which debug mode reports a callback as slow; initially 0.1.
     #[getter]
     fn slow_callback_duration(&self, py: Python<'_>) -> Py<PyAny> {
         self.settings.with(py, |settings| settings.slow_callback_duration.clone_ref(py))
@@ -53,13 +53,13 @@ impl Loop {
         Ok(())
     }
 
-    /// In debug mode, the handle that runs.
+    /// In debug mode, the handle that is running.
     #[getter]
     fn _current_handle(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.settings.with(py, |settings| settings.current_handle.as_ref().map(|handle| handle.clone_ref(py)))
     }
 
-    /// Set the callable `handler(loop, context)` for problems that nobody can catch; `None` for the default.
+    /// Set the callable `handler(loop, context)` for errors that nobody can catch; `None` for the default.
     #[pyo3(signature = (handler))]
     fn set_exception_handler(&self, py: Python<'_>, handler: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         if let Some(handler) = &handler
@@ -86,7 +86,7 @@ impl Loop {
         log_problem(slf, context)
     }
 
-    /// Tell the exception handler of the problem described by the dict `context`.
+    /// Pass the problem described by the dict `context` to the exception handler.
     fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         handle_problem(slf, context)
     }
@@ -97,10 +97,10 @@ pub(super) fn wanted_by_environment(py: Python<'_>) -> PyResult<bool> {
     imports::COROUTINES_MODULE.get(py)?.getattr(intern!(py, "_is_debug_mode"))?.call0()?.is_truthy()
 }
 
-/// How many loops run in debug mode, in the whole process: while there is none, nothing asks for origins.
+/// How many loops run in debug mode, in the whole process: while there is none, nothing looks for origins.
 static TRACKING: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether some loop runs in debug mode, maybe in another thread.
+/// Whether any loop runs in debug mode, maybe in another thread.
 #[inline]
 pub(crate) fn origins_may_be_tracked() -> bool {
     TRACKING.load(Ordering::Relaxed) != 0
@@ -130,7 +130,7 @@ pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult
     Ok(())
 }
 
-/// Runs a batch with the clock in hand: what takes longer than `slow_callback_duration` is reported.
+/// Runs a batch and times it: what takes longer than `slow_callback_duration` is reported.
 #[cold]
 pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     let py = native.py();
@@ -141,7 +141,7 @@ pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> 
     Ok(())
 }
 
-/// Runs one item with the clock in hand.
+/// Runs one item and times it.
 pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
     let py = native.py();
     let shown = item.object(py);
@@ -149,7 +149,7 @@ pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
     let old = native.get().settings.with(py, |settings| settings.current_handle.replace(entry));
     drop(old);
     let run = || match item {
-        // It is timed where what it is about is known.
+        // An event is timed later, when its object is known.
         Item::Event(_) => item.run(native),
         _ => timed(native, &shown, || item.run(native)),
     };
@@ -159,7 +159,7 @@ pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
     outcome
 }
 
-/// Runs `work`, of which `shown` is the object to name, and reports it if it takes longer than `slow_callback_duration`.
+/// Runs `work`, and reports it if it takes longer than `slow_callback_duration`; the report names `shown`.
 pub(super) fn timed(
     native: &Bound<'_, Loop>,
     shown: &Bound<'_, PyAny>,
@@ -178,8 +178,8 @@ pub(super) fn timed(
     Ok(())
 }
 
-/// How what was slow is named in the report. A transport runs its protocol's methods, so it is named with the protocol:
-/// the program's, not one of ours in between.
+/// The name of a slow object in the report. A transport runs its protocol's methods, so it is named together with the
+/// program's protocol, even if one of ours is in between.
 fn describe(shown: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = shown.py();
     let look = shown.repr()?.to_string();
@@ -192,7 +192,7 @@ fn describe(shown: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(format!("{look} with protocol {}", inner.unwrap_or(protocol).repr()?))
 }
 
-/// What the mapping `context` has under `key`, unless that is `None`.
+/// The value of `key` in the mapping `context`, unless that is `None`.
 fn known<'py>(context: &Bound<'py, PyAny>, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     let found = context.call_method1(intern!(context.py(), "get"), (key,))?;
     Ok(Some(found).filter(|found| !found.is_none()))
@@ -282,7 +282,7 @@ fn handle_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyRes
     }
 }
 
-/// Calls the user's handler in the context of the task, future or handle that the problem is about.
+/// Calls the user's handler in the context of the task, future or handle that the problem concerns.
 fn call_in_context_of_culprit<'py>(
     native: &Bound<'py, Loop>,
     handler: &Bound<'py, PyAny>,

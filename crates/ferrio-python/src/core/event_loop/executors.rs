@@ -1,4 +1,5 @@
-//! The executors of a loop: which it has and how they end with it. `work` knows what they are and gives them jobs.
+//! The executors of a loop: which ones it has, and how they are shut down. `work` implements them and gives them
+//! jobs.
 
 use crate::base::gc::gc;
 use std::sync::Arc;
@@ -7,9 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// Threads that may wait for the loop's own thread to let the interpreter go.
+/// Threads that may wait until the loop's own thread releases the interpreter.
 pub(crate) trait LetGo: Send + Sync {
-    /// The loop's thread has let go.
+    /// The loop's thread has released it.
     fn let_go(&self);
 }
 
@@ -20,11 +21,11 @@ pub(crate) struct Executors {
     pub(crate) default: Option<Py<PyAny>>,
     /// The same, if it is a `ferrio.executor.ThreadPool` that no class overrides.
     pub(crate) own: Option<Py<PyAny>>,
-    /// The threads that may wait for this thread to let the interpreter go.
+    /// The threads that may wait until this thread releases the interpreter.
     pub(crate) threads: Option<Arc<dyn LetGo>>,
     /// The executor behind `to_process` and `run_in_executor("process", ...)`.
     pub(crate) process: Option<Py<PyAny>>,
-    /// The fork count of the process that `process` was made in, if it was made here.
+    /// The fork count of the process that made `process`, if the loop made it.
     pub(crate) process_made: Option<u32>,
     /// `shutdown_default_executor()` or `close()` was called.
     pub(crate) shut_down: bool,
@@ -33,12 +34,12 @@ pub(crate) struct Executors {
 gc!(Executors { default, own, process } not { threads, process_made, shut_down });
 
 impl Executors {
-    /// What `close()` leaves: no executor, and none to come.
+    /// What `close()` leaves: no executor, now or later.
     pub(super) fn closed() -> Self {
         Self { shut_down: true, ..Self::default() }
     }
 
-    /// Shuts down what a closed loop had; the executors take no more calls, and nothing waits for them.
+    /// Shuts down a closed loop's executors: they take no more calls, and nothing waits for them.
     pub(super) fn shut_down(self, py: Python<'_>) -> PyResult<()> {
         let Self { default, process, own, threads, .. } = self;
         drop((own, threads));

@@ -1,4 +1,4 @@
-//! "unclosed event loop": what a loop says, and does, when it dies open.
+//! "unclosed event loop": what happens when an open loop is dropped.
 
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::intern;
@@ -18,9 +18,9 @@ impl Finalize for Loop {
         let py = slf.py();
         let message = CString::new(format!("unclosed event loop {}", slf.repr()?));
         let message = message.unwrap_or_else(|_| c"unclosed event loop".to_owned());
-        // Not by Python's `warnings`: at the interpreter's end no import works any more.
+        // Not through Python's `warnings`: when the interpreter ends, imports no longer succeed.
         let warned = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1);
-        // A warning may be an error; the loop is closed all the same.
+        // A warning may be an error; the loop is closed even then.
         if !slf.get().is_running() {
             slf.call_method0(intern!(py, "close"))?;
         }

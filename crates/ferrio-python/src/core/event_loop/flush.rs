@@ -1,7 +1,7 @@
-//! What waits for the end of the turn to be sent: several writes of one turn leave in one system call.
+//! What is sent at the end of the turn: several writes of one turn leave in one system call.
 //!
-//! An object with something to send joins the queue here once. The loop calls it before it polls the descriptors, before it
-//! sleeps, and before it stops. Nothing stays here while the loop doesn't run.
+//! An object with something to send joins this queue once. The loop calls it before it polls the descriptors, before
+//! it sleeps, and before it stops. The queue is empty while the loop doesn't run.
 
 use std::collections::VecDeque;
 
@@ -15,15 +15,15 @@ use crate::core::task::current;
 /// Sends what an object has collected.
 pub(crate) type FlushCall = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<()>;
 
-/// From this many bytes on they are sent before the next callback runs. More would have left the processor's caches by the
-/// end of the turn, and reading them back is expensive.
+/// From this many bytes on, data is sent before the next callback runs. By the end of the turn, more would have left
+/// the processor's caches, and reading it back is expensive.
 const ENOUGH: usize = 64 * 1024;
 
-/// What wants to be called at the end of the turn, in the order of asking.
+/// The objects to call at the end of the turn, in the order in which they asked.
 #[derive(Default)]
 pub(super) struct Flushes {
     waiting: VecDeque<(Py<PyAny>, FlushCall)>,
-    /// How many bytes they have, as far as they said.
+    /// How many bytes they have, by their own account.
     bytes: usize,
 }
 
@@ -36,8 +36,8 @@ impl Traverse for Flushes {
 impl Flushes {}
 
 impl Loop {
-    /// Lets the loop call `call(owner)` at the end of this turn; returns `false`, and does nothing, unless it is this thread's
-    /// running loop. Then the caller sends at once.
+    /// Makes the loop call `call(owner)` at the end of this turn. If it isn't this thread's running loop, returns
+    /// `false` and does nothing; then the caller sends at once.
     #[inline]
     #[must_use]
     pub(crate) fn flush_later(&self, owner: &Bound<'_, PyAny>, call: FlushCall, bytes: usize) -> bool {
@@ -46,7 +46,7 @@ impl Loop {
         }
         let waiting = owner.clone().unbind();
         self.owned.flushes.with(owner.py(), |flushes| {
-            // Without memory for it, the caller sends at once.
+            // If there is no memory for it, the caller sends at once.
             let has_room = flushes.waiting.try_reserve(1).is_ok();
             if has_room {
                 flushes.waiting.push_back((waiting, call));
@@ -67,7 +67,7 @@ pub(super) fn flush_if_much(native: &Bound<'_, Loop>) -> PyResult<()> {
     }
 }
 
-/// Calls everything in the queue, and what joins meanwhile. What one call raises waits for the others.
+/// Calls everything in the queue, and what joins meanwhile. If one call raises, the error waits for the others.
 #[inline]
 pub(super) fn flush(native: &Bound<'_, Loop>) -> PyResult<()> {
     // Most turns write nothing.
@@ -84,7 +84,7 @@ fn flush_all(native: &Bound<'_, Loop>) -> PyResult<()> {
     current::retire(native)?;
     flushes.with(py, |flushes| flushes.bytes = 0);
     let mut outcome = Ok(());
-    // One by one: what panics leaves the others in the queue.
+    // One by one: if one panics, the others are still in the queue.
     while let Some((owner, call)) = flushes.with(py, |flushes| flushes.waiting.pop_front()) {
         let sent = call(owner.bind(py));
         owner.drop_ref(py);

@@ -1,4 +1,4 @@
-//! What the ready queue and the timers hold: each thing that a turn can run.
+//! The items of the ready queue and the timers: everything that a turn can run.
 
 use ferrio_engine::reactor::Event;
 use pyo3::intern;
@@ -21,13 +21,13 @@ pub(crate) enum Item {
     Step(Py<Task>),
     /// A Python callback.
     Handle(Py<Handle>),
-    /// The end of an operation's wait: a timer, mostly.
+    /// The end of an operation's wait: usually a timer.
     Wake(Py<Operation>),
-    /// Call the function with both objects: what ferrio's own code puts off.
+    /// Call the function with both objects: work that ferrio's own code defers.
     Watch(Py<PyAny>, Py<PyAny>, WatcherCall),
     /// Tell the first object that the second, a future, is done.
     Done(Py<PyAny>, Py<PyAny>, &'static Watch),
-    /// What happened to a descriptor with a native watcher.
+    /// An event on a descriptor with a native watcher.
     Event(Event),
 }
 
@@ -40,7 +40,7 @@ gc!(match Item {
 });
 
 impl Item {
-    /// Runs it. Only what must leave the loop comes out as an error; the rest is reported.
+    /// Runs it. Only errors that must leave the loop are returned; all others are reported.
     #[inline]
     pub(crate) fn run(self, native: &Bound<'_, Loop>) -> PyResult<()> {
         let py = native.py();
@@ -56,7 +56,7 @@ impl Item {
                 current::retire(native)?;
                 let handle = handle.into_bound(py);
                 if handle::is_plain(&handle) {
-                    // One that was cancelled has nothing left to call.
+                    // A cancelled handle has nothing left to call.
                     return handle::run(&handle);
                 }
                 if handle.get().cancelled(py) {
@@ -74,7 +74,7 @@ impl Item {
         }
     }
 
-    /// The same as a Python call, for a loop that is not ours: callable, argument, context.
+    /// The same as a Python call, for a loop that isn't ours: callable, argument, context.
     #[allow(clippy::type_complexity, reason = "three parts of one call, taken apart at once")]
     pub(crate) fn into_call<'py>(
         self,
@@ -108,7 +108,7 @@ impl Item {
         }
     }
 
-    /// Another reference to the same; none to an event, which only the loop can act on.
+    /// Another reference to the same thing; `None` for an event, which only the loop itself can handle.
     pub(crate) fn duplicate(&self, py: Python<'_>) -> Option<Self> {
         Some(match self {
             Self::Step(task) => Self::Step(task.clone_ref(py)),
@@ -122,7 +122,7 @@ impl Item {
         })
     }
 
-    /// Lets go of it while attached, which spares a look at the thread's state.
+    /// Drops it while attached, which avoids a check of the thread's state.
     #[inline]
     pub(crate) fn release(self, py: Python<'_>) {
         match self {
@@ -136,7 +136,7 @@ impl Item {
         }
     }
 
-    /// The context that it has to enter, if it is one's own.
+    /// The context that it must enter, if it has one of its own.
     pub(crate) fn context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         match self {
             Self::Step(task) => Task::context_of(task.bind(py)),

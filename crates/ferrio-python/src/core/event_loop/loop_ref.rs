@@ -1,4 +1,4 @@
-//! What a future, task or handle knows of its loop: ferrio's own, or any object with a loop's methods.
+//! A reference to a loop, for futures, tasks and handles: ferrio's own, or any object with a loop's methods.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ use crate::core::handle::Handle;
 pub(crate) enum LoopRef {
     /// A ferrio loop (a subclass included).
     Native(Py<Loop>),
-    /// Anything else that behaves as an `asyncio.AbstractEventLoop`.
+    /// Anything else that behaves like an `asyncio.AbstractEventLoop`.
     Foreign(Py<PyAny>),
 }
 
@@ -50,7 +50,7 @@ impl LoopRef {
         }
     }
 
-    /// Lets go of it while attached, which spares a look at the thread's state.
+    /// Drops it while attached, which avoids a check of the thread's state.
     #[inline]
     pub(crate) fn release(self, py: Python<'_>) {
         match self {
@@ -65,7 +65,7 @@ impl LoopRef {
         self.as_ptr() == other.as_ptr()
     }
 
-    /// The address of the loop object, its identity.
+    /// The address of the loop object, which is its identity.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut pyo3::ffi::PyObject {
         match self {
@@ -92,7 +92,7 @@ impl LoopRef {
         }
     }
 
-    /// Arranges for `item` to run in the next turn. Raises `RuntimeError` on a closed loop.
+    /// Schedules `item` for the next turn. Raises `RuntimeError` on a closed loop.
     #[inline]
     pub(crate) fn schedule(&self, py: Python<'_>, item: Item) -> PyResult<()> {
         if let Some(native) = self.direct() {
@@ -102,7 +102,7 @@ impl LoopRef {
         self.call_soon(py, &callback, argument.as_ref(), Some(&context))
     }
 
-    /// Arranges for `item` to run in the next turn, from any thread. Raises `RuntimeError` on a closed loop.
+    /// Schedules `item` for the next turn, from any thread. Raises `RuntimeError` on a closed loop.
     pub(crate) fn post(&self, py: Python<'_>, item: Item) -> PyResult<()> {
         if let Self::Native(native) = self
             && !native.get().overrides().call_soon_threadsafe()
@@ -121,7 +121,7 @@ impl LoopRef {
         Ok(())
     }
 
-    /// `loop.call_soon(callback[, argument], context=context)`, by Python's own way.
+    /// `loop.call_soon(callback[, argument], context=context)`, as a Python call.
     pub(crate) fn call_soon<'py>(
         &self,
         py: Python<'py>,
@@ -150,18 +150,19 @@ impl LoopRef {
         Ok(())
     }
 
-    /// Whether it is a foreign loop that another thread runs, whose `call_soon` is not for us. Our own finds out itself.
+    /// Whether it is a foreign loop that another thread runs, so that we mustn't use its `call_soon`. Our own loop
+    /// checks this itself.
     fn runs_in_another_thread(&self, py: Python<'_>) -> PyResult<bool> {
         let Self::Foreign(foreign) = self else { return Ok(false) };
         if imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?.is(foreign) {
             return Ok(false);
         }
-        // A test's stand-in for a loop answers with anything, or not at all.
+        // A test's mock of a loop may return anything, or have no such method.
         let running = foreign.bind(py).call_method0(intern!(py, "is_running"));
         Ok(running.is_ok_and(|running| running.is(pyo3::types::PyBool::new(py, true))))
     }
 
-    /// Reports a problem that nobody can catch: `loop.call_exception_handler(context)`.
+    /// Reports an error that nobody can catch: `loop.call_exception_handler(context)`.
     pub(crate) fn call_exception_handler<'py>(
         &self,
         py: Python<'py>,

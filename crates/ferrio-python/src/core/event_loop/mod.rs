@@ -1,13 +1,14 @@
 //! `Loop`: the event loop class. Each file has one family of its methods or one part of its state.
 //!
 //! `turn.rs` turns the loop and `run.rs` takes the thread for that; `running.rs` knows which loop runs in a thread.
-//! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows what waits
-//! for a file descriptor, `flush.rs` sends at the end of a turn what was written in it, `receive.rs` is where sockets
-//! receive. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies what is queued.
+//! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
+//! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
+//! has the buffer for receiving. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies
+//! what is queued.
 //!
-//! The loop's state is private to this folder: `owned` is what the running thread works on, `shared` is what other threads
-//! may touch, and `settings` is what is set rarely. The methods that need sockets, executors or transports are in
-//! `loop_api`. The Python package adds `asyncio.AbstractEventLoop` as a base (`ferrio.EventLoop`).
+//! The loop's state is private to this folder. `owned` is what the running thread works on, `shared` is what other
+//! threads may touch, and `settings` is what is rarely set. The methods that need sockets, executors or transports
+//! are in `loop_api`. The Python package adds `asyncio.AbstractEventLoop` as a base (`ferrio.EventLoop`).
 
 mod background;
 pub(crate) mod call;
@@ -68,7 +69,8 @@ use crate::core::task::registry::Registry;
 
 /// ferrio's event loop; `ferrio.EventLoop` is this class as an `asyncio.AbstractEventLoop`.
 ///
-/// With `virtual_time` the loop's clock jumps to the next deadline whenever nothing else is to be done: for tests.
+/// With `virtual_time`, which is for tests, the clock jumps to the next deadline whenever there is nothing else to
+/// do.
 #[pyclass(subclass, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct Loop {
     owned: Owned,
@@ -76,7 +78,7 @@ pub(crate) struct Loop {
     settings: Guarded<Settings>,
 }
 
-/// What the thread that runs the loop works on, in short looks. Others may look while it doesn't run.
+/// State of the thread that runs the loop, borrowed briefly. Other threads may borrow it while the loop doesn't run.
 struct Owned {
     /// Ready queue, timers, clock.
     engine: Leaf<Engine<Item>>,
@@ -84,9 +86,9 @@ struct Owned {
     descriptors: Guarded<Descriptors>,
     signals: Guarded<Signals>,
     receiving: Receiving,
-    /// Room for the events of the next turn, between two turns of a run that goes through a subclass's `_run_once`.
+    /// Room for the events of the next turn, kept between turns if a subclass has its own `_run_once`.
     next_events: Guarded<Option<Events>>,
-    /// What has something to send at the end of the turn.
+    /// Objects that have something to send at the end of the turn.
     flushes: Guarded<Flushes>,
     current: Guarded<Current>,
     tasks: Guarded<Registry>,
@@ -94,20 +96,21 @@ struct Owned {
     profiler: Profiler,
 }
 
-/// What any thread may touch. No `Arc` around it: inbox and reactor have their own, and the flags live as long as the loop.
+/// State that any thread may touch. It needs no `Arc`: inbox and reactor have their own, and the flags live as long
+/// as the loop.
 struct Shared {
     /// What other threads post.
     inbox: Arc<Inbox<Item>>,
-    /// Waited on without the interpreter.
+    /// Waited on while detached.
     reactor: Arc<Reactor>,
-    /// The thread that runs the loop, 0 when none does. Set inside a look at the engine, as `closed` is.
+    /// The thread that runs the loop, 0 if none does. Set while the engine is borrowed, like `closed`.
     thread: AtomicU64,
     closed: AtomicBool,
     stopping: AtomicBool,
     debug: AtomicBool,
     /// Which methods a subclass or an attribute replaced.
     overrides: Overrides,
-    /// What threads and processes do for the loop.
+    /// What threads and processes are doing for the loop.
     background: Background,
 }
 
@@ -132,7 +135,7 @@ impl Functions for Loop {
     const QUICK: &'static [Quick] = call::QUICK;
 }
 
-/// What is set rarely and read rarely.
+/// State that is rarely set and rarely read.
 struct Settings {
     exception_handler: Option<Py<PyAny>>,
     task_factory: Option<Py<PyAny>>,
@@ -140,16 +143,16 @@ struct Settings {
     slow_callback_duration: Py<PyAny>,
     asyncgens: Asyncgens,
     saved: Saved,
-    /// In debug mode, the handle that runs.
+    /// In debug mode, the handle that is running.
     current_handle: Option<Py<PyAny>>,
-    /// What the runs inside of the running one wait for, the innermost last.
+    /// What the nested runs wait for, the innermost last.
     nested: Vec<Py<PyAny>>,
 }
 
 /// The asynchronous generators of a loop.
 #[derive(Default)]
 pub(crate) struct Asyncgens {
-    /// A `weakref.WeakSet` of those in use, made with the first.
+    /// A `weakref.WeakSet` of those in use, made for the first one.
     pub(crate) in_use: Option<Py<PyAny>>,
     /// `shutdown_asyncgens()` was called.
     pub(crate) closed: bool,
@@ -187,7 +190,7 @@ impl Loop {
         #[pyo3(from_py_with = truth)] virtual_time: bool,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        // A subclass's own `__init__` knows its further arguments; without one, the `__init__` here checks them.
+        // A subclass's own `__init__` knows its additional arguments; otherwise the `__init__` here checks them.
         let (py, _) = (class.py(), (args, kwargs));
         let clock =
             if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };
@@ -229,7 +232,7 @@ impl Loop {
         })
     }
 
-    /// A selector, which asyncio's loop may be given, isn't used: the loop waits by itself.
+    /// asyncio's loop accepts a selector. It isn't used here: the loop waits in its own way.
     #[pyo3(signature = (selector = None, *, virtual_time = false))]
     fn __init__(
         slf: &Bound<'_, Self>,
@@ -270,7 +273,7 @@ impl Loop {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if !self.settings.is_idle() {
-            // Perhaps the loop isn't written yet (see `base/gc.rs`): then there is no inbox.
+            // The loop may not be written yet (see `base/gc.rs`); then there is no inbox.
             return Ok(());
         }
         self.owned.engine.visit(&visit, |engine| {
@@ -315,7 +318,7 @@ impl Loop {
 }
 
 impl Loop {
-    /// Which methods are not ours.
+    /// Which methods a program replaced.
     #[inline]
     pub(crate) fn overrides(&self) -> &Overrides {
         &self.shared.overrides
@@ -327,55 +330,55 @@ impl Loop {
         self.shared.debug.load(Ordering::Relaxed)
     }
 
-    /// Where the loop receives.
+    /// The buffer in which the loop receives.
     #[inline]
     pub(crate) fn receiving(&self) -> &Receiving {
         &self.owned.receiving
     }
 
-    /// A look at what the loop has to do with signals.
+    /// Calls `look` with the loop's state of signals.
     pub(crate) fn with_signals<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Signals) -> R) -> R {
         self.owned.signals.with(py, look)
     }
 
-    /// Whether the descriptor of the loop's signals brings work, so that a busy loop must look at it.
+    /// Whether the descriptor of the loop's signals brings work, so that a busy loop must poll it.
     pub(crate) fn count_signals(&self, counted: bool) {
         self.shared.reactor.count(counted);
     }
 
-    /// A look at the executors.
+    /// Calls `look` with the executors.
     pub(crate) fn with_executors<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Executors) -> R) -> R {
         self.owned.executors.with(py, look)
     }
 
-    /// A look at what is known of the current task.
+    /// Calls `look` with the record of the current task.
     #[inline]
     pub(crate) fn with_current<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Current) -> R) -> R {
         self.owned.current.with(py, look)
     }
 
-    /// A look at the pending tasks.
+    /// Calls `look` with the pending tasks.
     #[inline]
     pub(crate) fn with_tasks<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Registry) -> R) -> R {
         self.owned.tasks.with(py, look)
     }
 
-    /// A look at the asynchronous generators.
+    /// Calls `look` with the asynchronous generators.
     pub(crate) fn with_asyncgens<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Asyncgens) -> R) -> R {
         self.settings.with(py, |settings| look(&mut settings.asyncgens))
     }
 
-    /// A job is out that will post to the loop; [`job_came_back`] counts it down.
+    /// A job has been handed out that will post to the loop; [`job_came_back`] counts it down.
     pub(crate) fn job_goes_out(&self) {
         self.shared.background.call_began();
     }
 
-    /// A call is back, or could not be handed out. In the loop's thread.
+    /// A call has ended, or couldn't be started. Called in the loop's thread.
     pub(crate) fn count_down(&self) {
         self.shared.background.call_ended();
     }
 
-    /// One of the calls that are out is run by another process; [`Loop::slow_call_ended`] counts it down.
+    /// Another process runs one of the calls in progress; [`Loop::slow_call_ended`] counts it down.
     pub(crate) fn slow_call_began(&self) {
         self.shared.background.slow_call_began();
     }
@@ -391,7 +394,7 @@ impl Loop {
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
-    /// Asks the loop to stop at the end of its turn, or takes that back.
+    /// Asks the loop to stop at the end of its turn, or withdraws that.
     pub(crate) fn set_stopping(&self, stopping: bool) {
         self.shared.stopping.store(stopping, Ordering::Relaxed);
     }
@@ -413,7 +416,7 @@ impl Loop {
         self.shared.closed.load(Ordering::Relaxed)
     }
 
-    /// Sets the mark that `close()` sets, for a program that does so itself.
+    /// Sets the flag that `close()` sets, for a program that does so itself.
     pub(crate) fn mark_closed(&self, py: Python<'_>, closed: bool) {
         self.owned.engine.with(py, |_| self.shared.closed.store(closed, Ordering::Relaxed));
     }
@@ -430,20 +433,20 @@ impl Loop {
         running::is_running_here(self)
     }
 
-    /// Whether anything else waits for its turn, so that it could tell what runs at once from what waits too.
+    /// Whether anything else is ready, so that running something at once would change the order.
     #[inline]
     pub(crate) fn is_busy(&self, py: Python<'_>) -> bool {
         self.owned.engine.with(py, |engine| engine.is_busy())
     }
 
-    /// Queues an item for the next turn; from another thread by the inbox.
+    /// Queues an item for the next turn; from another thread through the inbox.
     ///
     /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {
         self.require_open()?;
         let outcome = self.owned.engine.with(py, |engine| {
-            // In one look: a loop that another thread starts meanwhile must not sleep over the item.
+            // In one borrow: if another thread starts the loop meanwhile, it must not sleep without seeing the item.
             if self.runs_here() || !self.is_running() {
                 engine.push(item).map(|()| None)
             } else {
@@ -476,7 +479,7 @@ impl Loop {
     }
 }
 
-/// Drops an item for which there is no memory, and says so.
+/// Drops an item for which there is no memory, and reports that.
 #[cold]
 pub(super) fn no_room(py: Python<'_>, item: Item) -> PyErr {
     item.release(py);

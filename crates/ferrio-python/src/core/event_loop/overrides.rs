@@ -1,7 +1,7 @@
-//! Which of the loop's methods a program replaced, by a subclass or by an attribute of the instance.
+//! Which of the loop's methods a program replaced, in a subclass or with an attribute of the instance.
 //!
-//! Native code schedules without a method call. Where `call_soon`, `call_later`, `call_at` or `time` is not ours, it
-//! goes through Python, so that a test's loop or a GUI's sees every call.
+//! Native code schedules without a method call. If `call_soon`, `call_later`, `call_at` or `time` isn't ours, it
+//! calls the Python method, so that a test's loop or a GUI's sees every call.
 
 use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
@@ -40,48 +40,48 @@ impl Overrides {
         overrides::Overrides::of_class::<T>(class, NAMES).map(Self)
     }
 
-    /// Whether `call_soon` is not ours.
+    /// Whether `call_soon` was replaced.
     #[inline]
     pub(crate) fn call_soon(&self) -> bool {
         self.0.has(CALL_SOON)
     }
 
-    /// Whether `call_later`, `call_at` or `time` is not ours.
+    /// Whether `call_later`, `call_at` or `time` was replaced.
     #[inline]
     pub(crate) fn timers(&self) -> bool {
         self.0.has(TIMERS)
     }
 
-    /// Whether `time` is not ours.
+    /// Whether `time` was replaced.
     #[inline]
     pub(super) fn time(&self) -> bool {
         self.0.has(TIME)
     }
 
-    /// Whether `create_task` is not ours.
+    /// Whether `create_task` was replaced.
     #[inline]
     pub(crate) fn create_task(&self) -> bool {
         self.0.has(CREATE_TASK)
     }
 
-    /// Whether `call_soon_threadsafe` is not ours.
+    /// Whether `call_soon_threadsafe` was replaced.
     #[inline]
     pub(crate) fn call_soon_threadsafe(&self) -> bool {
         self.0.has(CALL_SOON_THREADSAFE)
     }
 
-    /// Whether `run_in_executor` is not ours.
+    /// Whether `run_in_executor` was replaced.
     #[inline]
     pub(crate) fn run_in_executor(&self) -> bool {
         self.0.has(RUN_IN_EXECUTOR)
     }
 
-    /// Whether `sock_connect` is not ours.
+    /// Whether `sock_connect` was replaced.
     pub(crate) fn sock_connect(&self) -> bool {
         self.0.has(SOCK_CONNECT)
     }
 
-    /// Whether `_run_once` is not ours.
+    /// Whether `_run_once` was replaced.
     #[inline]
     pub(super) fn run_once(&self) -> bool {
         self.0.has(RUN_ONCE)
@@ -92,7 +92,7 @@ impl Overrides {
         self.0.note(name, NAMES);
     }
 
-    /// Looks again at the class and the attributes of `native`, one of which was deleted.
+    /// Checks the class and the attributes of `native` again, after an attribute was deleted.
     pub(super) fn refresh<T: PyTypeInfo>(&self, native: &Bound<'_, PyAny>) -> PyResult<()> {
         self.0.refresh::<T>(native, NAMES)
     }

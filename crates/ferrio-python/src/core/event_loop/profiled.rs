@@ -1,7 +1,8 @@
-//! The wait of a loop as a call that a profiler sees.
+//! The loop's wait, as a call that a profiler sees.
 //!
-//! A profiler sees the calls that Python code makes. The loop's wait is not one of them, so its time would count for the
-//! caller of `run_forever`. Under a profiler a Python function makes the wait: the profile then shows it as `Waiting.poll`.
+//! A profiler sees the calls that Python code makes. The loop's wait isn't one of them, so its time would be
+//! attributed to the caller of `run_forever`. Under a profiler a Python function does the wait, and the profile shows
+//! it as `Waiting.poll`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,18 +14,18 @@ use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::imports;
 
-/// Whether this thread is profiled. Asked once per tick of the kernel's clock, because a loop may wait very often.
+/// Whether this thread is profiled. Checked once per tick of the kernel's clock, because a loop may wait very often.
 #[derive(Default)]
 pub(super) struct Profiler {
     asked_at: AtomicU64,
     is_there: AtomicBool,
 }
 
-/// `sys.monitoring.PROFILER_ID`, by which cProfile is known from Python 3.12 on.
+/// `sys.monitoring.PROFILER_ID`, which cProfile uses from Python 3.12 on.
 const PROFILER: u8 = 2;
 
 impl Profiler {
-    /// Whether there is one; `now` tells whether much time passed since the last look.
+    /// Whether there is one; `now` shows whether much time has passed since the last check.
     #[inline]
     pub(super) fn is_there(&self, py: Python<'_>, now: u64) -> PyResult<bool> {
         if self.asked_at.swap(now, Ordering::Relaxed) != now {
@@ -58,7 +59,7 @@ impl Class for Waiting {}
 
 #[pymethods]
 impl Waiting {
-    /// Wait for what the loop waits for.
+    /// Do the loop's wait.
     fn poll(&self, py: Python<'_>) -> PyResult<()> {
         let Some(wait) = self.wait.with(py, Option::take) else {
             return Err(PyRuntimeError::new_err("a wait is over after its first call"));
@@ -68,7 +69,7 @@ impl Waiting {
     }
 }
 
-/// Calls `wait`, which sleeps, by a call that a profiler sees. Raises what a signal's handler raises meanwhile.
+/// Calls `wait`, which sleeps, in a way that a profiler sees. Raises what a signal's handler raises meanwhile.
 #[cold]
 pub(super) fn shown(py: Python<'_>, wait: Sleep) -> PyResult<()> {
     let waiting = Bound::new(py, Waiting { wait: Guarded::new(Some(wait)) })?;

@@ -1,6 +1,6 @@
-//! Where the loop receives: one buffer for all its connections, so that an idle connection needs none.
+//! Receiving: one buffer for all connections of a loop, so that an idle connection needs none.
 //!
-//! Also how much of what arrives in a turn the tasks are given before the loop looks for more.
+//! Also decides how much the tasks are given in one turn before the loop polls for more.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +15,10 @@ use crate::base::ffi::{Leaf, bytes};
 /// The most that one attempt takes from a socket, in bytes.
 pub(crate) const LARGEST_RECEIVED: usize = 256 * 1024;
 
-/// For how many events there is room at first.
+/// The initial room for events.
 pub(super) const EVENTS: usize = 1024;
 
-/// What a loop receives into, and how much it has received in this turn.
+/// A loop's receive buffer, and how much it has received in this turn.
 pub(crate) struct Receiving {
     /// Empty until the first socket receives.
     buffer: Leaf<Vec<u8>>,
@@ -59,7 +59,7 @@ impl Receiving {
         })
     }
 
-    /// Receives one datagram and puts its sender's address into `sender`; `None` if none is there.
+    /// Receives one datagram and stores its sender's address in `sender`; `None` if there is none.
     #[inline]
     pub(crate) fn receive_from<'py>(
         &self,
@@ -76,7 +76,7 @@ impl Receiving {
         })
     }
 
-    /// Receives what is there and shows it to `take`, which may run Python code; `None` if nothing is there.
+    /// Receives what is there and passes it to `take`, which may run Python code; `None` if nothing is there.
     #[inline]
     pub(crate) fn receive_for<R>(
         &self,
@@ -87,7 +87,7 @@ impl Receiving {
         self.fetch_for(py, |buffer| net::receive(fd, buffer), take)
     }
 
-    /// As `receive_for`, from what is not a socket.
+    /// As `receive_for`, for descriptors that aren't sockets.
     #[inline]
     pub(crate) fn read_for<R>(
         &self,
@@ -105,7 +105,7 @@ impl Receiving {
         fetch: impl FnOnce(&mut [u8]) -> io::Result<Attempt>,
         take: impl FnOnce(&[u8]) -> R,
     ) -> io::Result<Option<R>> {
-        // Out of the cell while it is shown: the code that runs then may receive for another connection.
+        // Taken out of the cell meanwhile: the code that runs may receive for another connection.
         let mut buffer = self.buffer.with(py, std::mem::take);
         let outcome = match fetch(whole(&mut buffer)) {
             Ok(Attempt::Done(count)) => Ok(Some(take(&buffer[..count]))),
@@ -117,18 +117,18 @@ impl Receiving {
     }
 }
 
-/// From how many bytes on it is worth while to let the kernel write into a new object.
+/// From this many bytes on, it pays to let the kernel write into a new object.
 const DIRECT: usize = 4096;
 
-/// By how much such an object is larger than what is expected, in bytes, and a multiple of what its size is.
+/// In bytes: the size of such an object is a multiple of it, and exceeds the expected amount by it.
 const GRAIN: usize = 4096;
 
-/// How much a connection brought lately. If much is expected, it is received without a copy.
+/// How much a connection received lately. If much is expected, it is received without a copy.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Expected(u32);
 
 impl Expected {
-    /// What is expected after `count` bytes came: as much, or a bit less than before.
+    /// What to expect after `count` bytes came: as much, or a bit less than before.
     #[inline]
     fn after(self, count: usize) -> Self {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -142,7 +142,7 @@ impl Expected {
 }
 
 impl Receiving {
-    /// As `receive`, as much as there is; `expected` is brought up to date.
+    /// As `receive`, as much as there is; updates `expected`.
     ///
     /// The outer error is a `MemoryError`.
     #[inline]
@@ -160,22 +160,22 @@ impl Receiving {
         };
         if let Ok(Ok(Some(bytes))) = &outcome {
             let count = bytes.as_bytes().len();
-            // A full object tells that there is more, not how much.
+            // If the object is full there is more, but it is unknown how much.
             *expected = expected.after(if count == room { count.saturating_mul(2) } else { count });
         }
         outcome
     }
 }
 
-/// How many bytes may wait for tasks that read streams, before other sockets are received from.
+/// How many bytes may wait for tasks that read streams, before the loop receives from more sockets.
 ///
-/// Such a task runs after all that came with its data. What a hundred connections bring at once would all be in memory
-/// before the first of them is answered, and out of the processor's caches by then.
+/// Such a task only runs after everything that came with its data. Otherwise all that a hundred connections bring at
+/// once would be in memory before the first of them is answered. By then it would have left the processor's caches.
 const HANDED_OUT: usize = 256 * 1024;
 
 impl Receiving {
-    /// Whether streams were given so much in this turn that their tasks should run before they get more: then an event is
-    /// deferred.
+    /// Whether streams were given so much in this turn that their tasks should run before they get more. If so,
+    /// further events are deferred.
     #[inline]
     pub(crate) fn defers(&self) -> bool {
         let enough = self.handed_out.load(Ordering::Relaxed) >= HANDED_OUT;
@@ -192,8 +192,8 @@ impl Receiving {
             .store(self.handed_out.load(Ordering::Relaxed).saturating_add(count), Ordering::Relaxed);
     }
 
-    /// The tasks that read streams have run. The next poll takes as many events as this turn could handle: the kernel
-    /// checks each descriptor that it reports, and checks it again the next time if its event was deferred.
+    /// The tasks that read streams have run. The next poll takes as many events as this turn could handle. The kernel
+    /// checks each descriptor that it reports, and would check it again if its event were deferred.
     #[inline]
     pub(super) fn tasks_have_run(&self, events: &mut Events) {
         let (deferred, limit) =
@@ -211,7 +211,7 @@ impl Receiving {
 }
 
 impl Receiving {
-    /// Lends the memory in which the loop receives, `LARGEST_RECEIVED` bytes, to `work`, which runs no Python code.
+    /// Lends the loop's receive buffer, `LARGEST_RECEIVED` bytes, to `work`, which runs no Python code.
     #[inline]
     pub(crate) fn with_scratch<R>(&self, py: Python<'_>, work: impl FnOnce(&mut [u8]) -> R) -> R {
         self.buffer.with(py, |buffer| work(whole(buffer)))

@@ -1,4 +1,4 @@
-//! Running the loop: `run_forever`, `run_until_complete`, `stop`, `close`, and what a run takes and gives back.
+//! Running the loop: `run_forever`, `run_until_complete`, `stop`, `close`, and what a run sets up and restores.
 
 use std::sync::atomic::Ordering;
 
@@ -25,7 +25,7 @@ use crate::core::task::{Task, create, current, finalize};
 impl Loop {
     /// Run until `stop()` is called.
     ///
-    /// Raises `RuntimeError` if a loop runs in this thread already, or if this one is closed.
+    /// Raises `RuntimeError` if a loop is running in this thread already, or if this one is closed.
     fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         require_idle(slf)?;
@@ -42,7 +42,8 @@ impl Loop {
 
     /// Run until `future`, a future or a coroutine, is done; return its result or raise its exception.
     ///
-    /// Raises `RuntimeError` if a loop runs in this thread already, if this one is closed, or if it is stopped before.
+    /// Raises `RuntimeError` if a loop is running in this thread already, if this one is closed, or if it is stopped
+    /// before.
     fn run_until_complete<'py>(
         slf: &Bound<'py, Self>,
         future: Bound<'py, PyAny>,
@@ -55,7 +56,7 @@ impl Loop {
         slf.call_method1(intern!(slf.py(), "run_until_complete"), (future,))
     }
 
-    /// Stop the loop at the end of the turn; what is ready already runs before. From another thread use
+    /// Stop the loop at the end of the turn; what is ready already runs first. From another thread use
     /// `call_soon_threadsafe(loop.stop)`.
     fn stop(&self) {
         self.set_stopping(true);
@@ -75,9 +76,9 @@ impl Loop {
         self.closed()
     }
 
-    /// Close the loop: drop what is queued. Idempotent; nothing works on it afterwards.
+    /// Close the loop and drop what is queued. Calling it again does nothing; a closed loop can't be used.
     ///
-    /// Raises `RuntimeError` while it runs.
+    /// Raises `RuntimeError` while the loop runs.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         close(slf)
     }
@@ -88,13 +89,13 @@ impl Loop {
         Some(self.shared.thread.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
     }
 
-    /// For programs that turn the loop themselves, one `_run_once` after the other.
+    /// For programs that turn the loop themselves by calling `_run_once` repeatedly.
     #[setter(_thread_id)]
     fn set_thread_id(&self, py: Python<'_>, thread: Option<u64>) {
         self.owned.engine.with(py, |_| self.shared.thread.store(thread.unwrap_or(0), Ordering::Relaxed));
     }
 
-    /// One turn, whether the loop runs or not. `run_forever` calls it if a subclass has one of its own.
+    /// One turn, whether the loop runs or not. `run_forever` calls it if a subclass has replaced it.
     fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
         turn_once(slf)
     }
@@ -108,7 +109,7 @@ impl Loop {
 fn turn_once(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let turn = |turning: &mut Turning| turning.turn(native, false);
-    // The next turn of a run that goes through this method. A call inside of it finds nothing here.
+    // The next turn of a run that goes through this method. A nested call finds nothing here.
     if native.get().runs_here()
         && let Some(events) = native.get().owned.next_events.with(py, Option::take)
     {
@@ -120,7 +121,7 @@ fn turn_once(native: &Bound<'_, Loop>) -> PyResult<()> {
     if native.get().runs_here() {
         return nested::inside(native, turn);
     }
-    // A program that drives the loop says so to the standard library and in `_thread_id`: both are put back.
+    // A program that drives the loop sets the standard library's running loop and `_thread_id`: both are restored.
     let said = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
     let outer = if said.is(native) { None } else { Outer::set_aside(py)? };
     let here = interpreter::thread_id(py);
@@ -148,7 +149,7 @@ fn run_alone(native: &Bound<'_, Loop>, body: impl FnOnce() -> PyResult<()>) -> P
     let run = || {
         begin(native)?;
         let outcome = body();
-        // What was written in the last turn is not left behind, whatever ended it.
+        // What was written in the last turn is sent, whatever ended the turn.
         let flushed = flush(native);
         outcome.and(flushed)
     };
@@ -156,7 +157,7 @@ fn run_alone(native: &Bound<'_, Loop>, body: impl FnOnce() -> PyResult<()>) -> P
     outcome.and(ended)
 }
 
-/// Takes the thread: from here to `end` the loop is the running one. `end` gives back what was taken before an error too.
+/// Takes the thread: from here to `end` the loop is the running one. After an error, `end` restores what was taken.
 fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     signals::begin(native)?;
@@ -172,7 +173,7 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     set_running(py, Some(native))
 }
 
-/// Makes this thread the one that runs the loop. Raises `RuntimeError` if another thread was faster, or has closed it.
+/// Makes this thread the one that runs the loop. Raises `RuntimeError` if another thread runs it, or has closed it.
 fn take_loop(py: Python<'_>, native: &Loop) -> PyResult<()> {
     let taken = native.owned.engine.with(py, |_| {
         let free = !native.closed() && !native.is_running();
@@ -188,16 +189,16 @@ fn take_loop(py: Python<'_>, native: &Loop) -> PyResult<()> {
     Err(PyRuntimeError::new_err("This event loop is already running"))
 }
 
-/// Gives back what `begin` took, however the turns ended.
+/// Restores what `begin` took, however the run ended.
 fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     let outcome = give_back(py, native);
-    // Last: now another thread may run the loop.
+    // Last, because from now on another thread may run the loop.
     native.get().owned.engine.with(py, |_| native.get().shared.thread.store(0, Ordering::Relaxed));
     outcome
 }
 
 fn give_back(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
-    // Each of these, whatever becomes of the others.
+    // Each of these is done, even if another one fails.
     let retired = current::retire(native);
     let left = set_running(py, None);
     let signals = signals::end(native);
@@ -210,14 +211,14 @@ fn restore_hooks(native: &Bound<'_, Loop>) -> PyResult<()> {
     let hooks = native.get().settings.with(py, |settings| settings.saved.asyncgen_hooks.take());
     let Some(hooks) = hooks else { return Ok(()) };
     let hooks = hooks.into_bound(py);
-    // Held, because CPython puts one of them back without a reference of its own where an audit hook refuses the other.
+    // Kept alive: if an audit hook refuses one of them, CPython restores the other without a reference of its own.
     let ours = imports::GET_ASYNCGEN_HOOKS.get(py)?.call0()?;
     let restored = imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((hooks.get_item(0)?, hooks.get_item(1)?));
     drop(ours);
     restored.map(drop)
 }
 
-/// Raises `RuntimeError` unless the loop may begin to run in this thread, inside of what runs there if that is allowed.
+/// Raises `RuntimeError` unless the loop may begin to run in this thread; a nested run needs permission.
 fn require_idle(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     native.get().require_open()?;
@@ -231,7 +232,7 @@ fn require_idle(native: &Bound<'_, Loop>) -> PyResult<()> {
     Ok(())
 }
 
-/// Turn after turn until `stop()`, which is for this run alone.
+/// Turn after turn until `stop()`, which only ends this run.
 fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     let turn_until_stopped = || {
         if native.get().overrides().run_once() {
@@ -248,7 +249,7 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
     then_leave(turn_until_stopped, || native.get().set_stopping(false)).0
 }
 
-/// The same by the `_run_once` of a subclass, which calls ours for the turn itself.
+/// The same through the `_run_once` of a subclass, which calls ours for the turn itself.
 #[cold]
 fn turns_by_method(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
@@ -276,7 +277,7 @@ fn run_until_complete<'py>(
     let made_here = !future::isfuture(&awaitable)?;
     let awaited = create::ensure_future(&awaitable, Some(native.as_any()))?;
     if made_here && let Some(task) = awaited.as_instance::<Task>() {
-        // If the loop stops early, an exception says so: no second report is needed.
+        // If the loop stops early, an exception says so; a second report isn't needed.
         task.get().task.with(py, |state| state.log_destroy_pending = false);
     }
     let outcome = if native.get().runs_here() {
@@ -293,7 +294,7 @@ fn run_until_complete<'py>(
     let done = watch::is_done(&awaited)?;
     if let Err(failure) = outcome {
         if made_here && done && !watch::is_cancelled(&awaited)? {
-            // The coroutine raised what ends the loop: nothing else will ask the task for it.
+            // The coroutine raised what ends the loop: nothing else will retrieve it from the task.
             awaited.call_method0(intern!(py, "exception"))?;
         }
         return Err(failure);
@@ -306,11 +307,11 @@ fn run_until_complete<'py>(
 
 static STOP_WHEN_DONE: Watch = Watch::new("_run_until_complete_cb", stop_when_done);
 
-/// The done callback of `run_until_complete`: stops the loop, unless what ended the future leaves the loop anyway.
+/// The done callback of `run_until_complete`: stops the loop, unless the future's exception leaves the loop anyway.
 fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = native.py();
     let fatal = match done.as_instance::<Future>() {
-        // It counts as retrieved: the caller of `run_forever` gets it.
+        // It counts as retrieved, because the caller of `run_forever` gets it.
         Some(future) => match &future.get().take_notice(py) {
             Some(exception) => {
                 error::ends_program(py, &PyErr::from_value(exception.bind(py).as_any().clone()))

@@ -13,7 +13,7 @@ use crate::base::imports;
 thread_local! {
     /// The loop that runs in this thread.
     static RUNNING: RefCell<Option<Py<Loop>>> = const { RefCell::new(None) };
-    /// Its address, for the quick test of `runs_here`.
+    /// Its address, for the quick check of `runs_here`.
     static RUNNING_ADDRESS: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn running(py: Python<'_>) -> Option<Py<Loop>> {
     RUNNING.with_borrow(|running| running.as_ref().map(|running| running.clone_ref(py)))
 }
 
-/// What `test` says of the ferrio loop that runs in this thread; `false` if none does.
+/// The result of `test` for the ferrio loop that runs in this thread; `false` if none does.
 #[inline]
 pub(crate) fn with_running(test: impl FnOnce(&Py<Loop>) -> bool) -> bool {
     RUNNING.with_borrow(|running| running.as_ref().is_some_and(test))
@@ -35,7 +35,7 @@ pub(super) fn is_running_here(native: &Loop) -> bool {
     RUNNING_ADDRESS.get() == std::ptr::from_ref(native).cast()
 }
 
-/// Notes which ferrio loop runs in this thread, for ferrio and for the standard library.
+/// Records which ferrio loop runs in this thread, for ferrio and for the standard library.
 pub(super) fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()> {
     let address = native.map_or(std::ptr::null(), |native| std::ptr::from_ref(native.get()).cast());
     let old = RUNNING.replace(native.map(|native| native.clone().unbind()));
@@ -45,7 +45,8 @@ pub(super) fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> P
     Ok(())
 }
 
-/// Called in the child after a fork: its only thread runs no loop, and what it does to its parent's loops stays there.
+/// Called in the child after a fork. Its only thread runs no loop, and what it does to its parent's loops has no
+/// effect there.
 #[pyfunction]
 pub(crate) fn _forget_running_loop(py: Python<'_>) -> PyResult<()> {
     ferrio_engine::fork::forked();
@@ -78,7 +79,7 @@ pub(crate) fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     Ok(running)
 }
 
-/// A finished call has posted its result. In the loop's thread.
+/// A finished call has posted its result. Called in the loop's thread.
 #[inline]
 pub(crate) fn job_came_back(py: Python<'_>) {
     if let Some(native) = running(py) {
@@ -88,7 +89,8 @@ pub(crate) fn job_came_back(py: Python<'_>) {
 
 static EVERY_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// The `weakref.WeakSet` of all ferrio loops; with the first of them `asyncio.all_tasks()` learns of their tasks.
+/// The `weakref.WeakSet` of all ferrio loops; when the first one is made, `asyncio.all_tasks()` learns of their
+/// tasks.
 pub(super) fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let set = EVERY_LOOP.get_or_try_init(py, || {
         imports::SHARE_TASKS.get(py)?.call0()?;

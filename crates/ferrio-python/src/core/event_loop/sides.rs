@@ -1,7 +1,8 @@
-//! The two sides of a descriptor that pipes' transports watch: a terminal is read by one and written by another.
+//! The two sides of a descriptor that pipes' transports watch: one may read a terminal and another write to it.
 //!
-//! A side has one watcher, a transport or the handle of `add_reader` or `add_writer`, and the last that came has it, as in
-//! asyncio. Unlike there, a transport that ends takes nothing back but what is its own, so that another goes on.
+//! A side has one watcher: a transport, or the handle of `add_reader` or `add_writer`. As in asyncio, the last one
+//! registered replaces the others. Unlike there, a transport that ends only removes its own registration, so that
+//! another goes on.
 
 use std::io;
 
@@ -15,8 +16,8 @@ use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle::Handle;
 
 impl Loop {
-    /// Has a pipe's transport called at each event of a side, `call(owner, None)`, in place of what watched that side before;
-    /// with `breakage` only when the other end has gone. Returns the handle that it replaces.
+    /// Registers a pipe's transport for the events of a side: `call(owner, None)`, replacing what watched that side
+    /// before. With `breakage` it is only called when the other end has gone. Returns the handle that it replaces.
     pub(crate) fn watch_side(
         &self,
         fd: i32,
@@ -43,7 +44,7 @@ impl Loop {
         outcome.map(|()| handle.map(|handle| handle.handle))
     }
 
-    /// Takes a side back from a pipe's transport, if that one watches it.
+    /// Removes a pipe's transport from a side, if that one watches it.
     pub(crate) fn unwatch_side(&self, fd: i32, side: Side, owner: &Bound<'_, PyAny>) {
         let old = self.owned.descriptors.with(owner.py(), |table| {
             let entry = table.known(fd)?;
@@ -69,14 +70,15 @@ impl Loop {
     }
 }
 
-/// Raises `RuntimeError` if a socket's transport that is not closing uses the descriptor `fd`, which the program knows as `object`.
+/// Raises `RuntimeError` if a socket's transport uses the descriptor `fd` and isn't closing; the program knows the
+/// descriptor as `object`.
 pub(crate) fn require_no_transport(
     native: &Bound<'_, Loop>,
     fd: i32,
     object: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let Some(owner) = native.get().native_owner(native.py(), fd) else { return Ok(()) };
-    // A listening server is no transport, nor is the loop's own pipe.
+    // A listening server isn't a transport, nor is the loop's own pipe.
     let Some(is_closing) = owner.getattr_opt(intern!(native.py(), "is_closing"))? else { return Ok(()) };
     if is_closing.call0()?.is_truthy()? {
         return Ok(());

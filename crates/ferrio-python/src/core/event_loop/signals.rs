@@ -1,9 +1,9 @@
-//! The signals that a loop takes care of, and the pipe by which a signal ends the loop's wait.
+//! The signals that a loop handles, and the pipe by which a signal ends the loop's wait.
 //!
-//! The interpreter notes a signal and runs its Python handler when the main thread gets to it. A loop that is about to wait
-//! would not get to it: so while a loop runs in the main thread, the interpreter also writes the signal's number to the
-//! loop's pipe (`signal.set_wakeup_fd`), and the wait ends. A wake-up descriptor that the program has set is left in its
-//! place, unless the loop has signal handlers of its own; what was there before is put back.
+//! The interpreter notes a signal and runs its Python handler when the main thread gets to it. A waiting loop
+//! wouldn't get to it. So while a loop runs in the main thread, the interpreter also writes the signal's number to
+//! the loop's pipe (`signal.set_wakeup_fd`), which ends the wait. A wake-up descriptor that the program has set
+//! stays, unless the loop has signal handlers of its own; then it is restored afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -21,32 +21,33 @@ use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
 use crate::core::handle::Handle;
 
-/// No wake-up descriptor, as `signal.set_wakeup_fd` says it.
+/// No wake-up descriptor, as in `signal.set_wakeup_fd`.
 const NONE: i32 = -1;
 
-/// The descriptor of ours that the interpreter writes to, for the child of a fork: it must not wake its parent's loop.
+/// Our descriptor that the interpreter writes to. A forked child needs to know it, because it must not wake its
+/// parent's loop.
 static INSTALLED: AtomicI32 = AtomicI32::new(NONE);
 
-/// What a loop has to do with signals.
+/// A loop's state of signals.
 #[derive(Default)]
 pub(crate) struct Signals {
     pipe: Option<SignalPipe>,
     pub(crate) handlers: BTreeMap<i32, Py<Handle>>,
-    /// What was in the place that our pipe has taken.
+    /// The descriptor that our pipe has replaced.
     displaced: Option<i32>,
 }
 
 gc!(Signals { handlers } not { pipe, displaced });
 
 impl Signals {
-    /// The handles by signal, to show.
+    /// The handles by signal, for views.
     pub(crate) fn handlers(&self, py: Python<'_>) -> Vec<(i32, Py<Handle>)> {
         self.handlers.iter().map(|(signal, handle)| (*signal, handle.clone_ref(py))).collect()
     }
 }
 
 impl Drop for Signals {
-    /// The loop is gone without `close()`: whatever gets the pipe's number next must not be written to.
+    /// The loop is gone without `close()`: a file that gets the pipe's number next must not be written to.
     fn drop(&mut self) {
         if let (Some(pipe), Some(displaced)) = (&self.pipe, self.displaced) {
             let ours = pipe.writer();
@@ -73,7 +74,7 @@ pub(crate) fn remove(native: &Bound<'_, Loop>, number: i32, signal: &Bound<'_, P
     outcome.map(|_| true).map_err(|failure| uncatchable(py, failure, signal))
 }
 
-/// Takes the handler of a signal out of the loop's care; with the last one, the pipe out of a loop that doesn't run.
+/// Makes the loop forget the handler of a signal. With the last one it removes the pipe, if the loop doesn't run.
 pub(crate) fn forget(native: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
     let py = native.py();
     let (old, last) = native.get().owned.signals.with(py, |signals| {
@@ -91,7 +92,7 @@ pub(crate) fn forget(native: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
     Ok(())
 }
 
-/// When the loop begins to run: in the main thread, signals shall end its waits.
+/// Called when the loop begins to run: in the main thread, signals must end its waits.
 pub(crate) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     if native
@@ -100,7 +101,7 @@ pub(crate) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
         .signals
         .with(py, |signals| signals.pipe.as_ref().is_some_and(SignalPipe::is_of_parent))
     {
-        // Whatever the thread, this loop must not take the parent's signals.
+        // In any thread, this loop must not take the parent's signals.
         pipe(native)?;
     }
     let main = imports::MAIN_THREAD.get(py)?.call0()?.getattr(intern!(py, "ident"))?;
@@ -118,13 +119,13 @@ pub(crate) fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     if program_has_its_own { uninstall(native) } else { Ok(()) }
 }
 
-/// When the loop ends to run: the pipe stays in place only for the sake of signal handlers.
+/// Called when the loop stops running: the pipe stays in place only for signal handlers.
 pub(crate) fn end(native: &Bound<'_, Loop>) -> PyResult<()> {
     let idle = native.get().owned.signals.with(native.py(), |signals| signals.handlers.is_empty());
     if idle { uninstall(native) } else { Ok(()) }
 }
 
-/// When the loop is closed: every signal that it handled gets its default handler back.
+/// Called when the loop is closed: restores the default handler of every signal that it handled.
 pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let numbers: Vec<i32> =
@@ -151,7 +152,7 @@ pub(crate) fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     Ok(())
 }
 
-/// In the child of a fork: its signals are not its parent's loop's affair.
+/// Called in the child of a fork: its signals don't concern its parent's loop.
 pub(crate) fn forget_after_fork(py: Python<'_>) -> PyResult<()> {
     match INSTALLED.swap(NONE, Ordering::Relaxed) {
         NONE => Ok(()),
@@ -171,8 +172,8 @@ pub(crate) fn install(native: &Bound<'_, Loop>) -> PyResult<()> {
     Ok(())
 }
 
-/// The end of the loop's pipe that the interpreter writes to; a forked child gets a pipe of its own, or each would take the
-/// other's signals.
+/// The end of the loop's pipe that the interpreter writes to. A forked child makes a pipe of its own; otherwise each
+/// would take the other's signals.
 fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
     let py = native.py();
     let (known, parents) = native.get().owned.signals.with(py, |signals| match &signals.pipe {
@@ -185,7 +186,7 @@ fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
     }
     let counted = parents.is_some();
     if let Some(parents) = parents {
-        // First: the kernel watches for as long as the pipe is open anywhere.
+        // First, because the kernel watches as long as the pipe is open in any process.
         native.get().unwatch_natively(py, parents.reader());
     }
     let pipe = SignalPipe::new().map_err(|failure| error::from_system(py, &failure))?;
@@ -201,7 +202,7 @@ fn pipe(native: &Bound<'_, Loop>) -> PyResult<i32> {
     Ok(writer)
 }
 
-/// Puts back what was in place before the loop's pipe.
+/// Restores what our pipe had replaced.
 fn uninstall(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
     let found = native
@@ -218,13 +219,13 @@ fn uninstall(native: &Bound<'_, Loop>) -> PyResult<()> {
     }
 }
 
-/// Puts `displaced` in the place of `ours`; whatever the program has put there since stays.
+/// Replaces `ours` by `displaced`; if the program has set another one since, that stays.
 fn put_back(py: Python<'_>, ours: i32, displaced: i32) -> PyResult<()> {
     let set = imports::SET_WAKEUP_FD.get(py)?;
     let found = match set.call1((displaced,)) {
         // The old one has been closed meanwhile.
         Err(failure) if failure.is_instance_of::<PyOSError>(py) => set.call1((NONE,))?,
-        // Not in the main thread, in which alone it could have been set.
+        // Not in the main thread, the only one in which it could have been set.
         Err(failure) if failure.is_instance_of::<PyValueError>(py) => return Ok(()),
         found => found?,
     };
@@ -235,7 +236,7 @@ fn put_back(py: Python<'_>, ours: i32, displaced: i32) -> PyResult<()> {
     Ok(())
 }
 
-/// Puts our own descriptor in place, and returns what was there.
+/// Installs our own descriptor, and returns what was there.
 fn take_place(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let keywords = PyDict::new(py);
     // A full pipe has woken the loop already.
@@ -243,7 +244,7 @@ fn take_place(py: Python<'_>, fd: i32) -> PyResult<i32> {
     imports::SET_WAKEUP_FD.get(py)?.call((fd,), Some(&keywords))?.extract()
 }
 
-/// The event of the pipe: queues the handlers of the signals whose numbers are in it.
+/// Handles an event of the pipe: queues the handlers of the signals whose numbers are in it.
 fn take_signals(native: &Bound<'_, Loop>, _owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {
     let py = native.py();
     let (outcome, handles) = native.get().owned.signals.with(py, |signals| {

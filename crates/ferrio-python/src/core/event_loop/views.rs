@@ -1,4 +1,4 @@
-//! Copies of what the loop has queued, for what shows it, and queues that a program puts in their place.
+//! Copies of what the loop has queued, for views, and the replacement of the queues by a program.
 
 use ferrio_engine::OutOfMemory;
 use ferrio_engine::clock::{Nanos, nanos_from_seconds};
@@ -9,14 +9,14 @@ use super::{Item, Loop, no_room};
 use crate::core::handle::{Handle, TimerHandle};
 
 impl Loop {
-    /// What is ready, in order; without the events, which only the loop can act on.
+    /// The ready items, in order; without the events, which only the loop itself can handle.
     pub(crate) fn ready_items(&self, py: Python<'_>) -> Vec<Item> {
         self.owned
             .engine
             .with(py, |engine| engine.ready.iter().filter_map(|item| item.duplicate(py)).collect())
     }
 
-    /// What waits for its time, the earliest first.
+    /// The timers, the earliest first.
     pub(crate) fn timer_items(&self, py: Python<'_>) -> Vec<(Nanos, TimerKey, Item)> {
         let mut found: Vec<_> = self.owned.engine.with(py, |engine| {
             let entries = engine.timers.entries();
@@ -39,14 +39,14 @@ impl Loop {
         self.owned.engine.with(py, |engine| engine.timers.cancel(key))
     }
 
-    /// Puts `handles` in the place of what is ready.
+    /// Replaces the ready queue by `handles`.
     pub(crate) fn replace_ready(&self, py: Python<'_>, handles: Vec<Py<Handle>>) -> PyResult<()> {
         let old = self.owned.engine.with(py, |engine| engine.ready.drain());
         drop(old);
         handles.into_iter().try_for_each(|handle| self.push_here(py, Item::Handle(handle)))
     }
 
-    /// Puts `handles` in the place of what waits for its time. What they stand for already goes on waiting as it is.
+    /// Replaces the timers by `handles`. If a handle stands for an existing timer, that timer stays as it is.
     pub(crate) fn replace_timers(&self, py: Python<'_>, handles: &[Bound<'_, TimerHandle>]) -> PyResult<()> {
         let kept: Vec<_> = handles.iter().map(|handle| handle.get().key(py)).collect();
         let old: Vec<Item> = self.owned.engine.with(py, |engine| {

@@ -1,7 +1,7 @@
-//! What awaits a future, for call graphs: `_asyncio_awaited_by` and the functions that record who does.
+//! What awaits a future, for call graphs: `_asyncio_awaited_by` and the functions that record it.
 //!
-//! asyncio keeps these edges in a set of each future as long as they hold. Here they are derived when a call graph asks, from
-//! the tasks that the future wakes and those behind native watchers. Only what a program records itself is kept.
+//! asyncio keeps these edges in a set of each future. Here they are derived when a call graph asks, from the tasks
+//! that the future wakes and those behind native watchers. Only what a program itself records is kept.
 
 use std::collections::HashSet;
 
@@ -58,7 +58,7 @@ fn waiters<'py>(future: &Bound<'py, Future>) -> Vec<Bound<'py, PyAny>> {
     found
 }
 
-/// Passes a future of another make to asyncio's own function; before Python 3.14 there is none.
+/// Passes a foreign future to asyncio's own function, which doesn't exist before Python 3.14.
 fn note_by_standard(
     function: &imports::Import,
     fut: &Bound<'_, PyAny>,
@@ -93,7 +93,7 @@ pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_
     Ok(())
 }
 
-/// Takes back what `future_add_to_awaited_by` recorded of `fut` and `waiter` (`asyncio.future_discard_from_awaited_by`).
+/// Undo what `future_add_to_awaited_by` recorded of `fut` and `waiter` (`asyncio.future_discard_from_awaited_by`).
 #[pyfunction]
 #[pyo3(signature = (fut, waiter, /))]
 pub(crate) fn future_discard_from_awaited_by(

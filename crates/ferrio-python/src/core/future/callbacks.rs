@@ -1,7 +1,7 @@
-//! What is told when a future is done, and the list of these callbacks.
+//! What is called when a future is done, and the list of these callbacks.
 //!
-//! Most futures have one waiter: the list allocates only from the second on. Each callback runs in a turn of its own
-//! kind, as asyncio's `call_soon(callback, future)` does it, but only Python's callables need a handle.
+//! Most futures have one waiter, so the list only allocates from the second on. Each callback gets its own place in a
+//! turn, as with asyncio's `call_soon(callback, future)`, but only Python's callables need a handle.
 
 use pyo3::PyVisit;
 use pyo3::prelude::*;
@@ -41,19 +41,19 @@ pub(crate) type WatcherCall =
 /// A native done callback: one static for each function that futures call when they are done.
 pub(crate) struct Watch {
     pub(crate) call: WatcherCall,
-    /// What asyncio calls the callback in its place, for what is shown of a future.
+    /// asyncio's name of the corresponding callback, for views of a future.
     pub(crate) name: &'static str,
     /// What waits for the future behind the watcher, for call graphs.
     pub(crate) awaiter: for<'py> fn(watcher: Bound<'py, PyAny>) -> Awaiter<'py>,
 }
 
 impl Watch {
-    /// A callback that no task waits behind.
+    /// A callback behind which no task waits.
     pub(crate) const fn new(name: &'static str, call: WatcherCall) -> Self {
         Self { call, name, awaiter: |_| Awaiter::Nobody }
     }
 
-    /// The same with what waits behind it.
+    /// The same, with what waits behind it.
     pub(crate) const fn awaited_by(self, awaiter: for<'py> fn(Bound<'py, PyAny>) -> Awaiter<'py>) -> Self {
         Self { awaiter, ..self }
     }
@@ -63,7 +63,7 @@ impl Watch {
 pub(crate) enum Awaiter<'py> {
     /// Nothing that a call graph shows.
     Nobody,
-    /// This task, or whatever object drives the coroutine that waits.
+    /// This task, or another object that drives the waiting coroutine.
     Task(Bound<'py, PyAny>),
     /// Whatever awaits this future in turn.
     AwaitersOf(Bound<'py, PyAny>),
@@ -75,7 +75,7 @@ impl<'py> From<Option<Bound<'py, PyAny>>> for Awaiter<'py> {
     }
 }
 
-/// What waits for a future by one of ferrio's own callbacks.
+/// What waits for a future through one of ferrio's own callbacks.
 pub(crate) enum Waiting {
     /// A task that awaits it.
     Task(Py<Task>),
@@ -138,7 +138,7 @@ impl Callback {
         }
     }
 
-    /// What is behind the callback, if that is one of ferrio's own.
+    /// What waits behind the callback, if that is one of ferrio's own.
     fn waiting(&self, py: Python<'_>) -> Option<Waiting> {
         match self {
             Self::Wake(task) => Some(Waiting::Task(task.clone_ref(py))),
@@ -163,8 +163,8 @@ fn shown_task<'py>(task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyTuple>> {
     (Bound::new(py, Wakeup::new(task.clone().unbind()))?, Task::context_of(task)).into_pyobject(py)
 }
 
-/// The ones of `callables` that are equal to `wanted`. The comparison runs Python code, which may add and remove callbacks:
-/// so the list is a copy, and what is found in it is removed by identity.
+/// Those of `callables` that are equal to `wanted`. The comparison runs Python code, which may add and remove
+/// callbacks. So the list is a copy, and matches are removed by identity.
 pub(crate) fn equal_to(wanted: &Bound<'_, PyAny>, callables: Vec<Py<PyAny>>) -> PyResult<Vec<Py<PyAny>>> {
     let py = wanted.py();
     let mut equal = Vec::new();
@@ -207,7 +207,7 @@ impl Callbacks {
         };
     }
 
-    /// A copy, to look at without holding the future's state.
+    /// A copy, to use without borrowing the future's state.
     pub(crate) fn duplicate(&self, py: Python<'_>) -> Vec<Callback> {
         self.as_slice().iter().map(|callback| callback.duplicate(py)).collect()
     }
@@ -225,12 +225,12 @@ impl Callbacks {
         PyList::new(py, pairs).map(Some)
     }
 
-    /// What `remove_done_callback` looks at, to compare it outside the guard.
+    /// What `remove_done_callback` compares, for use outside the guard.
     pub(crate) fn callables(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         self.as_slice().iter().filter_map(Callback::callable).map(|callable| callable.clone_ref(py)).collect()
     }
 
-    /// Takes out the callbacks of which `unwanted` is true, for the caller to drop.
+    /// Takes out the callbacks for which `unwanted` is true; the caller drops them.
     pub(crate) fn remove(&mut self, unwanted: impl Fn(&Callback) -> bool) -> Vec<Callback> {
         let mut removed = Vec::new();
         for callback in std::mem::take(self).into_vec() {
@@ -243,12 +243,12 @@ impl Callbacks {
         removed
     }
 
-    /// Takes out the native watcher `object`, for the caller to drop.
+    /// Takes out the native watcher `object`; the caller drops it.
     pub(crate) fn remove_watcher(&mut self, object: &Bound<'_, PyAny>) -> Vec<Callback> {
         self.remove(|callback| matches!(callback, Callback::Native(watcher, _) if watcher.is(object)))
     }
 
-    /// What waits by ferrio's own callbacks.
+    /// What waits through ferrio's own callbacks.
     pub(crate) fn waiting(&self, py: Python<'_>) -> Vec<Waiting> {
         self.as_slice().iter().filter_map(|callback| callback.waiting(py)).collect()
     }

@@ -1,7 +1,7 @@
-//! Futures of two worlds tied together: asyncio's and `concurrent.futures`' (`wrap_future`, `run_coroutine_threadsafe`).
+//! Connects futures of two worlds: asyncio's and `concurrent.futures`' (`wrap_future`, `run_coroutine_threadsafe`).
 //!
-//! When the source is done the destination gets its outcome; when the destination is cancelled the source is. Each is
-//! touched in its own loop's thread only, a `concurrent.futures.Future` in any.
+//! When the source is done, the destination gets its outcome; when the destination is cancelled, so is the source.
+//! Each is only touched in its own loop's thread, a `concurrent.futures.Future` in any thread.
 
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::intern;
@@ -17,7 +17,7 @@ use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::{Item, LoopRef};
 
-/// What the callbacks of both futures know.
+/// What the callbacks of both futures share.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct Chain {
     ends: Guarded<Option<Ends>>,
@@ -87,7 +87,7 @@ pub(crate) fn chain(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -
     watch::watch(source, &chain, &SOURCE_DONE)
 }
 
-/// asyncio's name of the callback that cancels a call when the future that stands for it is cancelled.
+/// asyncio's name of the callback that cancels a call when the call's future is cancelled.
 pub(crate) const CHECK_CANCEL: &str = "_chain_future.<locals>._call_check_cancel";
 
 static DESTINATION_DONE: Watch = Watch::new(CHECK_CANCEL, destination_done);
@@ -124,7 +124,7 @@ fn is_closed(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
     }
 }
 
-/// The destination was cancelled, or ended otherwise: a cancellation goes on to the source, in its own thread.
+/// The destination was cancelled, or ended otherwise. A cancellation is passed on to the source, in its own thread.
 fn destination_done(chain: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = chain.py();
     if !watch::is_cancelled(destination)? {
@@ -150,14 +150,15 @@ fn cancel(future: &Bound<'_, PyAny>) -> PyResult<()> {
     future.call_method0(intern!(future.py(), "cancel")).map(drop)
 }
 
-/// The source is done: its outcome goes to the destination, in a turn of that one's own loop unless it can be told at once.
+/// The source is done: its outcome goes to the destination, in a turn of that one's own loop unless it can be told at
+/// once.
 fn source_done(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = chain.py();
     let ends = chain.cast_exact::<Chain>()?.get();
     let Some(destination) = ends.destination(py) else { return Ok(()) };
     let Some(home) = &destination.home else { return set_concurrent(&destination.future, source) };
     if copies_at_once(py, ends, home)? {
-        // A loop that was closed has forgotten its callbacks: nothing waits for a cancelled future there.
+        // A closed loop has dropped its callbacks, so nothing waits for a cancelled future there.
         if is_closed(py, home)? && watch::is_cancelled(&destination.future)? {
             return Ok(());
         }
@@ -169,8 +170,8 @@ fn source_done(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<
     home.post(py, Item::Watch(chain.clone().unbind(), source.clone().unbind(), copy_in_loop))
 }
 
-/// Whether the outcome goes to a future of `home` without a turn's delay: from Python 3.14 on where that loop runs in this
-/// thread, before that where both futures have the same loop.
+/// Whether a future of `home` gets the outcome without a turn's delay. From Python 3.14 on, that is so if this thread
+/// runs the loop; before that, if both futures have the same loop.
 fn copies_at_once(py: Python<'_>, ends: &Chain, home: &LoopRef) -> PyResult<bool> {
     if cfg!(Py_3_14) {
         return runs_here(py, home);
@@ -188,9 +189,9 @@ fn copy_in_loop(chain: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult
 
 pub(crate) const COPY_FUTURE_STATE: Declared = declared!(copy).function("ferrio.futures");
 
-/// End the asyncio future `dest` as `source`, which is done, has ended; a cancelled `dest` stays as it is.
+/// End the asyncio future `dest` in the same way as `source`, which is done; a cancelled `dest` stays as it is.
 ///
-/// Raises `AssertionError` if `source` isn't done, or if `dest` has a result already.
+/// Raises `AssertionError` if `source` isn't done, or if `dest` is done but not cancelled.
 #[pyfunction(name = "_copy_future_state")]
 pub(crate) fn copy(source: &Bound<'_, PyAny>, dest: &Bound<'_, PyAny>) -> PyResult<()> {
     if watch::is_cancelled(dest)? {
@@ -216,7 +217,7 @@ pub(crate) fn copy(source: &Bound<'_, PyAny>, dest: &Bound<'_, PyAny>) -> PyResu
     }
 }
 
-/// Ends a `concurrent.futures.Future` as the asyncio future `source`, which is done, has ended.
+/// Ends a `concurrent.futures.Future` in the same way as the asyncio future `source`, which is done.
 fn set_concurrent(concurrent: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = source.py();
     if watch::is_cancelled(source)? {
@@ -237,7 +238,7 @@ fn set_concurrent(concurrent: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> P
     Ok(())
 }
 
-/// `concurrent.futures`' own exceptions as asyncio's, traceback and all.
+/// Converts `concurrent.futures`' own exceptions to asyncio's, with their tracebacks.
 fn converted(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let py = exception.py();
     let class = exception.get_type();
@@ -256,10 +257,11 @@ fn converted(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 
 pub(crate) const WRAP_FUTURE: Declared = declared!(wrap).function("ferrio.futures");
 
-/// Return a future of `loop` (without it: of the running or current loop) that ends as the `concurrent.futures.Future`
-/// given; an asyncio future is returned as it is.
+/// Return a future of `loop` (default: the running or current loop) that ends as the given
+/// `concurrent.futures.Future` does; an asyncio future is returned as it is.
 ///
-/// Cancelling the one cancels the other. Raises `AssertionError` for what is no future (`asyncio.wrap_future`).
+/// Cancelling one of them cancels the other. Raises `AssertionError` if `future` isn't a future
+/// (`asyncio.wrap_future`).
 #[pyfunction(name = "wrap_future")]
 #[pyo3(signature = (future, *, r#loop = None))]
 pub(crate) fn wrap<'py>(

@@ -1,4 +1,4 @@
-//! "exception was never retrieved": what a future says when it dies with one.
+//! "exception was never retrieved": the report of a future that is dropped with an exception.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -21,7 +21,7 @@ impl Finalize for Future {
     general!();
 }
 
-/// Tells the loop's exception handler of an exception that nobody asked for.
+/// Tells the loop's exception handler about an exception that nobody has retrieved.
 pub(crate) fn report_unretrieved(future: &Bound<'_, Future>) -> PyResult<()> {
     let py = future.py();
     let found = future.get().state.with(py, |state| {

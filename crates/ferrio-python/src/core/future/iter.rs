@@ -25,7 +25,7 @@ impl Future {
     }
 }
 
-/// The iterator behind `Future.__await__`. `None` once it has ended.
+/// The iterator behind `Future.__await__`. `None` after it has ended.
 #[pyclass(frozen, module = "ferrio._ferrio")]
 pub(crate) struct FutureIter {
     future: Guarded<Option<Py<Future>>>,
@@ -117,9 +117,9 @@ impl FutureIter {
     }
 }
 
-/// The interpreter's own `await` needs no iterator beside the future: the future is asked again when it is resumed.
+/// The interpreter's own `await` needs no iterator besides the future: the future is asked again when it is resumed.
 ///
-/// `Future.__await__()` called by name, and `iter(future)`, give a `FutureIter` as ever.
+/// `Future.__await__()` called by name, and `iter(future)`, still return a `FutureIter`.
 impl Awaitable for Future {
     #[inline]
     fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {

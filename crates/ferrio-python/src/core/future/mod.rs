@@ -1,7 +1,7 @@
-//! `Future`: a result that is not there yet (asyncio's page "Futures").
+//! `Future`: a result that isn't there yet (asyncio's page "Futures").
 //!
-//! The class is asyncio's, method for method; `native.rs` has what Rust code calls instead of the methods. A task's
-//! own state is not here (see `task`), although a task is a future.
+//! The class is asyncio's, method for method; `native.rs` has what Rust code calls instead of the methods. A task is
+//! a future, but its additional state is in `task`.
 
 pub(crate) mod awaited_by;
 pub(crate) mod callbacks;
@@ -30,9 +30,9 @@ use crate::base::gc::collected;
 use crate::base::{error, imports};
 use crate::core::event_loop::{self, LoopRef};
 
-/// A result that is not there yet, on one event loop.
+/// A result that isn't there yet, on one event loop.
 ///
-/// Takes `loop`, the event loop that runs the callbacks; without it, the running or current one. Meaning and methods
+/// Takes `loop`, the event loop that runs the callbacks; by default the running or current one. Meaning and methods
 /// are those of `asyncio.Future`. Not thread-safe, except that a wake-up of another thread's loop is never lost.
 #[pyclass(extends = FutureRoom, subclass, frozen, weakref, dict, module = "ferrio")]
 #[derive(Default)]
@@ -79,7 +79,7 @@ impl Future {
         imports::FUTURE_REPR.get(slf.py())?.call1((slf,))
     }
 
-    /// Return the event loop the future is bound to. Raises `RuntimeError` if `__init__` was never called.
+    /// Return the future's event loop. Raises `RuntimeError` if `__init__` was never called.
     fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(self.home(py)?.object(py))
     }
@@ -108,7 +108,7 @@ impl Future {
         native::exception(slf)
     }
 
-    /// Call `fn(future)` in the loop's next turn once the future is done, in `context` or a copy of the current one.
+    /// Call `fn(future)` in the loop's next turn after the future is done, in `context` or a copy of the current one.
     #[pyo3(signature = (r#fn, /, *, context = None))]
     fn add_done_callback(
         slf: &Bound<'_, Self>,
@@ -136,7 +136,7 @@ impl Future {
 
     /// Mark the future done with `exception`, an instance or a class.
     ///
-    /// Raises `InvalidStateError` if it is done already, `TypeError` for what is no exception.
+    /// Raises `InvalidStateError` if it is done already, `TypeError` if `exception` isn't an exception.
     #[pyo3(signature = (exception, /))]
     fn set_exception(slf: &Bound<'_, Self>, exception: Bound<'_, PyAny>) -> PyResult<()> {
         native::set_exception(slf, exception)
@@ -193,7 +193,7 @@ impl Future {
 
     #[getter]
     fn _callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        // Shown from a copy: making wrappers allocates, and may run the collector, which wants the state.
+        // Made from a copy: making wrappers allocates, and may run the collector, which needs the state.
         let callbacks = self.state.with(py, |state| state.callbacks.duplicate(py));
         callbacks::Callbacks::shown(py, &callbacks)
     }
@@ -231,7 +231,7 @@ impl Future {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        // The loop and the log flag stay: a finalizer that runs later still reports to them.
+        // The loop and the log flag stay, because a finalizer that runs later needs them for its report.
         let cleared = self.state.with(py, |state| {
             (std::mem::take(&mut state.callbacks), std::mem::take(&mut state.outcome), state.extra.take())
         });
@@ -260,7 +260,7 @@ impl Future {
     }
 }
 
-/// What every method says to an object whose class forgot `super().__init__()`.
+/// The error if a class forgot `super().__init__()`.
 pub(crate) fn not_initialized(class: &str) -> PyErr {
     PyRuntimeError::new_err(format!("{class} object is not initialized: call super().__init__() first."))
 }
@@ -291,7 +291,7 @@ pub(crate) fn isfuture(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!obj.getattr(name)?.is_none())
 }
 
-/// The loop that a new object belongs to when none was given: the running one, else the current one.
+/// The loop of a new object if none was given: the running one, else the current one.
 pub(crate) fn default_loop(py: Python<'_>) -> PyResult<LoopRef> {
     if let Some(running) = event_loop::running(py) {
         return Ok(LoopRef::Native(running));
@@ -299,7 +299,7 @@ pub(crate) fn default_loop(py: Python<'_>) -> PyResult<LoopRef> {
     Ok(LoopRef::new(&imports::GET_EVENT_LOOP.get(py)?.call0()?))
 }
 
-/// Raises what a cancelled future raises.
+/// The exception that a cancelled future raises.
 pub(crate) fn cancelled_error_of(future: &Bound<'_, Future>) -> PyErr {
     match native::make_cancelled_error(future) {
         Ok(exception) => raise(exception),
@@ -310,7 +310,7 @@ pub(crate) fn cancelled_error_of(future: &Bound<'_, Future>) -> PyErr {
 pub(crate) use error::invalid_state;
 
 impl Future {
-    /// The exception that the future ended with, if one, which counts as retrieved now.
+    /// The exception that the future ended with, if any; it counts as retrieved now.
     pub(crate) fn take_notice(&self, py: Python<'_>) -> Option<Py<pyo3::exceptions::PyBaseException>> {
         self.state.with(py, |state| match &state.outcome {
             Outcome::Exception(exception, _) => {

@@ -1,6 +1,6 @@
-//! What Rust code calls instead of a future's Python methods: the same steps, no attribute look-ups.
+//! What Rust code calls instead of a future's Python methods: the same steps without attribute look-ups.
 //!
-//! Callers that may hold a Python subclass go through `overridable::*` in `task` instead, where an override counts.
+//! Callers that may have a Python subclass use `overridable::*` in `task` instead, which calls overriding methods.
 
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::intern;
@@ -101,7 +101,7 @@ pub(crate) fn result(future: &Bound<'_, Future>) -> PyResult<Py<PyAny>> {
         Found::Value(value) => Ok(value),
         Found::Raise(exception, traceback) => {
             let exception = exception.into_bound(py).into_any();
-            // Each retrieval starts from the traceback as it was set, or it would grow with each.
+            // Each retrieval starts from the traceback as it was set. Otherwise it would grow each time.
             exception.setattr(intern!(py, "__traceback__"), traceback)?;
             Err(raise(exception))
         }
@@ -110,7 +110,7 @@ pub(crate) fn result(future: &Bound<'_, Future>) -> PyResult<Py<PyAny>> {
     }
 }
 
-/// Says why a pending future has no outcome: a subclass whose `__init__` was forgotten hears about that.
+/// The error for a pending future's missing outcome; it tells if a subclass's `__init__` was forgotten.
 fn not_done(future: &Bound<'_, Future>, what: &str) -> PyErr {
     let py = future.py();
     if future.get().state.with(py, |state| state.home.is_none()) {
@@ -160,13 +160,13 @@ pub(crate) fn make_cancelled_error<'py>(future: &Bound<'py, Future>) -> PyResult
 /// Ends the future with `outcome` and schedules its callbacks. Raises `InvalidStateError` if it is done already.
 pub(crate) fn finish(future: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     let py = future.py();
-    // First of all the loop: an uninitialized future must not change.
+    // The loop first: an uninitialized future must not change.
     let home = future.get().home(py)?;
     if let LoopRef::Native(native) = &home
         && native.get().debug()
         && future.get().state.with(py, |state| !matches!(state.callbacks, Callbacks::None))
     {
-        // What waits is told through the loop, which is another thread's.
+        // What waits is told through the loop, which belongs to another thread.
         call::check_thread(py, native.get())?;
     }
     let finished = future.get().state.with(py, |state| state.finish(outcome));
@@ -204,7 +204,7 @@ const STOP_ITERATION_REFUSED: &str =
 pub(crate) fn set_exception(future: &Bound<'_, Future>, exception: Bound<'_, PyAny>) -> PyResult<()> {
     let py = future.py();
     if future.get().is_done(py) {
-        // Before the argument is looked at, as asyncio does it.
+        // Before the argument is checked, as in asyncio.
         return finish(future, Outcome::Cancelled);
     }
     let exception = match exception.as_instance::<PyType>() {
@@ -229,7 +229,7 @@ pub(crate) fn set_exception(future: &Bound<'_, Future>, exception: Bound<'_, PyA
     finish_with_exception(future, exception)
 }
 
-/// Ends the future with an exception object, traceback and all.
+/// Ends the future with an exception object and its traceback.
 pub(crate) fn finish_with_exception(
     future: &Bound<'_, Future>,
     exception: Bound<'_, PyBaseException>,
@@ -240,7 +240,7 @@ pub(crate) fn finish_with_exception(
     finish(future, Outcome::Exception(exception.unbind(), traceback))
 }
 
-/// `Future.cancel`: whether it was pending.
+/// `Future.cancel`; returns whether it was pending.
 pub(crate) fn cancel(future: &Bound<'_, Future>, message: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
     let py = future.py();
     let pending = future.get().state.with(py, |state| {

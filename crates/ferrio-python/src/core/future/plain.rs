@@ -1,7 +1,8 @@
-//! Plain futures: those of a class whose methods no program can have replaced, so that Rust code may act on their state.
+//! Plain futures: their class has no methods that a program can have replaced, so Rust code may act on their state
+//! directly.
 //!
-//! `Future` and `Task` are such classes, and one that is built on them above this layer and registers itself here: the
-//! future that stands for several others, which is cancelled part by part (`task/cancel.rs`).
+//! These classes are `Future`, `Task`, and a class above this layer that registers itself here. That one is a future
+//! for several others, which is cancelled part by part (`task/cancel.rs`).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,8 @@ static COMPOUND: AtomicUsize = AtomicUsize::new(0);
 /// How its objects are cancelled; set before `COMPOUND`.
 static ASK_PART: OnceLock<AskPart> = OnceLock::new();
 
-/// Makes the class `T` a plain one, whose objects `ask_part` cancels. To be called before the first of them is made.
+/// Makes the class `T` a plain one, whose objects `ask_part` cancels. Must be called before the first of them is
+/// made.
 #[inline]
 pub(crate) fn register_compound<T: PyTypeInfo>(py: Python<'_>, ask_part: AskPart) {
     let class = T::type_object_raw(py) as usize;
@@ -44,7 +46,7 @@ pub(crate) fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<
     if is_plain(object) { object.as_instance::<Future>() } else { None }
 }
 
-/// How to cancel `object`, if it is a plain future that stands for several others.
+/// How to cancel `object`, if it is a plain future that combines several others.
 #[inline]
 pub(crate) fn ask_part_of(object: &Bound<'_, PyAny>) -> Option<AskPart> {
     if is_compound(object) { ASK_PART.get().copied() } else { None }

@@ -38,7 +38,7 @@ impl Outcome {
     }
 }
 
-/// What few futures have; allocated when the first of these is set.
+/// What only few futures have; allocated when the first of these is set.
 #[derive(Default)]
 pub(crate) struct Extra {
     /// The argument of `cancel(msg)`.
@@ -47,13 +47,13 @@ pub(crate) struct Extra {
     pub(crate) cancelled_error: Option<Py<PyAny>>,
     /// Where the future was made, in debug mode.
     pub(crate) source_traceback: Option<Py<PyAny>>,
-    /// The futures and tasks that await this one, as far as they said so (a set; call graphs).
+    /// The futures and tasks that await this one, if they have said so (a set; for call graphs).
     pub(crate) awaited_by: Option<Py<PyAny>>,
 }
 
 gc!(Extra { cancel_message, cancelled_error, source_traceback, awaited_by });
 
-/// Everything a `Future` holds; only touched by the thread that is attached, inside its `Guarded`.
+/// Everything a `Future` holds; only the attached thread touches it, inside its `Guarded`.
 #[derive(Default)]
 pub(crate) struct State {
     /// `None` until `__init__` has run (a subclass may forget to call it).
@@ -62,7 +62,7 @@ pub(crate) struct State {
     pub(crate) callbacks: Callbacks,
     /// The `_asyncio_future_blocking` of the await protocol.
     pub(crate) blocking: bool,
-    /// Whether the exception is still to be reported when the future dies.
+    /// Whether the exception must still be reported when the future is dropped.
     pub(crate) log_traceback: bool,
     pub(crate) extra: Option<Box<Extra>>,
 }
@@ -75,8 +75,8 @@ impl State {
         self.extra.get_or_insert_with(Box::default)
     }
 
-    /// Moves from pending to `outcome` and hands out the callbacks to schedule; `Err` returns the outcome when the
-    /// future was done already.
+    /// Moves from pending to `outcome` and returns the callbacks to schedule. `Err` returns the outcome if the future
+    /// was done already.
     #[inline]
     pub(crate) fn finish(&mut self, outcome: Outcome) -> Result<Callbacks, Outcome> {
         if !matches!(self.outcome, Outcome::Pending) {

@@ -1,6 +1,7 @@
 //! `Handle`: one callback that a loop is going to call (asyncio's page "Event Loop", callback handles).
 //!
-//! `timer.rs` has the kind that waits for a time, `threadsafe.rs` what other threads may do to one. How a handle runs is here; when it runs is the loop's affair.
+//! `timer.rs` has the kind that waits for a time, `threadsafe.rs` what other threads may do to a handle. How a handle
+//! runs is here; when it runs, the loop decides.
 
 mod threadsafe;
 pub(crate) mod timer;
@@ -25,8 +26,8 @@ use crate::core::future::native::current_stack;
 
 /// A callback that the loop is going to call; what `call_soon` returns.
 ///
-/// Takes the `callback`, the tuple `args` of its arguments, the `loop`, and the `contextvars.Context` to call it in
-/// (without it a copy of the current one). Meaning and methods are those of `asyncio.Handle`.
+/// Takes the `callback`, the tuple `args` of its arguments, the `loop`, and the `contextvars.Context` to call it in,
+/// by default a copy of the current one. Meaning and methods are those of `asyncio.Handle`.
 #[pyclass(extends = HandleRoom, subclass, frozen, weakref, module = "ferrio")]
 pub(crate) struct Handle {
     state: Guarded<State>,
@@ -48,7 +49,7 @@ impl Functions for Handle {}
 struct State {
     home: LoopRef,
     context: Py<PyAny>,
-    /// `None` once cancelled, so that a cancelled handle keeps nothing alive.
+    /// `None` after it was cancelled, so that a cancelled handle keeps nothing alive.
     call: Option<Call>,
     cancelled: bool,
     debug: Option<Box<Debug>>,
@@ -64,7 +65,7 @@ struct Call {
 
 gc!(Call { callback, args });
 
-/// The arguments; the one of an internal call needs no tuple until a program looks.
+/// The arguments; a single one needs no tuple until a program looks.
 pub(crate) enum Args {
     Tuple(Py<PyTuple>),
     One(Py<PyAny>),
@@ -86,7 +87,7 @@ impl Args {
 }
 
 impl Call {
-    /// Lets go of both while attached, which spares each a look at the thread's state.
+    /// Drops both while attached, which avoids a check of the thread's state for each.
     fn drop_ref(self, py: Python<'_>) {
         trashcan::release(py, self.callback);
         match self.args {
@@ -101,7 +102,7 @@ impl Call {
 #[derive(Default)]
 struct Debug {
     source_traceback: Option<Py<PyAny>>,
-    /// Keeps the look of a cancelled handle.
+    /// Keeps the `repr` of a cancelled handle.
     repr: Option<String>,
 }
 
@@ -126,7 +127,7 @@ impl Handle {
         Self::build(py, home, callback, Args::from_tuple(args), context, debug)
     }
 
-    /// Everything was done when the object was made: a subclass may pass on what it likes.
+    /// Everything was done when the object was made; a subclass may pass whatever it likes.
     #[pyo3(signature = (*_args, **_kwargs))]
     fn __init__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) {}
 
@@ -135,20 +136,21 @@ impl Handle {
         self.context(py)
     }
 
-    /// Cancel the call. Has no effect after the first time, or once the callback has run.
+    /// Cancel the call. Has no effect after the first time, or after the callback has run.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         cancel(slf)
     }
 
     /// Return whether the call was cancelled.
     ///
-    /// For a handle of `call_soon_threadsafe` whose callback another thread runs, this and `cancel` wait for its end.
+    /// If the handle is one of `call_soon_threadsafe` and another thread is running its callback, this and `cancel`
+    /// wait until the callback ends.
     pub(crate) fn cancelled(&self, py: Python<'_>) -> bool {
         self.runner.wait(py);
         self.state.with(py, |state| state.cancelled)
     }
 
-    /// Run the callback, as the loop does it: an exception goes to the loop's exception handler.
+    /// Run the callback, as the loop does: an exception goes to the loop's exception handler.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
         run(slf)
     }
@@ -169,8 +171,8 @@ impl Handle {
         Ok(format!("<{words}>"))
     }
 
-    /// What `isinstance` asks besides the type: from Python 3.14 on handles of `call_soon_threadsafe` have a class of
-    /// their own in asyncio.
+    /// What `isinstance` checks besides the type: from Python 3.14 on asyncio has a separate class for the handles of
+    /// `call_soon_threadsafe`.
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         if is_thread_safe(slf) {
@@ -236,7 +238,7 @@ impl recycle::End for Handle {
 }
 
 impl Handle {
-    /// A handle for `callback(*args)`; in debug mode with the stack of its maker.
+    /// A handle for `callback(*args)`; in debug mode with the stack where it was made.
     #[inline(always)] // else its ten words are copied twice
     pub(crate) fn build(
         py: Python<'_>,
@@ -262,7 +264,7 @@ impl Handle {
         Self { runner: Runner::shared(), ..self }
     }
 
-    /// A handle that the loop itself asks for, without a stack: `callback(argument)` or `callback()`.
+    /// A handle that the loop itself needs, without a stack: `callback(argument)` or `callback()`.
     #[inline]
     pub(crate) fn internal<'py>(
         py: Python<'py>,
@@ -313,7 +315,7 @@ impl Handle {
     }
 }
 
-/// Cancels `handle`; in debug mode its look is kept for the reports to come.
+/// Cancels `handle`; in debug mode its `repr` is kept for later reports.
 pub(crate) fn cancel(handle: &Bound<'_, Handle>) -> PyResult<()> {
     let py = handle.py();
     handle.get().runner.wait(py);
@@ -336,7 +338,8 @@ pub(crate) fn cancel(handle: &Bound<'_, Handle>) -> PyResult<()> {
     Ok(())
 }
 
-/// Calls the callback in its context. Only `KeyboardInterrupt` and `SystemExit` come out; the rest is reported.
+/// Calls the callback in its context. Returns only `KeyboardInterrupt` and `SystemExit` as errors; the rest is
+/// reported.
 #[inline]
 pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
     enum Arguments<'py> {
@@ -414,7 +417,7 @@ fn run_unobserved(handle: &Bound<'_, Handle>) -> PyResult<()> {
     }
 }
 
-/// Runs the callback by the `run` of something that only stands in for a context.
+/// Runs the callback with the `run` of an object that isn't a real context.
 #[cold]
 fn run_in_stand_in(handle: &Bound<'_, Handle>, context: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = handle.py();

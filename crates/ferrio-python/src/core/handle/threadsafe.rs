@@ -1,8 +1,9 @@
-//! What `call_soon_threadsafe` adds to a handle: another thread that cancels it, or asks whether it is cancelled, while
-//! its callback runs, waits for the callback's end. Then the answer is final: the callback has run, or never will.
+//! What `call_soon_threadsafe` adds to a handle. If another thread cancels it, or asks whether it is cancelled, while
+//! its callback runs, that thread waits for the callback's end. Then the answer is final: the callback has run, or
+//! never will.
 //!
-//! As in asyncio from Python 3.14 on, here on every Python. The invariant: a thread that waits is detached from the
-//! interpreter, so that the callback can go on, and holds nothing that a running thread wants while attached.
+//! As in asyncio from Python 3.14 on, but here on every Python. Invariant: a thread that waits is detached, so that
+//! the callback can go on, and holds nothing that the callback's thread needs while attached.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -19,12 +20,12 @@ static ENDED: Condvar = Condvar::new();
 
 /// Which thread runs a handle's callback at this moment.
 pub(crate) struct Runner {
-    /// The identifier of the thread, `NOBODY`, or `UNSHARED`: no thread has these.
+    /// The identifier of the thread, `NOBODY`, or `UNSHARED`; no thread has the last two.
     thread: AtomicU64,
 }
 
 const NOBODY: u64 = 0;
-/// Of a handle that only its loop's thread may touch: nothing is noted.
+/// For a handle that only its loop's thread may touch: nothing is recorded.
 const UNSHARED: u64 = u64::MAX;
 
 impl Runner {
@@ -44,7 +45,7 @@ impl Runner {
         self.thread.load(Ordering::Relaxed) != UNSHARED
     }
 
-    /// Notes that this thread runs the callback until what is returned is dropped.
+    /// Records that this thread runs the callback until the returned guard is dropped.
     #[inline]
     pub(crate) fn begin(&self, py: Python<'_>) -> Option<Running<'_>> {
         if !self.is_shared() {
@@ -74,7 +75,8 @@ impl Runner {
             return;
         }
         py.detach(|| {
-            // Counted before the look at the thread: a callback that ends after that look sees the count, and wakes us.
+            // Counted before the thread is checked: a callback that ends after that check sees the count, and wakes
+            // us.
             WAITING.fetch_add(1, Ordering::SeqCst);
             let mut lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
             while self.is_elsewhere(here) {
@@ -89,7 +91,7 @@ impl Runner {
 /// A callback that runs.
 pub(crate) struct Running<'a> {
     runner: &'a Runner,
-    /// What was noted before: a program may call `_run` inside the callback.
+    /// What was recorded before: a program may call `_run` inside the callback.
     before: u64,
 }
 
@@ -97,7 +99,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.runner.thread.store(self.before, Ordering::SeqCst);
         if WAITING.load(Ordering::SeqCst) > 0 {
-            // Taken and let go: a thread between its look and its wait has the lock.
+            // Taken and released: a thread between its check and its wait holds the lock.
             drop(LOCK.lock().unwrap_or_else(PoisonError::into_inner));
             ENDED.notify_all();
         }

@@ -21,7 +21,7 @@ use crate::core::event_loop::{Loop, LoopRef};
 pub(crate) struct TimerHandle {
     /// Seconds of the loop's clock.
     when: f64,
-    /// The number that the caller gave, where it was no float: `when()` gives it back.
+    /// The number that the caller gave, unless it was a float; `when()` returns it.
     given: Option<Py<PyAny>>,
     /// Its place in the loop's timers while it waits there.
     key: Guarded<Option<TimerKey>>,
@@ -59,7 +59,7 @@ impl TimerHandle {
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }
 
-    /// Everything was done when the object was made: a subclass may pass on what it likes.
+    /// Everything was done when the object was made; a subclass may pass whatever it likes.
     #[pyo3(signature = (*_args, **_kwargs))]
     fn __init__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) {}
 
@@ -71,7 +71,7 @@ impl TimerHandle {
         }
     }
 
-    /// Cancel the call. Has no effect after the first time, or once the callback has run.
+    /// Cancel the call. Has no effect after the first time, or after the callback has run.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = slf.as_super();
@@ -141,7 +141,7 @@ impl TimerHandle {
 }
 
 impl TimerHandle {
-    /// A timer of a ferrio loop, not yet among its timers.
+    /// A timer of a ferrio loop, not scheduled yet.
     #[inline]
     pub(crate) fn build<'py>(
         py: Python<'py>,
@@ -161,7 +161,7 @@ impl TimerHandle {
         )
     }
 
-    /// Its place among the loop's timers, or where it was there.
+    /// Its place among the loop's timers, now or before it fired.
     pub(crate) fn key(&self, py: Python<'_>) -> Option<TimerKey> {
         self.key.with(py, |key| *key)
     }
@@ -171,13 +171,13 @@ impl TimerHandle {
         self.when
     }
 
-    /// Notes its place among the loop's timers.
+    /// Records its place among the loop's timers.
     pub(crate) fn scheduled(&self, py: Python<'_>, key: TimerKey) {
         self.key.with(py, |place| *place = Some(key));
     }
 }
 
-/// What `when()` has to give back, unless a float says it all.
+/// What `when()` must return, unless a float is enough.
 pub(crate) fn given(when: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
     (!when.is_exact_instance_of::<pyo3::types::PyFloat>()).then(|| when.clone().unbind())
 }

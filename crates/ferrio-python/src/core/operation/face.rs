@@ -193,7 +193,7 @@ impl Operation {
         Err(no_attribute(slf, name))
     }
 
-    /// For the driver that got it yielded.
+    /// For the driver to which it was yielded.
     #[setter(_asyncio_future_blocking)]
     fn set_asyncio_future_blocking(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let name = intern!(slf.py(), "_asyncio_future_blocking");
@@ -225,7 +225,7 @@ impl Operation {
     }
 }
 
-/// A coroutine's `AttributeError`, with a hint at what may be wrong.
+/// A coroutine's `AttributeError`, with a hint about the likely mistake.
 fn no_attribute(operation: &Bound<'_, Operation>, name: &Bound<'_, PyString>) -> PyErr {
     let py = operation.py();
     let message = format!("'coroutine' object has no attribute '{name}': is an `await` missing?");

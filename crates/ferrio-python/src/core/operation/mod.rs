@@ -36,7 +36,7 @@ use crate::core::future::Future;
 use crate::core::future::state::Outcome;
 use crate::core::task::{Task, current};
 
-/// Where an operation is in its life.
+/// The phase of an operation's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
     /// Not awaited yet.
@@ -60,7 +60,7 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     /// Whether its state machine runs, in any thread and phase.
     inside: bool,
-    /// Whether to keep quiet if it is never awaited.
+    /// Whether not to warn if it is never awaited.
     forgiven: bool,
     /// Whether a wake-up gives the view the result `True`.
     wakes_with_true: bool,
@@ -114,7 +114,7 @@ pub(crate) struct Operation {
 collected!(Operation { state, machine } not { name }, clear_by clear);
 
 impl Operation {
-    /// Lets go of what may be part of a cycle.
+    /// Drops what may be part of a reference cycle.
     fn clear(&self, py: Python<'_>) {
         let cleared = self.state.with(py, |state| (state.task.take(), state.extra.take()));
         drop(cleared);
@@ -176,7 +176,7 @@ impl Operation {
         }
     }
 
-    /// Keeps quiet if it is never awaited, because its maker has raised an error already. It can still be awaited.
+    /// Doesn't warn if it is never awaited, because its maker has raised an error already. It can still be awaited.
     pub(crate) fn forgive(&self, py: Python<'_>) {
         self.state.with(py, |state| state.forgiven = true);
     }
@@ -187,18 +187,18 @@ impl Operation {
         self.state.with(py, |state| state.phase == Phase::Fresh && !state.forgiven)
     }
 
-    /// The current phase. Allowed inside a look at a list of waiters.
+    /// The current phase. May be called while a list of waiters is borrowed.
     #[inline]
     pub(crate) fn phase(&self, py: Python<'_>) -> Phase {
         self.state.with(py, |state| state.phase)
     }
 
-    /// The ferrio task that waits for it. Allowed inside a look at a future's callbacks.
+    /// The ferrio task that waits for it. May be called while a future's callbacks are borrowed.
     pub(crate) fn waiting_task(&self, py: Python<'_>) -> Option<Py<Task>> {
         self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
     }
 
-    /// Marks it as parked, inside the look at the list of waiters that it joins. Its state machine is about to answer
+    /// Marks it as parked, while the list of waiters that it joins is borrowed. Its state machine is about to answer
     /// `Park`, and another thread may wake it before it does.
     #[inline]
     pub(crate) fn park(&self, py: Python<'_>) {
@@ -226,7 +226,8 @@ impl Operation {
         });
     }
 
-    /// Whether it waits to be woken: `not future.done()` for asyncio's waiters. Allowed inside a look at a list of waiters.
+    /// Whether it waits to be woken: `not future.done()` for asyncio's waiters. May be called while a list of waiters
+    /// is borrowed.
     #[inline]
     pub(crate) fn is_parked(&self, py: Python<'_>) -> bool {
         self.phase(py) == Phase::Parked
@@ -470,7 +471,7 @@ fn resume_parked<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
     }
 }
 
-/// Resumes the waiters of an operation that somebody else has thrown into or closed, because no waker will. Their next
+/// Resumes the waiters of an operation that other code has thrown into or closed, because no waker will. Their next
 /// step sends into the coroutine, which tells them what happened.
 #[cold]
 fn desert(py: Python<'_>, task: Option<Py<Task>>, view: Option<Py<Future>>) {
@@ -493,8 +494,8 @@ pub(crate) fn send<'py>(operation: &Bound<'py, Operation>) -> Sent<'py> {
 
 /// Starts or continues another awaitable from inside an operation (what `await` does in a coroutine).
 ///
-/// Takes the iterator that `start_awaiting` gave, and the resume to pass on. Operations may await each other to any depth,
-/// so this raises `RecursionError` before the C stack ends.
+/// Takes the iterator that `start_awaiting` returned, and the resume to pass on. Operations may await each other to
+/// any depth, so this raises `RecursionError` before the C stack ends.
 pub(crate) fn forward<'py>(inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> Sent<'py> {
     match recursion::enter(inner.py()) {
         Ok(_level) => match resume {
@@ -505,7 +506,7 @@ pub(crate) fn forward<'py>(inner: &Bound<'py, PyAny>, resume: Resume<'py>) -> Se
     }
 }
 
-/// Resumes any coroutine; an operation without a Python call.
+/// Resumes any coroutine, and an operation without a Python call.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "in a task's step a call costs more than what it saves")]
 pub(crate) fn send_into<'py>(coroutine: &Bound<'py, PyAny>) -> Sent<'py> {
@@ -515,7 +516,7 @@ pub(crate) fn send_into<'py>(coroutine: &Bound<'py, PyAny>) -> Sent<'py> {
     }
 }
 
-/// Throws into any coroutine; into an operation without a Python call.
+/// Throws into any coroutine, and into an operation without a Python call.
 pub(crate) fn throw_into<'py>(coroutine: &Bound<'py, PyAny>, exception: Bound<'py, PyAny>) -> Sent<'py> {
     match coroutine.as_exactly::<Operation>() {
         Some(operation) => face::throw(operation, exception),
@@ -525,7 +526,7 @@ pub(crate) fn throw_into<'py>(coroutine: &Bound<'py, PyAny>, exception: Bound<'p
 
 /// The iterator of an awaitable: the coroutine itself, or what `__await__` returns.
 ///
-/// Raises `TypeError` for what can't be awaited, and `RuntimeError` for a coroutine that another `await` is driving:
+/// Raises `TypeError` if it can't be awaited, and `RuntimeError` for a coroutine that another `await` is driving:
 /// resuming it here would steal its wake-up.
 pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = awaitable.py();

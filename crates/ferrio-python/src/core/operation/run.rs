@@ -15,7 +15,7 @@ use crate::base::gc::{Traverse, Visited};
 pub(crate) enum Resume<'py> {
     /// For the first time, after a wake-up, or after a bare yield.
     Send,
-    /// With an exception, mostly a cancellation.
+    /// With an exception, usually a cancellation.
     Throw(Bound<'py, PyAny>),
 }
 
@@ -23,11 +23,12 @@ pub(crate) enum Resume<'py> {
 pub(crate) enum Progress<'py> {
     /// It is finished, and this is the value of the `await`.
     Ready(Bound<'py, PyAny>),
-    /// It waits for `operation::wake`. Before it says so it has left its `Py<Operation>` where the waker finds it.
+    /// It waits for `operation::wake`. Before returning this, it has left its `Py<Operation>` where the waker finds
+    /// it.
     Park,
     /// It lets one turn of the loop pass (a bare yield).
     Yield,
-    /// It awaits something else for now, and hands up what that yielded.
+    /// It awaits something else for now, and passes on what that yielded.
     Forward(Bound<'py, PyAny>),
 }
 
@@ -35,7 +36,8 @@ pub(crate) enum Progress<'py> {
 pub(crate) trait Run: Traverse + Send + 'static {
     /// Goes as far as it can. `this` is the operation itself, to be left with whatever wakes it.
     ///
-    /// An error ends the operation and is raised by the `await`. `Resume::Throw` usually ends so, after cleaning up.
+    /// An error ends the operation, and the `await` raises it. `Resume::Throw` usually ends like that, after cleaning
+    /// up.
     fn resume<'py>(&mut self, this: &Bound<'py, Operation>, resume: Resume<'py>) -> PyResult<Progress<'py>>;
 
     /// The name that `repr` and warnings show, which is that of asyncio's coroutine: `Queue.get`.
@@ -51,8 +53,8 @@ pub(crate) trait Run: Traverse + Send + 'static {
         None
     }
 
-    /// Drops an operation that has ended. Hot ones use `drop_ref`, which unlike `drop` doesn't check that the thread is
-    /// attached.
+    /// Drops an operation that has ended. Frequent ones use `drop_ref`, which unlike `drop` doesn't check that the
+    /// thread is attached.
     #[inline]
     fn discard(self, _py: Python<'_>)
     where

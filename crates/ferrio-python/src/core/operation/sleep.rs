@@ -1,4 +1,4 @@
-//! `sleep`: lets time pass, or one turn of the loop.
+//! `sleep`: waits for a time, or for one turn of the loop.
 
 use pyo3::exceptions::{PyBaseException, PyValueError};
 use pyo3::intern;
@@ -41,7 +41,7 @@ gc!(match Stage {
 
 pub(crate) const SLEEP: Declared = declared!(sleep).coroutine("ferrio.tasks").by::<Quickly>();
 
-/// The quick way to `sleep`.
+/// The fast path of `sleep`.
 pub(crate) struct Quickly;
 
 impl QuickFunction for Quickly {

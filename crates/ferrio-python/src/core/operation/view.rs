@@ -1,7 +1,8 @@
-//! The future that stands for the wait of a parked operation, for everything but ferrio's own tasks.
+//! The future that represents the wait of a parked operation, for everything except ferrio's own tasks.
 //!
-//! asyncio's coroutines wait for futures, and programs find them: as a task's `_fut_waiter`, in a lock's `_waiters`, and
-//! yielded to a coroutine's driver. Here such a future is made on request, one for each wait, and called its view.
+//! asyncio's coroutines wait for futures, and programs find them: as a task's `_fut_waiter`, in a lock's `_waiters`,
+//! and yielded to a coroutine's driver. Here such a future is made on request, one for each wait, and called its
+//! view.
 //!
 //! Invariant: a view and its wait end together, whichever ends first.
 
@@ -15,7 +16,8 @@ use crate::core::future::callbacks::Callback;
 use crate::core::future::state::Outcome;
 use crate::core::future::{self, Future, native};
 
-/// The view of the current wait, or of one that has ended but wasn't resumed yet. `None` if the operation doesn't wait.
+/// The view of the current wait, or of one that has ended but wasn't resumed yet. `None` if the operation isn't
+/// waiting.
 ///
 /// Raises `RuntimeError` if there is no loop for it.
 pub(crate) fn of<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Bound<'py, Future>>> {
@@ -38,7 +40,7 @@ pub(crate) fn of<'py>(operation: &Bound<'py, Operation>) -> PyResult<Option<Boun
     make(operation, home, task.is_none()).map(Some)
 }
 
-/// As `of`, or the operation itself where it has no view.
+/// As `of`, or the operation itself if it has no view.
 pub(crate) fn shown<'py>(operation: &Bound<'py, Operation>) -> Bound<'py, PyAny> {
     match of(operation) {
         Ok(Some(view)) => view.into_any(),
@@ -84,7 +86,7 @@ fn make<'py>(
     Ok(view)
 }
 
-/// Ends the view of a wait that has ended, as the wait did.
+/// Ends the view of a wait that has ended, with the same outcome.
 #[cold]
 pub(super) fn follow(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>) -> PyResult<()> {
     let py = operation.py();
@@ -121,7 +123,7 @@ pub(super) fn follow(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>)
     }
 }
 
-/// Ends `view` unless it has ended already; from any thread.
+/// Ends `view` unless it has ended already; callable from any thread.
 pub(super) fn end(view: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     let py = view.py();
     let finished = view.get().state.with(py, |state| state.finish(outcome));
@@ -130,7 +132,7 @@ pub(super) fn end(view: &Bound<'_, Future>, outcome: Outcome) -> PyResult<()> {
     callbacks.into_vec().into_iter().try_for_each(|callback| callback.schedule(py, &home, view))
 }
 
-/// Ends the wait as somebody has ended its view.
+/// Ends the wait in the same way as its view was ended.
 pub(crate) fn ended(operation: &Bound<'_, Operation>, view: &Bound<'_, Future>) -> PyResult<()> {
     let py = operation.py();
     let (ending, failed) = view.get().state.with(py, |state| match &state.outcome {

@@ -1,7 +1,7 @@
 //! Cancellation: a request travels to what the task waits for, or waits for the next step.
 //!
-//! It travels without recursion, however long the chain of tasks and gatherings is: a native stack has no limit that
-//! Python would notice in time.
+//! It travels without recursion, however long the chain of tasks and gatherings is, because Python wouldn't notice
+//! the end of the native stack in time.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ use crate::core::future::state::Outcome;
 use crate::core::future::{Future, native, plain};
 use crate::core::operation::{self, Operation};
 
-/// `Task.cancel`: whether the task was still running.
+/// `Task.cancel`; returns whether the task was still running.
 pub(crate) fn cancel(task: &Bound<'_, Task>, message: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
     Task::require_initialized(task)?;
     match request(task, message.as_ref())? {
@@ -21,7 +21,7 @@ pub(crate) fn cancel(task: &Bound<'_, Task>, message: Option<Bound<'_, PyAny>>) 
     }
 }
 
-/// Cancels what a task waits for, or any other future: whether it was pending.
+/// Cancels what a task waits for, or any other future; returns whether it was pending.
 pub(crate) fn cancel_waiter(waiter: &Bound<'_, PyAny>, message: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
     match meet(waiter, message)? {
         Met::Answer(answer) => Ok(answer),
@@ -29,18 +29,18 @@ pub(crate) fn cancel_waiter(waiter: &Bound<'_, PyAny>, message: Option<&Bound<'_
     }
 }
 
-/// What was asked to cancel and has asked another in turn.
+/// What was asked to cancel, and has asked another in turn.
 enum Asked<'py> {
-    /// A task, of what it waits for.
+    /// A task, which asked what it waits for.
     Task(Bound<'py, Task>),
-    /// A future that stands for several, of the part with this number; and whether an earlier part was pending.
+    /// A compound future, which asked the part with this number; and whether an earlier part was pending.
     Compound(Bound<'py, PyAny>, AskPart, usize, bool),
 }
 
 /// Finds part number `index` of the future `outer`, to be cancelled next. `reached` says whether an earlier part was pending.
 pub(crate) type AskPart = for<'py> fn(outer: &Bound<'py, PyAny>, index: usize, reached: bool) -> Part<'py>;
 
-/// What becomes of a compound future's cancellation.
+/// The next step in cancelling a compound future.
 pub(crate) enum Part<'py> {
     /// This part is asked next.
     Next(Bound<'py, PyAny>),
@@ -48,15 +48,15 @@ pub(crate) enum Part<'py> {
     Over(bool),
 }
 
-/// What came of asking.
+/// The result of asking.
 enum Met<'py> {
     /// Whether it was pending.
     Answer(bool),
-    /// It depends on that other one.
+    /// It depends on the answer of that other one.
     Passed(Asked<'py>, Bound<'py, PyAny>),
 }
 
-/// Follows the request down from `next` and its answers up to the first of `path`.
+/// Passes the request down from `next`, and the answers back up to the first of `path`.
 fn travel<'py>(
     mut path: Vec<Asked<'py>>,
     mut next: Bound<'py, PyAny>,
@@ -109,7 +109,7 @@ fn meet<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) ->
     cancel_object(waiter, message).map(Met::Answer)
 }
 
-/// Asks a part of a future that stands for several.
+/// Asks a part of a compound future.
 fn ask_part<'py>(outer: &Bound<'py, PyAny>, ask: AskPart, index: usize, reached: bool) -> Met<'py> {
     match ask(outer, index, reached) {
         Part::Next(part) => Met::Passed(Asked::Compound(outer.clone(), ask, index, reached), part),
@@ -117,7 +117,7 @@ fn ask_part<'py>(outer: &Bound<'py, PyAny>, ask: AskPart, index: usize, reached:
     }
 }
 
-/// Cancels what can be at once: an operation, a plain future. `None` for everything else.
+/// Cancels what can be cancelled at once: an operation, a plain future. `None` for everything else.
 #[inline]
 fn end<'py>(waiter: &Bound<'py, PyAny>, message: Option<&Bound<'py, PyAny>>) -> PyResult<Option<bool>> {
     if let Some(operation) = waiter.as_exactly::<Operation>() {
@@ -148,14 +148,14 @@ fn request<'py>(task: &Bound<'py, Task>, message: Option<&Bound<'py, PyAny>>) ->
     });
     loop {
         if let Some(waiter) = &waiter {
-            // The waiter stays: it may be a task that catches the cancellation, to be cancelled again later.
+            // The waiter stays: it may be a task that catches the cancellation, and be cancelled again later.
             match end(waiter, message)? {
                 Some(true) => return Ok(Met::Answer(true)),
                 Some(false) => {}
                 None => return Ok(Met::Passed(Asked::Task(task.clone()), waiter.clone())),
             }
         }
-        // The task may run in another thread: if it waits for something else by now, that is to be cancelled.
+        // The task may run in another thread. If it waits for something else by now, that must be cancelled.
         native::set_cancel_message(task.as_super().get(), py, message.cloned());
         let other = task.get().task.with(py, |state| {
             let now = state.waiter.as_ref().map(|now| now.bind(py).clone());
@@ -177,12 +177,12 @@ fn keep(task: &Bound<'_, Task>, message: Option<&Bound<'_, PyAny>>) {
     native::set_cancel_message(task.as_super().get(), py, message.cloned());
 }
 
-/// `Task.uncancel`: how many requests remain.
+/// `Task.uncancel`; returns how many requests remain.
 pub(crate) fn uncancel(task: &Task, py: Python<'_>) -> u32 {
     task.task.with(py, |state| {
         state.cancel_requests = state.cancel_requests.saturating_sub(1);
         if state.cancel_requests == 0 {
-            // A request that no step has seen yet goes with the last one (gh-117407).
+            // A request that no step has seen yet is withdrawn together with the last one (gh-117407).
             state.must_cancel = false;
         }
         state.cancel_requests

@@ -14,7 +14,7 @@ use crate::core::event_loop::{self, Item, LoopRef, call};
 use crate::core::future::{self, Future, native};
 use crate::core::operation::Operation;
 
-/// Whether `object` can be the coroutine of a task.
+/// Whether `object` can be a task's coroutine.
 #[inline]
 pub(crate) fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if coroutine::is_coroutine(object) || object.is_instance_of::<Operation>() {
@@ -41,7 +41,7 @@ pub(crate) fn not_awaitable(object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     )))
 }
 
-/// What may have been meant by passing `object`.
+/// Suggests what may have been meant by passing `object`.
 #[cold]
 fn hint(object: &Bound<'_, PyAny>) -> PyResult<String> {
     imports::HINT.get(object.py())?.call1((object,))?.extract()
@@ -57,7 +57,7 @@ fn context_for<'py>(py: Python<'py>, given: Option<Bound<'py, PyAny>>) -> PyResu
     }
 }
 
-/// A plain ferrio task on `home`, scheduled or (`eager_start`, on a running loop) begun.
+/// A plain ferrio task on `home`: scheduled, or already begun with `eager_start` on a running loop.
 pub(crate) fn new_task<'py>(
     py: Python<'py>,
     home: LoopRef,
@@ -115,7 +115,7 @@ pub(crate) fn initialize(
     let (name, context) = match checked {
         Ok(checked) => checked,
         Err(failure) => {
-            // Nothing runs, so nothing is to be reported when the object dies. As before the call, it may be tried again.
+            // Nothing runs, so nothing needs a report when the object is dropped. The call may be tried again.
             task.get().task.with(py, |state| state.log_destroy_pending = false);
             let bound = task.as_super().get().state.with(py, |state| state.home.take());
             drop(bound);
@@ -170,7 +170,7 @@ fn is_running(py: Python<'_>, home: &LoopRef) -> PyResult<bool> {
 
 pub(crate) const CREATE_TASK: Declared = declared!(create_task).function("ferrio.tasks").by::<Quickly>();
 
-/// The quick way to `create_task`.
+/// The fast path of `create_task`.
 pub(crate) struct Quickly;
 
 impl QuickFunction for Quickly {
@@ -203,9 +203,9 @@ pub(crate) fn create_task<'py>(
     home.call_method(intern!(py, "create_task"), (coro,), kwargs)
 }
 
-/// A future for `awaitable`: itself if it is one, else a task on `given` (without it: on the running or current loop).
+/// A future for `awaitable`: itself if it is one, else a task on `given` (default: the running or current loop).
 ///
-/// Raises `TypeError` for what can't be awaited, `ValueError` for a future of another loop.
+/// Raises `TypeError` if it can't be awaited, `ValueError` for a future of another loop.
 pub(crate) fn ensure_future<'py>(
     awaitable: &Bound<'py, PyAny>,
     given: Option<&Bound<'py, PyAny>>,
@@ -253,7 +253,7 @@ pub(crate) const ENSURE_FUTURE: Declared = declared!(ensure_future_function).fun
 
 /// Return a future for `coro_or_future`: itself if it is a future, else a task that runs the coroutine or awaitable.
 ///
-/// The task is one of `loop`, without it of the running loop.
+/// The task belongs to `loop`, by default the running loop.
 ///
 /// Raises `TypeError` for anything else, `ValueError` for a future of another loop than `loop`.
 #[pyfunction(name = "ensure_future")]

@@ -1,8 +1,8 @@
-//! Which task runs now: ferrio's answer in the loop, the standard library's where it looks for it.
+//! The current task: ferrio records it in the loop, and where the standard library looks for it.
 //!
 //! `asyncio.current_task()` reads a dictionary of `_asyncio` up to 3.13 and the thread state from 3.14 on. Both are
-//! told when a step begins; at its end the entry stays until something else than a step runs (`retire`), so that a
-//! chain of steps pays for one entry each instead of two.
+//! updated when a step begins. At its end the entry stays until something other than a step runs (`retire`), so that
+//! in a chain of steps each makes one change instead of two.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -15,8 +15,8 @@ use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop, LoopRef};
 
-/// Tells the standard library: `asyncio.tasks._current_tasks`, a dictionary, up to 3.13;
-/// `asyncio.tasks._swap_current_task(loop, task)` from 3.14 on.
+/// Tells the standard library. Up to 3.13 that is the dictionary `asyncio.tasks._current_tasks`, from 3.14 on
+/// `asyncio.tasks._swap_current_task(loop, task)`.
 #[inline]
 fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     if cfg!(Py_3_14) {
@@ -26,7 +26,7 @@ fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAn
     match task {
         Some(task) => tasks.set_item(home, task),
         None => {
-            // Code that drives tasks by hand may have taken the entry out already.
+            // Code that drives tasks by hand may have removed the entry already.
             let _ = tasks.del_item(home);
             Ok(())
         }
@@ -35,7 +35,7 @@ fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAn
 
 /// Runs `step` with `task` as the current one.
 ///
-/// Raises `RuntimeError` when another task of the loop is in the middle of a step.
+/// Raises `RuntimeError` if another task of the loop is in the middle of a step.
 #[inline]
 pub(crate) fn during<R>(
     py: Python<'_>,
@@ -90,7 +90,7 @@ fn leave(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()>
     }
 }
 
-/// Replaces the current task; returns the one before.
+/// Replaces the current task; returns the previous one.
 pub(crate) fn swap<'py>(
     py: Python<'py>,
     home: &LoopRef,
@@ -121,7 +121,7 @@ pub(crate) fn swap<'py>(
     }
 }
 
-/// Takes the entry of a step that has ended out of the standard library's sight.
+/// Removes the entry of a step that has ended from the standard library.
 #[inline]
 pub(crate) fn retire(native: &Bound<'_, Loop>) -> PyResult<()> {
     let py = native.py();
@@ -135,7 +135,7 @@ pub(crate) fn retire(native: &Bound<'_, Loop>) -> PyResult<()> {
 pub(crate) const CURRENT_TASK: Declared =
     if cfg!(Py_3_12) { declared!(current_task) } else { declared!(current_task).function("ferrio.tasks") };
 
-/// Return the task that runs now on `loop` (without it: on the running loop), or `None`.
+/// Return the task that runs now on `loop` (default: the running loop), or `None`.
 ///
 /// Raises `RuntimeError` if no loop is given and none runs.
 #[pyfunction]
@@ -178,10 +178,10 @@ pub(crate) fn is_stepping(py: Python<'_>) -> bool {
     })
 }
 
-/// What the loop knows of its current task; only touched by the thread that is attached.
+/// What the loop knows about its current task; only the attached thread touches it.
 #[derive(Default)]
 pub(crate) struct Current {
     pub(crate) task: Option<Py<PyAny>>,
-    /// Whether the standard library has an entry for this loop, of the current task or of the one before.
+    /// Whether the standard library has an entry for this loop, of the current or the previous task.
     pub(crate) published: bool,
 }

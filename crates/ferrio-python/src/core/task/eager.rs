@@ -62,8 +62,9 @@ impl EagerTaskFactory {
         "create_eager_task_factory.<locals>.factory"
     }
 
-    /// The code object of the standard library's factories. With `__closure__`, it is how anyio knows an eager factory,
-    /// and finds what makes its tasks, whose first step it wants to put off. Not on Python 3.11, which has none.
+    /// The code object of the standard library's factories. Together with `__closure__`, anyio uses it to recognise
+    /// an eager factory and to find what makes its tasks, because it wants to defer their first step. Python 3.11 has
+    /// no such factory.
     #[getter]
     fn __code__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let code = imports::EAGER_FACTORY_CODE.get(py)?;
@@ -84,14 +85,14 @@ impl EagerTaskFactory {
 }
 
 impl EagerTaskFactory {
-    /// What makes the tasks.
+    /// The callable that makes the tasks.
     fn constructor<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         let constructor =
             self.constructor.with(py, |known| known.as_ref().map(|known| known.bind(py).clone()));
         constructor.unwrap_or_else(|| Task::type_of(py).into_any())
     }
 
-    /// Makes a task; `keywords` is the caller's to give away.
+    /// Makes a task; takes over `keywords`.
     pub(crate) fn make<'py>(
         &self,
         home: &Bound<'py, PyAny>,

@@ -1,4 +1,4 @@
-//! "Task was destroyed but it is pending!": what a task says when it dies unfinished.
+//! "Task was destroyed but it is pending!": the report of a task that is dropped unfinished.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -21,7 +21,7 @@ impl Finalize for Task {
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let future = slf.as_super();
-        // Taken, so that the loop doesn't report the task once more if it is closed after this.
+        // Cleared, so that the loop doesn't report the task again if it is closed after this.
         let started = slf
             .get()
             .task
@@ -35,8 +35,8 @@ impl Finalize for Task {
     general!();
 }
 
-/// Reports the tasks that a loop leaves unfinished when it is closed; what is reported here is not once more when the
-/// task dies, which may be much later.
+/// Reports the tasks that a loop leaves unfinished when it is closed. A task reported here isn't reported again when
+/// it is dropped, which may be much later.
 pub(crate) fn report_at_close(py: Python<'_>, pending: &Registry) -> PyResult<()> {
     for task in pending.iter() {
         let wanted = task.get().task.with(py, |task| std::mem::take(&mut task.log_destroy_pending));

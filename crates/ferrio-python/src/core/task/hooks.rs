@@ -1,6 +1,7 @@
-//! What code that drives tasks of its own tells asyncio: which tasks exist and which one runs (`asyncio.tasks._...`).
+//! Hooks for code that drives its own tasks: it tells asyncio which tasks exist and which one runs
+//! (`asyncio.tasks._...`).
 //!
-//! Both hear of it, ferrio's loop and the standard library: its tasks and ours ask different places.
+//! Both ferrio's loop and the standard library are told, because their tasks and ours look in different places.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -10,14 +11,14 @@ use crate::base::ffi::Cast;
 use crate::base::imports;
 use crate::core::event_loop::LoopRef;
 
-/// Show `task`, an object with a task's methods, in `all_tasks()` as long as it lives and is not done.
+/// Show `task`, an object with a task's methods, in `all_tasks()` as long as it lives and isn't done.
 #[pyfunction]
 #[pyo3(signature = (task))]
 pub(crate) fn _register_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     imports::REGISTER_TASK.get(task.py())?.call1((task,)).map(drop)
 }
 
-/// Take back `_register_task(task)`.
+/// Undo `_register_task(task)`.
 #[pyfunction]
 #[pyo3(signature = (task))]
 pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -48,7 +49,7 @@ pub(crate) fn _enter_task<'py>(r#loop: Bound<'py, PyAny>, task: Bound<'py, PyAny
     current::swap(py, &home, Some(task)).map(drop)
 }
 
-/// End what `_enter_task` began. Raises `RuntimeError` if `task` is not the current task of `loop`.
+/// End what `_enter_task` began. Raises `RuntimeError` if `task` isn't the current task of `loop`.
 #[pyfunction]
 #[pyo3(signature = (r#loop, task))]
 pub(crate) fn _leave_task<'py>(r#loop: Bound<'py, PyAny>, task: Bound<'py, PyAny>) -> PyResult<()> {
@@ -68,7 +69,7 @@ pub(crate) fn _leave_task<'py>(r#loop: Bound<'py, PyAny>, task: Bound<'py, PyAny
     current::swap(py, &home, None).map(drop)
 }
 
-/// Make `task`, or with `None` none, the current task of `loop`; return the one before, or `None`.
+/// Make `task` (or none, with `None`) the current task of `loop`; return the previous one, or `None`.
 #[pyfunction]
 #[pyo3(signature = (r#loop, task))]
 pub(crate) fn _swap_current_task<'py>(

@@ -1,8 +1,8 @@
-//! The numbers in the names that tasks get: `Task-1`, `Task-2`...
+//! The numbers in the default names of tasks: `Task-1`, `Task-2`...
 //!
-//! Invariant: no two tasks of a process get the same, and those that one thread makes get ascending ones. With a GIL they
-//! count all tasks, as asyncio's do. Without one each thread takes a block of numbers and counts in it: a single counter
-//! would go from core to core with every task that is made.
+//! Invariant: no two tasks of a process get the same number, and a thread's numbers ascend. With a GIL they count all
+//! tasks, as asyncio's do. Without one, each thread takes a block of numbers and counts within it. A single counter
+//! would move from core to core with every new task.
 
 /// The number of the task that is being made.
 #[cfg(not(Py_GIL_DISABLED))]
@@ -24,7 +24,7 @@ pub(super) fn next() -> u64 {
 
     static BLOCKS: AtomicU64 = AtomicU64::new(0);
     thread_local! {
-        /// The number that this thread gave last; a multiple of `BLOCK` when its block is used up.
+        /// The last number that this thread used; a multiple of `BLOCK` if its block is used up.
         static LAST: Cell<u64> = const { Cell::new(0) };
     }
     let last = LAST.get();

@@ -1,7 +1,7 @@
-//! The pending tasks: each ferrio loop keeps its own, strongly, until they are done.
+//! The pending tasks: each ferrio loop keeps strong references to its own until they are done.
 //!
 //! asyncio keeps weak references, so a pending task without other references may vanish. Here it doesn't.
-//! `asyncio.all_tasks()` sees them because the standard library's set of tasks gains a second source (`publish`).
+//! `asyncio.all_tasks()` sees them because the standard library's set of tasks gets a second source (`publish`).
 
 use pyo3::PyVisit;
 use pyo3::prelude::*;
@@ -67,7 +67,7 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
     }
 }
 
-/// Takes a task that is done out of the registry.
+/// Removes a task that is done from the registry.
 #[inline]
 pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
     let place = task.get().task.with(py, |state| state.place.take());
@@ -81,7 +81,7 @@ pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
 pub(crate) const ALL_TASKS: Declared =
     if cfg!(Py_3_14) { declared!(all_tasks) } else { declared!(all_tasks).function("ferrio.tasks") };
 
-/// Return the set of the tasks of `loop` (without it: of the running loop) that are not done.
+/// Return the set of the tasks of `loop` (default: the running loop) that aren't done.
 ///
 /// Raises `RuntimeError` if no loop is given and none runs.
 #[pyfunction]

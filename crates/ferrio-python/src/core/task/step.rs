@@ -18,7 +18,7 @@ use crate::core::future::state::Outcome;
 use crate::core::future::{self, Future, native};
 use crate::core::operation::{self, Operation};
 
-/// Runs one step in the task's own context, as the loop does it.
+/// Runs one step in the task's own context, as the loop does.
 #[inline]
 pub(crate) fn step(task: &Bound<'_, Task>) -> PyResult<()> {
     let Some(context) = Task::context_of(task) else { return Ok(()) };
@@ -40,7 +40,7 @@ pub(crate) fn step_in_current_context(task: &Bound<'_, Task>) -> PyResult<()> {
     settled
 }
 
-/// The first step of an eager task: inside the running step of another, whose place it takes meanwhile.
+/// The first step of an eager task: it runs inside the step of another task, and replaces that as the current one.
 pub(crate) fn step_eagerly(task: &Bound<'_, Task>, home: &LoopRef) -> PyResult<()> {
     let py = task.py();
     let Some(context) = Task::context_of(task) else { return Ok(()) };
@@ -57,7 +57,7 @@ pub(crate) fn step_eagerly(task: &Bound<'_, Task>, home: &LoopRef) -> PyResult<(
     outcome
 }
 
-/// What this step has to throw into the coroutine: the waiter's exception, an error of ours, or a cancellation.
+/// What this step must throw into the coroutine: the waiter's exception, an error of ours, or a cancellation.
 fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = task.py();
     let (waiter, pending_error, must_cancel) = task.get().task.with(py, |state| {
@@ -92,7 +92,7 @@ fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
             let fine = future.get().state.with(py, |state| matches!(state.outcome, Outcome::Result(_)));
             if fine { return Ok(None) } else { native::result(future).map(drop) }
         }
-        // A subclass may have a `result` of its own.
+        // A subclass may have its own `result`.
         None => waiter.call_method0(intern!(py, "result")).map(drop),
     };
     Ok(failed.err().map(|failure| error::into_object(py, failure).into_any()))
@@ -164,7 +164,7 @@ fn fail(task: &Bound<'_, Task>, failure: PyErr) -> PyResult<()> {
 fn wait_for<'py>(task: &Bound<'py, Task>, home: &LoopRef, yielded: Bound<'py, PyAny>) -> PyResult<()> {
     let py = task.py();
     if yielded.is_none() {
-        // A bare yield gives the others one turn.
+        // A bare yield gives the other tasks a turn.
         return home.schedule(py, Item::Step(task.clone().unbind()));
     }
     if let Some(operation) = yielded.as_exactly::<Operation>() {
@@ -212,7 +212,7 @@ fn wait_for_future<'py>(
     cancel_if_asked(task)
 }
 
-/// Anything that speaks asyncio's future protocol, subclasses of ours with their own methods included.
+/// Anything with asyncio's future protocol, including subclasses of ours with their own methods.
 fn wait_for_foreign<'py>(
     task: &Bound<'py, Task>,
     home: &LoopRef,
@@ -264,7 +264,7 @@ fn wait_on<'py>(task: &Bound<'py, Task>, waiter: Bound<'py, PyAny>) {
     drop(old);
 }
 
-/// A cancellation that came while the coroutine ran goes to what it waits for now.
+/// If a cancellation came while the coroutine ran, cancels what the task waits for now.
 #[inline]
 fn cancel_if_asked(task: &Bound<'_, Task>) -> PyResult<()> {
     let py = task.py();

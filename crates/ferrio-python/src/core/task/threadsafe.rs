@@ -1,4 +1,4 @@
-//! `run_coroutine_threadsafe`: a coroutine handed to a loop from another thread.
+//! `run_coroutine_threadsafe`: hands a coroutine to a loop from another thread.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -15,10 +15,10 @@ use crate::core::future::chain;
 pub(crate) const RUN_COROUTINE_THREADSAFE: Declared =
     declared!(run_coroutine_threadsafe).function("ferrio.tasks");
 
-/// Run the coroutine `coro` on `loop`, from another thread than the loop's; return a `concurrent.futures.Future`.
+/// Run the coroutine `coro` on `loop`, from a thread other than the loop's; return a `concurrent.futures.Future`.
 ///
-/// Cancelling that cancels the task. Raises `TypeError` for what is no coroutine, `RuntimeError` if the loop is closed
-/// (`asyncio.run_coroutine_threadsafe`).
+/// Cancelling that cancels the task. Raises `TypeError` if `coro` isn't a coroutine, `RuntimeError` if the loop is
+/// closed (`asyncio.run_coroutine_threadsafe`).
 #[pyfunction]
 pub(crate) fn run_coroutine_threadsafe<'py>(
     coro: &Bound<'py, PyAny>,
@@ -35,7 +35,7 @@ pub(crate) fn run_coroutine_threadsafe<'py>(
     let parts =
         Parts { coro: coro.clone().unbind(), future: future.clone().unbind(), home: r#loop.clone().unbind() };
     let submission = Bound::new(py, Submission { parts: Guarded::new(Some(parts)) })?;
-    // By the method: it copies this thread's context for the task.
+    // Through the method, which copies this thread's context for the task.
     r#loop.call_method1(intern!(py, "call_soon_threadsafe"), (submission,))?;
     Ok(future)
 }

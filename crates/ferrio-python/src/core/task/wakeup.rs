@@ -25,7 +25,7 @@ impl Wakeup {
         Self { task: Leaf::new(Some(task)) }
     }
 
-    /// The task that it steps. May be asked from inside a look at a future's callbacks.
+    /// The task that it steps. May be called while a future's callbacks are borrowed.
     pub(crate) fn task(&self, py: Python<'_>) -> Option<Py<Task>> {
         self.task.with(py, |task| task.as_ref().map(|task| task.clone_ref(py)))
     }
@@ -33,7 +33,7 @@ impl Wakeup {
 
 #[pymethods]
 impl Wakeup {
-    /// Takes the future that is done, if any; what it ended with is read from the task's waiter.
+    /// Takes the future that is done, if any; its outcome is read from the task's waiter.
     #[pyo3(signature = (_future = None))]
     fn __call__(&self, py: Python<'_>, _future: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let task = self.task.with(py, |task| task.as_ref().map(|task| task.bind(py).clone()));
@@ -41,7 +41,7 @@ impl Wakeup {
         task.map_or(Ok(()), |task| step::step_in_current_context(&task))
     }
 
-    /// The task, for tools that look from a callback to what it wakes.
+    /// The task; tools use it to find what a callback wakes.
     #[getter]
     fn __self__(&self, py: Python<'_>) -> Option<Py<Task>> {
         self.task(py)
@@ -63,7 +63,7 @@ impl Wakeup {
 pub(crate) struct Watcher {
     watcher: Leaf<Option<Py<PyAny>>>,
     call: WatcherCall,
-    /// `None` for what the loop runs and no future calls.
+    /// `None` if the loop calls it directly, not a future.
     watch: Option<&'static Watch>,
 }
 
@@ -76,17 +76,17 @@ impl Watcher {
         Self { watcher: Leaf::new(Some(watcher)), call: watch.call, watch: Some(watch) }
     }
 
-    /// The callable of something that the loop runs, which is no future's callback.
+    /// The callable of something that the loop calls directly, not as a future's callback.
     pub(crate) fn of_call(watcher: Py<PyAny>, call: WatcherCall) -> Self {
         Self { watcher: Leaf::new(Some(watcher)), call, watch: None }
     }
 
-    /// The callback that it stands for, if it is one of a future.
+    /// The callback that it represents, if it is a future's callback.
     pub(crate) fn watch(&self) -> Option<&'static Watch> {
         self.watch
     }
 
-    /// The object that it tells. May be asked from inside a look at a future's callbacks.
+    /// The object that it tells. May be called while a future's callbacks are borrowed.
     pub(crate) fn watcher(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.watcher.with(py, |watcher| watcher.as_ref().map(|watcher| watcher.clone_ref(py)))
     }
@@ -101,8 +101,8 @@ impl Watcher {
         watcher.map_or(Ok(()), |watcher| (self.call)(&watcher, done))
     }
 
-    /// Two are equal when they tell the same object: `remove_done_callback` of a foreign future finds it so. Our own futures
-    /// compare with the object itself.
+    /// Two are equal if they tell the same object, so that `remove_done_callback` of a foreign future finds it. Our
+    /// own futures compare the object itself.
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
         let address =
             |watcher: &Watcher| watcher.watcher.with(py, |known| known.as_ref().map(|known| known.as_ptr()));
