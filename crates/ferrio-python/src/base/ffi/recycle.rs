@@ -7,7 +7,7 @@
 //! Without an interpreter lock nothing is kept here: the allocator of a free-threaded build has a list for each thread.
 
 use std::cell::UnsafeCell;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -203,7 +203,25 @@ pub(crate) trait End: Recycle + PyClass<BaseType: BeginsBare> {
     fn ends_simply(&mut self) -> bool;
 
     /// Lets go of every reference by `drop_ref`, which unlike `drop` asks nothing about the thread.
-    fn end(self, py: Python<'_>);
+    fn end(value: Ending<'_, Self>, py: Python<'_>);
+}
+
+/// The value of a dead object. What its end leaves in it is forgotten, not dropped.
+pub(crate) struct Ending<'a, T>(&'a mut ManuallyDrop<T>);
+
+impl<'a, T> Ending<'a, T> {
+    /// The value where it lies, to take things out of it.
+    #[inline]
+    pub(crate) fn in_place(self) -> &'a mut T {
+        self.0
+    }
+
+    /// The value itself. This copies it.
+    #[inline]
+    pub(crate) fn moved(self) -> T {
+        // SAFETY: `self` was the only way to the value, and its maker doesn't use the value again.
+        unsafe { ManuallyDrop::take(self.0) }
+    }
 }
 
 /// Whether the reference at `offset` in an object is null; at 0 there is none.
@@ -218,8 +236,8 @@ unsafe fn is_null_at(object: *mut ffi::PyObject, offset: isize) -> bool {
 
 unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls the deallocator attached, with an instance that nobody refers to. The value lies `offset` bytes from
-    // its start; it is moved out once, and what stays in memory is free of it. The collector doesn't see the object any more
-    // before anything of it changes. There are no weak references to clear and no dictionary; the room is empty.
+    // its start; nothing uses it after its end, not even a drop. The collector doesn't see the object any more before
+    // anything of it changes. There are no weak references to clear and no dictionary; the room is empty.
     // What is done after the end of the value is what PyO3 does: memory and the reference to the class are given back.
     // The general end is the deallocator that the class had before.
     unsafe {
@@ -235,7 +253,7 @@ unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
             {
                 ffi::PyObject_GC_UnTrack(object.cast());
                 let py = Python::assume_attached();
-                protected(py, (), || ptr::read(value).end(py));
+                protected(py, (), || T::end(Ending(&mut *value.cast::<ManuallyDrop<T>>()), py));
                 tp_free::<T>(object.cast());
                 ffi::Py_DECREF(class.cast());
                 return;

@@ -5,7 +5,7 @@
 //! are all guarded so (`finalize.rs`); one without is if it is `Chained`.
 //!
 //! Invariant: an object that was put aside has no reference, is hidden from the collector, and is deallocated by this thread
-//! before its outermost deallocator returns.
+//! before the first deallocator that is too deep returns.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -17,17 +17,50 @@ use pyo3::{PyClass, PyTypeInfo};
 /// How deep deallocators may call each other; CPython's own limit.
 const DEEPEST: u32 = 50;
 
-/// The deallocators of one thread.
-struct Nesting {
-    /// How many run inside each other.
-    depth: Cell<u32>,
-    /// Whether they have put anything aside.
-    aside: Cell<bool>,
+/// How many deallocators run inside each other. With a GIL those of all threads are counted together, which costs less than
+/// a count for each: a thread that is let in while another one is deep puts things aside early, and empties its own place.
+#[cfg(not(Py_GIL_DISABLED))]
+mod depth {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static DEPTH: AtomicU32 = AtomicU32::new(0);
+
+    #[inline(always)]
+    pub(super) fn get() -> u32 {
+        DEPTH.load(Ordering::Relaxed)
+    }
+
+    /// Called with the GIL, so nothing comes between the load and the store.
+    #[inline(always)]
+    pub(super) fn set(depth: u32) {
+        DEPTH.store(depth, Ordering::Relaxed);
+    }
+}
+
+/// How many deallocators of this thread run inside each other.
+#[cfg(Py_GIL_DISABLED)]
+mod depth {
+    use std::cell::Cell;
+
+    thread_local! {
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
+    }
+
+    #[inline(always)]
+    pub(super) fn get() -> u32 {
+        DEPTH.get()
+    }
+
+    #[inline(always)]
+    pub(super) fn set(depth: u32) {
+        DEPTH.set(depth);
+    }
 }
 
 thread_local! {
-    // Apart from what they put aside: without a destructor it is cheap to reach.
-    static NESTING: Nesting = const { Nesting { depth: Cell::new(0), aside: Cell::new(false) } };
+    /// Whether a deallocator of this thread is going to empty the place below. Apart from it: without a destructor it is there
+    /// to the very end of the thread.
+    static DEEP: Cell<bool> = const { Cell::new(false) };
     static ASIDE: RefCell<Vec<(*mut ffi::PyObject, ffi::destructor)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -38,28 +71,41 @@ thread_local! {
 /// the collector knows, not of a subclass, whose own deallocator isn't finished with it.
 #[inline]
 pub(super) unsafe fn deallocate(object: *mut ffi::PyObject, deallocate: ffi::destructor) {
-    NESTING.with(|nesting| {
-        let depth = nesting.depth.get();
+    let depth = depth::get();
+    if depth >= DEEPEST {
         // SAFETY: by the contract.
-        if depth >= DEEPEST && unsafe { put_aside(object, deallocate) } {
-            nesting.aside.set(true);
-            return;
+        return unsafe { deallocate_deep(object, deallocate) };
+    }
+    depth::set(depth + 1);
+    // SAFETY: by the contract.
+    unsafe { deallocate(object) };
+    // Python code may have run, and with it other threads.
+    depth::set(depth::get() - 1);
+}
+
+/// The same, deep down: the first to come here deallocates, and then what the others inside it put aside.
+///
+/// # Safety
+/// As for `deallocate`.
+#[cold]
+unsafe fn deallocate_deep(object: *mut ffi::PyObject, deallocate: ffi::destructor) {
+    let first = !DEEP.replace(true);
+    // SAFETY: by the contract.
+    unsafe {
+        if first || !put_aside(object, deallocate) {
+            deallocate(object);
         }
-        nesting.depth.set(depth + 1);
-        // SAFETY: by the contract.
-        unsafe { deallocate(object) };
-        if depth == 0 && nesting.aside.get() {
-            empty(nesting);
-        }
-        nesting.depth.set(depth);
-    });
+    }
+    if first {
+        empty();
+        DEEP.set(false);
+    }
 }
 
 /// Keeps an object for later. Returns `false` at the very end of a thread, which has dropped the place for that.
 ///
 /// # Safety
 /// As for `deallocate`.
-#[cold]
 unsafe fn put_aside(object: *mut ffi::PyObject, deallocate: ffi::destructor) -> bool {
     ASIDE
         .try_with(|aside| {
@@ -71,17 +117,15 @@ unsafe fn put_aside(object: *mut ffi::PyObject, deallocate: ffi::destructor) -> 
 }
 
 /// Deallocates what was put aside, and what is put aside meanwhile.
-#[cold]
-fn empty(nesting: &Nesting) {
+fn empty() {
     while let Ok(Some((object, deallocate))) = ASIDE.try_with(|aside| aside.borrow_mut().pop()) {
-        // SAFETY: attached still, as the outermost deallocator is. The object has no reference and was put aside once. Its
-        // deallocator and finalizer want it as it was, known to the collector.
+        // SAFETY: attached still, as the first of the deep deallocators is. The object has no reference and was put aside
+        // once. Its deallocator and finalizer want it as it was, known to the collector.
         unsafe {
             ffi::PyObject_GC_Track(object.cast());
             deallocate(object);
         }
     }
-    nesting.aside.set(false);
 }
 
 /// Gives up a reference to an object that may be the next of a chain.

@@ -227,8 +227,8 @@ impl recycle::End for Handle {
     }
 
     #[inline]
-    fn end(self, py: Python<'_>) {
-        let State { home, context, call, .. } = self.state.into_inner();
+    fn end(value: recycle::Ending<'_, Self>, py: Python<'_>) {
+        let State { home, context, call, .. } = value.moved().state.into_inner();
         if let Some(call) = call {
             call.drop_ref(py);
         }

@@ -135,8 +135,9 @@ impl recycle::End for Operation {
     }
 
     #[inline]
-    fn end(self, py: Python<'_>) {
-        if let Some(task) = self.state.into_inner().task {
+    fn end(value: recycle::Ending<'_, Self>, py: Python<'_>) {
+        // The rest is empty, or `ends_simply` would have said no.
+        if let Some(task) = value.in_place().state.get_mut().task.take() {
             task.drop_ref(py);
         }
     }

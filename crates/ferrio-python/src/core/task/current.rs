@@ -83,7 +83,9 @@ fn leave(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()>
     match home {
         LoopRef::Native(native) => {
             let left = native.get().with_current(py, |current| current.task.take());
-            drop(left);
+            if let Some(left) = left {
+                left.drop_ref(py);
+            }
             Ok(())
         }
         LoopRef::Foreign(foreign) => imports::LEAVE_TASK.get(py)?.call1((foreign, task)).map(drop),

@@ -59,9 +59,8 @@ impl recycle::End for Timeout {
     }
 
     #[inline]
-    fn end(self, _py: Python<'_>) {
+    fn end(_value: recycle::Ending<'_, Self>, _py: Python<'_>) {
         // Nothing in it needs a drop.
-        std::mem::forget(self);
     }
 }
 
