@@ -146,19 +146,51 @@ unsafe extern "C" fn method<M: QuickMethod>(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls attached, one of our functions, with this many references, which live as long as the call. The
-    // function was made for `M::Class`, and `is_applicable` asks whether the first one is an instance of it.
-    let (py, slf, arguments) = unsafe {
-        let positional = ffi::PyVectorcall_NARGS(flagged).cast_unsigned();
-        let count = positional.wrapping_sub(1);
-        if positional == 0
-            || count < M::FROM
-            || count > M::TO
-            || !names.is_null()
-            || !function::is_applicable(object, *values)
-        {
-            return function::otherwise(object, values, flagged, names);
+    // function was made for `M::Class`, and the first reference is to an instance of it.
+    unsafe {
+        if takes::<M>(flagged, names) && function::is_exact(object, *values) {
+            return applied::<M>(values, flagged);
         }
+        other_method::<M>(object, values, flagged, names)
+    }
+}
+
+/// A call with an instance of a subclass, or one that doesn't fit. Apart from `method`, which so has nothing to save for it.
+#[inline(never)]
+unsafe extern "C" fn other_method<M: QuickMethod>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    flagged: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as for `method`; `is_applicable` asks whether the first reference is to an instance of the class.
+    unsafe {
+        if takes::<M>(flagged, names) && function::is_applicable(object, *values) {
+            return applied::<M>(values, flagged);
+        }
+        function::otherwise(object, values, flagged, names)
+    }
+}
+
+/// Whether the method takes that many positional arguments, `self` not counted, and no others.
+#[inline(always)]
+fn takes<M: QuickMethod>(flagged: usize, names: *mut ffi::PyObject) -> bool {
+    // SAFETY: it takes a flag out of a number.
+    let positional = unsafe { ffi::PyVectorcall_NARGS(flagged) }.cast_unsigned();
+    positional > M::FROM && positional - 1 <= M::TO && names.is_null()
+}
+
+/// Calls the method.
+///
+/// # Safety
+/// As for `takes`, which must have said yes, with references that live as long as the call. The first is to an instance of
+/// `M::Class`.
+#[inline(always)]
+unsafe fn applied<M: QuickMethod>(values: *const *mut ffi::PyObject, flagged: usize) -> *mut ffi::PyObject {
+    // SAFETY: by the contract, attached.
+    let (py, slf, arguments) = unsafe {
         let py = Python::assume_attached();
+        let count = ffi::PyVectorcall_NARGS(flagged).cast_unsigned() - 1;
         let slf = Borrowed::from_ptr(py, *values).cast_unchecked::<M::Class>();
         (py, slf, Arguments { values: values.add(1), count, py, call: PhantomData })
     };
