@@ -1,4 +1,5 @@
-//! Kinds of arguments that PyO3 has no type for: one that may be missing, a number of things, a number of seconds, a flag.
+//! Kinds of arguments for which PyO3 has no type: one that may be missing, a number of things, a number of seconds, a
+//! flag.
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -32,11 +33,11 @@ impl<'py> FromPyObject<'_, 'py> for Argument {
     }
 }
 
-/// A number of things: units of a semaphore, bytes of a buffer. The fraction is cut off, and what doesn't fit into an `i64`
-/// is the nearest number that does.
+/// A number of things: units of a semaphore, bytes of a buffer. The fraction is cut off, and a number that doesn't
+/// fit into an `i64` becomes the nearest one that does.
 ///
-/// asyncio only compares these numbers, so it takes any, and programs pass what a configuration file holds: `1e6`, infinity
-/// or a `Decimal`. Anything that isn't a number raises `TypeError`.
+/// asyncio only compares these numbers, so it takes any, and programs pass what a configuration file holds: `1e6`,
+/// infinity or a `Decimal`. Anything that isn't a number raises `TypeError`.
 #[derive(Clone, Copy)]
 pub(crate) struct SaturatingInt(pub(crate) i64);
 
@@ -67,7 +68,7 @@ impl SaturatingInt {
     }
 }
 
-/// Reads a `SaturatingInt` that has to be reached: a fraction counts as one more. For `from_py_with`.
+/// Reads a `SaturatingInt` as a lower bound: a fraction is rounded up. For `from_py_with`.
 pub(crate) fn at_least(argument: &Bound<'_, PyAny>) -> PyResult<i64> {
     match argument.extract::<f64>() {
         Ok(number) if number.fract() != 0.0 && number.is_finite() => Ok(nearest(number.ceil())),
@@ -95,8 +96,8 @@ pub(crate) fn truth(argument: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Reads the argument `name`, a number of seconds.
 ///
-/// Raises `TypeError` for anything that isn't a number, and `OverflowError` for a number that no float can hold. As in
-/// asyncio a NaN is allowed: as a delay it means no delay, as a time it is in the past.
+/// Raises `TypeError` for anything that isn't a number, and `OverflowError` for a number that no float can hold. As
+/// in asyncio a NaN is allowed: as a delay it means no delay, as a time it is in the past.
 #[inline]
 pub(crate) fn seconds(argument: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
     match argument.as_exactly::<PyFloat>() {

@@ -1,9 +1,9 @@
-//! How a class or a function of the module is declared: once, in the file that has it.
+//! How a class or a function of the module is declared: once, in its own file.
 //!
-//! A class implements `Class`, and the trait of each thing that it can do beyond PyO3's: `Finalize`, `Awaitable`,
-//! `Coroutine`, `Recycle`, `Chained`, `End`, `Functions`. `lib.rs` lists the class, and `registration!` finds out by itself which
-//! of these traits it implements. A class that isn't `Class` can't be listed, and tests/repo fails for a `#[pyclass]` or
-//! a `#[pyfunction]` that isn't.
+//! A class implements `Class`, and a trait for each feature that PyO3 doesn't offer: `Finalize`, `Awaitable`,
+//! `Coroutine`, `Recycle`, `Chained`, `End`, `Functions`. `lib.rs` lists the class, and `registration!` finds out
+//! which of these traits it implements. Only a `Class` can be listed, and tests/repo fails if a `#[pyclass]` or a
+//! `#[pyfunction]` isn't listed.
 
 use std::marker::PhantomData;
 
@@ -19,20 +19,20 @@ use super::ffi::trashcan::{self, Chained};
 use super::ffi::{immortal, names};
 use super::functions::{self, Functions};
 
-/// A class of asyncio's, by its module and its name. It is the standard library's own, whatever `ferrio.install()` puts
-/// in its place later.
+/// A class of asyncio, by its module and its name. It is the standard library's own, whatever `ferrio.install()`
+/// replaces it with later.
 pub(crate) type Standard = (&'static str, &'static str);
 
 /// A class that `lib.rs` lists.
 pub(crate) trait Class: PyClass {
-    /// The class of asyncio's that this one stands below in the method resolution order.
+    /// The asyncio class of which this one becomes a subclass (see `ffi/inherit.rs`).
     const BELOW: Option<Standard> = None;
 
-    /// Whether the interpreter's own messages name the class without its module, as they do a class made in Python.
+    /// Whether the interpreter's own messages name the class without its module, as for a class made in Python.
     const SHORT_NAME: bool = false;
 }
 
-/// One step of a class's way into the module.
+/// One step of registering a class in the module.
 pub(crate) type Step = fn(&Bound<'_, PyModule>) -> PyResult<()>;
 
 /// What is done for a class while the module is made, in this order.
@@ -48,8 +48,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>, classes: &[Registration]) -
     classes.iter().flat_map(|class| &class.steps).try_for_each(|step| step(module))
 }
 
-/// The steps that `T`'s traits ask for. An associated constant of an `impl` with a bound is found before that of
-/// [`Nothing`], where `T` meets the bound.
+/// The steps that `T`'s traits need. If `T` meets the bound of an `impl`, its associated constant is found before
+/// that of [`Nothing`].
 pub(crate) struct Steps<T>(PhantomData<T>);
 
 /// The step of a trait that a class doesn't implement.
@@ -71,7 +71,7 @@ fn nothing(_module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 impl<T: Class> Steps<T> {
     pub(crate) const SHOWN: Step = |module| module.add_class::<T>();
-    /// With a GIL a class that the module doesn't show is made when it is first used.
+    /// With a GIL, a class that the module doesn't export is made when it is first used.
     pub(crate) const INTERNAL: Step = nothing;
     pub(crate) const BELOW: Step = |module| match T::BELOW {
         Some((file, name)) => {
@@ -135,7 +135,7 @@ impl<T: Functions> Steps<T> {
     pub(crate) const FUNCTIONS: Step = functions::of_class::<T>;
 }
 
-/// The [`Registration`] of a class, `SHOWN` by the module or `INTERNAL`.
+/// The [`Registration`] of a class: `SHOWN` if the module exports it, else `INTERNAL`.
 macro_rules! registration {
     ($make:ident $class:ty) => {{
         #[allow(unused_imports, reason = "a class may implement every trait")]
@@ -160,8 +160,8 @@ macro_rules! registration {
 }
 pub(crate) use registration;
 
-/// The function `register`, which fills the module: with the classes it shows, those it doesn't, functions that look as if
-/// `def` had made them, and built-in ones. A class must come after its base.
+/// The function `register`, which fills the module: with exported classes, internal classes, functions that look as
+/// if `def` had made them, and built-in ones. A class must come after its base.
 macro_rules! surface {
     (
         classes: $($shown:path),* ;

@@ -1,4 +1,4 @@
-//! asyncio's exceptions, raised from Rust, and small tests on exceptions.
+//! Raises asyncio's exceptions from Rust, and tests kinds of exceptions.
 
 use std::io;
 
@@ -47,13 +47,13 @@ pub(crate) fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
 
 /// The exception object of `error`.
 pub(crate) fn into_object(py: Python<'_>, error: PyErr) -> Bound<'_, PyBaseException> {
-    // By way of the interpreter, which makes the object at once: PyO3 detaches and attaches to make it.
+    // Through the interpreter, which makes the object at once: PyO3 would detach and attach to make it.
     error.restore(py);
     PyErr::fetch(py).into_value(py).into_bound(py)
 }
 
-/// The `OSError` (or the subclass for its number) of a system call that failed, with `errno` and text as Python's own have;
-/// `MemoryError` where it wasn't the system that had no memory, but this process.
+/// The `OSError` (or the subclass for its number) of a system call that failed, with `errno` and text like Python's
+/// own. It is a `MemoryError` if this process, not the system, had no memory.
 #[cold]
 pub(crate) fn from_system(py: Python<'_>, failure: &io::Error) -> PyErr {
     if failure.kind() == io::ErrorKind::OutOfMemory && failure.raw_os_error().is_none() {
@@ -66,7 +66,7 @@ pub(crate) fn from_system(py: Python<'_>, failure: &io::Error) -> PyErr {
     }
 }
 
-/// `None` if the socket's method said that it would block.
+/// `None` if the socket's method says that it would block.
 pub(crate) fn unless_blocked<'py>(
     py: Python<'py>,
     outcome: PyResult<Bound<'py, PyAny>>,

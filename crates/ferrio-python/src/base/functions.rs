@@ -1,11 +1,12 @@
-//! Which of ferrio's names are functions to Python, and which are coroutine functions.
+//! Which of ferrio's names are functions for Python, and which are coroutine functions.
 //!
-//! What is made by `def` in asyncio is a function here too, and what is made by `async def` a coroutine function: for
-//! `inspect`, for mocks, for frameworks that take functions of both kinds. `ffi/function.rs` has their type. A class says
-//! in its own file which of its methods are coroutine functions (`Functions`), and so does a function of the module
-//! (`Declared`). What asyncio has in C (`Future`, `Task`, `current_task`) stays what PyO3 makes of it.
+//! What asyncio defines with `def` is a function here too, and what it defines with `async def` is a coroutine
+//! function. `inspect`, mocks, and frameworks that take functions of both kinds rely on that. `ffi/function.rs` has
+//! their type. A class lists the methods that are coroutine functions in its own file (`Functions`), and so does a
+//! function of the module (`Declared`). What asyncio has in C (`Future`, `Task`, `current_task`) stays as PyO3 makes
+//! it.
 //!
-//! Invariant: PyO3's `__text_signature__` is the one place where a signature stands.
+//! Invariant: PyO3's `__text_signature__` is the only source of a signature.
 
 use std::ffi::CStr;
 
@@ -20,14 +21,14 @@ use crate::base::ffi::function::{self, Look};
 use crate::base::ffi::immortal;
 use crate::base::imports;
 
-/// What tracebacks would call the file of the functions' code.
+/// The file name of the functions' code in tracebacks.
 pub(crate) const FILE: &CStr = c"<ferrio>";
 
 /// The dict of the extension module in which the functions' code finds the native methods.
 const NATIVES: &str = "_natives";
 
-/// The special methods that are functions in a class made in Python, and their signatures. (The others are the
-/// interpreter's to call, or ferrio's alone.)
+/// The special methods that are functions in a class made in Python, and their signatures. (Only the interpreter or
+/// ferrio calls the others.)
 const SPECIAL: [(&str, &str); 15] = [
     ("__init__", ""), // the class has it
     ("__repr__", "($self)"),
@@ -51,15 +52,15 @@ pub(crate) trait Functions: PyTypeInfo {
     /// The methods that are `async def` in asyncio.
     const COROUTINES: &'static [&'static str] = &[];
 
-    /// The quick ways into its methods.
+    /// Fast paths into its methods.
     const QUICK: &'static [Quick] = &[];
 }
 
 /// A function of the module, and how it looks to Python. `declared!` makes one of a `#[pyfunction]`.
 pub(crate) struct Declared {
-    /// Makes what PyO3 makes of it.
+    /// Makes the object that PyO3 makes of it.
     make: Make,
-    /// Where it is found, and pickled from; a function that asyncio has in C has no such place.
+    /// The module in which it is found and pickled; `None` for a function that asyncio has in C.
     module: Option<&'static str>,
     coroutine: bool,
     quick: Option<Quick>,
@@ -83,7 +84,7 @@ impl Declared {
         Self { module: Some(module), coroutine: true, ..self }
     }
 
-    /// The same with a quick way in.
+    /// The same with a fast path.
     pub(crate) const fn by<F: QuickFunction>(self) -> Self {
         Self { quick: Some(Quick::function::<F>()), ..self }
     }
@@ -121,10 +122,10 @@ pub(crate) fn of_class<T: Functions>(module: &Bound<'_, PyModule>) -> PyResult<(
         function::replace(&class, &key, &function::make(&member, &look, quick, &module.dict())?)?;
     }
     if coroutines != T::COROUTINES.len() {
-        return Err(PyAttributeError::new_err(format!("{named} has not all of {:?}", T::COROUTINES)));
+        return Err(PyAttributeError::new_err(format!("{named} lacks some of {:?}", T::COROUTINES)));
     }
     if quick_ways != T::QUICK.len() {
-        return Err(PyAttributeError::new_err(format!("{named} has not all methods with a quick way in")));
+        return Err(PyAttributeError::new_err(format!("{named} lacks some methods with a fast path")));
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! How Python references are shown to the garbage collector.
+//! How the garbage collector finds Python references.
 //!
-//! Everything that may hold one implements `Traverse`. `gc!` writes the implementation from a list of the fields, all of
-//! them, so that a field that is added doesn't compile before somebody says whether it is shown. `collected!` gives a
-//! class `__traverse__` and, from a list of what is cleared, `__clear__`.
+//! Everything that may hold one implements `Traverse`. `gc!` writes the implementation from a list of all fields. So
+//! a new field doesn't compile until somebody decides whether it is visited. `collected!` gives a class
+//! `__traverse__` and, from a list of what is cleared, `__clear__`.
 //!
-//! Invariant: an object that isn't written yet shows nothing. CPython 3.11 may run the collector while it makes an
-//! instance's dictionary, when the rest of the object is zeroed memory. A `Guarded` field knows that (see `ffi/lock.rs`), so
-//! `collected!` asks one first, in a class whose instances have a dictionary.
+//! Invariant: an object that isn't written yet has nothing to visit. CPython 3.11 may run the collector while it
+//! makes an instance's dictionary, when the rest of the object is zeroed memory. A `Guarded` field knows that (see
+//! `ffi/lock.rs`). So `collected!` asks one first, in a class whose instances have a dictionary.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::ffi::{Exclusive, StateCell};
 
-/// What a traversal says: an error ends it, and is the collector's own.
+/// The result of a traversal: an error ends it, and belongs to the collector.
 pub(crate) type Visited = Result<(), PyTraverseError>;
 
 /// A value that may hold Python references.
@@ -81,7 +81,7 @@ impl<T: Traverse> Traverse for VecDeque<T> {
     }
 }
 
-/// The values; no key of ours is an object.
+/// Visits the values; our keys aren't objects.
 impl<K, V: Traverse, S> Traverse for HashMap<K, V, S> {
     #[inline]
     fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
@@ -89,7 +89,7 @@ impl<K, V: Traverse, S> Traverse for HashMap<K, V, S> {
     }
 }
 
-/// The values; no key of ours is an object.
+/// Visits the values; our keys aren't objects.
 impl<K, V: Traverse> Traverse for BTreeMap<K, V> {
     #[inline]
     fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
@@ -97,7 +97,7 @@ impl<K, V: Traverse> Traverse for BTreeMap<K, V> {
     }
 }
 
-/// Threads and jobs share it; what they hold is shown by its last owner, so that no reference is counted twice.
+/// Threads and jobs share it. Only its last owner visits its content, so that no reference is counted twice.
 impl<T: Traverse> Traverse for Arc<T> {
     fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
         if Arc::strong_count(self) == 1 { (**self).traverse(visit) } else { Ok(()) }
@@ -135,8 +135,8 @@ impl<T: Traverse> Traverse for Exclusive<T> {
     }
 }
 
-/// `Traverse` for a struct: `gc!(Parts { shown, fields } not { other, fields })`, or for an enum:
-/// `gc!(match Stage { Self::Fresh => (), Self::Waiting(future, _) => (future) })`.
+/// `Traverse` for a struct: `gc!(Parts { visited, fields } not { other, fields })`, or for an enum: `gc!(match Stage
+/// { Self::Fresh => (), Self::Waiting(future, _) => (future) })`.
 macro_rules! gc {
     (match $type:ty { $($pattern:pat => ($($shown:ident),*)),+ $(,)? }) => {
         impl $crate::base::gc::Traverse for $type {
@@ -162,11 +162,13 @@ macro_rules! gc {
 }
 pub(crate) use gc;
 
-/// `__traverse__` for a class, which shows the fields of a `gc!` list: `collected!(Class { shown } not { others })`.
+/// `__traverse__` for a class, which visits the fields of a `gc!` list: `collected!(Class { visited } not { others
+/// })`.
 ///
 /// `written by field` names the `Guarded` field that knows whether the object has been written, in a class whose
-/// instances have a dictionary. `clear { field { a, b } }` makes a `__clear__` that takes `a` and `b` out of what the
-/// `Guarded` field holds, and drops them when nothing is borrowed; `clear { field }` takes all of it. `clear_by method` calls a method.
+/// instances have a dictionary. `clear { field { a, b } }` makes a `__clear__` that takes `a` and `b` out of the
+/// `Guarded` field, and drops them when nothing is borrowed; `clear { field }` takes everything. `clear_by method`
+/// calls a method.
 macro_rules! collected {
     ($class:ident { $($shown:ident),* $(,)? } $(not { $($other:ident),* $(,)? })? $(, $($rest:tt)*)?) => {
         $crate::base::gc::gc!($class { $($shown),* } $(not { $($other),* })?);
@@ -199,7 +201,7 @@ macro_rules! collected {
 }
 pub(crate) use collected;
 
-/// Takes a cell's content, or the named parts of it, and drops it when the cell is left.
+/// Takes a cell's content, or the named parts of it, and drops it after leaving the cell.
 macro_rules! taken {
     ($object:expr, $py:expr, $cell:ident) => {
         let taken = $object.$cell.with($py, std::mem::take);

@@ -1,4 +1,4 @@
-//! What everything stands on: CPython's raw calls, arguments, errors, names of other modules, the looks of functions.
+//! What everything else builds on: CPython's raw calls, arguments, errors, imports, and how functions look to Python.
 //!
 //! Knows no class of ferrio.
 

@@ -1,7 +1,7 @@
-//! Which of a native class's methods a program replaced, by a subclass or by an attribute of the instance.
+//! Which of a native class's methods a program replaced, in a subclass or with an attribute of the instance.
 //!
-//! Rust code that would call such a method does its work directly while nothing replaced it. A class lists the methods that
-//! matter as [`Names`], with one bit for each or for each family.
+//! Rust code that would call such a method does its work directly if it wasn't replaced. A class lists the methods
+//! that matter as [`Names`], with one bit for each or for each family.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -44,7 +44,7 @@ impl Overrides {
         }
     }
 
-    /// Looks again at the class and the attributes of `object`, one of which was deleted.
+    /// Checks the class and the attributes of `object` again, after an attribute was deleted.
     pub(crate) fn refresh<T: PyTypeInfo>(&self, object: &Bound<'_, PyAny>, names: Names) -> PyResult<()> {
         let mut bits = class_bits::<T>(&object.get_type(), names)?;
         let attributes = object.getattr("__dict__")?;

@@ -1,4 +1,4 @@
-//! Growth of lists that raises `MemoryError`, where the standard library's own would end the process.
+//! Growth of lists that raises `MemoryError`; the standard library's own would abort the process.
 //!
 //! It is for lists whose size a program decides: items of a queue, pending tasks, waiters, pieces to be sent.
 

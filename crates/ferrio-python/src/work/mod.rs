@@ -1,4 +1,4 @@
-//! What blocks and is done elsewhere: calls in threads and processes, files.
+//! Blocking work that runs outside the loop's thread: calls in threads and processes, files.
 
 pub(crate) mod executor;
 pub(crate) mod files;
@@ -13,7 +13,7 @@ pub(crate) fn is_exiting() -> bool {
     EXITING.load(Ordering::Relaxed)
 }
 
-/// The interpreter begins to exit.
+/// Called when the interpreter begins to exit.
 pub(crate) fn begin_exit() {
     EXITING.store(true, Ordering::Relaxed);
 }

@@ -1,6 +1,6 @@
-//! Whether somebody listens to audit events: `sys.addaudithook` or its like in C.
+//! Whether anybody listens to audit events, through `sys.addaudithook` or a C hook.
 //!
-//! Native code that stands for an audited method takes the method's way then, so that a hook sees what it always sees.
+//! Native code that replaces an audited method then calls the method, so that a hook sees what it always sees.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -11,7 +11,7 @@ unsafe extern "C" {
     fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
 }
 
-/// Refuses to be an argument of the event, which therefore reaches no hook.
+/// Fails when the event's argument is made, so the event reaches no hook.
 unsafe extern "C" fn refuse(_unused: *mut c_void) -> *mut PyObject {
     // SAFETY: called by `PySys_Audit`, attached.
     unsafe { PyErr_SetNone(PyExc_RuntimeError) };
@@ -20,10 +20,10 @@ unsafe extern "C" fn refuse(_unused: *mut c_void) -> *mut PyObject {
 
 /// Whether there is an audit hook.
 ///
-/// CPython has no question of that kind. But it makes an event's arguments only where there is a hook.
+/// CPython has no function for that. But it only makes an event's arguments if there is a hook.
 #[inline]
 pub(crate) fn is_watched(py: Python<'_>) -> bool {
-    // SAFETY: attached. Texts are closed by a zero; "O&" takes a function and its argument, as given.
+    // SAFETY: attached. The strings end with a zero; "O&" takes a function and its argument, which are given.
     let outcome = unsafe {
         PySys_Audit(
             c"ferrio".as_ptr(),

@@ -1,12 +1,13 @@
-//! The bytes of any object that offers them (`bytes`, `bytearray`, `memoryview`, `array`...), held across turns of the loop.
+//! The bytes of any bytes-like object (`bytes`, `bytearray`, `memoryview`, `array`...), held across turns of the
+//! loop.
 
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// A C-contiguous view of an object's memory. While it lives the object can't be resized.
+/// A C-contiguous view of an object's memory. The object can't be resized while the view exists.
 ///
-/// The collector does not see the reference inside; a cycle through it lives until the view is dropped.
+/// The collector doesn't see the reference inside; a cycle through it lives until the view is dropped.
 pub(crate) struct Buffer {
     // Boxed: an exporter may point into the view itself.
     view: Box<ffi::Py_buffer>,
@@ -16,12 +17,12 @@ pub(crate) struct Buffer {
 unsafe impl Send for Buffer {}
 
 impl Buffer {
-    /// The bytes of `object`, to be read. Raises `TypeError` for what has none.
+    /// The bytes of `object`, to be read. Raises `TypeError` if it isn't bytes-like.
     pub(crate) fn to_read(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         Self::get(object, ffi::PyBUF_SIMPLE)
     }
 
-    /// The bytes of `object`, to be written. Raises `TypeError` for what has none, or is immutable.
+    /// The bytes of `object`, to be written. Raises `TypeError` if it isn't bytes-like, or is immutable.
     pub(crate) fn to_write(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         Self::get(object, ffi::PyBUF_WRITABLE).map_err(|failure| {
             if !failure.is_instance_of::<PyBufferError>(object.py()) {
@@ -47,8 +48,8 @@ impl Buffer {
         usize::try_from(self.view.len).unwrap_or(0)
     }
 
-    /// Lets `look` read the bytes; it must not run Python code, which could change them. Without a GIL other threads could,
-    /// so `look` gets a copy there, unless the object is a `bytes`.
+    /// Lets `look` read the bytes; it must not run Python code, which could change them. Without a GIL other threads
+    /// could change them, so `look` gets a copy, unless the object is a `bytes`.
     #[inline]
     pub(crate) fn read<R>(&self, _py: Python<'_>, look: impl FnOnce(&[u8]) -> R) -> R {
         if self.len() == 0 {
@@ -57,13 +58,14 @@ impl Buffer {
         if cfg!(Py_GIL_DISABLED) && !self.is_immutable() {
             return look(&self.copied());
         }
-        // SAFETY: the exporter keeps `len` bytes at `buf` until the release. Nobody writes to them: the bytes of a `bytes`
-        // object never change, those of others only while another thread or Python code runs, which can't be meanwhile.
+        // SAFETY: the exporter keeps `len` bytes at `buf` until the release. Nobody writes to them. The bytes of a
+        // `bytes` object never change. Others only change while another thread or Python code runs, which can't
+        // happen meanwhile.
         look(unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), self.len()) })
     }
 
-    /// Lets `fill` write the bytes; it must not run Python code. A view that is not writable shows none. Without a GIL `fill`
-    /// gets a copy, for other threads may read and write the object; it is written back afterwards.
+    /// Lets `fill` write the bytes; it must not run Python code. A view that isn't writable appears empty. Without a
+    /// GIL `fill` gets a copy, because other threads may use the object; the copy is written back afterwards.
     #[inline]
     pub(crate) fn write<R>(&mut self, _py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         if self.len() == 0 || self.view.readonly != 0 {
@@ -72,8 +74,8 @@ impl Buffer {
         if cfg!(Py_GIL_DISABLED) {
             let mut copy = self.copied();
             let answer = fill(&mut copy);
-            // SAFETY: the exporter granted a writable view of `len` bytes. Other threads may use them, as they may while
-            // CPython's own functions write there; there is no Rust reference to them.
+            // SAFETY: the exporter granted a writable view of `len` bytes. Other threads may use them, as they may
+            // while CPython's own functions write there; there is no Rust reference to them.
             unsafe { std::ptr::copy(copy.as_ptr(), self.view.buf.cast(), copy.len()) };
             return answer;
         }
@@ -83,7 +85,7 @@ impl Buffer {
 
     /// Whether the view shows the memory of a `bytes` object.
     fn is_immutable(&self) -> bool {
-        // SAFETY: the view has a reference to its exporter; reading the type needs no more.
+        // SAFETY: the view has a reference to its exporter, which is enough to read the type.
         unsafe { !self.view.obj.is_null() && ffi::PyBytes_CheckExact(self.view.obj) != 0 }
     }
 
@@ -101,7 +103,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // Without an interpreter there is nobody to give it back to.
+        // If the interpreter has ended, there is nothing to give it back to.
         Python::try_attach(|_py| {
             // SAFETY: attached; the view was filled by PyObject_GetBuffer and is released once.
             unsafe { ffi::PyBuffer_Release(&mut *self.view) };

@@ -1,4 +1,4 @@
-//! `bytes` objects that the kernel fills, which spares a copy.
+//! `bytes` objects that the kernel fills, which avoids a copy.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,7 +16,7 @@ pub(crate) fn receive(
     fd: i32,
     room: usize,
 ) -> PyResult<io::Result<Option<Bound<'_, PyBytes>>>> {
-    // Below 3.15 PyO3 has the same functions, made of the private ones that these replaced.
+    // Below 3.15 PyO3 has the same functions, made from the private ones that they replaced.
     use ffi::compat::{
         PyBytesWriter_Create, PyBytesWriter_Discard, PyBytesWriter_FinishWithSize, PyBytesWriter_GetData,
     };
@@ -27,7 +27,7 @@ pub(crate) fn receive(
     if writer.is_null() {
         return Err(PyErr::fetch(py));
     }
-    // SAFETY: the new writer has room for so many bytes, which nobody else sees before it is finished.
+    // SAFETY: the new writer has room for this many bytes, which nobody else sees before it is finished.
     let memory = unsafe {
         let start = PyBytesWriter_GetData(writer).cast::<MaybeUninit<u8>>();
         std::slice::from_raw_parts_mut(start, room)
@@ -54,15 +54,15 @@ pub(crate) struct Filling {
     filled: usize,
 }
 
-// SAFETY: the memory belongs to the object, which only this value refers to; so whoever has the value may write it, in
-// any thread and without the interpreter. The reference itself is `Send`.
+// SAFETY: the memory belongs to the object, and only this value refers to it. So the value's owner may write it, in
+// any thread and while detached. The reference itself is `Send`.
 unsafe impl Send for Filling {}
 
 impl Filling {
     /// One with room for `room` bytes. Raises `MemoryError`.
     pub(crate) fn with_room(py: Python<'_>, room: usize) -> PyResult<Self> {
         let length = isize::try_from(room).map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))?;
-        // SAFETY: attached; a null source leaves the content open, which is written before it is read.
+        // SAFETY: attached; with a null source the content is uninitialized, and it is written before it is read.
         let object = unsafe {
             Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), length))?
                 .cast_into_unchecked::<PyBytes>()
@@ -79,17 +79,17 @@ impl Filling {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(self.filled), self.room - self.filled) }
     }
 
-    /// So many bytes more have been written.
+    /// Notes that this many bytes more have been written.
     pub(crate) fn advance(&mut self, count: usize) {
         self.filled += count.min(self.room - self.filled);
     }
 
-    /// Appends `data`; the room grows as a vector's does. Raises `MemoryError`; then nothing is left.
+    /// Appends `data`; the room grows like a vector's. Raises `MemoryError`; then nothing is left.
     pub(crate) fn extend(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
         if self.memory().len() < data.len() {
             self.grow(py, (self.filled + data.len()).max(2 * self.room))?;
         }
-        // SAFETY: there is room behind what is filled; nobody has seen the object, so `data` is no part of it.
+        // SAFETY: there is room behind what is filled; nobody has seen the object, so `data` isn't part of it.
         unsafe {
             std::ptr::copy_nonoverlapping(data.as_ptr(), self.start.add(self.filled).cast(), data.len())
         };
@@ -120,7 +120,7 @@ impl Filling {
         self.filled == self.room
     }
 
-    /// The object, cut to what was filled, with `rest` behind it. Raises `MemoryError`.
+    /// The object, cut to what was filled, followed by `rest`. Raises `MemoryError`.
     pub(crate) fn finish<'py>(self, py: Python<'py>, rest: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let builder =
             super::memory::BytesBuilder::of_parts(self.object.into_bound(py), self.filled, self.room);

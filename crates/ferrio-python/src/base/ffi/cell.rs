@@ -1,12 +1,12 @@
-//! Interior state of a Python object, reached only while attached to the interpreter.
+//! The inner state of a Python object, used only while attached to the interpreter.
 //!
-//! Two kinds of cell are for short looks, `Guarded` and `Leaf`. A look at a `Leaf` may happen inside a look at a `Guarded`;
-//! every other nesting is a bug and panics in development builds. Without a GIL each cell has a lock, and this order keeps
-//! two threads from waiting for each other.
+//! Two kinds of cell are for short looks, `Guarded` and `Leaf`. A look at a `Leaf` may happen inside a look at a
+//! `Guarded`; every other nesting is a bug and panics in development builds. Without a GIL each cell has a lock, and
+//! this order keeps two threads from waiting for each other.
 //!
-//! Invariant: at most one closure looks into a cell at a time. Looking twice panics (which becomes an exception); it is
-//! never undefined behaviour. So closures stay short. They run no Python code and drop no Python reference, because both
-//! may come back here.
+//! Invariant: at most one closure looks into a cell at a time. Looking twice panics (which becomes an exception); it
+//! is never undefined behaviour. So closures stay short. They run no Python code and drop no Python reference,
+//! because both may come back here.
 //!
 //! The third kind, `Exclusive`, is for work that does run Python code. The locks themselves are in `lock.rs`.
 
@@ -81,10 +81,10 @@ impl<T, const DEPTH: u8> StateCell<T, DEPTH> {
     }
 }
 
-/// A value that one caller at a time works on, for as long as it likes and with Python code.
+/// A value on which one caller at a time works, for as long as it likes and with Python code.
 ///
-/// It is for state machines that call out while they run. Others may peek meanwhile: they wait for another peek, which is
-/// short, and are refused during work, which may take for ever or be further up this very stack.
+/// It is for state machines that call out while they run. Others may peek meanwhile. They wait for another peek,
+/// which is short. They are refused during work, which may take for ever or be further up this very stack.
 pub(crate) struct Exclusive<T> {
     lock: Lock,
     value: UnsafeCell<T>,

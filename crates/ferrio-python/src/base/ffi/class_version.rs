@@ -1,11 +1,11 @@
-//! The number by which CPython knows a class as it is now: any change of its attributes, or of its bases', changes it.
+//! CPython's version number of a class: it changes with any change of the class's attributes, or of its bases'.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-/// The number; 0 while it has none.
+/// The number; 0 if it has none.
 #[inline]
 pub(crate) fn of(class: &Bound<'_, PyType>) -> u32 {
     // SAFETY: the class is alive. The field is a `u32` that other threads may write without a GIL, so it is read atomically.

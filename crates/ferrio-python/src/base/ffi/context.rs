@@ -13,7 +13,7 @@ pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
 }
 
-/// A copy of `context`, made in constant time. Raises `TypeError` for what is not a `contextvars.Context`.
+/// A copy of `context`, made in constant time. Raises `TypeError` if it isn't a `contextvars.Context`.
 #[inline]
 pub(crate) fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: attached, `context` is a live reference whose type the call checks; it returns a new reference or null with an
@@ -28,12 +28,12 @@ pub(crate) fn is_context(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyContext_CheckExact(object.as_ptr()) != 0 }
 }
 
-/// Whether `context` is entered by this thread, so that nothing else can run in it.
+/// Whether this thread has entered `context`, so that nothing else can run in it.
 pub(crate) fn is_entered(context: &Bound<'_, PyAny>) -> bool {
     is_context(context) && run(context, |_| Ok(())).is_err()
 }
 
-/// The given context, or a copy of the current one. Raises `TypeError` for what is not a `contextvars.Context`.
+/// The given context, or a copy of the current one. Raises `TypeError` if it isn't a `contextvars.Context`.
 #[inline]
 pub(crate) fn given_or_copy<'py>(
     py: Python<'py>,
@@ -59,7 +59,7 @@ pub(crate) fn require(context: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Runs `body` with `context` entered, and leaves it however `body` ends (`context.run`).
 ///
-/// What is not a real context (a test's stand-in) has its own `run` only; entering it raises `TypeError`.
+/// If it isn't a real context (a test's mock), it only has its own `run`; entering it raises `TypeError`.
 #[inline]
 pub(crate) fn run<'py, R>(
     context: &Bound<'py, PyAny>,

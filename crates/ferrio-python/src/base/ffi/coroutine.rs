@@ -21,7 +21,7 @@ pub(crate) enum Sent<'py> {
 }
 
 impl<'py> Sent<'py> {
-    /// As a coroutine's `send` and `throw` tell it.
+    /// The same as a coroutine's `send` and `throw` return it.
     pub(crate) fn into_result(self) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Self::Yielded(yielded) => Ok(yielded),
@@ -31,7 +31,7 @@ impl<'py> Sent<'py> {
     }
 }
 
-/// Resumes `coroutine` with `value`, without a `StopIteration` object where the type allows it (`am_send`).
+/// Resumes `coroutine` with `value`, without a `StopIteration` object if the type allows it (`am_send`).
 #[inline]
 pub(crate) fn send<'py>(coroutine: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py> {
     let py = coroutine.py();
@@ -61,8 +61,8 @@ pub(crate) fn throw<'py>(coroutine: &Bound<'py, PyAny>, exception: &Bound<'py, P
     }
 }
 
-/// Sets the error that makes `__next__` return `value` to an `await`: `StopIteration(value)`, built without a detour
-/// over Rust's lazy errors. A tuple or an exception as value needs the wrapping that a call gives it.
+/// Sets the error that makes `__next__` return `value` to an `await`: `StopIteration(value)`, without Rust's lazy
+/// errors. If the value is a tuple or an exception it needs the wrapping that a call does.
 #[inline]
 pub(crate) fn set_stop_iteration(value: &Bound<'_, PyAny>) {
     // SAFETY: attached; PyErr_SetObject and PyObject_CallOneArg borrow their arguments.
@@ -87,8 +87,8 @@ pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
     PyErr::fetch(value.py())
 }
 
-/// The error that a call `throw(typ[, val[, tb]])` asks for, as a generator's `throw` reads its arguments.
-/// Raises `TypeError` for what is no exception.
+/// The error that a call `throw(typ[, val[, tb]])` asks for; the arguments mean the same as for a generator. Raises
+/// `TypeError` if they aren't an exception.
 pub(crate) fn thrown<'py>(
     typ: Bound<'py, PyAny>,
     val: Option<Bound<'py, PyAny>>,

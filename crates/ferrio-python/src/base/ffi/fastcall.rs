@@ -1,9 +1,9 @@
-//! Quick ways into the methods that programs call a million times a second.
+//! Fast paths into the methods that programs call a million times a second.
 //!
-//! A call of a function of ours (`function.rs`) goes to the method that PyO3 made, which tells arguments apart by a general
-//! scheme. A class lists in its own file the methods that also have a quick way (`quick!`): its vector call goes straight to
-//! Rust, with positional arguments only. Every other call, with a keyword or with too few or too many arguments, goes to
-//! PyO3's method as before. That one knows every keyword and says what is wrong.
+//! A call of a function of ours (`function.rs`) goes to the method that PyO3 made, which parses arguments in a
+//! general way. A class lists the methods that also have a fast path in its own file (`quick!`). Their vector call
+//! goes directly to Rust, with positional arguments only. Every other call, with a keyword or with too few or too
+//! many arguments, still goes to PyO3's method, which knows every keyword and raises the errors.
 
 use std::marker::PhantomData;
 use std::ptr;
@@ -30,29 +30,29 @@ impl<'a, 'py> Arguments<'a, 'py> {
         self.count
     }
 
-    /// The one at `index`, which must be below `count()`.
+    /// The argument at `index`, which must be below `count()`.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Borrowed<'a, 'py, PyAny> {
         assert!(index < self.count, "an argument that was not given");
-        // SAFETY: the caller passes this many live references, and keeps them for the length of the call.
+        // SAFETY: the caller passes this many live references, and keeps them during the call.
         unsafe { Borrowed::from_ptr(self.py, *self.values.add(index)) }
     }
 
-    /// The one at `index`, if it was given.
+    /// The argument at `index`, if it was given.
     #[inline]
     pub(crate) fn find(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
         (index < self.count).then(|| self.get(index))
     }
 
-    /// Those from `start` on, as a tuple.
+    /// The arguments from `start` on, as a tuple.
     pub(crate) fn tuple_from(&self, start: usize) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(self.py, (start..self.count).map(|index| self.get(index)).collect::<Vec<_>>())
     }
 }
 
-/// What a quick way returns.
+/// What a fast path returns.
 pub(crate) trait Answer<'py> {
-    /// It as an object.
+    /// The answer as an object.
     fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
 }
 
@@ -91,13 +91,13 @@ impl<'py, A: Answer<'py>> Answer<'py> for PyResult<A> {
     }
 }
 
-/// A quick way into a method of `Class`; `quick!` makes them.
+/// A fast path into a method of `Class`; `quick!` makes them.
 pub(crate) trait QuickMethod {
     /// The class that has the method.
     type Class: PyTypeInfo;
-    /// How few arguments it takes.
+    /// The fewest arguments that it takes.
     const FROM: usize;
-    /// How many arguments it takes.
+    /// The most arguments that it takes.
     const TO: usize;
 
     /// Calls it with a number of arguments that it takes.
@@ -109,31 +109,31 @@ pub(crate) trait QuickMethod {
 
 /// The same for a function of the module.
 pub(crate) trait QuickFunction {
-    /// How few arguments it takes.
+    /// The fewest arguments that it takes.
     const FROM: usize;
-    /// How many arguments it takes.
+    /// The most arguments that it takes.
     const TO: usize;
 
     /// Calls it with a number of arguments that it takes.
     fn call<'py>(py: Python<'py>, arguments: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>>;
 }
 
-/// A quick way in, under the name of its method or function.
+/// A fast path, under the name of its method or function.
 #[derive(Clone, Copy)]
 pub(crate) struct Quick {
     pub(crate) name: &'static str,
-    /// The class whose instances `call` takes for granted, once it has compared with what the function stores.
+    /// The class whose instances `call` relies on, after it was compared with what the function stores.
     pub(super) class: Option<fn(Python<'_>) -> *mut ffi::PyTypeObject>,
     pub(super) call: ffi::vectorcallfunc,
 }
 
 impl Quick {
-    /// That of a method.
+    /// The one of a method.
     pub(crate) const fn method<M: QuickMethod>(name: &'static str) -> Self {
         Self { name, class: Some(M::Class::type_object_raw), call: method::<M> }
     }
 
-    /// That of a function of the module.
+    /// The one of a function of the module.
     pub(crate) const fn function<F: QuickFunction>() -> Self {
         Self { name: "", class: None, call: self::function::<F> }
     }
@@ -226,7 +226,7 @@ fn returned(py: Python<'_>, outcome: PyResult<Bound<'_, PyAny>>) -> *mut ffi::Py
     }
 }
 
-/// Quick ways into methods of a class: under the name of each, how many arguments it takes, and the call.
+/// Fast paths into methods of a class: the name of each, how many arguments it takes, and the call.
 macro_rules! quick {
     ($class:ty { $($name:literal ($from:literal to $to:expr) |$slf:ident, $arguments:pat_param| $body:expr;)* }) => {
         &[$({

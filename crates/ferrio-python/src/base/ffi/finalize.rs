@@ -1,9 +1,9 @@
 //! Finalizers (PEP 442) for classes made with PyO3, which offers no `__del__`.
 //!
-//! `install::<T>()` sets `tp_finalize`, and a `tp_dealloc` that calls it when a direct instance dies by its reference
-//! count; the collector calls `tp_finalize` for cycles. A Python subclass gets its finalizer from the name `__del__`
-//! alone, so that is set too: a slot without the name would be cleared in the subclass. CPython makes sure that a
-//! finalizer runs at most once an object.
+//! `install::<T>()` sets `tp_finalize`, and a `tp_dealloc` that calls it when a direct instance's reference count
+//! drops to zero; the collector calls `tp_finalize` for cycles. A Python subclass only inherits its finalizer through
+//! the name `__del__`, so that is set too: a slot without the name would be cleared in the subclass. CPython makes
+//! sure that a finalizer runs at most once per object.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -20,19 +20,19 @@ use pyo3::{PyClass, PyTypeInfo};
 use super::protect::protected;
 use super::{raise, trashcan};
 
-/// A class whose instances have something to say when they die.
+/// A class whose instances have something to report when they are dropped.
 pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
-    /// Cheap test, run on every death: is there anything to say?
+    /// A cheap test, run for every dropped instance: is there anything to report?
     fn wants_finalize(dying: &Dying<'_, Self>) -> bool;
 
-    /// Says it. The object is alive and whole; an exception is reported as unraisable.
+    /// Reports it. The object is alive and complete; an exception is reported as unraisable.
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()>;
 
-    /// Where the deallocator is kept that the class had before. `general!` writes it.
+    /// Keeps the class's previous deallocator. `general!` writes it.
     const GENERAL: &'static General;
 }
 
-/// An object that may have no references left: its state can be looked at, but it can't be kept.
+/// An object that may have no references left: its state can be read, but it can't be kept.
 pub(crate) struct Dying<'py, T> {
     object: *mut ffi::PyObject,
     py: Python<'py>,
@@ -41,7 +41,7 @@ pub(crate) struct Dying<'py, T> {
 
 impl<'py, T: PyClass<Frozen = True> + Sync> Dying<'py, T> {
     /// # Safety
-    /// `object` must be an instance of `T` that is whole for as long as the result lives.
+    /// `object` must be an instance of `T` that stays complete as long as the result lives.
     unsafe fn new(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
         Self { object, py, class: PhantomData }
     }
@@ -53,7 +53,8 @@ impl<'py, T: PyClass<Frozen = True> + Sync> Dying<'py, T> {
     /// The value.
     #[inline]
     pub(crate) fn get(&self) -> &T {
-        // SAFETY: by the contract of `new`. The reference is never counted: neither here nor by a clone, for nobody sees it.
+        // SAFETY: by the contract of `new`. The reference is never counted, neither here nor by a clone, because it
+        // doesn't escape.
         let value = unsafe {
             let slf =
                 ManuallyDrop::new(Bound::from_owned_ptr(self.py, self.object).cast_into_unchecked::<T>());
@@ -69,12 +70,12 @@ impl<'py, T: PyClass<Frozen = True> + Sync> Dying<'py, T> {
     where
         T::BaseType: PyClass<Frozen = True> + Sync,
     {
-        // SAFETY: an instance of a class is one of its base's.
+        // SAFETY: an instance of a class is also one of its base class.
         unsafe { Dying::new(self.py, self.object) }
     }
 }
 
-/// The deallocator that a class had before it got a finalizer.
+/// The previous deallocator of a class that got a finalizer.
 pub(crate) struct General(OnceLock<ffi::destructor>);
 
 impl General {
@@ -102,7 +103,7 @@ unsafe extern "C" fn tp_finalize<T: Finalize>(object: *mut ffi::PyObject) {
         let slf = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>();
         (py, slf, Dying::<T>::new(py, object))
     };
-    // An exception in flight is not ours to lose: finalizers run anywhere.
+    // Finalizers run anywhere, so an exception in flight must be kept.
     let _pending = raise::set_aside(py);
     let went_well = protected(py, false, || {
         if T::wants_finalize(&dying)
@@ -117,7 +118,7 @@ unsafe extern "C" fn tp_finalize<T: Finalize>(object: *mut ffi::PyObject) {
     }
 }
 
-/// `object.__del__()`, as a subclass's instances and `super().__del__()` call it.
+/// `object.__del__()`, for a subclass's instances and `super().__del__()`.
 unsafe extern "C" fn del_method<T: Finalize>(
     object: *mut ffi::PyObject,
     _no_arguments: *mut ffi::PyObject,
@@ -133,8 +134,8 @@ unsafe extern "C" fn del_method<T: Finalize>(
 }
 
 unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero. The deallocator of a
-    // subclass written in Python has a trashcan of its own, and calls this one for the base.
+    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count has reached zero. The
+    // deallocator of a subclass written in Python has its own trashcan, and calls this one for the base.
     unsafe {
         if ffi::Py_TYPE(object) == T::type_object_raw(Python::assume_attached()) {
             trashcan::deallocate(object, deallocate::<T>);
@@ -145,13 +146,13 @@ unsafe extern "C" fn tp_dealloc<T: Finalize>(object: *mut ffi::PyObject) {
 }
 
 unsafe extern "C" fn deallocate<T: Finalize>(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count reached zero and which is whole
-    // until the general deallocator runs. That one belongs to this very class: `install` keeps it before it sets this
-    // function, and lets no other class keep one there.
+    // SAFETY: CPython calls the deallocator attached, with an instance whose reference count has reached zero; it is
+    // complete until the general deallocator runs. That one belongs to this very class: `install` stores it before it
+    // sets this function, and lets no other class store one there.
     unsafe {
         let py = Python::assume_attached();
         let dying = Dying::<T>::new(py, object);
-        // What panics has something to say.
+        // If this panics, there is something to report.
         let wants = catch_unwind(AssertUnwindSafe(|| T::wants_finalize(&dying))).unwrap_or(true);
         if wants && ffi::PyObject_CallFinalizerFromDealloc(object) != 0 {
             return;
@@ -171,9 +172,10 @@ pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
         if original as usize == tp_dealloc::<T> as *const () as usize {
             return;
         }
-        // Two classes with one `GENERAL` would end each other's instances.
+        // If two classes shared a `GENERAL`, each would deallocate the other's instances.
         assert!(T::GENERAL.0.set(original).is_ok(), "another class keeps its deallocator there");
-        // Lives as long as the class, that is for ever. Setting the name sets the slot too, to a detour over the name.
+        // Lives as long as the class, that is for ever. Setting the name also sets the slot, but to one that looks
+        // the name up.
         let method = Box::leak(Box::new(ffi::PyMethodDef {
             ml_name: c"__del__".as_ptr(),
             ml_meth: ffi::PyMethodDefPointer { PyCFunction: del_method::<T> },
@@ -187,7 +189,7 @@ pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
         assert!(outcome == 0, "a heap type takes attributes");
         (*class).tp_dealloc = Some(tp_dealloc::<T>);
         (*class).tp_finalize = Some(tp_finalize::<T>);
-        // Without the flag a Python subclass does not inherit the slot.
+        // Without the flag a Python subclass doesn't inherit the slot.
         #[cfg(not(Py_GIL_DISABLED))]
         {
             (*class).tp_flags |= ffi::Py_TPFLAGS_HAVE_FINALIZE;

@@ -1,13 +1,13 @@
-//! Functions that are native and pass for functions made by `def`: a subtype of CPython's function type.
+//! Native functions that look as if `def` had made them: a subtype of CPython's function type.
 //!
 //! `types.FunctionType` can't be subclassed in Python, but a static type may have it as its base. An instance is a
-//! whole `PyFunctionObject`, so that `inspect`, `unittest.mock`, `pickle` and whatever else reads a function's
-//! attributes find all of them; what follows it says which native method a call goes to. The interpreter's quick ways
-//! for functions ask for exactly its own type, so it calls these by their vector call, and no frame is made.
+//! complete `PyFunctionObject`, so `inspect`, `unittest.mock`, `pickle` and other users of a function's attributes
+//! find all of them. The fields behind it say which native method to call. The interpreter's fast paths for functions
+//! only accept exactly its own type, so it uses the vector call of these, and makes no frame.
 //!
-//! `__code__`, `__defaults__` and `__kwdefaults__` are made when somebody first looks at them: by compiling a function
-//! of the same signature that calls the native method. So an import pays for none of it, and a program that puts other
-//! code into the function (as tracers do) gets a function that runs it.
+//! `__code__`, `__defaults__` and `__kwdefaults__` are made when they are first read, by compiling a function of the
+//! same signature that calls the native method. So an import doesn't pay for them. If a program puts other code into
+//! the function (as tracers do), that code runs.
 //!
 //! Invariant: a function lives until the process ends, and so does what its call needs.
 
@@ -34,22 +34,22 @@ struct Native {
     method: ffi::PyMethodDefPointer,
     /// The class whose instances a method takes; null for a function of the module.
     class: *mut ffi::PyTypeObject,
-    /// What a function of the module gets in the place of `self`.
+    /// What a function of the module gets instead of `self`.
     module: *mut ffi::PyObject,
-    /// The object that has all of this as PyO3 made it: a method descriptor, a slot's wrapper or a built-in function.
+    /// The object that PyO3 made: a method descriptor, a slot's wrapper or a built-in function.
     original: *mut ffi::PyObject,
-    /// How a call gets to the method: the quick way, if there is one.
+    /// The vector call that reaches the method: the fast path, if there is one.
     call: ffi::vectorcallfunc,
-    /// How any call gets there.
+    /// The vector call that takes every call.
     general: ffi::vectorcallfunc,
     /// How a function runs its `__code__`.
     interpreted: Option<ffi::vectorcallfunc>,
-    /// A tuple of what stands for the method: the values of `MADE_LATE`. Null until somebody asked.
+    /// A tuple of the values of `MADE_LATE`. Null until one of them is read.
     made: AtomicPtr<ffi::PyObject>,
     coroutine: bool,
 }
 
-/// The attributes that are made when somebody looks.
+/// The attributes that are made when they are first read.
 const MADE_LATE: [&CStr; 3] = [c"__code__", c"__defaults__", c"__kwdefaults__"];
 
 impl Native {
@@ -58,7 +58,7 @@ impl Native {
     }
 }
 
-/// What a function is to be seen as.
+/// How a function looks to Python.
 pub(crate) struct Look<'a, 'py> {
     pub(crate) name: &'a Bound<'py, PyString>,
     pub(crate) qualname: &'a str,
@@ -78,7 +78,7 @@ struct Room {
 static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 
 /// Makes a function of a method descriptor, a slot's wrapper or a built-in function. `globals` are the names of the
-/// extension module, in which its code would run. Calls go by `quick` where that takes them.
+/// extension module, in which its code would run. Calls that `quick` accepts go there.
 pub(crate) fn make<'py>(
     original: &Bound<'py, PyAny>,
     look: &Look<'_, 'py>,
@@ -88,7 +88,7 @@ pub(crate) fn make<'py>(
     let py = original.py();
     let class = class(py)?;
     let native = native_of(original, look.coroutine);
-    // A quick way takes it for granted that the function was made for its class.
+    // A fast path relies on the function having been made for its class.
     let native = match quick {
         Some(quick) if quick.class.map_or(ptr::null_mut(), |class| class(py)) == native.class => {
             Native { call: quick.call, ..native }
@@ -105,9 +105,9 @@ pub(crate) fn make<'py>(
     plain.setattr(intern!(py, "__name__"), look.name)?;
     plain.setattr(intern!(py, "__module__"), look.module)?;
     plain.setattr(intern!(py, "__doc__"), original.getattr(intern!(py, "__doc__"))?)?;
-    // SAFETY: `class` is ready, its instances begin with a whole function; nothing else refers to the new one. What it
-    // takes over from the plain function are pointers and numbers; each object that those refer to is counted once
-    // more by the traversal, which names all of them. No weak reference to the plain function is there to be taken over.
+    // SAFETY: `class` is ready, and its instances begin with a complete function; nothing else refers to the new one.
+    // Pointers and numbers are copied from the plain function. The traversal names every object that they refer to,
+    // so each is counted once more. There is no weak reference to the plain function that would be copied.
     unsafe {
         let function = Bound::from_owned_ptr_or_err(py, ffi::PyType_GenericAlloc(class, 0))?;
         let base = &raw mut ffi::PyFunction_Type;
@@ -131,7 +131,7 @@ pub(crate) fn make<'py>(
     }
 }
 
-/// The code of a function until somebody looks at it: of the right kind, for CPython warns if it changes.
+/// A function's code until it is first read. It is of the right kind, because CPython warns if that changes.
 fn no_code(py: Python<'_>, coroutine: bool) -> PyResult<&Bound<'_, PyAny>> {
     static CODE: [PyOnceLock<Py<PyAny>>; 2] = [PyOnceLock::new(), PyOnceLock::new()];
     let code = CODE[usize::from(coroutine)].get_or_try_init(py, || {
@@ -172,7 +172,7 @@ unsafe fn native_part(function: *mut ffi::PyObject) -> *mut Native {
     unsafe { function.byte_offset(ffi::PyFunction_Type.tp_basicsize).cast() }
 }
 
-/// The vector call for what `original` is, and what it needs.
+/// The vector call for the kind of `original`, and what it needs.
 fn native_of(original: &Bound<'_, PyAny>, coroutine: bool) -> Native {
     const NO_ARGUMENTS: c_int = ffi::METH_NOARGS;
     const ONE: c_int = ffi::METH_O;
@@ -190,7 +190,7 @@ fn native_of(original: &Bound<'_, PyAny>, coroutine: bool) -> Native {
         made: AtomicPtr::new(ptr::null_mut()),
         coroutine,
     };
-    // SAFETY: attached; the type is asked before the object is taken for one of it. Definitions live as long as the
+    // SAFETY: attached; the type is checked before the object is used as one of it. Definitions live as long as the
     // objects that refer to them, and the original lives until the process ends.
     unsafe {
         if ffi::PyObject_TypeCheck(object, &raw mut ffi::PyMethodDescr_Type) != 0 {
@@ -221,7 +221,7 @@ fn native_of(original: &Bound<'_, PyAny>, coroutine: bool) -> Native {
 /// Whether `slf` is of the class for which the function was made.
 ///
 /// # Safety
-/// `object` must be one of these functions, made of a method, and `slf` a live reference.
+/// `object` must be one of these functions, made from a method, and `slf` a live reference.
 #[inline]
 pub(super) unsafe fn is_applicable(object: *mut ffi::PyObject, slf: *mut ffi::PyObject) -> bool {
     // SAFETY: by the contract.
@@ -238,10 +238,10 @@ pub(super) unsafe fn is_exact(object: *mut ffi::PyObject, slf: *mut ffi::PyObjec
     unsafe { ffi::Py_TYPE(slf) == (*native_part(object)).class }
 }
 
-/// Calls the function by the way that takes every call.
+/// Calls the function through the vector call that takes every call.
 ///
 /// # Safety
-/// `object` must be one of these functions; the rest is a vector call's, attached.
+/// `object` must be one of these functions; the rest is as for a vector call, attached.
 #[cold]
 pub(super) unsafe fn otherwise(
     object: *mut ffi::PyObject,
@@ -311,7 +311,7 @@ unsafe extern "C" fn function(
     flagged: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as for `method`; what is `self` there is the module here.
+    // SAFETY: as for `method`; here the module takes the place of `self`.
     unsafe {
         let native = native_part(object);
         let positional = ffi::PyVectorcall_NARGS(flagged);
@@ -319,15 +319,15 @@ unsafe extern "C" fn function(
     }
 }
 
-/// Any other call: to the original, which says what is wrong with it.
+/// Any other call: goes to the original, which raises the right error.
 unsafe extern "C" fn forward(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     flagged: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls attached, one of these functions, with this many references, which are passed on as they
-    // came; the original lives as long as the function.
+    // SAFETY: CPython calls attached, one of these functions, with this many references, which are passed on
+    // unchanged; the original lives as long as the function.
     unsafe {
         let original = (*native_part(object)).original;
         let positional = ffi::PyVectorcall_NARGS(flagged);
@@ -335,7 +335,7 @@ unsafe extern "C" fn forward(
         if positional > 0 || names.is_null() {
             return ffi::PyObject_Vectorcall(original, values, flagged, names);
         }
-        // A method called with `self=` and nothing else by position.
+        // A method called with `self=` and no positional argument.
         let py = Python::assume_attached();
         let names = Bound::from_borrowed_ptr(py, names).cast_into_unchecked::<PyTuple>();
         let values = slice::from_raw_parts(values, names.len());
@@ -366,8 +366,8 @@ fn class(py: Python<'_>) -> PyResult<*mut ffi::PyTypeObject> {
     if !made.is_null() {
         return Ok(made);
     }
-    // SAFETY: a type of which all that isn't set is zero is one that inherits; it, its methods and attributes are never
-    // freed. The base is CPython's, and ready.
+    // SAFETY: in a type, zero means that the slot is inherited; the type, its methods and attributes are never freed.
+    // The base is CPython's, and ready.
     unsafe {
         let room = Box::leak(Box::new(mem::zeroed::<Room>()));
         let class = &raw mut room.class;
@@ -415,7 +415,7 @@ fn class(py: Python<'_>) -> PyResult<*mut ffi::PyTypeObject> {
         if ffi::PyType_Ready(class) != 0 {
             return Err(PyErr::fetch(py));
         }
-        // The documentation of the type would hide the descriptor of the function's own.
+        // The type's own documentation would hide the descriptor for the function's.
         if ffi::PyDict_DelItemString((*class).tp_dict, c"__doc__".as_ptr()) != 0 {
             return Err(PyErr::fetch(py));
         }
@@ -424,16 +424,16 @@ fn class(py: Python<'_>) -> PyResult<*mut ffi::PyTypeObject> {
     }
 }
 
-/// Puts `function` into `class` in the place of what it was made of. The slots stay as they are: the interpreter's way
-/// to a slot is no detour over the name.
+/// Replaces the method of `class` from which `function` was made. The slots stay as they are: the interpreter uses a
+/// slot without looking up the name.
 pub(crate) fn replace(
     class: &Bound<'_, PyType>,
     name: &Bound<'_, PyAny>,
     function: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = class.py();
-    // SAFETY: attached; a heap type has its dict there in every version. What it had under the name lives on in the
-    // function, and caches of the class are invalidated.
+    // SAFETY: attached; a heap type has its dict there in every version. The function keeps the previous value alive,
+    // and caches of the class are invalidated.
     unsafe {
         let class = class.as_type_ptr();
         if ffi::PyDict_SetItem((*class).tp_dict, name.as_ptr(), function.as_ptr()) != 0 {
@@ -444,10 +444,10 @@ pub(crate) fn replace(
     Ok(())
 }
 
-/// Makes what is made late, if it isn't there.
+/// Makes the late attributes, if they don't exist yet.
 fn complete(function: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = function.py();
-    // SAFETY: it is one of these functions; what is read of it here never changes.
+    // SAFETY: it is one of these functions; what is read here never changes.
     let (made, original, coroutine) = unsafe {
         let native = native_part(function.as_ptr());
         (&(*native).made, Bound::from_borrowed_ptr(py, (*native).original), (*native).coroutine)
@@ -469,7 +469,7 @@ fn complete(function: &Bound<'_, PyAny>) -> PyResult<()> {
     })
 }
 
-/// Whether what stands for the method is what was made for it.
+/// Whether the late attributes are still those that were made for it.
 fn is_as_made(function: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = function.py();
     // SAFETY: it is one of these functions, and complete: there is a tuple, which stays.
@@ -491,7 +491,7 @@ unsafe extern "C" fn reduce(function: *mut ffi::PyObject, _: *mut ffi::PyObject)
     unsafe { ffi::PyObject_GetAttrString(function, c"__qualname__".as_ptr()) }
 }
 
-/// The descriptor that CPython's functions have under `name`, which ours hides.
+/// CPython's own descriptor for `name`, which ours hides.
 fn inherited<'py>(py: Python<'py>, name: &CStr) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: attached; the type is CPython's own.
     let base = unsafe { Bound::from_borrowed_ptr(py, (&raw mut ffi::PyFunction_Type).cast()) };

@@ -1,16 +1,16 @@
-//! Classes, functions and objects that all threads use all the time, without a count of references that they share.
+//! Classes, functions and objects that all threads use all the time, without a shared reference count.
 //!
-//! Without a GIL a reference to an object of another thread is counted by an atomic addition, and two cores that count
-//! references to one object wait for each other: more than a whole step of a task takes. CPython spares its own classes
-//! and functions that, and ferrio's are treated alike:
+//! Without a GIL, counting a reference to another thread's object is an atomic addition. Two cores that count
+//! references to the same object wait for each other, which takes longer than a whole step of a task. CPython avoids
+//! that for its own classes and functions, and here ferrio's get the same treatment:
 //!
-//! - A class and an object that is there once a process become immortal. PyO3 keeps them until the process ends, so
-//!   nothing lives longer for it. (CPython counts the instances of a class in each thread for itself, but only its own
-//!   deallocator takes an instance off that count; PyO3's takes it off the shared one.)
-//! - A function is counted with delay, as those that `def` makes are.
+//! - A class, and an object that exists once per process, become immortal. PyO3 keeps them until the process ends, so
+//!   nothing lives longer because of it. (CPython counts the instances of a class per thread, but only its own
+//!   deallocator takes an instance off that count; PyO3's uses the shared one.)
+//! - A function is counted with delay, like those that `def` makes.
 //!
 //! Invariant: called while the module is made, or with an object that no other thread has seen. With a GIL nothing is
-//! done: there a count costs what it always did.
+//! done, because a count costs no more there.
 
 use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
@@ -29,7 +29,7 @@ mod imp {
     }
 }
 
-/// Counts no references to an object that is there once a process.
+/// Stops counting references to an object that exists once per process.
 pub(crate) fn object(object: &Bound<'_, PyAny>) {
     #[cfg(Py_GIL_DISABLED)]
     // SAFETY: attached, `object` is a live reference and no other thread has one.
@@ -40,7 +40,7 @@ pub(crate) fn object(object: &Bound<'_, PyAny>) {
     let _ = object;
 }
 
-/// Counts no references to a class.
+/// Stops counting references to a class.
 pub(crate) fn class<T: PyTypeInfo>(py: Python<'_>) {
     if cfg!(Py_GIL_DISABLED) {
         object(T::type_object(py).as_any());
@@ -50,7 +50,7 @@ pub(crate) fn class<T: PyTypeInfo>(py: Python<'_>) {
 /// Defers the counting of references to a built-in function of the module.
 pub(crate) fn function(function: &Bound<'_, PyCFunction>) {
     #[cfg(Py_GIL_DISABLED)]
-    // SAFETY: attached, `function` is a live reference. A function that refuses is counted as before.
+    // SAFETY: attached, `function` is a live reference. If a function refuses, it is counted as before.
     unsafe {
         imp::PyUnstable_Object_EnableDeferredRefcount(function.as_ptr());
     }

@@ -1,10 +1,10 @@
-//! A box that keeps small values in itself.
+//! A box that stores small values inline.
 //!
-//! `Box<dyn Trait>` allocates for every value. An `InlineBox<dyn Trait>` has a few words of room; only larger values go to
-//! the heap. It takes values of any type that has the trait, so nothing lists these types.
+//! `Box<dyn Trait>` allocates for every value. An `InlineBox<dyn Trait>` has room for a few words; only larger values
+//! go to the heap. It takes values of any type that has the trait, so nothing lists these types.
 //!
-//! Invariant: from `new` until the box is dropped or discarded, `room` holds one value, of the type that `functions` were
-//! made for.
+//! Invariant: from `new` until the box is dropped or discarded, `room` holds one value, of the type for which
+//! `functions` were made.
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -17,7 +17,7 @@ const WORDS: usize = 5;
 
 type Room = MaybeUninit<[usize; WORDS]>;
 
-/// A type whose values can be in an `InlineBox<F>`; `F` is the trait object as which they are seen.
+/// A type whose values can be in an `InlineBox<F>`; `F` is the trait object that represents them.
 pub(crate) trait Behind<F: ?Sized>: Send + 'static {
     /// The value as a trait object.
     fn face(&self) -> &F;
@@ -46,7 +46,7 @@ impl<F: ?Sized, T: Behind<F>> Behind<F> for OnHeap<T> {
     }
 }
 
-/// What can be done to the value in a room. Each must be given a room with a value of the type it was made for.
+/// Operations on the value in a room. Each must be given a room with a value of the type for which it was made.
 struct Functions<F: ?Sized + 'static> {
     face: unsafe fn(&Room) -> &F,
     face_mut: unsafe fn(&mut Room) -> &mut F,

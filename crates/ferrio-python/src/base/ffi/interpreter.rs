@@ -3,26 +3,27 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// The identifier of the calling thread, as `threading.get_ident()` gives it.
+/// The identifier of the calling thread, as in `threading.get_ident()`.
 #[inline]
 pub(crate) fn thread_id(_py: Python<'_>) -> u64 {
     // SAFETY: attached; the call has no other condition.
     unsafe { ffi::PyThread_get_thread_ident() as u64 }
 }
 
-/// Has threads that the interpreter ends, because the program is at its end, wait for ever where Rust frames are on their stacks.
+/// Makes threads with Rust frames on their stacks wait for ever if the interpreter ends them at the end of the
+/// program.
 ///
-/// Up to Python 3.13 a thread that wants the GIL while the interpreter finalizes is ended by `pthread_exit`. From 3.14 on it waits
-/// for ever (PyThread_hang_thread).
+/// Up to Python 3.13, `pthread_exit` ends a thread that wants the GIL while the interpreter finalizes. From 3.14 on
+/// it waits for ever (PyThread_hang_thread).
 pub(crate) fn park_ended_threads() {
     #[cfg(not(Py_3_14))]
     ferrio_engine::thread_end::park_instead(ffi::Py_IsInitialized as *const std::ffi::c_void);
 }
 
-/// Lets PyO3 attach this thread again while the interpreter finalizes, as it does to complete an exception.
+/// Lets PyO3 attach this thread again while the interpreter finalizes, which it does to complete an exception.
 ///
-/// PyO3 panics there ("not initialized") unless it has seen an initialized interpreter once. The thread that finalizes may
-/// attach; others never return from it.
+/// PyO3 panics there ("not initialized") unless it has once seen an initialized interpreter. The thread that
+/// finalizes may attach; other threads never return from that.
 pub(crate) fn let_attach_at_the_end(py: Python<'_>) {
     py.detach(|| Python::attach(|_py| ()));
 }
@@ -36,8 +37,8 @@ pub(crate) fn is_exactly<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool
 
 /// Whether the caller's reference to `object` is the only one.
 ///
-/// Without a GIL `false` may be said of an object that another thread made; `true` is true there as well. A weak reference
-/// may become a strong one right afterwards.
+/// Without a GIL this may be `false` for an object that another thread made; `true` is reliable there as well. A weak
+/// reference may become a strong one right afterwards.
 #[inline]
 pub(crate) fn has_one_reference(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: attached, `object` is a live reference; reading its count needs no more.
@@ -55,7 +56,7 @@ pub(super) fn thread_mark() -> usize {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     {
         let mark: usize;
-        // SAFETY: the ABI of x86-64 keeps the address of the thread's control block there, readable for ever.
+        // SAFETY: the ABI of x86-64 keeps the address of the thread's control block there, always readable.
         unsafe {
             std::arch::asm!("mov {}, fs:0", out(reg) mark, options(nostack, preserves_flags, readonly, pure));
         }

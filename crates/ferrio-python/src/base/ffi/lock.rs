@@ -1,11 +1,11 @@
-//! The lock of one cell (`cell.rs`): one closure at a time may reach its value.
+//! The lock of one cell (`cell.rs`): one closure at a time may use its value.
 //!
-//! With a GIL the lock is a plain mark. Only the attached thread reaches it, and it detects re-entry. Without a GIL it is
-//! one word that names the thread that holds it, so re-entry is detected there as well.
+//! With a GIL the lock is a plain mark. Only the attached thread uses it, and it detects re-entry. Without a GIL it
+//! is one word that names the thread that holds it, so re-entry is detected there as well.
 //!
-//! Invariant: a cell that hasn't been written yet is never idle. CPython 3.11 may run the collector after an object has
-//! been allocated and tracked but before it is written (it makes the instance's dictionary in between). Its memory is
-//! zeroed then.
+//! Invariant: a cell that hasn't been written yet is never idle. CPython 3.11 may run the collector after an object
+//! has been allocated and tracked but before it is written (it makes the instance's dictionary in between). Its
+//! memory is zeroed then.
 
 pub(super) use self::imp::Lock;
 
@@ -48,7 +48,7 @@ mod imp {
             Self(Cell::new(Use::Idle))
         }
 
-        /// Takes the cell for a short look. Panics if it is taken, which also finds looks that let the GIL go.
+        /// Takes the cell for a short look. Panics if it is taken, which also detects looks that release the GIL.
         #[inline]
         pub(in super::super) fn take(&self, _py: Python<'_>) -> Held<'_> {
             let before = self.0.replace(Use::Looked);
@@ -92,7 +92,7 @@ mod imp {
     /// Set beside the mark of a thread that works on the cell. Marks are aligned addresses, so the bit is free.
     const WORKED: usize = 2;
 
-    /// How often a taken cell is checked before others get the processor; a look takes some ten nanoseconds.
+    /// How often a taken cell is checked before yielding the processor; a look takes some ten nanoseconds.
     const SPINS: u32 = 100;
 
     /// One word: `UNWRITTEN`, `IDLE`, or the mark of the thread that holds the cell, with or without `WORKED`.
@@ -159,14 +159,14 @@ mod imp {
                 if spins < SPINS {
                     std::hint::spin_loop();
                 } else {
-                    // Detached: the collector stops all attached threads, and the holder may be stopped already. It could
-                    // never finish its look if the collector had to wait for us.
+                    // Detached: the collector stops all attached threads, and may have stopped the holder already.
+                    // That could never finish its look if the collector had to wait for us.
                     py.detach(std::thread::yield_now);
                 }
             }
         }
 
-        /// For the collector: takes the cell if it is idle, should it ever run while other threads do.
+        /// For the collector: takes the cell if it is idle, in case it ever runs while other threads do.
         #[inline]
         pub(in super::super) fn try_visit(&self) -> Option<Held<'_>> {
             let mark = thread_mark();

@@ -1,6 +1,6 @@
 //! Memory that is lent to `ssl`'s C functions, and `bytes` objects that are filled before anybody sees them.
 //!
-//! Invariant: no view outlives the memory it shows, whatever Python code does to it meanwhile.
+//! Invariant: no view outlives its memory, whatever Python code does to it meanwhile.
 
 use std::ffi::c_char;
 
@@ -17,24 +17,24 @@ unsafe extern "C" {
     -> std::ffi::c_int;
 }
 
-/// Calls `bio.write(data)`, of an `ssl.MemoryBIO`.
+/// Calls `bio.write(data)` of an `ssl.MemoryBIO`.
 ///
-/// `bytes` goes there as a view of Rust's memory if the method is C's own, which copies and runs no Python code. Anything
-/// else gets an object of its own, which it may keep.
+/// If the method is C's own, which copies and runs no Python code, it gets a view of Rust's memory. Any other gets a
+/// `bytes` object, which it may keep.
 pub(crate) fn write_to_bio<'py>(bio: &Bound<'py, PyAny>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let py = bio.py();
     let write = pyo3::intern!(py, "write");
     if !lends_to(bio)? {
         return bio.call_method1(write, (PyBytes::new(py, data),));
     }
-    // SAFETY: attached. From here to the end of the function no Python code runs and no other thread does, so nobody else
-    // finds the view, and it dies here. A view made to read never writes.
+    // SAFETY: attached. From here to the end of the function no Python code and no other thread runs, so nobody else
+    // finds the view, and it is dropped here. A read-only view never writes.
     let view = unsafe { view_of(py, data.as_ptr().cast_mut().cast(), data.len(), ffi::PyBUF_READ)? };
     bio.call_method1(write, (view,))
 }
 
-/// Whether memory can be lent to `bio.write`. ForeignCall the collector (which CPython 3.11 runs when it allocates) or another
-/// thread could find the view in `gc.get_objects()`, and keep a slice of it.
+/// Whether memory can be lent to `bio.write`. For other methods the collector (which CPython 3.11 runs when it
+/// allocates) or another thread could find the view in `gc.get_objects()`, and keep a slice of it.
 fn lends_to(bio: &Bound<'_, PyAny>) -> PyResult<bool> {
     let quiet = cfg!(Py_3_12) && !cfg!(Py_GIL_DISABLED);
     Ok(quiet && bio.get_type().is(imports::C_MEMORY_BIO.get(bio.py())?))
@@ -66,8 +66,8 @@ unsafe fn view_of(
 
 /// Whether nothing but `view` refers to its memory: no other reference to it, no export of it, and no slice.
 fn is_sole(view: &Bound<'_, PyAny>) -> bool {
-    /// How a `memoryview` begins, in every version (`cpython/memoryobject.h`): its first field is an object that all slices
-    /// of a view refer to.
+    /// The beginning of a `memoryview`, in every version (`cpython/memoryobject.h`): its first field is an object to
+    /// which all slices of a view refer.
     #[repr(C)]
     struct View {
         head: ffi::PyVarObject,
@@ -78,7 +78,7 @@ fn is_sole(view: &Bound<'_, PyAny>) -> bool {
     has_one_reference(view) && has_one_reference(&shared)
 }
 
-/// A `bytes` object in the making.
+/// A `bytes` object that is being built.
 pub(crate) struct BytesBuilder<'py> {
     /// As long as there is room; nobody else has a reference.
     object: Bound<'py, PyBytes>,
@@ -90,7 +90,7 @@ impl<'py> BytesBuilder<'py> {
     /// One with room for `room` bytes. Raises `MemoryError`.
     pub(crate) fn with_room(py: Python<'py>, room: usize) -> PyResult<Self> {
         let length = isize::try_from(room).expect("no memory is longer than an isize");
-        // SAFETY: attached; a null source leaves the content open, which is written before it is read.
+        // SAFETY: attached; with a null source the content is uninitialized, and it is written before it is read.
         let object = unsafe {
             Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), length))?
                 .cast_into_unchecked::<PyBytes>()
@@ -98,12 +98,12 @@ impl<'py> BytesBuilder<'py> {
         Ok(Self { object, filled: 0, room })
     }
 
-    /// Goes on with an object of `room` bytes to which nobody else refers, and whose first `filled` bytes are written.
+    /// Continues an object of `room` bytes to which nobody else refers, and whose first `filled` bytes are written.
     pub(super) fn of_parts(object: Bound<'py, PyBytes>, filled: usize, room: usize) -> Self {
         Self { object, filled, room }
     }
 
-    /// How many bytes more it takes.
+    /// How many more bytes fit in.
     pub(crate) fn room(&self) -> usize {
         self.room - self.filled
     }
@@ -124,18 +124,19 @@ impl<'py> BytesBuilder<'py> {
         self.filled += bytes.len();
     }
 
-    /// Calls `fill` with a writable `memoryview` of the room; `written` says of its answer how much has been filled.
+    /// Calls `fill` with a writable `memoryview` of the room; `written` tells from its answer how much has been
+    /// filled.
     ///
-    /// `fill` may run Python code, which may keep the view or a slice of it. Then the memory is left to whoever has it, and
-    /// the bytes move to a new object.
+    /// `fill` may run Python code, which may keep the view or a slice of it. Then the memory is left to that code,
+    /// and the bytes move to a new object.
     pub(crate) fn fill<R>(
         &mut self,
         fill: impl FnOnce(&Bound<'py, PyAny>) -> R,
         written: impl FnOnce(&R) -> usize,
     ) -> PyResult<R> {
         let py = self.object.py();
-        // SAFETY: the room behind what is filled belongs to the object, which only we refer to. It outlives every view: it
-        // lives as long as the builder, and for ever if a view is left when `fill` returns.
+        // SAFETY: the room behind what is filled belongs to the object, and only we refer to it. The memory outlives
+        // every view: it lives as long as the builder, and for ever if a view is left when `fill` returns.
         let view = unsafe {
             let start = ffi::PyBytes_AsString(self.object.as_ptr()).add(self.filled);
             view_of(py, start, self.room(), ffi::PyBUF_WRITE)?
@@ -148,7 +149,7 @@ impl<'py> BytesBuilder<'py> {
         Ok(answer)
     }
 
-    /// Goes on with a new object, and leaves the old one alive for ever.
+    /// Continues with a new object, and leaves the old one alive for ever.
     #[cold]
     fn move_out(&mut self) -> PyResult<()> {
         let mut new = Self::with_room(self.object.py(), self.room)?;

@@ -1,7 +1,7 @@
-//! The only raw CPython: what PyO3 offers no safe door to.
+//! The only raw calls of CPython: what PyO3 doesn't offer safely.
 //!
-//! Every function here is safe to call; the facts that make it so stand beside each `unsafe` block. Nothing outside
-//! this folder may use `unsafe`.
+//! Every function here is safe to call; a comment at each `unsafe` block says why. Nothing outside this folder may
+//! use `unsafe`.
 #![allow(unsafe_code, reason = "this folder is where raw CPython lives; the rest of the crate denies it")]
 
 pub(crate) mod audit;

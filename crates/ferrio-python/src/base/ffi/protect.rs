@@ -7,8 +7,8 @@ use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 
-/// Runs `body`, the making of its exception included, and returns what it returns; after a panic an exception is set and `failed`
-/// is returned.
+/// Runs `body`, including the making of its exception, and returns its result. After a panic an exception is set and
+/// `failed` is returned.
 #[inline]
 pub(super) fn protected<R>(py: Python<'_>, failed: R, body: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
@@ -21,13 +21,13 @@ pub(super) fn protected<R>(py: Python<'_>, failed: R, body: impl FnOnce() -> R) 
 fn explain(py: Python<'_>, payload: Box<dyn Any + Send>) {
     let text = text_of(payload.as_ref());
     let explained = catch_unwind(AssertUnwindSafe(|| {
-        // PyO3 panics where memory is short, with the exception set that says so.
+        // PyO3 panics when memory is short, and has set the exception for that.
         if !memory_is_short(py) {
             PanicException::new_err(text).restore(py);
         }
     }));
     if explained.is_err() {
-        // SAFETY: attached. The interpreter has its last MemoryErrors ready.
+        // SAFETY: attached. The interpreter has preallocated MemoryErrors.
         unsafe { ffi::PyErr_NoMemory() };
     }
 }
@@ -48,7 +48,7 @@ fn memory_is_short(_py: Python<'_>) -> bool {
 #[inline]
 pub(crate) fn caught<R>(py: Python<'_>, body: impl FnOnce() -> R) -> PyResult<R> {
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        // PyO3 panics where memory is short, with the exception set that says so.
+        // PyO3 panics when memory is short, and has set the exception for that.
         if memory_is_short(py) {
             PyErr::fetch(py)
         } else {

@@ -1,4 +1,4 @@
-//! Raising an exception object the way Python's `raise` statement does, and handling one as inside `except`.
+//! Raises an exception object the way Python's `raise` statement does, and handles one as inside `except`.
 
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use super::scope::then_leave;
 
 /// The error that `raise exception` makes: its `__context__` is the exception that is being handled, if any.
 ///
-/// `PyErr::from_value` alone leaves the context as it is, which is right for what only passes through.
+/// `PyErr::from_value` alone leaves the context as it is, which is right for an exception that only passes through.
 pub(crate) fn raise(exception: Bound<'_, PyAny>) -> PyErr {
     let py = exception.py();
     let exception = match exception.cast_into::<PyBaseException>() {
@@ -25,19 +25,20 @@ pub(crate) fn raise(exception: Bound<'_, PyAny>) -> PyErr {
 
 /// The same error with its exception object made, or a `MemoryError`.
 ///
-/// PyO3 makes the object of a new error after a method has returned, where nothing catches the panic that short memory
-/// causes there.
+/// PyO3 makes the object of a new error after a method has returned, where nothing catches the panic that it causes
+/// if memory is short.
 #[cold]
 pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
     protected(py, (), || error.restore(py));
     PyErr::fetch(py)
 }
 
-/// Runs `work` as inside an `except` block for `exception`: `sys.exception()` is it meanwhile, and what is raised has it as its
-/// `__context__`.
+/// Runs `work` as inside an `except` block for `exception`: `sys.exception()` returns it meanwhile, and exceptions
+/// raised there have it as their `__context__`.
 pub(crate) fn while_handling<R>(exception: &Bound<'_, PyBaseException>, work: impl FnOnce() -> R) -> R {
     let py = exception.py();
-    // Each coroutine that runs has a place of its own for what it handles; what an outer one handles shows through an empty one.
+    // Each running coroutine has its own place for the exception that it handles; if that is empty, the one of an
+    // outer coroutine shows.
     let shown = handled(py);
     handle(py, None);
     let behind = handled(py);
@@ -46,9 +47,9 @@ pub(crate) fn while_handling<R>(exception: &Bound<'_, PyBaseException>, work: im
     then_leave(work, || handle(py, own.as_ref())).0
 }
 
-/// Takes the exception that is set, if any, out of the way until what this returns is dropped.
+/// Takes away the exception that is set, if any, until the returned value is dropped.
 ///
-/// `PyErr::take` isn't for this: it panics for the exception that a panic has become.
+/// `PyErr::take` isn't suitable: it panics for the exception that a panic has become.
 pub(super) fn set_aside(_attached: Python<'_>) -> SetAside<'_> {
     // SAFETY: attached; what is fetched is owned until it is restored.
     unsafe {
@@ -75,7 +76,7 @@ pub(super) struct SetAside<'py> {
 
 impl Drop for SetAside<'_> {
     fn drop(&mut self) {
-        // SAFETY: attached still, and this gives away what `set_aside` was given; null stands for none.
+        // SAFETY: still attached, and this gives away what `set_aside` was given; null means none.
         unsafe {
             #[cfg(Py_3_12)]
             ffi::PyErr_SetRaisedException(self.exception);
@@ -85,7 +86,7 @@ impl Drop for SetAside<'_> {
     }
 }
 
-/// Reports the exception that is set, to which nobody listens where `culprit` was at work.
+/// Reports the exception that is set, for which there is no caller; `culprit` was at work.
 pub(super) fn write_unraisable<T>(culprit: &Bound<'_, T>) {
     // SAFETY: attached, the culprit is a live reference, and an exception is set.
     unsafe { ffi::PyErr_WriteUnraisable(culprit.as_ptr()) };
@@ -99,6 +100,6 @@ fn handled(py: Python<'_>) -> Option<Bound<'_, PyBaseException>> {
 
 fn handle(_attached: Python<'_>, exception: Option<&Bound<'_, PyBaseException>>) {
     let pointer = exception.map_or(std::ptr::null_mut(), |exception| exception.as_ptr());
-    // SAFETY: attached; the function takes a reference of its own, or null.
+    // SAFETY: attached; the function takes its own reference, or null.
     unsafe { ffi::PyErr_SetHandledException(pointer) };
 }

@@ -1,7 +1,7 @@
 //! Deep recursion ends in `RecursionError`, before the C stack ends.
 //!
-//! The interpreter counts calls of C code. From 3.14 on it compares with the real end of the stack; before, its count fits
-//! its own small frames, so what the recursion has used of the stack is measured here too.
+//! The interpreter counts calls of C code. From 3.14 on it compares with the real end of the stack. Before that, its
+//! count is meant for its own small frames, so the stack that the recursion has used is measured here too.
 
 use pyo3::ffi;
 use pyo3::prelude::*;

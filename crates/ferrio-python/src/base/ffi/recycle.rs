@@ -1,10 +1,10 @@
-//! Memory of the classes that come and go by the million is kept and used again.
+//! Reuses the memory of classes whose instances come and go by the million.
 //!
-//! `install::<T>()` sets `tp_alloc` and `tp_free` of a class: blocks of dead direct instances wait in a short list, which
-//! the interpreter lock guards. Python subclasses have slots of their own and are not concerned. A block that went
-//! through a finalizer of the collector is not kept: CPython's mark "finalized" would stick to the next object in it.
+//! `install::<T>()` sets `tp_alloc` and `tp_free` of a class: blocks of dropped direct instances are kept in a short
+//! list, which the GIL guards. Python subclasses have their own slots and aren't affected. A block that went through
+//! a finalizer of the collector isn't kept, because CPython's mark "finalized" would stay with the next object in it.
 //!
-//! Without an interpreter lock nothing is kept here: the allocator of a free-threaded build has a list for each thread.
+//! Without a GIL nothing is kept here, because the allocator of a free-threaded build has a list for each thread.
 
 use std::cell::UnsafeCell;
 use std::mem::{self, ManuallyDrop};
@@ -24,17 +24,17 @@ const KEPT: usize = 512;
 
 /// The blocks that one class keeps.
 pub(crate) struct Blocks {
-    /// The class, once `install` has run: a class made from it in Rust inherits its slots, but not its size.
+    /// The class, after `install` has run: a class derived from it in Rust inherits its slots, but not its size.
     class: AtomicPtr<ffi::PyTypeObject>,
-    /// Where in a block the Rust value lies; 0 until [`make`] has seen an instance.
+    /// The offset of the Rust value in a block; 0 until [`make`] has seen an instance.
     value: AtomicUsize,
     list: UnsafeCell<Vec<*mut ffi::PyObject>>,
-    /// What ends an instance in the general way, once `install_end` has run.
+    /// The general deallocator, after `install_end` has run.
     general_end: AtomicPtr<()>,
 }
 
-// SAFETY: only reached by `tp_alloc` and `tp_free`, which CPython calls with the interpreter lock held; both are
-// straight-line code that can't be interrupted by another look. Where there is no such lock, `install` does not set them.
+// SAFETY: only used by `tp_alloc` and `tp_free`, which CPython calls with the GIL held; both are straight-line code
+// that can't be interrupted by another use. Without a GIL, `install` doesn't set them.
 unsafe impl Sync for Blocks {}
 
 impl Blocks {
@@ -49,9 +49,9 @@ impl Blocks {
     }
 }
 
-/// A class whose memory is used again.
+/// A class whose memory is reused.
 pub(crate) trait Recycle: PyClass {
-    /// Where its blocks wait. `recycled!` writes it.
+    /// The list of its blocks. `recycled!` writes it.
     const BLOCKS: &'static Blocks;
 }
 
@@ -59,9 +59,9 @@ unsafe extern "C" fn tp_alloc<T: Recycle>(
     class: *mut ffi::PyTypeObject,
     items: ffi::Py_ssize_t,
 ) -> *mut ffi::PyObject {
-    // SAFETY: attached (CPython's call); the list is ours alone for the length of `pop`. A block in it was an instance
-    // of exactly this class (see `tp_free`), so its size is right; PyObject_Init gives it a type and one reference as
-    // PyType_GenericAlloc would, and PyO3 writes every field before anything can look at it. On 3.11 the collector can
+    // SAFETY: attached (CPython's call); the list is ours alone during `pop`. A block in it was an instance of
+    // exactly this class (see `tp_free`), so its size is right. PyObject_Init gives it a type and one reference as
+    // PyType_GenericAlloc would, and PyO3 writes every field before anything can read it. On 3.11 the collector can
     // (see `cell::Use`), and finds zeroes there, `tp_basicsize` bytes long, as in new memory.
     unsafe {
         let blocks = T::BLOCKS;
@@ -83,11 +83,12 @@ unsafe extern "C" fn tp_alloc<T: Recycle>(
     }
 }
 
-/// Tells tracemalloc, if it traces, that the block's memory is handed out here and now: warnings say by it where an object
-/// was made.
+/// Tells tracemalloc, if it traces, that the block's memory is handed out here and now: warnings use that to show
+/// where an object was made.
 ///
 /// # Safety
-/// `block` must have been allocated for an instance of `class`, whose instances have the collector's head and no other.
+/// `block` must have been allocated for an instance of `class`, whose instances have the collector's head and no
+/// other.
 #[inline]
 unsafe fn track_memory(block: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) {
     // What the collector keeps before an object: two words in every version with a GIL.
@@ -96,7 +97,7 @@ unsafe fn track_memory(block: *mut ffi::PyObject, class: *mut ffi::PyTypeObject)
     unsafe extern "C" {
         fn PyTraceMalloc_Track(domain: std::ffi::c_uint, address: usize, size: usize) -> std::ffi::c_int;
     }
-    // SAFETY: by the contract; it only notes an address and a size, and does nothing while nobody traces.
+    // SAFETY: by the contract; it only records an address and a size, and does nothing unless somebody traces.
     unsafe {
         let size = usize::try_from((*class).tp_basicsize).unwrap_or(0) + HEAD;
         PyTraceMalloc_Track(0, block.addr() - HEAD, size);
@@ -120,12 +121,12 @@ unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
     }
 }
 
-/// A base class that keeps nothing in an instance which a new owner of the memory would have to clear.
+/// A base class whose part of an instance has nothing that the next owner of the memory would have to clear.
 ///
 /// # Safety
-/// Where `is_bare` says so, the base's part of the object must be as a new one's is.
+/// If `is_bare` returns true, the base's part of the object must be the same as in a new one.
 pub(crate) unsafe trait BeginsBare {
-    /// Whether the base's part of a dead object is as a new owner wants it.
+    /// Whether the base's part of a dropped object is fit for the next owner.
     ///
     /// # Safety
     /// `object` must begin with an instance of the base class, which nobody else uses.
@@ -139,7 +140,7 @@ unsafe impl BeginsBare for PyAny {
     }
 }
 
-// SAFETY: an empty room is a new one.
+// SAFETY: an empty room is like a new one.
 unsafe impl BeginsBare for HandleRoom {
     #[inline]
     unsafe fn is_bare(object: *mut ffi::PyObject) -> bool {
@@ -148,8 +149,8 @@ unsafe impl BeginsBare for HandleRoom {
     }
 }
 
-/// A new instance of exactly `T` that holds `value`, as `Bound::new` makes it. In a block that is used again only the value is
-/// written: `object.__new__` has nothing to do for it.
+/// A new instance of exactly `T` that holds `value`, as from `Bound::new`. In a reused block only the value is
+/// written, because `object.__new__` would have nothing to do.
 #[inline]
 pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
 where
@@ -157,11 +158,11 @@ where
 {
     let blocks = T::BLOCKS;
     let offset = blocks.value.load(Ordering::Relaxed);
-    // SAFETY: attached, and the list is ours alone for the length of `pop`: it is empty where there is no GIL. A block in it was
-    // an instance of exactly this class, and the value of every instance lies `offset` bytes from its start. What else PyO3
-    // keeps in a frozen class is the list of weak references and the dictionary. PyO3's deallocator leaves both null, and
-    // ours ends only what has neither. The room before them was emptied by the block's last owner (see `room`). The value is
-    // written before the collector can see the object.
+    // SAFETY: attached, and the list is ours alone during `pop`: it is empty without a GIL. A block in it was an
+    // instance of exactly this class, and the value of every instance is `offset` bytes from its start. In a frozen
+    // class PyO3 also keeps the list of weak references and the dictionary. PyO3's deallocator leaves both null, and
+    // ours only accepts instances that have neither. The block's last owner emptied the room before them (see
+    // `room`). The value is written before the collector can see the object.
     unsafe {
         if offset != 0
             && let Some(block) = (*blocks.list.get()).pop()
@@ -197,12 +198,13 @@ pub(crate) fn install<T: Recycle + PyTypeInfo>(py: Python<'_>) {
     }
 }
 
-/// A class whose instances mostly end in a simple way.
+/// A class whose instances usually have a simple end.
 pub(crate) trait End: Recycle + PyClass<BaseType: BeginsBare> {
-    /// Whether this dead instance ends simply: it has nothing to say, and `end` lets go of all that it holds.
+    /// Whether this dropped instance has a simple end: there is nothing to report, and `end` drops everything that it
+    /// holds.
     fn ends_simply(&mut self) -> bool;
 
-    /// Lets go of every reference by `drop_ref`, which unlike `drop` asks nothing about the thread.
+    /// Drops every reference with `drop_ref`, which unlike `drop` doesn't check the thread.
     fn end(value: Ending<'_, Self>, py: Python<'_>);
 }
 
@@ -227,7 +229,8 @@ impl<'a, T> Ending<'a, T> {
 /// Whether the reference at `offset` in an object is null; at 0 there is none.
 ///
 /// # Safety
-/// `offset` must be one that the object's class gives for its list of weak references or its dictionary, and not negative.
+/// `offset` must be the offset of the object's list of weak references or its dictionary, according to its class, and
+/// not negative.
 #[inline]
 unsafe fn is_null_at(object: *mut ffi::PyObject, offset: isize) -> bool {
     // SAFETY: by the contract.
@@ -265,7 +268,8 @@ unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
     }
 }
 
-/// Sets the deallocator of `T`; called once, while the module is made, after `install` and all that sets one too.
+/// Sets the deallocator of `T`; called once, while the module is made, after `install` and everything else that sets
+/// one.
 pub(crate) fn install_end<T: End + PyTypeInfo>(py: Python<'_>) {
     if cfg!(Py_GIL_DISABLED) {
         return;

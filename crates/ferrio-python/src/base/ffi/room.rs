@@ -1,14 +1,15 @@
 //! Room for the fields of asyncio's own classes, at the beginning of ferrio's objects.
 //!
-//! ferrio's classes stand below asyncio's (see `inherit`), so the methods and attributes of asyncio's classes take
-//! ferrio's objects: `asyncio.Task.get_name(task)`. Those written in C, and those of classes with `__slots__`, read and
-//! write fields at fixed places. So an object of such a class begins with memory where these fields would be: zeroes, as
-//! in an object whose `__init__` didn't run yet, for which CPython's code is prepared; where it isn't, there is `None`.
+//! ferrio's classes are subclasses of asyncio's (see `inherit`), so the methods and attributes of asyncio's classes
+//! accept ferrio's objects: `asyncio.Task.get_name(task)`. Those written in C, and those of classes with `__slots__`,
+//! read and write fields at fixed offsets. So an object of such a class begins with memory at the offsets of these
+//! fields. It is zeroed, as in an object whose `__init__` hasn't run yet, which CPython's code can handle; where it
+//! can't, there is `None`.
 //!
-//! A room is a base class, so that PyO3 lays out what it knows behind it. Nothing of ferrio's reads it, and setting it up
-//! costs next to nothing: new memory is zeroed, and a block that is used again has a room that was cleared.
+//! A room is a base class, so that PyO3 lays out the other fields behind it. ferrio never reads it, and setting it up
+//! costs next to nothing: new memory is zeroed, and the room in a reused block was cleared.
 //!
-//! Invariant: when an object dies, its room is empty again, or its memory isn't used any more.
+//! Invariant: when an object is dropped, its room is empty again, or its memory isn't reused.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -34,10 +35,10 @@ pub(crate) struct Layout<const WORDS: usize> {
     room: UnsafeCell<[Word; WORDS]>,
 }
 
-/// A base class that is nothing but room for `WORDS` words.
+/// A base class that only has room for `WORDS` words.
 pub(crate) struct Room<const WORDS: usize>(());
 
-/// `_asyncio.Task` without what every object has; a future is the beginning of a task.
+/// `_asyncio.Task` without the fields of every object; a task begins with a future.
 const TASK_WORDS: usize = if cfg!(Py_3_14) {
     19 + cfg!(Py_GIL_DISABLED) as usize
 } else if cfg!(Py_3_13) {
@@ -55,12 +56,12 @@ pub(crate) type HandleRoom = Room<{ if cfg!(Py_3_12) { 9 } else { 10 } }>;
 /// Room for the slots of asyncio's transports: `_extra`, and those of flow control.
 pub(crate) type TransportRoom = Room<5>;
 
-/// Where a task notes who awaits it, from Python 3.14 on: the only reference that lives in a room in a program that does
-/// nothing odd.
+/// Where a task notes what awaits it, from Python 3.14 on. In ordinary programs this is the only reference that is
+/// ever stored in a room.
 const AWAITED_BY: usize = 10;
 
-/// Where a task has its coroutine and, two words further, its context. `get_coro` and `get_context` of some versions give
-/// out what is there without a look, so `None` is there.
+/// Where a task has its coroutine and, two words further, its context. In some versions `get_coro` and `get_context`
+/// return what is there without a check, so `None` is there.
 const COROUTINE: usize = if cfg!(Py_3_14) {
     14
 } else if cfg!(Py_3_13) {
@@ -70,10 +71,10 @@ const COROUTINE: usize = if cfg!(Py_3_14) {
 };
 const CONTEXT: usize = COROUTINE + 2;
 
-/// Where a task is linked into the list of its thread's tasks, from Python 3.14 on: `next`, and behind it `prev`.
+/// Where a task is linked into the list of its thread's tasks, from Python 3.14 on: `next`, followed by `prev`.
 const NODE: usize = 17;
 
-/// What a word of a new room holds.
+/// The initial content of a word.
 #[inline(always)]
 fn initial<const WORDS: usize>(index: usize) -> Word {
     if WORDS == TASK_WORDS && (index == COROUTINE || index == CONTEXT) {
@@ -83,8 +84,8 @@ fn initial<const WORDS: usize>(index: usize) -> Word {
     ptr::null_mut()
 }
 
-/// Allocates an object. Unlike `object.__new__` on CPython 3.11 it makes no dictionary: that could run the collector, and
-/// with it Python code, while the fields behind the room are not written. The dictionary is made when it is needed.
+/// Allocates an object. Unlike `object.__new__` on CPython 3.11 it makes no dictionary: that could run the collector,
+/// and with it Python code, while the fields behind the room aren't written. The dictionary is made on demand.
 unsafe extern "C" fn tp_new<const WORDS: usize>(
     class: *mut ffi::PyTypeObject,
     _arguments: *mut ffi::PyObject,
@@ -109,8 +110,8 @@ unsafe extern "C" fn tp_new<const WORDS: usize>(
 }
 
 unsafe extern "C" fn tp_dealloc<const WORDS: usize>(object: *mut ffi::PyObject) {
-    // SAFETY: CPython's contract: attached, the object is dead. PyO3 calls this for the base class at the end of its own
-    // deallocator, and lets go of the class afterwards. All words of a room may be read.
+    // SAFETY: CPython's contract: attached, and the object is dead. PyO3 calls this for the base class at the end of
+    // its own deallocator, and drops the class afterwards. All words of a room may be read.
     unsafe {
         let room = (*object.cast::<Layout<WORDS>>()).room.get();
         let untouched = Room::<WORDS>::is_empty(object);
@@ -140,8 +141,8 @@ impl<const WORDS: usize> Room<WORDS> {
     }
 }
 
-/// Whether asyncio's code keeps a reference in that word. The other words of a task are numbers and the links of a list;
-/// slots of Python classes are references.
+/// Whether asyncio's code keeps a reference in that word. The other words of a task are numbers and the links of a
+/// list; slots of Python classes are references.
 fn is_reference<const WORDS: usize>(index: usize) -> bool {
     if WORDS != TASK_WORDS || (COROUTINE - 1..=CONTEXT).contains(&index) {
         return true;
@@ -156,7 +157,7 @@ fn is_reference<const WORDS: usize>(index: usize) -> bool {
     index <= of_future || (!cfg!(Py_3_13) && index == 13)
 }
 
-/// Lets go of what asyncio's code left in the room of a dead object. Returns whether the memory can be freed.
+/// Drops what asyncio's code left in the room of a dead object. Returns whether the memory can be freed.
 #[cold]
 unsafe fn empty<const WORDS: usize>(object: *mut ffi::PyObject, room: &mut [Word; WORDS]) -> bool {
     if cfg!(Py_3_14) && WORDS == TASK_WORDS && !room[NODE].is_null() {
@@ -176,11 +177,11 @@ unsafe fn empty<const WORDS: usize>(object: *mut ffi::PyObject, room: &mut [Word
     true
 }
 
-/// Takes a dead task out of asyncio's list. Returns whether that was done.
+/// Removes a dead task from asyncio's list. Returns whether that was done.
 #[cfg(all(Py_3_14, not(Py_GIL_DISABLED)))]
 unsafe fn unlink(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
-    // SAFETY: attached. For the length of the call the object has one reference, ours, as CPython does it for finalizers;
-    // the function is C and looks at the links of the list alone.
+    // SAFETY: attached. During the call the object has one reference, ours, as in CPython's finalizers; the function
+    // is in C and only uses the links of the list.
     unsafe {
         (*object).ob_refcnt.refcnt_and_flags.ob_refcnt = 1;
         let task = std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object));
@@ -196,7 +197,7 @@ unsafe fn unlink(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
     }
 }
 
-/// No list before Python 3.14; and without a GIL a dead object can't be handed to anybody.
+/// There is no list before Python 3.14; and without a GIL a dead object can't be passed to a function.
 #[cfg(not(all(Py_3_14, not(Py_GIL_DISABLED))))]
 unsafe fn unlink(_py: Python<'_>, _object: *mut ffi::PyObject) -> bool {
     false
@@ -222,7 +223,7 @@ unsafe extern "C" fn tp_traverse<const WORDS: usize>(
 
 unsafe extern "C" fn tp_clear<const WORDS: usize>(object: *mut ffi::PyObject) -> c_int {
     if WORDS == TASK_WORDS && cfg!(Py_3_14) {
-        // SAFETY: as for `tp_traverse`; the reference is taken out before it is let go of.
+        // SAFETY: as for `tp_traverse`; the reference is taken out before it is dropped.
         unsafe {
             let room = (*object.cast::<Layout<WORDS>>()).room.get();
             let awaited_by = std::mem::replace(&mut (&mut *room)[AWAITED_BY], ptr::null_mut());
@@ -273,7 +274,7 @@ macro_rules! base_class {
             }
         }
 
-        // SAFETY: an instance of the class begins so.
+        // SAFETY: an instance of the class begins with it.
         unsafe impl PyLayout<Room<{ $words }>> for Layout<{ $words }> {}
         impl PySizedLayout<Room<{ $words }>> for Layout<{ $words }> {}
         impl DerefToPyAny for Room<{ $words }> {}

@@ -1,11 +1,12 @@
 //! What is entered is left, however the body in between ends.
 
-/// Runs `body`, then `leave`, and returns what both return. After a panic in `body` too `leave` runs, before the panic goes on.
+/// Runs `body`, then `leave`, and returns the results of both. If `body` panics, `leave` runs before the panic goes
+/// on.
 #[inline]
 pub(crate) fn then_leave<R, L>(body: impl FnOnce() -> R, leave: impl FnOnce() -> L) -> (R, L) {
     let mut leaving = OnUnwind(Some(leave));
     let result = body();
-    // The guard has nothing left to do on this way.
+    // In this case the guard has nothing left to do.
     let leave = leaving.0.take().expect("only the end of the scope takes it");
     (result, leave())
 }

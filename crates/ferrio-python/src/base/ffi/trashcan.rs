@@ -14,7 +14,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::{PyClass, PyTypeInfo};
 
-/// How deep deallocators may call each other; CPython's own limit.
+/// How deeply deallocators may call each other; CPython's own limit.
 const DEEPEST: u32 = 50;
 
 /// How many deallocators run inside each other. With a GIL those of all threads are counted together, which costs less than
@@ -67,8 +67,8 @@ thread_local! {
 /// Calls `deallocate(object)`, now or when the deallocators further up the stack are done.
 ///
 /// # Safety
-/// As for a call of the deallocator: attached, and `object` has no reference. It must be a direct instance of a class that
-/// the collector knows, not of a subclass, whose own deallocator isn't finished with it.
+/// As for a call of the deallocator: attached, and `object` has no reference. It must be a direct instance of a class
+/// that the collector knows. For a subclass, its own deallocator wouldn't be finished with it.
 #[inline]
 pub(super) unsafe fn deallocate(object: *mut ffi::PyObject, deallocate: ffi::destructor) {
     let depth = depth::get();
@@ -102,21 +102,21 @@ unsafe fn deallocate_deep(object: *mut ffi::PyObject, deallocate: ffi::destructo
     }
 }
 
-/// Keeps an object for later. Returns `false` at the very end of a thread, which has dropped the place for that.
+/// Keeps an object for later. Returns `false` at the very end of a thread, which has dropped the list for that.
 ///
 /// # Safety
 /// As for `deallocate`.
 unsafe fn put_aside(object: *mut ffi::PyObject, deallocate: ffi::destructor) -> bool {
     ASIDE
         .try_with(|aside| {
-            // SAFETY: attached, and the object is whole until its deallocator is called.
+            // SAFETY: attached, and the object is complete until its deallocator is called.
             unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
             aside.borrow_mut().push((object, deallocate));
         })
         .is_ok()
 }
 
-/// Deallocates what was put aside, and what is put aside meanwhile.
+/// Deallocates everything that was put aside, and what is put aside meanwhile.
 fn empty() {
     while let Ok(Some((object, deallocate))) = ASIDE.try_with(|aside| aside.borrow_mut().pop()) {
         // SAFETY: attached still, as the first of the deep deallocators is. The object has no reference and was put aside
@@ -132,8 +132,8 @@ fn empty() {
 #[inline]
 pub(crate) fn release(_py: Python<'_>, object: Py<PyAny>) {
     let object = object.into_ptr();
-    // SAFETY: attached, and the reference was ours. Only the last reference to something that can hold others goes the long
-    // way, and nothing else looks at the object then.
+    // SAFETY: attached, and the reference was ours. Only the last reference to something that can hold others takes
+    // the slow path, and nothing else uses the object then.
     unsafe {
         if ffi::Py_REFCNT(object) == 1
             && ffi::PyType_HasFeature(ffi::Py_TYPE(object), ffi::Py_TPFLAGS_HAVE_GC) != 0
@@ -152,13 +152,13 @@ unsafe extern "C" fn give_up(object: *mut ffi::PyObject) {
 
 /// A class without a finalizer whose instances may hold one another in long chains.
 pub(crate) trait Chained: PyClass {
-    /// Where the deallocator is kept that the class had before. `chained!` writes it.
+    /// Keeps the class's previous deallocator. `chained!` writes it.
     const GENERAL: &'static OnceLock<ffi::destructor>;
 }
 
 unsafe extern "C" fn tp_dealloc<T: Chained + PyTypeInfo>(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls the deallocator attached, with an instance that nothing refers to. The deallocator of a subclass
-    // written in Python has a trashcan of its own, and calls this one for the base.
+    // SAFETY: CPython calls the deallocator attached, with an instance to which nothing refers. The deallocator of a
+    // subclass written in Python has its own trashcan, and calls this one for the base.
     unsafe {
         let general = *T::GENERAL.get().expect("install keeps it before it sets this function");
         if ffi::Py_TYPE(object) == T::type_object_raw(Python::assume_attached()) {

@@ -1,8 +1,8 @@
 //! Calls that go to a foreign executor, and how their results reach a ferrio loop.
 //!
 //! The executor's `concurrent.futures.Future` gets one callback, a `ForeignCall`. It queues the outcome as
-//! `call_soon_threadsafe` would: at once in the loop's own thread, by the inbox from another. No Python method of the loop is
-//! called. Invariant: the loop hears of each call once, and counts it down then.
+//! `call_soon_threadsafe` would: directly in the loop's own thread, through the inbox from another. No Python method
+//! of the loop is called. Invariant: the loop is told once about each call, and counts it down then.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::core::future::chain::CHECK_CANCEL;
 use crate::core::future::{Future, watch};
 use crate::core::operation::Operation;
 
-/// Who is told of the end.
+/// What is told about the end.
 pub(crate) enum Told {
     /// An operation, which takes the outcome from the job.
     Operation(Py<Operation>, Arc<Job>),
@@ -63,7 +63,7 @@ impl ForeignCall {
             (Told::Operation(operation, job), outcome) => job.came_back(py, operation, outcome),
             (Told::Future(future), outcome) => job::future_came_back(py, future, outcome),
         };
-        // A closed loop has no use for it.
+        // A closed loop can't use it.
         let refused = self.native.get().push(py, item).err();
         drop(refused);
         Ok(())
@@ -71,9 +71,9 @@ impl ForeignCall {
 }
 
 impl ForeignCall {
-    /// Tells `told`, on the loop `native`, of the end of `source`, a `concurrent.futures.Future`.
+    /// Tells `told`, on the loop `native`, when `source`, a `concurrent.futures.Future`, has ended.
     ///
-    /// Raises what `source.add_done_callback` does.
+    /// Raises what `source.add_done_callback` raises.
     pub(crate) fn follow<'py>(
         source: &Bound<'py, PyAny>,
         told: Told,
@@ -93,7 +93,7 @@ impl ForeignCall {
         Ok(this)
     }
 
-    /// Nobody waits any more: the executor is told, and a call that it has not begun never runs.
+    /// Nobody waits any more: the executor is told, and a call that hasn't begun never runs.
     pub(crate) fn call_off(&self, py: Python<'_>) -> PyResult<()> {
         match self.state.with(py, |state| state.source.take()) {
             Some(source) => source.bind(py).call_method0(intern!(py, "cancel")).map(drop),
@@ -104,7 +104,7 @@ impl ForeignCall {
 
 static DESTINATION_DONE: Watch = Watch::new(CHECK_CANCEL, destination_done);
 
-/// In the loop's thread, when the future that the loop gave is done.
+/// Runs in the loop's thread, when the future that the loop returned is done.
 fn destination_done(call: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
     if !watch::is_cancelled(destination)? {
         return Ok(());
@@ -112,10 +112,10 @@ fn destination_done(call: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> 
     call.cast_exact::<ForeignCall>()?.get().call_off(call.py())
 }
 
-/// How a `concurrent.futures.Future` ended, which is done; `None` if it was cancelled.
+/// The outcome of a `concurrent.futures.Future` that is done; `None` if it was cancelled.
 fn outcome(done: &Bound<'_, PyAny>) -> PyResult<Option<PyResult<Py<PyAny>>>> {
     let py = done.py();
-    // Its methods take a lock each, which nothing changes under any more.
+    // Read directly: its methods take a lock each, but nothing changes it any more.
     if done.get_type().is(imports::CONCURRENT_FUTURE.get(py)?)
         && done.getattr(intern!(py, "_state"))?.eq(intern!(py, "FINISHED"))?
     {

@@ -1,7 +1,8 @@
-//! One call for a worker thread: what to call, and who is told how it ended.
+//! One call for a worker thread: what to call, and what is told how it ended.
 //!
-//! The thread that awaits and the worker share a `Job`; what goes through the pool's queue is an `Entry`, the job with
-//! its target. Invariant: the call is taken out once, by the worker that runs it or by the cancellation that came first.
+//! The awaiting thread and the worker share a `Job`; the pool's queue has an `Entry`, which is the job with its
+//! target. Invariant: the call is taken out once, either by the worker that runs it or by a cancellation that came
+//! first.
 
 use ferrio_engine::Refused;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ enum State {
     /// No worker has taken it yet.
     Waiting(Call),
     Running,
-    /// It ended, and nobody has asked how.
+    /// It has ended, and its outcome wasn't taken yet.
     Ended(PyResult<Py<PyAny>>),
     /// It was called off, or its outcome was taken.
     Gone,
@@ -59,12 +60,12 @@ impl Job {
         Arc::new(Self { state: Guarded::new(State::Waiting(call)) })
     }
 
-    /// A job that somebody else carries out, who tells of its end by [`Job::came_back`].
+    /// A job that another executor runs, which reports its end with [`Job::came_back`].
     pub(crate) fn foreign() -> Arc<Self> {
         Arc::new(Self { state: Guarded::new(State::Running) })
     }
 
-    /// What to post to the loop of `operation` when somebody else has carried out the job; `None`: it was cancelled there.
+    /// What to post to the loop of `operation` when another executor has run the job. `None`: it was cancelled there.
     pub(super) fn came_back(
         &self,
         py: Python<'_>,
@@ -87,7 +88,7 @@ impl Job {
         });
     }
 
-    /// Takes the call to run it here, now. `None` if somebody else did, or if it was called off.
+    /// Takes the call in order to run it here and now. `None` if another thread did, or if it was called off.
     pub(crate) fn begin(&self, py: Python<'_>) -> Option<Call> {
         self.state.with(py, |state| match std::mem::replace(state, State::Running) {
             State::Waiting(call) => Some(call),
@@ -98,7 +99,7 @@ impl Job {
         })
     }
 
-    /// Leaves the outcome for [`Job::take`]. One that was called off meanwhile keeps nothing.
+    /// Leaves the outcome for [`Job::take`]. If the job was called off meanwhile, the outcome is dropped.
     fn end(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
         let unwanted = self.state.with(py, |state| match state {
             State::Gone => Some(outcome),
@@ -110,7 +111,7 @@ impl Job {
         drop(unwanted);
     }
 
-    /// The outcome, once; `None` if it has not ended.
+    /// The outcome, once; `None` if it hasn't ended.
     pub(crate) fn take(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         self.state.with(py, |state| match std::mem::replace(state, State::Gone) {
             State::Ended(outcome) => Some(outcome),
@@ -128,7 +129,7 @@ impl Job {
     }
 }
 
-/// Who is told.
+/// What is told.
 pub(crate) enum Target {
     /// An operation of a ferrio loop, which takes the outcome from the job.
     Operation(Py<Operation>, Arc<Inbox<Item>>),
@@ -151,7 +152,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Posts it; callable without the interpreter. A closed loop has no use for it: what comes back is to be dropped
+    /// Posts it; callable while detached. If the loop is closed, returns the item, which must be dropped while
     /// attached.
     pub(crate) fn post(self) -> Option<Item> {
         self.inbox.post(self.item).err().map(Refused::into_item)
@@ -159,7 +160,7 @@ impl Message {
 }
 
 impl Entry {
-    /// Runs the call in the thread that is attached, `now` being told its function first. Returns what to post.
+    /// Runs the call in this attached thread, after passing its function to `now`. Returns what to post.
     pub(crate) fn run(self, py: Python<'_>, now: impl FnOnce(&Py<PyAny>)) -> PyResult<Option<Message>> {
         let Self { job, target } = self;
         match target {
@@ -200,7 +201,7 @@ impl Entry {
         }
     }
 
-    /// Cancels what waits for a call that will never run. Returns what to post.
+    /// Cancels whatever waits for a call that will never run. Returns what to post.
     pub(crate) fn cancel(self, py: Python<'_>) -> PyResult<Option<Message>> {
         self.job.call_off(py);
         match self.target {
@@ -234,8 +235,8 @@ impl Call {
     }
 }
 
-/// What an `await` may raise in place of `failure`: `concurrent.futures`' own exceptions become asyncio's, and
-/// `StopIteration`, which an `await` would take for a return, is wrapped.
+/// What an `await` may raise instead of `failure`. `concurrent.futures`' own exceptions become asyncio's.
+/// `StopIteration` is wrapped, because an `await` would take it for a return.
 fn converted(py: Python<'_>, failure: PyErr) -> PyErr {
     let is = |import: &imports::Import| import.get(py).is_ok_and(|class| failure.get_type(py).is(class));
     let ours = if is(&imports::CONCURRENT_CANCELLED_ERROR) {
@@ -260,7 +261,7 @@ fn converted(py: Python<'_>, failure: PyErr) -> PyErr {
     made().unwrap_or_else(|other| other)
 }
 
-/// What to post to the loop of `future` when its call has ended; `None`: it was cancelled.
+/// What to post to the loop of `future` when its call has ended. `None`: it was cancelled.
 pub(super) fn future_came_back(
     py: Python<'_>,
     future: Py<Future>,
@@ -276,7 +277,7 @@ pub(super) fn future_came_back(
     }
 }
 
-// What the loop runs for a message: first object the target, second the outcome.
+// What the loop runs for a message: the first object is the target, the second the outcome.
 
 fn operation_ended(operation: &Bound<'_, PyAny>, _none: &Bound<'_, PyAny>) -> PyResult<()> {
     event_loop::job_came_back(operation.py());
@@ -316,7 +317,7 @@ fn cancel_future(future: &Bound<'_, PyAny>, _none: &Bound<'_, PyAny>) -> PyResul
     native::cancel(future.cast::<Future>()?, None).map(drop)
 }
 
-/// A cancelled future needs no outcome; one that the program ended itself does not fit to the function's end.
+/// A cancelled future needs no outcome. If the program has ended it in another way, that is an error.
 fn done_already(future: &Bound<'_, Future>) -> PyResult<()> {
     let py = future.py();
     if future.get().state.with(py, |state| matches!(state.outcome, Outcome::Cancelled)) {

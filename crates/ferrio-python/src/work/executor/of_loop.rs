@@ -1,7 +1,7 @@
-//! The executors of a loop: which one a call goes to, and how its result comes back.
+//! The executors of a loop: which one gets a call, and how its result comes back.
 //!
-//! The loop itself keeps them (`core::event_loop::executors`). Invariant: every call that an executor has is counted in
-//! `Away` until the loop has heard of its end.
+//! The loop itself keeps them (`core::event_loop::executors`). Invariant: every call that an executor has is counted
+//! in `Background` until the loop is told about its end.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) fn submit(
     job: Arc<Job>,
     target: Target,
 ) -> PyResult<()> {
-    // Counted before: called from another thread, the result could be back before this function is.
+    // Counted first: if another thread calls this, the result could come back before this function returns.
     native.get().job_goes_out();
     let submitted = executor::submit(pool, executor::job::Entry { job, target }, native.get().runs_here());
     if submitted.is_err() {
@@ -70,7 +70,7 @@ pub(crate) fn set_default(
     py: Python<'_>,
     executor: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
-    // A subclass may have a `submit` of its own.
+    // A subclass may have its own `submit`.
     let own = match executor {
         Some(executor) if executor.is_instance_of::<ThreadPool>() => {
             let plain = executor.get_type().is(imports::THREAD_POOL.get(py)?);
@@ -92,7 +92,7 @@ pub(crate) fn set_default(
     Ok(())
 }
 
-/// `executor` as the loop's own pool, if it is that.
+/// `executor` as the loop's own pool, if it is one.
 pub(crate) fn own_of<'py>(
     native: &Bound<'py, Loop>,
     executor: &Bound<'py, PyAny>,
@@ -129,7 +129,8 @@ fn process_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny
         let known = executors.process.as_ref().map(|executor| executor.bind(py).clone());
         (executors.shut_down, known, parents)
     });
-    // A forked child has no thread that would hand its calls to the processes; they are the parent's to end, too.
+    // A forked child has no thread that would pass calls on to the processes. They are the parent's, which must end
+    // them, too.
     std::mem::forget(parents);
     if shut_down {
         return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
@@ -170,7 +171,7 @@ pub(crate) fn submit_to_process<'py>(
     }
 }
 
-/// What `submit` of an executor takes.
+/// The arguments for an executor's `submit`.
 pub(crate) fn with_arguments<'py>(
     function: Bound<'py, PyAny>,
     arguments: &Bound<'py, PyTuple>,
@@ -180,8 +181,8 @@ pub(crate) fn with_arguments<'py>(
     PyTuple::new(arguments.py(), all)
 }
 
-/// Has `told` hear of the end of `submitted`, what an executor of another make gave. `None` if that takes Python's own way:
-/// it is another kind of future, or somebody replaced the loop's methods.
+/// Makes `told` hear about the end of `submitted`, which a foreign executor returned. `None` if that needs Python
+/// calls, because it is another kind of future or a program replaced the loop's methods.
 pub(crate) fn follow<'py>(
     native: &Bound<'py, Loop>,
     submitted: &Bound<'py, PyAny>,
@@ -193,7 +194,7 @@ pub(crate) fn follow<'py>(
         return Ok(None);
     }
     let told = told()?;
-    // Counted before: the end may come while this function runs.
+    // Counted first: the end may come while this function runs.
     native.get().job_goes_out();
     let followed = ForeignCall::follow(submitted, told, native.clone().unbind());
     if followed.is_err() {
@@ -202,7 +203,7 @@ pub(crate) fn follow<'py>(
     followed.map(Some)
 }
 
-/// `wrap_future(submitted, loop=self)`. `slow`: another process has the call.
+/// `wrap_future(submitted, loop=self)`. `slow`: another process runs the call.
 pub(crate) fn future_of<'py>(
     native: &Bound<'py, Loop>,
     submitted: &Bound<'py, PyAny>,

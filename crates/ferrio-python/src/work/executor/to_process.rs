@@ -1,7 +1,7 @@
-//! `to_process`: a function in another process, awaited.
+//! `to_process`: awaits a function that runs in another process.
 //!
-//! The pool is `concurrent.futures`', kept by the loop (`event_loop/executor.rs`) or, for a loop of another make, beside it
-//! (`ferrio.processes`). Invariant: the call is handed to the pool at most once, when it is first awaited.
+//! The pool is `concurrent.futures`'. The loop keeps it (`of_loop.rs`); for a foreign loop `ferrio.processes` does.
+//! Invariant: the call is handed to the pool at most once, when it is first awaited.
 
 use std::sync::Arc;
 
@@ -49,16 +49,17 @@ gc!(match Stage {
 
 pub(crate) const TO_PROCESS: Declared = declared!(to_process).coroutine("ferrio.processes");
 
-/// Return an awaitable that calls `func(*args, **kwargs)` in a process of the pool that is kept for the running loop, and
-/// ends as the call does.
+/// Return an awaitable that calls `func(*args, **kwargs)` in a process of the running loop's pool. It returns or
+/// raises what the call does.
 ///
-/// The function, its arguments and its result are pickled, so the function must be one that another process can import;
-/// `pickle.PicklingError` is raised if the call can't be sent. The values of context variables do not travel. A cancelled
-/// one never calls `func` if the call still waits in the pool; what a process has, or is about to get (the pool hands out
-/// one call more than it has processes), goes on unheeded. The pool is made at the first use: a `ProcessPoolExecutor` with
-/// a process for each CPU, unless `loop.set_process_executor` named another one. A process that dies fails the calls that
-/// are out with `BrokenProcessPool`, and the next call gets a new pool. Ctrl-C in a terminal raises `KeyboardInterrupt` in
-/// the functions that the processes of that pool run, as it does in the program; idle processes take no notice.
+/// The function, its arguments and its result are pickled, so another process must be able to import the function; if
+/// the call can't be sent, `pickle.PicklingError` is raised. The values of context variables aren't passed on. If the
+/// awaitable is cancelled while the call waits in the pool, `func` is never called. A call that a process has, or is
+/// about to get (the pool hands out one call more than it has processes), goes on, and its result is ignored. The
+/// pool is made at the first use: a `ProcessPoolExecutor` with a process for each CPU, unless
+/// `loop.set_process_executor` has set another one. If a process dies, the calls in progress fail with
+/// `BrokenProcessPool`, and the next call gets a new pool. Ctrl-C in a terminal raises `KeyboardInterrupt` in the
+/// functions that the processes of that pool run, as in the program itself; idle processes ignore it.
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn to_process(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
@@ -124,7 +125,7 @@ impl ToProcess {
         self.forward(&inner, Resume::Send)
     }
 
-    /// What the pool's `submit` returns.
+    /// Calls the pool's `submit`, and returns its result.
     fn submit<'py>(&self, home: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = home.py();
         let function = self.function.bind(py).clone();
@@ -151,7 +152,7 @@ impl ToProcess {
         }
     }
 
-    /// What the `await` raises for `failure`: says so if the call could not be sent.
+    /// What the `await` raises for `failure`: it tells if the call couldn't be sent.
     #[cold]
     fn explained(&self, py: Python<'_>, failure: PyErr) -> PyErr {
         if !failure.is_instance_of::<PyException>(py) {

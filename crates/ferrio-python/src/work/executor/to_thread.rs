@@ -1,4 +1,4 @@
-//! `to_thread`: a function in a worker thread, awaited.
+//! `to_thread`: awaits a function that runs in a worker thread.
 
 use std::sync::Arc;
 
@@ -40,11 +40,11 @@ gc!(match Stage {
 
 pub(crate) const TO_THREAD: Declared = declared!(to_thread).coroutine("ferrio.threads");
 
-/// Return an awaitable that calls `func(*args, **kwargs)` in a thread of the running loop's default executor, in a copy
-/// of the current context, and ends as the call does.
+/// Return an awaitable that calls `func(*args, **kwargs)` in a thread of the running loop's default executor, in a
+/// copy of the current context. It returns or raises what the call does.
 ///
-/// A cancelled one never calls `func` if no thread has begun with it; what a thread has begun goes on unheeded.
-/// (asyncio's `to_thread`.)
+/// If it is cancelled before a thread has begun, `func` is never called; a call that has begun goes on, and its
+/// result is ignored. (asyncio's `to_thread`.)
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn to_thread(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {

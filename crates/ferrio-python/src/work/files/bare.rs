@@ -1,7 +1,7 @@
-//! Reads of a binary file by its descriptor, while no standard object has been made for it.
+//! Reads a binary file through its descriptor, while no standard object has been made for it.
 //!
-//! As long as only whole rests and large pieces are asked for, no buffer is of use: bytes go from the kernel into the
-//! `bytes` object that is returned. Invariant: the descriptor's position is the file's.
+//! While only large pieces or the whole rest are read, a buffer is of no use. So bytes go from the kernel directly
+//! into the `bytes` object that is returned. Invariant: the descriptor's position is the file's.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -30,10 +30,10 @@ pub(super) struct Bare {
     fresh: bool,
 }
 
-/// What a job has read: the object it filled, what did not fit, and why it ended early.
+/// What a job has read: the object it filled, what didn't fit, and why it ended early.
 pub(super) type Piece = (Filling, Vec<u8>, io::Result<()>);
 
-/// A read that is done, or that a thread goes on with.
+/// A read that is done, or that a thread continues.
 pub(super) enum Reading<'py> {
     Done(Bound<'py, PyAny>),
     Away(Arc<Slot<Piece>>),
@@ -44,7 +44,7 @@ impl Bare {
         Self { opened: Arc::new(opened), fresh: true }
     }
 
-    /// The descriptor, for somebody else to own; comes back while a job reads.
+    /// The descriptor, for another owner; `Err` while a job reads.
     pub(super) fn into_opened(self) -> Result<Opened, Self> {
         Arc::try_unwrap(self.opened).map_err(|opened| Self { opened, fresh: false })
     }
@@ -53,14 +53,14 @@ impl Bare {
         self.opened.fd.as_raw_fd()
     }
 
-    /// What is to be read: the descriptor, how many bytes of room that takes, and whether all to the end is wanted.
+    /// What to read: the descriptor, how many bytes of room that needs, and whether to read to the end.
     pub(super) fn plan(&mut self, count: Option<usize>) -> (Arc<Opened>, usize, bool) {
         let left = if std::mem::take(&mut self.fresh) {
             self.opened.size
         } else {
             files::remaining(self.fd()).unwrap_or(0)
         };
-        // One more, to see the end without another room.
+        // One byte more, to see the end without growing.
         let left = usize::try_from(left).unwrap_or(usize::MAX - 1).saturating_add(1);
         match count {
             None => (self.opened.clone(), left, true),
@@ -69,7 +69,7 @@ impl Bare {
     }
 }
 
-/// Reads as [`Bare::plan`] says. `most`: how many bytes, `None` for all.
+/// Reads as planned by [`Bare::plan`]. `most`: how many bytes, `None` for all.
 pub(super) fn read<'py>(
     this: &Bound<'py, Operation>,
     file: &Py<File>,
@@ -106,7 +106,7 @@ pub(super) fn read<'py>(
     Ok(Reading::Away(slot))
 }
 
-/// The bytes of a read that a thread has done. Raises the `OSError` that kept it from reading any.
+/// The bytes that a thread has read. If it could read none, raises its `OSError`.
 pub(super) fn finish<'py>(py: Python<'py>, (filling, rest, outcome): Piece) -> PyResult<Bound<'py, PyAny>> {
     let object = filling.finish(py, &rest)?;
     match outcome {

@@ -1,8 +1,8 @@
-//! One operation on a file: it waits for its turn, runs where its work can wait, and leaves the file to the next.
+//! One operation on a file: it waits for its turn, runs where its work can wait, and passes the file to the next.
 //!
-//! Where work is done: on the loop's thread what needs no disk (what lies in the page cache or goes into a buffer); in a
-//! thread without the interpreter what is a read, a write or a close of a descriptor; in a thread with it the rest.
-//! Invariant: from its turn on an operation is carried out whole; who cancels it does not wait for the end, but the next
+//! Work that needs no disk (the data is in the page cache or goes into a buffer) is done on the loop's thread. Reads,
+//! writes and closes of a descriptor run in a detached thread, all others in an attached one. Invariant: after its
+//! turn has come, an operation is completed. If it is cancelled, its task doesn't wait for the end, but the next
 //! operation on the file does.
 
 use std::os::fd::AsRawFd;
@@ -46,7 +46,7 @@ gc!(match Request {
 
 enum Stage {
     Fresh,
-    /// Others have the file.
+    /// Other operations have the file.
     Queued,
     /// A thread calls the standard object.
     Calling(Arc<Slot<Outcome>>),
@@ -54,9 +54,9 @@ enum Stage {
     Reading(Arc<Slot<Piece>>),
     /// A thread closes the bare descriptor.
     Closing(Arc<Slot<std::io::Result<()>>>),
-    /// A thread has the disk read what will be asked for.
+    /// A thread makes the disk read the data that the call will need.
     Warming(Arc<Slot<()>>),
-    /// A thread writes what the buffer gave off; then the call has its outcome.
+    /// A thread writes what the buffer handed down; then the call has its outcome.
     Writing(Arc<Slot<std::io::Result<()>>>, Outcome),
 }
 
@@ -74,12 +74,12 @@ pub(super) struct FileCall {
 
 gc!(FileCall { file, request, stage });
 
-/// Where a call of the standard object is made.
+/// Where to call the standard object.
 enum Place {
     Here,
-    /// Here, when the disk has been read so far.
+    /// Here, after a thread has made the disk read this far.
     Warmed(i32, usize),
-    /// Here; what it writes goes to a thread.
+    /// Here; a thread writes what it hands down.
     Collecting(Arc<Collected>),
     Thread,
 }
@@ -142,7 +142,7 @@ impl Run for FileCall {
 fn ready(py: Python<'_>, outcome: Outcome) -> PyResult<Progress<'_>> {
     match outcome {
         Ok(value) => Ok(Progress::Ready(value.into_bound(py))),
-        // An `await` can't raise the one, and `async for` asks for the other.
+        // An `await` can't raise the one, and `async for` needs the other.
         Err(failure) if failure.is_instance_of::<PyStopIteration>(py) => {
             Err(PyStopAsyncIteration::new_err(()))
         }
@@ -151,13 +151,13 @@ fn ready(py: Python<'_>, outcome: Outcome) -> PyResult<Progress<'_>> {
 }
 
 impl FileCall {
-    /// Nobody waits any more. A job that has begun goes on, and leaves the file when it is done.
+    /// Nobody waits any more. A job that has begun goes on, and passes the file on when it is done.
     fn abandon(&mut self, this: &Bound<'_, Operation>) -> PyResult<()> {
         let woken = this.get().resumed_from(this.py()) == Phase::Woken;
         let has_file = match std::mem::replace(&mut self.stage, Stage::Fresh) {
             Stage::Fresh => false,
             Stage::Queued => !self.file.get().give_up(this),
-            // Woken: the job is done, and found somebody who waited. Else it will find nobody.
+            // If it was woken, the job is done and found somebody waiting. Otherwise it will find nobody.
             _ => woken,
         };
         if has_file { self.file.get().leave(this.py()) } else { Ok(()) }
@@ -262,7 +262,7 @@ impl FileCall {
         }
     }
 
-    /// The call in a thread, of a file whose buffer's output may be waiting.
+    /// The call in a thread, for a file whose buffered output may be waiting.
     fn invoke_writer(&self, object: &Bound<'_, PyAny>, collected: &Arc<Collected>) -> Outcome {
         let py = object.py();
         let written = if collected.is_empty() { Ok(()) } else { py.detach(|| collected.write_out()) };
@@ -296,7 +296,7 @@ impl FileCall {
         }
     }
 
-    /// Where a reader's call is made: here, if what it may need is in the page cache or soon will be.
+    /// Where a reader's call is made: here, if the data it may need is in the page cache or soon will be.
     fn reading_place(&self, py: Python<'_>, fd: i32) -> Place {
         let reach = match &self.request {
             Request::Close if files::closes_quickly(fd) => return Place::Here,
@@ -314,7 +314,7 @@ impl FileCall {
             },
         };
         let reach = match reach {
-            // Text has up to four bytes a character.
+            // Text has up to four bytes per character.
             Some(size) => size.saturating_mul(4).clamp(REACH, 8 * LARGEST_HERE),
             None => usize::MAX,
         };
@@ -330,7 +330,7 @@ impl FileCall {
         }
     }
 
-    /// Where a writer's call is made: here, if it fills a buffer.
+    /// Where a writer's call is made: here, if it only fills a buffer.
     fn writing_place(&self, py: Python<'_>, collected: &Arc<Collected>) -> Place {
         let Request::Call { name, args, .. } = &self.request else { return Place::Thread };
         if !collected.is_empty() {
@@ -372,7 +372,7 @@ impl Request {
     }
 }
 
-/// How much `read(...)` asks for, if a bare descriptor may answer: `Some(None)` for all.
+/// How much `read(...)` asks for, if a bare descriptor can do it: `Some(None)` for all.
 fn bare_count(arguments: &Bound<'_, PyTuple>) -> Option<Option<usize>> {
     if arguments.is_empty() {
         return Some(None);
@@ -387,7 +387,8 @@ fn bare_count(arguments: &Bound<'_, PyTuple>) -> Option<Option<usize>> {
     }
 }
 
-/// The size that the first argument is or has. `None`: there is none, or `negative` ones mean all.
+/// The size that the first argument is or has. `None` if there is none, or if it is negative and `negative` sizes
+/// mean all.
 fn size_of_argument(arguments: &Bound<'_, PyTuple>, negative: bool) -> Option<usize> {
     let first = arguments.get_item(0).ok()?;
     if let Ok(size) = first.extract::<isize>() {

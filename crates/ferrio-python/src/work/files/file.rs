@@ -1,7 +1,7 @@
-//! `File`: an asynchronous file, and whose turn it is to work on it.
+//! `File`: an asynchronous file, and which operation has it.
 //!
-//! Invariant: while `busy`, exactly one operation, or its job in a thread, has the file; it calls `leave` when it is done,
-//! whether or not anybody waits for it still.
+//! Invariant: while `busy`, exactly one operation, or its job in a thread, has the file. It calls `leave` when it is
+//! done, whether or not anybody still waits for it.
 
 use ferrio_engine::files;
 use pyo3::intern;
@@ -25,7 +25,7 @@ use crate::core::operation::{self, Operation, immediate};
 pub(super) enum Body {
     /// The descriptor alone.
     Bare(Bare),
-    /// What `io.open` made.
+    /// The object that `io.open` made.
     Standard(Py<PyAny>),
     /// It was closed before it needed an object.
     Closed,
@@ -36,7 +36,7 @@ gc!(match Body {
     _ => (),
 });
 
-/// What can be said of a standard object without asking it.
+/// What is known about a standard object without calling it.
 #[derive(Clone)]
 pub(super) enum Kind {
     /// Reads a regular file through a buffer and writes nothing.
@@ -58,10 +58,10 @@ struct State {
 
 gc!(State { waiters, body, how } not { busy, kind });
 
-/// An asynchronous file, as `ferrio.open()` gives it.
+/// An asynchronous file, as returned by `ferrio.open()`.
 ///
-/// It has the methods of the file that the built-in `open()` gives for the same arguments, as awaitables; `fileno()`,
-/// `detach()` and the attributes are as they are there.
+/// It has the methods of the file that the built-in `open()` returns for the same arguments, as awaitables;
+/// `fileno()`, `detach()` and the attributes are not asynchronous.
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct File {
     state: Guarded<State>,
@@ -87,7 +87,7 @@ impl File {
         Self { state: Guarded::new(State { busy: false, waiters: VecDeque::new(), body, kind, how }) }
     }
 
-    /// Takes the file for `operation`. `false`: another has it, and `operation` will be woken when it is its turn.
+    /// Takes the file for `operation`. `false`: another operation has it, and `operation` will be woken at its turn.
     pub(super) fn enter(&self, operation: &Bound<'_, Operation>) -> bool {
         let entry = operation.clone().unbind();
         let unneeded = self.state.with(operation.py(), |state| {
@@ -103,7 +103,7 @@ impl File {
         unneeded.is_some()
     }
 
-    /// The operation waits no more. `false` if it was not in the queue: then it has been given the file.
+    /// The operation no longer waits. `false` if it wasn't in the queue: then it has been given the file.
     pub(super) fn give_up(&self, operation: &Bound<'_, Operation>) -> bool {
         let removed = self.state.with(operation.py(), |state| {
             let place = state.waiters.iter().position(|waiter| waiter.is(operation));
@@ -112,7 +112,7 @@ impl File {
         removed.is_some()
     }
 
-    /// Gives the file to the next operation that waits for it.
+    /// Passes the file to the next operation that waits for it.
     pub(super) fn leave(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             let next = self.state.with(py, |state| {
@@ -127,7 +127,7 @@ impl File {
         }
     }
 
-    /// Lets `look` work on the body if it is a bare descriptor.
+    /// Calls `look` with the body if it is a bare descriptor.
     pub(super) fn with_bare<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Bare) -> R) -> Option<R> {
         self.state.with(py, |state| match &mut state.body {
             Body::Bare(bare) => Some(look(bare)),
@@ -151,7 +151,7 @@ impl File {
         self.state.with(py, |state| matches!(state.body, Body::Closed))
     }
 
-    /// The standard object, and what kind it is; made now if there is none.
+    /// The standard object and its kind; made now if there is none.
     pub(super) fn object<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Kind)> {
         let known = self.state.with(py, |state| match &state.body {
             Body::Standard(object) => Some((object.clone_ref(py), state.kind.clone())),
@@ -172,7 +172,7 @@ impl File {
             Some(Err(bare)) => {
                 self.state.with(py, |state| state.body = Body::Bare(bare));
                 return Err(pyo3::exceptions::PyRuntimeError::new_err(
-                    "the file is being read: await that before you take it apart",
+                    "the file is being read: await that before you detach it",
                 ));
             }
             None => how.closed_object(py)?,
@@ -193,7 +193,7 @@ impl File {
             _ => None,
         });
         match busy {
-            // A thread reads from the descriptor; an object of its own would take it over.
+            // A thread reads from the descriptor, so no object may take it over now.
             Some(how) => how.attribute_of_busy(py, name),
             None => self.object(py)?.0.getattr(name),
         }
@@ -232,7 +232,7 @@ impl Kind {
     }
 }
 
-/// Methods that are calls of the standard object's, carried out where that can wait.
+/// Methods that call the standard object, in a place where the call can wait.
 macro_rules! calls {
     ($($(#[$note:meta])* $method:ident $name:literal;)*) => {
         #[pymethods]
@@ -254,19 +254,19 @@ calls! {
     flush "File.flush";
     /// Return whether the file is a terminal.
     isatty "File.isatty";
-    /// Return up to `n` bytes that are buffered, or a few more; the position stays.
+    /// Return up to `n` buffered bytes, or a few more; the position stays.
     peek "File.peek";
-    /// Read with one call of the system at most.
+    /// Read with at most one system call.
     read1 "File.read1";
     /// Return whether the file can be read.
     readable "File.readable";
     /// Read to the end (unbuffered files).
     readall "File.readall";
-    /// Read into a writable buffer; return how many bytes.
+    /// Read into a writable buffer; return the number of bytes.
     readinto "File.readinto";
-    /// As `readinto`, with one call of the system at most.
+    /// As `readinto`, with at most one system call.
     readinto1 "File.readinto1";
-    /// Read a line, at most `size` of it.
+    /// Read a line, but at most `size` of it.
     readline "File.readline";
     /// Read all lines, or about `hint` bytes or characters of them.
     readlines "File.readlines";
@@ -278,13 +278,13 @@ calls! {
     seekable "File.seekable";
     /// Return the position.
     tell "File.tell";
-    /// Cut the file, at its position or the given one; return the new size.
+    /// Truncate the file at its position, or at the given one; return the new size.
     truncate "File.truncate";
     /// Return whether the file can be written.
     writable "File.writable";
-    /// Write bytes or text; return how much.
+    /// Write bytes or text; return how much was written.
     write "File.write";
-    /// Write all that an iterable yields.
+    /// Write everything that an iterable yields.
     writelines "File.writelines";
 }
 
@@ -305,7 +305,7 @@ impl File {
         FileCall::operation(slf, Request::Read { args, kwargs })
     }
 
-    /// Write what is buffered and close the file. More than once does no harm.
+    /// Write what is buffered and close the file. Closing it again does nothing.
     pub(super) fn close(slf: Bound<'_, Self>) -> Operation {
         FileCall::operation(slf, Request::Close)
     }
@@ -336,7 +336,7 @@ impl File {
             _ => None,
         });
         let name = intern!(py, "__exit__");
-        // The end of the block may be more than a close: that of a temporary file with a name removes it.
+        // The end of the block may do more than close: a named temporary file is removed.
         if object.map_or(Ok(false), |object| object.hasattr(name))? {
             let (name, args) = (name.clone().unbind(), exception.clone().unbind());
             let request = Request::Call { name, shown: "File.__aexit__", args, kwargs: None };
@@ -353,7 +353,7 @@ impl File {
         self.object(py)?.0.call_method0(intern!(py, "fileno"))
     }
 
-    /// Part with the layer below (a text file's buffer, a buffer's raw file) and return it, a synchronous file.
+    /// Detach the layer below (a text file's buffer, a buffer's raw file) and return it, a synchronous file.
     fn detach<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (object, _) = self.object(py)?;
         let detached = object.call_method0(intern!(py, "detach"))?;
@@ -375,7 +375,7 @@ impl File {
         }
     }
 
-    /// What the built-in file has beside its methods: `name`, `mode`, `encoding`, `errors`, `newlines`, `buffer`, `raw`,
+    /// The other attributes of the built-in file: `name`, `mode`, `encoding`, `errors`, `newlines`, `buffer`, `raw`,
     /// `line_buffering`, `write_through`.
     fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let text = name.to_string_lossy();
@@ -409,7 +409,7 @@ impl Finalize for File {
         dying.get().with_bare(dying.py(), |_| ()).is_some()
     }
 
-    /// The standard library's objects say it themselves.
+    /// The standard library's objects warn themselves.
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let how = slf.get().state.with(py, |state| state.how.clone());

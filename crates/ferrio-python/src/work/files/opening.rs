@@ -1,8 +1,8 @@
-//! `ferrio.open()`: arguments, the system's open in a thread, and the file that comes of it.
+//! `ferrio.open()`: its arguments, the system's open in a thread, and the resulting file.
 //!
-//! A path that needs no `opener` is opened by a job without the interpreter; `io.open` then finds the descriptor there.
-//! What the built-in `open` refuses is refused by it, with its words. Invariant: a descriptor that nobody waits for any
-//! more is closed.
+//! If a path needs no `opener`, a job opens it while detached, and `io.open` then gets the descriptor. Arguments that
+//! the built-in `open` refuses are passed to it, so that it raises the error. Invariant: a descriptor for which
+//! nobody waits any more is closed.
 
 use std::ffi::CString;
 use std::os::fd::IntoRawFd;
@@ -40,9 +40,9 @@ struct Arguments {
 
 gc!(Arguments { file, mode, buffering, encoding, errors, newline, closefd, opener });
 
-/// How a path was opened: what `io.open` has to hear to make an object for the descriptor.
+/// How a path was opened: what `io.open` needs in order to make an object for the descriptor.
 pub(super) struct How {
-    /// As the built-in `open` names it: `os.fspath()` of what was given.
+    /// The name in the built-in `open`: `os.fspath()` of the argument.
     path: Py<PyAny>,
     arguments: Arguments,
 }
@@ -51,9 +51,9 @@ gc!(How { path, arguments });
 
 /// Open `file`, a path or a descriptor; to be awaited, or used with `async with`, which closes it.
 ///
-/// The result is a `File`. The arguments are those of the built-in `open()`: `mode` ("r", "rb", "w", ...), the size of the
-/// buffer `buffering`, for text files `encoding`, `errors` and `newline`, and `closefd` and `opener`. Raises what the
-/// built-in `open()` raises.
+/// The result is a `File`. The arguments are those of the built-in `open()`: `mode` ("r", "rb", "w", ...), the size
+/// of the buffer `buffering`, for text files `encoding`, `errors` and `newline`, and `closefd` and `opener`. Raises
+/// what the built-in `open()` raises.
 #[pyfunction]
 #[pyo3(signature = (file, mode = Argument::MISSING, buffering = Argument::MISSING, encoding = None, errors = None, newline = None, closefd = Argument::MISSING, opener = None))]
 #[pyo3(
@@ -88,19 +88,19 @@ pub(crate) fn open(
     Ok(Opening::new(Way::Path(arguments)))
 }
 
-/// As `open()`, of the file that `func(*args, **kwargs)` returns, which is called in a thread: `tempfile.TemporaryFile`...
+/// As `open()`, for the file that `func(*args, **kwargs)` returns; a thread calls it: `tempfile.TemporaryFile`...
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
 pub(crate) fn open_with(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Opening {
     Opening::new(Way::Call((func, args, kwargs)))
 }
 
-/// What the function returns. Raises `TypeError` for what is no file.
+/// What the function returned. Raises `TypeError` if that isn't a file.
 fn file_of(py: Python<'_>, call: &Call) -> Outcome {
     let made = super::invoke(py, call)?;
     if !made.bind(py).hasattr(intern!(py, "close"))? {
         return Err(PyTypeError::new_err(format!(
-            "{} returned {}, which is no file: it can't be closed",
+            "{} returned {}, which isn't a file: it can't be closed",
             call.0.bind(py).repr()?,
             made.bind(py).repr()?
         )));
@@ -181,7 +181,7 @@ enum Stage {
     Fresh(Box<Way>),
     /// A job opens the path.
     Native(Arc<How>, Arc<Slot<std::io::Result<Opened>>>),
-    /// `io.open` does.
+    /// `io.open` opens it.
     Standard(Arc<Slot<Outcome>>),
     Over,
 }
@@ -278,7 +278,7 @@ fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
 impl Way {}
 
 impl Arguments {
-    /// Path and access of what a job can open; `None` for what the built-in `open` has to look at first.
+    /// Path and access if a job can open it; `None` if the built-in `open` must check it first.
     fn native(&self, py: Python<'_>) -> PyResult<Option<(CString, Access)>> {
         let file = self.file.bind(py);
         if file.is_instance_of::<PyInt>() || !self.opener.is_none(py) || !self.closefd.is_truthy(py)? {
@@ -304,7 +304,7 @@ impl Arguments {
     }
 }
 
-/// What a mode says, and whether the file is one of text. `None` for a mode that has to be explained.
+/// What a mode means, and whether the file is a text file. `None` for a mode that the built-in `open` must check.
 fn access(mode: &str) -> Option<(Access, bool)> {
     let count = |letter: char| mode.chars().filter(|known| *known == letter).count();
     let known = mode.chars().all(|letter| "rwxabt+".contains(letter));
@@ -359,7 +359,7 @@ impl How {
         imports::OPEN.get(py)?.call1(all)
     }
 
-    /// A closed object, which answers as closed files do.
+    /// A closed object, which behaves as closed files do.
     pub(super) fn closed_object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let nothing = files::open(c"/dev/null", Access { reads: true, writes: false, start: Start::Keep });
         let opened = nothing.map_err(|failure| crate::base::error::from_system(py, &failure))?;
@@ -368,7 +368,7 @@ impl How {
         Ok(object)
     }
 
-    /// What the standard object would say, while a thread works on the descriptor. For plain readers.
+    /// The attribute of the standard object, while a thread works on the descriptor. For plain readers.
     pub(super) fn attribute_of_busy<'py>(
         &self,
         py: Python<'py>,
@@ -377,14 +377,12 @@ impl How {
         match &*name.to_string_lossy() {
             "name" => Ok(self.path.bind(py).clone()),
             "mode" => Ok(intern!(py, "rb").clone().into_any()),
-            "raw" => {
-                Err(PyRuntimeError::new_err("the file is being read: await that before you take it apart"))
-            }
+            "raw" => Err(PyRuntimeError::new_err("the file is being read: await that before you detach it")),
             _ => imports::BUFFERED_READER.get(py)?.getattr(name),
         }
     }
 
-    /// The name as the built-in file has it.
+    /// The built-in file's `name`.
     pub(super) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.path.bind(py).clone()
     }
