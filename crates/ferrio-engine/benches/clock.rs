@@ -1,4 +1,4 @@
-//! What it costs to read the time and to convert it.
+//! The cost of reading the time and of converting it.
 
 mod measure;
 

@@ -1,4 +1,4 @@
-//! What it costs a thread to post, and the loop to ask and to take.
+//! The cost of posting for a thread, and of checking and taking for the loop.
 
 mod measure;
 
@@ -59,7 +59,7 @@ fn main() {
     contended();
 }
 
-/// One thread posts what another takes as fast as it can.
+/// One thread posts, and another takes the items as fast as it can.
 fn contended() {
     let inbox = Arc::new(Inbox::<usize>::new(NoWake));
     let done = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! What it costs to send a few bytes over a socket, to receive them, and to ask epoll for them.
+//! The cost of sending a few bytes over a socket, of receiving them, and of polling for them.
 
 mod measure;
 

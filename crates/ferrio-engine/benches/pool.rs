@@ -1,4 +1,4 @@
-//! How long the hand-over of a blocking job takes, there and back.
+//! How long it takes to hand over a blocking job and to get its result back.
 
 mod measure;
 

@@ -1,4 +1,4 @@
-//! What a look at the descriptors costs, how late timed waits are, and how long a wake-up takes.
+//! The cost of polling the descriptors, how late timed waits end, and how long a wake-up takes.
 
 mod measure;
 
@@ -46,7 +46,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// How much later than its deadline a loop that sleeps as it should sees the time.
+/// How late the loop wakes after its deadline.
 fn lateness(name: &str, reactor: &Reactor) {
     let (clock, mut events) = (Clock::monotonic(), Events::with_capacity(64));
     for micros in [50, 200, 1_300, 20_000, 300_000] {
@@ -68,7 +68,7 @@ fn lateness(name: &str, reactor: &Reactor) {
     }
 }
 
-/// From another thread's wake to the return of the wait.
+/// The time from another thread's wake-up to the return of the wait.
 fn wake_latency(reactor: Arc<Reactor>) {
     let (clock, stamp) = (Clock::monotonic(), Arc::new(AtomicU64::new(0)));
     let (waker, count) = (reactor.waker(), rounds() * 100);

@@ -1,4 +1,4 @@
-//! What it costs to queue an item and to take it.
+//! The cost of queueing an item and of taking it.
 
 mod measure;
 

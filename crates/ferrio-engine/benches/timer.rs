@@ -1,4 +1,4 @@
-//! What it costs to set timers, to cancel them and to let them fire.
+//! The cost of setting timers, of cancelling them and of letting them fire.
 
 mod measure;
 

@@ -40,7 +40,7 @@ fn main() -> io::Result<()> {
         for _ in 0..TURNS {
             let _ = engine.inbox().post([0; 3]);
             turn(&mut engine, &mut events, |_, item| consume(item));
-            // What the plan announced: this loop has another post coming.
+            // The plan has announced a sleep, but another post follows.
             engine.inbox().wake();
         }
     });

@@ -1,4 +1,4 @@
-//! `net::accept`: connections, their absence, and what is no listening socket.
+//! `net::accept`: with and without waiting connections, and for descriptors that aren't listening sockets.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The buffer of unread bytes and the search for separators, beside simple models of both.
+//! The buffer of unread bytes and the search for separators, each compared with a simple model.
 
 use std::collections::VecDeque;
 
@@ -90,7 +90,7 @@ fn the_separator_that_ends_first_wins_and_of_equals_the_shortest() {
     assert_eq!(separators(&[b"ab"]).find(b"ab", 3), None);
 }
 
-/// What a search of everything that arrived gives, without memory of the last one: asyncio's rules, word by word.
+/// The result of searching everything that has arrived from the start: asyncio's rules, literally.
 fn model(bytes: &[u8], strings: &[Vec<u8>], limit: usize, offset: &mut usize) -> Found {
     let shortest = strings.iter().map(Vec::len).min().expect("there is one");
     let longest = strings.iter().map(Vec::len).max().expect("there is one");

@@ -1,4 +1,4 @@
-//! Clocks, and the promise of the conversions: never earlier than asked, and back to where they came from.
+//! Clocks, and the promises of the conversions: never earlier than requested, and exact round trips.
 mod support;
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Files: reads and writes of every size, what is in the page cache, the threads that run the jobs.
+//! Files: reads and writes of every size, the page cache, and the threads that run the jobs.
 
 use std::ffi::CString;
 use std::io;
@@ -13,7 +13,7 @@ use ferrio_engine::files::{self, Access, FileThreads, Start};
 const READ: Access = Access { reads: true, writes: false, start: Start::Keep };
 const WRITE: Access = Access { reads: false, writes: true, start: Start::Truncate };
 
-/// A file of its own for a test, removed with it.
+/// A temporary file for one test, removed at its end.
 struct Scratch(PathBuf);
 
 impl Scratch {

@@ -1,4 +1,4 @@
-//! The inbox with real threads, and items whose drop comes back to it. The interleavings are loom's, in `loom.rs`.
+//! The inbox with real threads, and with items that post when they are dropped. `loom.rs` tests the interleavings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -89,7 +89,7 @@ fn closed_inbox_hands_everything_back() {
     assert_eq!(inbox.close(), [""; 0]);
 }
 
-/// Posts to its inbox when dropped: a deadlock if the inbox drops it under its lock.
+/// Posts to its inbox when it is dropped. If the inbox dropped it under its lock, that would be a deadlock.
 struct PostsOnDrop(Arc<Inbox<Option<PostsOnDrop>>>);
 
 impl Drop for PostsOnDrop {

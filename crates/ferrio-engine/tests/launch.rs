@@ -1,4 +1,4 @@
-//! Starts that succeed, fail, and are given up, without a wait for the program.
+//! Launches that succeed, fail, or are abandoned, without waiting for the program.
 
 use std::ffi::CString;
 use std::io::{self, PipeReader, Read};
@@ -28,7 +28,7 @@ fn shell(script: &str) -> Order {
     order(&["/bin/sh"], &["sh", "-c", script])
 }
 
-/// Where a sandbox allows no such start there is nothing to test here: Python's own `Popen` starts the children then.
+/// If a sandbox forbids such launches there is nothing to test here: then Python's own `Popen` starts the children.
 fn started(order: Order) -> io::Result<Option<(Launch, Outcome)>> {
     let Some(mut launch) = Launch::start(order)? else { return Ok(None) };
     loop {
@@ -66,7 +66,7 @@ fn a_program_runs_and_ends() -> io::Result<()> {
     assert!(launch.pid() > 0);
     let child = launch.take_child().ok_or(io::ErrorKind::NotFound)?;
     assert_eq!(fate(&child)?, Fate::Ended(7));
-    // What was found out stays.
+    // The outcome doesn't change any more.
     assert_eq!(launch.outcome()?, Outcome::Started);
     launch.finish();
     assert_eq!(launch.descriptor(), -1);
@@ -86,7 +86,7 @@ fn what_cannot_be_run_says_why() -> io::Result<()> {
     for (programs, number) in [
         (vec!["/nowhere/program"], libc::ENOENT),
         (vec!["/etc/passwd/program"], libc::ENOTDIR),
-        // The first that says more than that there is none.
+        // The first error other than "no such file".
         (vec!["/nowhere/program", "/etc", "/etc/passwd/program"], libc::EACCES),
     ] {
         let Some((launch, outcome)) = started(order(&programs, &["program"]))? else { return Ok(()) };
@@ -128,7 +128,7 @@ fn the_child_is_as_ordered() -> io::Result<()> {
 fn streams_may_change_places() -> io::Result<()> {
     let (mut ours, theirs) = io::pipe()?;
     let mut make = shell("echo error >&2; echo output");
-    // Ours are 1 and 2; the child's error output is a pipe, its output what is our error output.
+    // The numbers of ours are 1 and 2. The child's error output is a pipe; its output goes to our error output.
     make.streams = [None, Some(2), Some(theirs.as_raw_fd())];
     let Some((mut launch, outcome)) = started(make)? else { return Ok(()) };
     drop(theirs);
@@ -150,7 +150,7 @@ fn a_launch_that_is_dropped_leaves_no_child() -> io::Result<()> {
     drop(theirs);
     let pid = launch.pid();
     drop(launch);
-    // The end of its output is that of the child.
+    // When its output ends, the child has ended.
     ours.read_to_end(&mut Vec::new())?;
     while std::path::Path::new(&format!("/proc/{pid}")).exists() {
         std::thread::yield_now();

@@ -177,7 +177,8 @@ fn pool_wakes_a_parked_worker_for_each_job() {
             move || pool.work(|job| results.send(job).unwrap())
         });
         assert_eq!(finished.recv(), Ok(0));
-        // The worker is on its way to the lock, or parked; twice, since the first wake-up must not be taken for the second.
+        // The worker is on its way to the lock, or parked. Twice, because the first wake-up must not be taken for the
+        // second.
         for job in 1..3 {
             assert_eq!(pool.submit(job), Submit::Queued);
             assert_eq!(finished.recv(), Ok(job));

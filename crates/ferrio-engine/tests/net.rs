@@ -1,4 +1,4 @@
-//! The calls of `net`: they never block, and say so.
+//! The calls of `net` never block, and report that they would.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};

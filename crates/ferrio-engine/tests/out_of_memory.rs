@@ -1,4 +1,4 @@
-//! What a loop does without memory: every growth can be refused, nothing is lost, and the loop goes on.
+//! A loop without memory: every growth may fail, nothing is lost, and the loop goes on.
 #![allow(unsafe_code, reason = "an allocator that refuses can only be written so")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,7 +9,7 @@ use ferrio_engine::{
     ByteBuffer, Clock, Engine, Inbox, OutOfMemory, Pool, ReadyQueue, Refused, Submit, Timers, Wake,
 };
 
-/// Refuses what a thread asks for while it is told to.
+/// Refuses a thread's allocations while that is switched on.
 struct Refusing;
 
 thread_local! {
@@ -24,7 +24,7 @@ unsafe impl GlobalAlloc for Refusing {
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: memory of the system's allocator, as all of it.
+        // SAFETY: all memory comes from the system's allocator.
         unsafe { System.dealloc(memory, layout) }
     }
 

@@ -1,4 +1,4 @@
-//! Reading and writing of pipes, and telling them from other files.
+//! Reads and writes pipes, and tells them from other files.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};

@@ -1,4 +1,4 @@
-//! The pool with real threads: each job once, the limit kept, both ways to end.
+//! The pool with real threads: each job runs once, the limit is kept, and both ways to shut down work.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -9,7 +9,7 @@ use ferrio_engine::{Pool, Submit};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Submits, and starts the worker that the pool asks for; what a host does.
+/// Submits, and starts the worker that the pool asks for, as a host does.
 fn submit(pool: &Arc<Pool<Job>>, threads: &mut Vec<JoinHandle<()>>, job: impl FnOnce() + Send + 'static) {
     match pool.submit(Box::new(job)) {
         Submit::Queued => {}
@@ -219,7 +219,7 @@ fn host_takes_its_own_lock_between_waiting_and_claiming() {
         }
     }
     assert!(pool.wait_idle(None));
-    // Who has the lock runs what is queued, in order; none is left, none runs twice.
+    // The thread that has the lock runs what is queued, in order. None is left over, and none runs twice.
     assert_eq!(lock.lock().map(|ran| ran.clone()).unwrap_or_default(), (0..1_000).collect::<Vec<_>>());
     pool.close();
     join(threads);

@@ -1,4 +1,4 @@
-//! Children that end by themselves, by signals, and behind our back.
+//! Children that end by themselves, that signals end, and that other code has waited for.
 
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
@@ -12,12 +12,12 @@ fn start(script: &str) -> io::Result<std::process::Child> {
     Command::new("/bin/sh").arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
 }
 
-/// Waits for the end, by the descriptor if there is one.
+/// Waits for the end, with the descriptor if there is one.
 fn fate(child: &Child, process: &mut std::process::Child) -> io::Result<Fate> {
     if let Some(descriptor) = child.descriptor() {
         wait_for(descriptor)?;
     } else if let Some(output) = &mut process.stdout {
-        // The end of its output comes right before its own.
+        // Its output ends right before the child does.
         output.read_to_end(&mut Vec::new())?;
         while !child.has_ended() {
             std::thread::yield_now();
@@ -50,7 +50,7 @@ fn a_child_that_somebody_else_waited_for() -> io::Result<()> {
     let mut process = start("exit 3")?;
     let child = Child::of(process.id().cast_signed())?;
     assert!(process.wait()?.code() == Some(3));
-    // Linux 6.15 and later know all the same.
+    // Linux 6.15 and later still know it.
     assert!(matches!(child.reap()?, Fate::Unknown | Fate::Ended(3)));
     let nobody = Child::without_descriptor(process.id().cast_signed());
     assert_eq!(nobody.reap()?, Fate::Unknown);

@@ -69,7 +69,7 @@ fn rearming_a_number_that_was_closed_and_used_again_registers_it_anew() -> io::R
     let fd = ours.as_raw_fd();
     reactor.register(fd, 1, Interest::WRITABLE.only_once())?;
     assert_eq!(wait(&reactor, Wait::Now)?.len(), 1);
-    // What closing does, of which nobody tells the reactor.
+    // Closing does this without telling the reactor.
     reactor.deregister(fd)?;
     reactor.count(true);
     reactor.register(theirs.as_raw_fd(), 3, Interest::READABLE)?;
@@ -142,7 +142,7 @@ fn end_of_input_hangup_and_error_are_told_apart() -> io::Result<()> {
 
     let (reader, writer) = io::pipe()?;
     let reactor = Reactor::new()?;
-    // Not even asked for: errors and hang-ups are always told.
+    // Not even requested: errors and hang-ups are always reported.
     reactor.register(writer.as_raw_fd(), 2, Interest { readable: false, ..Interest::READABLE })?;
     assert_eq!(wait(&reactor, Wait::Now)?, []);
     drop(reader);
@@ -205,7 +205,7 @@ fn wake_ends_one_wait_and_is_no_event() -> io::Result<()> {
     waker.wake();
     waker.wake();
     assert_eq!(wait(&reactor, Wait::Forever)?, [], "woken beforehand");
-    // Both wakes are spent: were they not, these waits would end before their time.
+    // Both wake-ups are used up. Otherwise these waits would end before their time.
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(5) {
         assert_eq!(wait(&reactor, Wait::Until(Duration::from_millis(5) - start.elapsed()))?, []);
@@ -243,13 +243,13 @@ fn timed_waits_end_on_both_kinds_of_kernel() -> io::Result<()> {
         for micros in [0, 1, 30, 150, 2_000] {
             let (start, timeout) = (Instant::now(), Duration::from_micros(micros));
             while start.elapsed() < timeout {
-                // May end early, never fails to end.
+                // It may end early, but it always ends.
                 assert_eq!(wait(&reactor, Wait::Until(timeout.saturating_sub(start.elapsed())))?, []);
             }
         }
         let (ours, _theirs) = UnixStream::pair()?;
         reactor.register(ours.as_raw_fd(), 1, Interest::WRITABLE)?;
-        // A timeout of centuries is taken, and an event ends it.
+        // A timeout of centuries is accepted, and an event ends the wait.
         assert_eq!(wait(&reactor, Wait::Until(Duration::MAX))?.len(), 1);
     }
     Ok(())

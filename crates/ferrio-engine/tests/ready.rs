@@ -1,4 +1,4 @@
-//! The ready queue: order, and what a batch is.
+//! The ready queue: its order, and the size of a batch.
 
 use ferrio_engine::ReadyQueue;
 

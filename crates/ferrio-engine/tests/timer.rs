@@ -1,4 +1,4 @@
-//! Timers: order, cancellation, stale keys, and ten thousand random steps beside a model that can't be wrong.
+//! Timers: order, cancellation, stale keys, and ten thousand random steps compared with a trivial model.
 mod support;
 
 use std::rc::Rc;
@@ -125,7 +125,7 @@ fn cancelled_timers_take_no_lasting_room() {
     assert!(greatest <= 200, "{greatest} slots for 51 live timers");
 }
 
-/// The model: a list of live timers, searched from end to end.
+/// The model: a list of live timers that is searched from end to end.
 #[derive(Default)]
 struct Model {
     live: Vec<(u64, u64)>, // deadline, number in the order of insertion
@@ -151,7 +151,7 @@ impl Model {
 fn random_steps_agree_with_the_model() {
     for seed in 0..40 {
         let mut random = Random::new(seed);
-        // Some runs mostly insert, some mostly cancel; some have few distinct deadlines, some many.
+        // Some runs insert more, some cancel more; some have few distinct deadlines, some many.
         let (inserts, cancels) = (2 + random.below(5), 1 + random.below(6));
         let spread = 1 + random.below([3, 50, 1_000_000][seed as usize % 3]);
         let (mut timers, mut model, mut keys) = (Timers::new(), Model::default(), Vec::new());
@@ -163,7 +163,7 @@ fn random_steps_agree_with_the_model() {
                 keys.push(timers.insert(deadline, number).expect("there is memory"));
                 model.live.push((deadline, number));
             } else if choice < inserts + cancels && !keys.is_empty() {
-                // Any key ever given out; most recent ones more often, as in life.
+                // Any key that was ever returned; recent ones more often, as in practice.
                 let back = random.below(keys.len() as u64).min(random.below(200));
                 let number = keys.len() as u64 - 1 - back;
                 let (expected, key) = (model.cancel(number), keys[number as usize]);

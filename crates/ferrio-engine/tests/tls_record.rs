@@ -1,4 +1,4 @@
-//! `Records` finds the ends of records however the stream is cut, and gives up where there are none.
+//! `Records` finds the ends of records however the stream is cut, and gives up if there are none.
 
 mod support;
 

@@ -20,7 +20,7 @@ fn batch(engine: &mut Engine<Item>) -> Vec<Item> {
     (0..length).filter_map(|_| engine.pop()).collect()
 }
 
-/// Turns until nothing is left to do, as a host runs them; the items with the times at which they ran.
+/// Turns until nothing is left to do, as a host does; returns the items and the times at which they ran.
 fn run(engine: &mut Engine<Item>) -> io::Result<Vec<(u64, Item)>> {
     let (mut events, mut ran) = (Events::with_capacity(16), Vec::new());
     loop {
@@ -125,7 +125,7 @@ fn no_sleep_after_a_post_or_a_wake() -> io::Result<()> {
 fn plan_works_after_a_host_that_failed_to_finish_its_wait() -> io::Result<()> {
     let mut engine = on_virtual_time()?;
     assert_eq!(engine.plan(false), Plan::Sleep(Wait::Forever));
-    // A KeyboardInterrupt, say, took the host out of its turn.
+    // Something like a KeyboardInterrupt made the host leave its turn.
     assert_eq!(engine.begin_turn(), 0);
     assert_eq!(engine.plan(false), Plan::Sleep(Wait::Forever));
     Ok(())
@@ -262,7 +262,7 @@ fn virtual_time_does_not_wait_for_jobs_longer_than_real_time_would() -> io::Resu
     engine.timers.insert(4_001_000, 2).expect("there is memory");
     for deadline in [2_001_000, 4_001_000] {
         let begun = Clock::monotonic().now();
-        // Woken again and again, as by jobs that come back: what has passed counts.
+        // Woken again and again, as by jobs that come back. The time that has passed counts.
         while let Plan::Sleep(Wait::Until(_)) = engine.plan(true) {
             engine.finish_wait();
         }

@@ -1,4 +1,4 @@
-//! What several test files need: random numbers that are the same in each run, a wait for a descriptor.
+//! Shared by several test files: random numbers that are the same in each run, and a wait for a descriptor.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io;
@@ -12,8 +12,8 @@ pub(crate) fn wait_for(descriptor: i32) -> io::Result<()> {
     let mut events = Events::with_capacity(1);
     while events.is_empty() {
         match reactor.wait(&mut events, Wait::Forever) {
-            // Of a child that ended: no handler minds it, but while a thread that starts a child holds all signals back,
-            // the kernel can't know and hands it to another.
+            // The signal of a child that has ended. No handler wants it. But a thread that starts a child blocks all
+            // signals meanwhile, so the kernel may deliver it to another thread.
             Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
             outcome => outcome?,
         }
@@ -31,7 +31,7 @@ impl Random {
         random
     }
 
-    /// 64 bits, the high ones of two steps: the low bits of such a generator have short periods.
+    /// 64 bits, from the high halves of two steps: the low bits of such a generator have short periods.
     pub(crate) fn next(&mut self) -> u64 {
         (self.step() << 32) | self.step()
     }

@@ -1,4 +1,4 @@
-//! What comes and goes through descriptors: transports, servers, streams, TLS, children.
+//! Everything that uses descriptors: transports, servers, streams, TLS, children.
 
 pub(crate) mod plain_socket;
 pub(crate) mod process;

@@ -1,7 +1,7 @@
-//! Whether the system may be asked in place of a socket's methods.
+//! Whether system calls may replace calls of a socket's methods.
 //!
-//! Test suites replace methods of `socket.socket`, and programs bring subclasses and stand-ins: then the methods are called,
-//! as asyncio calls them. Only an instance of exactly `socket.socket`, as the standard library has it, is plain.
+//! Test suites replace methods of `socket.socket`, and programs bring subclasses and mocks. Then the methods are
+//! called, as in asyncio. Only an instance of exactly `socket.socket`, unchanged from the standard library, is plain.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +13,7 @@ use pyo3::types::PyType;
 use crate::base::ffi::{audit, class_version};
 use crate::base::imports;
 
-/// What the class inherits from C.
+/// The methods that the class inherits from C.
 const METHODS: [&str; 13] = [
     "recv",
     "recv_into",
@@ -30,25 +30,25 @@ const METHODS: [&str; 13] = [
     "fileno",
 ];
 
-/// The version of the class in which all methods were the standard library's.
+/// The class's version when all methods were known to be the standard library's.
 static UNCHANGED: AtomicU32 = AtomicU32::new(0);
 
-/// Whether it is exactly a `socket.socket`, whatever became of that class.
+/// Whether it is exactly a `socket.socket`, even if that class was changed.
 #[inline]
 pub(crate) fn is_exact(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(socket.get_type().is(imports::SOCKET.get(socket.py())?))
 }
 
-/// Whether calls of the system may stand for the methods of `socket`.
+/// Whether system calls may replace the methods of `socket`.
 #[inline]
 pub(crate) fn is_plain(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(is_exact(socket)? && is_class_unchanged(socket.py())?)
 }
 
-/// `socket.socket`, as the standard library has it.
+/// The standard library's `socket.socket`.
 static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// Whether nobody has replaced a method of `socket.socket`.
+/// Whether no method of `socket.socket` was replaced.
 #[inline]
 pub(crate) fn is_class_unchanged(py: Python<'_>) -> PyResult<bool> {
     let class = match CLASS.get(py) {
@@ -62,13 +62,14 @@ pub(crate) fn is_class_unchanged(py: Python<'_>) -> PyResult<bool> {
     look_at_class(class, version)
 }
 
-/// Whether connections may be accepted without a Python socket: neither a replaced class nor an audit hook is to see them.
+/// Whether connections may be accepted without a Python socket, because no replaced class or audit hook needs to see
+/// one.
 pub(crate) fn accepts_natively(listener: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = listener.py();
     if !is_plain(listener)? || audit::is_watched(py) {
         return Ok(false);
     }
-    // `accept` makes an instance of what has the name in the module.
+    // `accept` makes an instance of whatever class has this name in the module.
     let class = imports::MODULES.get(py)?.get_item(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
     Ok(class.is(imports::SOCKET.get(py)?))
 }

@@ -1,7 +1,7 @@
-//! The kernel's socket addresses as Python's `socket` module writes them, and back.
+//! Converts the kernel's socket addresses to those of Python's `socket` module, and back.
 //!
-//! Only what needs no look-up is turned back: numeric hosts, paths. For everything else `from_python` answers `None`, and the
-//! caller leaves it to the Python socket, which knows names, every family and every error text.
+//! Only addresses that need no look-up are converted back: numeric hosts, paths. For everything else `from_python`
+//! returns `None`, and the caller uses the Python socket, which knows names, every family and every error text.
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -26,7 +26,7 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    /// The family of a plain `socket.socket`; that of a subclass or a stand-in, whose methods count, is `Other`.
+    /// The family of a plain `socket.socket`. For a subclass or a mock, whose methods must be called, it is `Other`.
     pub(crate) fn of(socket: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = socket.py();
         if !socket.get_type().is(imports::SOCKET.get(py)?) {
@@ -44,7 +44,7 @@ impl Family {
     }
 }
 
-/// The address as `socket.recvfrom` returns it; `None` where there is none, or its family is not known here.
+/// The address as `socket.recvfrom` returns it; `None` if there is none, or its family isn't known here.
 pub(crate) fn to_python<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
     Ok(match address.parts() {
         Parts::Absent | Parts::Other => py.None().into_bound(py),
@@ -57,7 +57,7 @@ pub(crate) fn to_python<'py>(py: Python<'py>, address: &Address) -> PyResult<Bou
     })
 }
 
-/// The address that a program wrote; `None` if the Python socket must see it.
+/// The address that a program gave; `None` if the Python socket must handle it.
 pub(crate) fn from_python(family: Family, given: &Bound<'_, PyAny>) -> Option<Address> {
     match family {
         Family::V4 => {
@@ -76,7 +76,7 @@ pub(crate) fn from_python(family: Family, given: &Bound<'_, PyAny>) -> Option<Ad
         }
         Family::Unix => match given.as_exactly::<PyBytes>() {
             Some(name) => Address::unix(name.as_bytes()),
-            // What is not ASCII depends on the file system's encoding.
+            // The encoding of other characters depends on the file system.
             None => {
                 let name = given.as_exactly::<PyString>()?.to_str().ok()?;
                 if name.is_ascii() { Address::unix(name.as_bytes()) } else { None }
@@ -106,7 +106,7 @@ where
 }
 
 fn host_v4(py: Python<'_>, host: Ipv4Addr) -> Bound<'_, PyString> {
-    // Four numbers of three digits and three dots; `Display` would go the long way round.
+    // Four numbers of up to three digits and three dots; `Display` would take a slower way.
     let (mut text, mut end) = ([0; 15], 0);
     for (index, octet) in host.octets().into_iter().enumerate() {
         if index > 0 {
@@ -125,7 +125,7 @@ fn host_v4(py: Python<'_>, host: Ipv4Addr) -> Bound<'_, PyString> {
 
 fn host_v6(py: Python<'_>, host: Ipv6Addr) -> Bound<'_, PyString> {
     let parts = host.segments();
-    // The C library's `inet_ntop` writes these old addresses with dots, Rust does not.
+    // The C library's `inet_ntop` writes these old addresses with dots, but Rust doesn't.
     if parts[..6] == [0; 6] && parts[6] != 0 {
         let [.., a, b, c, d] = host.octets();
         return PyString::new(py, &format!("::{a}.{b}.{c}.{d}"));

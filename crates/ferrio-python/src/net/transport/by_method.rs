@@ -1,5 +1,5 @@
-//! Receiving and sending by the methods of a socket that isn't plain: one of a subclass, a stand-in, or one whose methods a test
-//! suite has replaced. What is called, and with what, is what asyncio calls.
+//! Receives and sends with the methods of a socket that isn't plain: of a subclass, a mock, or one whose methods a
+//! test suite has replaced. The calls and their arguments are asyncio's.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -70,7 +70,7 @@ pub(super) fn receive(
     }
 }
 
-/// Sends one piece; returns how many bytes of it went, `None` if the socket is full.
+/// Sends one piece; returns how many bytes were sent, `None` if the socket is full.
 #[cold]
 pub(super) fn send(socket: &Bound<'_, PyAny>, piece: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let py = socket.py();

@@ -1,9 +1,9 @@
-//! A stream transport's descriptor: its owner, and what `get_extra_info` tells of it.
+//! A stream transport's descriptor: its owner, and what `get_extra_info` knows about it.
 //!
-//! A connection that a server accepted gets a Python socket and addresses as Python writes them when they are asked for:
-//! most never need either. The owner closes the descriptor, once. Making the Python socket runs Python code, which may ask
-//! for the socket too, raise, or end the connection; other threads may do so meanwhile. So the descriptor is lent to each
-//! socket that is being made, and stays open until the last of them is made. The first complete one keeps it.
+//! A connection that a server accepted gets a Python socket and Python addresses on demand, because most never need
+//! either. The owner closes the descriptor, once. Making the Python socket runs Python code, which may ask for the
+//! socket too, raise, or end the connection; other threads may do the same meanwhile. So the descriptor is lent to
+//! each socket that is being made, and stays open until the last of them is made. The first complete one keeps it.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -25,7 +25,7 @@ use crate::base::imports;
 pub(super) enum Channel {
     Closed,
     Socket(Py<PyAny>),
-    /// Ours, with the family, type and protocol that a Python socket of it has.
+    /// Ours, with the family, type and protocol for a Python socket.
     Descriptor(Arc<Lent>, Py<PyTuple>),
 }
 
@@ -67,7 +67,7 @@ impl Channel {
         matches!(self, Self::Closed)
     }
 
-    /// Closes it: a Python socket by its method.
+    /// Closes it; a Python socket through its method.
     pub(super) fn close(self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Socket(socket) => socket.bind(py).call_method0(intern!(py, "close")).map(drop),
@@ -75,13 +75,13 @@ impl Channel {
         }
     }
 
-    /// Takes it, to be closed; `None` if that was done.
+    /// Takes it, to be closed; `None` if that was done already.
     pub(super) fn take(&mut self) -> Option<Self> {
         Some(std::mem::replace(self, Self::Closed)).filter(|taken| !taken.is_closed())
     }
 }
 
-/// One end's address, in little memory.
+/// The address of one end, in little memory.
 #[derive(Clone, Default)]
 enum Name {
     #[default]
@@ -113,17 +113,17 @@ impl Name {
 pub(super) struct Names {
     fd: RawFd,
     peer: Name,
-    /// Asked for when it is needed, at the latest before the descriptor is closed.
+    /// Looked up when it is needed, at the latest before the descriptor is closed.
     own: Name,
 }
 
 impl Names {
-    /// Those of `fd`; `own` is the address of our end if it is known without asking.
+    /// The names of `fd`; `own` is our own address if it is known without asking.
     pub(super) fn new(fd: RawFd, peer: &Address, own: Option<Arc<Address>>) -> Self {
         Self { fd, peer: Name::new(peer), own: own.map_or(Name::Unknown, Name::Shared) }
     }
 
-    /// Learns what can't be asked for any more once the descriptor is closed.
+    /// Looks up what can't be asked after the descriptor is closed.
     pub(super) fn learn(&mut self) {
         if let Name::Unknown = self.own
             && let Ok(address) = net::local_address(self.fd)
@@ -133,7 +133,7 @@ impl Names {
     }
 }
 
-/// Fills in what `get_extra_info` knows of a Python socket; a peer's name that is there stays.
+/// Fills in what `get_extra_info` knows about a Python socket; an existing peer's name stays.
 pub(super) fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
     extra.set_item(intern!(py, "socket"), imports::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
@@ -148,7 +148,7 @@ pub(super) fn describe(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> 
     Ok(())
 }
 
-/// Turns Nagle's algorithm off for a TCP socket: small writes are to leave at once.
+/// Turns Nagle's algorithm off for a TCP socket, so that small writes leave at once.
 pub(super) fn set_nodelay(socket: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = socket.py();
     if !socket.get_type().is(imports::SOCKET.get(py)?) {
@@ -175,7 +175,7 @@ fn unless_refused<'py>(
     }
 }
 
-/// Adds to `extra` what isn't yet in it of an accepted connection's socket and addresses.
+/// Adds to `extra` what is missing about an accepted connection's socket and addresses.
 pub(super) fn complete(transport: &Bound<'_, SocketTransport>, extra: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = transport.py();
     let names = transport.get().core.state.with(py, |state| {
@@ -186,7 +186,7 @@ pub(super) fn complete(transport: &Bound<'_, SocketTransport>, extra: &Bound<'_,
         }
         Some((names.own.clone(), names.peer.clone()))
     });
-    // A transport that was made on a Python socket knows everything from the beginning.
+    // A transport that was made on a Python socket knows everything from the start.
     let Some((own, peer)) = names else { return Ok(()) };
     let missing = |name| Ok::<_, PyErr>(!extra.contains(name)?);
     if missing(intern!(py, "socket"))? {
@@ -228,7 +228,7 @@ pub(super) fn socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<B
     if kept {
         return Ok(socket);
     }
-    // This one must not close the descriptor: it was interrupted, or another thread was faster.
+    // This one must not close the descriptor, because making it was interrupted, or another thread was quicker.
     imports::C_SOCKET.get(py)?.call_method1(intern!(py, "detach"), (&socket,))?;
     match look(transport) {
         Found::Socket(socket) => Ok(socket),
@@ -237,7 +237,7 @@ pub(super) fn socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<B
     }
 }
 
-/// What `socket.socket(..., fileno=...)` does, then into non-blocking mode.
+/// Does what `socket.socket(..., fileno=...)` does, then switches to non-blocking mode.
 fn adopt(socket: &Bound<'_, PyAny>, lent: &Lent, kind: &Bound<'_, PyTuple>) -> PyResult<()> {
     let py = socket.py();
     let keywords = PyDict::new(py);

@@ -1,8 +1,8 @@
-//! `Core`: what every transport has, whatever it stands on.
+//! `Core`: what every transport has, whatever its descriptor is.
 //!
-//! The transports of sockets, of pipes and of children hold one each. `lifetime.rs` leads it from `connection_made` to
-//! `connection_lost`, `flow.rs` tells a protocol when to pause, `methods.rs` has the methods that are equal in all classes.
-//! A class adds what differs: its own state (`Own`), what it waits for and how it closes (`Transport`).
+//! The transports of sockets, pipes and children hold one each. `lifetime.rs` takes it from `connection_made` to
+//! `connection_lost`. `flow.rs` tells a protocol when to pause. `methods.rs` has the methods that are the same in all
+//! classes. A class adds what differs: its own state (`Own`), what it waits for and how it closes (`Transport`).
 //!
 //! Invariant: no Python code runs while the state is borrowed, since a protocol may do anything to its transport.
 
@@ -17,13 +17,13 @@ use crate::base::ffi::Guarded;
 use crate::base::gc::{Traverse, Visited};
 use crate::core::event_loop::Loop;
 
-/// What is asked for whenever a transport is made.
+/// What is given whenever a transport is made.
 pub(crate) struct Order<'a, 'py> {
     pub(crate) event_loop: &'a Bound<'py, Loop>,
     pub(crate) protocol: &'a Bound<'py, PyAny>,
-    /// The future that gets its result when the transport has begun.
+    /// The future that gets its result after the transport has begun.
     pub(crate) waiter: Option<&'a Bound<'py, PyAny>>,
-    /// What `get_extra_info` is to know besides.
+    /// What else `get_extra_info` must know.
     pub(crate) extra: Option<&'a Bound<'py, PyDict>>,
 }
 
@@ -32,7 +32,7 @@ impl<'py> Order<'_, 'py> {
         self.event_loop.py()
     }
 
-    /// A dict of what the transport's `get_extra_info` is to know. Raises `RuntimeError` if the loop is closed.
+    /// A dict for the transport's `get_extra_info`. Raises `RuntimeError` if the loop is closed.
     pub(crate) fn begin(&self) -> PyResult<Bound<'py, PyDict>> {
         self.event_loop.get().require_open()?;
         self.extra.map_or_else(|| Ok(PyDict::new(self.py())), |extra| extra.copy())
@@ -42,33 +42,33 @@ impl<'py> Order<'_, 'py> {
 /// The part of a transport that is the same in every class.
 pub(crate) struct Core<O> {
     pub(crate) event_loop: Py<Loop>,
-    /// The protocol's methods run in it when the loop calls them.
+    /// The context in which the loop calls the protocol's methods.
     pub(crate) context: Py<PyAny>,
     pub(crate) state: Guarded<State<O>>,
     /// What `get_extra_info` knows.
     pub(crate) extra: Py<PyDict>,
 }
 
-/// All that changes in a transport's life.
+/// Everything that changes during a transport's life.
 pub(crate) struct State<O> {
-    /// The protocol; empty once the connection is lost.
+    /// The protocol; empty after the connection is lost.
     pub(crate) receiver: Receiver,
     /// `connection_made` was called: from now on the transport reads.
     pub(super) started: bool,
     /// By `pause_reading`.
     pub(super) paused: bool,
-    /// `close` was called, or the connection failed: nothing more is read, and what was written still leaves.
+    /// `close` was called, or the connection failed: nothing more is read, and what was written is still sent.
     pub(crate) closing: bool,
-    /// `connection_lost` is on its way, or was called.
+    /// `connection_lost` is scheduled, or was called.
     pub(crate) ended: bool,
     /// How often the program wrote after the end.
     pub(super) lost_writes: u32,
     pub(crate) own: O,
 }
 
-/// What one class of transports has beyond the rest.
+/// What one class of transports has in addition.
 pub(crate) trait Own: Traverse {
-    /// What ends with the connection: the descriptor's owner above all.
+    /// What ends with the connection, above all the descriptor's owner.
     type Resource;
 
     /// What waits to be sent.
@@ -77,19 +77,19 @@ pub(crate) trait Own: Traverse {
     /// References to Python objects that may form a cycle.
     type References;
 
-    /// Whether the resource is still there.
+    /// Whether the resource still exists.
     fn is_open(&self) -> bool;
 
-    /// Takes the resource, to be closed; `None` if that was done.
+    /// Takes the resource, to be closed; `None` if that was done already.
     fn take(&mut self) -> Option<Self::Resource>;
 
     /// Whether nothing waits to be sent.
     fn is_sent(&self) -> bool;
 
-    /// Takes what waits to be sent, to be dropped.
+    /// Takes what waits to be sent; the caller drops it.
     fn take_unsent(&mut self) -> Self::Unsent;
 
-    /// Takes the references for the garbage collector, to be dropped.
+    /// Takes the references for the garbage collector; the caller drops them.
     fn clear(&mut self) -> Self::References;
 }
 
@@ -102,7 +102,7 @@ pub(crate) trait Transport: PyClass<Frozen = True> + Sync {
     /// Tells the loop what to watch for, if that has changed.
     fn settle_interest(slf: &Bound<'_, Self>) -> PyResult<()>;
 
-    /// Closes what was taken out of the state, after which the loop watches for nothing.
+    /// Closes what was taken out of the state; afterwards the loop watches for nothing.
     fn close_resource(slf: &Bound<'_, Self>, resource: <Self::Own as Own>::Resource) -> PyResult<()>;
 
     /// Ends the connection after a panic in a protocol's method.
@@ -110,13 +110,13 @@ pub(crate) trait Transport: PyClass<Frozen = True> + Sync {
         lifetime::force_close(slf, Some(failure))
     }
 
-    /// Whether the class itself reports what a protocol's method raises, and how. The loop reports the rest as of any
-    /// callback.
+    /// Whether, and in which words, the class itself reports what a protocol's method raises. Otherwise the loop
+    /// reports it like any callback's error.
     const REPORTS: Option<&'static str> = None;
 }
 
 impl<O: Own> Traverse for Core<O> {
-    /// Nothing until the object has been written, which CPython 3.11 may ask for (see `base/gc.rs`).
+    /// Nothing until the object has been written; CPython 3.11 may call this before (see `base/gc.rs`).
     fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
         let Self { event_loop, context, state, extra } = self;
         state.visit(visit, |state| {
@@ -154,13 +154,13 @@ impl<O: Own> Core<O> {
         })
     }
 
-    /// The protocol, `None` once the connection is lost.
+    /// The protocol; `None` after the connection is lost.
     #[inline]
     pub(crate) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| state.receiver.protocol().map(|protocol| protocol.bind(py).clone()))
     }
 
-    /// Lets `protocol` have what comes from now on.
+    /// Makes `protocol` the receiver of what comes from now on.
     pub(crate) fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let receiver = Receiver::of(protocol)?;
         let old = self.state.with(protocol.py(), |state| std::mem::replace(&mut state.receiver, receiver));
@@ -173,7 +173,7 @@ impl<O: Own> Core<O> {
         self.state.with(py, |state| state.closing)
     }
 
-    /// Whether the descriptor is not closed yet.
+    /// Whether the descriptor isn't closed yet.
     pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.own.is_open())
     }
@@ -187,19 +187,19 @@ impl<O: Own> Core<O> {
 }
 
 impl<O: Own> State<O> {
-    /// Whether the protocol gets what arrives.
+    /// Whether arriving data goes to the protocol.
     #[inline]
     pub(super) fn is_reading(&self) -> bool {
         !self.closing && !self.paused
     }
 
-    /// Begins to close; whether `connection_lost` is to be scheduled now.
+    /// Begins to close; returns whether to schedule `connection_lost` now.
     #[must_use]
     pub(super) fn close(&mut self) -> bool {
         !std::mem::replace(&mut self.closing, true) && self.lose_if_sent()
     }
 
-    /// Ends the connection; `None` if that was done, else what was not sent.
+    /// Ends the connection and returns what was not sent; `None` if it had ended already.
     #[must_use]
     pub(super) fn force_close(&mut self) -> Option<O::Unsent> {
         if std::mem::replace(&mut self.ended, true) {
@@ -209,7 +209,7 @@ impl<O: Own> State<O> {
         Some(self.own.take_unsent())
     }
 
-    /// Whether a closing transport has nothing left to do; true once.
+    /// Whether a closing transport has nothing left to do; true only once.
     #[must_use]
     pub(super) fn lose_if_sent(&mut self) -> bool {
         let loses = self.closing && !self.ended && self.own.is_sent();

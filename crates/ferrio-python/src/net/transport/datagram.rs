@@ -1,7 +1,7 @@
 //! `DatagramTransport`: the transport of a datagram socket (UDP, Unix and others).
 //!
-//! The class, its beginning and its end are here; `datagram_io.rs` receives and sends. While the loop watches the socket it
-//! holds the transport, so one that a program drops goes on until it is closed or its loop is.
+//! The class, its start and its end are here; `datagram_io.rs` receives and sends. While the loop watches the socket
+//! it holds the transport. So one that a program drops goes on until it or its loop is closed.
 
 use std::collections::VecDeque;
 
@@ -30,13 +30,13 @@ use crate::core::event_loop::sides;
 
 /// The transport of a datagram socket: an `asyncio.DatagramTransport`.
 ///
-/// Made by the loop's `create_datagram_endpoint`. Each `sendto` leaves at once if the socket has room.
+/// Made by the loop's `create_datagram_endpoint`. Each `sendto` sends at once if the socket has room.
 #[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct DatagramTransport {
     pub(super) core: Core<Datagrams>,
     pub(super) fd: i32,
     pub(super) family: Family,
-    /// Whether the socket itself knows where everything goes.
+    /// Whether the socket is connected, so that it knows where everything goes.
     pub(super) connected: bool,
 }
 
@@ -56,18 +56,19 @@ socket_methods!(DatagramTransport);
 /// A datagram that waits to be sent, and its address.
 pub(super) type Waiting = (Py<PyBytes>, Option<Py<PyAny>>);
 
-/// What a datagram socket's transport has beyond the rest.
+/// What a datagram socket's transport has in addition.
 pub(crate) struct Datagrams {
-    /// The Python socket; `None` once it is closed.
+    /// The Python socket; `None` after it is closed.
     pub(super) socket: Option<Py<PyAny>>,
-    /// Where everything goes, if it was given. The program may name it again but no other.
+    /// Where everything goes, if it was given. The program may then give this address again, but no other.
     pub(super) address: Option<Py<PyAny>>,
     /// What waits to be sent.
     pub(super) queue: VecDeque<Waiting>,
-    /// Its size as `get_write_buffer_size` tells it, in bytes.
+    /// Its size as in `get_write_buffer_size`, in bytes.
     pub(super) queued: usize,
     pub(super) marks: Watermarks,
-    /// The last sender, and the object that the protocol got for it: it mostly comes again, and is mostly replied to.
+    /// The last sender, and the object that the protocol got for it. It usually comes again, and is usually replied
+    /// to.
     pub(super) last: Option<(Address, Py<PyAny>)>,
     pub(super) appetite: Appetite,
     /// What the loop watches for.
@@ -112,7 +113,7 @@ impl Own for Datagrams {
 }
 
 impl State<Datagrams> {
-    /// Whether datagrams are wanted from the socket.
+    /// Whether the transport wants datagrams from the socket.
     #[inline]
     pub(super) fn wants_input(&self) -> bool {
         self.started && self.is_reading()
@@ -123,7 +124,7 @@ impl State<Datagrams> {
         !self.own.queue.is_empty()
     }
 
-    /// What the loop has to be told to watch for; `None` if it knows.
+    /// What the loop must be told to watch for; `None` if it knows.
     fn changed_interest(&mut self) -> Option<Option<Interest>> {
         let wanted = state::wanted(self.wants_input(), self.waits_to_send());
         (std::mem::replace(&mut self.own.interest, wanted) != wanted).then_some(wanted)
@@ -166,8 +167,8 @@ impl Writes for DatagramTransport {
 }
 
 impl DatagramTransport {
-    /// The transport of the non-blocking datagram `socket`. In the next turn it tells the protocol, begins to receive, and sets
-    /// the result of the waiter.
+    /// The transport of the non-blocking datagram `socket`. In the next turn it tells the protocol, begins to
+    /// receive, and sets the result of the waiter.
     ///
     /// Raises `OSError` for a closed socket.
     pub(crate) fn create<'py>(
@@ -212,11 +213,11 @@ impl DatagramTransport {
 
 #[pymethods]
 impl DatagramTransport {
-    /// Send the datagram `data` (`bytes`, `bytearray` or `memoryview`) to `addr`, or to where the endpoint was connected; at
-    /// once, or when the socket has room.
+    /// Send the datagram `data` (`bytes`, `bytearray` or `memoryview`) to `addr`, or to where the endpoint is
+    /// connected; at once, or when the socket has room.
     ///
-    /// What the network refuses is told to the protocol's `error_received`. Raises `TypeError` for other data, `ValueError`
-    /// for an address that is not the endpoint's own.
+    /// Errors of the network go to the protocol's `error_received`. Raises `TypeError` for other data, `ValueError`
+    /// for an address that isn't the endpoint's own.
     #[pyo3(signature = (data, addr = None))]
     fn sendto<'py>(
         slf: &Bound<'py, Self>,
@@ -236,13 +237,13 @@ impl DatagramTransport {
         lifetime::force_close(slf, None)
     }
 
-    /// The Python socket, `None` once it is closed.
+    /// The Python socket; `None` after it is closed.
     #[getter]
     fn _sock(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.core.state.with(py, |state| state.own.socket.as_ref().map(|socket| socket.clone_ref(py)))
     }
 
-    /// Where everything is sent, `None` if each datagram says so itself.
+    /// Where everything is sent; `None` if each datagram has its own address.
     #[getter]
     pub(super) fn _address(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.core.state.with(py, |state| state.own.address.as_ref().map(|address| address.clone_ref(py)))
@@ -260,7 +261,7 @@ impl DatagramTransport {
         imports::DEQUE.get(py)?.call1((PyList::new(py, waiting)?,))
     }
 
-    /// How much waits, as `get_write_buffer_size` counts.
+    /// How much waits, counted as in `get_write_buffer_size`.
     #[getter]
     fn _buffer_size(&self, py: Python<'_>) -> usize {
         self.get_write_buffer_size(py)

@@ -1,7 +1,8 @@
-//! What a datagram transport does with its socket: several datagrams an event, each sent at once if the socket has room.
+//! What a datagram transport does with its socket: it receives several datagrams per event, and sends each at once if
+//! the socket has room.
 //!
-//! Plain sockets of the families that `address.rs` knows are served by the engine; others, and what subclasses make of a
-//! socket, by their own Python methods.
+//! The engine serves plain sockets of the families that `address.rs` knows. For others, and for subclasses of
+//! sockets, their Python methods are called.
 
 use ferrio_engine::Event;
 use ferrio_engine::net::{self, Address, Attempt};
@@ -21,19 +22,19 @@ use crate::base::room::Room;
 use crate::core::event_loop::Loop;
 use crate::net::plain_socket;
 
-/// What each datagram that waits counts besides its data, in bytes.
+/// How many bytes each waiting datagram counts in addition to its data.
 const HEADER: usize = 8;
 
-/// The most datagrams that one event may bring, so that others have their turn.
+/// The most datagrams per event, so that others get their turn.
 const LARGEST_MEAL: u32 = 32;
 
-/// For how many events a transport that found its socket empty does not look a second time.
+/// After the socket was found empty, this many events get only one attempt each.
 const ABSTINENCE: u32 = 16;
 
-/// How many datagrams to take at an event.
+/// How many datagrams to receive at an event.
 ///
-/// A look that finds nothing costs one system call, an event for each datagram costs two. So after a fruitless look, each
-/// event gets only one look for a while. Where looks bring something, there are more and more of them.
+/// An attempt that finds nothing costs one system call, but an event for each datagram costs two. So after a
+/// fruitless attempt, each event gets only one for a while. While attempts succeed, there are more and more of them.
 #[derive(Clone, Copy)]
 pub(super) struct Appetite {
     most: u32,
@@ -66,7 +67,7 @@ impl Appetite {
     }
 }
 
-/// What came of one call.
+/// The result of one call.
 enum Outcome<T> {
     Done(T),
     WouldBlock,
@@ -98,7 +99,7 @@ fn receive(event_loop: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport
     let this = transport.get();
     let wanted = this.core.state.with(py, |state| state.own.appetite.now());
     for count in 0..wanted {
-        // Whatever the protocol did meanwhile counts: closing, pausing, another protocol.
+        // Read again each time, because the protocol may have closed, paused, or set another protocol.
         let protocol = this.core.state.with(py, |state| {
             let protocol = state.receiver.protocol().filter(|_| state.wants_input());
             protocol.map(|protocol| protocol.bind(py).clone())
@@ -135,7 +136,7 @@ fn receive(event_loop: &Bound<'_, Loop>, transport: &Bound<'_, DatagramTransport
     Ok(())
 }
 
-/// Tells the protocol of the network's troubles, and reports its own.
+/// Tells the protocol about the network's errors, and reports the protocol's own.
 #[cold]
 fn tell_error(transport: &Bound<'_, DatagramTransport>, failure: &PyErr) -> PyResult<()> {
     error_received(transport, failure).or_else(|failure| {
@@ -188,7 +189,7 @@ fn receive_natively<'py>(
 }
 
 fn receive_by_python<'py>(transport: &Bound<'py, DatagramTransport>) -> Outcome<Received<'py>> {
-    /// As asyncio asks for.
+    /// As many bytes as asyncio asks for.
     const LARGEST: usize = 256 * 1024;
     let py = transport.py();
     let Some(socket) = socket_of(transport) else { return Outcome::WouldBlock };
@@ -246,7 +247,7 @@ pub(super) fn send<'py>(
             Outcome::Failed(failure) => return failed(transport, &failure),
         }
     }
-    // What waits must not change.
+    // Waiting data must not change.
     let data = match data.as_exactly::<PyBytes>() {
         Some(data) => data.clone(),
         None => py.get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
@@ -261,7 +262,7 @@ pub(super) fn send<'py>(
     flow::pause_if_full(transport)
 }
 
-/// Sends what waits, as far as the socket takes it.
+/// Sends waiting datagrams while the socket accepts them.
 fn flush(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -314,7 +315,7 @@ fn attempt<'py>(
             return attempt_by_python(transport, data, target);
         }
         _ if this.connected => None,
-        // The method tells audit hooks of the address.
+        // The method tells audit hooks about the address.
         _ if audit::is_watched(py) => return attempt_by_python(transport, data, target),
         (_, None) => return attempt_by_python(transport, data, target),
         (family, Some(target)) => {
@@ -345,7 +346,7 @@ fn attempt<'py>(
     }
 }
 
-/// By the Python socket, which knows names and every error.
+/// With the Python socket, which knows names and every error.
 #[cold]
 fn attempt_by_python<'py>(
     transport: &Bound<'py, DatagramTransport>,
@@ -377,7 +378,7 @@ fn socket_of<'py>(transport: &Bound<'py, DatagramTransport>) -> Option<Bound<'py
         .with(py, |state| state.own.socket.as_ref().map(|socket| socket.bind(py).clone()))
 }
 
-/// Sorts what a method of the Python socket came to.
+/// Sorts the result of a method of the Python socket.
 fn tried<'py>(py: Python<'py>, outcome: PyResult<Bound<'py, PyAny>>) -> Outcome<Bound<'py, PyAny>> {
     match unless_blocked(py, outcome) {
         Ok(Some(value)) => Outcome::Done(value),
@@ -386,7 +387,7 @@ fn tried<'py>(py: Python<'py>, outcome: PyResult<Bound<'py, PyAny>>) -> Outcome<
     }
 }
 
-/// What a send that failed leads to: the protocol hears of the network's troubles, others end the transport.
+/// Handles a failed send: network errors go to the protocol, others end the transport.
 #[cold]
 fn failed(transport: &Bound<'_, DatagramTransport>, failure: &PyErr) -> PyResult<()> {
     let py = transport.py();

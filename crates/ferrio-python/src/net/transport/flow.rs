@@ -1,4 +1,4 @@
-//! When a protocol is told to pause writing and to resume, by how much waits to be sent.
+//! When a protocol is told to pause writing and to resume, depending on how much waits to be sent.
 
 use ferrio_engine::buffer::Watermarks;
 use pyo3::exceptions::PyValueError;
@@ -13,7 +13,7 @@ pub(crate) trait Writes: Transport {
     /// The marks between which the protocol may fill the buffer.
     fn marks(own: &mut Self::Own) -> &mut Watermarks;
 
-    /// How many bytes wait, as `get_write_buffer_size` counts them.
+    /// How many bytes wait, as in `get_write_buffer_size`.
     fn unsent(own: &Self::Own) -> usize;
 }
 
@@ -31,7 +31,7 @@ pub(super) fn resume<T: Writes>(transport: &Bound<'_, T>) -> PyResult<()> {
     tell(transport, "resume_writing", "protocol.resume_writing() failed")
 }
 
-/// Calls a method of the protocol in the context that runs, and reports what it raises.
+/// Calls a method of the protocol in the current context, and reports what it raises.
 fn tell<T: Transport>(transport: &Bound<'_, T>, method: &str, message: &str) -> PyResult<()> {
     let py = transport.py();
     let Some(protocol) = transport.get().core().protocol(py) else { return Ok(()) };
@@ -52,7 +52,7 @@ pub(super) fn set_limits<T: Writes>(
     pause_if_full(transport)
 }
 
-/// The marks that the two arguments mean, in bytes; without arguments `default` and a quarter of it.
+/// The marks that the two arguments stand for, in bytes; the defaults are `default` and a quarter of `high`.
 ///
 /// Raises `ValueError` unless `high >= low >= 0`.
 pub(crate) fn limits(

@@ -1,7 +1,7 @@
-//! `Host`: the server that a connection came by, as its transport knows it.
+//! `Host`: the server that accepted a connection, as its transport knows it.
 //!
-//! The server says how it is told of the connection's end. Any other object has asyncio's methods for it, `_attach` and
-//! `_detach`.
+//! A server of ours says how it is told about the connection's end. Any other object has asyncio's methods for that,
+//! `_attach` and `_detach`.
 
 use crate::base::gc::gc;
 use pyo3::intern;
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 /// Called with the server and the transport.
 pub(crate) type Tell = for<'py> fn(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>;
 
-/// A server that is told when the transport has come and gone.
+/// A server that is told when the transport begins and ends.
 pub(crate) struct Host {
     pub(super) server: Py<PyAny>,
     attach: Tell,
@@ -20,12 +20,12 @@ pub(crate) struct Host {
 gc!(Host { server } not { attach, detach });
 
 impl Host {
-    /// One of ours, with the functions that note a transport's beginning and end.
+    /// One of ours, with the functions that note a transport's start and end.
     pub(crate) fn native(server: &Bound<'_, PyAny>, attach: Tell, detach: Tell) -> Self {
         Self { server: server.clone().unbind(), attach, detach }
     }
 
-    /// Any server, told by its methods.
+    /// Any server, told through its methods.
     pub(crate) fn by_methods(server: &Bound<'_, PyAny>) -> Self {
         Self::native(
             server,
@@ -34,7 +34,7 @@ impl Host {
         )
     }
 
-    /// What to call, with the server, once the transport has begun.
+    /// What to call, with the server, after the transport has begun.
     pub(super) fn attaching<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, Tell) {
         (self.server.bind(py).clone(), self.attach)
     }

@@ -16,7 +16,7 @@ use crate::base::ffi::{context, protect};
 use crate::core::event_loop::Item;
 use crate::core::future::watch;
 
-/// Leaves the beginning to the next turn: `connection_made`, then the transport reads, then `waiter` gets its result.
+/// Schedules the start for the next turn: `connection_made`, then the transport reads, then `waiter` gets its result.
 pub(crate) fn begin<T: Transport>(
     transport: &Bound<'_, T>,
     waiter: Option<&Bound<'_, PyAny>>,
@@ -53,11 +53,11 @@ pub(crate) fn tell<'py, T: Transport>(
     survive(transport, || context::run(core.context.bind(py), |_| call(&protocol)))
 }
 
-/// Reports what a protocol's method raised in a call of the loop's.
+/// Reports what a protocol's method raised when the loop called it.
 pub(crate) fn reported<T: Transport>(transport: &Bound<'_, T>, outcome: PyResult<()>) -> PyResult<()> {
     outcome.or_else(|failure| match T::REPORTS {
         Some(message) => report::problem(transport, &failure, message),
-        // On its way to the loop the exception would become a panic again.
+        // If the loop got the exception, it would become a panic again.
         None if failure.is_instance_of::<PanicException>(transport.py()) => {
             report::problem(transport, &failure, "Fatal error: a protocol's method panicked.")
         }
@@ -65,7 +65,7 @@ pub(crate) fn reported<T: Transport>(transport: &Bound<'_, T>, outcome: PyResult
     })
 }
 
-/// Runs `body`, which calls the protocol. After a panic the connection ends, and the panic is an exception.
+/// Runs `body`, which calls the protocol. If it panics, the connection ends, and the panic becomes an exception.
 pub(crate) fn survive<T: Transport, R>(
     transport: &Bound<'_, T>,
     body: impl FnOnce() -> PyResult<R>,
@@ -77,7 +77,7 @@ pub(crate) fn survive<T: Transport, R>(
     })
 }
 
-/// Closes once everything that was written is sent.
+/// Closes after everything that was written is sent.
 pub(super) fn close<T: Transport>(transport: &Bound<'_, T>) -> PyResult<()> {
     let loses = transport.get().core().state.with(transport.py(), |state| state.close());
     T::settle_interest(transport)?;
@@ -90,7 +90,7 @@ pub(super) fn finish<T: Transport>(transport: &Bound<'_, T>) -> PyResult<()> {
     if loses { schedule_loss(transport, None) } else { Ok(()) }
 }
 
-/// Ends the connection without waiting for what is not sent; `failure` is what `connection_lost` is told.
+/// Ends the connection without waiting for unsent data; `connection_lost` gets `failure`.
 pub(crate) fn force_close<T: Transport>(
     transport: &Bound<'_, T>,
     failure: Option<&Bound<'_, PyAny>>,
@@ -104,14 +104,14 @@ pub(crate) fn force_close<T: Transport>(
 
 /// Reports `failure` and ends the connection with it.
 ///
-/// Raises what must end the program.
+/// Raises errors that must end the program.
 #[cold]
 pub(super) fn fatal<T: Transport>(transport: &Bound<'_, T>, failure: &PyErr, message: &str) -> PyResult<()> {
     report::fatal(transport, failure, message)?;
     force_close(transport, Some(failure.value(transport.py()).as_any()))
 }
 
-/// Leaves `connection_lost(failure)` to the next turn. Raises `RuntimeError` on a closed loop.
+/// Schedules `connection_lost(failure)` for the next turn. Raises `RuntimeError` on a closed loop.
 pub(crate) fn schedule_loss<T: Transport>(
     transport: &Bound<'_, T>,
     failure: Option<&Bound<'_, PyAny>>,

@@ -1,14 +1,14 @@
-//! The methods and private attributes that are equal in several classes of transports, written once.
+//! The methods and private attributes that are the same in several classes of transports, written once.
 //!
 //! Each macro makes one `#[pymethods]` block for a class whose field `core` is a `Core`. The private attributes are
-//! asyncio's that libraries read. They are copies: changing one changes nothing.
+//! those of asyncio that libraries read. They are copies: changing one changes nothing.
 
 use pyo3::prelude::*;
 
 use super::core::Transport;
 use super::{lifetime, report};
 
-/// `transport.pause_reading()`: does nothing while it is paused or closing.
+/// `transport.pause_reading()`: does nothing if it is paused or closing.
 pub(super) fn pause_reading<T: Transport>(transport: &Bound<'_, T>) -> PyResult<()> {
     let py = transport.py();
     let core = transport.get().core();
@@ -30,7 +30,7 @@ pub(super) fn resume_reading<T: Transport>(transport: &Bound<'_, T>) -> PyResult
     report::debug(core.event_loop.bind(py), "%r resumes reading", transport.as_any())
 }
 
-/// What a finalizer does with a transport that dies open: warns, and closes it.
+/// The finalizer's work for a transport that is dropped open: warns, and closes it.
 pub(super) fn die_open<T: Transport>(transport: &Bound<'_, T>) -> PyResult<()> {
     let warned = report::unclosed(transport.as_any());
     warned.and(lifetime::end(transport))
@@ -46,24 +46,24 @@ macro_rules! transport_methods {
                 self.core.is_closing(py)
             }
 
-            /// Let `protocol` have what comes from now on.
+            /// Make `protocol` the receiver of what comes from now on.
             #[pyo3(signature = (protocol))]
             fn set_protocol(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
                 self.core.set_protocol(protocol)
             }
 
-            /// Return the protocol, `None` once the connection is lost.
+            /// Return the protocol; `None` after the connection is lost.
             fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
                 self.core.protocol(py)
             }
 
-            /// The protocol, `None` once the connection is lost.
+            /// The protocol; `None` after the connection is lost.
             #[getter]
             fn _protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
                 self.core.protocol(py)
             }
 
-            /// The event loop, `None` once the transport is closed.
+            /// The event loop; `None` after the transport is closed.
             #[getter]
             fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, $crate::core::event_loop::Loop>> {
                 self.core.is_open(py).then(|| self.core.event_loop.bind(py).clone())
@@ -106,12 +106,12 @@ macro_rules! descriptor_methods {
     };
 }
 
-/// What `get_extra_info` of the base class looks into.
+/// The dict for the `get_extra_info` of the base class.
 macro_rules! extra_attribute {
     ($class:ident) => {
         #[pymethods]
         impl $class {
-            /// What the inherited `get_extra_info` looks into.
+            /// The dict for the inherited `get_extra_info`.
             #[getter]
             fn _extra(&self, py: Python<'_>) -> Py<pyo3::types::PyDict> {
                 self.core.extra.clone_ref(py)
@@ -125,17 +125,17 @@ macro_rules! reading_methods {
     ($class:ident) => {
         #[pymethods]
         impl $class {
-            /// Return whether the protocol gets what arrives: neither paused nor closing.
+            /// Return whether arriving data goes to the protocol: not while paused or closing.
             fn is_reading(&self, py: Python<'_>) -> bool {
                 self.core.state.with(py, |state| state.is_reading())
             }
 
-            /// Stop reading until `resume_reading()`. Does nothing while it is paused or closing.
+            /// Stop reading until `resume_reading()`. Does nothing if reading is paused or the transport is closing.
             fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
                 $crate::net::transport::methods::pause_reading(slf)
             }
 
-            /// Read again. Does nothing unless it is paused.
+            /// Read again. Does nothing unless reading is paused.
             fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
                 $crate::net::transport::methods::resume_reading(slf)
             }
@@ -154,8 +154,8 @@ macro_rules! writing_methods {
     ($class:ident) => {
         #[pymethods]
         impl $class {
-            /// Set how many bytes may wait to be sent: above `high` the protocol's `pause_writing()` is called, at `low` or
-            /// below its `resume_writing()`. Without arguments 64 KiB and a quarter of `high`.
+            /// Set how many bytes may wait to be sent: above `high` the protocol's `pause_writing()` is called, at
+            /// `low` or below its `resume_writing()`. The defaults are 64 KiB and a quarter of `high`.
             ///
             /// Raises `ValueError` unless `high >= low >= 0`.
             #[pyo3(signature = (high = None, low = None))]
@@ -177,13 +177,13 @@ macro_rules! writing_methods {
                 self.core.state.with(py, |state| Self::unsent(&state.own))
             }
 
-            /// Above how many waiting bytes the protocol is told to pause.
+            /// More waiting bytes than this pause the protocol.
             #[getter]
             fn _high_water(&self, py: Python<'_>) -> usize {
                 self.core.state.with(py, |state| Self::marks(&mut state.own).high())
             }
 
-            /// At how many waiting bytes the protocol is told to go on.
+            /// This many waiting bytes, or fewer, let the protocol go on.
             #[getter]
             fn _low_water(&self, py: Python<'_>) -> usize {
                 self.core.state.with(py, |state| Self::marks(&mut state.own).low())
@@ -203,13 +203,13 @@ macro_rules! socket_methods {
     ($class:ident) => {
         #[pymethods]
         impl $class {
-            /// The number of the descriptor, also when it is closed.
+            /// The number of the descriptor, even if it is closed.
             #[getter]
             fn _sock_fd(&self) -> i32 {
                 self.fd
             }
 
-            /// 0 until `connection_lost` is on its way, then how often the program sent since, and one.
+            /// 0 until `connection_lost` is scheduled; then 1 plus the number of sends since.
             #[getter]
             fn _conn_lost(&self, py: Python<'_>) -> u32 {
                 self.core.state.with(py, |state| state.lost_writes.saturating_add(u32::from(state.ended)))
@@ -254,8 +254,7 @@ macro_rules! pipe_methods {
     ($class:ident) => {
         #[pymethods]
         impl $class {
-            /// The file object, `None` once it is closed. A program that sets it to `None` owns the
-            /// file again.
+            /// The file object; `None` after it is closed. A program that sets it to `None` owns the file again.
             #[getter]
             fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
                 self.core.state.with(py, |state| state.own.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
@@ -267,7 +266,7 @@ macro_rules! pipe_methods {
                 drop(old);
             }
 
-            /// The number of the descriptor, also when it is closed.
+            /// The number of the descriptor, even if it is closed.
             #[getter]
             fn _fileno(&self) -> i32 {
                 self.fd
@@ -280,7 +279,7 @@ macro_rules! pipe_methods {
                     .with(py, |state| (!state.own.is_open(), state.closing, state.own.end.shown()));
                 let (stage, does) = match (closed, closing) {
                     (true, _) => ("closed ", "closed".to_owned()),
-                    // A closed loop watches nothing; the pipe is still open.
+                    // A closed loop watches nothing, although the pipe is still open.
                     (false, true) if self.core.event_loop.get().closed() => ("closing ", "open".to_owned()),
                     (false, false) if self.core.event_loop.get().closed() => ("", "open".to_owned()),
                     (false, true) => ("closing ", does),

@@ -1,17 +1,18 @@
-//! Transports: what stands between a protocol and a descriptor.
+//! Transports: they connect a protocol to a descriptor.
 //!
-//! All transports share `core.rs`, their state and what a class adds to it; `lifetime.rs`, beginning and end; `flow.rs`, when
-//! the protocol pauses writing; `methods.rs`, the methods that are equal in several classes; and `report.rs`, which tells of
-//! failures. `native.rs` has what ferrio's own protocols and transports do without a Python call, `receiver.rs` how bytes
-//! reach a protocol, `host.rs` the server that a connection came by.
+//! All transports share these files. `core.rs` has their state and what a class adds to it, `lifetime.rs` their start
+//! and end. `flow.rs` decides when the protocol pauses writing. `methods.rs` has the methods that are the same in
+//! several classes, and `report.rs` reports failures. `native.rs` lets ferrio's own protocols and transports work
+//! without a Python call. `receiver.rs` passes bytes to a protocol. `host.rs` is the server that accepted a
+//! connection.
 //!
-//! `socket.rs` is the class for stream sockets (TCP, Unix). `state.rs` has its state, `read.rs` and `write.rs` what an event
-//! does, `sendfile.rs` what `loop.sendfile` needs. `outgoing.rs` holds bytes that wait to be sent, `channel.rs` owns the
-//! descriptor, `by_method.rs` calls a socket's own methods where they count.
+//! `socket.rs` is the class for stream sockets (TCP, Unix). `state.rs` has its state, `read.rs` and `write.rs` handle
+//! events, and `sendfile.rs` has what `loop.sendfile` needs. `outgoing.rs` holds bytes that wait to be sent,
+//! `channel.rs` owns the descriptor, and `by_method.rs` calls a socket's own methods if a program has replaced them.
 //!
 //! `read_pipe.rs` and `write_pipe.rs` are the classes for the two ends of a pipe, `pipe.rs` what they share.
-//! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket. `address.rs` turns the
-//! kernel's addresses into Python's and back.
+//! `datagram.rs` is the class for datagram sockets, `datagram_io.rs` what it does with its socket. `address.rs`
+//! converts the kernel's addresses to Python's and back.
 //!
 //! A transport never runs Python code while its state is borrowed: a protocol may do anything to its transport.
 
@@ -45,7 +46,7 @@ use self::native::NativeTransport;
 use self::socket::SocketTransport;
 use crate::base::ffi::{Cast, interpreter};
 
-/// Writes `data` over any transport. A transport of ferrio's with its own methods is called without Python.
+/// Writes `data` to any transport. A transport of ferrio's with its own methods is called without Python.
 #[inline]
 pub(crate) fn write(transport: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     if interpreter::is_exactly::<SocketTransport>(transport) {

@@ -1,14 +1,14 @@
-//! What ferrio's own classes can do without a Python call, each by its own word.
+//! What ferrio's own classes can do without a Python call; each class registers it.
 //!
-//! A protocol that takes bytes natively, or a transport that is written to natively, submits an entry beside its class.
-//! Nothing here names those classes, so adding one changes no other file.
+//! A protocol that takes bytes natively, or a transport that is written to natively, submits an entry beside its
+//! class. Nothing here names those classes, so adding one changes no other file.
 //!
-//! Invariant: an entry is for exactly one class. A subclass has methods of its own, which are called from Python.
+//! Invariant: an entry is for exactly one class. A subclass has its own methods, which are called through Python.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// Takes bytes that are good for the call only.
+/// Takes bytes that are valid only during the call.
 pub(crate) type Take = for<'py> fn(&Bound<'py, PyAny>, &[u8]) -> PyResult<()>;
 
 /// Takes an object of exactly the class `bytes`, which the protocol may keep.
@@ -22,17 +22,17 @@ pub(crate) struct NativeProtocol {
     is_of: IsOf,
     /// Called with what was received into the loop's own memory.
     pub(crate) take: Take,
-    /// Set by a class that hands bytes on to the program: it gets a whole object.
+    /// Set by a class that passes bytes on to the program: it gets a whole object.
     pub(crate) keep: Option<Keep>,
 }
 
 impl NativeProtocol {
-    /// The entry of a class that looks at bytes.
+    /// The entry of a class that only reads the bytes.
     pub(crate) const fn new(is_of: IsOf, take: Take) -> Self {
         Self { is_of, take, keep: None }
     }
 
-    /// The entry of a class that hands bytes on.
+    /// The entry of a class that passes bytes on.
     pub(crate) const fn keeping(self, keep: Keep) -> Self {
         Self { keep: Some(keep), ..self }
     }

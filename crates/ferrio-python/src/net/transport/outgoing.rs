@@ -1,8 +1,8 @@
 //! Bytes that wait to be sent, in the pieces in which they were written.
 //!
-//! `bytes` objects are kept as they are; what the program may change after `write` returned is copied, if it is much only as
-//! far as the socket doesn't take it at once. Dropping a piece runs no Python code, so all of this may happen while a
-//! transport's state is borrowed.
+//! `bytes` objects are kept as they are. What the program may change after `write` has returned is copied; if it is
+//! large, only the part that the socket doesn't accept at once. Dropping a piece runs no Python code, so all of this
+//! may happen while a transport's state is borrowed.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -17,13 +17,13 @@ use crate::base::ffi::buffer::Buffer;
 use crate::base::room::{self, Room};
 use crate::core::event_loop::Loop;
 
-/// How many pieces leave in one system call.
+/// How many pieces are sent in one system call.
 const PIECES: usize = 64;
 
-/// Up to how many bytes pieces are joined first: copying them costs less than a list of them costs the kernel.
+/// Up to this many bytes are joined first: copying them costs less than a list of pieces costs the kernel.
 const JOINED: usize = 16 * 1024;
 
-/// From how many bytes on a copy costs more than to ask the socket first.
+/// From this many bytes on, a copy costs more than trying the socket first.
 const MUCH: usize = 16 * 1024;
 
 /// One piece, never empty.
@@ -33,9 +33,9 @@ pub(crate) enum Piece {
 }
 
 impl Piece {
-    /// A piece of what `write` was given; `None` if that is empty.
+    /// A piece of the argument of `write`; `None` if that is empty.
     ///
-    /// Raises `TypeError` for what is neither `bytes` nor `bytearray` nor `memoryview`.
+    /// Raises `TypeError` for anything but `bytes`, `bytearray` or `memoryview`.
     #[inline]
     pub(crate) fn new(data: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         if let Some(bytes) = data.as_exactly::<PyBytes>() {
@@ -93,22 +93,22 @@ impl Piece {
     }
 }
 
-/// Whether `write` takes it.
+/// Whether `write` accepts it.
 fn is_accepted(data: &Bound<'_, PyAny>) -> bool {
     data.is_instance_of::<PyBytes>()
         || data.is_instance_of::<PyByteArray>()
         || data.is_instance_of::<PyMemoryView>()
 }
 
-/// The bytes of what `write` was given, if they are many and would have to be copied.
+/// The bytes of the argument of `write`, if there are many and they would have to be copied.
 #[inline]
 pub(super) fn much_that_may_change(data: &Bound<'_, PyAny>) -> Option<Buffer> {
     if data.is_exact_instance_of::<PyBytes>() {
         return None;
     }
-    // A view's length is in items: of those with large ones some are copied, which is slower and right.
+    // A view's length is in items: a few large ones are copied, which is slower but correct.
     let much = is_accepted(data) && data.len().is_ok_and(|length| length >= MUCH);
-    // What is not contiguous is refused here, and copied piece by piece.
+    // If it isn't contiguous, this fails, and it is copied piece by piece.
     if much { Buffer::to_read(data).ok() } else { None }
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Outgoing {
     pieces: VecDeque<Piece>,
     /// How much of the first piece has been sent.
     sent: usize,
-    /// All that is left, in bytes.
+    /// The number of bytes left.
     size: usize,
 }
 
@@ -143,19 +143,19 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Forgets everything.
+    /// Drops everything.
     pub(crate) fn clear(&mut self) {
         self.pieces = VecDeque::new();
         (self.sent, self.size) = (0, 0);
     }
 
-    /// Sends until nothing is left (`true`) or the socket takes no more.
+    /// Sends until nothing is left (`true`) or the socket is full.
     #[inline]
     pub(crate) fn send(&mut self, event_loop: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
         self.drain(event_loop, |rest| net::send(fd, rest), |parts| net::send_parts(fd, parts))
     }
 
-    /// As `send`, to what is not a socket.
+    /// As `send`, for descriptors that aren't sockets.
     pub(crate) fn write(&mut self, event_loop: &Bound<'_, Loop>, fd: i32) -> io::Result<bool> {
         self.drain(event_loop, |rest| net::write(fd, rest), |parts| net::write_parts(fd, parts))
     }
@@ -179,7 +179,7 @@ impl Outgoing {
                 Attempt::Done(count) => {
                     self.advance(py, count);
                     if count < offered {
-                        // The next call would only be told that the socket is full.
+                        // The next call would only find that the socket is full.
                         return Ok(false);
                     }
                 }
@@ -189,7 +189,7 @@ impl Outgoing {
         Ok(true)
     }
 
-    /// Offers the first pieces in one system call; returns how many bytes these have, and what became of it.
+    /// Tries to send the first pieces in one system call; returns how many bytes these have, and the result.
     fn offer_several(
         &self,
         event_loop: &Bound<'_, Loop>,
@@ -236,7 +236,7 @@ impl Outgoing {
         }
     }
 
-    /// Forgets the first `count` bytes, which have been sent.
+    /// Drops the first `count` bytes, which have been sent.
     pub(super) fn advance(&mut self, py: Python<'_>, mut count: usize) {
         count = count.min(self.size);
         self.size -= count;

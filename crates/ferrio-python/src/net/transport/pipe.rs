@@ -1,4 +1,4 @@
-//! What both pipe transports have in common: which files they take, and how it is watched and closed.
+//! What both pipe transports have in common: which files they accept, and how the file is watched and closed.
 
 use ferrio_engine::net::{self, FileKind};
 use pyo3::exceptions::PyValueError;
@@ -14,9 +14,9 @@ use crate::core::event_loop::descriptors::Side;
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle;
 
-/// The file object of a pipe, and what its transport has for the direction.
+/// The file object of a pipe, and the state for its direction.
 pub(crate) struct OnPipe<E> {
-    /// `None` once it is closed.
+    /// `None` after it is closed.
     pub(super) pipe: Option<Py<PyAny>>,
     pub(super) end: E,
 }
@@ -29,7 +29,7 @@ pub(crate) trait End {
     /// Drops what waits to be written, which runs no Python code.
     fn forget_unwritten(&mut self);
 
-    /// What `repr` says of an open pipe.
+    /// The state of an open pipe in `repr`.
     fn shown(&self) -> String;
 }
 
@@ -63,8 +63,8 @@ impl<E: End> Own for OnPipe<E> {
     fn clear(&mut self) {}
 }
 
-/// Makes the transport of the file object `file` from its parts, a descriptor and the kind of file, and leaves its
-/// beginning to the next turn.
+/// Makes the transport of the file object `file` from its parts, a descriptor and the kind of file, and schedules its
+/// start for the next turn.
 ///
 /// Raises `ValueError` with the text `refusal` for a file that can't be waited for, `OSError` for a closed one.
 pub(super) fn create<'py, T: Transport<Own = OnPipe<E>>, E: End>(
@@ -100,13 +100,13 @@ fn open(pipe: &Bound<'_, PyAny>, refusal: &'static str) -> PyResult<(i32, FileKi
 pub(super) struct Watching {
     pub(super) side: Side,
     pub(super) call: WatcherCall,
-    /// Whether only the other end's going is an event.
+    /// Whether it is only told when the other end goes away.
     pub(super) breakage: bool,
 }
 
-/// Begins or ends the loop's watch over one side of `fd`; `None` if nothing has changed.
+/// Starts or ends the loop's watch over one side of `fd`; `None` if nothing has changed.
 ///
-/// A new watch takes the place of the one that the side had.
+/// A new watch replaces the one that the side had.
 pub(super) fn settle<T: Transport>(
     transport: &Bound<'_, T>,
     fd: i32,
@@ -131,7 +131,8 @@ pub(super) fn settle<T: Transport>(
     }
 }
 
-/// Ends the watch, then `pipe.close()`. Afterwards nobody watches the descriptor, unless the file object leaves it open.
+/// Ends the watch, then calls `pipe.close()`. Afterwards nothing watches the descriptor, even if the file object
+/// leaves it open.
 pub(super) fn close<T: Transport>(transport: &Bound<'_, T>, fd: i32, pipe: &Py<PyAny>) -> PyResult<()> {
     T::settle_interest(transport)?;
     let (py, event_loop) = (transport.py(), &transport.get().core().event_loop);

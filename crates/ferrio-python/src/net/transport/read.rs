@@ -58,7 +58,7 @@ fn receive(
     Ok(outcome.unwrap_or_else(|error| Err(Failed { message: receiver::DATA_RECEIVED, error })))
 }
 
-/// Asks the protocol whether it goes on writing; if not, closes.
+/// Asks the protocol whether it goes on writing; closes if not.
 fn end_of_input(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let (py, core) = (transport.py(), &transport.get().core);
     report::debug(core.event_loop.bind(py), "%r received EOF", transport.as_any())?;

@@ -38,7 +38,7 @@ extra_attribute!(ReadPipeTransport);
 reading_methods!(ReadPipeTransport);
 pipe_methods!(ReadPipeTransport);
 
-/// What a reading pipe's transport has beyond the rest.
+/// What a reading pipe's transport has in addition.
 pub(crate) struct Input {
     /// The loop watches the pipe.
     watched: bool,
@@ -57,7 +57,7 @@ impl End for Input {
 }
 
 impl State<OnPipe<Input>> {
-    /// Whether the loop has to be told to watch; `None` if it knows.
+    /// Whether the loop must be told to watch; `None` if it knows.
     fn changed_watch(&mut self) -> Option<bool> {
         let wanted = self.started && self.is_reading();
         (std::mem::replace(&mut self.own.end.watched, wanted) != wanted).then_some(wanted)
@@ -110,7 +110,7 @@ impl ReadPipeTransport {
         lifetime::force_close(slf, None)
     }
 
-    /// Another name of `close`: there is nothing to wait for.
+    /// The same as `close`, because there is nothing to wait for.
     fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
         lifetime::force_close(slf, None)
     }
@@ -133,7 +133,7 @@ fn on_event<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyRe
     let outcome = match read {
         Ok(None | Some(Ok(false))) => Ok(()),
         Ok(Some(Ok(true))) => end_of_input(transport),
-        // The protocol's own trouble does not cost it the pipe.
+        // The protocol's own error doesn't end the transport.
         Ok(Some(Err(failed))) => report::problem(transport, &failed.error, failed.message),
         Err(failure) => broken(transport, &error::from_system(py, &failure), failure.raw_os_error()),
     };
@@ -141,7 +141,7 @@ fn on_event<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyRe
     outcome
 }
 
-/// Runs `body`, which hands bytes to the protocol. A panic there costs the protocol the pipe.
+/// Runs `body`, which hands bytes to the protocol. If it panics, the connection ends.
 fn deliver(
     transport: &Bound<'_, ReadPipeTransport>,
     body: impl FnOnce() -> Result<(), Failed>,
@@ -152,7 +152,7 @@ fn deliver(
     })
 }
 
-/// Tells the protocol that the other end was closed, then that the connection is lost.
+/// Tells the protocol that the other end was closed, and then that the connection is lost.
 fn end_of_input(transport: &Bound<'_, ReadPipeTransport>) -> PyResult<()> {
     let (py, event_loop) = (transport.py(), &transport.get().core.event_loop);
     report::debug(event_loop.bind(py), "%r was closed by peer", transport.as_any())?;
@@ -169,11 +169,11 @@ fn tell_end_of_input(owner: &Bound<'_, PyAny>, _unused: &Bound<'_, PyAny>) -> Py
     lifetime::reported(transport, told)
 }
 
-/// Ends the connection with what a read failed with.
+/// Ends the connection with the error of a read.
 fn broken(transport: &Bound<'_, ReadPipeTransport>, failure: &PyErr, number: Option<i32>) -> PyResult<()> {
     let py = transport.py();
     let message = "Fatal read error on pipe transport";
-    // So a terminal says that its other end has gone. Other failures of a pipe are a mistake of the program's.
+    // A terminal reports in this way that its other end has gone. Other errors of a pipe are mistakes in the program.
     let expected =
         number.is_some_and(|number| imports::EIO.get(py).is_ok_and(|eio| eio.eq(number).unwrap_or(false)));
     if expected || !failure.is_instance_of::<PyOSError>(py) {

@@ -1,4 +1,4 @@
-//! How bytes that arrive reach a protocol.
+//! How arriving bytes reach a protocol.
 //!
 //! A protocol written in Python gets `data_received(bytes)`, or hands out its buffer if it is a `BufferedProtocol`. A
 //! protocol of ours takes them without a Python call, as its entry says (`native.rs`).
@@ -29,7 +29,7 @@ pub(crate) enum Way {
     Native(&'static NativeProtocol),
 }
 
-/// A protocol and how it takes what arrives; empty before one is set and after the connection is lost.
+/// A protocol and how it takes data; empty before one is set and after the connection is lost.
 #[derive(Default)]
 pub(crate) struct Receiver {
     protocol: Option<Py<PyAny>>,
@@ -38,7 +38,7 @@ pub(crate) struct Receiver {
 
 gc!(Receiver { protocol } not { way });
 
-/// What went wrong while bytes were received, with the words for the report; an `OSError` came from the socket.
+/// An error while bytes were received, with the words for the report; an `OSError` came from the socket.
 pub(crate) struct Failed {
     pub(crate) message: &'static str,
     pub(crate) error: PyErr,
@@ -82,7 +82,7 @@ impl Receiver {
         Self { protocol: self.protocol.as_ref().map(|protocol| protocol.clone_ref(py)), way: self.way }
     }
 
-    /// Drops it while attached, which is cheaper than a drop that has to look at the thread's state.
+    /// Drops it while attached, which is cheaper than a drop that checks the thread's state.
     #[inline]
     pub(crate) fn drop_ref(self, py: Python<'_>) {
         if let Some(protocol) = self.protocol {
@@ -97,8 +97,8 @@ impl Receiver {
             && event_loop.get().receiving().defers()
     }
 
-    /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code. `expected` is what
-    /// the connection is known to bring.
+    /// Receives once from the socket `fd`, and hands over what came, in `scope` if that is Python code. `expected` is
+    /// how much the connection usually brings.
     #[inline]
     pub(super) fn receive(
         &self,
@@ -160,7 +160,7 @@ impl Receiver {
         }
     }
 
-    /// Hands over bytes that came from elsewhere, in `scope` if that is Python code.
+    /// Hands over bytes from another source, in `scope` if that is Python code.
     pub(super) fn deliver(
         &self,
         py: Python<'_>,

@@ -1,4 +1,4 @@
-//! What a transport tells of failures: to the loop's exception handler, to the log, as warnings.
+//! How a transport reports failures: to the loop's exception handler, to the log, as warnings.
 
 use pyo3::exceptions::{PyOSError, PyResourceWarning};
 use pyo3::prelude::*;
@@ -10,13 +10,13 @@ use crate::base::ffi::raise;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 
-/// After so many writes to a lost connection the log says that they go nowhere.
+/// After this many writes to a lost connection the log says that they have no effect.
 const WRITES_BEFORE_WARNING: u32 = 5;
 
-/// Reports `failure`, which costs the transport its connection. An `OSError` is how networks end things, and worth a
-/// line in debug mode only.
+/// Reports `failure`, which ends the transport's connection. An `OSError` is the way networks end connections, so it
+/// is only logged in debug mode.
 ///
-/// Raises what must end the program.
+/// Raises errors that must end the program.
 pub(super) fn fatal<T: Transport>(transport: &Bound<'_, T>, failure: &PyErr, message: &str) -> PyResult<()> {
     let py = transport.py();
     if error::ends_program(py, failure) || !failure.is_instance_of::<PyOSError>(py) {
@@ -36,7 +36,7 @@ pub(super) fn fatal<T: Transport>(transport: &Bound<'_, T>, failure: &PyErr, mes
 
 /// Tells the loop's exception handler what a protocol's method raised.
 ///
-/// Raises what must end the program.
+/// Raises errors that must end the program.
 #[cold]
 pub(crate) fn problem<T: Transport>(
     transport: &Bound<'_, T>,
@@ -57,7 +57,7 @@ pub(crate) fn problem<T: Transport>(
     })
 }
 
-/// A write to a lost connection, the `count`th: from the fifth on, a line in the log.
+/// Handles the `count`th write to a lost connection: from the fifth on, it is logged.
 pub(crate) fn lost_write(py: Python<'_>, count: u32) -> PyResult<()> {
     if count >= WRITES_BEFORE_WARNING {
         imports::LOGGER
@@ -80,7 +80,7 @@ pub(crate) fn debug(
     Ok(())
 }
 
-/// The warning of a transport that dies open.
+/// The warning of a transport that is dropped open.
 pub(crate) fn unclosed(transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = transport.py();
     let keywords = PyDict::new(py);

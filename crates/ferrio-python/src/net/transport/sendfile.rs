@@ -1,7 +1,7 @@
-//! What `loop.sendfile` needs of a stream transport: it waits for the socket itself, as `sock_sendfile` does for a
+//! What `loop.sendfile` needs from a stream transport: it waits for the socket itself, as `sock_sendfile` does for a
 //! program's own.
 //!
-//! Meanwhile the loop brings the transport no events. If the transport is closed meanwhile, `sendfile` is woken.
+//! Meanwhile the transport gets no events from the loop. If the transport is closed, `sendfile` is woken.
 
 use pyo3::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::base::error;
 
 #[pymethods]
 impl SocketTransport {
-    /// Let operations wait for the socket. The transport gets no events of it until `_take_back()`.
+    /// Let operations wait for the socket. The transport gets none of its events until `_take_back()`.
     fn _lend(&self, py: Python<'_>) {
         if self.core.is_open(py) {
             self.core.event_loop.get().unwatch_natively(py, self.fd);

@@ -34,15 +34,15 @@ use crate::net::plain_socket;
 
 /// The transport of a connection over a stream socket: an `asyncio.Transport`.
 ///
-/// Made by the loop's `create_connection`, `create_server` and their kin. What is written leaves at the end of the
-/// loop's turn, however many writes it came in.
+/// Made by the loop's `create_connection`, `create_server` and others. Data is sent at the end of the loop's turn,
+/// however many writes it came in.
 #[pyclass(extends = TransportRoom, frozen, weakref, dict, module = "ferrio._ferrio")]
 pub(crate) struct SocketTransport {
     pub(super) core: Core<Connection>,
     pub(super) fd: i32,
-    /// Its socket is a `socket.socket`, and no instance of a subclass or stand-in, whose methods count.
+    /// Its socket is exactly a `socket.socket`. The methods of a subclass or a mock would have to be called.
     exact: bool,
-    /// An attribute was set, a method perhaps: native code goes through Python then.
+    /// An attribute was set, perhaps a method: then native code calls the Python methods.
     altered: AtomicBool,
 }
 
@@ -66,7 +66,7 @@ impl Functions for SocketTransport {
 pub(crate) struct Guest {
     pub(crate) connection: OwnedFd,
     pub(crate) peer: Address,
-    /// The address at our end, if it is known without asking.
+    /// The address of our end, if it is known without asking.
     pub(crate) own: Option<Arc<Address>>,
     /// Family, type and protocol of its socket.
     pub(crate) kind: Py<PyTuple>,
@@ -97,7 +97,8 @@ impl SocketTransport {
         Self::make(order, fd, exact, Connection::new(channel, None, host), extra, scope)
     }
 
-    /// The transport of a connection that the server of `host` accepted. The protocol's methods run in `scope`; the rest as in `create`.
+    /// The transport of a connection that the server of `host` accepted. The protocol's methods run in `scope`;
+    /// otherwise as `create`.
     pub(crate) fn accepted<'py>(
         order: &Order<'_, 'py>,
         guest: Guest,
@@ -135,7 +136,8 @@ impl SocketTransport {
         Ok(transport)
     }
 
-    /// The Python socket if its methods are to be called, since they aren't the standard library's; else the system is asked.
+    /// The Python socket if its methods must be called, because they aren't the standard library's; otherwise system
+    /// calls are used.
     #[inline]
     pub(super) fn by_methods<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if slf.get().exact && plain_socket::is_class_unchanged(slf.py())? {
@@ -202,8 +204,8 @@ impl Writes for SocketTransport {
 
 #[pymethods]
 impl SocketTransport {
-    /// Send `data` (`bytes`, `bytearray` or `memoryview`), at the end of the loop's turn or when the socket has room; never
-    /// blocks. After the end of the connection `data` is dropped.
+    /// Send `data` (`bytes`, `bytearray` or `memoryview`), at the end of the loop's turn or when the socket has room;
+    /// never blocks. After the end of the connection `data` is dropped.
     ///
     /// Raises `TypeError` for anything else, `RuntimeError` after `write_eof()` and while `loop.sendfile()` runs.
     #[pyo3(signature = (data))]
@@ -226,7 +228,7 @@ impl SocketTransport {
         write::write_several(slf, pieces)
     }
 
-    /// Close the sending direction once everything written is sent; reading goes on.
+    /// Close the sending direction after everything written is sent; reading goes on.
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().core.state;
@@ -251,15 +253,15 @@ impl SocketTransport {
         close(slf)
     }
 
-    /// Close at once: what the socket did not take is dropped.
+    /// Close at once: what the socket hasn't accepted is dropped.
     fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::_force_close(slf, None)
     }
 
-    /// Close at once and tell the protocol of the exception `exc`, or of none.
+    /// Close at once; the protocol's `connection_lost` gets the exception `exc`, or `None`.
     #[pyo3(signature = (exc))]
     fn _force_close(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        // What a program wrote in this turn would have left already.
+        // In asyncio, what a program wrote in this turn would have been sent already.
         if exc.is_none() {
             write::send_gathered(slf)?;
         }
@@ -272,7 +274,7 @@ impl SocketTransport {
         lifetime::fatal(slf, &PyErr::from_value(exc), message)
     }
 
-    /// Forbid writing and return a future that is done once nothing waits to be sent.
+    /// Forbid writing and return a future that is done when nothing waits to be sent.
     fn _make_empty_waiter<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         write::send_gathered(slf)?;
@@ -313,7 +315,7 @@ impl SocketTransport {
         self.core.state.with(py, |state| state.own.host.as_ref().map(|host| host.server.clone_ref(py)))
     }
 
-    /// What the inherited `get_extra_info` looks into; of an accepted connection it is found out when it is first asked.
+    /// The dict for the inherited `get_extra_info`; for an accepted connection it is filled in on demand.
     #[getter]
     fn _extra(slf: &Bound<'_, Self>) -> PyResult<Py<PyDict>> {
         let extra = slf.get().core.extra.bind(slf.py());
@@ -348,7 +350,8 @@ impl SocketTransport {
         self.core.state.with(py, |state| state.own.output_ended)
     }
 
-    /// What waits to be sent, in the shape of the running Python's asyncio: a `deque` from 3.12 on, a `bytearray` before.
+    /// What waits to be sent, in the type that the running Python's asyncio uses: a `deque` from 3.12 on, a
+    /// `bytearray` before.
     #[getter]
     fn _buffer<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let pieces = self.core.state.with(py, |state| state.own.outgoing.copy(py));

@@ -1,4 +1,4 @@
-//! What a stream socket's transport has beyond the rest, and how it changes. Nothing here runs Python code or makes a
+//! What a stream socket's transport has in addition, and how it changes. Nothing here runs Python code or makes a
 //! system call.
 
 use ferrio_engine::buffer::Watermarks;
@@ -16,19 +16,19 @@ use crate::core::event_loop::receive::Expected;
 pub(crate) struct Connection {
     /// The owner of the descriptor.
     pub(super) channel: Channel,
-    /// The addresses of an accepted connection, as far as nobody asked for them.
+    /// The addresses of an accepted connection, until they are asked for.
     pub(super) names: Option<Box<Names>>,
-    /// The server that the connection came by.
+    /// The server that accepted the connection.
     pub(super) host: Option<Host>,
     /// The future of `sendfile`, which waits for an empty write buffer. Writing is forbidden meanwhile.
     pub(super) empty_waiter: Option<Py<PyAny>>,
     pub(super) outgoing: Outgoing,
     pub(super) marks: Watermarks,
-    /// What the peer is known to send.
+    /// How much the peer usually sends.
     pub(super) expected: Expected,
     /// What the loop watches for.
     interest: Option<Interest>,
-    /// The end of input has come, and the protocol keeps the connection.
+    /// The end of input has come, and the protocol keeps the connection open.
     pub(super) input_ended: bool,
     /// `write_eof` was called.
     pub(super) output_ended: bool,
@@ -58,7 +58,7 @@ impl Connection {
         }
     }
 
-    /// The loop watches for nothing any more.
+    /// Notes that the loop no longer watches for anything.
     pub(super) fn forget_interest(&mut self) {
         self.interest = None;
     }
@@ -106,7 +106,7 @@ impl Own for Connection {
 }
 
 impl State<Connection> {
-    /// Whether input is wanted from the socket.
+    /// Whether the transport wants input from the socket.
     #[inline]
     pub(super) fn wants_input(&self) -> bool {
         self.started && self.is_reading() && !self.own.input_ended
@@ -118,7 +118,7 @@ impl State<Connection> {
         self.own.blocked
     }
 
-    /// What the loop has to be told to watch for; `None` if it knows.
+    /// What the loop must be told to watch for; `None` if it knows.
     #[inline]
     #[must_use]
     pub(super) fn changed_interest(&mut self) -> Option<Option<Interest>> {
@@ -126,7 +126,7 @@ impl State<Connection> {
         (std::mem::replace(&mut self.own.interest, wanted) != wanted).then_some(wanted)
     }
 
-    /// Whether what is written now may go to the socket before anything else does.
+    /// Whether a new write may go to the socket directly, because nothing else comes first.
     #[must_use]
     pub(super) fn may_send_at_once(&self) -> bool {
         let allowed = !self.own.output_ended && self.own.empty_waiter.is_none() && !self.ended;
@@ -134,7 +134,7 @@ impl State<Connection> {
     }
 }
 
-/// What the loop has to watch a descriptor for.
+/// What the loop must watch a descriptor for.
 #[inline]
 pub(super) fn wanted(input: bool, room: bool) -> Option<Interest> {
     match (input, room) {

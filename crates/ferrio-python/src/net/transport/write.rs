@@ -1,8 +1,8 @@
-//! Writing: pieces gather until the end of the turn, then leave in one system call.
+//! Writing: pieces accumulate until the end of the turn, then leave in one system call.
 //!
-//! Two kinds are tried at once: what exceeds the high-water mark, so that a protocol is told to pause only if the socket is
-//! full; and large buffers that the program may change, so that they need not be copied. The delay shows only to code that
-//! looks at the other end within the turn.
+//! Two kinds are tried at once. One is what exceeds the high-water mark, so that a protocol is told to pause only if
+//! the socket is full. The other is large buffers that the program may change, so that they needn't be copied. Only
+//! code that looks at the other end within the turn notices the delay.
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
@@ -17,15 +17,15 @@ use crate::base::ffi::buffer::Buffer;
 use crate::base::ffi::context;
 use crate::core::future::watch;
 
-/// What became of a piece.
+/// The result of adding a piece.
 enum Pushed {
-    /// It waits for the end of the turn; the loop must be told so, with how many bytes, unless it knows.
+    /// It waits for the end of the turn. The loop must be told about this many bytes, unless it knows.
     Waiting {
         tell: Option<usize>,
     },
     /// It is more than should wait.
     Much,
-    /// The socket is full; how much waits there must be looked at.
+    /// The socket is full; the caller must check how much waits.
     Blocked,
     /// The connection is lost; this is the number of writes since.
     Lost(u32),
@@ -50,7 +50,7 @@ fn write_piece(transport: &Bound<'_, SocketTransport>, piece: Option<Piece>) -> 
     push(transport, piece.into_iter(), "Cannot call write() after write_eof()", refused)
 }
 
-/// Sends what the socket takes straight from the program's memory; only the rest is copied.
+/// Sends what the socket accepts directly from the program's memory; only the rest is copied.
 fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResult<()> {
     let (py, fd) = (transport.py(), transport.get().fd);
     let outcome = transport.get().core.state.with(py, |state| {
@@ -68,7 +68,7 @@ fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResul
     match outcome {
         Ok(sent) => {
             let rest = Piece::rest_of(py, &buffer, sent)?;
-            // The protocol may be told to pause, and may then resize what it gave.
+            // The protocol may be told to pause, and may then resize its buffer.
             drop(buffer);
             write_piece(transport, rest)?;
             SocketTransport::settle_interest(transport)
@@ -144,7 +144,7 @@ fn flush(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     send(transport)
 }
 
-/// Sends what has gathered, if the socket was not full at the last attempt. Called before closing.
+/// Sends what has accumulated, if the socket wasn't full at the last attempt. Called before closing.
 pub(super) fn send_gathered(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let gathered =
         transport.get().core.state.with(transport.py(), |state| {
@@ -153,7 +153,7 @@ pub(super) fn send_gathered(transport: &Bound<'_, SocketTransport>) -> PyResult<
     if gathered { send_within(transport) } else { Ok(()) }
 }
 
-/// Sends as much as the socket takes, called by the loop.
+/// Sends as much as the socket accepts, called by the loop.
 #[inline]
 pub(super) fn send(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let after = attempt(transport)?;
@@ -173,7 +173,7 @@ fn send_within(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     flow::pause_if_full(transport)
 }
 
-/// What is to be done after an attempt.
+/// What to do after an attempt.
 #[derive(Clone, Copy, Default)]
 struct After {
     /// Tell the protocol to go on.
@@ -206,7 +206,7 @@ fn attempt(transport: &Bound<'_, SocketTransport>) -> PyResult<After> {
     }
 }
 
-/// As `attempt`, piece by piece by the method of the socket; what it does to the transport counts.
+/// As `attempt`, piece by piece with the socket's method, which may do anything to the transport.
 #[cold]
 fn attempt_by_method(transport: &Bound<'_, SocketTransport>, socket: &Bound<'_, PyAny>) -> PyResult<After> {
     let py = transport.py();
@@ -234,7 +234,7 @@ fn attempt_by_method(transport: &Bound<'_, SocketTransport>, socket: &Bound<'_, 
     }))
 }
 
-/// Ends the connection on which sending failed.
+/// Ends a connection after sending has failed.
 #[cold]
 fn failed(transport: &Bound<'_, SocketTransport>, error: &PyErr) -> PyResult<()> {
     let py = transport.py();
@@ -290,7 +290,7 @@ pub(super) fn shut_down(transport: &Bound<'_, SocketTransport>) -> PyResult<()> 
     net::shut_down_sending(transport.get().fd).map_err(|failure| error::from_system(transport.py(), &failure))
 }
 
-/// What waiting for an empty buffer fails with when the connection is lost.
+/// The error for whatever waits for an empty buffer when the connection is lost.
 pub(super) fn lost_while_sending() -> PyErr {
     PyConnectionError::new_err("Connection is closed by peer")
 }

@@ -1,7 +1,7 @@
 //! `WritePipeTransport`: the transport of the writing end of a pipe, or of a FIFO, a socket, a terminal.
 //!
-//! The kernel tells by itself that the reader went away: for a pipe by an error, for a socket by input, which nobody is
-//! to send here. A terminal says nothing until it is written to.
+//! The kernel reports that the reader has gone: for a pipe as an error, for a socket as input, which nobody should
+//! send here. A terminal only reports it when it is written to.
 
 use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::net::FileKind;
@@ -23,7 +23,7 @@ use crate::base::functions::Functions;
 use crate::base::{error, imports};
 use crate::core::event_loop::descriptors::Side;
 
-/// How many writes after the end are ignored in silence; from then on the program is told that they go nowhere.
+/// How many writes after the end are ignored silently; later ones warn that they have no effect.
 const WRITES_BEFORE_WARNING: u32 = 5;
 
 /// The transport that writes to a pipe: an `asyncio.WriteTransport`.
@@ -48,12 +48,12 @@ extra_attribute!(WritePipeTransport);
 writing_methods!(WritePipeTransport);
 pipe_methods!(WritePipeTransport);
 
-/// What a writing pipe's transport has beyond the rest.
+/// What a writing pipe's transport has in addition.
 #[derive(Default)]
 pub(crate) struct Output {
     outgoing: Outgoing,
     marks: Watermarks,
-    /// The loop watches the side for reading, on which it shows that the other end has gone.
+    /// The loop watches the reading side, which shows that the other end has gone.
     watches_peer: bool,
     /// The loop watches the side for writing.
     watches_room: bool,
@@ -77,7 +77,8 @@ impl End for Output {
 }
 
 impl State<OnPipe<Output>> {
-    /// For each side, that for reading first, whether the loop has to be told to watch it; `None` if it knows.
+    /// For the reading side, then for the writing side: whether the loop must be told to watch it; `None` if it
+    /// knows.
     fn changed_watch(&mut self, kind: FileKind) -> [Option<bool>; 2] {
         let peer = !self.ended && self.started && matches!(kind, FileKind::Socket | FileKind::Pipe);
         let room = !self.ended && !self.own.end.outgoing.is_empty();
@@ -117,7 +118,7 @@ impl Writes for WritePipeTransport {
     }
 }
 
-/// What became of data that was written.
+/// What happened to written data.
 enum Written {
     All,
     /// Some waits.
@@ -157,7 +158,7 @@ impl WritePipeTransport {
         }
     }
 
-    /// Close once everything is written, which is the reader's end of input.
+    /// Close after everything is written, so that the reader gets the end of input.
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         lifetime::close(slf)
     }
@@ -191,7 +192,7 @@ impl WritePipeTransport {
     }
 }
 
-/// The loop's call when the other end has gone; a terminal learns of it by writing.
+/// The loop's call when the other end has gone; for a terminal, only a write shows that.
 fn peer_gone<'py>(owner: &Bound<'py, PyAny>, _unused: &Bound<'py, PyAny>) -> PyResult<()> {
     let transport = owner.cast::<WritePipeTransport>()?;
     let (py, core) = (owner.py(), &transport.get().core);
@@ -246,7 +247,7 @@ fn write(transport: &Bound<'_, WritePipeTransport>, piece: Piece) -> PyResult<()
     }
 }
 
-/// Writes what waits, as far as the pipe takes it.
+/// Writes waiting data while the pipe accepts it.
 fn flush(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -269,7 +270,7 @@ fn flush(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
     }
 }
 
-/// Ends the connection with what a write failed with.
+/// Ends the connection with the error of a write.
 #[cold]
 fn broken(transport: &Bound<'_, WritePipeTransport>, failure: &std::io::Error) -> PyResult<()> {
     let py = transport.py();
