@@ -28,6 +28,11 @@ PHRASES = {
     r"\b(?:has|have)(?:n't| not) got\b": "doesn't have",
     r"\b(?:is|are) dear\b": "expensive",
     r"\bmerely\b": "only",
+    r"\bof another make\b": "another kind of",
+    r"\b(?:what|which|that) is no\b(?! longer)": "isn't a",
+    r"\bwhat came of\b": "the result of",
+    r"\blets? go of\b": "drop, release",
+    r"\bha(?:s|ve) to be told\b": "must be told",
 }
 
 Passage = tuple[Path, int, str]

@@ -287,7 +287,7 @@ def test_misuse(aio):
                     refused()
         return messages
 
-    hint = "" if aio is asyncio else ": `async with` does that, and waits for the tasks at its end"
+    hint = "" if aio is asyncio else ": use `async with`, which waits for the tasks at its end"
     assert aio.run(main()) == [
         "TaskGroup <TaskGroup> has not been entered" + hint,
         "TaskGroup <TaskGroup entered> has already been entered",

@@ -8,7 +8,7 @@ use memchr::{memchr, memmem};
 /// What ends a message: one or more byte strings, none of them empty.
 #[derive(Debug, Clone)]
 pub enum Separators {
-    /// A single byte, a newline mostly.
+    /// A single byte, usually a newline.
     Byte(u8),
     /// Byte strings, the shortest first.
     Several(Vec<Vec<u8>>),

@@ -26,7 +26,7 @@ const MAX_FAILED_SPINS: u32 = 4;
 /// Workers that have stopped spinning try again in one of this many idle periods.
 const RETRY_SPIN_EVERY: u32 = 32;
 
-/// What became of a submitted job.
+/// The result of submitting a job.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Submit<J> {
     /// A worker that exists will take it.

@@ -90,7 +90,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// The kernel's: `PermissionDenied` if the child runs as another user, `InvalidInput` for a number that is no signal.
+    /// The kernel's: `PermissionDenied` if the child runs as another user, `InvalidInput` for a number that isn't a
+    /// signal.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         let outcome = match &self.descriptor {
             Some(descriptor) => sys::signal(descriptor.as_fd(), signal),

@@ -84,7 +84,7 @@ fn nearest(number: f64) -> i64 {
 #[cold]
 fn not_a_number(argument: Borrowed<'_, '_, PyAny>) -> PyErr {
     match argument.repr() {
-        Ok(repr) => PyTypeError::new_err(format!("a number is needed, got {repr}")),
+        Ok(repr) => PyTypeError::new_err(format!("a number is required, got {repr}")),
         Err(failure) => failure,
     }
 }

@@ -1,4 +1,4 @@
-//! What tasks of one program do with one another: locks, queues, groups, time-outs, combinators.
+//! How tasks of one program work together: locks, queues, groups, timeouts, combinators.
 
 pub(crate) mod combinators;
 pub(crate) mod locks;

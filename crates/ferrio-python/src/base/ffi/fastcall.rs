@@ -155,7 +155,8 @@ unsafe extern "C" fn method<M: QuickMethod>(
     }
 }
 
-/// A call with an instance of a subclass, or one that doesn't fit. Apart from `method`, which so has nothing to save for it.
+/// A call with an instance of a subclass, or one that doesn't fit. Separate from `method`, which then needn't save
+/// registers for it.
 #[inline(never)]
 unsafe extern "C" fn other_method<M: QuickMethod>(
     object: *mut ffi::PyObject,
@@ -163,7 +164,7 @@ unsafe extern "C" fn other_method<M: QuickMethod>(
     flagged: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as for `method`; `is_applicable` asks whether the first reference is to an instance of the class.
+    // SAFETY: as for `method`; `is_applicable` checks that the first reference is to an instance of the class.
     unsafe {
         if takes::<M>(flagged, names) && function::is_applicable(object, *values) {
             return applied::<M>(values, flagged);
@@ -172,10 +173,10 @@ unsafe extern "C" fn other_method<M: QuickMethod>(
     }
 }
 
-/// Whether the method takes that many positional arguments, `self` not counted, and no others.
+/// Whether the method takes this many positional arguments, without `self`, and no keywords are given.
 #[inline(always)]
 fn takes<M: QuickMethod>(flagged: usize, names: *mut ffi::PyObject) -> bool {
-    // SAFETY: it takes a flag out of a number.
+    // SAFETY: it only removes a flag from a number.
     let positional = unsafe { ffi::PyVectorcall_NARGS(flagged) }.cast_unsigned();
     positional > M::FROM && positional - 1 <= M::TO && names.is_null()
 }
@@ -183,8 +184,8 @@ fn takes<M: QuickMethod>(flagged: usize, names: *mut ffi::PyObject) -> bool {
 /// Calls the method.
 ///
 /// # Safety
-/// As for `takes`, which must have said yes, with references that live as long as the call. The first is to an instance of
-/// `M::Class`.
+/// As for `takes`, which must have returned true, with references that live as long as the call. The first is to an
+/// instance of `M::Class`.
 #[inline(always)]
 unsafe fn applied<M: QuickMethod>(values: *const *mut ffi::PyObject, flagged: usize) -> *mut ffi::PyObject {
     // SAFETY: by the contract, attached.

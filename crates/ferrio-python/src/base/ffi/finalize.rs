@@ -180,7 +180,7 @@ pub(crate) fn install<T: Finalize + PyTypeInfo>(py: Python<'_>) {
             ml_name: c"__del__".as_ptr(),
             ml_meth: ffi::PyMethodDefPointer { PyCFunction: del_method::<T> },
             ml_flags: ffi::METH_NOARGS,
-            ml_doc: c"__del__($self)\n--\n\nReport what has to be said when the object dies.".as_ptr(),
+            ml_doc: c"__del__($self)\n--\n\nReport problems when the object is dropped.".as_ptr(),
         }));
         let descriptor = ffi::PyDescr_NewMethod(class, method);
         assert!(!descriptor.is_null(), "a method descriptor needs memory only");

@@ -208,17 +208,17 @@ pub(crate) trait End: Recycle + PyClass<BaseType: BeginsBare> {
     fn end(value: Ending<'_, Self>, py: Python<'_>);
 }
 
-/// The value of a dead object. What its end leaves in it is forgotten, not dropped.
+/// The value of a dead object. What its end leaves behind is forgotten, not dropped.
 pub(crate) struct Ending<'a, T>(&'a mut ManuallyDrop<T>);
 
 impl<'a, T> Ending<'a, T> {
-    /// The value where it lies, to take things out of it.
+    /// The value in place, to take things out of it.
     #[inline]
     pub(crate) fn in_place(self) -> &'a mut T {
         self.0
     }
 
-    /// The value itself. This copies it.
+    /// A copy of the value itself.
     #[inline]
     pub(crate) fn moved(self) -> T {
         // SAFETY: `self` was the only way to the value, and its maker doesn't use the value again.
@@ -238,11 +238,11 @@ unsafe fn is_null_at(object: *mut ffi::PyObject, offset: isize) -> bool {
 }
 
 unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls the deallocator attached, with an instance that nobody refers to. The value lies `offset` bytes from
-    // its start; nothing uses it after its end, not even a drop. The collector doesn't see the object any more before
-    // anything of it changes. There are no weak references to clear and no dictionary; the room is empty.
-    // What is done after the end of the value is what PyO3 does: memory and the reference to the class are given back.
-    // The general end is the deallocator that the class had before.
+    // SAFETY: CPython calls the deallocator attached, with an instance to which nobody refers. The value is `offset`
+    // bytes from its start; nothing uses it after its end, not even a drop. The collector stops seeing the object
+    // before anything in it changes. There are no weak references to clear and no dictionary; the room is empty.
+    // After the end of the value this does what PyO3 does: it frees the memory and drops the reference to the class.
+    // The general end is the class's previous deallocator.
     unsafe {
         let blocks = T::BLOCKS;
         let class = ffi::Py_TYPE(object);

@@ -1,11 +1,12 @@
-//! Long chains of objects are dropped in a loop: deallocators that call each other too deep put the next object aside.
+//! Long chains of objects are dropped in a loop: deallocators that call each other too deeply put the next object
+//! aside.
 //!
-//! CPython does this for its own containers and for classes written in Python ("trashcan"); PyO3's deallocators don't. A
-//! future whose result is a future whose result is a future... would otherwise overflow the C stack. Classes with a finalizer
-//! are all guarded so (`finalize.rs`); one without is if it is `Chained`.
+//! CPython does this for its own containers and for classes written in Python ("trashcan"); PyO3's deallocators
+//! don't. A future whose result is a future whose result is a future... would otherwise overflow the C stack. All
+//! classes with a finalizer are guarded in this way (`finalize.rs`); others are if they are `Chained`.
 //!
-//! Invariant: an object that was put aside has no reference, is hidden from the collector, and is deallocated by this thread
-//! before the first deallocator that is too deep returns.
+//! Invariant: an object that was put aside has no reference and is hidden from the collector. This thread deallocates
+//! it before the first deallocator that is too deep returns.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -17,8 +18,9 @@ use pyo3::{PyClass, PyTypeInfo};
 /// How deeply deallocators may call each other; CPython's own limit.
 const DEEPEST: u32 = 50;
 
-/// How many deallocators run inside each other. With a GIL those of all threads are counted together, which costs less than
-/// a count for each: a thread that is let in while another one is deep puts things aside early, and empties its own place.
+/// How many deallocators run inside each other. With a GIL, those of all threads are counted together, which costs
+/// less than one count per thread. If a thread gets the GIL while another one is deep, it puts objects aside early,
+/// and empties its own list.
 #[cfg(not(Py_GIL_DISABLED))]
 mod depth {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,8 +60,8 @@ mod depth {
 }
 
 thread_local! {
-    /// Whether a deallocator of this thread is going to empty the place below. Apart from it: without a destructor it is there
-    /// to the very end of the thread.
+    /// Whether a deallocator of this thread is going to empty the list below. Separate from it: without a destructor
+    /// it exists to the very end of the thread.
     static DEEP: Cell<bool> = const { Cell::new(false) };
     static ASIDE: RefCell<Vec<(*mut ffi::PyObject, ffi::destructor)>> = const { RefCell::new(Vec::new()) };
 }
@@ -83,7 +85,7 @@ pub(super) unsafe fn deallocate(object: *mut ffi::PyObject, deallocate: ffi::des
     depth::set(depth::get() - 1);
 }
 
-/// The same, deep down: the first to come here deallocates, and then what the others inside it put aside.
+/// The same, deep down: the first call deallocates its object, and then those that calls inside it put aside.
 ///
 /// # Safety
 /// As for `deallocate`.
@@ -119,8 +121,8 @@ unsafe fn put_aside(object: *mut ffi::PyObject, deallocate: ffi::destructor) -> 
 /// Deallocates everything that was put aside, and what is put aside meanwhile.
 fn empty() {
     while let Ok(Some((object, deallocate))) = ASIDE.try_with(|aside| aside.borrow_mut().pop()) {
-        // SAFETY: attached still, as the first of the deep deallocators is. The object has no reference and was put aside
-        // once. Its deallocator and finalizer want it as it was, known to the collector.
+        // SAFETY: still attached, as the first of the deep deallocators is. The object has no reference and was put
+        // aside once. Its deallocator and finalizer need it as it was, known to the collector.
         unsafe {
             ffi::PyObject_GC_Track(object.cast());
             deallocate(object);

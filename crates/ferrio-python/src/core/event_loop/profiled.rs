@@ -62,7 +62,7 @@ impl Waiting {
     /// Do the loop's wait.
     fn poll(&self, py: Python<'_>) -> PyResult<()> {
         let Some(wait) = self.wait.with(py, Option::take) else {
-            return Err(PyRuntimeError::new_err("a wait is over after its first call"));
+            return Err(PyRuntimeError::new_err("a wait can be called only once"));
         };
         wait(py);
         Ok(())

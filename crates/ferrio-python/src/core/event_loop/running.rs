@@ -73,7 +73,7 @@ pub(crate) fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let running = imports::STANDARD_RUNNING_LOOP.get(py)?.call0()?;
     if running.is_none() {
         return Err(PyRuntimeError::new_err(
-            "no running event loop: this has to be called inside a coroutine, which asyncio.run() runs",
+            "no running event loop: call this inside a coroutine that asyncio.run() runs",
         ));
     }
     Ok(running)
@@ -89,7 +89,8 @@ pub(crate) fn job_came_back(py: Python<'_>) {
 
 static EVERY_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// The `weakref.WeakSet` of all ferrio loops; when the first one is made, `asyncio.all_tasks()` learns of their
+/// The `weakref.WeakSet` of all ferrio loops; when the first one is made, `asyncio.all_tasks()` gets to know their
+/// tasks.
 /// tasks.
 pub(super) fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let set = EVERY_LOOP.get_or_try_init(py, || {

@@ -190,7 +190,7 @@ fn sleep_shown(native: &Bound<'_, Loop>, events: &mut Events, timeout: Wait) -> 
     called.map(|()| std::mem::replace(outcome, Ok(())))
 }
 
-/// Tells the engine the time by which timers are due, if the program replaced the loop's `time`.
+/// Tells the engine the current time for timers, if the program replaced the loop's `time`.
 #[inline]
 fn tell_time(native: &Bound<'_, Loop>) -> PyResult<()> {
     if native.get().overrides().time() { tell_own_time(native) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! "coroutine 'sleep' was never awaited": the warning of an operation that dies unused.
+//! "coroutine 'sleep' was never awaited": the warning of an operation that is dropped unused.
 
 use pyo3::prelude::*;
 

@@ -1,13 +1,13 @@
-//! `Operation`: the awaitable that ferrio's own functions return, in place of a Python coroutine.
+//! `Operation`: the awaitable that ferrio's own functions return instead of a Python coroutine.
 //!
-//! `sleep`, `Queue.get`, `Lock.acquire`... are small state machines (`run.rs`) behind this one class. To Python it is a
-//! coroutine: `await` it, pass it to `create_task`, call its `send` and `throw`. One that is dropped without an `await`
-//! warns as a coroutine does. A ferrio task that awaits it is resumed without a future in between; all other drivers see a
-//! future (`view.rs`). What Python sees of the coroutine is in `face.rs`.
+//! `sleep`, `Queue.get`, `Lock.acquire`... are small state machines (`run.rs`) behind this one class. To Python it is
+//! a coroutine: `await` it, pass it to `create_task`, call its `send` and `throw`. If it is dropped without an
+//! `await`, it warns as a coroutine does. A ferrio task that awaits it is resumed without a future in between; all
+//! other drivers see a future (`view.rs`). `face.rs` has what Python sees of the coroutine.
 //!
-//! Invariants: an operation is in exactly one `Phase`, and a parked one is woken or cancelled at most once. Only that lets
-//! the state machine continue. Resuming a parked operation does what an `await` of a pending future does. If a parked
-//! operation is thrown into or closed, its waiters are resumed and learn what became of their coroutine.
+//! Invariants: an operation is in exactly one `Phase`, and a parked one is woken or cancelled at most once. Only that
+//! lets the state machine continue. Resuming a parked operation does what an `await` of a pending future does. If a
+//! parked operation is thrown into or closed, its waiters are resumed and learn what happened to their coroutine.
 
 pub(crate) mod face;
 pub(crate) mod finalize;

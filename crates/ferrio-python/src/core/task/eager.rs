@@ -70,7 +70,7 @@ impl EagerTaskFactory {
         let code = imports::EAGER_FACTORY_CODE.get(py)?;
         if code.is_none() {
             return Err(PyAttributeError::new_err(
-                "Python 3.11 has no eager task factory whose code this could be",
+                "Python 3.11 has no eager task factories, so there is no such code",
             ));
         }
         Ok(code.clone())

@@ -166,12 +166,12 @@ impl Task {
         cancel::cancel(slf, msg)
     }
 
-    /// Return the number of cancellation requests that weren't taken back.
+    /// Return the number of cancellation requests that weren't withdrawn.
     fn cancelling(&self, py: Python<'_>) -> u32 {
         self.task.with(py, |task| task.cancel_requests)
     }
 
-    /// Take back one cancellation request; return how many remain.
+    /// Withdraw one cancellation request; return how many remain.
     fn uncancel(&self, py: Python<'_>) -> u32 {
         cancel::uncancel(self, py)
     }

@@ -113,7 +113,7 @@ impl Watcher {
         address(self) == theirs
     }
 
-    /// asyncio's name of the callback, for what is shown of a future; the watcher's class where asyncio has no callback.
+    /// asyncio's name of the callback, for views of a future. If asyncio has no such callback, the watcher's class.
     #[getter]
     fn __qualname__(&self, py: Python<'_>) -> PyResult<String> {
         match (self.watch, self.watcher(py)) {
@@ -123,8 +123,8 @@ impl Watcher {
         }
     }
 
-    /// asyncio's function of that name, which is never called: tools look there for file and line. Raises `AttributeError`
-    /// where there is none.
+    /// asyncio's function of that name, which is never called: tools use it to find file and line. Raises
+    /// `AttributeError` if there is none.
     #[getter]
     fn __wrapped__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let name = self.__qualname__(py)?;

@@ -131,7 +131,7 @@ impl Loop {
 struct Launched {
     event_loop: Py<Loop>,
     launch: Py<Launch>,
-    /// The descriptor that tells of the next step.
+    /// The descriptor that reports the next step.
     watched: Option<RawFd>,
     /// The child is being killed; afterwards this is reported.
     ending: Option<Ending>,

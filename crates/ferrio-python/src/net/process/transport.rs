@@ -151,7 +151,7 @@ impl SubprocessTransport {
         let core = Core::new(order, extra, context::copy_current(py)?, own)?;
         let transport = Bound::new(py, Self { core, pid })?;
         if let Err(failure) = transport.get().connect_pipes(&transport, popen) {
-            // Nobody will hear of this transport, nor of its pipes.
+            // Nobody will learn about this transport, nor about its pipes.
             Self::close(&transport)?;
             return Err(failure);
         }

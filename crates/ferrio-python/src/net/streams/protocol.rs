@@ -112,7 +112,7 @@ impl StreamReaderProtocol {
         Ok(())
     }
 
-    /// The connection is made: the reader learns of its transport, a server's callback is called.
+    /// The connection is made: the reader gets its transport, and a server's callback is called.
     #[pyo3(signature = (transport))]
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();

@@ -19,7 +19,7 @@ pub(crate) enum Stage {
     Shutdown,
 }
 
-/// What the program's protocol knows of the connection.
+/// What the program's protocol has been told about the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Told {
     Nothing,

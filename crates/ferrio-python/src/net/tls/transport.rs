@@ -69,7 +69,7 @@ impl SSLTransport {
     fn ssl_protocol<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, SSLProtocol>> {
         self.protocol
             .with(py, |protocol| protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
-            .ok_or_else(|| PyValueError::new_err("this transport was taken apart by the garbage collector"))
+            .ok_or_else(|| PyValueError::new_err("the garbage collector has cleared this transport"))
     }
 }
 

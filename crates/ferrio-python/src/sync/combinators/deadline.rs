@@ -9,7 +9,7 @@ use crate::core::timer::Timer;
 
 /// Runs `item` on `home` after `timeout`, a number of seconds.
 ///
-/// Raises `TypeError` for what is no number, `ValueError` for a NaN.
+/// Raises `TypeError` for anything but a number, `ValueError` for a NaN.
 pub(super) fn start(home: &LoopRef, timeout: &Bound<'_, PyAny>, item: Item) -> PyResult<Timer> {
     let py = timeout.py();
     if let Some(native) = Timer::native(home) {

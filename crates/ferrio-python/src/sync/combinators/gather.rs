@@ -98,8 +98,8 @@ pub(crate) const GATHER: Declared = declared!(gather).function("ferrio.tasks");
 /// Run awaitables concurrently; return a future with the list of their results, in the order of the arguments.
 ///
 /// Takes the `coros_or_futures` one by one (a list of them as `*list`); coroutines become tasks. With
-/// `return_exceptions` exceptions are in the list in place of results; without it the first one ends the future, and the
-/// other awaitables continue. Cancelling the future cancels all of them. Raises `TypeError` for what can't be
+/// `return_exceptions`, exceptions are put into the list of results. Without it the first one ends the future, and
+/// the other awaitables continue. Cancelling the future cancels all of them. Raises `TypeError` if one can't be
 /// awaited, `ValueError` for a future of another loop (`asyncio.gather`).
 #[pyfunction]
 #[pyo3(signature = (*coros_or_futures, return_exceptions = false))]

@@ -183,7 +183,7 @@ impl Barrier {
         let word = word.cast::<PyString>()?.to_str()?;
         let all = [Phase::Filling, Phase::Draining, Phase::Resetting, Phase::Broken];
         let phase = all.into_iter().find(|phase| phase.word() == word);
-        let phase = phase.ok_or_else(|| PyValueError::new_err(format!("no state of a barrier: {word}")))?;
+        let phase = phase.ok_or_else(|| PyValueError::new_err(format!("unknown barrier state: {word}")))?;
         self.state.with(py, |state| state.phase = phase);
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! The gate of a queue: one thread at a time while the queue runs Python code (comparisons, a subclass's methods).
+//! The gate of a queue: it lets one thread in while the queue runs Python code (comparisons, a subclass's methods).
 //!
 //! Without Python code a single look at the queue's state is enough.
 //!
-//! Invariant: a thread that waits at the gate is detached from the interpreter, and the thread that holds the mutex never
-//! waits for the interpreter. So neither can block the other.
+//! Invariant: a thread that waits at the gate is detached, and the thread that holds the mutex never waits for the
+//! interpreter. So neither can block the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -50,7 +50,7 @@ struct State {
     aborting: bool,
     /// `cancel()` was called before the block was entered.
     cancel_on_enter: bool,
-    /// Whether the group itself cancelled the parent, which it takes back at the end.
+    /// Whether the group itself cancelled the parent, which it undoes at the end.
     parent_cancel_requested: bool,
     home: Option<LoopRef>,
     parent: Option<Py<PyAny>>,
@@ -215,7 +215,7 @@ impl TaskGroup {
     }
 }
 
-const NOT_ENTERED: &str = "has not been entered: `async with` does that, and waits for the tasks at its end";
+const NOT_ENTERED: &str = "has not been entered: use `async with`, which waits for the tasks at its end";
 
 fn create_task<'py>(
     group: &Bound<'py, TaskGroup>,

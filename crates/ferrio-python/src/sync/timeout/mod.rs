@@ -240,7 +240,7 @@ fn begin(timeout: &Bound<'_, Timeout>, home: &LoopRef) -> PyResult<()> {
     arm(timeout, home, &when)
 }
 
-/// An entered timeout of so many seconds from now, for another operation. Raises `RuntimeError` outside a task.
+/// An entered timeout of `limit` seconds from now, for another operation. Raises `RuntimeError` outside a task.
 pub(super) fn entered(py: Python<'_>, limit: Option<f64>) -> PyResult<Bound<'_, Timeout>> {
     let home = event_loop::running_loop(py)?;
     let when = match limit {

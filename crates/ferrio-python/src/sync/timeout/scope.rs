@@ -181,7 +181,7 @@ fn call_soon<'py>(home: &LoopRef, owner: &Bound<'py, PyAny>, call: WatcherCall) 
 
 /// What leaving an expired scope raises instead of `exception`, which its block raised.
 ///
-/// The scope's own request to cancel is taken back. If no other is left, a `CancelledError` becomes a `TimeoutError`,
+/// The scope's own request to cancel is withdrawn. If no other is left, a `CancelledError` becomes a `TimeoutError`,
 /// and one that is the context of another exception gets a `TimeoutError` in between.
 #[cold]
 pub(crate) fn convert<'py>(

@@ -325,6 +325,6 @@ fn done_already(future: &Bound<'_, Future>) -> PyResult<()> {
     }
     Err(future::invalid_state(
         py,
-        &format!("the executor's future was done before its function: {}", future.repr()?),
+        &format!("the executor's future was done before its function ended: {}", future.repr()?),
     ))
 }

@@ -416,7 +416,7 @@ impl Giver {
     ) -> PyResult<i32> {
         match self.fd.with(py, Option::take) {
             Some(opened) => Ok(opened.fd.into_raw_fd()),
-            None => Err(PyRuntimeError::new_err("the descriptor was given away")),
+            None => Err(PyRuntimeError::new_err("the descriptor was handed over already")),
         }
     }
 }
