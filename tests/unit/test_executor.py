@@ -62,7 +62,9 @@ def test_executor_that_completes_in_submit(aio):
         loop.call_soon(lambda: seen.append(future.done()))
         return seen, await future
 
-    assert aio.run(main()) == ([False, True, "callback"], 3)
+    # asyncio sets the outcome at once from Python 3.14 on, and a turn later before.
+    at_once = sys.version_info >= (3, 14)
+    assert aio.run(main()) == ([True, "callback", True] if at_once else [False, True, "callback"], 3)
 
 
 def test_foreign_future_that_the_loops_own_thread_completes(aio):

@@ -61,7 +61,14 @@ impl ForeignCall {
         let Some(told) = told else { return Ok(()) };
         let item = match (told, outcome(done)?) {
             (Told::Operation(operation, job), outcome) => job.came_back(py, operation, outcome),
-            (Told::Future(future), outcome) => job::future_came_back(py, future, outcome),
+            (Told::Future(future), outcome) => {
+                let item = job::future_came_back(py, future, outcome);
+                // From Python 3.14 on, asyncio sets the outcome without a turn's delay in the loop's own thread.
+                if cfg!(Py_3_14) && self.native.get().runs_here() {
+                    return item.run(self.native.bind(py));
+                }
+                item
+            }
         };
         // A closed loop can't use it.
         let refused = self.native.get().push(py, item).err();
