@@ -1,8 +1,9 @@
 //! ferrio's event loop without Python.
 //!
-//! Everything here is generic over the host's item type `T`. Only the host knows what an item is (a task to step, a callback
-//! to call) and how it runs. The engine keeps the items in order, knows when timers are due, waits for file descriptors,
-//! takes what other threads post, and hands blocking jobs to worker threads. It never names Python.
+//! Everything here is generic over the host's item type `T`. Only the host knows what an item is (a task to step, a
+//! callback to call) and how it runs. The engine keeps the items in order, knows when timers are due, and waits for
+//! file descriptors. It also takes what other threads post, and hands blocking jobs to worker threads. It never names
+//! Python.
 //!
 //! # One turn
 //!

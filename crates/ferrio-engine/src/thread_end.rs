@@ -11,8 +11,8 @@ use crate::sys::{object, thread_end};
 
 static INSTALLED: Once = Once::new();
 
-/// Makes the loaded object at the address `host` park a thread instead of ending it, if a frame of this library is on the
-/// thread's stack. Calling it again has no effect.
+/// Makes the loaded object at the address `host` park threads instead of ending them, if they have a frame of this
+/// library on their stacks. Calling it again has no effect.
 ///
 /// It replaces the host's entry for `pthread_exit`, because nothing milder is sure to run before the first Rust frame. Landing
 /// pads don't: calls into the host are declared as non-unwinding, in code that isn't ours. Cleanup handlers don't either:

@@ -1,10 +1,10 @@
 //! File operations for threads that may wait for a disk. [`threads`] has those threads.
 //!
-//! Reading what is in the page cache needs no thread: [`read_cached`] reads it, or says that it would have to wait. io_uring
-//! isn't used. A thousand cached files of 10 KiB were opened, read and closed (Linux 6.18, ext4, two busy CPUs, best of 15
-//! rounds, in µs per file). One thread took 4.1 of wall and 3.9 of CPU time, four threads 4.5 and 4.5. A ring with a thousand
-//! requests at a time took 4.6 and 2.7. That is no clear gain, even in batches that a loop seldom has. And for uncached data
-//! a ring uses threads as well: the kernel's.
+//! Reading what is in the page cache needs no thread: [`read_cached`] reads it, or says that it would have to wait.
+//! io_uring isn't used. A thousand cached files of 10 KiB were opened, read and closed. (Linux 6.18, ext4, two busy
+//! CPUs, best of 15 rounds, in µs per file.) One thread took 4.1 of wall and 3.9 of CPU time, four threads 4.5 and
+//! 4.5. A ring with a thousand requests at a time took 4.6 and 2.7. That is no clear gain, even in batches that a
+//! loop seldom has. And for uncached data a ring uses threads as well: the kernel's.
 //!
 //! Invariants: a call that a signal interrupts is repeated; the file's position moves by exactly what was read or written.
 

@@ -1,14 +1,14 @@
 //! The epoll backend. The head of [`super`] has the contract.
 //!
-//! Timed waits use `epoll_pwait2`, whose timeout is in nanoseconds. If the kernel lacks it (before Linux 5.11, or under an older
-//! seccomp filter), they use a timerfd in the epoll set and a plain `epoll_wait`.
+//! Timed waits use `epoll_pwait2`, whose timeout is in nanoseconds. The kernel may lack it, before Linux 5.11 or
+//! under an older seccomp filter. Then they use a timerfd in the epoll set and a plain `epoll_wait`.
 //!
-//! The kernel ends a timed wait between the timeout and the timeout plus its slack. If nothing else interrupts the CPU, it
-//! ends at the very end of that span. The slack is the larger of the thread's timer slack (50 us by default) and a thousandth
-//! of the timeout, or a two-hundredth for a niced process. So the requested timeout is shorter by that slack, and the span
-//! ends at the intended time. If an interrupt ends a wait early, the loop waits again; it checks the clock anyway. A timerfd
-//! has no slack but costs one more system call per wait. It is used for timeouts that are little longer than the slack, and
-//! for the rest of an interrupted wait.
+//! The kernel ends a timed wait between the timeout and the timeout plus its slack. If nothing else interrupts the
+//! CPU, it ends at the very end of that span. The slack is the thread's timer slack (50 us by default), or a
+//! thousandth of the timeout if that is more. For a niced process it is a two-hundredth. So the requested timeout is
+//! shorter by that slack, and the span ends at the intended time. If an interrupt ends a wait early, the loop waits
+//! again; it checks the clock anyway. A timerfd has no slack but costs one more system call per wait. It is used for
+//! timeouts that are little longer than the slack, and for the rest of an interrupted wait.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

@@ -24,8 +24,8 @@ pub(crate) fn receive_from(
     sender: &mut AddressBytes,
 ) -> io::Result<(usize, usize)> {
     let mut length = LARGEST_ADDRESS as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes of data and at most `length` bytes of address into memory that is borrowed
-    // for the call and aligned for any address; a bad `fd` yields an error.
+    // SAFETY: the kernel writes at most `len` bytes of data and at most `length` bytes of address. The memory is
+    // borrowed for the call and aligned for any address; a bad `fd` yields an error.
     let count = unsafe {
         libc::recvfrom(
             fd,

@@ -16,8 +16,9 @@ use crate::core::handle::{self, Args, Handle};
 impl Loop {
     /// Call `callback(*args)` whenever `fd`, a file descriptor or an object with a `fileno()`, can be read.
     ///
-    /// It replaces the present reader of `fd`, if any. Raises `ValueError` if `fd` isn't a descriptor, `RuntimeError`
-    /// if a transport uses it or the loop is closed, `OSError` if it is closed or can't be watched (a regular file).
+    /// It replaces the present reader of `fd`, if any. Raises `ValueError` if `fd` isn't a descriptor, and
+    /// `RuntimeError` if a transport uses it or the loop is closed. Raises `OSError` if it is closed or can't be
+    /// watched (a regular file).
     #[pyo3(signature = (fd, callback, *args))]
     fn add_reader<'py>(
         slf: &Bound<'py, Self>,

@@ -102,8 +102,8 @@ impl Filling {
         let nothing = Self::with_room(py, 0)?;
         let filled = self.filled;
         let mut object = std::mem::replace(self, nothing).object.into_ptr();
-        // SAFETY: attached; the only reference is handed over (the shared empty object is not touched), and a new one or null
-        // comes back, with the content that was written.
+        // SAFETY: attached; the only reference is handed over (the shared empty object isn't touched). A new one with
+        // the same content, or null, comes back.
         unsafe {
             if super::memory::_PyBytes_Resize(&mut object, length) != 0 {
                 return Err(PyErr::fetch(py));

@@ -2,7 +2,7 @@
 //!
 //! When PyO3's `cast` fails, it makes an error that refers to the class: two changes of a count that all threads
 //! share. Most steps of a task don't need that error. Without a GIL, two loops on two cores would fight over the
-//! count at every step, which costs a third of the time of a `sleep(0)`.
+//! count at every step. That costs a third of the time of a `sleep(0)`.
 //!
 //! Invariant: nothing here touches any count.
 

@@ -3,7 +3,7 @@
 //! A call of a function of ours (`function.rs`) goes to the method that PyO3 made, which parses arguments in a
 //! general way. A class lists the methods that also have a fast path in its own file (`quick!`). Their vector call
 //! goes directly to Rust, with positional arguments only. Every other call, with a keyword or with too few or too
-//! many arguments, still goes to PyO3's method, which knows every keyword and raises the errors.
+//! many arguments, still goes to PyO3's method. That knows every keyword and raises the errors.
 
 use std::marker::PhantomData;
 use std::ptr;

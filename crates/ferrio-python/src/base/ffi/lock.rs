@@ -3,9 +3,9 @@
 //! With a GIL the lock is a plain mark. Only the attached thread uses it, and it detects re-entry. Without a GIL it
 //! is one word that names the thread that holds it, so re-entry is detected there as well.
 //!
-//! Invariant: a cell that hasn't been written yet is never idle. CPython 3.11 may run the collector after an object
-//! has been allocated and tracked but before it is written (it makes the instance's dictionary in between). Its
-//! memory is zeroed then.
+//! Invariant: a cell that hasn't been written yet is never idle. CPython 3.11 makes an instance's dictionary after
+//! the object is allocated and tracked, but before it is written. That may run the collector. Its memory is zeroed
+//! then.
 
 pub(super) use self::imp::Lock;
 

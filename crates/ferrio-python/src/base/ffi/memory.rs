@@ -27,14 +27,14 @@ pub(crate) fn write_to_bio<'py>(bio: &Bound<'py, PyAny>, data: &[u8]) -> PyResul
     if !lends_to(bio)? {
         return bio.call_method1(write, (PyBytes::new(py, data),));
     }
-    // SAFETY: attached. From here to the end of the function no Python code and no other thread runs, so nobody else
-    // finds the view, and it is dropped here. A read-only view never writes.
+    // SAFETY: attached. No Python code and no other thread runs before the end of the function. So nobody else finds
+    // the view, which is dropped here. A read-only view never writes.
     let view = unsafe { view_of(py, data.as_ptr().cast_mut().cast(), data.len(), ffi::PyBUF_READ)? };
     bio.call_method1(write, (view,))
 }
 
-/// Whether memory can be lent to `bio.write`. For other methods the collector (which CPython 3.11 runs when it
-/// allocates) or another thread could find the view in `gc.get_objects()`, and keep a slice of it.
+/// Whether memory can be lent to `bio.write`. If not, the view could be found in `gc.get_objects()`, and a slice of
+/// it kept: by another thread, or by the collector, which CPython 3.11 runs when it allocates.
 fn lends_to(bio: &Bound<'_, PyAny>) -> PyResult<bool> {
     let quiet = cfg!(Py_3_12) && !cfg!(Py_GIL_DISABLED);
     Ok(quiet && bio.get_type().is(imports::C_MEMORY_BIO.get(bio.py())?))

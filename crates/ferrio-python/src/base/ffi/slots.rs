@@ -117,7 +117,7 @@ unsafe extern "C" fn mp_subscript<T: Coroutine>(
     })
 }
 
-/// Sets slots of `T`, removes the methods of these names, which a coroutine doesn't have, and gives it a coroutine's
+/// Sets slots of `T` and removes the methods of these names, which a coroutine doesn't have. Gives it a coroutine's
 /// name for the interpreter's own messages. Called once, while the module is made, after `install`.
 pub(crate) fn install_coroutine<T: Coroutine + PyTypeInfo>(py: Python<'_>) -> PyResult<()> {
     let class = T::type_object_raw(py);

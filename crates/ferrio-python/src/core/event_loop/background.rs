@@ -74,8 +74,8 @@ impl Background {
         count_down(&self.slow);
     }
 
-    /// Detaches and waits for events. If other threads answered quickly of late, it first spins for their posts,
-    /// because they arrive before the kernel could put this thread to sleep and wake it again.
+    /// Detaches and waits for events. If other threads answered quickly of late, it first spins for their posts. They
+    /// arrive before the kernel could put this thread to sleep and wake it again.
     pub(super) fn sleep<T: Send>(
         &self,
         py: Python<'_>,

@@ -26,8 +26,8 @@ use crate::core::future::native::current_stack;
 
 /// A callback that the loop is going to call; what `call_soon` returns.
 ///
-/// Takes the `callback`, the tuple `args` of its arguments, the `loop`, and the `contextvars.Context` to call it in,
-/// by default a copy of the current one. Meaning and methods are those of `asyncio.Handle`.
+/// Takes the `callback`, the tuple `args` of its arguments, and the `loop`. It is called in `context`, by default a
+/// copy of the current one. Meaning and methods are those of `asyncio.Handle`.
 #[pyclass(extends = HandleRoom, subclass, frozen, weakref, module = "ferrio")]
 pub(crate) struct Handle {
     state: Guarded<State>,

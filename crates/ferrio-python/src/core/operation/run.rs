@@ -1,7 +1,7 @@
 //! The contract of a native operation.
 //!
-//! To add an operation, write its state machine beside the thing it works on (a queue's `get` lives with the queue),
-//! implement `Run` for it, and return `Operation::new(...)` of it. Nothing lists operations. Small ones live in the
+//! To add an operation, write its state machine beside the thing it works on: a queue's `get` lives with the queue.
+//! Implement `Run` for it, and return `Operation::new(...)` of it. Nothing lists operations. Small ones live in the
 //! `Operation` itself, larger ones on the heap (`base/ffi/inline_box.rs`).
 
 use pyo3::PyVisit;

@@ -1,8 +1,8 @@
 //! The current task: ferrio records it in the loop, and where the standard library looks for it.
 //!
 //! `asyncio.current_task()` reads a dictionary of `_asyncio` up to 3.13 and the thread state from 3.14 on. Both are
-//! updated when a step begins. At its end the entry stays until something other than a step runs (`retire`), so that
-//! in a chain of steps each makes one change instead of two.
+//! updated when a step begins. At its end the entry stays until something other than a step runs (`retire`). So in a
+//! chain of steps each makes one change instead of two.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

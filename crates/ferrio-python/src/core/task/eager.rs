@@ -62,9 +62,9 @@ impl EagerTaskFactory {
         "create_eager_task_factory.<locals>.factory"
     }
 
-    /// The code object of the standard library's factories. Together with `__closure__`, anyio uses it to recognise
-    /// an eager factory and to find what makes its tasks, because it wants to defer their first step. Python 3.11 has
-    /// no such factory.
+    /// The code object of the standard library's factories. anyio wants to defer the first step of eager tasks. It
+    /// uses this and `__closure__` to recognise an eager factory and to find what makes its tasks. Python 3.11 has no
+    /// such factory.
     #[getter]
     fn __code__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let code = imports::EAGER_FACTORY_CODE.get(py)?;

@@ -63,7 +63,7 @@ impl<E: End> Own for OnPipe<E> {
     fn clear(&mut self) {}
 }
 
-/// Makes the transport of the file object `file` from its parts, a descriptor and the kind of file, and schedules its
+/// Makes the transport of the file object `file` from its parts, a descriptor and the kind of file. Schedules its
 /// start for the next turn.
 ///
 /// Raises `ValueError` with the text `refusal` for a file that can't be waited for, `OSError` for a closed one.

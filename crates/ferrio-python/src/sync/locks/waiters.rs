@@ -1,7 +1,7 @@
 //! The waiters of a lock, an event, a queue: operations in the order of their arrival.
 //!
-//! Each entry has a ticket. An entry in the middle is found by binary search and leaves a hole behind, so cancelling a
-//! thousand waiters at once doesn't search the list a thousand times.
+//! Each entry has a ticket. An entry in the middle is found by binary search and leaves a hole behind. So cancelling
+//! a thousand waiters at once doesn't search the list a thousand times.
 //!
 //! Invariants: tickets grow from front to back, and the front is never a hole. A list is only touched in short looks, so
 //! what is removed is returned for the caller to drop outside.

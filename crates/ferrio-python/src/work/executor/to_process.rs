@@ -54,10 +54,10 @@ pub(crate) const TO_PROCESS: Declared = declared!(to_process).coroutine("ferrio.
 ///
 /// The function, its arguments and its result are pickled, so another process must be able to import the function; if
 /// the call can't be sent, `pickle.PicklingError` is raised. The values of context variables aren't passed on. If the
-/// awaitable is cancelled while the call waits in the pool, `func` is never called. A call that a process has, or is
-/// about to get (the pool hands out one call more than it has processes), goes on, and its result is ignored. The
-/// pool is made at the first use: a `ProcessPoolExecutor` with a process for each CPU, unless
-/// `loop.set_process_executor` has set another one. If a process dies, the calls in progress fail with
+/// awaitable is cancelled while the call waits in the pool, `func` is never called. A call that a process has goes
+/// on, and its result is ignored. The same is true of the next call in the queue, because the pool hands out one call
+/// more than it has processes. The pool is made at the first use: a `ProcessPoolExecutor` with a process for each
+/// CPU, unless `loop.set_process_executor` has set another one. If a process dies, the calls in progress fail with
 /// `BrokenProcessPool`, and the next call gets a new pool. Ctrl-C in a terminal raises `KeyboardInterrupt` in the
 /// functions that the processes of that pool run, as in the program itself; idle processes ignore it.
 #[pyfunction]
