@@ -16,7 +16,7 @@ pub struct Records {
     /// The header, of which `read` bytes have been read.
     header: [u8; HEADER],
     read: usize,
-    /// How much of the body is still to come, once the header is complete.
+    /// How much of the body is still to come, after the header is complete.
     missing: usize,
     /// How many bytes of the unfinished record have passed.
     partial: usize,

@@ -344,7 +344,7 @@ impl Action for ReceiveFromInto {
     }
 }
 
-/// What is to be sent; examined when the operation is awaited, as in a coroutine.
+/// The data to send; examined when the operation is awaited, as in a coroutine.
 enum Data {
     Unseen(Py<PyAny>),
     Bytes(Py<PyBytes>),

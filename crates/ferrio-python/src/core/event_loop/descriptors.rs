@@ -433,7 +433,7 @@ pub(crate) fn descriptor_of(event: &Event) -> i32 {
 /// An event isn't reported again, so if one of them raises, the error waits until all others are handled.
 ///
 /// Native watchers and operations act at once only if it makes no difference. If the turn has more to run, they join
-/// the queue, each in its place. An operation that is woken there goes on in the next turn, as asyncio's futures do.
+/// the queue, each in its place. An operation that is woken there goes on in the next turn, like asyncio's futures.
 /// Programs count turns, and a protocol must get no data before `create_connection` has returned it.
 #[inline]
 pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()> {

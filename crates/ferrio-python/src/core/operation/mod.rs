@@ -105,7 +105,7 @@ impl State {
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct Operation {
     pub(crate) state: Leaf<State>,
-    /// The state machine; `None` once it has ended.
+    /// The state machine; `None` after it has ended.
     machine: Exclusive<Option<Machine>>,
     /// The qualified name of asyncio's coroutine.
     name: &'static str,

@@ -1,7 +1,7 @@
 //! The numbers in the default names of tasks: `Task-1`, `Task-2`...
 //!
 //! Invariant: no two tasks of a process get the same number, and a thread's numbers ascend. With a GIL they count all
-//! tasks, as asyncio's do. Without one, each thread takes a block of numbers and counts within it. A single counter
+//! tasks, as in asyncio. Without one, each thread takes a block of numbers and counts within it. A single counter
 //! would move from core to core with every new task.
 
 /// The number of the task that is being made.

@@ -29,7 +29,7 @@ collected!(PipeProtocol { state } not { fd }, clear { state { process, reader } 
 impl Class for PipeProtocol {}
 
 struct State {
-    /// `None` once the pipe is closed.
+    /// `None` after the pipe is closed.
     process: Option<Py<SubprocessTransport>>,
     /// Gets data directly, without the child's protocol.
     reader: Option<Py<StreamReader>>,

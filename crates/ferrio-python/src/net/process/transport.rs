@@ -48,7 +48,7 @@ extra_attribute!(SubprocessTransport);
 
 /// What only a child's transport has.
 pub(crate) struct Process {
-    /// The `subprocess.Popen`; `None` once the connection is lost.
+    /// The `subprocess.Popen`; `None` after the connection is lost.
     pub(super) popen: Option<Py<PyAny>>,
     /// `None` after it has ended.
     pub(super) child: Option<Child>,

@@ -145,7 +145,7 @@ impl Server {
         self.state.with(py, |state| state.serving)
     }
 
-    /// The listening sockets, a tuple of `asyncio.trsock.TransportSocket`; empty once the server is closed.
+    /// The listening sockets, a tuple of `asyncio.trsock.TransportSocket`; empty after the server is closed.
     #[getter]
     fn sockets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let wrap = imports::TRANSPORT_SOCKET.get(py)?;

@@ -93,7 +93,7 @@ impl Waiter {
 }
 
 impl State {
-    /// Notes that data came. Returns what is to be woken, and the transport if it is to be paused.
+    /// Notes that data came. Returns what to wake, and the transport if it must be paused.
     #[inline]
     fn fed(&mut self, py: Python<'_>) -> (Waiter, Option<Py<PyAny>>) {
         let enough = match &mut self.waiter {

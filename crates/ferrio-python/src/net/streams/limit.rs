@@ -1,4 +1,4 @@
-//! The `limit` of a reader: any positive number, as asyncio takes it.
+//! The `limit` of a reader: any positive number, as in asyncio.
 
 use crate::base::gc::gc;
 use pyo3::exceptions::PyValueError;

@@ -92,7 +92,7 @@ pub(super) fn fail(protocol: &Bound<'_, SSLProtocol>, failure: &PyErr) -> PyResu
 
 /// The peer left during the handshake.
 pub(super) fn peer_left(protocol: &Bound<'_, SSLProtocol>) -> PyResult<()> {
-    // Without a text, as asyncio's.
+    // Without a text, as in asyncio.
     fail(protocol, &PyConnectionResetError::new_err(()))
 }
 

@@ -82,7 +82,7 @@ impl Session {
         self.incoming.bind(py)
     }
 
-    /// The `ssl.MemoryBIO` of what is to be sent.
+    /// The `ssl.MemoryBIO` with the bytes to send.
     pub(crate) fn outgoing<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
         self.outgoing.bind(py)
     }
@@ -112,13 +112,13 @@ impl Session {
         self.incoming.bind(py).getattr(intern!(py, "pending"))?.extract()
     }
 
-    /// How many bytes are to be sent.
+    /// How many bytes there are to send.
     #[inline]
     pub(crate) fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
         self.outgoing.bind(py).getattr(intern!(py, "pending"))?.extract()
     }
 
-    /// Takes what is to be sent, which may be empty.
+    /// Takes the bytes to send; there may be none.
     #[inline]
     pub(crate) fn take_unsent<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(self.outgoing.bind(py).call_method0(intern!(py, "read"))?.cast_into::<PyBytes>()?)

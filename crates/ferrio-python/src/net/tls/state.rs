@@ -1,8 +1,7 @@
 //! The state of a TLS connection, and what an event means in it.
 //!
-//! No Python, no bytes, no transport: what is to be done is returned as a value. Each connection goes through the
-//! states in one direction: unwrapped, handshake, wrapped, flushing, shutdown. From each of them it may fall back to
-//! unwrapped.
+//! No Python, no bytes, no transport: what to do is returned as a value. Each connection goes through the states in
+//! one direction: unwrapped, handshake, wrapped, flushing, shutdown. From each of them it may fall back to unwrapped.
 
 /// The state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,7 +69,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// Before the handshake; `wants_made` says whether `connection_made` is to be called after it.
+    /// Before the handshake; `wants_made` says whether to call `connection_made` after it.
     pub(crate) const fn new(wants_made: bool) -> Self {
         let told = if wants_made { Told::Nothing } else { Told::Made };
         Self { stage: Stage::Unwrapped, told, ended: false, shaken: false }
@@ -103,7 +102,7 @@ impl Life {
         matches!(self.stage, Stage::Wrapped | Stage::Flushing)
     }
 
-    /// Whether writes are accepted: until the end, and also before the handshake, for later.
+    /// Whether writes are accepted: until the end, and also during the handshake, for later.
     #[inline]
     pub(crate) fn takes_writes(&self) -> bool {
         matches!(self.stage, Stage::Handshake | Stage::Wrapped)

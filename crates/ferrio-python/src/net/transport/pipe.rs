@@ -131,7 +131,7 @@ pub(super) fn settle<T: Transport>(
     }
 }
 
-/// Ends the watch, then calls `pipe.close()`. Afterwards nothing watches the descriptor, even if the file object
+/// Ends the watch, then calls `pipe.close()`. Afterwards nothing watches the descriptor, unless the file object
 /// leaves it open.
 pub(super) fn close<T: Transport>(transport: &Bound<'_, T>, fd: i32, pipe: &Py<PyAny>) -> PyResult<()> {
     T::settle_interest(transport)?;

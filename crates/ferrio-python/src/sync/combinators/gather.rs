@@ -162,7 +162,7 @@ struct Collection<'a, 'py> {
     return_exceptions: bool,
     awaiter: Option<Py<PyAny>>,
     children: Vec<Py<PyAny>>,
-    /// The children that were done already: they count once all are known.
+    /// The children that were done already: they are counted when all are known.
     done: Vec<Py<PyAny>>,
     distinct: usize,
     seen: Seen<'a, 'py>,

@@ -245,8 +245,8 @@ impl Queue {
         Operation::new(wait::Join::new(slf))
     }
 
-    /// Shut the queue down; from any thread. `put()` raises `QueueShutDown` from now on, and `get()` does once the queue is
-    /// empty. All waiting tasks are woken.
+    /// Shut the queue down; from any thread. `put()` raises `QueueShutDown` from now on, and `get()` does when the
+    /// queue is empty. All waiting tasks are woken.
     ///
     /// With `immediate` the queue is emptied at once. For `join()` these items count as done.
     #[pyo3(signature = (immediate = None), text_signature = "($self, immediate=False)")]

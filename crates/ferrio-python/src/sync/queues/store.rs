@@ -1,7 +1,7 @@
 //! The items of a queue.
 //!
-//! A plain first-in-first-out queue hides them from Python until somebody asks for `_queue`. From then on they live in a
-//! `collections.deque`, as asyncio's do. The other orders use a list from the beginning.
+//! A plain first-in-first-out queue hides them from Python until somebody asks for `_queue`. From then on they live
+//! in a `collections.deque`, as in asyncio. The other orders use a list from the beginning.
 
 use std::collections::VecDeque;
 

@@ -114,7 +114,7 @@ impl Run for Get {
 /// `queue.put(item)`.
 pub(crate) struct Put {
     queue: Py<Queue>,
-    /// `None` once it is in the queue.
+    /// `None` after it has been put in.
     item: Option<Py<PyAny>>,
     ticket: Ticket,
 }
@@ -239,7 +239,7 @@ impl Run for Put {
 /// `queue.join()`.
 pub(crate) struct Join {
     queue: Py<Queue>,
-    /// The wait for the event, once there is something to wait for.
+    /// The wait for the event, if there is something to wait for.
     wait: Option<event::Wait>,
 }
 

@@ -142,7 +142,7 @@ impl Run for FileCall {
 fn ready(py: Python<'_>, outcome: Outcome) -> PyResult<Progress<'_>> {
     match outcome {
         Ok(value) => Ok(Progress::Ready(value.into_bound(py))),
-        // An `await` can't raise the one, and `async for` needs the other.
+        // An `await` can't raise `StopIteration`, and `async for` needs `StopAsyncIteration`.
         Err(failure) if failure.is_instance_of::<PyStopIteration>(py) => {
             Err(PyStopAsyncIteration::new_err(()))
         }

@@ -184,7 +184,7 @@ impl Condition {
         Operation::new(WaitFor::new(slf, predicate))
     }
 
-    /// Wake up to `n` waiting tasks. They continue once they have the lock.
+    /// Wake up to `n` waiting tasks. They continue when they have the lock.
     ///
     /// Raises `RuntimeError` if the lock isn't taken.
     #[pyo3(signature = (n = 1))]

@@ -76,7 +76,7 @@ impl Reacquire {
 pub(in crate::sync::locks) struct Wait {
     condition: Py<Condition>,
     stage: Stage,
-    /// What ended the wait for a notification, to be raised once the lock is taken.
+    /// What ended the wait for a notification, to be raised after the lock is taken.
     failure: Option<Py<PyAny>>,
     /// The last cancellation that came while the lock was being taken; it is raised in place of `failure`.
     cancelled: Option<Py<PyAny>>,
