@@ -148,14 +148,14 @@ unsafe extern "C" fn method<M: QuickMethod>(
     // SAFETY: CPython calls attached, one of our functions, with this many references, which live as long as the call. The
     // function was made for `M::Class`, and the first reference is to an instance of it.
     unsafe {
-        if takes::<M>(flagged, names) && function::is_exact(object, *values) {
+        if takes::<M>(flagged, names) && function::is_plainly_applicable(object, *values) {
             return applied::<M>(values, flagged);
         }
         other_method::<M>(object, values, flagged, names)
     }
 }
 
-/// A call with an instance of a subclass, or one that doesn't fit. Separate from `method`, which then needn't save
+/// A call with an instance of a rarer subclass, or one that doesn't fit. Separate from `method`, which then needn't save
 /// registers for it.
 #[inline(never)]
 unsafe extern "C" fn other_method<M: QuickMethod>(

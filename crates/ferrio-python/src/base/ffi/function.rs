@@ -228,14 +228,17 @@ pub(super) unsafe fn is_applicable(object: *mut ffi::PyObject, slf: *mut ffi::Py
     unsafe { ffi::PyObject_TypeCheck(slf, (*native_part(object)).class) != 0 }
 }
 
-/// Whether `slf` is of that class and no subclass, which is quicker to say.
+/// Whether `slf` is of that class or one that begins with it, which is quicker to say than for every subclass.
 ///
 /// # Safety
 /// As for `is_applicable`.
 #[inline(always)]
-pub(super) unsafe fn is_exact(object: *mut ffi::PyObject, slf: *mut ffi::PyObject) -> bool {
+pub(super) unsafe fn is_plainly_applicable(object: *mut ffi::PyObject, slf: *mut ffi::PyObject) -> bool {
     // SAFETY: by the contract.
-    unsafe { ffi::Py_TYPE(slf) == (*native_part(object)).class }
+    unsafe {
+        let (class, wanted) = (ffi::Py_TYPE(slf), (*native_part(object)).class);
+        class == wanted || (*class).tp_base == wanted
+    }
 }
 
 /// Calls the function through the vector call that takes every call.
