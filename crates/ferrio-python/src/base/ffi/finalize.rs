@@ -28,6 +28,14 @@ pub(crate) trait Finalize: PyClass<Frozen = True> + Sync {
     /// Reports it. The object is alive and complete; an exception is reported as unraisable.
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()>;
 
+    /// Whether `let_go` does anything for the class.
+    const LETS_GO: bool = false;
+
+    /// Releases references of a dead object by `drop_ref`, which is faster than `drop`: it doesn't check the thread. The
+    /// rest is dropped afterwards.
+    #[inline]
+    fn let_go(_dying: &Dying<'_, Self>) {}
+
     /// Keeps the class's previous deallocator. `general!` writes it.
     const GENERAL: &'static General;
 }
@@ -156,6 +164,11 @@ unsafe extern "C" fn deallocate<T: Finalize>(object: *mut ffi::PyObject) {
         let wants = catch_unwind(AssertUnwindSafe(|| T::wants_finalize(&dying))).unwrap_or(true);
         if wants && ffi::PyObject_CallFinalizerFromDealloc(object) != 0 {
             return;
+        }
+        if T::LETS_GO {
+            // That may run Python code. The collector must not find this object meanwhile.
+            ffi::PyObject_GC_UnTrack(object.cast());
+            protected(py, (), || T::let_go(&dying));
         }
         let general = T::GENERAL.0.get().expect("install keeps it before it sets this function");
         general(object);

@@ -107,16 +107,29 @@ unsafe fn track_memory(block: *mut ffi::PyObject, class: *mut ffi::PyTypeObject)
 unsafe extern "C" fn tp_free<T: Recycle>(block: *mut std::ffi::c_void) {
     // SAFETY: attached; the object is dead and untracked, its type field is still valid.
     unsafe {
-        let blocks = T::BLOCKS;
-        let list = &mut *blocks.list.get();
         let class = ffi::Py_TYPE(block.cast());
-        if class == blocks.class.load(Ordering::Relaxed)
-            && list.len() < KEPT
-            && ((*class).tp_finalize.is_none() || ffi::PyObject_GC_IsFinalized(block.cast()) == 0)
-        {
-            list.push(block.cast());
+        if class == T::BLOCKS.class.load(Ordering::Relaxed) {
+            keep::<T>(block.cast(), class);
         } else {
             ffi::PyObject_GC_Del(block);
+        }
+    }
+}
+
+/// Keeps the memory of a dead object, if there is a place for it.
+///
+/// # Safety
+/// As for `tp_free`, with an instance of exactly `class`, which must be the one that keeps its blocks here.
+#[inline(always)]
+unsafe fn keep<T: Recycle>(object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) {
+    // SAFETY: by the contract; the list is ours alone for the length of `push`.
+    unsafe {
+        let list = &mut *T::BLOCKS.list.get();
+        if list.len() < KEPT && ((*class).tp_finalize.is_none() || ffi::PyObject_GC_IsFinalized(object) == 0)
+        {
+            list.push(object);
+        } else {
+            ffi::PyObject_GC_Del(object.cast());
         }
     }
 }
@@ -257,7 +270,7 @@ unsafe extern "C" fn tp_dealloc<T: End>(object: *mut ffi::PyObject) {
                 ffi::PyObject_GC_UnTrack(object.cast());
                 let py = Python::assume_attached();
                 protected(py, (), || T::end(Ending(&mut *value.cast::<ManuallyDrop<T>>()), py));
-                tp_free::<T>(object.cast());
+                keep::<T>(object, class);
                 ffi::Py_DECREF(class.cast());
                 return;
             }

@@ -69,8 +69,8 @@ impl Item {
                 Err(failure) => report(native, failure, operation.bind(py).as_any()),
             },
             Self::Event(event) => descriptors::act_late(native, event),
-            Self::Watch(watcher, what, call) => tell(native, &watcher, &what, call),
-            Self::Done(watcher, future, watch) => tell(native, &watcher, &future, watch.call),
+            Self::Watch(watcher, what, call) => tell(native, watcher, what, call),
+            Self::Done(watcher, future, watch) => tell(native, watcher, future, watch.call),
         }
     }
 
@@ -159,12 +159,13 @@ impl Item {
 
 /// Calls one of ferrio's own functions and reports what it raises.
 #[inline]
-fn tell(native: &Bound<'_, Loop>, watcher: &Py<PyAny>, what: &Py<PyAny>, call: WatcherCall) -> PyResult<()> {
+fn tell(native: &Bound<'_, Loop>, watcher: Py<PyAny>, what: Py<PyAny>, call: WatcherCall) -> PyResult<()> {
     let py = native.py();
+    let (watcher, what) = (watcher.into_bound(py), what.into_bound(py));
     current::retire(native)?;
-    match call(watcher.bind(py), what.bind(py)) {
+    match call(&watcher, &what) {
         Ok(()) => Ok(()),
-        Err(failure) => report(native, failure, watcher.bind(py)),
+        Err(failure) => report(native, failure, &watcher),
     }
 }
 

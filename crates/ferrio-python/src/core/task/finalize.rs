@@ -32,6 +32,29 @@ impl Finalize for Task {
         report_unretrieved(future)
     }
 
+    const LETS_GO: bool = true;
+
+    #[inline]
+    fn let_go(dying: &Dying<'_, Self>) {
+        let py = dying.py();
+        let context = dying.get().task.with(py, |task| task.context.take());
+        if let Some(context) = context {
+            context.drop_ref(py);
+        }
+        let (home, outcome) = dying
+            .as_super()
+            .get()
+            .state
+            .with(py, |state| (state.home.take(), std::mem::take(&mut state.outcome)));
+        if let Some(home) = home {
+            home.release(py);
+        }
+        match outcome {
+            Outcome::Result(result) => result.drop_ref(py),
+            other => drop(other),
+        }
+    }
+
     general!();
 }
 

@@ -73,7 +73,9 @@ pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
     let place = task.get().task.with(py, |state| state.place.take());
     if let (LoopRef::Native(native), Some(place)) = (home, place) {
         let entry = native.get().with_tasks(py, |tasks| tasks.remove(place));
-        drop(entry);
+        if let Some(entry) = entry {
+            entry.drop_ref(py);
+        }
     }
 }
 

@@ -324,12 +324,15 @@ fn finish(outer: &Bound<'_, Gathering>) -> PyResult<()> {
             }
         });
     }
-    match children.last() {
+    let ended = match children.last() {
         Some(last) if cancel_requested => {
             native::set_exception(outer.as_super(), watch::cancelled_error(last.bind(py))?)
         }
         _ => native::set_result(outer.as_super(), PyList::new(py, results)?.into_any()),
-    }
+    };
+    // Without a look at the thread's state for each.
+    children.into_iter().for_each(|child| child.drop_ref(py));
+    ended
 }
 
 fn release(outer: &Bound<'_, Gathering>) {
