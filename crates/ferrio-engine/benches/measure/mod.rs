@@ -1,7 +1,7 @@
-//! How the benchmarks measure: repeat, keep the best round, print nanoseconds an operation.
+//! How the benchmarks measure: they repeat, keep the best round, and print nanoseconds per operation.
 //!
-//! The best round, because whatever else the machine does can only add time. `FERRIO_BENCH_ROUNDS` (default 15) says how many
-//! rounds; `cargo test` runs one of them, to see that the benchmarks still run.
+//! The best round counts, because other work on the machine can only add time. `FERRIO_BENCH_ROUNDS` is the number of
+//! rounds (default 15). `cargo test` runs one, to check that the benchmarks still work.
 #![allow(clippy::print_stdout, reason = "a benchmark's output")]
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// How many rounds to run.
 pub(crate) fn rounds() -> u32 {
-    // `cargo bench` passes --bench, `cargo test` does not.
+    // `cargo bench` passes --bench, `cargo test` doesn't.
     if !std::env::args().any(|argument| argument == "--bench") {
         return 1;
     }

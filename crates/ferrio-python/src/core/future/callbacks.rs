@@ -21,7 +21,7 @@ pub(crate) enum Callback {
     Wake(Py<Task>),
     /// Call a Python callable with the future, in a context.
     Python { function: Py<PyAny>, context: Py<PyAny> },
-    /// Tell one of ferrio's own objects (see `Watcher`).
+    /// Tell one of ferrio's own objects (see `Watch`).
     Native(Py<PyAny>, &'static Watch),
     /// End the wait of the operation that the future stands for, at once.
     Operation(Py<Operation>),

@@ -1,6 +1,6 @@
 //! What Rust code calls instead of a future's Python methods: the same steps without attribute look-ups.
 //!
-//! Callers that may have a Python subclass use `overridable::*` in `task` instead, which calls overriding methods.
+//! Callers that may have a Python subclass use `watch.rs` instead, which calls overriding methods.
 
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::intern;
