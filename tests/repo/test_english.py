@@ -42,11 +42,7 @@ Passage = tuple[Path, int, str]
 def passages() -> list[Passage]:
     """The paragraphs of prose in the repository's files: file, line and text."""
     readers = {".md": paragraphs, ".py": prose_of_python, ".pyi": prose_of_python, ".rs": prose_of_rust}
-    return [
-        (path, line, text)
-        for path in own_files(*readers)
-        for line, text in readers[path.suffix](path.read_text())
-    ]
+    return [(path, line, text) for path in own_files(*readers) for line, text in readers[path.suffix](path.read_text())]
 
 
 def prose_of_python(source: str) -> Iterator[tuple[int, str]]:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from ferrio._ferrio.event_loop import Loop
 from ferrio._ferrio.tasks import Future
@@ -183,6 +183,7 @@ class StreamWriter(asyncio.StreamWriter):
 # ---- TLS
 
 class SSLProtocol(asyncio.BufferedProtocol):
+    max_size: ClassVar[int]
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
