@@ -18,11 +18,6 @@ class Expectation(NamedTuple):
     modes: tuple[str, ...] = ()
 
 
-_CLOSED = Expectation(
-    "since Python 3.13 a TaskGroup closes a coroutine that it refuses; the test awaits it afterwards",
-    ("3.11", "3.12"),
-    ("module",),
-)
 _WAITS_ITSELF = Expectation(
     "since Python 3.12 wait_for() awaits in the waiting task itself, so a second cancellation reaches the awaited task;"
     " the test expects it to end wait_for() while the inner task goes on",
@@ -80,7 +75,6 @@ EXPECTED_FAILURES: dict[str, Expectation] = {
     "test_graph.TestCallStackC.test_stack_wait": _NO_FRAME,
     "test_graph.TestCallStackC.test_stack_wait_for_non_positive_timeout": _NO_FRAME_EITHER,
     "test_runners.RunnerTests.test_run_future": _RUN_FUTURE,
-    "test_taskgroups.TestTaskGroup.test_taskgroup_no_create_task_after_failure": _CLOSED,
     "test_tasks.CTask_CFuture_SubclassTests.test_shield_cancel_outer_exception": _NOT_REPORTED_YET,
     "test_tasks.CTask_CFuture_SubclassTests.test_shield_duplicate_log_once": _NOT_REPORTED_YET,
     "test_tasks.CTask_CFuture_Tests.test_shield_cancel_outer_exception": _NOT_REPORTED_YET,

@@ -134,8 +134,8 @@ impl TaskGroup {
 
     /// Run the coroutine `coro` as a task of the group and return the task.
     ///
-    /// Takes the keywords of `loop.create_task`. Raises `RuntimeError`, and closes `coro`, if the group isn't entered,
-    /// is finished or is shutting down.
+    /// Takes the keywords of `loop.create_task`. Raises `RuntimeError` if the group isn't entered, is finished or is shutting
+    /// down; from Python 3.13 on it closes `coro` then.
     #[pyo3(signature = (coro, **kwargs))]
     fn create_task<'py>(
         slf: &Bound<'py, Self>,
@@ -233,10 +233,13 @@ fn create_task<'py>(
     let home = match home {
         Ok(home) => home,
         Err(problem) => {
-            // The refusal says it all, so don't also warn that the coroutine was never awaited.
+            // The refusal says it all, so don't also warn that the coroutine was never awaited. Before Python 3.13, asyncio
+            // leaves the coroutine to the program.
             if let Some(operation) = coro.as_exactly::<Operation>() {
                 operation.get().forgive(py);
-            } else if let Ok(close) = coro.getattr(intern!(py, "close")) {
+            } else if cfg!(Py_3_13)
+                && let Ok(close) = coro.getattr(intern!(py, "close"))
+            {
                 close.call0()?;
             }
             return Err(PyRuntimeError::new_err(format!("TaskGroup {} {problem}", group.repr()?)));
