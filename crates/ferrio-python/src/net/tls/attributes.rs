@@ -165,8 +165,8 @@ impl SSLProtocol {
     }
 
     /// The most that one read takes, in bytes.
-    #[getter]
-    fn max_size(&self) -> usize {
+    #[classattr]
+    fn max_size() -> usize {
         LARGEST_RECEIVED
     }
 }
