@@ -10,6 +10,7 @@ import gc
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
+from tests.unit import panics  # noqa: F401 - before a test loads another extension made with PyO3
 
 #: How many seconds a test may take to end after its time limit.
 GRACE = 30

@@ -6,6 +6,7 @@ import signal
 import sys
 
 import pytest
+from tests.unit.panics import PanicException
 from tests.unit.programs import run_program
 
 import ferrio
@@ -15,7 +16,7 @@ VARIABLE = contextvars.ContextVar("variable", default="outer")
 
 def panic():
     """Makes native code panic, which it does when it meets this exception, as after a panic within a panic."""
-    raise next(kind for kind in BaseException.__subclasses__() if kind.__name__ == "PanicException")("on purpose")
+    raise PanicException("on purpose")
 
 
 @pytest.fixture
