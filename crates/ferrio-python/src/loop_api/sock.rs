@@ -145,13 +145,15 @@ trait Action: Traverse + Send + 'static {
     const NAME: &'static str;
     const SIDE: Side;
 
-    /// Makes the call; `None` if it would block.
+    /// Makes the call; `None` if it would block. A call without a native form goes by the socket's method.
     fn attempt<'py>(
         &mut self,
-        native: &Bound<'py, Loop>,
+        _native: &Bound<'py, Loop>,
         socket: &Bound<'py, PyAny>,
-        fd: i32,
-    ) -> PyResult<Option<Bound<'py, PyAny>>>;
+        _fd: i32,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.attempt_by_method(socket)
+    }
 
     /// Calls the method of a socket that isn't plain; `None` if it would block.
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>;
@@ -303,15 +305,6 @@ impl Action for ReceiveFrom {
     const NAME: &'static str = "Loop.sock_recvfrom";
     const SIDE: Side = Side::Reading;
 
-    fn attempt<'py>(
-        &mut self,
-        _native: &Bound<'py, Loop>,
-        socket: &Bound<'py, PyAny>,
-        _fd: i32,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.attempt_by_method(socket)
-    }
-
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "recvfrom"), (&self.size,)))
@@ -328,15 +321,6 @@ gc!(ReceiveFromInto { buffer } not { size });
 impl Action for ReceiveFromInto {
     const NAME: &'static str = "Loop.sock_recvfrom_into";
     const SIDE: Side = Side::Reading;
-
-    fn attempt<'py>(
-        &mut self,
-        _native: &Bound<'py, Loop>,
-        socket: &Bound<'py, PyAny>,
-        _fd: i32,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.attempt_by_method(socket)
-    }
 
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = socket.py();
@@ -443,15 +427,6 @@ impl Action for SendTo {
     const NAME: &'static str = "Loop.sock_sendto";
     const SIDE: Side = Side::Writing;
 
-    fn attempt<'py>(
-        &mut self,
-        _native: &Bound<'py, Loop>,
-        socket: &Bound<'py, PyAny>,
-        _fd: i32,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.attempt_by_method(socket)
-    }
-
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = socket.py();
         unless_blocked(py, socket.call_method1(intern!(py, "sendto"), (&self.data, &self.address)))
@@ -465,15 +440,6 @@ gc!(Accept {});
 impl Action for Accept {
     const NAME: &'static str = "Loop.sock_accept";
     const SIDE: Side = Side::Reading;
-
-    fn attempt<'py>(
-        &mut self,
-        _native: &Bound<'py, Loop>,
-        socket: &Bound<'py, PyAny>,
-        _fd: i32,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.attempt_by_method(socket)
-    }
 
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = socket.py();

@@ -1,12 +1,13 @@
 //! The executors of a loop: which ones it has, and how they are shut down. `work` implements them and gives them
 //! jobs.
 
-use crate::base::gc::gc;
 use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+
+use crate::base::gc::gc;
 
 /// Threads that may wait until the loop's own thread releases the interpreter.
 pub(crate) trait LetGo: Send + Sync {

@@ -4,9 +4,9 @@
 //! target. Invariant: the call is taken out once, either by the worker that runs it or by a cancellation that came
 //! first.
 
-use ferrio_engine::Refused;
 use std::sync::Arc;
 
+use ferrio_engine::Refused;
 use ferrio_engine::inbox::Inbox;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
