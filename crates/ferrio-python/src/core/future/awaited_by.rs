@@ -19,17 +19,23 @@ impl Future {
     #[getter]
     fn _asyncio_awaited_by<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyFrozenSet>>> {
         let py = slf.py();
-        let recorded = slf.get().state.with(py, |state| {
-            state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
-        });
         let mut all = waiters(slf);
-        if let Some(recorded) = recorded {
-            for waiter in recorded.bind(py).try_iter()? {
+        if let Some(recorded) = recorded(slf) {
+            for waiter in recorded.try_iter()? {
                 all.push(waiter?);
             }
         }
         if all.is_empty() { Ok(None) } else { PyFrozenSet::new(py, all).map(Some) }
     }
+}
+
+/// The set of what a program recorded as awaiting `future`, if it did.
+fn recorded<'py>(future: &Bound<'py, Future>) -> Option<Bound<'py, PyAny>> {
+    let py = future.py();
+    future.get().state.with(py, |state| {
+        let set = state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref());
+        set.map(|set| set.bind(py).clone())
+    })
 }
 
 /// The tasks and futures that await `future`.
@@ -78,11 +84,8 @@ pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_
     if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
         return Ok(());
     }
-    let known = future.get().state.with(py, |state| {
-        state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
-    });
-    let set = match known {
-        Some(set) => set.into_bound(py),
+    let set = match recorded(future) {
+        Some(set) => set,
         None => {
             let set = PySet::empty(py)?.into_any();
             future.get().state.with(py, |state| state.extra().awaited_by = Some(set.clone().unbind()));
@@ -104,11 +107,8 @@ pub(crate) fn future_discard_from_awaited_by(
     let Some(future) = fut.as_instance::<Future>() else {
         return note_by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, fut, waiter);
     };
-    let known = future.get().state.with(py, |state| {
-        state.extra.as_ref().and_then(|extra| extra.awaited_by.as_ref().map(|set| set.clone_ref(py)))
-    });
-    if let Some(set) = known {
-        set.bind(py).call_method1(intern!(py, "discard"), (waiter,))?;
+    if let Some(set) = recorded(future) {
+        set.call_method1(intern!(py, "discard"), (waiter,))?;
     }
     Ok(())
 }
