@@ -213,11 +213,13 @@ class Run:
             async with group:
                 for index, (eager, statements) in enumerate(children):
                     keywords = {"eager_start": True} if eager else {}
+                    body = self.block(statements)
                     try:
-                        child = group.create_task(self.block(statements), name=f"child {number}.{index}", **keywords)
+                        child = group.create_task(body, name=f"child {number}.{index}", **keywords)
                         self.tasks.append(child)
                     except RuntimeError as error:
                         self.tell("refused", str(error))
+                        body.close()  # before 3.13 a group leaves this to its caller
                 self.tell(repr(group))
                 await self.block(inside)
         except BaseException as error:

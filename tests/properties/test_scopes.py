@@ -6,13 +6,11 @@
 import json
 import pathlib
 
-import pytest
 from tests.properties.scopes import SEEDS, digest, log_of
 
 DIGESTS = json.loads(pathlib.Path(__file__).with_name("scopes_of_asyncio.json").read_text())
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_random_programs_run_as_on_the_newest_asyncio():
     differing = [seed for seed in SEEDS if digest(log_of("ferrio", seed)) != DIGESTS[str(seed)]]
     assert differing == [], "compare the logs: python -m tests.properties.scopes asyncio|ferrio SEED"
