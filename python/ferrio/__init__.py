@@ -1,6 +1,6 @@
 """ferrio: Python's asyncio, whole, in Rust. Use it as `import ferrio as asyncio`."""
 
-from os import register_at_fork
+from os import environ, register_at_fork
 
 from ferrio import _interpreter as _interpreter  # raises if ferrio can't work, before the rest is imported
 
@@ -35,7 +35,7 @@ from ferrio import (
     timeouts,
     transports,
 )
-from ferrio._ferrio import Operation
+from ferrio._ferrio import Operation, observe
 from ferrio._install import install, uninstall
 from ferrio._modules import base_futures, base_tasks, constants, format_helpers, log, trsock
 from ferrio._nesting import allow_nested
@@ -64,7 +64,7 @@ from ferrio.transports import *
 __version__ = _ferrio.__version__
 
 # Built in a form that pyright evaluates, so that it takes the names with an underscore as public, too.
-__all__ = ["File", "Operation", "allow_nested", "install", "uninstall"]
+__all__ = ["File", "Operation", "allow_nested", "install", "observe", "uninstall"]
 __all__ += base_events.__all__
 __all__ += coroutines.__all__
 __all__ += events.__all__
@@ -108,6 +108,9 @@ _modules.name_contents(
 # A forked child has one thread, and no loop is running or current in it.
 register_at_fork(after_in_child=_ferrio._forget_running_loop)
 register_at_fork(after_in_child=_policy.forget_after_fork)
+
+if environ.get("FERRIO_OBSERVE", "0") not in ("", "0"):
+    observe()
 
 _exit.call_before_threads_are_joined()
 _exit.load_before_the_end()

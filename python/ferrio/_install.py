@@ -91,6 +91,14 @@ def is_installed() -> bool:
     return bool(_replaced)
 
 
+def before(module: ModuleType | None, name: str) -> object:
+    """Returns what `name` means in `module` without `install()`; `None` if nothing."""
+    for replaced, known, value in _replaced:
+        if replaced is module and known == name:
+            return None if value is _ABSENT else value
+    return getattr(module, name, None)
+
+
 def _pairs() -> Iterator[tuple[ModuleType, ModuleType | None]]:
     """Yields each of ferrio's public modules with asyncio's of the same name, or `None` if this Python has none."""
     import importlib.util  # here, so that `import ferrio` doesn't pay for something that few programs use

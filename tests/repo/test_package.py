@@ -45,7 +45,6 @@ PYTHON_CLASSES = {
     "_sendfile._FallbackProtocol": "a file that is sent in pieces",
 }
 PYTHON_COROUTINES = {
-    "_standard._operation": "never runs: only its code object is used",
     "streams._start_tls": "once per connection",
     "streams.open_connection": "once per connection",
     "streams.open_unix_connection": "once per connection",

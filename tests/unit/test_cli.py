@@ -268,7 +268,7 @@ def test_option_without_its_argument():
 def test_help_and_version():
     ran = on_ferrio("--help")
     assert (ran.status, ran.err) == (0, "")
-    for option in ("-m MODULE", "-c CODE", "--debug", "--virtual-time", "--version"):
+    for option in ("-m MODULE", "-c CODE", "--debug", "--observe", "--virtual-time", "--version"):
         assert option in ran.out
     ran = on_ferrio("--version")
     assert ran.status == 0

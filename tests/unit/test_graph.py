@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import linecache
+import re
 import sys
 
 import pytest
@@ -191,12 +193,14 @@ def test_text():
         return text, id(task), id(waiter)
 
     text, sleeper, waiter = ferrio.run(main())
+    in_asyncio = re.search(r"line (\d+), in async sleep", text)[1]
+    assert linecache.getline(asyncio.tasks.__file__, int(in_asyncio)).strip() == "return await future"
     line, of_wait = sleep.__code__.co_firstlineno + 1, wait.__code__.co_firstlineno + 1
     where = f"File {__file__!r}, line"
     assert text.splitlines() == [
         f"* Task(name='sleeper', id={sleeper:#x})",
         "  + Call stack:",
-        "  |   File '<ferrio>', line 1, in async sleep()",
+        f"  |   File {asyncio.tasks.__file__!r}, line {in_asyncio}, in async sleep()",
         f"  |   {where} {line}, in async test_text.<locals>.sleep()",
         "  + Awaited by:",
         f"    * Task(name='waiter', id={waiter:#x})",

@@ -80,6 +80,7 @@ base::class::surface! {
         core::future::chain::COPY_FUTURE_STATE,
         core::future::chain::WRAP_FUTURE,
         core::operation::sleep::SLEEP,
+        core::operation::unawaited::OBSERVE,
         core::task::create::CREATE_TASK,
         core::task::create::ENSURE_FUTURE,
         core::task::current::CURRENT_TASK,

@@ -12,6 +12,8 @@ _FutureT = TypeVar("_FutureT", bound=asyncio.Future[Any])
 
 # ---- operations
 
+def observe(on: bool = True) -> None: ...
+
 @final
 class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
     __name__: str

@@ -44,6 +44,10 @@ def prepare(chosen: options.Options) -> None:
     if chosen.debug:
         # New loops read the environment, in child processes as well.
         os.environ["PYTHONASYNCIODEBUG"] = "1"
+    if chosen.observe:
+        # ferrio reads it when it is imported, in child processes as well.
+        os.environ["FERRIO_OBSERVE"] = "1"
+        ferrio.observe()
     spawned.follow(chosen, prepare)
 
 

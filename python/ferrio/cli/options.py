@@ -28,6 +28,7 @@ options:
   -h, --help       show this text
   -V, --version    the versions of ferrio and Python
   --debug          asyncio's debug mode: slow callbacks and forgotten coroutines are reported
+  --observe        waits have Python frames, which `python -m asyncio ps` and profilers show
   --virtual-time   the loop's clock jumps to the next deadline instead of waiting for it
 """
 
@@ -43,6 +44,7 @@ class Options:
     program: str = ""
     arguments: tuple[str, ...] = ()
     debug: bool = False
+    observe: bool = False
     virtual_time: bool = False
 
 
@@ -53,6 +55,8 @@ def parse(arguments: Sequence[str]) -> Options:
         rest = tuple(arguments[at + 1 :])
         if argument == "--debug":
             chosen.debug = True
+        elif argument == "--observe":
+            chosen.observe = True
         elif argument == "--virtual-time":
             chosen.virtual_time = True
         elif argument in ("-h", "--help"):

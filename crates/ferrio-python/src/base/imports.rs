@@ -88,9 +88,12 @@ imports! {
     FUTURE_REPR = "ferrio._standard", "future_repr";
     TASK_REPR = "ferrio._standard", "task_repr";
     CALLBACK_FUNCTION = "ferrio._standard", "callback_function";
-    /// Stands in for the code and the frame, which an operation doesn't have.
-    OPERATION_CODE = "ferrio._standard", "operation_code";
-    OPERATION_FRAME = "ferrio._standard", "operation_frame";
+    /// Makes the coroutine function whose frames stand for an operation's.
+    STAND_IN = "ferrio._frames", "stand_in";
+    /// Makes what such a frame awaits if nobody resumes it.
+    PAUSE = "ferrio._frames", "pause";
+    /// asyncio's own `wait_for`, on ferrio's timeouts.
+    OBSERVED_WAIT_FOR = "ferrio._frames", "wait_for";
     EAGER_FACTORY_CODE = "ferrio._standard", "EAGER_FACTORY_CODE";
     CELL_TYPE = "types", "CellType";
     TASK_GET_STACK = "asyncio.base_tasks", "_task_get_stack";

@@ -15,6 +15,7 @@ use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::event_loop::Loop;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 #[pymethods]
@@ -33,7 +34,7 @@ impl Loop {
         r#type: i32,
         proto: i32,
         flags: i32,
-    ) -> PyResult<Operation> {
+    ) -> PyResult<Unawaited> {
         let py = slf.py();
         let at_once = is_numeric_host(&host) && is_numeric_port(&port);
         let arguments = (host, port, family, r#type, proto, flags).into_pyobject(py)?;
@@ -58,7 +59,7 @@ impl Loop {
     /// Return an awaitable. Unless the `flags` ask for numbers, a thread of the default executor does it. Raises what
     /// `socket.getnameinfo` raises.
     #[pyo3(signature = (sockaddr, flags = 0))]
-    fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Bound<'_, PyAny>, flags: i32) -> PyResult<Operation> {
+    fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Bound<'_, PyAny>, flags: i32) -> PyResult<Unawaited> {
         let py = slf.py();
         let numbers: i32 = imports::NI_NUMERICHOST.get(py)?.extract::<i32>()?
             | imports::NI_NUMERICSERV.get(py)?.extract::<i32>()?;
@@ -209,9 +210,9 @@ fn lookup(
     function: &'static str,
     arguments: Bound<'_, PyTuple>,
     at_once: bool,
-) -> Operation {
+) -> Unawaited {
     let state = if at_once { LookUp::AtOnce } else { LookUp::Wanted };
-    Operation::new(Lookup { home: native.clone().unbind(), function, arguments: arguments.unbind(), state })
+    Unawaited::new(Lookup { home: native.clone().unbind(), function, arguments: arguments.unbind(), state })
 }
 
 /// A call of the `socket` module that may take long.
@@ -265,7 +266,7 @@ impl Run for Lookup {
     }
 
     fn name(&self) -> &'static str {
-        self.function
+        if self.function == "getaddrinfo" { "BaseEventLoop.getaddrinfo" } else { "BaseEventLoop.getnameinfo" }
     }
 
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {

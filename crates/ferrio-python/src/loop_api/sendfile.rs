@@ -16,6 +16,7 @@ use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::loop_api::sock::{check, descriptor, park};
 
@@ -43,8 +44,8 @@ impl Loop {
         offset: Option<Py<PyAny>>,
         count: Option<Py<PyAny>>,
         #[pyo3(from_py_with = truth)] fallback: bool,
-    ) -> Operation {
-        Operation::new(SendFile {
+    ) -> Unawaited {
+        Unawaited::new(SendFile {
             home: slf.unbind(),
             socket: sock.unbind(),
             file,
@@ -135,7 +136,11 @@ impl Run for SendFile {
     }
 
     fn name(&self) -> &'static str {
-        "Loop.sock_sendfile"
+        "BaseEventLoop.sock_sendfile"
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        &["_UnixSelectorEventLoop._sock_sendfile_native"]
     }
 
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -284,7 +289,7 @@ impl SendFile {
                         self.socket.bind(py).clone(),
                         view.unbind(),
                     );
-                    let inner = Bound::new(py, sending)?.into_any();
+                    let inner = sending.bare(py)?.into_any();
                     let sent = operation::forward(&inner, Resume::Send);
                     self.stage = Stage::Sending { piece, length, inner: inner.unbind() };
                     sent

@@ -19,6 +19,7 @@ use crate::core::event_loop::descriptors::Side;
 use crate::core::event_loop::{Loop, sides};
 use crate::core::operation::Operation;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::net::plain_socket;
 
 #[pymethods]
@@ -27,7 +28,7 @@ impl Loop {
     ///
     /// Return an awaitable. Raises what `sock.recv` raises.
     #[pyo3(signature = (sock, n))]
-    fn sock_recv(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, n: isize) -> Operation {
+    fn sock_recv(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, n: isize) -> Unawaited {
         start(slf, sock, Receive { size: n })
     }
 
@@ -36,7 +37,7 @@ impl Loop {
     ///
     /// Return an awaitable. Raises what `sock.recv_into` raises.
     #[pyo3(signature = (sock, buf))]
-    fn sock_recv_into(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, buf: Py<PyAny>) -> Operation {
+    fn sock_recv_into(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, buf: Py<PyAny>) -> Unawaited {
         start(slf, sock, ReceiveInto { object: buf, buffer: None })
     }
 
@@ -45,7 +46,7 @@ impl Loop {
     ///
     /// Return an awaitable. Raises what `sock.recvfrom` raises.
     #[pyo3(signature = (sock, bufsize))]
-    fn sock_recvfrom<'py>(slf: Bound<'py, Self>, sock: Bound<'py, PyAny>, bufsize: Py<PyAny>) -> Operation {
+    fn sock_recvfrom<'py>(slf: Bound<'py, Self>, sock: Bound<'py, PyAny>, bufsize: Py<PyAny>) -> Unawaited {
         start(slf, sock, ReceiveFrom { size: bufsize })
     }
 
@@ -59,7 +60,7 @@ impl Loop {
         sock: Bound<'_, PyAny>,
         buf: Py<PyAny>,
         nbytes: isize,
-    ) -> Operation {
+    ) -> Unawaited {
         start(slf, sock, ReceiveFromInto { buffer: buf, size: nbytes })
     }
 
@@ -67,7 +68,7 @@ impl Loop {
     ///
     /// Return an awaitable. Raises what `sock.send` raises; then it is unknown how much was sent before.
     #[pyo3(signature = (sock, data))]
-    pub(crate) fn sock_sendall(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, data: Py<PyAny>) -> Operation {
+    pub(crate) fn sock_sendall(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, data: Py<PyAny>) -> Unawaited {
         start(slf, sock, SendAll { data: Data::Unseen(data), sent: 0 })
     }
 
@@ -80,7 +81,7 @@ impl Loop {
         sock: Bound<'_, PyAny>,
         data: Py<PyAny>,
         address: Py<PyAny>,
-    ) -> Operation {
+    ) -> Unawaited {
         start(slf, sock, SendTo { data, address })
     }
 
@@ -89,7 +90,7 @@ impl Loop {
     ///
     /// Return an awaitable. Raises what `sock.accept` raises.
     #[pyo3(signature = (sock))]
-    fn sock_accept(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>) -> Operation {
+    fn sock_accept(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>) -> Unawaited {
         start(slf, sock, Accept)
     }
 }
@@ -136,8 +137,8 @@ pub(crate) fn park(
         .map_err(|failure| error::from_system(native.py(), &failure))
 }
 
-fn start<A: Action + 'static>(native: Bound<'_, Loop>, socket: Bound<'_, PyAny>, action: A) -> Operation {
-    Operation::new(SocketCall { home: native.unbind(), socket: socket.unbind(), stage: Stage::Fresh, action })
+fn start<A: Action + 'static>(native: Bound<'_, Loop>, socket: Bound<'_, PyAny>, action: A) -> Unawaited {
+    Unawaited::new(SocketCall { home: native.unbind(), socket: socket.unbind(), stage: Stage::Fresh, action })
 }
 
 /// One call on a socket, repeated until it doesn't block.
@@ -225,7 +226,7 @@ struct Receive {
 gc!(Receive {  } not { size });
 
 impl Action for Receive {
-    const NAME: &'static str = "Loop.sock_recv";
+    const NAME: &'static str = "BaseSelectorEventLoop.sock_recv";
     const SIDE: Side = Side::Reading;
 
     fn attempt<'py>(
@@ -263,7 +264,7 @@ struct ReceiveInto {
 gc!(ReceiveInto { object } not { buffer });
 
 impl Action for ReceiveInto {
-    const NAME: &'static str = "Loop.sock_recv_into";
+    const NAME: &'static str = "BaseSelectorEventLoop.sock_recv_into";
     const SIDE: Side = Side::Reading;
 
     fn attempt<'py>(
@@ -302,7 +303,7 @@ struct ReceiveFrom {
 gc!(ReceiveFrom { size });
 
 impl Action for ReceiveFrom {
-    const NAME: &'static str = "Loop.sock_recvfrom";
+    const NAME: &'static str = "BaseSelectorEventLoop.sock_recvfrom";
     const SIDE: Side = Side::Reading;
 
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -319,7 +320,7 @@ struct ReceiveFromInto {
 gc!(ReceiveFromInto { buffer } not { size });
 
 impl Action for ReceiveFromInto {
-    const NAME: &'static str = "Loop.sock_recvfrom_into";
+    const NAME: &'static str = "BaseSelectorEventLoop.sock_recvfrom_into";
     const SIDE: Side = Side::Reading;
 
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -370,7 +371,7 @@ impl SendAll {
 }
 
 impl Action for SendAll {
-    const NAME: &'static str = "Loop.sock_sendall";
+    const NAME: &'static str = "BaseSelectorEventLoop.sock_sendall";
     const SIDE: Side = Side::Writing;
 
     fn attempt<'py>(
@@ -424,7 +425,7 @@ struct SendTo {
 gc!(SendTo { data, address });
 
 impl Action for SendTo {
-    const NAME: &'static str = "Loop.sock_sendto";
+    const NAME: &'static str = "BaseSelectorEventLoop.sock_sendto";
     const SIDE: Side = Side::Writing;
 
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -438,7 +439,7 @@ struct Accept;
 gc!(Accept {});
 
 impl Action for Accept {
-    const NAME: &'static str = "Loop.sock_accept";
+    const NAME: &'static str = "BaseSelectorEventLoop.sock_accept";
     const SIDE: Side = Side::Reading;
 
     fn attempt_by_method<'py>(&mut self, socket: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {

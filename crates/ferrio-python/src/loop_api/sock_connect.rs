@@ -11,6 +11,7 @@ use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::loop_api::resolve::{self, Resolution};
 use crate::loop_api::sock::{check, descriptor, park};
@@ -23,8 +24,8 @@ impl Loop {
     /// Return an awaitable. Raises what `sock.connect` raises; if the connection is refused later, `OSError` with
     /// "Connect call failed".
     #[pyo3(signature = (sock, address))]
-    fn sock_connect(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, address: Py<PyAny>) -> Operation {
-        Operation::new(Connect { home: slf.unbind(), socket: sock.unbind(), address, stage: Stage::Fresh })
+    fn sock_connect(slf: Bound<'_, Self>, sock: Bound<'_, PyAny>, address: Py<PyAny>) -> Unawaited {
+        Unawaited::new(Connect { home: slf.unbind(), socket: sock.unbind(), address, stage: Stage::Fresh })
     }
 
     /// As `sock_connect`, for a socket `sock` of the loop's own and an `address` that needs no look-up. If the
@@ -40,8 +41,7 @@ impl Loop {
             return slf.call_method1(intern!(py, "sock_connect"), (sock, address));
         }
         let (home, socket) = (slf.unbind(), sock.unbind());
-        let operation = Operation::new(Connect { home, socket, address, stage: Stage::Resolved });
-        Ok(Bound::new(py, operation)?.into_any())
+        Unawaited::new(Connect { home, socket, address, stage: Stage::Resolved }).into_pyobject(py)
     }
 }
 
@@ -99,7 +99,7 @@ impl Run for Connect {
     }
 
     fn name(&self) -> &'static str {
-        "Loop.sock_connect"
+        "BaseSelectorEventLoop.sock_connect"
     }
 
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {

@@ -8,14 +8,15 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::base::arguments::seconds_or_none;
-use crate::base::error;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::functions::{Declared, declared};
 use crate::base::gc::gc;
+use crate::base::{error, imports};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{native, watch};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::core::task::cancel::cancel_waiter;
 use crate::core::task::create::ensure_future;
@@ -58,12 +59,12 @@ pub(crate) const WAIT_FOR: Declared = declared!(wait_for).coroutine("ferrio.task
 /// number (asyncio's `wait_for`).
 #[pyfunction]
 #[pyo3(signature = (fut, timeout))]
-pub(crate) fn wait_for(fut: Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> Operation {
+pub(crate) fn wait_for(fut: Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> Unawaited {
     let stage = match seconds_or_none(timeout, "timeout") {
         Ok(limit) => Stage::Fresh(fut.unbind(), limit),
         Err(refused) => Stage::Refused(fut.unbind(), refused.into_value(timeout.py())),
     };
-    Operation::new(WaitFor { stage })
+    Unawaited::new(WaitFor { stage })
 }
 
 impl Run for WaitFor {
@@ -92,6 +93,16 @@ impl Run for WaitFor {
 
     fn name(&self) -> &'static str {
         "wait_for"
+    }
+
+    /// asyncio's own function, from 3.12 on: before, it made a task of what it awaited.
+    fn as_coroutine<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match &self.stage {
+            Stage::Fresh(awaitable, limit) if cfg!(Py_3_12) && limit.is_none_or(|limit| limit > 0.0) => {
+                imports::OBSERVED_WAIT_FOR.get(py)?.call1((awaitable, *limit)).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {

@@ -50,7 +50,7 @@ pub(crate) fn while_handling<R>(exception: &Bound<'_, PyBaseException>, work: im
 /// Takes away the exception that is set, if any, until the returned value is dropped.
 ///
 /// `PyErr::take` isn't suitable: it panics for the exception that a panic has become.
-pub(super) fn set_aside(_attached: Python<'_>) -> SetAside<'_> {
+pub(crate) fn set_aside(_attached: Python<'_>) -> SetAside<'_> {
     // SAFETY: attached; what is fetched is owned until it is restored.
     unsafe {
         #[cfg(Py_3_12)]
@@ -66,7 +66,7 @@ pub(super) fn set_aside(_attached: Python<'_>) -> SetAside<'_> {
 }
 
 /// An exception that waits.
-pub(super) struct SetAside<'py> {
+pub(crate) struct SetAside<'py> {
     #[cfg(Py_3_12)]
     exception: *mut ffi::PyObject,
     #[cfg(not(Py_3_12))]

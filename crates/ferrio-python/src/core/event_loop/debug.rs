@@ -1,6 +1,6 @@
 //! Reports: the exception handlers, and debug mode with its slow callbacks.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use super::{Item, Loop, running};
 use crate::base::ffi::scope::then_leave;
-use crate::base::{error, imports};
+use crate::base::{error, imports, observation};
 
 #[pymethods]
 impl Loop {
@@ -97,16 +97,7 @@ pub(super) fn wanted_by_environment(py: Python<'_>) -> PyResult<bool> {
     imports::COROUTINES_MODULE.get(py)?.getattr(intern!(py, "_is_debug_mode"))?.call0()?.is_truthy()
 }
 
-/// How many loops run in debug mode, in the whole process: while there is none, nothing looks for origins.
-static TRACKING: AtomicUsize = AtomicUsize::new(0);
-
-/// Whether any loop runs in debug mode, maybe in another thread.
-#[inline]
-pub(crate) fn origins_may_be_tracked() -> bool {
-    TRACKING.load(Ordering::Relaxed) != 0
-}
-
-/// Raises or restores the depth to which coroutines remember where they were made.
+/// Raises or restores the depth to which coroutines remember where they were made. Meanwhile operations are observed.
 pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult<()> {
     let py = native.py();
     let saved = native.get().settings.with(py, |settings| settings.saved.origin_depth.take());
@@ -116,13 +107,13 @@ pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult
             imports::SET_ORIGIN_DEPTH.get(py)?.call1((10,))?;
             let depth = depth.unbind();
             native.get().settings.with(py, |settings| settings.saved.origin_depth = Some(depth));
-            TRACKING.fetch_add(1, Ordering::Relaxed);
+            observation::begin();
         }
         (true, Some(saved)) => {
             native.get().settings.with(py, |settings| settings.saved.origin_depth = Some(saved));
         }
         (false, Some(saved)) => {
-            TRACKING.fetch_sub(1, Ordering::Relaxed);
+            observation::end();
             imports::SET_ORIGIN_DEPTH.get(py)?.call1((saved,))?;
         }
         (false, None) => {}

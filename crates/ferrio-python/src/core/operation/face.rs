@@ -1,4 +1,4 @@
-//! What Python sees of an operation: a coroutine without a frame.
+//! What Python sees of an operation: a coroutine, whose frame is made when a program asks for it.
 //!
 //! For `isinstance` its class is `types.CoroutineType`. It has a coroutine's methods and attributes. It raises the same
 //! exceptions for wrong use, with a hint that an `await` may be missing. A driver inside a task's step gets the operation
@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::run::Resume;
-use super::{Operation, Phase, resume, send, view};
+use super::{Operation, Phase, frames, resume, send, view};
 use crate::base::class::Class;
 use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::raise::made;
@@ -119,11 +119,13 @@ impl Operation {
     #[getter]
     fn cr_await<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        let inner = slf
-            .get()
-            .machine
-            .peek(py, |machine| machine.as_ref().and_then(|machine| machine.get().awaits(py)));
-        if let Some(inner) = inner.flatten() {
+        if let Some(shown) = in_its_place(slf, intern!(py, "cr_await"))? {
+            return Ok(Some(shown));
+        }
+        if let Some(inner) = awaited(slf) {
+            return Ok(Some(inner));
+        }
+        if let Some(inner) = frames::inner_coroutine(slf)? {
             return Ok(Some(inner));
         }
         match view::of(slf) {
@@ -160,27 +162,29 @@ impl Operation {
         })
     }
 
-    /// Where it was made, in debug mode, as a coroutine's `cr_origin`.
+    /// Always `None`: where origins are recorded, in debug mode, a stand-in has it.
     #[getter]
-    fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
-        self.state.with(py, |state| {
-            state.extra.as_ref().and_then(|extra| extra.origin.as_ref().map(|origin| origin.clone_ref(py)))
-        })
+    fn cr_origin(&self) -> Option<Py<PyTuple>> {
+        None
     }
 
-    /// A stand-in for the frame that only names its function; `None` after the end.
+    /// A frame at the line where asyncio's coroutine would be; `None` after the end.
     #[getter]
-    fn cr_frame<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.phase(py) == Phase::Finished {
-            return Ok(None);
+    fn cr_frame<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let name = intern!(slf.py(), "cr_frame");
+        if let Some(shown) = in_its_place(slf, name)? {
+            return Ok(Some(shown));
         }
-        imports::OPERATION_FRAME.get(py)?.call1((self.name,)).map(Some)
+        match frames::shown(slf)? {
+            Some(coroutine) => coroutine.getattr(name).map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// A stand-in for the code object that only names its function.
+    /// The code of that frame.
     #[getter]
-    fn cr_code<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        imports::OPERATION_CODE.get(py)?.call1((self.name,))
+    fn cr_code<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        frames::function_of(slf)?.bind(slf.py()).getattr(intern!(slf.py(), "__code__"))
     }
 
     /// Attributes that a coroutine lacks, a future may have.
@@ -222,6 +226,31 @@ impl Operation {
             self.state.with(py, |state| state.extra.get_or_insert_default().names[which].replace(value));
         drop(old);
         Ok(())
+    }
+}
+
+/// The awaitable that the operation awaits now.
+fn awaited<'py>(operation: &Bound<'py, Operation>) -> Option<Bound<'py, PyAny>> {
+    let py = operation.py();
+    let awaited = operation
+        .get()
+        .machine
+        .peek(py, |machine| machine.as_ref().and_then(|machine| machine.get().awaits(py)));
+    awaited.flatten()
+}
+
+/// The attribute `name` of what is shown in the operation's place, if a stand-in shows its own frame already: the attribute
+/// of the coroutine that it awaits. Raises `AttributeError` if it awaits none, as an iterator has no such attribute.
+fn in_its_place<'py>(
+    operation: &Bound<'py, Operation>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if !operation.get().state.with(operation.py(), |state| state.stood_in_for) {
+        return Ok(None);
+    }
+    match awaited(operation) {
+        Some(inner) => inner.getattr(name).map(Some),
+        None => Err(PyAttributeError::new_err(())),
     }
 }
 

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use super::Operation;
 use super::run::{Progress, Resume, Run};
+use super::unawaited::Unawaited;
 use crate::base::gc::gc;
 
 /// The work behind an `await` that never waits. Takes the object whose method was called and the method's argument; returns
@@ -27,9 +28,9 @@ pub(crate) fn call(
     argument: Option<&Bound<'_, PyAny>>,
     name: &'static str,
     call: Call,
-) -> Operation {
+) -> Unawaited {
     let argument = argument.map(|argument| argument.clone().unbind());
-    Operation::named(Immediate { owner: owner.clone().unbind(), argument, call }, name)
+    Unawaited::named(Immediate { owner: owner.clone().unbind(), argument, call }, name)
 }
 
 impl Run for Immediate {

@@ -11,27 +11,27 @@
 
 pub(crate) mod face;
 pub(crate) mod finalize;
+mod frames;
 pub(crate) mod immediate;
-mod origin;
 pub(crate) mod run;
 pub(crate) mod sleep;
+pub(crate) mod unawaited;
 pub(crate) mod view;
 pub(crate) mod waker;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyTuple};
+use pyo3::types::PyIterator;
 
-use self::run::{Machine, Progress, Resume, Run};
+use self::frames::Shown;
+use self::run::{Machine, Progress, Resume};
 use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::coroutine::{self, Sent};
-use crate::base::ffi::fastcall::Answer;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Exclusive, Leaf, recursion, recycle};
 use crate::base::gc::{collected, gc};
 use crate::core::event_loop::Item;
-use crate::core::event_loop::debug::origins_may_be_tracked;
 use crate::core::future::Future;
 use crate::core::future::state::Outcome;
 use crate::core::task::{Task, current};
@@ -62,6 +62,8 @@ pub(crate) struct State {
     inside: bool,
     /// Whether not to warn if it is never awaited.
     forgiven: bool,
+    /// Whether a coroutine with a frame stands before it, for Python to see.
+    stood_in_for: bool,
     /// Whether a wake-up gives the view the result `True`.
     wakes_with_true: bool,
     /// The phase it was last resumed from.
@@ -72,7 +74,7 @@ pub(crate) struct State {
     extra: Option<Box<Extra>>,
 }
 
-gc!(State { task, extra } not { phase, inside, forgiven, wakes_with_true, resumed_from });
+gc!(State { task, extra } not { phase, inside, forgiven, stood_in_for, wakes_with_true, resumed_from });
 
 #[derive(Default)]
 struct Extra {
@@ -81,13 +83,13 @@ struct Extra {
     failure: Option<Py<PyAny>>,
     /// The future that stands for the current wait, made on request.
     view: Option<Py<Future>>,
-    /// Where the operation was made, in debug mode: its `cr_origin`.
-    origin: Option<Py<PyTuple>>,
+    /// What a program looked at.
+    shown: Option<Shown>,
     /// `__name__` and `__qualname__`, if a program has set them.
     names: [Option<Py<PyAny>>; 2],
 }
 
-gc!(Extra { cancel_message, failure, view, origin, names });
+gc!(Extra { cancel_message, failure, view, shown, names });
 
 impl State {
     /// Notes that the state machine runs from now on.
@@ -143,40 +145,7 @@ impl recycle::End for Operation {
     }
 }
 
-impl<'py> Answer<'py> for Operation {
-    #[inline]
-    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        recycle::make(py, self).map(Bound::into_any)
-    }
-}
-
 impl Operation {
-    /// An operation that isn't awaited yet.
-    #[inline]
-    pub(crate) fn new(run: impl Run) -> Self {
-        let name = run.name();
-        Self::named(run, name)
-    }
-
-    /// An operation with a name of its own instead of its state machine's.
-    #[inline]
-    pub(crate) fn named(run: impl Run, name: &'static str) -> Self {
-        let extra = if origins_may_be_tracked() { origin::note() } else { None };
-        Self {
-            name,
-            state: Leaf::new(State {
-                phase: Phase::Fresh,
-                resumed_from: Phase::Fresh,
-                inside: false,
-                forgiven: false,
-                wakes_with_true: run.wakes_with_true(),
-                task: None,
-                extra,
-            }),
-            machine: Exclusive::new(Some(Machine::new(run))),
-        }
-    }
-
     /// Doesn't warn if it is never awaited, because its maker has raised an error already. It can still be awaited.
     pub(crate) fn forgive(&self, py: Python<'_>) {
         self.state.with(py, |state| state.forgiven = true);
@@ -386,10 +355,13 @@ fn enter_again<'py>(
             _ => {}
         }
         state.enter();
-        let view = state.extra.as_mut().and_then(|extra| extra.view.take());
-        Ok((state.resumed_from == Phase::Cancelled, state.task.take(), view))
+        let (view, shown) = match &mut state.extra {
+            Some(extra) => (extra.view.take(), extra.shown.take()),
+            None => (None, None),
+        };
+        Ok((state.resumed_from == Phase::Cancelled, state.task.take(), view, shown))
     });
-    let (cancelled, task, view) = match entered {
+    let (cancelled, task, view, shown) = match entered {
         Ok(entered) => entered,
         Err(Refused::Parked) => return Err(resume_parked(operation)),
         Err(Refused::Running) => {
@@ -399,6 +371,7 @@ fn enter_again<'py>(
             return Err(Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine")));
         }
     };
+    drop(shown);
     if task.is_some() || view.is_some() {
         desert(py, task, view);
     }

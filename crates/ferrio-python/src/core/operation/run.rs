@@ -1,7 +1,7 @@
 //! The contract of a native operation.
 //!
 //! To add an operation, write its state machine beside the thing it works on: a queue's `get` lives with the queue.
-//! Implement `Run` for it, and return `Operation::new(...)` of it. Nothing lists operations. Small ones live in the
+//! Implement `Run` for it, and return `Unawaited::new(...)` of it. Nothing lists operations. Small ones live in the
 //! `Operation` itself, larger ones on the heap (`base/ffi/inline_box.rs`).
 
 use pyo3::PyVisit;
@@ -42,6 +42,19 @@ pub(crate) trait Run: Traverse + Send + 'static {
 
     /// The name that `repr` and warnings show, which is that of asyncio's coroutine: `Queue.get`.
     fn name(&self) -> &'static str;
+
+    /// The functions of asyncio in which that coroutine waits, as long as `awaits` says nothing: the outermost first.
+    ///
+    /// Call graphs and tracebacks end in the last of them. A name that this Python's asyncio lacks is left out.
+    fn inner_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Under observation, a coroutine that does the same with Python's own `await`. For an operation that may await other
+    /// coroutines: a reader of this process's memory can't find these behind the operation.
+    fn as_coroutine<'py>(&self, _py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(None)
+    }
 
     /// Whether asyncio's waker gives the future of such a wait the result `True`, not `None`.
     fn wakes_with_true(&self) -> bool {

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use super::Operation;
 use super::run::{Progress, Resume, Run};
+use super::unawaited::Unawaited;
 use super::waker::Waker;
 use crate::base::arguments::seconds;
 use crate::base::ffi::fastcall::{Answer, Arguments, QuickFunction};
@@ -61,7 +62,7 @@ impl QuickFunction for Quickly {
 /// early (asyncio's `sleep`).
 #[pyfunction]
 #[pyo3(signature = (delay, result = None))]
-pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> Operation {
+pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> Unawaited {
     let py = delay.py();
     let (delay, stage) = match seconds(delay, "delay") {
         Ok(delay) if cfg!(Py_3_13) && delay.is_nan() => {
@@ -70,7 +71,7 @@ pub(crate) fn sleep(delay: &Bound<'_, PyAny>, result: Option<Py<PyAny>>) -> Oper
         Ok(delay) => (delay, Stage::NotStarted),
         Err(failure) => (0.0, refused(py, failure)),
     };
-    Operation::new(Sleep { delay, result, stage })
+    Unawaited::new(Sleep { delay, result, stage })
 }
 
 #[cold]

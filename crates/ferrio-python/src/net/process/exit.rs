@@ -17,6 +17,7 @@ use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, Loop};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::net::transport::lifetime;
 use crate::sync::locks::waiters::Ticket;
@@ -129,8 +130,8 @@ pub(super) fn finish_if_over(transport: &Bound<'_, SubprocessTransport>) -> PyRe
 }
 
 /// `transport._wait()`.
-pub(super) fn wait(transport: &Bound<'_, SubprocessTransport>) -> Operation {
-    Operation::new(Wait { transport: transport.clone().unbind(), ticket: Ticket::NONE })
+pub(super) fn wait(transport: &Bound<'_, SubprocessTransport>) -> Unawaited {
+    Unawaited::new(Wait { transport: transport.clone().unbind(), ticket: Ticket::NONE })
 }
 
 struct Wait {
@@ -160,6 +161,6 @@ impl Run for Wait {
     }
 
     fn name(&self) -> &'static str {
-        "SubprocessTransport._wait"
+        "BaseSubprocessTransport._wait"
     }
 }

@@ -19,6 +19,7 @@ use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 /// SIGKILL, which has this number everywhere.
@@ -118,8 +119,8 @@ impl Loop {
     ///
     /// If the wait is cancelled, it kills the child.
     #[pyo3(signature = (launch))]
-    fn _launched(slf: Bound<'_, Self>, launch: Bound<'_, Launch>) -> Operation {
-        Operation::new(Launched {
+    fn _launched(slf: Bound<'_, Self>, launch: Bound<'_, Launch>) -> Unawaited {
+        Unawaited::new(Launched {
             event_loop: slf.unbind(),
             launch: launch.unbind(),
             watched: None,

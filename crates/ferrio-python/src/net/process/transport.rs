@@ -17,7 +17,7 @@ use crate::base::functions::Functions;
 use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::Item;
-use crate::core::operation::Operation;
+use crate::core::operation::unawaited::Unawaited;
 use crate::net::streams::reader::StreamReader;
 use crate::net::transport::core::{Core, Order, Own, Transport};
 use crate::net::transport::methods::{extra_attribute, transport_methods};
@@ -302,7 +302,7 @@ impl SubprocessTransport {
     }
 
     /// Wait until the child has ended; return its `returncode`.
-    fn _wait(slf: &Bound<'_, Self>) -> Operation {
+    fn _wait(slf: &Bound<'_, Self>) -> Unawaited {
         exit::wait(slf)
     }
 

@@ -15,6 +15,7 @@ use crate::base::ffi::coroutine::Sent;
 use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 /// Which method is implemented by another one.
@@ -38,8 +39,8 @@ pub(super) struct Delegate {
 gc!(Delegate { reader, inner } not { role });
 
 impl Delegate {
-    pub(super) fn start(reader: &Bound<'_, StreamReader>, role: Role) -> Operation {
-        Operation::new(Self { reader: reader.clone().unbind(), role, inner: None })
+    pub(super) fn start(reader: &Bound<'_, StreamReader>, role: Role) -> Unawaited {
+        Unawaited::new(Self { reader: reader.clone().unbind(), role, inner: None })
     }
 
     /// Calls the method.

@@ -16,6 +16,7 @@ use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::raise::raise;
 use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::net::transport;
 use crate::sync::locks::waiters::Ticket;
@@ -158,6 +159,14 @@ impl Run for Drain {
         if self.writer.is_some() { "StreamWriter.drain" } else { "FlowControlMixin._drain_helper" }
     }
 
+    fn inner_names(&self) -> &'static [&'static str] {
+        match (&self.stage, &self.writer) {
+            (_, None) => &[],
+            (Stage::Yielded, _) => &["sleep"],
+            _ => &["FlowControlMixin._drain_helper"],
+        }
+    }
+
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         match &self.stage {
             Stage::Awaiting(inner) => Some(inner.bind(py).clone()),
@@ -175,8 +184,8 @@ pub(super) struct WaitClosed {
 gc!(WaitClosed { writer, inner });
 
 impl WaitClosed {
-    pub(super) fn start(writer: &Bound<'_, StreamWriter>) -> Operation {
-        Operation::new(Self { writer: writer.clone().unbind(), inner: None })
+    pub(super) fn start(writer: &Bound<'_, StreamWriter>) -> Unawaited {
+        Unawaited::new(Self { writer: writer.clone().unbind(), inner: None })
     }
 
     /// The awaitable that is done after the connection is closed.

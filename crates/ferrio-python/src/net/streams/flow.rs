@@ -19,7 +19,8 @@ use crate::base::imports;
 use crate::base::overrides::{Names, Overrides};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
-use crate::core::operation::{self, Operation};
+use crate::core::operation;
+use crate::core::operation::unawaited::Unawaited;
 use crate::sync::locks::waiters::{self, WaitList};
 
 /// A protocol whose `_drain_helper()` waits while the transport has paused writing (asyncio's class of that name).
@@ -201,8 +202,8 @@ impl FlowControlMixin {
     /// Wait until writing is not paused; for `StreamWriter.drain()`.
     ///
     /// Raises `ConnectionResetError` after the connection is lost.
-    fn _drain_helper(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Drain::helper(slf))
+    fn _drain_helper(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Drain::helper(slf))
     }
 
     /// A subclass returns an awaitable that is done after the connection of `stream` is closed.

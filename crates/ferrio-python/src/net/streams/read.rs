@@ -347,6 +347,18 @@ impl Run for Read {
         }
     }
 
+    fn inner_names(&self) -> &'static [&'static str] {
+        match &self.what {
+            What::Line { or_stop: false, .. } => &["StreamReader.readuntil", "StreamReader._wait_for_data"],
+            What::Line { or_stop: true, .. } => {
+                &["StreamReader.readline", "StreamReader.readuntil", "StreamReader._wait_for_data"]
+            }
+            What::All(_) => &["StreamReader.read", "StreamReader._wait_for_data"],
+            What::Some(_) | What::Exactly(_) | What::Until(_) => &["StreamReader._wait_for_data"],
+            What::Data(_) | What::Refused(_) => &[],
+        }
+    }
+
     #[inline]
     fn discard(self, py: Python<'_>) {
         self.reader.drop_ref(py);

@@ -29,7 +29,7 @@ use crate::base::overrides::{Names, Overrides};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::default_loop;
 use crate::core::future::native::current_stack;
-use crate::core::operation::Operation;
+use crate::core::operation::unawaited::Unawaited;
 
 /// Received data of a stream. Await `read()`, `readline()`, `readexactly()` or `readuntil()`, or iterate over the
 /// lines with `async for`.
@@ -165,7 +165,7 @@ impl StreamReader {
     ///
     /// Raises the exception that ended the connection.
     #[pyo3(signature = (n = Argument::MISSING), text_signature = "($self, n=-1)")]
-    fn read(slf: &Bound<'_, Self>, n: Argument) -> Operation {
+    fn read(slf: &Bound<'_, Self>, n: Argument) -> Unawaited {
         let n = n.into_option();
         start_read(slf, n.as_ref().map(|n| n.bind(slf.py())))
     }
@@ -173,7 +173,7 @@ impl StreamReader {
     /// Read a line, with its `\n`. If the end of input comes first, return what is left, `b""` at the end.
     ///
     /// Raises `ValueError` if the line is longer than the limit; what has arrived of it is dropped.
-    fn readline(slf: &Bound<'_, Self>) -> Operation {
+    fn readline(slf: &Bound<'_, Self>) -> Unawaited {
         if slf.get().overrides.has(READUNTIL) {
             return Delegate::start(slf, Role::Line);
         }
@@ -185,7 +185,7 @@ impl StreamReader {
     /// Raises `IncompleteReadError`, with the bytes that did come, if the end of input comes first; `ValueError` for
     /// a negative `n`.
     #[pyo3(signature = (n))]
-    fn readexactly(slf: &Bound<'_, Self>, n: &Bound<'_, PyAny>) -> Operation {
+    fn readexactly(slf: &Bound<'_, Self>, n: &Bound<'_, PyAny>) -> Unawaited {
         let what = match size(n) {
             Ok(Size::Bytes(count)) => What::Exactly(count),
             Ok(Size::Negative) => {
@@ -202,7 +202,7 @@ impl StreamReader {
     /// first; `LimitOverrunError` if the separator isn't within the limit, and then everything stays unread;
     /// `ValueError` for an empty separator.
     #[pyo3(signature = (separator = None), text_signature = "($self, separator=b'\\n')")]
-    fn readuntil(slf: &Bound<'_, Self>, separator: Option<&Bound<'_, PyAny>>) -> Operation {
+    fn readuntil(slf: &Bound<'_, Self>, separator: Option<&Bound<'_, PyAny>>) -> Unawaited {
         let what = match separators(separator) {
             Ok(separators) => What::Until(Box::new((separators, Scan::new()))),
             Err(failure) => refused("readuntil", failure),
@@ -214,7 +214,7 @@ impl StreamReader {
         slf
     }
 
-    fn __anext__(slf: &Bound<'_, Self>) -> Operation {
+    fn __anext__(slf: &Bound<'_, Self>) -> Unawaited {
         if slf.get().overrides.has(READLINE | READUNTIL) {
             return Delegate::start(slf, Role::Next);
         }
@@ -300,7 +300,7 @@ impl StreamReader {
     ///
     /// Raises `RuntimeError`, with `func_name` in its message, if another read is waiting.
     #[pyo3(signature = (func_name))]
-    fn _wait_for_data(slf: &Bound<'_, Self>, func_name: &str) -> Operation {
+    fn _wait_for_data(slf: &Bound<'_, Self>, func_name: &str) -> Unawaited {
         start(slf, What::Data(func_name.into()))
     }
 
@@ -411,13 +411,13 @@ impl State {
 }
 
 #[inline]
-fn start(reader: &Bound<'_, StreamReader>, what: What) -> Operation {
-    Operation::new(Read::new(reader, what))
+fn start(reader: &Bound<'_, StreamReader>, what: What) -> Unawaited {
+    Unawaited::new(Read::new(reader, what))
 }
 
 /// `reader.read(n)`.
 #[inline]
-fn start_read(reader: &Bound<'_, StreamReader>, n: Option<&Bound<'_, PyAny>>) -> Operation {
+fn start_read(reader: &Bound<'_, StreamReader>, n: Option<&Bound<'_, PyAny>>) -> Unawaited {
     let wanted = n.map_or(Ok(Size::Negative), size);
     let what = match wanted {
         Ok(Size::Bytes(most)) => What::Some(most),

@@ -15,7 +15,7 @@ use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::LoopRef;
-use crate::core::operation::Operation;
+use crate::core::operation::unawaited::Unawaited;
 use crate::net::transport;
 
 /// Writes to `transport`; `drain()` waits while `protocol` says that too much is buffered. Meaning and methods are
@@ -136,7 +136,7 @@ impl StreamWriter {
     }
 
     /// Wait until the stream is closed. Raises the exception that ended the connection.
-    fn wait_closed(slf: &Bound<'_, Self>) -> Operation {
+    fn wait_closed(slf: &Bound<'_, Self>) -> Unawaited {
         WaitClosed::start(slf)
     }
 
@@ -154,8 +154,8 @@ impl StreamWriter {
     /// Wait until the transport's buffer has room. Doesn't suspend if it has, and the stream is open.
     ///
     /// Raises the exception that ended the connection, and `ConnectionResetError` after it is lost.
-    fn drain(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Drain::of_writer(slf))
+    fn drain(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Drain::of_writer(slf))
     }
 
     /// Go on with TLS on the same connection. Takes an `ssl.SSLContext` and the arguments of `loop.start_tls()`.

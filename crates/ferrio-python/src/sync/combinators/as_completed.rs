@@ -18,6 +18,7 @@ use crate::core::event_loop::{self, Item};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, watch};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::core::task::{create, current};
 use crate::core::timer::Timer;
@@ -205,19 +206,19 @@ impl AsCompleted {
         slf
     }
 
-    fn __anext__(slf: Bound<'_, Self>) -> PyResult<Operation> {
+    fn __anext__(slf: Bound<'_, Self>) -> PyResult<Unawaited> {
         begin(&slf)?;
-        Ok(Operation::new(Next { iterator: Some(slf.unbind()), resolve: false, counted: false }))
+        Ok(Unawaited::new(Next { iterator: Some(slf.unbind()), resolve: false, counted: false }))
     }
 
-    fn __next__(slf: Bound<'_, Self>) -> PyResult<Option<Operation>> {
+    fn __next__(slf: Bound<'_, Self>) -> PyResult<Option<Unawaited>> {
         begin(&slf)?;
         let more = slf.get().state.with(slf.py(), |state| {
             let more = state.left > 0;
             state.left = state.left.saturating_sub(1);
             more
         });
-        Ok(more.then(|| Operation::new(Next { iterator: Some(slf.unbind()), resolve: true, counted: true })))
+        Ok(more.then(|| Unawaited::new(Next { iterator: Some(slf.unbind()), resolve: true, counted: true })))
     }
 }
 
@@ -293,5 +294,9 @@ impl Run for Next {
 
     fn name(&self) -> &'static str {
         "_AsCompletedIterator._wait_for_one"
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        &["Queue.get"]
     }
 }

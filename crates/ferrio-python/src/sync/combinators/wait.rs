@@ -17,6 +17,7 @@ use crate::core::future::callbacks::Watch;
 use crate::core::future::isfuture;
 use crate::core::future::watch::{self, Failure};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::core::task::create::is_coroutine;
 use crate::core::timer::Timer;
@@ -51,9 +52,9 @@ pub(crate) const WAIT: Declared = declared!(wait).coroutine("ferrio.tasks");
 /// an empty `fs` or another `return_when` (`asyncio.wait`).
 #[pyfunction]
 #[pyo3(signature = (fs, *, timeout = None, return_when = Argument::MISSING), text_signature = "(fs, *, timeout=None, return_when='ALL_COMPLETED')")]
-pub(crate) fn wait(fs: Bound<'_, PyAny>, timeout: Option<Py<PyAny>>, return_when: Argument) -> Operation {
+pub(crate) fn wait(fs: Bound<'_, PyAny>, timeout: Option<Py<PyAny>>, return_when: Argument) -> Unawaited {
     let return_when = return_when.or_else(|| intern!(fs.py(), "ALL_COMPLETED").clone().into_any().unbind());
-    Operation::new(Wait::Fresh { fs: fs.unbind(), timeout, return_when })
+    Unawaited::new(Wait::Fresh { fs: fs.unbind(), timeout, return_when })
 }
 
 impl Run for Wait {
@@ -81,6 +82,10 @@ impl Run for Wait {
 
     fn name(&self) -> &'static str {
         "wait"
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        &["_wait"]
     }
 }
 

@@ -21,6 +21,7 @@ use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::future;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{Operation, immediate};
 
 /// Makes tasks wait in `barrier.wait()` until `parties` of them do; then all continue.
@@ -113,15 +114,15 @@ impl Barrier {
         bound::repr_with(slf.as_any(), &extra)
     }
 
-    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+    fn __aenter__(slf: &Bound<'_, Self>) -> Unawaited {
         if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return Operation::named(Pass::new(slf), "Barrier.__aenter__");
+            return Unawaited::new(Pass { entering: true, ..Pass::new(slf) });
         }
         context::await_method(slf.as_any(), "wait")
     }
 
     #[pyo3(signature = (*args))]
-    fn __aexit__<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>) -> Operation {
+    fn __aexit__<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>) -> Unawaited {
         let _ = args;
         immediate::call(slf.as_any(), None, "Barrier.__aexit__", |barrier, _none| {
             Ok(barrier.py().None().into_bound(barrier.py()))
@@ -131,18 +132,18 @@ impl Barrier {
     /// Wait until all parties do. Each gets its own number, from 0 on.
     ///
     /// Raises `BrokenBarrierError` if the barrier is aborted, or reset meanwhile.
-    fn wait(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Pass::new(slf))
+    fn wait(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Pass::new(slf))
     }
 
     /// Empty the barrier: waiting tasks get a `BrokenBarrierError`.
-    fn reset(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: false })
+    fn reset(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: false })
     }
 
     /// Break the barrier: tasks that wait, now or later, get a `BrokenBarrierError`.
-    fn abort(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: true })
+    fn abort(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Change { barrier: slf.clone().unbind(), acquire: None, abort: true })
     }
 
     /// How many tasks the barrier waits for.
@@ -274,9 +275,11 @@ fn broken(py: Python<'_>, message: &'static str) -> PyErr {
 struct Pass {
     barrier: Py<Barrier>,
     stage: Stage,
+    /// Whether it begins an `async with`.
+    entering: bool,
 }
 
-gc!(Pass { barrier, stage });
+gc!(Pass { barrier, stage } not { entering });
 
 enum Stage {
     Fresh,
@@ -401,7 +404,7 @@ fn number_object(py: Python<'_>, number: i64) -> PyResult<Progress<'_>> {
 
 impl Pass {
     fn new(barrier: &Bound<'_, Barrier>) -> Self {
-        Self { barrier: barrier.clone().unbind(), stage: Stage::Fresh }
+        Self { barrier: barrier.clone().unbind(), stage: Stage::Fresh, entering: false }
     }
 }
 
@@ -412,7 +415,19 @@ impl Run for Pass {
     }
 
     fn name(&self) -> &'static str {
-        "Barrier.wait"
+        if self.entering { "Barrier.__aenter__" } else { "Barrier.wait" }
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        const BLOCKED: &[&str] = &["Barrier.wait", "Barrier._block", "Condition.wait_for", "Condition.wait"];
+        const FILLING: &[&str] = &["Barrier.wait", "Barrier._wait", "Condition.wait_for", "Condition.wait"];
+        const ENTERING: &[&str] = &["Barrier.wait", "_ContextManagerMixin.__aenter__", "Lock.acquire"];
+        let names = match self.stage {
+            Stage::Fresh | Stage::Filling(..) => FILLING,
+            Stage::Entering(_) => ENTERING,
+            Stage::Blocked(_) => BLOCKED,
+        };
+        if self.entering { names } else { &names[1..] }
     }
 }
 
@@ -449,5 +464,9 @@ impl Run for Change {
 
     fn name(&self) -> &'static str {
         if self.abort { "Barrier.abort" } else { "Barrier.reset" }
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        &["_ContextManagerMixin.__aenter__", "Lock.acquire"]
     }
 }

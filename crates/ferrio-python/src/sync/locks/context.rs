@@ -11,6 +11,7 @@ use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation, immediate};
 
 /// `await object.method()`, for an object whose class overrides that method.
@@ -55,19 +56,19 @@ impl Run for Enter {
 }
 
 /// The beginning of `async with object`, by its own `acquire` method.
-pub(super) fn enter(object: &Bound<'_, PyAny>) -> Operation {
+pub(super) fn enter(object: &Bound<'_, PyAny>) -> Unawaited {
     let object = object.clone().unbind();
-    Operation::new(Enter { object, method: "acquire", keeps_value: false, inner: None })
+    Unawaited::new(Enter { object, method: "acquire", keeps_value: false, inner: None })
 }
 
 /// `await object.method()`, with its value.
-pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> Operation {
-    Operation::new(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
+pub(super) fn await_method(object: &Bound<'_, PyAny>, method: &'static str) -> Unawaited {
+    Unawaited::new(Enter { object: object.clone().unbind(), method, keeps_value: true, inner: None })
 }
 
 /// The end of `async with object`. It releases the object when it is awaited, and never suspends.
 #[inline]
-pub(super) fn exit(object: &Bound<'_, PyAny>) -> Operation {
+pub(super) fn exit(object: &Bound<'_, PyAny>) -> Unawaited {
     immediate::call(object, None, "_ContextManagerMixin.__aexit__", release)
 }
 

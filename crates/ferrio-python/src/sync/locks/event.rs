@@ -15,6 +15,7 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 /// A flag for tasks, false at first. `set()` wakes all that wait for it.
@@ -78,8 +79,8 @@ impl Event {
     }
 
     /// Wait until the flag is true; return `True`. Does not suspend if it is true already.
-    fn wait(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Wait::new(slf))
+    fn wait(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Wait::new(slf))
     }
 
     #[getter]

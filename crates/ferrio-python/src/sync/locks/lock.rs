@@ -17,6 +17,7 @@ use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 /// A mutex for tasks: `async with lock: ...`. Not owned by a task, fair, not safe to use from several threads.
@@ -75,7 +76,7 @@ impl Lock {
     }
 
     /// Wait until the lock is free, take it, and return `True`. Does not suspend if it is free.
-    fn acquire(slf: &Bound<'_, Self>) -> Operation {
+    fn acquire(slf: &Bound<'_, Self>) -> Unawaited {
         acquire(slf)
     }
 
@@ -84,9 +85,9 @@ impl Lock {
         release(slf)
     }
 
-    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+    fn __aenter__(slf: &Bound<'_, Self>) -> Unawaited {
         if interpreter::is_exactly::<Self>(slf.as_any()) {
-            return Operation::new(Acquire::entering(slf));
+            return Unawaited::new(Acquire::entering(slf));
         }
         context::enter(slf.as_any())
     }
@@ -97,7 +98,7 @@ impl Lock {
         exc_type: &Bound<'py, PyAny>,
         exc: &Bound<'py, PyAny>,
         tb: &Bound<'py, PyAny>,
-    ) -> Operation {
+    ) -> Unawaited {
         let _ = (exc_type, exc, tb);
         context::exit(slf.as_any())
     }
@@ -138,8 +139,8 @@ impl Lock {
 
 /// The operation behind `lock.acquire()`.
 #[inline]
-pub(super) fn acquire(lock: &Bound<'_, Lock>) -> Operation {
-    Operation::new(Acquire::new(lock))
+pub(super) fn acquire(lock: &Bound<'_, Lock>) -> Unawaited {
+    Unawaited::new(Acquire::new(lock))
 }
 
 /// `lock.release()`. Raises `RuntimeError` if it isn't taken.
@@ -247,6 +248,10 @@ impl Run for Acquire {
 
     fn name(&self) -> &'static str {
         if self.entering { "_ContextManagerMixin.__aenter__" } else { "Lock.acquire" }
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        if self.entering { &["Lock.acquire"] } else { &[] }
     }
 
     fn wakes_with_true(&self) -> bool {

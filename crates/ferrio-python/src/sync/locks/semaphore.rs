@@ -18,6 +18,7 @@ use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation, Phase};
 
 /// A counter for tasks: `acquire()` takes one and waits at zero, `release()` gives one back. `async with` does both.
@@ -152,8 +153,8 @@ impl Semaphore {
     }
 
     /// Take one, waiting for it if there is none; return `True`. Does not suspend if there is one.
-    fn acquire(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Acquire::new(slf, false))
+    fn acquire(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Acquire::new(slf, false))
     }
 
     /// Give one back and let the first waiter continue.
@@ -161,9 +162,9 @@ impl Semaphore {
         release(slf)
     }
 
-    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+    fn __aenter__(slf: &Bound<'_, Self>) -> Unawaited {
         if is_ours(slf) {
-            return Operation::new(Acquire::new(slf, true));
+            return Unawaited::new(Acquire::new(slf, true));
         }
         context::enter(slf.as_any())
     }
@@ -174,7 +175,7 @@ impl Semaphore {
         exc_type: &Bound<'py, PyAny>,
         exc: &Bound<'py, PyAny>,
         tb: &Bound<'py, PyAny>,
-    ) -> Operation {
+    ) -> Unawaited {
         let _ = (exc_type, exc, tb);
         context::exit(slf.as_any())
     }
@@ -328,6 +329,10 @@ impl Run for Acquire {
 
     fn name(&self) -> &'static str {
         if self.entering { "_ContextManagerMixin.__aenter__" } else { "Semaphore.acquire" }
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        if self.entering { &["Semaphore.acquire"] } else { &[] }
     }
 
     fn wakes_with_true(&self) -> bool {

@@ -31,7 +31,7 @@ use crate::base::ffi::trashcan::chained;
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
-use crate::core::operation::Operation;
+use crate::core::operation::unawaited::Unawaited;
 use crate::sync::locks::bound::LoopBound;
 use crate::sync::locks::event::{self, Event};
 use crate::sync::locks::waiters::{self, WaitList};
@@ -196,8 +196,8 @@ impl Queue {
     /// Put `item` in, waiting for a free place. Does not suspend if there is one.
     ///
     /// Raises `QueueShutDown` if the queue was shut down.
-    fn put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> Operation {
-        Operation::new(wait::Put::new(slf, item))
+    fn put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> Unawaited {
+        Unawaited::new(wait::Put::new(slf, item))
     }
 
     /// Put `item` in at once; from any thread.
@@ -210,8 +210,8 @@ impl Queue {
     /// Take an item out, waiting for one, and return it. Does not suspend if there is one.
     ///
     /// Raises `QueueShutDown` if the queue was shut down and is empty.
-    fn get(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(wait::Get::new(slf))
+    fn get(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(wait::Get::new(slf))
     }
 
     /// Take an item out at once and return it; from any thread.
@@ -241,8 +241,8 @@ impl Queue {
     }
 
     /// Wait until `task_done()` was called for every item that was put in.
-    fn join(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(wait::Join::new(slf))
+    fn join(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(wait::Join::new(slf))
     }
 
     /// Shut the queue down; from any thread. `put()` raises `QueueShutDown` from now on, and `get()` does when the

@@ -271,4 +271,8 @@ impl Run for Join {
     fn name(&self) -> &'static str {
         "Queue.join"
     }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        &["Event.wait"]
+    }
 }

@@ -103,6 +103,10 @@ impl Run for Leave {
     fn name(&self) -> &'static str {
         "TaskGroup.__aexit__"
     }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        &["TaskGroup._aexit"]
+    }
 }
 
 impl Leave {

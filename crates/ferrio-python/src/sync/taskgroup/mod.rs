@@ -23,6 +23,7 @@ use crate::base::gc::{Traverse, Visited, collected, gc};
 use crate::core::event_loop::LoopRef;
 use crate::core::future::callbacks::Watch;
 use crate::core::future::watch::{self, Ended};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::core::task::cancel::cancel_waiter;
 use crate::core::task::create::new_task;
@@ -116,8 +117,8 @@ impl TaskGroup {
     }
 
     /// Enter the group: the running task becomes the parent. Raises `RuntimeError` outside a task and the second time.
-    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Enter::new(slf))
+    fn __aenter__(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Enter::new(slf))
     }
 
     /// Await every task of the group, then raise their exceptions as a group.
@@ -127,9 +128,9 @@ impl TaskGroup {
         et: Option<Bound<'py, PyAny>>,
         exc: Option<Bound<'py, PyAny>>,
         tb: &Bound<'py, PyAny>,
-    ) -> Operation {
+    ) -> Unawaited {
         let _ = tb;
-        Operation::new(Leave::new(slf, exc.or(et)))
+        Unawaited::new(Leave::new(slf, exc.or(et)))
     }
 
     /// Run the coroutine `coro` as a task of the group and return the task.

@@ -20,7 +20,8 @@ use crate::base::ffi::{Cast, Guarded, recycle};
 use crate::base::functions::{Declared, Functions, declared};
 use crate::base::gc::collected;
 use crate::core::event_loop::{self, LoopRef};
-use crate::core::operation::{Operation, immediate};
+use crate::core::operation::immediate;
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::task::cancel::cancel_waiter;
 
 /// An asynchronous context manager that cancels its block at the loop's time `when` and then raises `TimeoutError`.
@@ -175,7 +176,7 @@ impl Timeout {
     }
 
     /// Begin: from now on the deadline cancels the running task. Raises `RuntimeError` outside a task.
-    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+    fn __aenter__(slf: &Bound<'_, Self>) -> Unawaited {
         immediate::call(slf.as_any(), None, "Timeout.__aenter__", enter)
     }
 
@@ -186,7 +187,7 @@ impl Timeout {
         exc_type: &Bound<'_, PyAny>,
         exc_val: Option<&Bound<'_, PyAny>>,
         exc_tb: &Bound<'_, PyAny>,
-    ) -> Operation {
+    ) -> Unawaited {
         let _ = (exc_type, exc_tb);
         immediate::call(slf.as_any(), exc_val, "Timeout.__aexit__", leave)
     }

@@ -21,6 +21,7 @@ use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
 use crate::core::future::chain;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 /// The state of one `to_process`.
@@ -62,8 +63,8 @@ pub(crate) const TO_PROCESS: Declared = declared!(to_process).coroutine("ferrio.
 /// functions that the processes of that pool run, as in the program itself; idle processes ignore it.
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
-pub(crate) fn to_process(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
-    Operation::new(ToProcess { function: func, arguments: args, keywords: kwargs, stage: Stage::Fresh })
+pub(crate) fn to_process(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Unawaited {
+    Unawaited::new(ToProcess { function: func, arguments: args, keywords: kwargs, stage: Stage::Fresh })
 }
 
 impl Run for ToProcess {

@@ -15,6 +15,7 @@ use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop};
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 /// The state of one `to_thread`.
@@ -47,9 +48,9 @@ pub(crate) const TO_THREAD: Declared = declared!(to_thread).coroutine("ferrio.th
 /// result is ignored. (asyncio's `to_thread`.)
 #[pyfunction]
 #[pyo3(signature = (func, /, *args, **kwargs))]
-pub(crate) fn to_thread(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
+pub(crate) fn to_thread(func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Unawaited {
     let job = Job::new(Call { function: func, arguments: args, keywords: kwargs, context: None });
-    Operation::new(ToThread { job, stage: Stage::Fresh })
+    Unawaited::new(ToThread { job, stage: Stage::Fresh })
 }
 
 impl Run for ToThread {

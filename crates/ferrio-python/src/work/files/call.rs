@@ -23,6 +23,7 @@ use crate::base::error;
 use crate::base::ffi::Cast;
 use crate::base::gc::gc;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{Operation, Phase};
 
 /// How far ahead of its position a reader's buffer may read: the largest buffer of any Python.
@@ -85,8 +86,8 @@ enum Place {
 }
 
 impl FileCall {
-    pub(super) fn operation(file: Bound<'_, File>, request: Request) -> Operation {
-        Operation::new(Self { file: file.unbind(), request, stage: Stage::Fresh })
+    pub(super) fn operation(file: Bound<'_, File>, request: Request) -> Unawaited {
+        Unawaited::new(Self { file: file.unbind(), request, stage: Stage::Fresh })
     }
 }
 

@@ -19,6 +19,7 @@ use crate::base::ffi::Guarded;
 use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
+use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation, immediate};
 
 /// What does a file's work.
@@ -240,7 +241,7 @@ macro_rules! calls {
             $(
                 $(#[$note])*
                 #[pyo3(signature = (*args, **kwargs))]
-                fn $method(slf: Bound<'_, Self>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
+                fn $method(slf: Bound<'_, Self>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Unawaited {
                     let name = intern!(slf.py(), stringify!($method)).clone().unbind();
                     FileCall::operation(slf, Request::Call { name, shown: $name, args, kwargs })
                 }
@@ -301,12 +302,12 @@ impl File {
 
     /// Read up to `size` bytes or characters, or to the end.
     #[pyo3(signature = (*args, **kwargs))]
-    fn read(slf: Bound<'_, Self>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Operation {
+    fn read(slf: Bound<'_, Self>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>>) -> Unawaited {
         FileCall::operation(slf, Request::Read { args, kwargs })
     }
 
     /// Write what is buffered and close the file. Closing it again does nothing.
-    pub(super) fn close(slf: Bound<'_, Self>) -> Operation {
+    pub(super) fn close(slf: Bound<'_, Self>) -> Unawaited {
         FileCall::operation(slf, Request::Close)
     }
 
@@ -314,11 +315,11 @@ impl File {
         slf
     }
 
-    fn __anext__(slf: Bound<'_, Self>) -> Operation {
+    fn __anext__(slf: Bound<'_, Self>) -> Unawaited {
         FileCall::operation(slf, Request::Next)
     }
 
-    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+    fn __aenter__(slf: &Bound<'_, Self>) -> Unawaited {
         immediate::call(slf.as_any(), None, "File.__aenter__", |file, _none| {
             let py = file.py();
             if file.getattr(intern!(py, "closed"))?.is_truthy()? {
@@ -329,7 +330,7 @@ impl File {
     }
 
     #[pyo3(signature = (*exception))]
-    pub(super) fn __aexit__(slf: Bound<'_, Self>, exception: &Bound<'_, PyTuple>) -> PyResult<Operation> {
+    pub(super) fn __aexit__(slf: Bound<'_, Self>, exception: &Bound<'_, PyTuple>) -> PyResult<Unawaited> {
         let py = slf.py();
         let object = slf.get().state.with(py, |state| match (&state.body, &state.kind) {
             (Body::Standard(object), Kind::Other) => Some(object.bind(py).clone()),

@@ -24,6 +24,7 @@ use self::threads::{Doing, Slot};
 use crate::base::gc::gc;
 use crate::core::operation::Operation;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 
 /// The outcome of a call in a thread.
 type Outcome = PyResult<Py<PyAny>>;
@@ -54,8 +55,8 @@ pub(crate) fn call_in_file_thread(
     func: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
-) -> Operation {
-    Operation::new(InThread { call: Some((func, args, kwargs)), slot: None })
+) -> Unawaited {
+    Unawaited::new(InThread { call: Some((func, args, kwargs)), slot: None })
 }
 
 impl Run for InThread {

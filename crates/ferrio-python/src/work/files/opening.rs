@@ -25,6 +25,7 @@ use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::operation::Operation;
 use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::unawaited::Unawaited;
 
 /// The arguments of `open`, as they came.
 struct Arguments {
@@ -164,11 +165,11 @@ impl Opening {
             return Err(PyRuntimeError::new_err("cannot reuse already awaited open()"));
         };
         let opening = OpenCall { opening: slf.clone().unbind(), stage: Stage::Fresh(Box::new(way)) };
-        Bound::new(py, Operation::new(opening))
+        Unawaited::new(opening).bare(py)
     }
 
     #[pyo3(signature = (*exception))]
-    fn __aexit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Operation> {
+    fn __aexit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Unawaited> {
         let file = self.state.with(py, |state| state.file.as_ref().map(|file| file.clone_ref(py)));
         match file {
             Some(file) => File::__aexit__(file.into_bound(py), exception),

@@ -22,7 +22,8 @@ use crate::base::ffi::fastcall::{Quick, quick};
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
-use crate::core::operation::{self, Operation};
+use crate::core::operation;
+use crate::core::operation::unawaited::Unawaited;
 
 /// A lock (`lock`, or a new one) and the tasks that wait for a notification without holding it.
 ///
@@ -141,7 +142,7 @@ impl Condition {
     /// Take the lock; what the lock's `acquire()` returns.
     fn acquire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.lock(py)? {
-            AnyLock::Native(native) => Ok(Bound::new(py, lock::acquire(native.bind(py)))?.into_any()),
+            AnyLock::Native(native) => lock::acquire(native.bind(py)).into_pyobject(py),
             AnyLock::Other(other) => other.bind(py).call_method0(intern!(py, "acquire")),
         }
     }
@@ -151,11 +152,11 @@ impl Condition {
         self.lock(py)?.object(py).call_method0(intern!(py, "release"))
     }
 
-    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Operation> {
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Unawaited> {
         let py = slf.py();
         match slf.get().lock(py)? {
             AnyLock::Native(native) if interpreter::is_exactly::<Self>(slf.as_any()) => {
-                Ok(Operation::new(lock::Acquire::entering(native.bind(py))))
+                Ok(Unawaited::new(lock::Acquire::entering(native.bind(py))))
             }
             _ => Ok(context::enter(slf.as_any())),
         }
@@ -167,7 +168,7 @@ impl Condition {
         exc_type: &Bound<'py, PyAny>,
         exc: &Bound<'py, PyAny>,
         tb: &Bound<'py, PyAny>,
-    ) -> PyResult<Operation> {
+    ) -> PyResult<Unawaited> {
         let _ = (exc_type, exc, tb);
         exit(slf)
     }
@@ -175,13 +176,13 @@ impl Condition {
     /// Release the lock, wait for a notification, take the lock again; return `True`.
     ///
     /// May return without a notification, so check what you wait for. Raises `RuntimeError` if the lock isn't taken.
-    fn wait(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(Wait::new(slf))
+    fn wait(slf: &Bound<'_, Self>) -> Unawaited {
+        Unawaited::new(Wait::new(slf))
     }
 
     /// `wait()` until `predicate()` is true; return what it returned.
-    fn wait_for(slf: &Bound<'_, Self>, predicate: Py<PyAny>) -> Operation {
-        Operation::new(WaitFor::new(slf, predicate))
+    fn wait_for(slf: &Bound<'_, Self>, predicate: Py<PyAny>) -> Unawaited {
+        Unawaited::new(WaitFor::new(slf, predicate))
     }
 
     /// Wake up to `n` waiting tasks. They continue when they have the lock.
@@ -231,7 +232,7 @@ show_waiters!(Condition);
 
 /// The end of `async with condition`.
 #[inline]
-fn exit(condition: &Bound<'_, Condition>) -> PyResult<Operation> {
+fn exit(condition: &Bound<'_, Condition>) -> PyResult<Unawaited> {
     let py = condition.py();
     match condition.get().lock(py)? {
         AnyLock::Native(native) if interpreter::is_exactly::<Condition>(condition.as_any()) => {

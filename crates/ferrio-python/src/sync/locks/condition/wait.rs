@@ -216,6 +216,10 @@ impl Run for Wait {
         "Condition.wait"
     }
 
+    fn inner_names(&self) -> &'static [&'static str] {
+        if matches!(self.stage, Stage::Acquiring(_)) { &["Lock.acquire"] } else { &[] }
+    }
+
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         Wait::awaits(self, py)
     }
@@ -287,6 +291,10 @@ impl Run for WaitFor {
 
     fn name(&self) -> &'static str {
         "Condition.wait_for"
+    }
+
+    fn inner_names(&self) -> &'static [&'static str] {
+        &["Condition.wait"]
     }
 
     fn awaits<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
