@@ -10,6 +10,7 @@ import asyncio.base_events
 import asyncio.base_futures
 import asyncio.coroutines
 import asyncio.futures
+import asyncio.log
 import asyncio.tasks
 import gc
 import inspect
@@ -145,18 +146,23 @@ class _TasksOfAllLoops(weakref.WeakSet[Any]):
         yield from _ferrio._pending_tasks()
 
 
-def share_tasks() -> None:
-    """Make `asyncio.all_tasks()` and call graphs see the tasks of ferrio's loops; called when the first one is made."""
+def share_tasks(linked: bool) -> None:
+    """Make `asyncio.all_tasks()` and call graphs see the tasks of ferrio's loops; called when the first one is made.
+
+    `linked` says whether the tasks are in the interpreter's own lists, where the C module finds them.
+    """
+    if linked:
+        return
     known = [getattr(asyncio.tasks, name, None) for name in ("_scheduled_tasks", "_all_tasks")]
     if sys.version_info >= (3, 14):
         # Here the set that counts belongs to the C module, and no name leads to it. Up to 3.13, the module also reveals
         # its free list, whose dead objects would be freed a second time.
         known += gc.get_referents(sys.modules.get("_asyncio"))
+        if asyncio.coroutines._is_debug_mode():
+            asyncio.log.logger.warning(
+                "`python -m asyncio ps` and profilers don't see the tasks of this program: "
+                "this Python keeps them in a way that ferrio doesn't know"
+            )
     for tasks in known:
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = _TasksOfAllLoops
-    if sys.version_info >= (3, 14):
-        # The standard gather(), wait() and task groups record here who awaits whom, for call graphs, but only for the
-        # standard library's own futures. This passes on the others.
-        for name in ("future_add_to_awaited_by", "future_discard_from_awaited_by"):
-            setattr(asyncio.futures, name, getattr(_ferrio, name))

@@ -21,7 +21,8 @@ def serve(loop, run):
     servers = []
 
     async def serve(factory=Echo, **keywords):
-        server = await loop.create_server(factory, "127.0.0.1", 0, **keywords)
+        address = () if "sock" in keywords else ("127.0.0.1", 0)
+        server = await loop.create_server(factory, *address, **keywords)
         servers.append(server)
         return server, server.sockets[0].getsockname()
 
@@ -176,8 +177,13 @@ def test_context_manager(loop, run, serve):
     run(main())
 
 
+class OwnSocket(socket.socket):
+    """A program's own class of sockets: its method accepts the connections."""
+
+
+@pytest.mark.parametrize("socket_class", [socket.socket, OwnSocket])
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio leaves the connection to the collector
-def test_failing_protocol_factory_costs_its_connection(loop, run, serve, problems):
+def test_failing_protocol_factory_costs_its_connection(loop, run, serve, problems, socket_class):
     failures = [ValueError("no protocol"), None, TypeError("nor here"), None]
 
     def factory():
@@ -187,7 +193,9 @@ def test_failing_protocol_factory_costs_its_connection(loop, run, serve, problem
         return Echo()
 
     async def main():
-        _, address = await serve(factory)
+        listening = socket_class()
+        listening.bind(("127.0.0.1", 0))
+        _, address = await serve(factory, sock=listening)
         for served in (False, True, False, True):
             transport, protocol = await loop.create_connection(Noting, *address)
             if served:
@@ -202,13 +210,16 @@ def test_failing_protocol_factory_costs_its_connection(loop, run, serve, problem
     assert {told["message"] for told in problems} == {"Error on transport creation for incoming connection"}
 
 
+@pytest.mark.parametrize("socket_class", [socket.socket, OwnSocket])
 @pytest.mark.parametrize("aio", [ferrio])  # asyncio's task reports it again when it is collected
-def test_factory_may_end_the_program(run, loop, serve):
+def test_factory_may_end_the_program(run, loop, serve, socket_class):
     def factory():
         raise SystemExit(3)
 
     async def main():
-        _, address = await serve(factory)
+        listening = socket_class()
+        listening.bind(("127.0.0.1", 0))
+        _, address = await serve(factory, sock=listening)
         clients.append(socket.create_connection(address))
         await asyncio.Event().wait()
 

@@ -11,6 +11,7 @@ pub(crate) mod gc;
 pub(crate) mod imports;
 pub(crate) mod observation;
 pub(crate) mod overrides;
+pub(crate) mod published;
 pub(crate) mod room;
 
 use pyo3::prelude::*;
@@ -19,5 +20,6 @@ use pyo3::prelude::*;
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     ffi::interpreter::park_ended_threads();
     ffi::interpreter::let_attach_at_the_end(py);
-    imports::load(py)
+    imports::load(py)?;
+    ffi::task_list::prepare(py)
 }

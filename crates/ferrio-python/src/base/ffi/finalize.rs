@@ -58,6 +58,12 @@ impl<'py, T: PyClass<Frozen = True> + Sync> Dying<'py, T> {
         self.py
     }
 
+    /// The object, for the other files of this folder.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.object
+    }
+
     /// The value.
     #[inline]
     pub(crate) fn get(&self) -> &T {

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "this folder is where raw CPython lives; the rest of the crate denies it")]
 
 pub(crate) mod audit;
+pub(crate) mod awaiters;
 pub(crate) mod buffer;
 pub(crate) mod bytes;
 pub(crate) mod cast;
@@ -29,6 +30,8 @@ pub(crate) mod recycle;
 pub(crate) mod room;
 pub(crate) mod scope;
 pub(crate) mod slots;
+pub(crate) mod task_fields;
+pub(crate) mod task_list;
 pub(crate) mod trashcan;
 
 pub(crate) use cast::Cast;

@@ -6,8 +6,9 @@
 //! fields. It is zeroed, as in an object whose `__init__` hasn't run yet, which CPython's code can handle; where it
 //! can't, there is `None`.
 //!
-//! A room is a base class, so that PyO3 lays out the other fields behind it. ferrio never reads it, and setting it up
-//! costs next to nothing: new memory is zeroed, and the room in a reused block was cleared.
+//! A room is a base class, so that PyO3 lays out the other fields behind it. Setting it up costs next to nothing: new
+//! memory is zeroed, and the room in a reused block was cleared. ferrio itself keeps there what others read of a task
+//! (`task_fields`), and from Python 3.14 on who awaits it (`awaiters`) and its place among all tasks (`task_list`).
 //!
 //! Invariant: when an object is dropped, its room is empty again, or its memory isn't reused.
 
@@ -26,20 +27,23 @@ use pyo3::type_object::{PyLayout, PySizedLayout};
 use pyo3::types::DerefToPyAny;
 
 /// A word of memory.
-type Word = *mut c_void;
+pub(super) type Word = *mut c_void;
 
 /// An object that begins with a room of `WORDS` words.
 #[repr(C)]
 pub(crate) struct Layout<const WORDS: usize> {
     object: ffi::PyObject,
-    room: UnsafeCell<[Word; WORDS]>,
+    pub(super) room: UnsafeCell<[Word; WORDS]>,
 }
+
+/// Where the room begins in an object, in bytes.
+pub(super) const ROOM: usize = size_of::<ffi::PyObject>();
 
 /// A base class that only has room for `WORDS` words.
 pub(crate) struct Room<const WORDS: usize>(());
 
 /// `_asyncio.Task` without the fields of every object; a task begins with a future.
-const TASK_WORDS: usize = if cfg!(Py_3_14) {
+pub(super) const TASK_WORDS: usize = if cfg!(Py_3_14) {
     19 + cfg!(Py_GIL_DISABLED) as usize
 } else if cfg!(Py_3_13) {
     16
@@ -56,13 +60,15 @@ pub(crate) type HandleRoom = Room<{ if cfg!(Py_3_12) { 9 } else { 10 } }>;
 /// Room for the slots of asyncio's transports: `_extra`, and those of flow control.
 pub(crate) type TransportRoom = Room<5>;
 
-/// Where a task notes what awaits it, from Python 3.14 on. In ordinary programs this is the only reference that is
-/// ever stored in a room.
-const AWAITED_BY: usize = 10;
+/// Where a task notes what awaits it, from Python 3.14 on.
+pub(super) const AWAITED_BY: usize = 10;
 
-/// Where a task has its coroutine and, two words further, its context. In some versions `get_coro` and `get_context`
-/// return what is there without a check, so `None` is there.
-const COROUTINE: usize = if cfg!(Py_3_14) {
+/// The word of a future's state and flags, from Python 3.14 on.
+pub(super) const FLAGS: usize = 11;
+
+/// Where a task has its coroutine, its name and its context, one after the other. In some versions `get_coro` and
+/// `get_context` return what is there without a check, so `None` is there at first.
+pub(super) const COROUTINE: usize = if cfg!(Py_3_14) {
     14
 } else if cfg!(Py_3_13) {
     13
@@ -72,7 +78,7 @@ const COROUTINE: usize = if cfg!(Py_3_14) {
 const CONTEXT: usize = COROUTINE + 2;
 
 /// Where a task is linked into the list of its thread's tasks, from Python 3.14 on: `next`, followed by `prev`.
-const NODE: usize = 17;
+pub(super) const NODE: usize = 17;
 
 /// The initial content of a word.
 #[inline(always)]
@@ -160,12 +166,9 @@ fn is_reference<const WORDS: usize>(index: usize) -> bool {
 /// Drops what asyncio's code left in the room of a dead object. Returns whether the memory can be freed.
 #[cold]
 unsafe fn empty<const WORDS: usize>(object: *mut ffi::PyObject, room: &mut [Word; WORDS]) -> bool {
-    if cfg!(Py_3_14) && WORDS == TASK_WORDS && !room[NODE].is_null() {
-        // SAFETY: CPython's call of the deallocator, so this thread is attached; the object is dead.
-        let done = unsafe { unlink(Python::assume_attached(), object) };
-        if !done {
-            return false;
-        }
+    // SAFETY: CPython's call of the deallocator, so this thread is attached; the object is dead.
+    if cfg!(Py_3_14) && WORDS == TASK_WORDS && unsafe { !super::task_list::unlink_dead(object) } {
+        return false;
     }
     for (index, word) in room.iter_mut().enumerate() {
         let field = std::mem::replace(word, ptr::null_mut());
@@ -177,44 +180,26 @@ unsafe fn empty<const WORDS: usize>(object: *mut ffi::PyObject, room: &mut [Word
     true
 }
 
-/// Removes a dead task from asyncio's list. Returns whether that was done.
-#[cfg(all(Py_3_14, not(Py_GIL_DISABLED)))]
-unsafe fn unlink(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
-    // SAFETY: attached. During the call the object has one reference, ours, as in CPython's finalizers; the function
-    // is in C and only uses the links of the list.
-    unsafe {
-        (*object).ob_refcnt.refcnt_and_flags.ob_refcnt = 1;
-        let task = std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object));
-        let pending = PyErr::take(py);
-        let outcome =
-            crate::base::imports::UNREGISTER_TASK.get(py).and_then(|unregister| unregister.call1((&*task,)));
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
-        let alone = ffi::Py_REFCNT(object) == 1;
-        (*object).ob_refcnt.refcnt_and_flags.ob_refcnt = 0;
-        outcome.is_ok() && alone
-    }
-}
-
-/// There is no list before Python 3.14; and without a GIL a dead object can't be passed to a function.
-#[cfg(not(all(Py_3_14, not(Py_GIL_DISABLED))))]
-unsafe fn unlink(_py: Python<'_>, _object: *mut ffi::PyObject) -> bool {
-    false
-}
-
+/// Shows the references that ferrio keeps in a room to the collector. asyncio's code hardly ever leaves others there.
 unsafe extern "C" fn tp_traverse<const WORDS: usize>(
     object: *mut ffi::PyObject,
     visit: ffi::visitproc,
     argument: *mut c_void,
 ) -> c_int {
-    if WORDS == TASK_WORDS && cfg!(Py_3_14) {
-        // SAFETY: the collector's call on a live object; the word is null or a reference, which the room owns.
-        unsafe {
-            let room = (*object.cast::<Layout<WORDS>>()).room.get();
-            let awaited_by = (&*room)[AWAITED_BY];
-            if !awaited_by.is_null() {
-                return visit(awaited_by.cast(), argument);
+    if WORDS != TASK_WORDS {
+        return 0;
+    }
+    // SAFETY: the collector's call on a live object; each of these words is null or a reference that the room owns.
+    unsafe {
+        let room = &*(*object.cast::<Layout<WORDS>>()).room.get();
+        for word in
+            [room[COROUTINE], room[CONTEXT], if cfg!(Py_3_14) { room[AWAITED_BY] } else { ptr::null_mut() }]
+        {
+            if !word.is_null() {
+                let outcome = visit(word.cast(), argument);
+                if outcome != 0 {
+                    return outcome;
+                }
             }
         }
     }
@@ -222,12 +207,14 @@ unsafe extern "C" fn tp_traverse<const WORDS: usize>(
 }
 
 unsafe extern "C" fn tp_clear<const WORDS: usize>(object: *mut ffi::PyObject) -> c_int {
-    if WORDS == TASK_WORDS && cfg!(Py_3_14) {
-        // SAFETY: as for `tp_traverse`; the reference is taken out before it is dropped.
+    if WORDS == TASK_WORDS {
+        // SAFETY: the collector's call, attached, on a live object. The references are taken out before they are
+        // dropped.
         unsafe {
-            let room = (*object.cast::<Layout<WORDS>>()).room.get();
-            let awaited_by = std::mem::replace(&mut (&mut *room)[AWAITED_BY], ptr::null_mut());
-            ffi::Py_XDECREF(awaited_by.cast());
+            drop(super::task_fields::take(object));
+            if cfg!(Py_3_14) {
+                drop(super::awaiters::take(object));
+            }
         }
     }
     0

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::{Loop, LoopRef, signals};
+use crate::base::ffi::task_list;
 use crate::base::imports;
 
 thread_local! {
@@ -91,10 +92,9 @@ static EVERY_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// The `weakref.WeakSet` of all ferrio loops; when the first one is made, `asyncio.all_tasks()` gets to know their
 /// tasks.
-/// tasks.
 pub(super) fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let set = EVERY_LOOP.get_or_try_init(py, || {
-        imports::SHARE_TASKS.get(py)?.call0()?;
+        imports::SHARE_TASKS.get(py)?.call1((task_list::is_known(),))?;
         Ok::<_, PyErr>(imports::WEAK_SET.get(py)?.call0()?.unbind())
     })?;
     Ok(set.bind(py))

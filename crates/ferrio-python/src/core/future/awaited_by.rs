@@ -1,7 +1,8 @@
 //! What awaits a future, for call graphs: `_asyncio_awaited_by` and the functions that record it.
 //!
 //! asyncio keeps these edges in a set of each future. Here they are derived when a call graph asks, from the tasks
-//! that the future wakes and those behind native watchers. Only what a program itself records is kept.
+//! that the future wakes and those behind native watchers. Kept is only what a program itself records; and from Python
+//! 3.14 on, for tools in other processes, which can't ask, who awaits a task (`ffi::awaiters`).
 
 use std::collections::HashSet;
 
@@ -10,9 +11,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 
 use super::Future;
-use super::callbacks::{Awaiter, Waiting};
-use crate::base::ffi::Cast;
+use super::callbacks::{Awaiter, Waiting, Watch};
+use crate::base::ffi::{Cast, awaiters};
 use crate::base::imports;
+use crate::core::task::{Task, current};
 
 #[pymethods]
 impl Future {
@@ -20,6 +22,7 @@ impl Future {
     fn _asyncio_awaited_by<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyFrozenSet>>> {
         let py = slf.py();
         let mut all = waiters(slf);
+        all.extend(awaiters::noted(slf)?);
         if let Some(recorded) = recorded(slf) {
             for waiter in recorded.try_iter()? {
                 all.push(waiter?);
@@ -29,7 +32,7 @@ impl Future {
     }
 }
 
-/// The set of what a program recorded as awaiting `future`, if it did.
+/// The set of what a program recorded as awaiting `future`, if it did; before Python 3.14.
 fn recorded<'py>(future: &Bound<'py, Future>) -> Option<Bound<'py, PyAny>> {
     let py = future.py();
     future.get().state.with(py, |state| {
@@ -64,6 +67,42 @@ fn waiters<'py>(future: &Bound<'py, Future>) -> Vec<Bound<'py, PyAny>> {
     found
 }
 
+/// Whether tools in other processes look at the awaiters of `future`: they see tasks.
+#[inline]
+fn is_seen(future: &Bound<'_, Future>) -> bool {
+    cfg!(Py_3_14) && future.is_instance_of::<Task>()
+}
+
+/// Notes for tools who awaits a task that `watcher` begins to watch: the task behind the watcher, or else the current
+/// one.
+#[inline]
+pub(crate) fn note(
+    future: &Bound<'_, Future>,
+    watcher: &Bound<'_, PyAny>,
+    watch: &'static Watch,
+) -> PyResult<()> {
+    if !watch.is_awaited || !is_seen(future) {
+        return Ok(());
+    }
+    let py = future.py();
+    let task = match (watch.awaiter)(watcher.clone()) {
+        Awaiter::Task(task) => Some(task),
+        Awaiter::Nobody | Awaiter::AwaitersOf(_) => current::current_on(py, &future.get().home(py)?)?,
+    };
+    task.map_or(Ok(()), |task| awaiters::add(future, &task))
+}
+
+/// Notes who awaits a task after a watcher has left it.
+pub(crate) fn note_again(future: &Bound<'_, Future>) -> PyResult<()> {
+    if !is_seen(future) {
+        return Ok(());
+    }
+    for noted in awaiters::noted(future)? {
+        awaiters::discard(future, &noted)?;
+    }
+    waiters(future).iter().try_for_each(|waiter| awaiters::add(future, waiter))
+}
+
 /// Passes a foreign future to asyncio's own function, which doesn't exist before Python 3.14.
 fn note_by_standard(
     function: &imports::Import,
@@ -83,6 +122,9 @@ pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_
     };
     if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
         return Ok(());
+    }
+    if cfg!(Py_3_14) {
+        return awaiters::add(future, waiter);
     }
     let set = match recorded(future) {
         Some(set) => set,
@@ -110,5 +152,5 @@ pub(crate) fn future_discard_from_awaited_by(
     if let Some(set) = recorded(future) {
         set.call_method1(intern!(py, "discard"), (waiter,))?;
     }
-    Ok(())
+    awaiters::discard(future, waiter)
 }

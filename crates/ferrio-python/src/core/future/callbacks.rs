@@ -45,17 +45,19 @@ pub(crate) struct Watch {
     pub(crate) name: &'static str,
     /// What waits for the future behind the watcher, for call graphs.
     pub(crate) awaiter: for<'py> fn(watcher: Bound<'py, PyAny>) -> Awaiter<'py>,
+    /// Whether a task may wait there at all.
+    pub(crate) is_awaited: bool,
 }
 
 impl Watch {
     /// A callback behind which no task waits.
     pub(crate) const fn new(name: &'static str, call: WatcherCall) -> Self {
-        Self { call, name, awaiter: |_| Awaiter::Nobody }
+        Self { call, name, awaiter: |_| Awaiter::Nobody, is_awaited: false }
     }
 
     /// The same, with what waits behind it.
     pub(crate) const fn awaited_by(self, awaiter: for<'py> fn(Bound<'py, PyAny>) -> Awaiter<'py>) -> Self {
-        Self { awaiter, ..self }
+        Self { awaiter, is_awaited: true, ..self }
     }
 }
 

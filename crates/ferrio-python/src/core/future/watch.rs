@@ -7,9 +7,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::callbacks::{Callback, Watch};
-use super::native;
 pub(crate) use super::plain::plain;
 use super::state::Outcome;
+use super::{awaited_by, native};
 use crate::core::task::wakeup::Watcher;
 
 /// How a future ended.
@@ -39,7 +39,10 @@ pub(crate) fn watch(
 ) -> PyResult<()> {
     let entry = watcher.clone().unbind();
     match plain(future) {
-        Some(ours) => native::add_callback(ours, Callback::Native(entry, watch)),
+        Some(ours) => {
+            awaited_by::note(ours, watcher, watch)?;
+            native::add_callback(ours, Callback::Native(entry, watch))
+        }
         None => {
             let callable = Bound::new(future.py(), Watcher::new(entry, watch))?;
             future.call_method1(intern!(future.py(), "add_done_callback"), (callable,)).map(drop)
@@ -61,7 +64,7 @@ pub(crate) fn unwatch(
                 _ => Vec::new(),
             });
             drop(removed);
-            Ok(())
+            awaited_by::note_again(ours)
         }
         None => {
             let callable = Bound::new(py, Watcher::new(watcher.clone().unbind(), watch))?;

@@ -5,9 +5,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyClassInitializer, intern};
 
-use super::{Name, State, Task, number, registry, step};
+use super::{Task, number, registry, step};
 use crate::base::ffi::fastcall::{Arguments, QuickFunction};
-use crate::base::ffi::{Cast, Guarded, context, coroutine};
+use crate::base::ffi::task_fields::{self, TaskFields, look};
+use crate::base::ffi::{Cast, context, coroutine};
 use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Item, LoopRef, call};
@@ -68,23 +69,11 @@ pub(crate) fn new_task<'py>(
 ) -> PyResult<Bound<'py, Task>> {
     require_coroutine(&coro)?;
     let context = context_for(py, given_context)?.unbind();
-    let name = name_for(name)?;
+    let (name, number) = name_for(py, name)?;
     let debug = home.debug(py)?;
-    let task = Task {
-        task: Guarded::new(State {
-            coroutine: Some(coro.unbind()),
-            context: Some(context),
-            name,
-            waiter: None,
-            pending_error: None,
-            place: None,
-            cancel_requests: 0,
-            must_cancel: false,
-            log_destroy_pending: true,
-        }),
-    };
-    let initializer = PyClassInitializer::from(Future::on(home.duplicate(py))).add_subclass(task);
+    let initializer = PyClassInitializer::from(Future::on(home.duplicate(py))).add_subclass(Task::empty());
     let task = Bound::new(py, initializer)?;
+    set_fields(&task, TaskFields { coroutine: coro.unbind(), name, context }, number);
     if debug {
         native::note_origin(task.as_super())?;
     }
@@ -92,11 +81,30 @@ pub(crate) fn new_task<'py>(
     Ok(task)
 }
 
-fn name_for(name: Option<Bound<'_, PyAny>>) -> PyResult<Name> {
-    match name {
-        Some(name) if !name.is_none() => Ok(Name::Given(name.str()?.into_any().unbind())),
-        _ => Ok(Name::Number(number::next())),
+/// The name and the number of a new task. Tools in other processes read a default name as an `int` object, from Python
+/// 3.14 on.
+#[inline]
+fn name_for(py: Python<'_>, name: Option<Bound<'_, PyAny>>) -> PyResult<(Option<Py<PyAny>>, u64)> {
+    if let Some(name) = name.filter(|name| !name.is_none()) {
+        return Ok((Some(name.str()?.into_any().unbind()), 0));
     }
+    let number = number::next();
+    let shown = if cfg!(Py_3_14) { Some(task_fields::numbered(py, number)?) } else { None };
+    Ok((shown, number))
+}
+
+/// Fills in what makes it a task that can run.
+#[inline]
+fn set_fields(task: &Bound<'_, Task>, new: TaskFields, number: u64) {
+    let old = look(task, |state, fields| {
+        state.number = number;
+        state.log_destroy_pending = true;
+        std::mem::replace(fields, new)
+    });
+    let py = task.py();
+    old.coroutine.drop_ref(py);
+    old.context.drop_ref(py);
+    drop(old.name);
 }
 
 /// `Task.__init__`, for subclasses and for direct construction.
@@ -111,8 +119,8 @@ pub(crate) fn initialize(
     let py = task.py();
     native::initialize(task.as_super(), home)?;
     let checked = require_coroutine(&coro)
-        .and_then(|()| Ok((name_for(name)?, context_for(py, given_context)?.unbind())));
-    let (name, context) = match checked {
+        .and_then(|()| Ok((name_for(py, name)?, context_for(py, given_context)?.unbind())));
+    let ((name, number), context) = match checked {
         Ok(checked) => checked,
         Err(failure) => {
             // Nothing runs, so nothing needs a report when the object is dropped. The call may be tried again.
@@ -122,13 +130,7 @@ pub(crate) fn initialize(
             return Err(failure);
         }
     };
-    let old = task.get().task.with(py, |state| {
-        state.coroutine = Some(coro.unbind());
-        state.context = Some(context);
-        state.log_destroy_pending = true;
-        std::mem::replace(&mut state.name, name)
-    });
-    drop(old);
+    set_fields(task, TaskFields { coroutine: coro.unbind(), name, context }, number);
     let home = task.as_super().get().home(py)?;
     let started = start(task, &home, eager_start);
     if started.is_err() && eager_start {
@@ -145,7 +147,7 @@ fn start(task: &Bound<'_, Task>, home: &LoopRef, eager_start: bool) -> PyResult<
         registry::remember(py, home, task)?;
         let begun = step::step_eagerly(task, home);
         if task.as_super().get().is_done(py) {
-            let ended = task.get().task.with(py, |state| state.coroutine.take());
+            let ended = look(task, |_, fields| std::mem::replace(&mut fields.coroutine, py.None()));
             drop(ended);
         }
         return begun;

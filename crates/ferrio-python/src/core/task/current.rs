@@ -9,18 +9,18 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Task;
-use crate::base::ffi::interpreter;
 use crate::base::ffi::scope::then_leave;
+use crate::base::ffi::{interpreter, task_list};
 use crate::base::functions::{Declared, declared};
 use crate::base::imports;
 use crate::core::event_loop::{self, Loop, LoopRef};
 
-/// Tells the standard library. Up to 3.13 that is the dictionary `asyncio.tasks._current_tasks`, from 3.14 on
-/// `asyncio.tasks._swap_current_task(loop, task)`.
+/// Tells the standard library. Up to 3.13 that is the dictionary `asyncio.tasks._current_tasks`, from 3.14 on a field
+/// of the thread.
 #[inline]
 fn publish(py: Python<'_>, home: &Bound<'_, PyAny>, task: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     if cfg!(Py_3_14) {
-        return imports::SWAP_CURRENT_TASK.get(py)?.call1((home, task)).map(drop);
+        return task_list::set_running(home, task);
     }
     let tasks = imports::CURRENT_TASKS.get(py)?.cast::<PyDict>()?;
     match task {

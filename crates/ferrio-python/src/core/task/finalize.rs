@@ -7,6 +7,8 @@ use pyo3::types::PyDict;
 use super::Task;
 use super::registry::Registry;
 use crate::base::ffi::finalize::{Dying, Finalize, general};
+use crate::base::ffi::task_fields::{self, look};
+use crate::base::ffi::task_list;
 use crate::core::future::finalize::report_unretrieved;
 use crate::core::future::state::Outcome;
 
@@ -15,17 +17,19 @@ impl Finalize for Task {
     fn wants_finalize(dying: &Dying<'_, Self>) -> bool {
         dying.as_super().get().state.with(dying.py(), |state| {
             state.log_traceback || (matches!(state.outcome, Outcome::Pending) && state.home.is_some())
-        })
+        }) || (cfg!(Py_GIL_DISABLED) && task_list::is_linked(dying))
     }
 
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let future = slf.as_super();
         // Cleared, so that the loop doesn't report the task again if it is closed after this.
-        let started = slf
-            .get()
-            .task
-            .with(py, |task| task.context.is_some() && std::mem::take(&mut task.log_destroy_pending));
+        let started =
+            look(slf, |task, fields| fields.are_set(py) && std::mem::take(&mut task.log_destroy_pending));
+        if cfg!(Py_GIL_DISABLED) {
+            // The last moment: a dead object can't leave another thread's list.
+            task_list::unlink(slf)?;
+        }
         if started && !future.get().is_done(py) {
             report_pending(slf, "Task was destroyed but it is pending!")?;
         }
@@ -37,10 +41,8 @@ impl Finalize for Task {
     #[inline]
     fn let_go(dying: &Dying<'_, Self>) {
         let py = dying.py();
-        let context = dying.get().task.with(py, |task| task.context.take());
-        if let Some(context) = context {
-            context.drop_ref(py);
-        }
+        task_list::release(dying);
+        task_fields::release(dying);
         let (home, outcome) = dying
             .as_super()
             .get()

@@ -25,7 +25,7 @@ pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
     if let Some(ours) = task.as_instance::<Task>() {
         let home = ours.as_super().get().home(py)?;
-        registry::forget(py, &home, ours);
+        registry::forget(py, &home, ours)?;
     }
     imports::UNREGISTER_TASK.get(py)?.call1((task,)).map(drop)
 }

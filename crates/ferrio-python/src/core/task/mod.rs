@@ -18,34 +18,21 @@ pub(crate) mod wakeup;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::recycle::recycled;
+use crate::base::ffi::task_fields::{TaskRoom, look};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::future::{Future, not_initialized};
 use crate::core::operation::{Operation, view};
 
-/// A task's name: a number becomes text when a program asks.
-pub(crate) enum Name {
-    Number(u64),
-    Given(Py<PyAny>),
-}
-
-gc!(match Name {
-    Self::Given(name) => (name),
-    Self::Number(_) => (),
-});
-
-/// What a task has in addition to a future's state; only the attached thread touches it.
+/// What a task has in addition to a future's state and to the fields in its room; only the attached thread touches it.
 pub(crate) struct State {
-    /// The coroutine; `None` before `__init__` and after the end.
-    pub(crate) coroutine: Option<Py<PyAny>>,
-    /// The `contextvars.Context` of its steps.
-    pub(crate) context: Option<Py<PyAny>>,
-    pub(crate) name: Name,
+    /// The number in its default name, unless the name is known.
+    pub(crate) number: u64,
     /// What the task waits for: an operation, a future, or anything future-like.
     pub(crate) waiter: Option<Py<PyAny>>,
     /// The exception to throw at the next step.
@@ -58,7 +45,7 @@ pub(crate) struct State {
     pub(crate) log_destroy_pending: bool,
 }
 
-gc!(State { coroutine, context, waiter, pending_error, name } not { place, cancel_requests, must_cancel, log_destroy_pending });
+gc!(State { waiter, pending_error } not { number, place, cancel_requests, must_cancel, log_destroy_pending });
 
 /// A future that runs the coroutine `coro` on the event loop `loop`.
 ///
@@ -70,7 +57,16 @@ pub(crate) struct Task {
     pub(crate) task: Guarded<State>,
 }
 
-collected!(Task { task }, written by task, clear { task { coroutine, context, waiter, pending_error } });
+collected!(Task { task }, written by task, clear { task { waiter, pending_error } });
+
+impl TaskRoom for Task {
+    type State = State;
+
+    #[inline]
+    fn cell(&self) -> &Guarded<State> {
+        &self.task
+    }
+}
 
 impl Class for Task {
     const BELOW: Option<Standard> = Some(("asyncio.tasks", "Task"));
@@ -103,25 +99,25 @@ impl Task {
     }
 
     /// Return the coroutine of the task, or `None` after an eager task has ended.
-    fn get_coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.task.with(py, |task| task.coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py)))
+    fn get_coro(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        look(slf, |_, fields| fields.coroutine.clone_ref(slf.py()))
     }
 
     /// Return the `contextvars.Context` of the task.
-    fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.task.with(py, |task| task.context.as_ref().map(|context| context.clone_ref(py)))
+    fn get_context(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        look(slf, |_, fields| fields.context.clone_ref(slf.py()))
     }
 
     /// Return the name of the task.
-    fn get_name(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.name(py)
+    fn get_name(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::name(slf)
     }
 
     /// Set the name of the task to `str(value)`.
     #[pyo3(signature = (value, /))]
-    fn set_name(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let name = Name::Given(value.str()?.into_any().unbind());
-        let old = self.task.with(value.py(), |task| std::mem::replace(&mut task.name, name));
+    fn set_name(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = value.str()?.into_any().unbind();
+        let old = look(slf, |_, fields| fields.name.replace(name));
         drop(old);
         Ok(())
     }
@@ -177,18 +173,18 @@ impl Task {
     }
 
     #[getter]
-    fn _coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get_coro(py)
+    fn _coro(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        Self::get_coro(slf)
     }
 
     #[getter]
-    fn _context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get_context(py)
+    fn _context(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        Self::get_context(slf)
     }
 
     #[getter]
-    fn _name(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.name(py)
+    fn _name(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::name(slf)
     }
 
     #[getter]
@@ -228,9 +224,7 @@ impl Task {
     pub(crate) fn empty() -> Self {
         Self {
             task: Guarded::new(State {
-                coroutine: None,
-                context: None,
-                name: Name::Number(0),
+                number: 0,
                 waiter: None,
                 pending_error: None,
                 place: None,
@@ -241,34 +235,34 @@ impl Task {
         }
     }
 
-    /// The name as Python sees it.
-    pub(crate) fn name(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let number = self.task.with(py, |task| match &task.name {
-            Name::Given(name) => Err(name.clone_ref(py)),
-            Name::Number(number) => Ok(*number),
-        });
-        match number {
-            Err(name) => Ok(name),
-            Ok(number) => {
-                let name = PyString::new(py, &format!("Task-{number}")).into_any().unbind();
-                let old = self
-                    .task
-                    .with(py, |task| std::mem::replace(&mut task.name, Name::Given(name.clone_ref(py))));
-                drop(old);
-                Ok(name)
-            }
-        }
+    /// The name as Python sees it: a number becomes text when a program asks.
+    pub(crate) fn name(task: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = task.py();
+        let (known, number) =
+            look(task, |state, fields| (fields.name.as_ref().map(|name| name.clone_ref(py)), state.number));
+        let number: u64 = match known {
+            None => number,
+            Some(known) if known.bind(py).is_exact_instance_of::<PyInt>() => known.extract(py)?,
+            Some(name) => return Ok(name),
+        };
+        let name = PyString::new(py, &format!("Task-{number}")).into_any().unbind();
+        let kept = name.clone_ref(py);
+        let old = look(task, |_, fields| fields.name.replace(kept));
+        drop(old);
+        Ok(name)
     }
 
     /// The context of `task`'s steps. `None` before `__init__`.
+    #[inline]
     pub(crate) fn context_of<'py>(task: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         let py = task.py();
-        task.get().task.with(py, |state| state.context.as_ref().map(|context| context.bind(py).clone()))
+        let context = look(task, |_, fields| fields.context.bind(py).clone());
+        (!context.is_none()).then_some(context)
     }
 
     /// Raises `RuntimeError` for a task whose `__init__` was never called.
     pub(crate) fn require_initialized(task: &Bound<'_, Self>) -> PyResult<()> {
-        let ready = task.get().task.with(task.py(), |state| state.context.is_some());
+        let ready = look(task, |_, fields| fields.are_set(task.py()));
         if ready { Ok(()) } else { Err(not_initialized("Task")) }
     }
 }

@@ -1,12 +1,14 @@
 //! The pending tasks: each ferrio loop keeps strong references to its own until they are done.
 //!
-//! asyncio keeps weak references, so a pending task without other references may vanish. Here it doesn't.
-//! `asyncio.all_tasks()` sees them because the standard library's set of tasks gets a second source (`publish`).
+//! asyncio keeps weak references, so a pending task without other references may vanish. Here it doesn't. From Python
+//! 3.14 on, `asyncio.all_tasks()` sees them because they are also linked into the interpreter's lists
+//! (`ffi::task_list`). Before, the standard library's set of tasks gets a second source (`_pending_tasks`).
 
 use pyo3::PyVisit;
 use pyo3::prelude::*;
 
 use super::Task;
+use crate::base::ffi::{awaiters, task_list};
 use crate::base::functions::{Declared, declared};
 use crate::base::gc::{Traverse, Visited};
 use crate::base::imports;
@@ -61,6 +63,7 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
             let entry = task.clone().unbind();
             let place = native.get().with_tasks(py, |tasks| tasks.insert(entry))?;
             task.get().task.with(py, |state| state.place = Some(place));
+            task_list::link(task);
             Ok(())
         }
         LoopRef::Foreign(_) => imports::REGISTER_TASK.get(py)?.call1((task,)).map(drop),
@@ -69,7 +72,8 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
 
 /// Removes a task that is done from the registry.
 #[inline]
-pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
+pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
+    let unlinked = task_list::unlink(task).and_then(|()| awaiters::clear(task.as_super()));
     let place = task.get().task.with(py, |state| state.place.take());
     if let (LoopRef::Native(native), Some(place)) = (home, place) {
         let entry = native.get().with_tasks(py, |tasks| tasks.remove(place));
@@ -77,6 +81,7 @@ pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) {
             entry.drop_ref(py);
         }
     }
+    unlinked
 }
 
 /// In C from 3.14 on.

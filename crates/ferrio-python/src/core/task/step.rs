@@ -8,8 +8,10 @@ use super::cancel::cancel_waiter;
 use super::wakeup::Wakeup;
 use super::{Task, current, registry};
 use crate::base::ffi::coroutine::Sent;
+use crate::base::ffi::interpreter::is_exactly;
 use crate::base::ffi::scope::then_leave;
-use crate::base::ffi::{Cast, context};
+use crate::base::ffi::task_fields::look;
+use crate::base::ffi::{Cast, awaiters, context};
 use crate::base::{error, imports};
 use crate::core::event_loop::{Item, LoopRef};
 use crate::core::future::callbacks::Callback;
@@ -66,6 +68,12 @@ fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py
     let mut thrown = pending_error.map(|error| error.into_bound(py));
     if let Some(waiter) = waiter {
         let waiter = waiter.into_bound(py);
+        if cfg!(Py_3_14)
+            && !is_exactly::<Operation>(&waiter)
+            && let Some(future) = waiter.as_instance::<Future>()
+        {
+            awaiters::discard(future, task.as_any())?;
+        }
         thrown = waiter_exception(&waiter)?.or(thrown);
     }
     if must_cancel {
@@ -102,13 +110,10 @@ fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
 #[inline]
 fn resume<'py>(task: &Bound<'py, Task>, thrown: Option<Bound<'py, PyAny>>) -> Sent<'py> {
     let py = task.py();
-    let coroutine = task
-        .get()
-        .task
-        .with(py, |state| state.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone()));
-    let Some(coroutine) = coroutine else {
+    let coroutine = look(task, |_, fields| fields.coroutine.bind(py).clone());
+    if coroutine.is_none() {
         return Sent::Raised(PyRuntimeError::new_err("the task has no coroutine any more"));
-    };
+    }
     match thrown {
         None => operation::send_into(&coroutine),
         Some(exception) => operation::throw_into(&coroutine, exception),
@@ -123,7 +128,7 @@ fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyRe
         Sent::Yielded(yielded) => wait_for(task, home, yielded),
         Sent::Returned(value) => {
             let must_cancel = task.get().task.with(py, |state| std::mem::take(&mut state.must_cancel));
-            registry::forget(py, home, task);
+            registry::forget(py, home, task)?;
             let future = task.as_super();
             if must_cancel {
                 // Cancelled right before the coroutine's end.
@@ -133,7 +138,7 @@ fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyRe
             }
         }
         Sent::Raised(failure) => {
-            registry::forget(py, home, task);
+            registry::forget(py, home, task)?;
             fail(task, failure)
         }
     }
@@ -208,6 +213,9 @@ fn wait_for_future<'py>(
         return throw_next(task, home, format!("Task cannot await on itself: {}", task.repr()?));
     }
     wait_on(task, future.as_any().clone());
+    if cfg!(Py_3_14) && is_exactly::<Task>(future) {
+        awaiters::add(future, task.as_any())?;
+    }
     native::add_callback(future, Callback::Wake(task.clone().unbind()))?;
     cancel_if_asked(task)
 }
@@ -253,6 +261,9 @@ fn wait_for_foreign<'py>(
     keywords.set_item(intern!(py, "context"), Task::context_of(task))?;
     let wakeup = Bound::new(py, Wakeup::new(task.clone().unbind()))?;
     wait_on(task, yielded.clone());
+    if let Some(future) = yielded.as_instance::<Future>() {
+        awaiters::add(future, task.as_any())?;
+    }
     yielded.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&keywords))?;
     cancel_if_asked(task)
 }

@@ -215,7 +215,15 @@ fn welcome<'py>(
         )?;
     }
     let mut protocol = None;
+    let socket = match &visitor {
+        Visitor::Socket(socket, _) => Some(socket.clone_ref(py)),
+        Visitor::Guest(_) => None,
+    };
     let Err(failure) = connect(event_loop, server, visitor, &mut protocol) else { return Ok(()) };
+    if let (None, Some(socket)) = (&protocol, socket) {
+        // Nobody else has it. A native connection is closed by being dropped.
+        socket.call_method0(py, intern!(py, "close"))?;
+    }
     if error::ends_program(py, &failure) {
         return Err(failure);
     }

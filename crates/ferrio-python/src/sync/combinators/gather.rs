@@ -12,7 +12,7 @@ use super::by_address::ByAddress;
 use crate::base::arguments::truth;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::{Dying, Finalize, general};
-use crate::base::ffi::{Cast, Guarded, coroutine};
+use crate::base::ffi::{Cast, Guarded, awaiters, coroutine};
 use crate::base::functions::{Declared, Functions, declared};
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
@@ -191,6 +191,9 @@ impl<'py> Collection<'_, 'py> {
         self.distinct += 1;
         if let Some(task) = self.new_task(&argument)? {
             let outer = self.outer(py, || Ok(task.as_any().clone()))?.clone();
+            if let Some(awaiter) = awaiter(&outer) {
+                awaiters::add(task.as_super(), &awaiter)?;
+            }
             native::add_callback(task.as_super(), Callback::Native(outer.into_any().unbind(), &CHILD_DONE))?;
             self.children.push(task.into_any().unbind());
             return Ok(());
@@ -295,8 +298,7 @@ fn child_done(outer: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<()
             Failure::Exception(exception) => exception,
             Failure::Cancelled => watch::cancelled_error(child)?,
         };
-        let awaiter = outer.get().gathered.with(py, |state| state.awaiter.take());
-        drop(awaiter);
+        forget_awaiter(outer)?;
         native::set_exception(future, exception)?;
         if all {
             release(outer);
@@ -333,6 +335,19 @@ fn finish(outer: &Bound<'_, Gathering>) -> PyResult<()> {
     // Without a look at the thread's state for each.
     children.into_iter().for_each(|child| child.drop_ref(py));
     ended
+}
+
+/// The children that are left continue, but nobody awaits them here.
+#[cold]
+fn forget_awaiter(outer: &Bound<'_, Gathering>) -> PyResult<()> {
+    let py = outer.py();
+    let (awaiter, children) = outer.get().gathered.with(py, |state| {
+        let children: Vec<_> = state.children.iter().map(|child| child.bind(py).clone()).collect();
+        (state.awaiter.take(), children)
+    });
+    let Some(awaiter) = awaiter else { return Ok(()) };
+    let mut ours = children.iter().filter_map(|child| child.as_instance::<Future>());
+    ours.try_for_each(|child| awaiters::discard(child, awaiter.bind(py)))
 }
 
 fn release(outer: &Bound<'_, Gathering>) {
