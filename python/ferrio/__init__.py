@@ -115,6 +115,11 @@ if environ.get("FERRIO_OBSERVE", "0") not in ("", "0"):
 _exit.call_before_threads_are_joined()
 _exit.load_before_the_end()
 
+if environ.get("FERRIO_WATCH"):
+    from ferrio.sight import switches
+
+    switches.follow_environment()
+
 
 def load_ipython_extension(shell: object) -> None:
     """Called by IPython's `%load_ext ferrio`: from now on, the cells of `shell` run on ferrio."""

@@ -35,6 +35,8 @@ PYTHON_CLASSES = {
     "integrations.gunicorn.Worker": "once per process of gunicorn; adds a setting",
     "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
     "runners.Runner": "once per program",
+    "sight.watchdog.Block": "once per report of the watchdog",
+    "sight.watchdog.Watch": "once per watchdog",
     "staggered._Race": "a few tasks per race",
     "_launch._Launched": "a standard class with one additional step, once per child",
     "_process.Spawning": "methods of the loop that run once per child",

@@ -70,14 +70,17 @@ pub mod inbox;
 pub mod net;
 pub mod pool;
 pub mod process;
+pub mod pulse;
 pub mod reactor;
 pub mod ready;
+pub mod scheduling;
 mod sync;
 mod sys;
 pub mod thread_end;
 pub mod timer;
 pub mod tls_record;
 pub mod turn;
+pub mod watchdog;
 
 pub use buffer::ByteBuffer;
 pub use clock::{Clock, Nanos, nanos_from_seconds, seconds_from_nanos};

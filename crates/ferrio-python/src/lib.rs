@@ -45,6 +45,7 @@ base::class::surface! {
         work::executor::worker::Worker,
         work::files::file::File,
         work::files::opening::Opening,
+        loop_api::watcher::Watcher,
         net::process::launch::Launch,
         net::process::transport::SubprocessTransport,
         net::server::Server,
@@ -99,6 +100,7 @@ base::class::surface! {
     built-in functions:
         base::imports::_load_before_the_end,
         core::event_loop::running::_forget_running_loop,
+        core::event_loop::progress::_announce_loops,
         core::event_loop::nested::_allow_nested,
         core::event_loop::nested::_nested_allowed,
         core::future::awaited_by::future_add_to_awaited_by,

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import ferrio
 from ferrio import _policy
 from ferrio.cli import options, program, spawned
+from ferrio.sight import switches
 
 __all__ = ("main", "script")
 
@@ -48,6 +49,10 @@ def prepare(chosen: options.Options) -> None:
         # ferrio reads it when it is imported, in child processes as well.
         os.environ["FERRIO_OBSERVE"] = "1"
         ferrio.observe()
+    if chosen.watch is not None:
+        # Child processes that use ferrio read the environment.
+        os.environ[switches.WATCH] = repr(chosen.watch)
+        switches.watch_program(chosen.watch)
     spawned.follow(chosen, prepare)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import ferrio
+from ferrio.sight import switches
 
 HELP = """\
 usage: ferrio [options] FILE [arguments]
@@ -29,6 +30,7 @@ options:
   -V, --version    the versions of ferrio and Python
   --debug          asyncio's debug mode: slow callbacks and forgotten coroutines are reported
   --observe        waits have Python frames, which `python -m asyncio ps` and profilers show
+  --watch[=0.1]    report what blocks the loop for longer than this many seconds, while it does
   --virtual-time   the loop's clock jumps to the next deadline instead of waiting for it
 """
 
@@ -46,6 +48,7 @@ class Options:
     debug: bool = False
     observe: bool = False
     virtual_time: bool = False
+    watch: float | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -59,6 +62,8 @@ def parse(arguments: Sequence[str]) -> Options:
             chosen.observe = True
         elif argument == "--virtual-time":
             chosen.virtual_time = True
+        elif argument == "--watch" or argument.startswith("--watch="):
+            chosen.watch = _threshold(argument)
         elif argument in ("-h", "--help"):
             sys.stdout.write(HELP)
             raise SystemExit(0)
@@ -84,6 +89,14 @@ def parse(arguments: Sequence[str]) -> Options:
             chosen.kind, chosen.program, chosen.arguments = "file", argument, rest
             return chosen
     return chosen
+
+
+def _threshold(argument: str) -> float:
+    _, given, text = argument.partition("=")
+    try:
+        return switches.threshold(text) if given else switches.DEFAULT_THRESHOLD
+    except ValueError as error:
+        _refuse(f"{argument}: {error}")
 
 
 def _refuse(problem: str) -> NoReturn:

@@ -14,6 +14,7 @@ pub(crate) mod object;
 pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod spawn;
+mod thread;
 pub(crate) mod thread_end;
 
 use std::io;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use rustix::event::EventfdFlags;
 use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
+pub(crate) use self::thread::{task_file, thread_cpu_nanos, thread_number};
 use crate::clock::Nanos;
 
 /// `CLOCK_MONOTONIC` in nanoseconds.

@@ -130,6 +130,8 @@ imports! {
     MONITORING = "sys", "monitoring";
     /// The Python function that does the loop's wait under a profiler.
     WAIT_IN_PYTHON = "ferrio._standard", "wait";
+    /// Hears of each loop that begins to run, if a watchdog is on.
+    LOOP_BEGINS = "ferrio.sight.watchdog", "loop_begins";
     MODULES = "sys", "modules";
     SSL_OBJECT = "ssl", "SSLObject";
     /// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.

@@ -10,3 +10,4 @@ pub(crate) mod sock;
 pub(crate) mod sock_connect;
 pub(crate) mod transports;
 pub(crate) mod views;
+pub(crate) mod watcher;

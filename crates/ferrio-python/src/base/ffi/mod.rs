@@ -23,6 +23,7 @@ pub(crate) mod interpreter;
 mod lock;
 pub(crate) mod memory;
 pub(crate) mod names;
+pub(crate) mod on_show;
 pub(crate) mod protect;
 pub(crate) mod raise;
 pub(crate) mod recursion;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ferrio_engine::inbox::Inbox;
+use ferrio_engine::pulse::{Doing, Pulse};
 use ferrio_engine::reactor::{Events, Reactor, Wait};
 use pyo3::prelude::*;
 
@@ -46,6 +47,8 @@ pub(super) struct Bed<'a, T> {
     pub(super) reactor: &'a Reactor,
     /// Threads that may wait until this thread releases the interpreter.
     pub(super) threads: Option<Arc<dyn LetGo>>,
+    /// Shows watchdogs that the loop waits.
+    pub(super) pulse: &'a Pulse,
 }
 
 impl Background {
@@ -87,28 +90,46 @@ impl Background {
         let calls = out > 0;
         // Spinning for another process would only take the CPU from it.
         let quick = !calls || out > self.slow.load(Ordering::Relaxed);
+        bed.pulse.go_on(Doing::Waiting);
+        let outcome = py.detach(|| {
+            let outcome = self.sleep_detached(bed, events, timeout, calls, quick);
+            // Another thread may hold the interpreter for long.
+            bed.pulse.go_on(Doing::Resuming);
+            outcome
+        });
+        bed.pulse.go_on(Doing::Turning);
+        outcome
+    }
+
+    /// What `sleep` does while detached.
+    fn sleep_detached<T>(
+        &self,
+        bed: &Bed<'_, T>,
+        events: &mut Events,
+        timeout: Wait,
+        calls: bool,
+        quick: bool,
+    ) -> io::Result<()> {
         let Bed { inbox, reactor, .. } = bed;
-        py.detach(|| {
-            if let Some(threads) = bed.threads.as_ref().filter(|_| calls) {
-                threads.let_go();
-            }
-            if !quick {
-                reactor.wait(events, timeout)?;
-            } else if self.worth_spinning(calls) && !inbox.poster_is_here() {
-                if self.spin(inbox, timeout) {
-                    events.clear();
-                } else {
-                    self.sleep_in_kernel(bed, events, after_spin(timeout))?;
-                }
+        if let Some(threads) = bed.threads.as_ref().filter(|_| calls) {
+            threads.let_go();
+        }
+        if !quick {
+            reactor.wait(events, timeout)?;
+        } else if self.worth_spinning(calls) && !inbox.poster_is_here() {
+            if self.spin(inbox, timeout) {
+                events.clear();
             } else {
-                self.sleep_in_kernel(bed, events, timeout)?;
+                self.sleep_in_kernel(bed, events, after_spin(timeout))?;
             }
-            if !calls && inbox.has_items() && !inbox.poster_is_here() {
-                // The poster holds the interpreter. Asking for it during a burst would stop both threads.
-                inbox.settle(SPIN);
-            }
-            Ok(())
-        })
+        } else {
+            self.sleep_in_kernel(bed, events, timeout)?;
+        }
+        if !calls && inbox.has_items() && !inbox.poster_is_here() {
+            // The poster holds the interpreter. Asking for it during a burst would stop both threads.
+            inbox.settle(SPIN);
+        }
+        Ok(())
     }
 
     /// Waits in the reactor, and notes whether spinning would have been better.

@@ -7,7 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::{Item, Loop, running};
+use super::progress::Show;
+use super::{Item, Loop, modes, running};
 use crate::base::ffi::scope::then_leave;
 use crate::base::{error, imports, observation};
 
@@ -22,7 +23,7 @@ impl Loop {
     fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let enabled = enabled.is_truthy()?;
-        slf.get().shared.debug.store(enabled, Ordering::Relaxed);
+        slf.get().set_mode(modes::DEBUG, enabled);
         if slf.get().is_running() {
             if running(py).is_some_and(|here| here.is(slf)) {
                 return track_origins(slf, enabled);
@@ -121,19 +122,9 @@ pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult
     Ok(())
 }
 
-/// Runs a batch and times it: what takes longer than `slow_callback_duration` is reported.
+/// Runs one item and times it: if it takes longer than `slow_callback_duration`, that is reported.
 #[cold]
-pub(super) fn run_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
-    let py = native.py();
-    for _ in 0..batch {
-        let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
-        run_item(native, item)?;
-    }
-    Ok(())
-}
-
-/// Runs one item and times it.
-pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
+pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show) -> PyResult<()> {
     let py = native.py();
     let shown = item.object(py);
     let entry = shown.clone().unbind();
@@ -141,8 +132,8 @@ pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
     drop(old);
     let run = || match item {
         // An event is timed later, when its object is known.
-        Item::Event(_) => item.run(native),
-        _ => timed(native, &shown, || item.run(native)),
+        Item::Event(_) => item.run(native, show),
+        _ => timed(native, &shown, || item.run(native, show)),
     };
     let (outcome, old) =
         then_leave(run, || native.get().settings.with(py, |settings| settings.current_handle.take()));
@@ -151,7 +142,7 @@ pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item) -> PyResult<()> {
 }
 
 /// Runs `work`, and reports it if it takes longer than `slow_callback_duration`; the report names `shown`.
-pub(super) fn timed(
+fn timed(
     native: &Bound<'_, Loop>,
     shown: &Bound<'_, PyAny>,
     work: impl FnOnce() -> PyResult<()>,
@@ -167,6 +158,17 @@ pub(super) fn timed(
         logger.call_method1(intern!(py, "warning"), ("Executing %s took %.3f seconds", look, seconds))?;
     }
     Ok(())
+}
+
+/// Runs what an event causes, in a loop that has a mode; `owner` is what it works on.
+#[cold]
+pub(super) fn during_event(
+    native: &Bound<'_, Loop>,
+    owner: &Bound<'_, PyAny>,
+    body: impl FnOnce() -> PyResult<()>,
+) -> PyResult<()> {
+    let body = || if native.get().debug() { timed(native, owner, body) } else { body() };
+    if native.get().is_watched() { native.get().progress().during(owner, body) } else { body() }
 }
 
 /// The name of a slow object in the report. A transport runs its protocol's methods, so it is named together with the

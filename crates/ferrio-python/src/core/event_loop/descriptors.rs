@@ -484,8 +484,8 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
     match fired {
         Some(Target::Native(owner, call)) => {
             current::retire(native)?;
-            let outcome = if native.get().debug() {
-                debug::timed(native, owner.bind(py), || call(native, owner.bind(py), event))
+            let outcome = if native.get().is_observed() {
+                debug::during_event(native, owner.bind(py), || call(native, owner.bind(py), event))
             } else {
                 call(native, owner.bind(py), event)
             };
@@ -527,7 +527,12 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyRes
             outcome = outcome.and(native.get().push_here(py, Item::Wake(operation)));
             continue;
         }
-        outcome = outcome.and(operation::wake(operation.bind(py)).map(drop));
+        let wake = || operation::wake(operation.bind(py)).map(drop);
+        outcome = outcome.and(if native.get().is_observed() {
+            debug::during_event(native, operation.bind(py).as_any(), wake)
+        } else {
+            wake()
+        });
         operation.drop_ref(py);
     }
     outcome

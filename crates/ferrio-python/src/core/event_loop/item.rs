@@ -5,6 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::progress::Show;
 use super::{Loop, descriptors};
 use crate::base::error;
 use crate::base::ffi::{context, raise};
@@ -40,14 +41,14 @@ gc!(match Item {
 });
 
 impl Item {
-    /// Runs it. Only errors that must leave the loop are returned; all others are reported.
+    /// Runs it, and shows what runs. Only errors that must leave the loop are returned; all others are reported.
     #[inline]
-    pub(crate) fn run(self, native: &Bound<'_, Loop>) -> PyResult<()> {
+    pub(crate) fn run(self, native: &Bound<'_, Loop>, show: &impl Show) -> PyResult<()> {
         let py = native.py();
         match self {
             Self::Step(task) => {
                 let task = task.into_bound(py);
-                match step::step(&task) {
+                match show.during(task.as_any(), || step::step(&task)) {
                     Ok(()) => Ok(()),
                     Err(failure) => report(native, failure, task.as_any()),
                 }
@@ -57,20 +58,22 @@ impl Item {
                 let handle = handle.into_bound(py);
                 if handle::is_plain(&handle) {
                     // A cancelled handle has nothing left to call.
-                    return handle::run(&handle);
+                    return handle::run(&handle, show);
                 }
                 if handle.get().cancelled(py) {
                     return Ok(());
                 }
-                handle.call_method0(intern!(py, "_run")).map(drop)
+                show.during(handle.as_any(), || handle.call_method0(intern!(py, "_run")).map(drop))
             }
-            Self::Wake(operation) => match operation::wake(operation.bind(py)) {
-                Ok(_) => Ok(()),
-                Err(failure) => report(native, failure, operation.bind(py).as_any()),
-            },
+            Self::Wake(operation) => {
+                match show.during(operation.bind(py).as_any(), || operation::wake(operation.bind(py))) {
+                    Ok(_) => Ok(()),
+                    Err(failure) => report(native, failure, operation.bind(py).as_any()),
+                }
+            }
             Self::Event(event) => descriptors::act_late(native, event),
-            Self::Watch(watcher, what, call) => tell(native, watcher, what, call),
-            Self::Done(watcher, future, watch) => tell(native, watcher, future, watch.call),
+            Self::Watch(watcher, what, call) => tell(native, watcher, what, call, show),
+            Self::Done(watcher, future, watch) => tell(native, watcher, future, watch.call, show),
         }
     }
 
@@ -159,11 +162,17 @@ impl Item {
 
 /// Calls one of ferrio's own functions and reports what it raises.
 #[inline]
-fn tell(native: &Bound<'_, Loop>, watcher: Py<PyAny>, what: Py<PyAny>, call: WatcherCall) -> PyResult<()> {
+fn tell(
+    native: &Bound<'_, Loop>,
+    watcher: Py<PyAny>,
+    what: Py<PyAny>,
+    call: WatcherCall,
+    show: &impl Show,
+) -> PyResult<()> {
     let py = native.py();
     let (watcher, what) = (watcher.into_bound(py), what.into_bound(py));
     current::retire(native)?;
-    match call(&watcher, &what) {
+    match show.during(&watcher, || call(&watcher, &what)) {
         Ok(()) => Ok(()),
         Err(failure) => report(native, failure, &watcher),
     }

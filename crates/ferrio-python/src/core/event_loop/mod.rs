@@ -23,6 +23,7 @@ mod loop_ref;
 pub(crate) mod nested;
 mod overrides;
 pub(crate) mod profiled;
+pub(crate) mod progress;
 pub(crate) mod receive;
 mod run;
 pub(crate) mod running;
@@ -32,7 +33,7 @@ mod turn;
 mod views;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use ferrio_engine::clock::Clock;
 use ferrio_engine::inbox::Inbox;
@@ -52,6 +53,7 @@ pub(crate) use self::item::Item;
 pub(crate) use self::loop_ref::LoopRef;
 use self::overrides::Overrides;
 use self::profiled::Profiler;
+use self::progress::Progress;
 use self::receive::Receiving;
 pub(crate) use self::running::{
     every_loop, get_running_loop, job_came_back, running, running_loop, with_running,
@@ -96,6 +98,14 @@ struct Owned {
     profiler: Profiler,
 }
 
+/// Which modes of a loop are on, as bits.
+mod modes {
+    /// asyncio's debug mode.
+    pub(super) const DEBUG: u8 = 1;
+    /// A watchdog watches.
+    pub(super) const WATCHED: u8 = 2;
+}
+
 /// State that any thread may touch. It needs no `Arc`: inbox and reactor have their own, and the flags live as long
 /// as the loop.
 struct Shared {
@@ -107,7 +117,10 @@ struct Shared {
     thread: AtomicU64,
     closed: AtomicBool,
     stopping: AtomicBool,
-    debug: AtomicBool,
+    /// Who looks at what runs: bits of `modes`.
+    modes: AtomicU8,
+    /// What a watchdog sees.
+    progress: Arc<Progress>,
     /// Which methods a subclass or an attribute replaced.
     overrides: Overrides,
     /// What threads and processes are doing for the loop.
@@ -216,7 +229,8 @@ impl Loop {
                 thread: AtomicU64::new(0),
                 closed: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
-                debug: AtomicBool::new(debug::wanted_by_environment(py)?),
+                modes: AtomicU8::new(if debug::wanted_by_environment(py)? { modes::DEBUG } else { 0 }),
+                progress: Progress::new(),
                 overrides: Overrides::of_class::<Self>(class)?,
                 background: Background::default(),
             },
@@ -327,7 +341,43 @@ impl Loop {
     /// Whether debug mode is on.
     #[inline]
     pub(crate) fn debug(&self) -> bool {
-        self.shared.debug.load(Ordering::Relaxed)
+        self.has_mode(modes::DEBUG)
+    }
+
+    /// Whether a watchdog watches the loop.
+    #[inline]
+    fn is_watched(&self) -> bool {
+        self.has_mode(modes::WATCHED)
+    }
+
+    /// Whether anybody looks at what runs.
+    #[inline]
+    fn is_observed(&self) -> bool {
+        self.shared.modes.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline]
+    fn has_mode(&self, mode: u8) -> bool {
+        self.shared.modes.load(Ordering::Relaxed) & mode != 0
+    }
+
+    fn set_mode(&self, mode: u8, on: bool) {
+        if on {
+            self.shared.modes.fetch_or(mode, Ordering::Relaxed);
+        } else {
+            self.shared.modes.fetch_and(!mode, Ordering::Relaxed);
+        }
+    }
+
+    /// What a watchdog sees of the loop.
+    #[inline]
+    pub(crate) fn progress(&self) -> &Arc<Progress> {
+        &self.shared.progress
+    }
+
+    /// From the next turn on, the loop shows what it runs, or no longer does.
+    pub(crate) fn set_watched(&self, watched: bool) {
+        self.set_mode(modes::WATCHED, watched);
     }
 
     /// The buffer in which the loop receives.

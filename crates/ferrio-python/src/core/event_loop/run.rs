@@ -13,7 +13,7 @@ use super::nested::{self, Outer};
 use super::receive::EVENTS;
 use super::running::set_running;
 use super::turn::Turning;
-use super::{Loop, debug, running, signals};
+use super::{Loop, debug, progress, running, signals};
 use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::{Cast, interpreter};
 use crate::base::{error, imports};
@@ -170,6 +170,10 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     if native.get().debug() {
         debug::track_origins(native, true)?;
     }
+    if progress::is_announced() {
+        imports::LOOP_BEGINS.get(py)?.call1((native,))?;
+    }
+    native.get().progress().pulse().begin();
     set_running(py, Some(native))
 }
 
@@ -192,6 +196,7 @@ fn take_loop(py: Python<'_>, native: &Loop) -> PyResult<()> {
 /// Restores what `begin` took, however the run ended.
 fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     let outcome = give_back(py, native);
+    native.get().progress().pulse().end();
     // Last, because from now on another thread may run the loop.
     native.get().owned.engine.with(py, |_| native.get().shared.thread.store(0, Ordering::Relaxed));
     outcome

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 
 use super::background::Bed;
 use super::flush::{flush, flush_if_much};
+use super::progress::{Show, Unwatched};
 use super::receive::EVENTS;
 use super::{Item, Loop, debug, descriptors, profiled};
 use crate::base::error;
@@ -66,18 +67,49 @@ impl Turning {
         let batch = native.get().owned.engine.with(py, |engine| engine.begin_turn());
         if let Some(deferred) = &mut self.deferred {
             run_nested_batch(native, batch, deferred)?;
-        } else if native.get().debug() {
-            debug::run_batch(native, batch)?;
+        } else if native.get().is_observed() {
+            run_observed_batch(native, batch)?;
         } else {
             for _ in 0..batch {
                 let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
-                item.run(native)?;
+                item.run(native, &Unwatched)?;
                 flush_if_much(native)?;
             }
         }
         native.get().owned.receiving.tasks_have_run(&mut self.events);
         Ok(())
     }
+}
+
+/// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them.
+fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
+    if !native.get().is_watched() {
+        return run_items(native, batch, &Unwatched);
+    }
+    let progress = native.get().progress();
+    if batch == 0 {
+        progress.pulse().beat();
+    }
+    run_items(native, batch, &**progress)
+}
+
+fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResult<()> {
+    let py = native.py();
+    for _ in 0..batch {
+        let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
+        run_item(native, item, show)?;
+    }
+    Ok(())
+}
+
+/// Runs an item of a loop that may have a mode.
+#[inline]
+fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show) -> PyResult<()> {
+    if native.get().debug() {
+        return debug::run_item(native, item, show);
+    }
+    item.run(native, show)?;
+    flush_if_much(native)
 }
 
 /// Runs a batch of a nested run, one item after the other. Items that must wait for the run's end go to `deferred`.
@@ -87,11 +119,10 @@ fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<I
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         if has_to_wait(py, &item) {
             deferred.push(item);
-        } else if native.get().debug() {
-            debug::run_item(native, item)?;
+        } else if native.get().is_watched() {
+            run_item(native, item, &**native.get().progress())?;
         } else {
-            item.run(native)?;
-            flush_if_much(native)?;
+            run_item(native, item, &Unwatched)?;
         }
     }
     Ok(())
@@ -169,7 +200,12 @@ fn sleep(py: Python<'_>, native: &Loop, events: &mut Events, timeout: Wait) -> i
     } else {
         None
     };
-    let bed = Bed { inbox: &native.shared.inbox, reactor: &native.shared.reactor, threads };
+    let bed = Bed {
+        inbox: &native.shared.inbox,
+        reactor: &native.shared.reactor,
+        threads,
+        pulse: native.progress().pulse(),
+    };
     background.sleep(py, &bed, events, timeout)
 }
 

@@ -22,6 +22,7 @@ use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::base::{error, imports};
 use crate::core::event_loop::LoopRef;
+use crate::core::event_loop::progress::{Show, Unwatched};
 use crate::core::future::native::current_stack;
 
 /// A callback that the loop is going to call; what `call_soon` returns.
@@ -152,7 +153,7 @@ impl Handle {
 
     /// Run the callback, as the loop does: an exception goes to the loop's exception handler.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        run(slf)
+        run(slf, &Unwatched)
     }
 
     fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
@@ -341,7 +342,7 @@ pub(crate) fn cancel(handle: &Bound<'_, Handle>) -> PyResult<()> {
 /// Calls the callback in its context. Returns only `KeyboardInterrupt` and `SystemExit` as errors; the rest is
 /// reported.
 #[inline]
-pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
+pub(crate) fn run(handle: &Bound<'_, Handle>, show: &impl Show) -> PyResult<()> {
     enum Arguments<'py> {
         Tuple(Bound<'py, PyTuple>),
         One(Bound<'py, PyAny>),
@@ -349,7 +350,7 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
     }
     let py = handle.py();
     if interpreter::has_one_reference(handle.as_any()) {
-        return run_unobserved(handle);
+        return run_unobserved(handle, show);
     }
     handle.get().runner.wait(py);
     let _running = handle.get().runner.begin(handle.py());
@@ -369,9 +370,9 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
         Arguments::Tuple(args) => callback.call1(args).map(drop),
     };
     if !context::is_context(&context) {
-        return run_in_stand_in(handle, &context);
+        return show.during(&callback, || run_in_stand_in(handle, &context));
     }
-    let outcome = context::run(&context, |_| invoke(&callback));
+    let outcome = context::run(&context, |_| show.during(&callback, || invoke(&callback)));
     match outcome {
         Ok(()) => Ok(()),
         Err(failure) if error::ends_program(py, &failure) => Err(failure),
@@ -381,7 +382,7 @@ pub(crate) fn run(handle: &Bound<'_, Handle>) -> PyResult<()> {
 
 /// As `run`, for a handle that only the loop holds: its parts are moved instead of shared.
 #[inline]
-fn run_unobserved(handle: &Bound<'_, Handle>) -> PyResult<()> {
+fn run_unobserved(handle: &Bound<'_, Handle>, show: &impl Show) -> PyResult<()> {
     let py = handle.py();
     let taken = handle.get().state.with(py, |state| {
         if state.cancelled {
@@ -398,10 +399,10 @@ fn run_unobserved(handle: &Bound<'_, Handle>) -> PyResult<()> {
         Args::Tuple(args) => callback.call1(args.bind(py)).map(drop),
     };
     let outcome = if context::is_context(&context) {
-        context::run(&context, |_| invoke())
+        context::run(&context, |_| show.during(callback, invoke))
     } else {
         handle.get().state.with(py, |state| state.call = Some(call));
-        return run_in_stand_in(handle, &context);
+        return show.during(handle.as_any(), || run_in_stand_in(handle, &context));
     };
     match outcome {
         Ok(()) => {

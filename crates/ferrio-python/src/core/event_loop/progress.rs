@@ -1,0 +1,159 @@
+//! What a loop shows of its progress, so that a watchdog can say what it has been doing for too long.
+//!
+//! The loop shows each item while it runs, if anybody watches. The watchdog compares samples (`ferrio_engine::pulse`),
+//! and looks at the object only for a report. If it couldn't look in time, the loop's thread leaves the object of the
+//! item for it, and the time at which it ended. `loop_api/watcher.rs` is the watchdog.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferrio_engine::clock::{Clock, Nanos};
+use ferrio_engine::pulse::{Beat, Pulse};
+use pyo3::prelude::*;
+
+use crate::base::ffi::on_show::OnShow;
+
+/// Whether the package wants to hear of each loop that begins to run.
+static ANNOUNCED: AtomicBool = AtomicBool::new(false);
+
+/// Say whether `ferrio.sight` wants to hear of loops that begin to run; return what was set before.
+#[pyfunction]
+pub(crate) fn _announce_loops(announced: bool) -> bool {
+    ANNOUNCED.swap(announced, Ordering::Relaxed)
+}
+
+/// Whether to tell `ferrio.sight` that a loop begins to run.
+#[inline]
+pub(super) fn is_announced() -> bool {
+    ANNOUNCED.load(Ordering::Relaxed)
+}
+
+/// Where the items of a batch are shown while they run.
+pub(crate) trait Show {
+    /// Runs `body`; `object` is what it works on.
+    fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R;
+}
+
+/// Nobody watches.
+pub(crate) struct Unwatched;
+
+impl Show for Unwatched {
+    #[inline(always)]
+    fn during<R>(&self, _object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+}
+
+/// The progress of one loop, shared with its watchdogs.
+pub(crate) struct Progress {
+    pulse: Pulse,
+    on_show: OnShow,
+    observers: Mutex<Vec<Arc<Observer>>>,
+}
+
+impl Show for Progress {
+    #[inline]
+    fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
+        self.pulse.beat();
+        let result = self.on_show.during(object, body);
+        if self.pulse.is_awaited() {
+            self.leave_note(object);
+        }
+        result
+    }
+}
+
+impl Progress {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { pulse: Pulse::new(), on_show: OnShow::new(), observers: Mutex::default() })
+    }
+
+    /// The numbers.
+    #[inline]
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// A sample. Takes no lock and needs no interpreter.
+    pub(crate) fn sample(&self) -> Beat {
+        self.pulse.sample(!self.on_show.is_empty())
+    }
+
+    /// What the loop is working on.
+    pub(crate) fn shown<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.on_show.take(py)
+    }
+
+    /// A new observer of this loop.
+    pub(crate) fn observe(&self) -> Arc<Observer> {
+        let observer = Arc::new(Observer { awaits: AtomicU64::new(0), note: Mutex::default() });
+        self.observers().push(observer.clone());
+        observer
+    }
+
+    /// Forgets an observer. Returns whether there are others.
+    pub(crate) fn forget(&self, observer: &Arc<Observer>) -> bool {
+        let mut observers = self.observers();
+        observers.retain(|known| !Arc::ptr_eq(known, observer));
+        !observers.is_empty()
+    }
+
+    /// Asks for a note when the present item ends, if that has this number.
+    pub(crate) fn await_end(&self, observer: &Observer, number: u64) {
+        observer.awaits.store(number, Ordering::Relaxed);
+        self.pulse.set_awaited(true);
+    }
+
+    #[cold]
+    fn leave_note(&self, object: &Bound<'_, PyAny>) {
+        self.pulse.set_awaited(false);
+        let number = self.pulse.number();
+        let at = Clock::monotonic().now();
+        let observers = self.observers().clone();
+        for observer in observers.iter().filter(|observer| observer.awaits.load(Ordering::Relaxed) == number)
+        {
+            let note = Note { number, at, object: object.clone().unbind() };
+            let old = observer.note().replace(note);
+            drop(old);
+        }
+    }
+
+    fn observers(&self) -> MutexGuard<'_, Vec<Arc<Observer>>> {
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One watchdog of one loop.
+pub(crate) struct Observer {
+    /// The item whose end it wants to hear of.
+    awaits: AtomicU64,
+    note: Mutex<Option<Note>>,
+}
+
+/// What the loop's thread says about an item at its end.
+pub(crate) struct Note {
+    number: u64,
+    pub(crate) at: Nanos,
+    pub(crate) object: Py<PyAny>,
+}
+
+impl Observer {
+    /// The note about the item with this number, if that has ended.
+    pub(crate) fn note_of(&self, py: Python<'_>, number: u64) -> Option<Note> {
+        self.note().as_ref().filter(|note| note.number == number).map(|note| Note {
+            number,
+            at: note.at,
+            object: note.object.clone_ref(py),
+        })
+    }
+
+    /// Drops the note.
+    pub(crate) fn clear(&self) {
+        let old = self.note().take();
+        drop(old);
+    }
+
+    fn note(&self) -> MutexGuard<'_, Option<Note>> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

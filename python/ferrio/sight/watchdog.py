@@ -1,0 +1,226 @@
+"""The watchdog: reports what blocks a loop, while it does.
+
+A thread takes samples of every loop's progress without holding the interpreter (`_ferrio._Watcher`). It comes here only
+when one step or callback takes longer than the threshold. A report goes to the logger "asyncio": at the threshold, at
+each doubling of the time, and when it is over.
+
+Invariant: nothing here runs while all is well. The thread ends before the interpreter does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from traceback import FrameSummary
+from types import TracebackType
+from typing import Any, Self
+
+from ferrio import _ferrio
+from ferrio._modules import log
+from ferrio.sight import stacks
+
+__all__ = ("Block", "Watch", "watch")
+
+# From this many seconds on, the wait for the interpreter means that C code kept it. Python code releases it on request.
+_HELD = 0.05
+
+# Those that watch; replaced at each change.
+_active: tuple[Watch, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One step or callback that keeps a loop from going on; `str()` is the text of the report."""
+
+    loop: Any
+    """The loop; `None` if it is gone already."""
+    object: Any
+    """The task or callback that runs; `None` between two of them."""
+    description: str
+    """The same in words."""
+    seconds: float
+    """How long it has been running."""
+    is_over: bool
+    """Whether it has ended."""
+    stack: list[FrameSummary] | None
+    """The stack of the loop's thread, the innermost frame last; `None` if it couldn't be seen in time."""
+    text: str
+    """The text of the report."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Watch:
+    """What `watch` returns: `stop()` ends the watching, and so does leaving it as a context manager."""
+
+    def __init__(self, threshold: float, on_block: Callable[[Block], object] | None) -> None:
+        self._threshold = threshold
+        self._on_block = on_block
+        self._native = _ferrio._Watcher(threshold)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        # What was said about a block, by its number and loop.
+        self._said: dict[tuple[int, int], tuple[str, Any]] = {}
+
+    @property
+    def threshold(self) -> float:
+        """The time in seconds from which a step or callback is reported."""
+        return self._threshold
+
+    def stop(self) -> None:
+        """Ends the watching; what is being reported is finished first. Calling it again does nothing."""
+        global _active
+        _active = tuple(other for other in _active if other is not self)
+        _ferrio._announce_loops(bool(_active))
+        self._native.stop()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _begin(self) -> None:
+        if self._native.add_all():
+            self._start_thread()
+
+    def _loop_begins(self, loop: Any) -> None:
+        self._native.add(loop)
+        self._start_thread()
+
+    def _start_thread(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(
+                target=self._native.watch, args=(self._report,), name="ferrio watch", daemon=True
+            )
+        with contextlib.suppress(RuntimeError):  # the interpreter is about to end
+            self._thread.start()
+
+    def _renew_after_fork(self) -> None:
+        # The thread is the parent's, and so may be whoever holds a lock of the old watcher.
+        self._native = _ferrio._Watcher(self._threshold)
+        self._thread = None
+        self._lock = threading.Lock()
+        self._said.clear()
+
+    def _report(self, is_over: bool, found: dict[str, Any]) -> None:
+        """Called in the watching thread."""
+        key = (found["number"], id(found["loop"]))
+        block = self._over(found, key) if is_over else self._blocking(found, key)
+        log.logger.warning("%s", block.text)
+        if self._on_block is not None:
+            self._on_block(block)
+
+    def _blocking(self, found: dict[str, Any], key: tuple[int, int]) -> Block:
+        thing, loop = found["object"], found["loop"]
+        thread = getattr(loop, "_thread_id", None)
+        if found["waits_for_interpreter"]:
+            name, stack, text = self._starved(found, thread)
+        else:
+            stack = stacks.stack_of(thread) if found["goes_on"] else None
+            name = _name(found)
+            text = f"{name} has blocked the loop for {found['seconds']:.3f} seconds{_so_far(found)}. {_cause(found)}"
+            if (origin := stacks.origin_of(thing)) and thing is not None:
+                text += f"\nIt was created at (most recent call last):\n{stacks.lines_of(origin)}"
+            if stack:
+                text += f"\nThe loop's thread is at (most recent call last):\n{stacks.lines_of(stack)}"
+            elif found["goes_on"]:
+                text += "\nThe loop's thread runs no Python code of the program."
+        self._said[key] = (name, thing)
+        return Block(loop, thing, name, found["seconds"], False, stack, text)
+
+    def _starved(self, found: dict[str, Any], thread: int | None) -> tuple[str, list[FrameSummary] | None, str]:
+        name = "The loop"
+        text = (
+            f"The loop has work, but has waited for the interpreter for {found['seconds']:.3f} seconds{_so_far(found)}"
+        )
+        others = stacks.stacks_of_others(thread)
+        text += ": another thread holds it." if others else "."
+        for title, stack in others:
+            text += f"\nThread {title!r} is at (most recent call last):\n{stacks.lines_of(stack)}"
+        return name, None, text
+
+    def _over(self, found: dict[str, Any], key: tuple[int, int]) -> Block:
+        name, thing = self._said.pop(key, (None, found["object"]))
+        if name is None:
+            name = _name(found)
+        text = f"{name} no longer blocks the loop. It took {found['seconds']:.3f} seconds."
+        return Block(found["loop"], thing, name, found["seconds"], True, None, text)
+
+
+def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = None) -> Watch:
+    """Watches all of the program's loops, and reports each step or callback that takes longer than `threshold` seconds.
+
+    The report is a warning of the logger "asyncio". It names the task or callback and shows the stack of the loop's
+    thread, while the loop is blocked. There is another one at each doubling of the time, and one when it is over.
+    `on_block` is called with each report as a `Block`, in the watching thread. Watching ends with `stop()` of the
+    returned object, which is also a context manager.
+
+    Raises `ValueError` unless the threshold is positive.
+    """
+    global _active
+    made = Watch(threshold, on_block)
+    _active += (made,)
+    _ferrio._announce_loops(True)
+    made._begin()
+    return made
+
+
+def loop_begins(loop: Any) -> None:
+    """Called by the loop when it begins to run, while anybody watches."""
+    for made in _active:
+        made._loop_begins(loop)
+
+
+def _name(found: dict[str, Any]) -> str:
+    thing = found["object"]
+    return "The loop itself, between two callbacks," if thing is None else stacks.describe(thing)
+
+
+def _so_far(found: dict[str, Any]) -> str:
+    return " so far" if found["goes_on"] else ""
+
+
+def _cause(found: dict[str, Any]) -> str:
+    """Says what the thread was doing, as far as the system can tell."""
+    measured, cpu, queued = found["measured"], found["cpu"], found["queued"]
+    said = []
+    if found["attaching"] >= _HELD:
+        said.append(
+            f"The interpreter couldn't be had for {found['attaching']:.3f} seconds of that: "
+            "C code holds its lock, so there is no stack from that time."
+        )
+    share = f"{cpu:.3f} of {measured:.3f} seconds"
+    if cpu < measured / 2 and (found["runnable"] or (queued is not None and queued >= measured / 2)):
+        said.append(f"It had the CPU for only {share}, though it could have run: the system is busy with other work.")
+    elif cpu < measured / 2:
+        said.append(f"It used the CPU for {share}, so it waits for the system, or for a lock.")
+    else:
+        said.append(f"It used the CPU for {share}, so it computes.")
+    return " ".join(said)
+
+
+def _stop_all() -> None:
+    for made in _active:
+        made.stop()
+
+
+def _renew_all_after_fork() -> None:
+    for made in _active:
+        made._renew_after_fork()
+
+
+atexit.register(_stop_all)
+os.register_at_fork(after_in_child=_renew_all_after_fork)
