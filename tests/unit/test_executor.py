@@ -398,3 +398,24 @@ def test_virtual_time_waits_for_other_executors():
 
     with ferrio.Runner(loop_factory=lambda: ferrio.EventLoop(virtual_time=True)) as runner:
         runner.run(main())
+
+
+def test_default_executor_needs_no_concurrent_future():
+    # Without this, each call would make one and be told of its end by Python calls.
+    made = []
+
+    def note(frame, event, argument):
+        if event == "call" and frame.f_code is concurrent.futures.Future.__init__.__code__:
+            made.append(frame)
+
+    async def main():
+        await ferrio.to_thread(len, "started")
+        sys.setprofile(note)
+        try:
+            calls = [ferrio.get_running_loop().run_in_executor(None, len, "four"), ferrio.to_thread(len, "three")]
+            return await ferrio.gather(*calls)
+        finally:
+            sys.setprofile(None)
+
+    assert ferrio.run(main()) == [4, 5]
+    assert made == []

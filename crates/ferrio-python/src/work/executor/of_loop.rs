@@ -99,7 +99,7 @@ pub(crate) fn own_of<'py>(
 ) -> Option<Bound<'py, ThreadPool>> {
     let py = native.py();
     native.get().with_executors(py, |executors| match &executors.own {
-        Some(own) if own.is(executor) => own.bind(py).as_exactly::<ThreadPool>().cloned(),
+        Some(own) if own.is(executor) => own.bind(py).as_instance::<ThreadPool>().cloned(),
         _ => None,
     })
 }
