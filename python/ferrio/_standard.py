@@ -30,10 +30,27 @@ SOCKET: Any = next(
     socket.socket,
 )
 
-# The code shared by all of asyncio's eager task factories; Python 3.11 has none.
-EAGER_FACTORY_CODE: Any = (
-    asyncio.tasks.eager_task_factory.__code__ if sys.version_info >= (3, 12) else None  # type: ignore[attr-defined]
-)
+if sys.version_info >= (3, 12):
+    create_eager_task_factory = asyncio.tasks.create_eager_task_factory
+else:
+
+    def create_eager_task_factory(custom_task_constructor: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a task factory for `loop.set_task_factory`, whose tasks run their first step at once.
+
+        Takes `custom_task_constructor`, which makes the task: a callable with the signature of `Task`, `eager_start`
+        included.
+        """
+
+        def factory(
+            loop: asyncio.AbstractEventLoop, coro: Any, *, eager_start: bool = True, **kwargs: Any
+        ) -> asyncio.Task[Any]:
+            return custom_task_constructor(coro, loop=loop, eager_start=eager_start, **kwargs)  # type: ignore[no-any-return]
+
+        return factory
+
+
+# The code shared by all eager task factories. A new one has it even if a tracer changed that of asyncio's own.
+EAGER_FACTORY_CODE: Any = create_eager_task_factory(asyncio.Task).__code__  # type: ignore[attr-defined, arg-type]
 
 
 @reprlib.recursive_repr()

@@ -12,7 +12,6 @@ from ferrio._ferrio import (
     _unregister_task,
     all_tasks,
     as_completed,
-    create_eager_task_factory,
     create_task,
     current_task,
     ensure_future,
@@ -23,6 +22,7 @@ from ferrio._ferrio import (
     wait,
     wait_for,
 )
+from ferrio._standard import create_eager_task_factory
 
 # Eager tasks are in the same set as the others.
 _register_eager_task = _register_task

@@ -40,7 +40,6 @@ DIFFERENCES: dict[str, str] = {
     "Future: str": "3.14-3.15: a shield needs no callback to know its waiter",
     "Task: attribute of the class": "asyncio's is written in C and can't be patched; ferrio's can",
     "*: next": _ITERATOR,
-    "eager_task_factory: *": "3.12-3.15: an object that makes native tasks, not a Python function",
     "TaskGroup.create_task: call with a wrong keyword": "a group that wasn't entered is reported first",
     "get_event_loop: autospec": "asyncio's is written in C, and has no signature on some Pythons",
     "as_completed: generator function": "3.11-3.12: Python 3.13's iterator on every Python",

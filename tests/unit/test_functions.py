@@ -47,8 +47,6 @@ _FUNCTIONS = [
     for name in asyncio.__all__
     if inspect.isfunction(getattr(asyncio, name)) and getattr(ferrio, name, None) is not getattr(asyncio, name)
 ]
-# ferrio's is an object, which is how the loop recognises it.
-_FUNCTIONS = [name for name in _FUNCTIONS if name != "eager_task_factory"]
 
 # Methods that ferrio inherits from `object`, gets from the interpreter, or has in Python classes; see `tests/surface`.
 _OF_NO_CLASS = {"__getattr__", "__setattr__", "__init__"}

@@ -3,7 +3,7 @@
 import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from types import CellType, CodeType, FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Generic, TypeVar, final, overload
 
 _T = TypeVar("_T")
@@ -72,20 +72,3 @@ def ensure_future(
 def run_coroutine_threadsafe(
     coro: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop
 ) -> concurrent.futures.Future[_T]: ...
-
-@final
-class EagerTaskFactory:
-    __name__: str
-    __qualname__: str
-    @property
-    def __code__(self) -> CodeType: ...
-    @property
-    def __closure__(self) -> tuple[CellType]: ...
-    def __call__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        coro: Coroutine[Any, Any, _T],
-        **kwargs: Any,
-    ) -> Task[_T]: ...
-
-def create_eager_task_factory(custom_task_constructor: Callable[..., asyncio.Task[Any]]) -> EagerTaskFactory: ...

@@ -12,6 +12,7 @@ pub(crate) mod imports;
 pub(crate) mod observation;
 pub(crate) mod overrides;
 pub(crate) mod published;
+pub(crate) mod replaced;
 pub(crate) mod room;
 
 use pyo3::prelude::*;

@@ -13,7 +13,7 @@ use crate::base::class::Class;
 use crate::base::ffi::context;
 use crate::base::gc::collected;
 use crate::base::imports;
-use crate::core::event_loop::{Item, Loop, LoopRef};
+use crate::core::event_loop::{Item, Loop};
 use crate::core::handle::{Args, Handle, TimerHandle};
 
 #[pymethods]
@@ -32,7 +32,7 @@ impl Loop {
             .get()
             .ready_items(py)
             .into_iter()
-            .map(|item| ready_handle(slf, item))
+            .map(|item| item.into_handle(slf))
             .collect::<PyResult<Vec<_>>>()?;
         imports::DEQUE.get(py)?.call1((handles,))
     }
@@ -141,19 +141,6 @@ impl Loop {
         let found = slf.get().timer_item(py, key);
         found.map(|(when, item)| timer_handle(slf, when, key, item)).transpose()
     }
-}
-
-/// A handle of a ready item.
-fn ready_handle<'py>(native: &Bound<'py, Loop>, item: Item) -> PyResult<Bound<'py, PyAny>> {
-    let py = native.py();
-    if let Item::Handle(handle) = item {
-        return Ok(handle.into_bound(py).into_any());
-    }
-    let (callback, argument, context) = item.into_call(py)?;
-    let args = argument.map_or(Args::None, |argument| Args::One(argument.unbind()));
-    let home = LoopRef::Native(native.clone().unbind());
-    let handle = Handle::build(py, home, callback, args, context, false)?;
-    Ok(Bound::new(py, handle)?.into_any())
 }
 
 /// A handle of a timer.

@@ -153,6 +153,33 @@ unsafe extern "C" fn count(object: *mut ffi::PyObject, _: *mut c_void) -> c_int 
     0
 }
 
+/// Whether `object` is one of these functions and runs natively: no program gave it other code.
+pub(crate) fn is_native(object: &Bound<'_, PyAny>) -> bool {
+    let class = CLASS.load(Ordering::Acquire);
+    // SAFETY: attached; it is one of these functions when the fields are read.
+    unsafe {
+        let pointer = object.as_ptr();
+        ffi::Py_TYPE(pointer) == class
+            && (*vectorcall_of(pointer))
+                .is_some_and(|call| ptr::fn_addr_eq(call, (*native_part(pointer)).call))
+    }
+}
+
+/// The address of a function's code, which changes if it gets other code; 0 for other objects.
+#[inline]
+pub(crate) fn code_address(object: &Bound<'_, PyAny>) -> usize {
+    let pointer = object.as_ptr();
+    // SAFETY: attached; it is checked to be a function. Other threads may write the field without a GIL, so it is read
+    // atomically.
+    unsafe {
+        if ffi::PyObject_TypeCheck(pointer, &raw mut ffi::PyFunction_Type) == 0 {
+            return 0;
+        }
+        let code = &raw mut (*pointer.cast::<ffi::PyFunctionObject>()).func_code;
+        AtomicPtr::from_ptr(code).load(Ordering::Relaxed).addr()
+    }
+}
+
 /// Where `function` keeps its vector call.
 ///
 /// # Safety

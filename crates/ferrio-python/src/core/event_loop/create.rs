@@ -1,4 +1,8 @@
 //! What the loop creates: `create_future`, `create_task`, the task factory.
+//!
+//! An eager task factory is a Python function that `asyncio.create_eager_task_factory` made, ferrio's too. The loop
+//! recognises it by its code and makes the task itself. A tracer may give the function other code; then it is called
+//! like any factory.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -6,10 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{Loop, LoopRef};
-use crate::base::ffi::Cast;
+use crate::base::ffi::function;
+use crate::base::imports;
 use crate::core::future::{self, Future};
-use crate::core::task::create;
-use crate::core::task::eager::EagerTaskFactory;
+use crate::core::task::{Task, create};
 
 #[pymethods]
 impl Loop {
@@ -33,11 +37,21 @@ impl Loop {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        if slf.get().shared.overrides.standard_create_task()
+            && let Some(patched) = slf.get().settings.with(py, |settings| {
+                settings.patched_create_task.as_ref().map(|patched| patched.clone_ref(py))
+            })
+        {
+            let keywords =
+                given(kwargs, [("name", name), ("context", context), ("eager_start", eager_start)], py)?;
+            return patched.bind(py).call((slf, coro), Some(&keywords));
+        }
         slf.get().require_open()?;
-        let factory = slf
-            .get()
-            .settings
-            .with(py, |settings| settings.task_factory.as_ref().map(|made| made.clone_ref(py)));
+        let (factory, constructor) = slf.get().settings.with(py, |settings| {
+            let factory = settings.task_factory.as_ref().map(|made| made.clone_ref(py));
+            let constructor = factory.as_ref().and(settings.eager_constructor.as_ref());
+            (factory, constructor.map(|made| made.clone_ref(py)))
+        });
         let Some(factory) = factory else {
             if let Some(unknown) = kwargs.and_then(|kwargs| kwargs.keys().iter().next()) {
                 return Err(PyTypeError::new_err(format!(
@@ -52,7 +66,9 @@ impl Loop {
             let home = LoopRef::Native(slf.clone().unbind());
             return create::new_task(py, home, coro, name, context, eager).map(Bound::into_any);
         };
-        if let Some(eager) = factory.bind(py).as_exactly::<EagerTaskFactory>() {
+        if let Some(constructor) = constructor
+            && is_eager(factory.bind(py))?
+        {
             let keywords = match kwargs {
                 Some(kwargs) => kwargs.copy()?,
                 None => PyDict::new(py),
@@ -63,7 +79,7 @@ impl Loop {
                     keywords.set_item(key, value)?;
                 }
             }
-            return eager.get().make(slf.as_any(), coro, eager_start, &keywords);
+            return make_eager(constructor.bind(py), slf, coro, eager_start, &keywords);
         }
         // Task factories written before 3.14 don't accept every keyword: pass only what was given.
         let keywords = match kwargs {
@@ -101,8 +117,14 @@ impl Loop {
         {
             return Err(PyTypeError::new_err("task factory must be a callable or None"));
         }
+        let constructor = factory.as_ref().map(constructor_of).transpose()?.flatten().map(Bound::unbind);
         let factory = factory.map(Bound::unbind);
-        let old = self.settings.with(py, |settings| std::mem::replace(&mut settings.task_factory, factory));
+        let old = self.settings.with(py, |settings| {
+            (
+                std::mem::replace(&mut settings.task_factory, factory),
+                std::mem::replace(&mut settings.eager_constructor, constructor),
+            )
+        });
         drop(old);
         Ok(())
     }
@@ -113,7 +135,75 @@ impl Loop {
     }
 }
 
+/// Whether `factory` has the code that all eager task factories share.
+#[inline]
+fn is_eager(factory: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let code = imports::EAGER_FACTORY_CODE.get(factory.py())?;
+    Ok(function::code_address(factory) == code.as_ptr().addr())
+}
+
+/// What makes the tasks of an eager factory; `None` for any other.
+fn constructor_of<'py>(factory: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if !is_eager(factory)? {
+        return Ok(None);
+    }
+    let py = factory.py();
+    let cells = factory.getattr(intern!(py, "__closure__"))?;
+    cells.get_item(0)?.getattr(intern!(py, "cell_contents")).map(Some)
+}
+
+/// Makes a task as the factory with this constructor does; takes over `keywords`.
+fn make_eager<'py>(
+    constructor: &Bound<'py, PyAny>,
+    home: &Bound<'py, Loop>,
+    coro: Bound<'py, PyAny>,
+    eager_start: Option<Bound<'py, PyAny>>,
+    keywords: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coro.py();
+    if constructor.is(py.get_type::<Task>()) {
+        let (name, context) =
+            (keywords.get_item(intern!(py, "name"))?, keywords.get_item(intern!(py, "context"))?);
+        let known = usize::from(name.is_some()) + usize::from(context.is_some());
+        if keywords.len() == known {
+            let eager = eager_start.map_or(Ok(true), |eager| eager.is_truthy())?;
+            return create::new_task(py, LoopRef::Native(home.clone().unbind()), coro, name, context, eager)
+                .map(Bound::into_any);
+        }
+    }
+    keywords.set_item(intern!(py, "loop"), home)?;
+    match eager_start {
+        Some(eager) => keywords.set_item(intern!(py, "eager_start"), eager)?,
+        None => keywords.set_item(intern!(py, "eager_start"), true)?,
+    }
+    constructor.call((coro,), Some(keywords))
+}
+
+/// The keywords that were given.
+#[cold]
+fn given<'py>(
+    others: Option<&Bound<'py, PyDict>>,
+    named: [(&str, Option<Bound<'py, PyAny>>); 3],
+    py: Python<'py>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let keywords = others.map_or_else(|| Ok(PyDict::new(py)), |others| others.copy())?;
+    for (key, value) in named {
+        if let Some(value) = value {
+            keywords.set_item(key, value)?;
+        }
+    }
+    Ok(keywords)
+}
+
 impl Loop {
+    /// Notes what a program put in place of `BaseEventLoop.create_task`; it makes this loop's tasks, too.
+    pub(super) fn put_patched_create_task(&self, py: Python<'_>, patched: Option<Py<PyAny>>) {
+        self.shared.overrides.set_standard_create_task(patched.is_some());
+        let old =
+            self.settings.with(py, |settings| std::mem::replace(&mut settings.patched_create_task, patched));
+        drop(old);
+    }
+
     /// Whether `create_task` makes plain ferrio tasks: no factory, no override.
     #[inline]
     pub(crate) fn makes_plain_tasks(&self, py: Python<'_>) -> bool {

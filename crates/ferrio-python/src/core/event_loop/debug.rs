@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use super::patches::Run;
 use super::progress::Show;
 use super::{Item, Loop, modes, running};
 use crate::base::ffi::scope::then_leave;
@@ -124,7 +125,12 @@ pub(super) fn track_origins(native: &Bound<'_, Loop>, enabled: bool) -> PyResult
 
 /// Runs one item and times it: if it takes longer than `slow_callback_duration`, that is reported.
 #[cold]
-pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show) -> PyResult<()> {
+pub(super) fn run_item(
+    native: &Bound<'_, Loop>,
+    item: Item,
+    show: &impl Show,
+    run: Option<&Run>,
+) -> PyResult<()> {
     let py = native.py();
     let shown = item.object(py);
     let entry = shown.clone().unbind();
@@ -133,7 +139,7 @@ pub(super) fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show) -
     let run = || match item {
         // An event is timed later, when its object is known.
         Item::Event(_) => item.run(native, show),
-        _ => timed(native, &shown, || item.run(native, show)),
+        _ => timed(native, &shown, || item.run_by(native, show, run)),
     };
     let (outcome, old) =
         then_leave(run, || native.get().settings.with(py, |settings| settings.current_handle.take()));

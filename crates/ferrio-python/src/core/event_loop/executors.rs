@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::base::gc::gc;
+use crate::base::replaced::Seen;
 
 /// Threads that may wait until the loop's own thread releases the interpreter.
 pub(crate) trait LetGo: Send + Sync {
@@ -20,6 +21,8 @@ pub(crate) trait LetGo: Send + Sync {
 pub(crate) struct Executors {
     /// `_default_executor`.
     pub(crate) default: Option<Py<PyAny>>,
+    /// The loop made it, a pool of ours that no program asked for.
+    pub(crate) default_is_unasked: bool,
     /// The same, if it is a `ferrio.executor.ThreadPool` that no class overrides.
     pub(crate) own: Option<Py<PyAny>>,
     /// The threads that may wait until this thread releases the interpreter.
@@ -28,11 +31,14 @@ pub(crate) struct Executors {
     pub(crate) process: Option<Py<PyAny>>,
     /// The fork count of the process that made `process`, if the loop made it.
     pub(crate) process_made: Option<u32>,
+    /// `ThreadPoolExecutor.submit` as it was at the last look, and whether a program had replaced it.
+    pub(crate) submit: Seen,
+    pub(crate) submit_is_replaced: bool,
     /// `shutdown_default_executor()` or `close()` was called.
     pub(crate) shut_down: bool,
 }
 
-gc!(Executors { default, own, process } not { threads, process_made, shut_down });
+gc!(Executors { default, own, process, submit } not { default_is_unasked, threads, process_made, submit_is_replaced, shut_down });
 
 impl Executors {
     /// What `close()` leaves: no executor, now or later.

@@ -5,13 +5,14 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::patches::Run;
 use super::progress::Show;
-use super::{Loop, descriptors};
+use super::{Loop, LoopRef, descriptors};
 use crate::base::error;
 use crate::base::ffi::{context, raise};
 use crate::base::gc::gc;
 use crate::core::future::callbacks::{Watch, WatcherCall};
-use crate::core::handle::{self, Handle};
+use crate::core::handle::{self, Args, Handle};
 use crate::core::operation::{self, Operation};
 use crate::core::task::wakeup::{Wakeup, Watcher};
 use crate::core::task::{Task, current, step};
@@ -77,6 +78,42 @@ impl Item {
         }
     }
 
+    /// Runs it, as a handle if something other than the loop runs those.
+    #[inline]
+    pub(super) fn run_by(
+        self,
+        native: &Bound<'_, Loop>,
+        show: &impl Show,
+        run: Option<&Run>,
+    ) -> PyResult<()> {
+        match run {
+            None => self.run(native, show),
+            Some(run) => self.run_as_handle(native, show, run),
+        }
+    }
+
+    #[cold]
+    fn run_as_handle(self, native: &Bound<'_, Loop>, show: &impl Show, run: &Run) -> PyResult<()> {
+        let py = native.py();
+        if let Self::Event(_) = self {
+            // asyncio's handle of it calls a method of its own transport.
+            return self.run(native, show);
+        }
+        current::retire(native)?;
+        let shown = self.object(py);
+        let object = self.into_handle(native)?;
+        let handle = object.cast::<Handle>()?;
+        if handle.get().cancelled(py) {
+            return Ok(());
+        }
+        show.during(&shown, || match run {
+            Run::Standard(run) if handle::is_plain(handle) => run.bind(py).call1((handle,)),
+            _ => handle.call_method0(intern!(py, "_run")),
+        })?;
+        // A step leaves its task as the current one.
+        current::retire(native)
+    }
+
     /// The same as a Python call, for a loop that isn't ours: callable, argument, context.
     #[allow(clippy::type_complexity, reason = "three parts of one call, taken apart at once")]
     pub(crate) fn into_call<'py>(
@@ -109,6 +146,19 @@ impl Item {
                 Ok((watcher, Some(future.into_bound(py)), context::copy_current(py)?))
             }
         }
+    }
+
+    /// A handle that does the same; a handle is its own.
+    pub(crate) fn into_handle<'py>(self, native: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+        let py = native.py();
+        if let Self::Handle(handle) = self {
+            return Ok(handle.into_bound(py).into_any());
+        }
+        let (callback, argument, context) = self.into_call(py)?;
+        let args = argument.map_or(Args::None, |argument| Args::One(argument.unbind()));
+        let home = LoopRef::Native(native.clone().unbind());
+        let handle = Handle::build(py, home, callback, args, context, false)?;
+        Ok(Bound::new(py, handle)?.into_any())
     }
 
     /// Another reference to the same thing; `None` for an event, which only the loop itself can handle.

@@ -4,7 +4,7 @@
 //! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
 //! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
 //! has the buffer for receiving. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies
-//! what is queued.
+//! what is queued. `patches.rs` obeys what tracers put in place of asyncio's methods.
 //!
 //! The loop's state is private to this folder. `owned` is what the running thread works on, `shared` is what other
 //! threads may touch, and `settings` is what is rarely set. The methods that need sockets, executors or transports
@@ -22,6 +22,7 @@ mod item;
 mod loop_ref;
 pub(crate) mod nested;
 mod overrides;
+mod patches;
 pub(crate) mod profiled;
 pub(crate) mod progress;
 pub(crate) mod receive;
@@ -152,6 +153,10 @@ impl Functions for Loop {
 struct Settings {
     exception_handler: Option<Py<PyAny>>,
     task_factory: Option<Py<PyAny>>,
+    /// What makes the tasks, if that is an eager task factory.
+    eager_constructor: Option<Py<PyAny>>,
+    /// What a program put in place of `BaseEventLoop.create_task`.
+    patched_create_task: Option<Py<PyAny>>,
     /// Seconds.
     slow_callback_duration: Py<PyAny>,
     asyncgens: Asyncgens,
@@ -184,6 +189,8 @@ struct Saved {
 gc!(Settings {
     exception_handler,
     task_factory,
+    eager_constructor,
+    patched_create_task,
     slow_callback_duration,
     asyncgens,
     saved,
@@ -237,6 +244,8 @@ impl Loop {
             settings: Guarded::new(Settings {
                 exception_handler: None,
                 task_factory: None,
+                eager_constructor: None,
+                patched_create_task: None,
                 slow_callback_duration,
                 asyncgens: Asyncgens::default(),
                 saved: Saved::default(),
@@ -255,7 +264,7 @@ impl Loop {
     ) -> PyResult<()> {
         let _ = (selector, virtual_time);
         running::every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
-        Ok(())
+        Self::look_at_patches(slf, &mut patches::Patches::default())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -325,7 +334,11 @@ impl Loop {
         drop(executors);
         let settings = self.settings.with(py, |settings| {
             let asyncgens = settings.asyncgens.in_use.take();
-            (settings.exception_handler.take(), settings.task_factory.take(), asyncgens)
+            {
+                let factory = (settings.task_factory.take(), settings.eager_constructor.take());
+                let factory = (factory, settings.patched_create_task.take());
+                (settings.exception_handler.take(), factory, asyncgens)
+            }
         });
         drop(settings);
     }

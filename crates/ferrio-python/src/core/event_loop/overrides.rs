@@ -3,6 +3,8 @@
 //! Native code schedules without a method call. If `call_soon`, `call_later`, `call_at` or `time` isn't ours, it
 //! calls the Python method, so that a test's loop or a GUI's sees every call.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -30,14 +32,14 @@ const NAMES: Names = &[
     ("_run_once", RUN_ONCE),
 ];
 
-/// One bit for each family of methods.
+/// One bit for each family of methods; and whether asyncio's own `create_task` was replaced.
 #[derive(Debug)]
-pub(crate) struct Overrides(overrides::Overrides);
+pub(crate) struct Overrides(overrides::Overrides, AtomicBool);
 
 impl Overrides {
     /// What `class` overrides of the loop class `T`.
     pub(super) fn of_class<T: PyTypeInfo>(class: &Bound<'_, PyType>) -> PyResult<Self> {
-        overrides::Overrides::of_class::<T>(class, NAMES).map(Self)
+        overrides::Overrides::of_class::<T>(class, NAMES).map(|found| Self(found, AtomicBool::new(false)))
     }
 
     /// Whether `call_soon` was replaced.
@@ -61,7 +63,18 @@ impl Overrides {
     /// Whether `create_task` was replaced.
     #[inline]
     pub(crate) fn create_task(&self) -> bool {
-        self.0.has(CREATE_TASK)
+        self.0.has(CREATE_TASK) || self.standard_create_task()
+    }
+
+    /// Whether a program replaced the method of asyncio's loop class.
+    #[inline]
+    pub(super) fn standard_create_task(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it did.
+    pub(super) fn set_standard_create_task(&self, replaced: bool) {
+        self.1.store(replaced, Ordering::Relaxed);
     }
 
     /// Whether `call_soon_threadsafe` was replaced.

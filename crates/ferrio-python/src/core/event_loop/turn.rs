@@ -9,22 +9,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ferrio_engine::clock::{Nanos, nanos_from_seconds};
 use ferrio_engine::reactor::{Events, Wait};
 use ferrio_engine::turn::Plan;
+use pyo3::PyTypeInfo;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::background::Bed;
 use super::flush::{flush, flush_if_much};
+use super::patches::Patches;
 use super::progress::{Show, Unwatched};
 use super::receive::EVENTS;
 use super::{Item, Loop, debug, descriptors, profiled};
 use crate::base::error;
 use crate::base::ffi::context;
+use crate::core::handle::Handle;
 use crate::core::task::current;
 
 /// What one run of a loop keeps from turn to turn.
 pub(super) struct Turning {
     events: Events,
     first: bool,
+    patches: Patches,
     /// In a nested run: the items that wait for its end.
     deferred: Option<Vec<Item>>,
 }
@@ -36,7 +40,7 @@ impl Turning {
 
     /// Reuses the room for events of an earlier run.
     pub(super) fn with(events: Events) -> Self {
-        Self { events, first: true, deferred: None }
+        Self { events, first: true, patches: Patches::default(), deferred: None }
     }
 
     /// The room for events, for a later run.
@@ -61,14 +65,14 @@ impl Turning {
         flush(native)?;
         ask_for_signals(native)?;
         tell_time(native)?;
-        wait(native, &mut self.events, self.first, hurry)?;
+        wait(native, self, hurry)?;
         self.first = false;
         tell_time(native)?;
         let batch = native.get().owned.engine.with(py, |engine| engine.begin_turn());
         if let Some(deferred) = &mut self.deferred {
-            run_nested_batch(native, batch, deferred)?;
-        } else if native.get().is_observed() {
-            run_observed_batch(native, batch)?;
+            run_nested_batch(native, batch, deferred, &self.patches)?;
+        } else if native.get().is_observed() || self.patches.run().is_some() {
+            run_observed_batch(native, batch, &self.patches)?;
         } else {
             for _ in 0..batch {
                 let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
@@ -81,48 +85,53 @@ impl Turning {
     }
 }
 
-/// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them.
-fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
+/// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
+fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize, patches: &Patches) -> PyResult<()> {
     if !native.get().is_watched() {
-        return run_items(native, batch, &Unwatched);
+        return run_items(native, batch, &Unwatched, patches);
     }
     let progress = native.get().progress();
     if batch == 0 {
         progress.pulse().beat();
     }
-    run_items(native, batch, &**progress)
+    run_items(native, batch, &**progress, patches)
 }
 
-fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResult<()> {
+fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, patches: &Patches) -> PyResult<()> {
     let py = native.py();
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
-        run_item(native, item, show)?;
+        run_item(native, item, show, patches)?;
     }
     Ok(())
 }
 
 /// Runs an item of a loop that may have a mode.
 #[inline]
-fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show) -> PyResult<()> {
+fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show, patches: &Patches) -> PyResult<()> {
     if native.get().debug() {
-        return debug::run_item(native, item, show);
+        return debug::run_item(native, item, show, patches.run());
     }
-    item.run(native, show)?;
+    item.run_by(native, show, patches.run())?;
     flush_if_much(native)
 }
 
 /// Runs a batch of a nested run, one item after the other. Items that must wait for the run's end go to `deferred`.
-fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
+fn run_nested_batch(
+    native: &Bound<'_, Loop>,
+    batch: usize,
+    deferred: &mut Vec<Item>,
+    patches: &Patches,
+) -> PyResult<()> {
     let py = native.py();
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         if has_to_wait(py, &item) {
             deferred.push(item);
         } else if native.get().is_watched() {
-            run_item(native, item, &**native.get().progress())?;
+            run_item(native, item, &**native.get().progress(), patches)?;
         } else {
-            run_item(native, item, &Unwatched)?;
+            run_item(native, item, &Unwatched, patches)?;
         }
     }
     Ok(())
@@ -146,8 +155,9 @@ fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// Polls the descriptors, and waits if nothing is ready and `hurry` isn't set.
 #[inline]
-fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool) -> PyResult<()> {
+fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResult<()> {
     let py = native.py();
+    let Turning { events, first, patches, .. } = turning;
     // All ready descriptors are reported in one turn. Each counts once, and two are the reactor's own.
     events.make_room(native.get().shared.reactor.watched() + 2);
     let plan = if hurry || native.get().stopping() {
@@ -157,7 +167,7 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool)
         native.get().owned.engine.with(py, |engine| engine.plan(external))
     };
     let outcome = match plan {
-        Plan::Skip if !first => return Ok(()),
+        Plan::Skip if !*first => return Ok(()),
         Plan::Skip | Plan::Poll => native.get().shared.reactor.wait(events, Wait::Now),
         Plan::Sleep(timeout) => {
             current::retire(native)?;
@@ -176,6 +186,8 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool)
         }
     };
     native.get().owned.engine.with(py, |engine| engine.finish_wait());
+    // Not in every turn: a busy loop polls every few turns.
+    Loop::look_at_patches(native, patches)?;
     match outcome {
         Ok(()) => {
             if !events.is_empty() {
@@ -190,6 +202,19 @@ fn wait(native: &Bound<'_, Loop>, events: &mut Events, first: bool, hurry: bool)
         Err(failure) => return Err(error::from_system(py, &failure)),
     }
     Ok(())
+}
+
+impl Loop {
+    /// Looks for what a program put in place of asyncio's methods.
+    #[inline]
+    pub(super) fn look_at_patches(slf: &Bound<'_, Self>, patches: &mut Patches) -> PyResult<()> {
+        let py = slf.py();
+        patches.look_at_run(&Handle::type_object(py))?;
+        if let Some(create_task) = patches.look_at_create_task(py)? {
+            slf.get().put_patched_create_task(py, create_task);
+        }
+        Ok(())
+    }
 }
 
 /// Detaches from the interpreter and waits for events.

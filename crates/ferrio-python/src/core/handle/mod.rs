@@ -187,9 +187,30 @@ impl Handle {
         self.state.with(py, |state| state.call.as_ref().map(|call| call.callback.clone_ref(py)))
     }
 
+    /// Tracers put a callback of their own in its place.
+    #[setter(_callback)]
+    fn put_callback(&self, callback: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = callback.py();
+        let args = match self.arguments(py)? {
+            Some(args) => args.into_bound(py).cast_into()?,
+            None => PyTuple::empty(py),
+        };
+        self.put_call(callback, args);
+        Ok(())
+    }
+
     #[getter]
     fn _args(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.arguments(py)
+    }
+
+    #[setter(_args)]
+    fn put_args(&self, args: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = args.py();
+        let args = PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
+        let callback = self._callback(py).map_or_else(|| py.None(), |callback| callback);
+        self.put_call(callback.into_bound(py), args);
+        Ok(())
     }
 
     #[getter]
@@ -289,6 +310,13 @@ impl Handle {
     /// The context that the callback runs in.
     pub(crate) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.state.with(py, |state| state.context.bind(py).clone())
+    }
+
+    fn put_call(&self, callback: Bound<'_, PyAny>, args: Bound<'_, PyTuple>) {
+        let py = callback.py();
+        let call = Call { callback: callback.unbind(), args: Args::from_tuple(args) };
+        let old = self.state.with(py, |state| state.call.replace(call));
+        drop(old);
     }
 
     fn home(&self, py: Python<'_>) -> LoopRef {

@@ -6,7 +6,6 @@
 pub(crate) mod cancel;
 pub(crate) mod create;
 pub(crate) mod current;
-pub(crate) mod eager;
 pub(crate) mod finalize;
 pub(crate) mod hooks;
 mod number;

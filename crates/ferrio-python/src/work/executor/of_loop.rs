@@ -8,10 +8,11 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::base::ffi::Cast;
 use crate::base::imports;
+use crate::base::replaced::{self, Seen};
 use crate::core::event_loop::executors::LetGo;
 use crate::core::event_loop::{Loop, LoopRef};
 use crate::core::future::callbacks::Watch;
@@ -57,12 +58,51 @@ pub(crate) fn default_executor<'py>(native: &Bound<'py, Loop>) -> PyResult<Bound
     if shut_down {
         return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
     }
-    if let Some(default) = default {
+    let traced = submit_is_replaced(native)?;
+    let Some(default) = default else {
+        let made = if traced { standard_pool(py)? } else { imports::THREAD_POOL.get(py)?.call0()? };
+        set_default(native.get(), py, Some(&made))?;
+        native.get().with_executors(py, |executors| executors.default_is_unasked = !traced);
+        return Ok(made);
+    };
+    if !traced || !native.get().with_executors(py, |executors| executors.default_is_unasked) {
         return Ok(default);
     }
-    let made = imports::THREAD_POOL.get(py)?.call0()?;
+    let made = standard_pool(py)?;
     set_default(native.get(), py, Some(&made))?;
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "wait"), false)?;
+    default.call_method(intern!(py, "shutdown"), (), Some(&keywords))?;
     Ok(made)
+}
+
+/// Whether a program replaced `ThreadPoolExecutor.submit`, as tracers do to pass on a context. They expect a loop's
+/// calls to go through it.
+fn submit_is_replaced(native: &Bound<'_, Loop>) -> PyResult<bool> {
+    let py = native.py();
+    let class = imports::THREAD_POOL_EXECUTOR.get(py)?.cast::<PyType>()?;
+    let known = native.get().with_executors(py, |executors| {
+        executors.submit.is_current(class).then_some(executors.submit_is_replaced)
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let mut seen = Seen::default();
+    let method = seen.look(class, "submit")?;
+    let is_replaced = !replaced::is_as_written(class, &method, "_work_queue")?;
+    let old = native.get().with_executors(py, |executors| {
+        executors.submit_is_replaced = is_replaced;
+        std::mem::replace(&mut executors.submit, seen)
+    });
+    drop(old);
+    Ok(is_replaced)
+}
+
+/// The executor that asyncio makes.
+fn standard_pool(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "thread_name_prefix"), "asyncio")?;
+    imports::THREAD_POOL_EXECUTOR.get(py)?.call((), Some(&keywords))
 }
 
 pub(crate) fn set_default(
@@ -82,6 +122,7 @@ pub(crate) fn set_default(
     let own = own.map(|own| own.clone().into_any().unbind());
     let default = executor.map(|executor| executor.clone().unbind());
     let old = native.with_executors(py, |executors| {
+        executors.default_is_unasked = false;
         (
             std::mem::replace(&mut executors.default, default),
             std::mem::replace(&mut executors.own, own),
