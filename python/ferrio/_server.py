@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio.base_events
 from typing import Any
 
-from ferrio import _ferrio
+from ferrio import _ferrio, _slow_end
 from ferrio.exceptions import CancelledError
 
 
@@ -58,5 +58,9 @@ class Server(_ferrio.Server, asyncio.base_events.Server):
     async def wait_closed(self) -> None:
         """Wait until the server is closed and the last of its connections has ended."""
         waiter = self._waiter_for_end()
-        if waiter is not None:
+        if waiter is None:
+            return
+        # An open server waits for its end on purpose, and one that closes may let its connections take their time.
+        servers = (self,) if self._sockets is None and _slow_end.is_looked_at(self.get_loop()) else ()
+        with _slow_end.Reporting(self.get_loop(), "connections", servers, who="Server.wait_closed()"):
             await waiter

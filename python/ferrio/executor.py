@@ -14,7 +14,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Self
 
@@ -84,10 +84,7 @@ async def shut_down(loop: Any, timeout: float | None) -> None:
     if in_time:
         thread.join()
         return
-    busy = [repr(function) for executor in executors for function in getattr(executor, "running", ())]
-    busy += [
-        f"{function!r} in a process" for executor in executors for function in processes.running_functions(executor)
-    ]
+    busy = busy_functions(executors)
     still = f" Still running: {listed(busy)}." if busy else ""
     warnings.warn(
         f"The executor did not finishing joining its threads within {timeout} seconds.{still}",
@@ -132,6 +129,14 @@ def close_all() -> None:
     _ferrio._refuse_jobs()
     for pool in list(_pools):
         pool.shutdown(wait=False)
+
+
+def busy_functions(executors: Iterable[Executor]) -> list[str]:
+    """Returns the functions that the threads and processes of these executors are running."""
+    busy = [repr(function) for executor in executors for function in getattr(executor, "running", ())]
+    return busy + [
+        f"{function!r} in a process" for executor in executors for function in processes.running_functions(executor)
+    ]
 
 
 def workers() -> list[_ferrio._Worker]:

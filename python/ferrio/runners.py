@@ -16,11 +16,12 @@ import inspect
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import FrameType
 from typing import Any, Self, TypeVar
 
-from ferrio import _ferrio, _foreign, _standard, coroutines, events, exceptions, tasks
+from ferrio import _ferrio, _foreign, _slow_end, _standard, coroutines, events, exceptions, tasks
 
 __all__ = ("Runner", "run")
 
@@ -107,8 +108,12 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
             return
         try:
             _cancel_all_tasks(loop)
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(_shutdown_default_executor(loop))
+            generators = [weakref.ref(generator) for generator in getattr(loop, "_asyncgens", ())]
+            with _slow_end.Reporting(loop, "generators", generators):
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            executors: Sequence[Any] = getattr(loop, "_executors", tuple)()
+            with _slow_end.Reporting(loop, "executors", executors):
+                loop.run_until_complete(_shutdown_default_executor(loop))
         finally:
             if self._made_current:
                 events.set_event_loop(None)
@@ -242,9 +247,15 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
     left = tasks.all_tasks(loop)
     if not left:
         return
-    for task in left:
-        task.cancel()
-    loop.run_until_complete(_wait_for_all(left))
+    catches = _slow_end.catching(loop)
+    try:
+        with _slow_end.Reporting(loop, "tasks_left", tuple(left), catches):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(_wait_for_all(left))
+    finally:
+        if catches is not None:
+            catches.stop()
     for task in left:
         if task.cancelled() or task.exception() is None:
             continue

@@ -34,6 +34,8 @@ PYTHON_CLASSES = {
     "graph.FutureCallGraph": "part of a call graph, which is built on request",
     "integrations.gunicorn.Worker": "once per process of gunicorn; adds a setting",
     "queues.QueueShutDown": "the exception, for Pythons whose asyncio has none",
+    "_slow_end.Reporting": "a few per program, at its end",
+    "sight.caught.Catches": "once per program, at its end, if it is watched",
     "runners.Runner": "once per program",
     "sight.watchdog.Block": "once per report of the watchdog",
     "sight.watchdog.Watch": "once per watchdog",

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from traceback import FrameSummary
 from typing import Any
 
-__all__ = ("describe", "lines_of", "origin_of", "stack_of", "stacks_of_others")
+__all__ = ("brief", "describe", "lines_of", "origin_of", "stack_of", "stacks_of_others")
 
 # What is below the program's own frames: `run` and the command line.
 _RUNNERS = tuple(
@@ -37,6 +37,17 @@ def describe(thing: Any) -> str:
         return repr(thing)
     except Exception as error:
         return f"<{type(thing).__qualname__} at {id(thing):#x}, whose repr raises {type(error).__name__}>"
+
+
+def brief(thing: Any) -> str:
+    """Returns `thing` in few words: a task by its name and coroutine."""
+    try:
+        if hasattr(thing, "get_coro"):
+            coro = thing.get_coro()
+            return f"task {thing.get_name()!r} ({getattr(coro, '__qualname__', coro)})"
+    except Exception:
+        pass  # described like anything else
+    return describe(thing)
 
 
 def origin_of(thing: Any) -> list[FrameSummary]:

@@ -178,6 +178,11 @@ def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = N
     return made
 
 
+def is_watching() -> bool:
+    """Returns whether a watchdog is on."""
+    return bool(_active)
+
+
 def loop_begins(loop: Any) -> None:
     """Called by the loop when it begins to run, while anybody watches."""
     for made in _active:

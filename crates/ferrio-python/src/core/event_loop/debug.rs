@@ -1,7 +1,5 @@
 //! Reports: the exception handlers, and debug mode with its slow callbacks.
 
-use std::sync::atomic::Ordering;
-
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;

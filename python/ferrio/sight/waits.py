@@ -1,0 +1,176 @@
+"""What a suspended task waits for: the awaitables from its coroutine inwards, and the lock, queue or task at the end.
+
+Nothing is recorded for this while a program runs. A coroutine shows what it awaits, and the garbage collector shows to
+what an awaitable refers. So a lock's holder is known if it holds it by `async with`: then its frame refers to the
+lock's `__aexit__`. What is found may be incomplete, and is for reports only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import types
+from collections.abc import Iterable, Iterator
+from traceback import FrameSummary
+from typing import Any
+
+from ferrio import _ferrio
+from ferrio.sight import stacks
+
+__all__ = ("chain", "frames_of", "holders", "sentence", "subjects")
+
+# What a task may wait for.
+_SUBJECTS = (
+    asyncio.Future,
+    asyncio.Lock,
+    asyncio.Event,
+    asyncio.Condition,
+    asyncio.Semaphore,
+    asyncio.Barrier,
+    asyncio.Queue,
+    asyncio.StreamReader,
+    asyncio.StreamWriter,
+    asyncio.BaseTransport,
+    asyncio.AbstractServer,
+    _ferrio.Future,
+    _ferrio.Lock,
+    _ferrio.Event,
+    _ferrio.Condition,
+    _ferrio.Semaphore,
+    _ferrio.Barrier,
+    _ferrio.Queue,
+    _ferrio.StreamReader,
+    _ferrio.StreamWriter,
+)
+_LOCKS = (asyncio.Lock, asyncio.Semaphore, asyncio.Condition, _ferrio.Lock, _ferrio.Semaphore, _ferrio.Condition)
+
+
+def chain(awaitable: Any) -> list[Any]:
+    """Returns `awaitable`, a coroutine or an asynchronous generator, and what it awaits, the innermost last."""
+    found: list[Any] = []
+    while awaitable is not None and not any(awaitable is known for known in found):
+        found.append(awaitable)
+        awaitable = _awaited_by(awaitable)
+    return found
+
+
+def _awaited_by(awaitable: Any) -> Any:
+    for name in ("cr_await", "ag_await", "gi_yieldfrom"):
+        if hasattr(awaitable, name):
+            inner = getattr(awaitable, name)
+            # An operation shows a stand-in for its own wait, to which it doesn't refer.
+            own = _is_operation(awaitable) and not any(inner is each for each in gc.get_referents(awaitable))
+            return None if own else inner
+    # An iteration of an asynchronous generator shows nothing but refers to the generator.
+    return next((each for each in gc.get_referents(awaitable) if inspect.isasyncgen(each)), None)
+
+
+def frames_of(awaitable: Any) -> list[FrameSummary]:
+    """Returns where a suspended coroutine or generator and what it awaits stand, the innermost last."""
+    entries = []
+    for each in chain(awaitable):
+        frame = next(
+            (getattr(each, name) for name in ("cr_frame", "ag_frame", "gi_frame") if hasattr(each, name)), None
+        )
+        if isinstance(frame, types.FrameType) and frame.f_lineno is not None:
+            entries.append(FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+    return entries
+
+
+def subjects(task: Any) -> tuple[str, list[Any]]:
+    """Returns the name of the innermost wait of `task`, and what that is about: locks, queues, tasks, futures."""
+    get_coro = getattr(task, "get_coro", None)
+    links = chain(get_coro()) if get_coro is not None else []
+    for link in reversed(links):
+        about = _subjects_in(link, task)
+        if about or _is_operation(link):
+            named = link if _is_operation(link) else _operation_before(links, link)
+            return getattr(named, "__qualname__", ""), about
+    waiter = getattr(task, "_fut_waiter", None)
+    return "", [] if waiter is None else [waiter]
+
+
+def holders(lock: Any, tasks: Iterable[Any]) -> list[Any]:
+    """Returns the tasks that are inside an `async with lock`, and don't wait for it."""
+    return [
+        task
+        for task in tasks
+        if not any(each is lock for each in subjects(task)[1])
+        and any(_exits(lock, link) for link in chain(task.get_coro()))
+    ]
+
+
+def sentence(task: Any, tasks: Iterable[Any]) -> str:
+    """Says what `task` waits for. `tasks` are those that may hold a lock."""
+    name, about = subjects(task)
+    name = "async with" if name.endswith(".__aenter__") else name
+    words = f"It waits in `{name}`" if name else "It waits"
+    if about:
+        words += " for " + ", ".join(stacks.brief(each) for each in about)
+    for each in about:
+        held = holders(each, tasks) if isinstance(each, _LOCKS) else []
+        if held:
+            words += ", held by " + ", ".join(stacks.brief(holder) for holder in held)
+    return words + "."
+
+
+def _operation_before(links: list[Any], link: Any) -> Any:
+    before = links[: links.index(link)]
+    return before[-1] if before and _is_operation(before[-1]) else None
+
+
+def _is_operation(thing: Any) -> bool:
+    return type(thing) is _ferrio.Operation
+
+
+def _subjects_in(link: Any, task: Any) -> list[Any]:
+    if isinstance(link, _SUBJECTS):
+        referents = [link]
+    elif not _is_operation(link) and any(hasattr(link, name) for name in ("cr_frame", "ag_frame", "gi_frame")):
+        # Its frame refers to whatever it has in variables.
+        return []
+    else:
+        referents = gc.get_referents(link)
+    about: list[Any] = []
+    # An operation may refer to the future that stands for its own wait.
+    own = getattr(task, "_fut_waiter", None) if _is_operation(link) else None
+    for each in _with_tasks_of_groups(referents):
+        known = any(each is other for other in (*about, task, own))
+        if not known and isinstance(each, _SUBJECTS):
+            about.append(each)
+    if not _is_plain_future(about):
+        return about
+    # A future of `gather` or `shield` says little; the tasks behind it say more.
+    behind = [each for each in gc.get_referents(about[0]) if _is_task(each) and each is not task]
+    return behind or about
+
+
+def _with_tasks_of_groups(things: Iterable[Any]) -> Iterator[Any]:
+    for thing in things:
+        if isinstance(thing, (asyncio.TaskGroup, _ferrio.TaskGroup)):
+            yield from thing._tasks
+        else:
+            yield thing
+
+
+def _is_plain_future(about: list[Any]) -> bool:
+    return len(about) == 1 and asyncio.isfuture(about[0]) and not _is_task(about[0])
+
+
+def _is_task(thing: Any) -> bool:
+    return asyncio.isfuture(thing) and hasattr(thing, "get_coro")
+
+
+def _exits(lock: Any, link: Any) -> bool:
+    """Whether the frame of `link` will call the `__aexit__` of `lock`."""
+    previous: Any = None
+    for each in gc.get_referents(link):
+        name = getattr(each, "__name__", None)
+        if name == "__aexit__" and getattr(each, "__self__", None) is lock:
+            return True
+        # From Python 3.14 on, the function and the object are on the stack one after the other.
+        if each is lock and getattr(previous, "__name__", None) == "__aexit__":
+            return True
+        previous = each
+    return False
