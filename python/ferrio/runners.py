@@ -108,11 +108,9 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
             return
         try:
             _cancel_all_tasks(loop)
-            generators = [weakref.ref(generator) for generator in getattr(loop, "_asyncgens", ())]
-            with _slow_end.Reporting(loop, "generators", generators):
+            with _slow_end.Reporting(loop, "generators", _open_generators(loop)):
                 loop.run_until_complete(loop.shutdown_asyncgens())
-            executors: Sequence[Any] = getattr(loop, "_executors", tuple)()
-            with _slow_end.Reporting(loop, "executors", executors):
+            with _slow_end.Reporting(loop, "executors", _executors(loop)):
                 loop.run_until_complete(_shutdown_default_executor(loop))
         finally:
             if self._made_current:
@@ -271,6 +269,17 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
 async def _wait_for_all(left: Iterable[asyncio.Task[Any]]) -> None:
     # On the loop that has to wait, which isn't the running one if loops are nested.
     await tasks.gather(*left, return_exceptions=True)
+
+
+def _open_generators(loop: Any) -> Sequence[Any]:
+    """Returns weak references to the open asynchronous generators of `loop`, as far as it shows them."""
+    found = getattr(loop, "_asyncgens", None)
+    return [weakref.ref(generator) for generator in found] if isinstance(found, weakref.WeakSet) else []
+
+
+def _executors(loop: Any) -> Sequence[Any]:
+    """Returns the executors of `loop`, if it is ferrio's."""
+    return loop._executors() if isinstance(loop, _ferrio.Loop) else ()  # type: ignore[attr-defined]
 
 
 def _shutdown_default_executor(loop: Any) -> Any:
