@@ -70,9 +70,10 @@ fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py
         let waiter = waiter.into_bound(py);
         if cfg!(Py_3_14)
             && !is_exactly::<Operation>(&waiter)
-            && let Some(future) = waiter.as_instance::<Future>()
+            && !is_exactly::<Future>(&waiter)
+            && let Some(awaited) = waiter.as_instance::<Task>()
         {
-            awaiters::discard(future, task.as_any())?;
+            awaiters::discard(awaited.as_super(), task.as_any())?;
         }
         thrown = waiter_exception(&waiter)?.or(thrown);
     }
