@@ -1,7 +1,7 @@
 """Says what the end of `run()`, or of a server, is waiting for, if that takes long.
 
-`ferrio.sight.shutdown` finds the words. Invariant: an end that is quick imports nothing of that, and costs one timer for
-each thing that it waits for.
+`ferrio.sight.shutdown` finds the words. Invariant: an end that is quick imports nothing of that, and
+costs one timer for each thing that it waits for.
 """
 
 from __future__ import annotations

@@ -145,6 +145,12 @@ def workers() -> list[_ferrio._Worker]:
     return [target for target in targets if isinstance(target, _ferrio._Worker)]
 
 
+def is_idle(thread: threading.Thread) -> bool:
+    """Returns whether `thread` belongs to one of our pools and has nothing to do."""
+    worker = getattr(thread, "_target", None)
+    return isinstance(worker, _ferrio._Worker) and worker.function is None
+
+
 def listed(things: Sequence[str]) -> str:
     """Returns the things as a warning lists them: the first few, and the number of the others."""
     more = len(things) - _NAMED

@@ -53,6 +53,12 @@ def prepare(chosen: options.Options) -> None:
         # Child processes that use ferrio read the environment.
         os.environ[switches.WATCH] = repr(chosen.watch)
         switches.watch_program(chosen.watch)
+    if chosen.dump_signal is not None:
+        os.environ[switches.DUMP_SIGNAL] = chosen.dump_signal
+        try:
+            switches.dump_on(chosen.dump_signal)
+        except ValueError as error:
+            options.refuse(f"--dump-signal={chosen.dump_signal}: {error}")
     spawned.follow(chosen, prepare)
 
 

@@ -31,6 +31,8 @@ options:
   --debug          asyncio's debug mode: slow callbacks and forgotten coroutines are reported
   --observe        waits have Python frames, which `python -m asyncio ps` and profilers show
   --watch[=0.1]    report what blocks the loop for longer than this many seconds, while it does
+  --dump-signal=USR1
+                   when this signal comes, print what each task waits for
   --virtual-time   the loop's clock jumps to the next deadline instead of waiting for it
 """
 
@@ -49,6 +51,7 @@ class Options:
     observe: bool = False
     virtual_time: bool = False
     watch: float | None = None
+    dump_signal: str | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -64,6 +67,8 @@ def parse(arguments: Sequence[str]) -> Options:
             chosen.virtual_time = True
         elif argument == "--watch" or argument.startswith("--watch="):
             chosen.watch = _threshold(argument)
+        elif argument == "--dump-signal" or argument.startswith("--dump-signal="):
+            chosen.dump_signal = argument.partition("=")[2] or switches.DEFAULT_SIGNAL
         elif argument in ("-h", "--help"):
             sys.stdout.write(HELP)
             raise SystemExit(0)
@@ -75,7 +80,7 @@ def parse(arguments: Sequence[str]) -> Options:
             # As in Python: `-m name` or `-mname`.
             attached = argument[2:]
             if not attached and not rest:
-                _refuse(f"{argument} needs {'a module' if argument == '-m' else 'code'} after it")
+                refuse(f"{argument} needs {'a module' if argument == '-m' else 'code'} after it")
             chosen.kind = "module" if argument[1] == "m" else "code"
             chosen.program, chosen.arguments = (attached, rest) if attached else (rest[0], rest[1:])
             return chosen
@@ -84,7 +89,7 @@ def parse(arguments: Sequence[str]) -> Options:
                 chosen.kind, chosen.program, chosen.arguments = "file", rest[0], rest[1:]
             return chosen
         elif argument.startswith("-") and argument != "-":
-            _refuse(f"unknown option {argument}")
+            refuse(f"unknown option {argument}")
         else:
             chosen.kind, chosen.program, chosen.arguments = "file", argument, rest
             return chosen
@@ -96,9 +101,10 @@ def _threshold(argument: str) -> float:
     try:
         return switches.threshold(text) if given else switches.DEFAULT_THRESHOLD
     except ValueError as error:
-        _refuse(f"{argument}: {error}")
+        refuse(f"{argument}: {error}")
 
 
-def _refuse(problem: str) -> NoReturn:
+def refuse(problem: str) -> NoReturn:
+    """Says what is wrong with the command line, and ends the program with status 2."""
     sys.stderr.write(f"ferrio: {problem}\nTry `python -m ferrio --help`.\n")
     raise SystemExit(2)

@@ -45,6 +45,8 @@ def brief(thing: Any) -> str:
         if hasattr(thing, "get_coro"):
             coro = thing.get_coro()
             return f"task {thing.get_name()!r} ({getattr(coro, '__qualname__', coro)})"
+        if hasattr(thing, "qsize"):
+            return f"{thing!r}, which has {thing.qsize()} item(s)"
     except Exception:
         pass  # described like anything else
     return describe(thing)

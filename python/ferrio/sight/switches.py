@@ -5,11 +5,27 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Callable
 
-__all__ = ("DEFAULT_THRESHOLD", "WATCH", "follow_environment", "threshold", "watch_program")
+__all__ = (
+    "DEFAULT_SIGNAL",
+    "DEFAULT_THRESHOLD",
+    "DUMP_SIGNAL",
+    "WATCH",
+    "dump_on",
+    "follow_environment",
+    "threshold",
+    "watch_program",
+)
 
 # The environment's switch of the watchdog: a number of seconds; empty or 0 for off.
 WATCH = "FERRIO_WATCH"
+
+# The environment's name of the signal that prints what the tasks wait for.
+DUMP_SIGNAL = "FERRIO_DUMP_SIGNAL"
+
+# The signal that programs use for such things; Python handles it nowhere else.
+DEFAULT_SIGNAL = "USR1"
 
 # asyncio's own limit for slow callbacks, in seconds.
 DEFAULT_THRESHOLD = 0.1
@@ -20,14 +36,18 @@ _stop_watching = None
 def follow_environment() -> None:
     """Turns on what the environment asks for. A value that makes no sense is reported and ignored."""
     text = os.environ.get(WATCH, "")
-    if not text or text.strip() == "0":
-        return
+    if text.strip() not in ("", "0"):
+        _try(WATCH, text, lambda: watch_program(threshold(text)))
+    name = os.environ.get(DUMP_SIGNAL, "")
+    if name.strip() not in ("", "0"):
+        _try(DUMP_SIGNAL, name, lambda: dump_on(name))
+
+
+def _try(variable: str, value: str, turn_on: Callable[[], None]) -> None:
     try:
-        seconds = threshold(text)
+        turn_on()
     except ValueError as error:
-        warnings.warn(f"{WATCH}={text}: {error}", RuntimeWarning, stacklevel=2)
-    else:
-        watch_program(seconds)
+        warnings.warn(f"{variable}={value}: {error}", RuntimeWarning, stacklevel=3)
 
 
 def threshold(text: str) -> float:
@@ -49,3 +69,13 @@ def watch_program(seconds: float) -> None:
     if _stop_watching is not None:
         _stop_watching()
     _stop_watching = watchdog.watch(seconds).stop
+
+
+def dump_on(name: str) -> None:
+    """Prints what each task waits for whenever the signal with this name comes.
+
+    Raises `ValueError` if there is no such signal, or it can't be handled here.
+    """
+    from ferrio.sight import stuck
+
+    stuck.dump_on(name)

@@ -18,7 +18,7 @@ from typing import Any
 from ferrio import _ferrio
 from ferrio.sight import stacks
 
-__all__ = ("chain", "frames_of", "holders", "sentence", "subjects")
+__all__ = ("chain", "frames_of", "holders", "is_lock", "sentence", "subjects")
 
 # What a task may wait for.
 _SUBJECTS = (
@@ -109,7 +109,7 @@ def sentence(task: Any, tasks: Iterable[Any]) -> str:
     if about:
         words += " for " + ", ".join(stacks.brief(each) for each in about)
     for each in about:
-        held = holders(each, tasks) if isinstance(each, _LOCKS) else []
+        held = holders(each, tasks) if is_lock(each) else []
         if held:
             words += ", held by " + ", ".join(stacks.brief(holder) for holder in held)
     return words + "."
@@ -118,6 +118,11 @@ def sentence(task: Any, tasks: Iterable[Any]) -> str:
 def _operation_before(links: list[Any], link: Any) -> Any:
     before = links[: links.index(link)]
     return before[-1] if before and _is_operation(before[-1]) else None
+
+
+def is_lock(thing: Any) -> bool:
+    """Returns whether a task can hold `thing`."""
+    return isinstance(thing, _LOCKS)
 
 
 def _is_operation(thing: Any) -> bool:

@@ -25,6 +25,9 @@ from ferrio.sight import stacks
 
 __all__ = ("Block", "Watch", "watch")
 
+# The name of each watching thread.
+THREAD_NAME = "ferrio watch"
+
 # From this many seconds on, the wait for the interpreter means that C code kept it. Python code releases it on request.
 _HELD = 0.05
 
@@ -103,7 +106,7 @@ class Watch:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(
-                target=self._native.watch, args=(self._report,), name="ferrio watch", daemon=True
+                target=self._native.watch, args=(self._report,), name=THREAD_NAME, daemon=True
             )
         with contextlib.suppress(RuntimeError):  # the interpreter is about to end
             self._thread.start()

@@ -134,6 +134,8 @@ imports! {
     WAIT_IN_PYTHON = "ferrio._standard", "wait";
     /// Hears of each loop that begins to run, if a watchdog is on.
     LOOP_BEGINS = "ferrio.sight.watchdog", "loop_begins";
+    /// Hears of a loop that nothing can wake, in debug mode and under a watchdog.
+    LOOP_IS_STUCK = "ferrio.sight.stuck", "loop_is_stuck";
     MODULES = "sys", "modules";
     SSL_OBJECT = "ssl", "SSLObject";
     /// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.

@@ -49,6 +49,8 @@ pub(crate) struct Progress {
     pulse: Pulse,
     on_show: OnShow,
     observers: Mutex<Vec<Arc<Observer>>>,
+    /// The loop has said that nothing can wake it, and has run nothing since.
+    said_stuck: AtomicBool,
 }
 
 impl Show for Progress {
@@ -65,13 +67,28 @@ impl Show for Progress {
 
 impl Progress {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { pulse: Pulse::new(), on_show: OnShow::new(), observers: Mutex::default() })
+        Arc::new(Self {
+            pulse: Pulse::new(),
+            on_show: OnShow::new(),
+            observers: Mutex::default(),
+            said_stuck: AtomicBool::new(false),
+        })
     }
 
     /// The numbers.
     #[inline]
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.pulse
+    }
+
+    /// Whether the loop has said that nothing can wake it, and has run nothing since.
+    pub(super) fn has_said_stuck(&self) -> bool {
+        self.said_stuck.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the loop says so, or that it has run something.
+    pub(super) fn set_said_stuck(&self, said: bool) {
+        self.said_stuck.store(said, Ordering::Relaxed);
     }
 
     /// A sample. Takes no lock and needs no interpreter.

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds};
 use ferrio_engine::reactor::{Events, Wait};
@@ -19,10 +20,13 @@ use super::patches::Patches;
 use super::progress::{Show, Unwatched};
 use super::receive::EVENTS;
 use super::{Item, Loop, debug, descriptors, profiled};
-use crate::base::error;
 use crate::base::ffi::context;
+use crate::base::{error, imports};
 use crate::core::handle::Handle;
 use crate::core::task::current;
+
+/// How long a loop that nothing can wake waits before it says so.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// What one run of a loop keeps from turn to turn.
 pub(super) struct Turning {
@@ -87,6 +91,9 @@ impl Turning {
 
 /// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
 fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize, patches: &Patches) -> PyResult<()> {
+    if batch > 0 {
+        native.get().progress().set_said_stuck(false);
+    }
     if !native.get().is_watched() {
         return run_items(native, batch, &Unwatched, patches);
     }
@@ -166,11 +173,16 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
         let external = native.get().shared.background.has_calls();
         native.get().owned.engine.with(py, |engine| engine.plan(external))
     };
+    let mut suspected = false;
     let outcome = match plan {
         Plan::Skip if !*first => return Ok(()),
         Plan::Skip | Plan::Poll => native.get().shared.reactor.wait(events, Wait::Now),
-        Plan::Sleep(timeout) => {
+        Plan::Sleep(mut timeout) => {
             current::retire(native)?;
+            if timeout == Wait::Forever && native.get().is_observed() && nothing_can_wake(native.get()) {
+                suspected = true;
+                timeout = Wait::Until(STUCK_AFTER);
+            }
             if timeout == Wait::Now {
                 native.get().shared.reactor.wait(events, timeout)
             } else if native
@@ -190,6 +202,9 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
     Loop::look_at_patches(native, patches)?;
     match outcome {
         Ok(()) => {
+            if suspected && events.is_empty() {
+                say_stuck(native)?;
+            }
             if !events.is_empty() {
                 native.get().owned.engine.with(py, |engine| engine.saw_events());
             }
@@ -214,6 +229,32 @@ impl Loop {
             slf.get().put_patched_create_task(py, create_task);
         }
         Ok(())
+    }
+}
+
+/// Whether a loop that has no timer can be woken by nothing that it knows of, and hasn't said so yet.
+#[cold]
+fn nothing_can_wake(native: &Loop) -> bool {
+    native.shared.reactor.watched() == 0
+        && !native.shared.background.has_calls()
+        && !native.progress().has_said_stuck()
+}
+
+/// Says that the loop has waited for nothing, unless something has come after all.
+#[cold]
+fn say_stuck(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = native.py();
+    if native.get().stopping() || !native.get().owned.engine.with(py, |engine| engine.is_idle()) {
+        return Ok(());
+    }
+    native.get().progress().set_said_stuck(true);
+    match imports::LOOP_IS_STUCK.get(py).and_then(|say| say.call1((native,))) {
+        Err(failure) if error::ends_program(py, &failure) => Err(failure),
+        Err(failure) => {
+            failure.write_unraisable(py, Some(native.as_any()));
+            Ok(())
+        }
+        Ok(_) => Ok(()),
     }
 }
 

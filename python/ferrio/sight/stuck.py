@@ -1,0 +1,139 @@
+"""A loop that nothing can wake any more, and the tree of who waits for whom.
+
+In debug mode and under a watchdog, a loop that is about to wait without any timer, watched descriptor, job or signal
+handler waits for a second only. Then it comes here once (`core/event_loop/turn.rs`). Other threads could still wake it;
+if there are any, nothing is said. `--dump-signal` prints the same tree of a live program.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from types import FrameType
+from typing import Any
+
+from ferrio import _ferrio, executor, tasks
+from ferrio._modules import log
+from ferrio.sight import stacks, waits, watchdog
+
+__all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "tree")
+
+
+def loop_is_stuck(loop: Any) -> None:
+    """Called by `loop`, in its thread, when it has found nothing that could wake it, and has waited for a second."""
+    if _threads_that_may_wake_it() or _signals_that_may_wake_it():
+        return
+    pending = tasks.all_tasks(loop)
+    if pending:
+        log.logger.warning(
+            "Nothing can wake %r any more: no timer, no descriptor, no thread, no child and no signal handler. %s",
+            loop,
+            tree(pending),
+        )
+
+
+def tree(pending: Iterable[Any]) -> str:
+    """Describes what each of these tasks waits for, and which of them wait for one another in a circle."""
+    ordered = sorted(pending, key=_name)
+    lines = [f"{len(ordered)} task(s) wait:" if ordered else "No task waits."]
+    for task in ordered:
+        lines.append(f"- {stacks.brief(task)}: {_state(task, ordered)}")
+        if entries := _position(task):
+            lines.append(stacks.lines_of(entries))
+    lines += [f"A circle: {' waits for '.join(stacks.brief(task) for task in circle)}." for circle in cycles(ordered)]
+    return "\n".join(lines)
+
+
+def cycles(pending: Sequence[Any]) -> list[list[Any]]:
+    """Returns the circles of tasks that wait for one another; each begins and ends with the same task."""
+    edges = {task: _tasks_waited_for(task, pending) for task in pending}
+    found: list[list[Any]] = []
+    finished: set[Any] = set()
+    for start in pending:
+        path: list[Any] = []
+        stack = [(start, iter(edges.get(start, ())))] if start not in finished else []
+        path += [start] if stack else []
+        while stack:
+            task, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                stack.pop()
+                path.pop()
+                finished.add(task)
+            elif any(following is known for known in path):
+                at = next(at for at, known in enumerate(path) if known is following)
+                found.append([*path[at:], following])
+            elif following not in finished:
+                stack.append((following, iter(edges.get(following, ()))))
+                path.append(following)
+    return found
+
+
+def dump(_signal: int | None = None, _frame: FrameType | None = None) -> None:
+    """Prints the tree of each loop that has tasks to standard error."""
+    loops: dict[Any, list[Any]] = {}
+    for task in _ferrio._pending_tasks():
+        loops.setdefault(task.get_loop(), []).append(task)
+    threads = {thread.ident: thread.name for thread in threading.enumerate()}
+    text = "".join(
+        f"{loop!r} in thread {threads.get(loop._thread_id, 'none')!r}: {tree(pending)}\n"
+        for loop, pending in loops.items()
+    )
+    sys.stderr.write(text or "No ferrio loop has a pending task.\n")
+    sys.stderr.flush()
+
+
+def dump_on(name: str) -> None:
+    """Prints the tree whenever the signal with this name comes, with or without "SIG" at its beginning.
+
+    Raises `ValueError` if there is no such signal, or it can't be handled.
+    """
+    try:
+        number = signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
+        signal.signal(number, dump)
+    except (KeyError, OSError) as error:
+        raise ValueError("a signal that can be handled is needed, such as USR1") from error
+
+
+def _name(task: Any) -> tuple[int, str]:
+    name = task.get_name()
+    return len(name), name
+
+
+def _state(task: Any, pending: Sequence[Any]) -> str:
+    waiting = getattr(task, "_fut_waiter", None) is not None
+    return waits.sentence(task, pending) if waiting else "It runs, or is about to."
+
+
+def _position(task: Any) -> list[Any]:
+    loop: Any = task.get_loop()
+    if tasks.current_task(loop) is task:
+        return stacks.stack_of(loop._thread_id) or []
+    return waits.frames_of(task.get_coro())
+
+
+def _tasks_waited_for(task: Any, pending: Sequence[Any]) -> list[Any]:
+    found = []
+    for each in waits.subjects(task)[1]:
+        if hasattr(each, "get_coro"):
+            found.append(each)
+        elif waits.is_lock(each):
+            found += waits.holders(each, pending)
+    return found
+
+
+def _threads_that_may_wake_it() -> bool:
+    here = threading.get_ident()
+    return any(
+        thread.ident != here and thread.name != watchdog.THREAD_NAME and not executor.is_idle(thread)
+        for thread in threading.enumerate()
+    )
+
+
+def _signals_that_may_wake_it() -> bool:
+    if threading.current_thread() is not threading.main_thread():
+        return False  # the main thread is another one, which decides
+    handlers = [signal.getsignal(number) for number in signal.valid_signals() if number != signal.SIGINT]
+    return any(callable(handler) and handler is not dump for handler in handlers)
