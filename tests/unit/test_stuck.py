@@ -188,14 +188,16 @@ def dumped(tmp_path, *options, environment=None):
         env={**os.environ, **(environment or {})},
     )
     with child:
-        assert child.stdout.readline() == "ready\n"
-        for _ in range(2):  # it can be asked again
-            child.send_signal(signal.SIGUSR1)
-            lines = []
-            while not lines or "asyncio.sleep(600)" not in lines[-1]:
-                lines.append(child.stdout.readline())
-                assert lines[-1], lines
-        child.kill()
+        try:
+            assert child.stdout.readline() == "ready\n"
+            for _ in range(20):  # it can be asked again, even while it prints
+                child.send_signal(signal.SIGUSR1)
+                lines = []
+                while not lines or "asyncio.sleep(600)" not in lines[-1]:
+                    lines.append(child.stdout.readline())
+                    assert lines[-1], lines
+        finally:
+            child.kill()
     return "".join(lines)
 
 

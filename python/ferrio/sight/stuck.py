@@ -7,8 +7,9 @@ if there are any, nothing is said. `--dump-signal` prints the same tree of a liv
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from types import FrameType
@@ -72,7 +73,19 @@ def cycles(pending: Sequence[Any]) -> list[list[Any]]:
 
 
 def dump(_signal: int | None = None, _frame: FrameType | None = None) -> None:
-    """Prints the tree of each loop that has tasks to standard error."""
+    """Prints the tree of each loop that has tasks to standard error; a signal handler, so it raises nothing."""
+    try:
+        text = _trees()
+    except Exception as error:
+        text = f"The tasks can't be shown: {error!r}\n"
+    # Not through `sys.stderr`, which the program may be writing to at this moment. A slow reader may make this wait.
+    rest = text.encode(errors="backslashreplace")
+    with contextlib.suppress(OSError):
+        while rest:
+            rest = rest[os.write(2, rest) :]
+
+
+def _trees() -> str:
     loops: dict[Any, list[Any]] = {}
     for task in _ferrio._pending_tasks():
         loops.setdefault(task.get_loop(), []).append(task)
@@ -81,8 +94,7 @@ def dump(_signal: int | None = None, _frame: FrameType | None = None) -> None:
         f"{loop!r} in thread {threads.get(loop._thread_id, 'none')!r}: {tree(pending)}\n"
         for loop, pending in loops.items()
     )
-    sys.stderr.write(text or "No ferrio loop has a pending task.\n")
-    sys.stderr.flush()
+    return text or "No ferrio loop has a pending task.\n"
 
 
 def dump_on(name: str) -> None:
