@@ -6,6 +6,8 @@ module (`ferrio.tasks`, `asyncio.tasks`), names of newer Pythons included. They 
 `asyncio` package. The loop classes and the standard library's policy are replaced, too. What stays the standard
 library's (exceptions, protocols, `AbstractEventLoop`) is the same object in both, so nothing changes there.
 
+What a tracer replaced earlier stays. Its wrapper calls the standard library's function, which works on ferrio's loop.
+
 Invariant: `uninstall()` leaves every name as `install()` found it.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import asyncio as standard
 from collections.abc import Iterator
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import ferrio
 from ferrio import _policy
@@ -34,6 +36,9 @@ _OF_STANDARD_LOOPS = {
     "asyncio.events": {"Handle", "TimerHandle"},
     "asyncio.sslproto": {"SSLProtocol"},
 }
+
+# The special methods of asyncio's classes that a tracer may wrap.
+_METHODS = {"__init__", "__aenter__", "__aexit__"}
 
 # (module, name, what was there before), in the order of replacement; empty if not installed.
 _replaced: list[tuple[ModuleType, str, object]] = []
@@ -112,8 +117,18 @@ def _pairs() -> Iterator[tuple[ModuleType, ModuleType | None]]:
         yield importlib.import_module(f"ferrio.{found.name}"), theirs
 
 
+def _is_wrapped(value: object) -> bool:
+    """Whether a program put something around a function, or around a method of a class."""
+    if isinstance(value, type):
+        return any(_is_wrapped(member) for name, member in vars(value).items() if name in _METHODS or name[0] != "_")
+    # `asyncio` itself wraps nothing; wrappers that aren't functions act as if they were.
+    home = getattr(value, "__module__", None) or ""
+    foreign = isinstance(value, FunctionType) and home.partition(".")[0] not in ("asyncio", "ferrio")
+    return foreign or hasattr(value, "__wrapped__")
+
+
 def _replace(module: ModuleType, name: str, value: object) -> None:
     before = vars(module).get(name, _ABSENT)
-    if before is not value:
+    if before is not value and not _is_wrapped(before):
         _replaced.append((module, name, before))
         setattr(module, name, value)

@@ -160,3 +160,54 @@ def test_standard_loops_made_before_go_on(debug):
 def test_nothing_warns():
     program = "import ferrio; ferrio.install(); import asyncio; asyncio.run(asyncio.sleep(0)); ferrio.uninstall()"
     assert run_program(program, options=("-W", "error")) == ""
+
+
+WRAPPED = """
+import asyncio, functools
+
+calls = []
+
+def wrap(owner, name, wraps):
+    original = getattr(owner, name)
+
+    def wrapper(*arguments, **keywords):
+        calls.append(name)
+        return original(*arguments, **keywords)
+
+    setattr(owner, name, wraps(original)(wrapper))
+
+async def child():
+    await asyncio.sleep(0)
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+async def main():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(child())
+    results = await asyncio.gather(asyncio.wait_for(child(), 10), asyncio.create_task(child()))
+    return results, sorted(calls)
+"""
+
+
+@pytest.mark.parametrize("wraps", ["functools.wraps", "lambda original: lambda wrapper: wrapper"])
+def test_what_was_wrapped_before_stays(wraps):
+    # As `opentelemetry-instrument python -m ferrio app.py` does.
+    print(
+        run_program(
+            WRAPPED
+            + f"""
+wraps = {wraps}
+wrap(asyncio, "create_task", wraps)
+wrap(asyncio, "gather", wraps)
+wrap(asyncio, "wait_for", wraps)
+wrap(asyncio.TaskGroup, "create_task", wraps)
+before = asyncio.gather
+
+import ferrio
+ferrio.install()
+assert asyncio.run(main()) == (["ferrio", "ferrio"], ["create_task", "create_task", "gather", "wait_for"])
+assert asyncio.sleep is ferrio.sleep
+ferrio.uninstall()
+assert asyncio.gather is before
+"""
+        )
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 import concurrent.futures
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Generic, TypeVar, final, overload
 
