@@ -23,6 +23,9 @@ _RUNNERS = tuple(
     for name in ("runners.py", "_standard.py")
 )
 
+# Whoever asks for a report isn't part of it.
+_SIGHT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+
 
 def describe(thing: Any) -> str:
     """Returns `thing`, a task, callback or transport, in words."""
@@ -69,6 +72,8 @@ def stack_of(thread: int | None) -> list[FrameSummary] | None:
         return None
     stack = list(traceback.extract_stack(frame))
     del frame
+    while stack and stack[-1].filename.startswith(_SIGHT):
+        stack.pop()
     below = [at for at, entry in enumerate(stack) if entry.filename in _RUNNERS]
     return stack[below[-1] + 1 :] if below else stack
 
