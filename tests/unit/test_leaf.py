@@ -266,6 +266,7 @@ async def sock_sendto(w):
     full = w.datagram_socket()
     address = full.getsockname()
     sender = w.datagram_socket()
+    sender.connect(address)  # otherwise it is always ready, and the task tries again and again
     with contextlib.suppress(BlockingIOError):
         while True:
             sender.sendto(b"more", address)
@@ -663,7 +664,7 @@ def rows_of(waits_of, loop_of):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="`python -m asyncio ps` came with 3.14")
-@pytest.mark.parametrize("loop_of", ["asyncio"])
+@pytest.mark.parametrize("loop_of", ["asyncio", "ferrio"])
 def test_ps_shows_the_innermost_name(loop_of):
     ours, theirs = rows_of("ferrio", loop_of), rows_of("asyncio", "asyncio")
     assert all(theirs.values())
