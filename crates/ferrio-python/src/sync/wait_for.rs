@@ -15,7 +15,7 @@ use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{native, watch};
-use crate::core::operation::run::{Progress, Resume, Run};
+use crate::core::operation::run::{Own, Progress, Resume, Run};
 use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::core::task::cancel::cancel_waiter;
@@ -96,12 +96,13 @@ impl Run for WaitFor {
     }
 
     /// asyncio's own function, from 3.12 on: before, it made a task of what it awaited.
-    fn as_coroutine<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn as_coroutine(&self, py: Python<'_>) -> Option<Own> {
         match &self.stage {
             Stage::Fresh(awaitable, limit) if cfg!(Py_3_12) && limit.is_none_or(|limit| limit > 0.0) => {
-                imports::OBSERVED_WAIT_FOR.get(py)?.call1((awaitable, *limit)).map(Some)
+                let (awaitable, limit) = (awaitable.clone_ref(py), *limit);
+                Some(Box::new(move |py| imports::OBSERVED_WAIT_FOR.get(py)?.call1((awaitable, limit))))
             }
-            _ => Ok(None),
+            _ => None,
         }
     }
 

@@ -164,7 +164,8 @@ unsafe impl BeginsBare for HandleRoom {
 
 /// A new instance of exactly `T` that holds `value`, as from `Bound::new`. In a reused block only the value is
 /// written, because `object.__new__` would have nothing to do.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "the value is built in place; a call would copy it")]
 pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
 where
     T: Recycle + PyClass<Frozen = True, BaseType: BeginsBare> + Sync + Into<PyClassInitializer<T>>,

@@ -32,6 +32,9 @@ pub(crate) enum Progress<'py> {
     Forward(Bound<'py, PyAny>),
 }
 
+/// Makes a coroutine that does the same as an operation.
+pub(crate) type Own = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>>>;
+
 /// A state machine behind an `await`.
 pub(crate) trait Run: Traverse + Send + 'static {
     /// Goes as far as it can. `this` is the operation itself, to be left with whatever wakes it.
@@ -50,10 +53,10 @@ pub(crate) trait Run: Traverse + Send + 'static {
         &[]
     }
 
-    /// Under observation, a coroutine that does the same with Python's own `await`. For an operation that may await other
+    /// Under observation, how to make a coroutine that does the same with Python's own `await`. For an operation that may await other
     /// coroutines: a reader of this process's memory can't find these behind the operation.
-    fn as_coroutine<'py>(&self, _py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(None)
+    fn as_coroutine(&self, _py: Python<'_>) -> Option<Own> {
+        None
     }
 
     /// Whether asyncio's waker gives the future of such a wait the result `True`, not `None`.

@@ -57,10 +57,8 @@ impl Unawaited {
 impl<'py> Answer<'py> for Unawaited {
     #[inline]
     fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if observation::is_possible() {
-            return observed(py, self.0);
-        }
-        recycle::make(py, self.0).map(Bound::into_any)
+        let operation = self.bare(py)?;
+        if observation::is_possible() { observed(operation) } else { Ok(operation.into_any()) }
     }
 }
 
@@ -75,24 +73,31 @@ impl<'py> IntoPyObject<'py> for Unawaited {
     }
 }
 
-/// Answers with a stand-in, if the program wants that or this thread's loop runs in debug mode.
+/// A stand-in for a new operation, if the program wants that or this thread's loop runs in debug mode.
 #[cold]
-fn observed(py: Python<'_>, mut operation: Operation) -> PyResult<Bound<'_, PyAny>> {
-    let wanted = observation::is_wanted() || running(py).is_some_and(|here| here.get().debug());
-    if wanted && let Some(machine) = operation.machine.get_mut() {
-        let machine = machine.get();
-        if let Some(coroutine) = machine.as_coroutine(py)? {
-            return Ok(coroutine);
-        }
-        // At the interpreter's end it can't be made any more. The operation does the same without it.
-        if let Ok(function) = frames::function(py, operation.name, machine.inner_names()) {
-            let state = operation.state.get_mut();
-            state.stood_in_for = true;
-            state.forgiven = true;
-            return function.bind(py).call1((recycle::make(py, operation)?,));
-        }
+fn observed(operation: Bound<'_, Operation>) -> PyResult<Bound<'_, PyAny>> {
+    let py = operation.py();
+    if !observation::is_wanted() && !running(py).is_some_and(|here| here.get().debug()) {
+        return Ok(operation.into_any());
     }
-    recycle::make(py, operation).map(Bound::into_any)
+    let found = operation.get().machine.peek(py, |machine| {
+        let machine = machine.as_ref()?.get();
+        Some((machine.as_coroutine(py), machine.inner_names()))
+    });
+    let Some((own, inner)) = found.flatten() else { return Ok(operation.into_any()) };
+    if let Some(own) = own {
+        operation.get().forgive(py);
+        return own(py);
+    }
+    // At the interpreter's end it can't be made any more. The operation does the same without it.
+    let Ok(function) = frames::function(py, operation.get().name, inner) else {
+        return Ok(operation.into_any());
+    };
+    operation.get().state.with(py, |state| {
+        state.stood_in_for = true;
+        state.forgiven = true;
+    });
+    function.into_bound(py).call1((operation,))
 }
 
 pub(crate) const OBSERVE: Declared = declared!(observe).function("ferrio");
