@@ -66,19 +66,12 @@ else:
     asyncio.run(main())
 """
 
-IN_FIRST = [
-    "p value",
-    "where",
-    "p asyncio.current_task().get_name()",
-    "next",
-    "next",
-    "p doubled",
-    "up",
-    "p done",
-    "continue",
-]
-IN_SECOND = ["next", "next", "next", "p item", "continue"]
-IN_CALLED = ["p asyncio.current_task()", "where", "step", "return", "continue"]
+# `breakpoint()` stops at its own line from Python 3.13 on, before that at the next.
+LINE = ["next"] if sys.version_info >= (3, 13) else []
+IN_FIRST = ["p value", "where", "p asyncio.current_task().get_name()", *LINE, "next", "p doubled", "up", "p done"]
+IN_FIRST += ["continue"]
+IN_SECOND = [*LINE, "next", "next", "p item", "continue"]
+IN_CALLED = ["p asyncio.current_task()", "where", *LINE, "p done.done()", "continue"]
 
 
 def session(folder, arguments, commands, second="breakpoint()"):
