@@ -50,7 +50,7 @@ else:
 
 
 # The code shared by all eager task factories. A new one has it even if a tracer changed that of asyncio's own.
-EAGER_FACTORY_CODE: Any = create_eager_task_factory(asyncio.Task).__code__  # type: ignore[attr-defined, arg-type]
+EAGER_FACTORY_CODE: Any = create_eager_task_factory(asyncio.Task).__code__
 
 
 @reprlib.recursive_repr()

@@ -9,18 +9,18 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::base::ffi::{class_version, function};
+use crate::base::ffi::class_version;
+use crate::base::ffi::function_code::WithCode;
 use crate::base::gc::gc;
 
 /// A method as it was at the last look.
 #[derive(Default)]
 pub(crate) struct Seen {
     version: u32,
-    method: Option<Py<PyAny>>,
-    code: usize,
+    method: Option<WithCode>,
 }
 
-gc!(Seen { method } not { version, code });
+gc!(Seen { method } not { version });
 
 impl Seen {
     /// Whether nothing changed since.
@@ -29,10 +29,7 @@ impl Seen {
         let version = class_version::of(class);
         version != 0
             && version == self.version
-            && self
-                .method
-                .as_ref()
-                .is_some_and(|method| function::code_address(method.bind(class.py())) == self.code)
+            && self.method.as_ref().is_some_and(|method| method.is_unchanged(class.py()))
     }
 
     /// Looks again and returns the method.
@@ -42,8 +39,7 @@ impl Seen {
         name: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let method = class.getattr(name)?;
-        self.code = function::code_address(&method);
-        self.method = Some(method.clone().unbind());
+        self.method = Some(WithCode::new(&method));
         // Read last: the look-up itself may give the class a new number.
         self.version = class_version::of(class);
         Ok(method)

@@ -165,21 +165,6 @@ pub(crate) fn is_native(object: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// The address of a function's code, which changes if it gets other code; 0 for other objects.
-#[inline]
-pub(crate) fn code_address(object: &Bound<'_, PyAny>) -> usize {
-    let pointer = object.as_ptr();
-    // SAFETY: attached; it is checked to be a function. Other threads may write the field without a GIL, so it is read
-    // atomically.
-    unsafe {
-        if ffi::PyObject_TypeCheck(pointer, &raw mut ffi::PyFunction_Type) == 0 {
-            return 0;
-        }
-        let code = &raw mut (*pointer.cast::<ffi::PyFunctionObject>()).func_code;
-        AtomicPtr::from_ptr(code).load(Ordering::Relaxed).addr()
-    }
-}
-
 /// Where `function` keeps its vector call.
 ///
 /// # Safety

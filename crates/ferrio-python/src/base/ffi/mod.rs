@@ -16,6 +16,7 @@ pub(crate) mod coroutine;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;
 pub(crate) mod function;
+pub(crate) mod function_code;
 pub(crate) mod immortal;
 pub(crate) mod inherit;
 pub(crate) mod inline_box;

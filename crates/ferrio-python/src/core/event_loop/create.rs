@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{Loop, LoopRef};
-use crate::base::ffi::function;
+use crate::base::ffi::function_code;
 use crate::base::imports;
 use crate::core::future::{self, Future};
 use crate::core::task::{Task, create};
@@ -139,7 +139,7 @@ impl Loop {
 #[inline]
 fn is_eager(factory: &Bound<'_, PyAny>) -> PyResult<bool> {
     let code = imports::EAGER_FACTORY_CODE.get(factory.py())?;
-    Ok(function::code_address(factory) == code.as_ptr().addr())
+    Ok(function_code::address(factory) == code.as_ptr().addr())
 }
 
 /// What makes the tasks of an eager factory; `None` for any other.

@@ -208,7 +208,7 @@ impl Handle {
     fn put_args(&self, args: Bound<'_, PyAny>) -> PyResult<()> {
         let py = args.py();
         let args = PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
-        let callback = self._callback(py).map_or_else(|| py.None(), |callback| callback);
+        let callback = self._callback(py).unwrap_or_else(|| py.None());
         self.put_call(callback.into_bound(py), args);
         Ok(())
     }
