@@ -226,6 +226,29 @@ def test_loops_in_several_threads_are_watched(watched):
     assert len({block.loop for block in watched.all}) == 2
 
 
+def test_loops_may_be_made_while_a_report_looks_for_its_loop(watched):
+    stop = threading.Event()
+
+    def make_loops():
+        while not stop.is_set():
+            ferrio.EventLoop().close()
+
+    async def main():
+        for _ in range(5):
+            watched.next()
+
+    makers = [threading.Thread(target=make_loops) for _ in range(3)]
+    for maker in makers:
+        maker.start()
+    try:
+        ferrio.run(main())
+    finally:
+        stop.set()
+        for maker in makers:
+            maker.join()
+    assert all(block.loop is not None for block in watched.all)
+
+
 def test_a_loop_that_runs_already_is_watched_from_its_next_turn_on(reports):
     async def main():
         with sight.watch(0.02, reports):
@@ -344,6 +367,29 @@ def test_a_callback_that_fails_is_reported_and_the_watching_goes_on(reports, mon
         ferrio.run(main())
         ferrio.run(main())
     assert {type(error) for error in unraisable} == {LookupError}
+
+
+def test_a_report_that_never_ends_does_not_keep_the_program():
+    program = """
+        import threading
+        import ferrio
+        from ferrio import sight
+
+        sight.watchdog._PATIENCE = 0.01
+        reporting = threading.Event()
+
+        def on_block(block):
+            reporting.set()
+            threading.Event().wait()
+
+        async def main():
+            reporting.wait()
+
+        sight.watch(0.02, on_block)
+        ferrio.run(main())
+        print("done")
+    """
+    assert run_program(program).endswith("done\n")
 
 
 @pytest.mark.parametrize("threshold", [0, -1, float("nan")])

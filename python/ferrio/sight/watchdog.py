@@ -25,6 +25,9 @@ from ferrio.sight import stacks
 
 __all__ = ("Block", "Watch", "watch")
 
+# How many seconds the end of the program waits for a report that is being made.
+_PATIENCE = 5
+
 # The name of each watching thread.
 THREAD_NAME = "ferrio watch"
 
@@ -77,13 +80,16 @@ class Watch:
 
     def stop(self) -> None:
         """Ends the watching; what is being reported is finished first. Calling it again does nothing."""
+        self._stop(None)
+
+    def _stop(self, patience: float | None) -> None:
         global _active
         _active = tuple(other for other in _active if other is not self)
         _ferrio._announce_loops(bool(_active))
         self._native.stop()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(patience)
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +228,7 @@ def _cause(found: dict[str, Any]) -> str:
 
 def _stop_all() -> None:
     for made in _active:
-        made.stop()
+        made._stop(_PATIENCE)
 
 
 def _renew_all_after_fork() -> None:

@@ -6,6 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyList;
 
 use super::{Loop, LoopRef, signals};
 use crate::base::ffi::task_list;
@@ -102,7 +103,16 @@ pub(super) fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 
 /// All ferrio loops that are alive.
 pub(crate) fn every_loop(py: Python<'_>) -> PyResult<Vec<Bound<'_, Loop>>> {
-    let loops = pyo3::types::PyList::empty(py);
-    loops.call_method1(intern!(py, "extend"), (every_loop_set(py)?,))?;
-    loops.iter().map(|native| native.cast_into::<Loop>().map_err(PyErr::from)).collect()
+    // Iterating over the `WeakSet` runs Python code, during which another thread may make a loop. `list(set)` is one
+    // step.
+    let references = every_loop_set(py)?.getattr(intern!(py, "data"))?;
+    let references = py.get_type::<PyList>().call1((references,))?;
+    let mut loops = Vec::new();
+    for reference in references.cast_into::<PyList>()?.iter() {
+        let native = reference.call0()?;
+        if !native.is_none() {
+            loops.push(native.cast_into::<Loop>()?);
+        }
+    }
+    Ok(loops)
 }
