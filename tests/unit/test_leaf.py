@@ -570,6 +570,41 @@ def observed():
     ferrio.observe(False)
 
 
+@pytest.mark.parametrize("on", [False, True], ids=["unobserved", "observed"])
+def test_walk_from_coroutine_to_coroutine(make, on):
+    async def walk(aio, make):
+        async with waiting(aio, make) as task:
+            frames = []
+            awaited = task.get_coro()
+            while inspect.iscoroutine(awaited):
+                frames.append(awaited.cr_frame)
+                awaited = awaited.cr_await
+            return places(frames)
+
+    ferrio.observe(on)
+    try:
+        on_both(walk, make)
+    finally:
+        ferrio.observe(False)
+
+
+def test_observed_operation_that_is_never_awaited_warns_once():
+    def warned(aio):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for make in (aio.Queue().get, aio.Barrier(1).wait, lambda: aio.sleep(0)):
+                make()
+                make().close()
+            gc.collect()
+        return [str(warning.message) for warning in caught]
+
+    ferrio.observe()
+    try:
+        assert warned(ferrio) == warned(asyncio)
+    finally:
+        ferrio.observe(False)
+
+
 def followed(task):
     """The frames that a reader of memory finds: it only follows objects that are exactly coroutines."""
     frames = []

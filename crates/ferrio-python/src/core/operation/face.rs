@@ -81,9 +81,16 @@ impl Operation {
         }
     }
 
-    /// `types.CoroutineType`, so that `inspect.iscoroutine` holds.
+    /// `types.CoroutineType`, so that `inspect.iscoroutine` holds. Behind a stand-in, which is a coroutine already, the
+    /// class of what it awaits.
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if slf.get().state.with(slf.py(), |state| state.stood_in_for) {
+            return match awaited(slf) {
+                Some(inner) => inner.getattr(intern!(slf.py(), "__class__")),
+                None => Ok(slf.py().get_type::<FutureIter>().into_any()),
+            };
+        }
         imports::COROUTINE_TYPE.get(slf.py()).cloned()
     }
 

@@ -105,7 +105,7 @@ pub(crate) const OBSERVE: Declared = declared!(observe).function("ferrio");
 /// Give the operations that are made from now on (`sleep`, `Queue.get`...) Python frames; with `on` false, no longer.
 ///
 /// Then tools that read the memory of another process, such as `python -m asyncio ps`, and tracebacks show the
-/// function in which a task waits. Each operation takes about a microsecond longer. The environment variable
+/// function in which a task waits. Each operation takes about half a microsecond longer. The environment variable
 /// `FERRIO_OBSERVE=1` and `python -m ferrio --observe` turn it on from the start, and so does debug mode.
 #[pyfunction]
 #[pyo3(signature = (on = true))]
