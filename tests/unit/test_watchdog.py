@@ -152,12 +152,16 @@ def test_a_regular_expression(watched):
     async def main():
         for length in range(18, 40):
             re.match(r"(a+)+$", "a" * length + "b")
-            if any("match" in functions(block.stack or ()) for block in watched.all):
+            if any(is_in_re(block) for block in watched.all):
                 return
 
+    def is_in_re(block):
+        return any(frame.filename == re.__file__ for frame in block.stack or ())
+
     ferrio.run(main())
-    block = next(block for block in watched.all if "match" in functions(block.stack or ()))
-    assert functions(block.stack)[:2] == ["main", "match"]
+    block = next(filter(is_in_re, watched.all))
+    assert functions(block.stack)[0] == "main"
+    assert "C code holds its lock" in str(block) or "so it computes" in str(block) or "busy with other" in str(block)
 
 
 def test_a_protocol_that_blocks_is_named_with_its_transport(watched):
@@ -399,6 +403,8 @@ def test_a_threshold_is_positive(threshold):
     assert not sight.watchdog._active
 
 
+# The watching thread is a thread like any other.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_its_own_watcher(watched):
     def in_child():
         async def main():
