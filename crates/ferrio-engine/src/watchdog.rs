@@ -127,11 +127,11 @@ impl Judge {
         }
     }
 
-    /// The whole process stood still for this long, which no item is to blame for.
-    pub fn forgive(&mut self, lost: Nanos) {
-        if let Some(stretch) = &mut self.stretch {
-            stretch.since = stretch.since.saturating_add(lost);
-        }
+    /// The whole process stood still for this long, which the item that this sample shows isn't to blame for. An item that has
+    /// ended meanwhile keeps its time.
+    pub fn forgive(&mut self, beat: Beat, lost: Nanos) {
+        let Some(stretch) = self.stretch.as_mut().filter(|stretch| stretch.beat == beat) else { return };
+        stretch.since = stretch.since.saturating_add(lost);
         if let Some((at, _)) = &mut self.baseline {
             *at = at.saturating_add(lost);
         }

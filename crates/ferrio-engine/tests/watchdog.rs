@@ -82,8 +82,12 @@ fn what_passes_during_a_report_is_not_reported_again() {
 fn time_in_which_the_process_stood_still_does_not_count() {
     let mut judge = Judge::new(THRESHOLD);
     assert!(reports(&mut judge, item(1), [0, 20, 40]).is_empty());
-    judge.forgive(5000);
+    judge.forgive(item(1), 5000);
     assert_eq!(reports(&mut judge, item(1), [5060, 5080, 5100]), [100]);
+    // By now it may have ended long ago.
+    judge.forgive(item(2), 5000);
+    let Verdict::Over(stretch) = judge.look(item(2), 10_120, busy(10_120)) else { panic!("it is over") };
+    assert_eq!((stretch.since, stretch.until), (5000, 5100));
 }
 
 #[test]

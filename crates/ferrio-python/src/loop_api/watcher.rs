@@ -143,10 +143,10 @@ impl Watcher {
     fn look(&self, now: Nanos, lost: Nanos) -> Vec<Finding> {
         let mut findings = Vec::new();
         for Watched { progress, observer, judge } in self.watched().iter_mut() {
-            if lost > 0 {
-                judge.forgive(lost);
-            }
             let beat = progress.sample();
+            if lost > 0 {
+                judge.forgive(beat, lost);
+            }
             let verdict = judge.look(beat, now, || scheduling::usage(progress.pulse().thread()));
             let stretch = match verdict {
                 Verdict::Fine => continue,
