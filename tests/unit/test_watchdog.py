@@ -99,7 +99,8 @@ def test_time_sleep_in_a_callback(watched):
     assert seen[0].object is parse
     assert re.match(r"callback .*parse\(\) at .*test_watchdog.py:\d+$", seen[0].description)
     assert functions(seen[0].stack) == ["parse"]
-    assert "waits for the system, or for a lock" in str(seen[0])
+    # On a busy machine it may have waited for the CPU after each sleep.
+    assert "waits for the system, or for a lock" in str(seen[0]) or "busy with other work" in str(seen[0])
 
 
 def test_a_loop_of_python_code_computes(watched):
