@@ -239,3 +239,29 @@ def test_in_debug_mode_and_in_a_handle_of_a_subclass(patched, debug):
     ferrio.run(main())
     start = seen.index("own")
     assert "called" in seen[start:]
+
+
+def test_transports_call_their_protocols_without_a_handle(pair):
+    # A difference from asyncio, whose transports are called by handles.
+    seen, running = [], []
+
+    class Protocol(asyncio.Protocol):
+        def data_received(self, data):
+            seen.append((data, list(running)))
+
+        def connection_lost(self, error):
+            lost.set_result(None)
+
+    async def main():
+        nonlocal lost
+        loop = ferrio.get_running_loop()
+        lost = loop.create_future()
+        await loop.create_connection(Protocol, sock=pair[0])
+        pair[1].sendall(b"data")
+        pair[1].close()
+        await lost
+
+    lost = None
+    by_method(ferrio.Handle, running.append, lambda handle: running.pop())
+    ferrio.run(main())
+    assert seen == [(b"data", [])]
