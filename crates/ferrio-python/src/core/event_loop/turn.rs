@@ -198,7 +198,7 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
         }
     };
     native.get().owned.engine.with(py, |engine| engine.finish_wait());
-    // Not in every turn: a busy loop polls every few turns.
+    // Not in each turn: a busy loop polls only now and then.
     Loop::look_at_patches(native, patches)?;
     match outcome {
         Ok(()) => {
