@@ -1,4 +1,4 @@
-"""Tasks in the interpreter's own lists: what asyncio's C functions find there, whatever happens to threads and loops."""
+"""Tasks in the interpreter's own lists: what asyncio finds there, whatever happens to threads and loops."""
 
 import _asyncio
 import asyncio
@@ -90,7 +90,7 @@ def test_lists_of_two_kinds_of_loops(run):
 
 
 def test_tasks_outlive_their_thread(aio):
-    """A thread ends while its loop has pending tasks; another one looks at them, runs them to the end, and drops one."""
+    """A thread ends while its loop has pending tasks. Another one looks at them, ends them, and drops one."""
     loops = []
 
     def thread():
