@@ -85,7 +85,7 @@ def _make(qualname: str, original: FunctionType | None, inner: FunctionType | No
     awaited = "operation" if inner is None else "inner(operation)"
     tree = ast.parse(f"def make(inner):\n async def {name}(operation): return await {awaited}")
     for node in ast.walk(tree):
-        if hasattr(node, "lineno"):
+        if isinstance(node, (ast.stmt, ast.expr, ast.arg)):
             node.lineno, node.end_lineno, node.col_offset, node.end_col_offset = where
     for node in ast.walk(tree):
         if isinstance(node, ast.AsyncFunctionDef):
@@ -103,8 +103,8 @@ def _place_of_await(code: CodeType, callee: str | None) -> _Position:
     """Returns where `code` waits: in the last `await` that calls `callee`, or in the last one of a plain name."""
     import dis
 
-    instructions = [(found, found.positions) for found in dis.get_instructions(code)]
-    awaits = [
+    instructions: list[tuple[dis.Instruction, Any]] = [(found, found.positions) for found in dis.get_instructions(code)]
+    awaits: list[_Position] = [
         (place.lineno, place.end_lineno, place.col_offset, place.end_col_offset)
         for found, place in instructions
         if found.opname == "GET_AWAITABLE" and not found.arg and place is not None

@@ -21,7 +21,7 @@ from ferrio.sight import stacks
 __all__ = ("chain", "frames_of", "holders", "is_lock", "sentence", "subjects")
 
 # What a task may wait for.
-_SUBJECTS = (
+_SUBJECTS: tuple[type, ...] = (
     asyncio.Future,
     asyncio.Lock,
     asyncio.Event,
@@ -43,7 +43,10 @@ _SUBJECTS = (
     _ferrio.StreamReader,
     _ferrio.StreamWriter,
 )
-_LOCKS = (asyncio.Lock, asyncio.Semaphore, asyncio.Condition, _ferrio.Lock, _ferrio.Semaphore, _ferrio.Condition)
+_LOCKS: tuple[type, ...] = (
+    *(asyncio.Lock, asyncio.Semaphore, asyncio.Condition),
+    *(_ferrio.Lock, _ferrio.Semaphore, _ferrio.Condition),
+)
 
 
 def chain(awaitable: Any) -> list[Any]:
