@@ -8,13 +8,13 @@ and `operation/unawaited.rs` in the extension module use it.
 from __future__ import annotations
 
 import functools
-import sys
 import types
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
 from ferrio import _install, timeouts
+from ferrio._install import standard
 
 # asyncio's modules with coroutine functions, in which names are looked up.
 _MODULES = (
@@ -57,10 +57,11 @@ def asyncio_function(qualname: str) -> FunctionType | None:
     """Returns asyncio's own function of that name, whatever `install()` has replaced; `None` if there is none."""
     first, _, rest = qualname.partition(".")
     for module in _MODULES:
-        found = _install.before(sys.modules.get(f"asyncio.{module}"), first)
+        found = _install.before(getattr(standard, module, None), first)
         if rest and found is not None:
             found = vars(found).get(rest) if isinstance(found, type) else None
-        if isinstance(found, FunctionType) and found.__code__.co_qualname == qualname:
+        # ferrio's functions are of a subtype.
+        if type(found) is FunctionType and found.__code__.co_qualname == qualname:
             return found
     return None
 
@@ -76,7 +77,7 @@ def _make(qualname: str, original: FunctionType | None, inner: FunctionType | No
     import ast  # here and not above, because few programs need it
 
     if original is None:
-        filename, first, where, scope = "<ferrio>", 1, (1, 1, 0, 0), {}
+        filename, first, where, scope = "<ferrio>", 1, (1, 1, 0, 0), globals()
     else:
         code = original.__code__
         filename, first, scope = code.co_filename, code.co_firstlineno, original.__globals__

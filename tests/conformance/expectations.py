@@ -35,14 +35,6 @@ _WAITS_INLINE = Expectation(
     ("module",),
 )
 
-_NO_FRAME = Expectation(
-    "wait(), wait_for(), gather() and the end of a TaskGroup are operations without a Python frame; the test compares"
-    " the names of all frames",
-    ("3.14", "3.15"),
-    ("module",),
-)
-# Tests that Python 3.14.7 lacks and 3.14.10 has.
-_NO_FRAME_EITHER = _NO_FRAME._replace(versions=("3.14.8+", "3.15"))
 _NO_WARNING = Expectation(
     "ferrio's functions that get or set a policy warn; looking up a policy's class doesn't, because a module-level"
     " __getattr__ would slow down every look-up of ferrio's names",
@@ -69,11 +61,6 @@ EXPECTED_FAILURES: dict[str, Expectation] = {
         _INITIALIZED_TWICE
     ),
     "test_futures2.FutureReprTests.test_recursive_repr_for_pending_tasks": _WAITS_INLINE,
-    "test_graph.TestCallStackC.test_stack_as_completed": _NO_FRAME_EITHER,
-    "test_graph.TestCallStackC.test_stack_as_completed_timeout": _NO_FRAME_EITHER,
-    "test_graph.TestCallStackC.test_stack_tgroup": _NO_FRAME,
-    "test_graph.TestCallStackC.test_stack_wait": _NO_FRAME,
-    "test_graph.TestCallStackC.test_stack_wait_for_non_positive_timeout": _NO_FRAME_EITHER,
     "test_runners.RunnerTests.test_run_future": _RUN_FUTURE,
     "test_tasks.CTask_CFuture_SubclassTests.test_shield_cancel_outer_exception": _NOT_REPORTED_YET,
     "test_tasks.CTask_CFuture_SubclassTests.test_shield_duplicate_log_once": _NOT_REPORTED_YET,

@@ -25,6 +25,7 @@ from unittest import mock
 
 import pytest
 from tests.unit import test_functions as functions
+from tests.unit.programs import run_program
 
 import ferrio
 
@@ -130,6 +131,18 @@ async def wait_for_a_coroutine(w):
         await w.aio.Event().wait()
 
     return w.aio.wait_for(inner(), 3600)
+
+
+async def wait_for_no_time(w):
+    async def stubborn():
+        with contextlib.suppress(asyncio.CancelledError):
+            await w.never()
+        await w.never()
+
+    task = w.aio.create_task(stubborn())
+    await w.aio.sleep(0)
+    w._stack.callback(task.cancel)
+    return w.aio.wait_for(task, 0)
 
 
 async def event_wait(w):
@@ -335,6 +348,7 @@ WAITS = {
         wait_for_without_a_limit,
         wait_for_a_queue,
         wait_for_a_coroutine,
+        wait_for_no_time,
         event_wait,
         lock_acquire,
         lock_enter,
@@ -380,6 +394,7 @@ NEW = {
     "wait_for_without_a_limit": (3, 12),
     "wait_for_a_queue": (3, 12),
     "wait_for_a_coroutine": (3, 12),
+    "wait_for_no_time": (3, 12),
     "as_completed": (3, 13),
 }
 WAITS = {name: make for name, make in WAITS.items() if sys.version_info >= NEW.get(name, (3, 11))}
@@ -659,6 +674,37 @@ async def cancelled(aio, make):
 
 def test_traceback_of_a_cancelled_wait_in_debug_mode(make):
     on_both(cancelled, make, debug=True)
+
+
+def test_observed_operation_that_asyncio_lacks(observed, tmp_path):
+    async def main():
+        async with ferrio.open(tmp_path / "file", "w") as file:
+            coroutine = file.write("text")
+            assert (type(coroutine), coroutine.__qualname__) == (types.CoroutineType, "File.write")
+            await coroutine
+            with pytest.raises(io.UnsupportedOperation):
+                await file.read()
+
+    ferrio.run(main())
+
+
+def test_install_hides_no_name():
+    assert run_program(
+        """
+        import asyncio, sys
+        import ferrio
+
+        ferrio.install()
+        ferrio.observe()
+
+        async def main():
+            for coroutine in asyncio.Queue().get(), asyncio.sleep(0), asyncio.wait_for(asyncio.Future(), 1):
+                print(coroutine.cr_code.co_qualname, coroutine.cr_code.co_filename.rpartition("/")[2])
+                coroutine.close()
+
+        asyncio.run(main())
+        """
+    ).splitlines() == ["Queue.get queues.py", "sleep tasks.py", "wait_for tasks.py"]
 
 
 # ---- what another process sees

@@ -95,6 +95,14 @@ impl Run for WaitFor {
         "wait_for"
     }
 
+    fn inner_names(&self) -> &'static [&'static str] {
+        match self.stage {
+            Stage::Fresh(_, Some(limit)) if limit <= 0.0 => &["_cancel_and_wait"],
+            Stage::Cancelling(_) => &["_cancel_and_wait"],
+            _ => &[],
+        }
+    }
+
     /// asyncio's own function, from 3.12 on: before, it made a task of what it awaited.
     fn as_coroutine(&self, py: Python<'_>) -> Option<Own> {
         match &self.stage {
