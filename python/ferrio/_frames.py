@@ -14,7 +14,6 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ferrio import _install, timeouts
-from ferrio._install import standard
 
 # asyncio's modules with coroutine functions, in which names are looked up.
 _MODULES = (
@@ -57,7 +56,7 @@ def asyncio_function(qualname: str) -> FunctionType | None:
     """Returns asyncio's own function of that name, whatever `install()` has replaced; `None` if there is none."""
     first, _, rest = qualname.partition(".")
     for module in _MODULES:
-        found = _install.before(getattr(standard, module, None), first)
+        found = _install.before(module, first)
         if rest and found is not None:
             found = vars(found).get(rest) if isinstance(found, type) else None
         # ferrio's functions are of a subtype.

@@ -96,8 +96,9 @@ def is_installed() -> bool:
     return bool(_replaced)
 
 
-def before(module: ModuleType | None, name: str) -> object:
-    """Returns what `name` means in `module` without `install()`; `None` if nothing."""
+def before(submodule: str, name: str) -> object:
+    """Returns what `name` means in the standard library's `submodule` without `install()`; `None` if nothing."""
+    module = getattr(standard, submodule, None)
     for replaced, known, value in _replaced:
         if replaced is module and known == name:
             return None if value is _ABSENT else value
