@@ -52,7 +52,8 @@ class Reporting:
 
         find: Callable[..., str | None] = getattr(shutdown, self._kind)
         if text := find(*self._arguments):
-            log.logger.warning("After %.0f seconds, %s is still waiting for %s", seconds, self._who, text)
+            length = "a second" if seconds == 1 else f"{seconds:.0f} seconds"
+            log.logger.warning("After %s, %s is still waiting for %s", length, self._who, text)
         self._set_timer(2 * seconds)
 
 
