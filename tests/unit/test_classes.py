@@ -191,7 +191,7 @@ def test_descriptors_of_asyncios_classes_do_no_harm(standard):
                     attempt(found.__get__, subject)
                     attempt(found.__set__, subject, *arguments)
     if standard is asyncio.Task:
-        assert asyncio.Task.get_coro(subject) is None
+        assert asyncio.Task.get_coro(subject) is subject.get_coro()
     # The object is unchanged.
     if standard in (asyncio.Future, asyncio.Task):
         assert not subject.done()
