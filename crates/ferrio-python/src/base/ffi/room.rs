@@ -190,12 +190,13 @@ unsafe extern "C" fn tp_traverse<const WORDS: usize>(
         return 0;
     }
     // SAFETY: the collector's call on a live object; each of these words is null or a reference that the room owns.
+    // The collector knows nothing of `None`, so a future, which has no coroutine, doesn't show it.
     unsafe {
         let room = &*(*object.cast::<Layout<WORDS>>()).room.get();
         for word in
             [room[COROUTINE], room[CONTEXT], if cfg!(Py_3_14) { room[AWAITED_BY] } else { ptr::null_mut() }]
         {
-            if !word.is_null() {
+            if !word.is_null() && word != ffi::Py_None().cast() {
                 let outcome = visit(word.cast(), argument);
                 if outcome != 0 {
                     return outcome;
