@@ -32,6 +32,30 @@ def test_await(aio, run):
 
 
 @since(3, 14)
+def test_await_of_a_subclass(aio, run):
+    class OwnFuture(aio.Future):
+        pass
+
+    class OwnTask(aio.Task):
+        pass
+
+    async def main():
+        async def waiting(future):
+            await future
+
+        for future in (OwnFuture(), OwnTask(forever(aio))):
+            task = aio.create_task(waiting(future))
+            await aio.sleep(0)
+            assert waiters(future) == {task}
+            future.cancel()
+            with pytest.raises(aio.CancelledError):
+                await task
+            assert waiters(future) == set()
+
+    run(main())
+
+
+@since(3, 14)
 def test_gather(aio, run):
     async def main():
         children = [aio.Future(), aio.Future()]

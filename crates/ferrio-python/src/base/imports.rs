@@ -65,9 +65,9 @@ imports! {
     STANDARD_ADD_TO_AWAITED_BY = "asyncio.futures", "future_add_to_awaited_by";
     STANDARD_DISCARD_FROM_AWAITED_BY = "asyncio.futures", "future_discard_from_awaited_by";
     STANDARD_TASK = "asyncio.tasks", "Task";
-    /// From 3.14 on.
     STANDARD_LOOP = "asyncio.base_events", "BaseEventLoop";
     STANDARD_HANDLE = "asyncio.events", "Handle";
+    /// From 3.14 on.
     STANDARD_THREAD_SAFE_HANDLE = "asyncio.events", "_ThreadSafeHandle";
     TRANSPORT_SOCKET = "asyncio.trsock", "TransportSocket";
     SET_RUNNING_LOOP = "asyncio.events", "_set_running_loop";

@@ -7,10 +7,10 @@
 
 use std::ptr;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::{PyClass, ffi};
 
-use super::room::{AWAITED_BY, FLAGS, FutureRoom, Layout, ROOM, TASK_WORDS};
+use super::room::{AWAITED_BY, FLAGS, FutureRoom, ROOM};
 use crate::base::imports;
 
 /// Offsets in an object.
@@ -31,34 +31,44 @@ impl Note {
     unsafe fn of(object: *mut ffi::PyObject) -> Self {
         // SAFETY: by the contract.
         unsafe {
-            let room = (*object.cast::<Layout<TASK_WORDS>>()).room.get().cast::<u8>();
-            Self { word: room.add(AWAITED_BY_AT - ROOM).cast(), is_set: room.add(IS_SET_AT - ROOM).cast() }
+            let object = object.cast::<u8>();
+            Self { word: object.add(AWAITED_BY_AT).cast(), is_set: object.add(IS_SET_AT).cast() }
         }
     }
+
+    /// The note of `future`, to be changed here. `None` before Python 3.14, where there is none, and without a GIL.
+    #[inline]
+    fn ours(future: &Bound<'_, impl PyClass<BaseType = FutureRoom>>) -> Option<Self> {
+        // SAFETY: by its type, the object begins with such a room.
+        cfg!(all(Py_3_14, not(Py_GIL_DISABLED))).then(|| unsafe { Self::of(future.as_ptr()) })
+    }
+}
+
+/// Has asyncio's own function do it, which doesn't exist before Python 3.14.
+pub(crate) fn by_standard(
+    function: &imports::Import,
+    future: &Bound<'_, PyAny>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    if cfg!(Py_3_14) { function.get(future.py())?.call1((future, waiter)).map(drop) } else { Ok(()) }
 }
 
 /// Notes that `waiter` awaits `future`.
 #[inline]
-pub(crate) fn add<T>(future: &Bound<'_, T>, waiter: &Bound<'_, PyAny>) -> PyResult<()>
-where
-    T: pyo3::PyClass<BaseType = FutureRoom>,
-{
-    let py = future.py();
-    if !cfg!(Py_3_14) {
-        return Ok(());
-    }
-    if cfg!(Py_GIL_DISABLED) {
-        return imports::STANDARD_ADD_TO_AWAITED_BY.get(py)?.call1((future, waiter)).map(drop);
-    }
-    // SAFETY: attached, with a GIL. By its type, `future` begins with such a room; the word is null or a reference of
-    // its own.
+pub(crate) fn add(
+    future: &Bound<'_, impl PyClass<BaseType = FutureRoom>>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let Some(Note { word, is_set }) = Note::ours(future) else {
+        return by_standard(&imports::STANDARD_ADD_TO_AWAITED_BY, future.as_any(), waiter);
+    };
+    // SAFETY: attached, with a GIL; the word is null or a reference of its own.
     unsafe {
-        let Note { word, is_set } = Note::of(future.as_ptr());
         if (*word).is_null() {
             *word = waiter.clone().into_ptr();
             return Ok(());
         }
-        add_another(py, word, is_set, waiter)
+        add_another(future.py(), word, is_set, waiter)
     }
 }
 
@@ -98,26 +108,21 @@ unsafe fn add_another(
 
 /// Forgets what `add` noted of the two.
 #[inline]
-pub(crate) fn discard<T>(future: &Bound<'_, T>, waiter: &Bound<'_, PyAny>) -> PyResult<()>
-where
-    T: pyo3::PyClass<BaseType = FutureRoom>,
-{
-    let py = future.py();
-    if !cfg!(Py_3_14) {
-        return Ok(());
-    }
-    if cfg!(Py_GIL_DISABLED) {
-        return imports::STANDARD_DISCARD_FROM_AWAITED_BY.get(py)?.call1((future, waiter)).map(drop);
-    }
+pub(crate) fn discard(
+    future: &Bound<'_, impl PyClass<BaseType = FutureRoom>>,
+    waiter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let Some(Note { word, is_set }) = Note::ours(future) else {
+        return by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, future.as_any(), waiter);
+    };
     // SAFETY: as for `add`.
     unsafe {
-        let Note { word, is_set } = Note::of(future.as_ptr());
         if *word == waiter.as_ptr() {
             ffi::Py_DECREF(std::mem::replace(&mut *word, ptr::null_mut()));
         } else if *is_set {
-            let set = Bound::from_borrowed_ptr(py, *word);
+            let set = Bound::from_borrowed_ptr(future.py(), *word);
             if ffi::PySet_Discard(set.as_ptr(), waiter.as_ptr()) < 0 {
-                return Err(PyErr::fetch(py));
+                return Err(PyErr::fetch(future.py()));
             }
         }
     }
@@ -126,14 +131,8 @@ where
 
 /// Forgets everybody, when nobody has anything left to await.
 #[inline]
-pub(crate) fn clear<T>(future: &Bound<'_, T>) -> PyResult<()>
-where
-    T: pyo3::PyClass<BaseType = FutureRoom>,
-{
-    if !cfg!(Py_3_14) {
-        return Ok(());
-    }
-    if cfg!(Py_GIL_DISABLED) {
+pub(crate) fn clear(future: &Bound<'_, impl PyClass<BaseType = FutureRoom>>) -> PyResult<()> {
+    if Note::ours(future).is_none() {
         return noted(future)?.iter().try_for_each(|waiter| discard(future, waiter));
     }
     // SAFETY: as for `add`; nothing else looks while a GIL is held.
@@ -142,24 +141,20 @@ where
 }
 
 /// Those that are noted.
-pub(crate) fn noted<'py, T>(future: &Bound<'py, T>) -> PyResult<Vec<Bound<'py, PyAny>>>
-where
-    T: pyo3::PyClass<BaseType = FutureRoom>,
-{
-    if !cfg!(Py_3_14) {
-        return Ok(Vec::new());
-    }
+pub(crate) fn noted<'py>(
+    future: &Bound<'py, impl PyClass<BaseType = FutureRoom>>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let py = future.py();
-    if cfg!(Py_GIL_DISABLED) {
+    let Some(Note { word, is_set }) = Note::ours(future) else {
+        if !cfg!(Py_3_14) {
+            return Ok(Vec::new());
+        }
         let noted = imports::STANDARD_FUTURE.get(py)?.getattr("_asyncio_awaited_by")?;
         let noted = noted.call_method1("__get__", (future,))?;
         return if noted.is_none() { Ok(Vec::new()) } else { noted.try_iter()?.collect() };
-    }
-    // SAFETY: as for `add`.
-    let (known, is_set) = unsafe {
-        let Note { word, is_set } = Note::of(future.as_ptr());
-        (Bound::from_borrowed_ptr_or_opt(py, *word), *is_set)
     };
+    // SAFETY: as for `add`.
+    let (known, is_set) = unsafe { (Bound::from_borrowed_ptr_or_opt(py, *word), *is_set) };
     match known {
         None => Ok(Vec::new()),
         Some(set) if is_set => set.try_iter()?.collect(),

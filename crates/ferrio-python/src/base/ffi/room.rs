@@ -33,7 +33,7 @@ pub(super) type Word = *mut c_void;
 #[repr(C)]
 pub(crate) struct Layout<const WORDS: usize> {
     object: ffi::PyObject,
-    pub(super) room: UnsafeCell<[Word; WORDS]>,
+    room: UnsafeCell<[Word; WORDS]>,
 }
 
 /// Where the room begins in an object, in bytes.
@@ -88,6 +88,16 @@ fn initial<const WORDS: usize>(index: usize) -> Word {
         return unsafe { ffi::Py_None().cast() };
     }
     ptr::null_mut()
+}
+
+/// The room of a task or a future.
+///
+/// # Safety
+/// `object` must begin with such a room.
+#[inline]
+pub(super) unsafe fn room_of(object: *mut ffi::PyObject) -> *mut [Word; TASK_WORDS] {
+    // SAFETY: by the contract.
+    unsafe { (*object.cast::<Layout<TASK_WORDS>>()).room.get() }
 }
 
 /// Allocates an object. Unlike `object.__new__` on CPython 3.11 it makes no dictionary: that could run the collector,
@@ -167,7 +177,7 @@ fn is_reference<const WORDS: usize>(index: usize) -> bool {
 #[cold]
 unsafe fn empty<const WORDS: usize>(object: *mut ffi::PyObject, room: &mut [Word; WORDS]) -> bool {
     // SAFETY: CPython's call of the deallocator, so this thread is attached; the object is dead.
-    if cfg!(Py_3_14) && WORDS == TASK_WORDS && unsafe { !super::task_list::unlink_dead(object) } {
+    if cfg!(Py_3_14) && WORDS == TASK_WORDS && unsafe { !super::task_list::unlink_object(object) } {
         return false;
     }
     for (index, word) in room.iter_mut().enumerate() {

@@ -6,7 +6,6 @@
 //! Invariant: Rust code reaches the fields only inside the cell of their task. CPython's own code reads them while it
 //! is attached.
 
-use std::ffi::c_void;
 use std::mem;
 
 use pyo3::ffi;
@@ -16,7 +15,7 @@ use pyo3::{PyClass, PyTypeInfo};
 
 use super::cell::Guarded;
 use super::finalize::Dying;
-use super::room::{COROUTINE, FutureRoom, Layout, TASK_WORDS};
+use super::room::{COROUTINE, FutureRoom, Word, room_of};
 
 /// The fields. Python's `None` stands for no coroutine and no context.
 #[repr(C)]
@@ -65,7 +64,7 @@ pub(crate) fn look<T: TaskRoom, R>(
 #[inline]
 unsafe fn fields_of(object: *mut ffi::PyObject) -> *mut TaskFields {
     // SAFETY: by the contract. The three words have the layout of the struct.
-    unsafe { (*object.cast::<Layout<TASK_WORDS>>()).room.get().cast::<*mut c_void>().add(COROUTINE).cast() }
+    unsafe { room_of(object).cast::<Word>().add(COROUTINE).cast() }
 }
 
 /// Takes the references out of the fields.
@@ -80,7 +79,7 @@ pub(super) unsafe fn take(object: *mut ffi::PyObject) -> TaskFields {
     unsafe {
         let py = Python::assume_attached();
         let fields = fields_of(object);
-        if (*fields.cast::<*mut c_void>()).is_null() {
+        if (*fields.cast::<Word>()).is_null() {
             return TaskFields { coroutine: py.None(), name: None, context: py.None() };
         }
         mem::replace(&mut *fields, TaskFields { coroutine: py.None(), name: None, context: py.None() })

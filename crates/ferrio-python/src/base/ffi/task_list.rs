@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 
 use super::awaiters::{AWAITED_BY_AT, IS_SET_AT, IS_TASK_AT};
 use super::finalize::Dying;
-use super::room::{COROUTINE, FLAGS, Layout, NODE, ROOM, TASK_WORDS};
+use super::room::{COROUTINE, FLAGS, NODE, ROOM, TASK_WORDS, Word, room_of};
 use super::task_fields::TaskRoom;
 use crate::base::imports;
 use crate::base::published::{TaskOffsets, ThreadOffsets, offsets_at};
@@ -90,7 +90,18 @@ fn field_of_thread<T>(_py: Python<'_>, offset: usize) -> *mut T {
 #[inline]
 unsafe fn node_of(object: *mut ffi::PyObject) -> *mut Node {
     // SAFETY: by the contract.
-    unsafe { (*object.cast::<Layout<TASK_WORDS>>()).room.get().cast::<*mut Node>().add(NODE).cast() }
+    unsafe { room_of(object).cast::<Word>().add(NODE).cast() }
+}
+
+/// Where a task keeps the mark of the thread that made it, without a GIL.
+///
+/// # Safety
+/// As for `node_of`.
+#[cfg(Py_GIL_DISABLED)]
+#[inline]
+unsafe fn thread_of(object: *mut ffi::PyObject) -> *mut usize {
+    // SAFETY: by the contract; it is the last word.
+    unsafe { room_of(object).cast::<usize>().add(TASK_WORDS - 1) }
 }
 
 /// Enters a new task into the list of this thread.
@@ -108,12 +119,9 @@ pub(crate) fn link<T: TaskRoom>(task: &Bound<'_, T>) {
         if !(*node).next.is_null() {
             return;
         }
-        let room = (*task.as_ptr().cast::<Layout<TASK_WORDS>>()).room.get();
-        room.cast::<u8>().add(IS_TASK_AT - ROOM).write(1);
+        task.as_ptr().cast::<u8>().add(IS_TASK_AT).write(1);
         #[cfg(Py_GIL_DISABLED)]
-        {
-            (*room)[TASK_WORDS - 1] = ptr::without_provenance_mut(super::interpreter::thread_mark());
-        }
+        thread_of(task.as_ptr()).write(super::interpreter::thread_mark());
         let last = (*head).previous;
         *node = Node { next: head, previous: last };
         (*last).next = node;
@@ -132,12 +140,12 @@ pub(crate) fn unlink<T: TaskRoom>(task: &Bound<'_, T>) -> PyResult<()> {
     if done { Ok(()) } else { imports::UNREGISTER_TASK.get(task.py())?.call1((task,)).map(drop) }
 }
 
-/// Returns whether the task is in no list now.
+/// Returns whether the task is in no list now. It may be dead, when it can't be passed to a function any more.
 ///
 /// # Safety
 /// Attached; `object` must begin with the room of a task.
 #[inline]
-unsafe fn unlink_object(object: *mut ffi::PyObject) -> bool {
+pub(super) unsafe fn unlink_object(object: *mut ffi::PyObject) -> bool {
     // SAFETY: by the contract. With a GIL nothing else changes the list; without one only the thread that made the task
     // may.
     unsafe {
@@ -146,11 +154,8 @@ unsafe fn unlink_object(object: *mut ffi::PyObject) -> bool {
             return true;
         }
         #[cfg(Py_GIL_DISABLED)]
-        {
-            let room = (*object.cast::<Layout<TASK_WORDS>>()).room.get();
-            if (*room)[TASK_WORDS - 1].addr() != super::interpreter::thread_mark() {
-                return false;
-            }
+        if *thread_of(object) != super::interpreter::thread_mark() {
+            return false;
         }
         let Node { next, previous } =
             ptr::replace(node, Node { next: ptr::null_mut(), previous: ptr::null_mut() });
@@ -158,15 +163,6 @@ unsafe fn unlink_object(object: *mut ffi::PyObject) -> bool {
         (*next).previous = previous;
         true
     }
-}
-
-/// The same for a dead object, which can't be passed to a function any more.
-///
-/// # Safety
-/// As for `unlink_object`.
-pub(super) unsafe fn unlink_dead(object: *mut ffi::PyObject) -> bool {
-    // SAFETY: by the contract.
-    unsafe { unlink_object(object) }
 }
 
 /// Whether a dropped task is still in a list.
@@ -185,14 +181,15 @@ pub(crate) fn release<T: TaskRoom>(dying: &Dying<'_, T>) {
     let object = dying.as_ptr();
     // SAFETY: attached; by its types, the object begins with such a room. It is dead, so nobody else looks.
     unsafe {
-        unlink_object(object);
+        let unlinked = unlink_object(object);
         drop(super::awaiters::take(object));
-        let room = &mut *(*object.cast::<Layout<TASK_WORDS>>()).room.get();
-        room[FLAGS] = ptr::null_mut();
+        (*room_of(object))[FLAGS] = ptr::null_mut();
         #[cfg(Py_GIL_DISABLED)]
-        if room[NODE].is_null() {
-            room[TASK_WORDS - 1] = ptr::null_mut();
+        if unlinked {
+            *thread_of(object) = 0;
         }
+        // With a GIL it always is.
+        let _ = unlinked;
     }
 }
 

@@ -161,7 +161,7 @@ fn call_after<'py>(
         Args::One(argument) => all.push(argument.into_bound(py)),
         Args::Tuple(args) => all.extend(args.bind(py).iter()),
     }
-    let keywords = crate::core::task::given(py, &[("context", context.as_ref())])?;
+    let keywords = crate::core::task::given(py, None, &[("context", context.as_ref())])?;
     native.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&keywords))
 }
 

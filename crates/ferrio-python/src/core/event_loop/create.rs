@@ -13,7 +13,7 @@ use super::{Loop, LoopRef};
 use crate::base::ffi::function_code;
 use crate::base::imports;
 use crate::core::future::{self, Future};
-use crate::core::task::{Task, create};
+use crate::core::task::{Task, create, given};
 
 #[pymethods]
 impl Loop {
@@ -38,12 +38,14 @@ impl Loop {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if slf.get().shared.overrides.standard_create_task()
-            && let Some(patched) = slf.get().settings.with(py, |settings| {
-                settings.patched_create_task.as_ref().map(|patched| patched.clone_ref(py))
-            })
+            && let Some(patched) = slf.get().settings.with(py, |settings| settings.patches.create_task(py))
         {
-            let keywords =
-                given(kwargs, [("name", name), ("context", context), ("eager_start", eager_start)], py)?;
+            let named = [
+                ("name", name.as_ref()),
+                ("context", context.as_ref()),
+                ("eager_start", eager_start.as_ref()),
+            ];
+            let keywords = given(py, kwargs, &named)?;
             return patched.bind(py).call((slf, coro), Some(&keywords));
         }
         slf.get().require_open()?;
@@ -69,29 +71,14 @@ impl Loop {
         if let Some(constructor) = constructor
             && is_eager(factory.bind(py))?
         {
-            let keywords = match kwargs {
-                Some(kwargs) => kwargs.copy()?,
-                None => PyDict::new(py),
-            };
             // The name too, because the first step may ask for it.
-            for (key, value) in [(intern!(py, "name"), name), (intern!(py, "context"), context)] {
-                if let Some(value) = value.filter(|value| !value.is_none()) {
-                    keywords.set_item(key, value)?;
-                }
-            }
+            let named = [("name", not_none(&name)), ("context", not_none(&context))];
+            let keywords = given(py, kwargs, &named)?;
             return make_eager(constructor.bind(py), slf, coro, eager_start, &keywords);
         }
         // Task factories written before 3.14 don't accept every keyword: pass only what was given.
-        let keywords = match kwargs {
-            Some(kwargs) => kwargs.copy()?,
-            None => PyDict::new(py),
-        };
-        if let Some(context) = context.filter(|context| !context.is_none()) {
-            keywords.set_item(intern!(py, "context"), context)?;
-        }
-        if let Some(eager) = eager_start {
-            keywords.set_item(intern!(py, "eager_start"), eager)?;
-        }
+        let named = [("context", not_none(&context)), ("eager_start", eager_start.as_ref())];
+        let keywords = given(py, kwargs, &named)?;
         let mut name = name.filter(|name| !name.is_none());
         // From 3.14 on asyncio also passes the name, for tasks that begin at once; before that, it set the name
         // afterwards.
@@ -179,31 +166,12 @@ fn make_eager<'py>(
     constructor.call((coro,), Some(keywords))
 }
 
-/// The keywords that were given.
-#[cold]
-fn given<'py>(
-    others: Option<&Bound<'py, PyDict>>,
-    named: [(&str, Option<Bound<'py, PyAny>>); 3],
-    py: Python<'py>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let keywords = others.map_or_else(|| Ok(PyDict::new(py)), |others| others.copy())?;
-    for (key, value) in named {
-        if let Some(value) = value {
-            keywords.set_item(key, value)?;
-        }
-    }
-    Ok(keywords)
+/// An argument that was given and isn't `None`, which stands for the default.
+fn not_none<'a, 'py>(argument: &'a Option<Bound<'py, PyAny>>) -> Option<&'a Bound<'py, PyAny>> {
+    argument.as_ref().filter(|argument| !argument.is_none())
 }
 
 impl Loop {
-    /// Notes what a program put in place of `BaseEventLoop.create_task`; it makes this loop's tasks, too.
-    pub(super) fn put_patched_create_task(&self, py: Python<'_>, patched: Option<Py<PyAny>>) {
-        self.shared.overrides.set_standard_create_task(patched.is_some());
-        let old =
-            self.settings.with(py, |settings| std::mem::replace(&mut settings.patched_create_task, patched));
-        drop(old);
-    }
-
     /// Whether `create_task` makes plain ferrio tasks: no factory, no override.
     #[inline]
     pub(crate) fn makes_plain_tasks(&self, py: Python<'_>) -> bool {

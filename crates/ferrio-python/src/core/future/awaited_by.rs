@@ -67,12 +67,6 @@ fn waiters<'py>(future: &Bound<'py, Future>) -> Vec<Bound<'py, PyAny>> {
     found
 }
 
-/// Whether tools in other processes look at the awaiters of `future`: they see tasks.
-#[inline]
-fn is_seen(future: &Bound<'_, Future>) -> bool {
-    cfg!(Py_3_14) && future.is_instance_of::<Task>()
-}
-
 /// Notes for tools who awaits a task that `watcher` begins to watch: the task behind the watcher, or else the current
 /// one.
 #[inline]
@@ -81,7 +75,7 @@ pub(crate) fn note(
     watcher: &Bound<'_, PyAny>,
     watch: &'static Watch,
 ) -> PyResult<()> {
-    if !watch.is_awaited || !is_seen(future) {
+    if !watch.is_awaited || Task::seen_by_tools(future).is_none() {
         return Ok(());
     }
     let py = future.py();
@@ -94,22 +88,11 @@ pub(crate) fn note(
 
 /// Notes who awaits a task after a watcher has left it.
 pub(crate) fn note_again(future: &Bound<'_, Future>) -> PyResult<()> {
-    if !is_seen(future) {
+    if Task::seen_by_tools(future).is_none() {
         return Ok(());
     }
-    for noted in awaiters::noted(future)? {
-        awaiters::discard(future, &noted)?;
-    }
+    awaiters::clear(future)?;
     waiters(future).iter().try_for_each(|waiter| awaiters::add(future, waiter))
-}
-
-/// Passes a foreign future to asyncio's own function, which doesn't exist before Python 3.14.
-fn note_by_standard(
-    function: &imports::Import,
-    fut: &Bound<'_, PyAny>,
-    waiter: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    if cfg!(Py_3_14) { function.get(fut.py())?.call1((fut, waiter)).map(drop) } else { Ok(()) }
 }
 
 /// Records that the future `waiter` awaits the future `fut`, for call graphs (`asyncio.future_add_to_awaited_by`).
@@ -118,7 +101,7 @@ fn note_by_standard(
 pub(crate) fn future_add_to_awaited_by(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = fut.py();
     let Some(future) = fut.as_instance::<Future>() else {
-        return note_by_standard(&imports::STANDARD_ADD_TO_AWAITED_BY, fut, waiter);
+        return awaiters::by_standard(&imports::STANDARD_ADD_TO_AWAITED_BY, fut, waiter);
     };
     if !waiter.is_instance_of::<Future>() && !waiter.is_instance(imports::STANDARD_FUTURE.get(py)?)? {
         return Ok(());
@@ -147,7 +130,7 @@ pub(crate) fn future_discard_from_awaited_by(
 ) -> PyResult<()> {
     let py = fut.py();
     let Some(future) = fut.as_instance::<Future>() else {
-        return note_by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, fut, waiter);
+        return awaiters::by_standard(&imports::STANDARD_DISCARD_FROM_AWAITED_BY, fut, waiter);
     };
     if let Some(set) = recorded(future) {
         set.call_method1(intern!(py, "discard"), (waiter,))?;

@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use crate::base::class::{Class, Standard};
+use crate::base::ffi::interpreter::is_exactly;
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::task_fields::{TaskRoom, look};
 use crate::base::ffi::{Cast, Guarded};
@@ -251,6 +252,15 @@ impl Task {
         Ok(name)
     }
 
+    /// `awaited` as a future, if tools in other processes look who awaits it: from Python 3.14 on they see tasks.
+    #[inline]
+    pub(crate) fn seen_by_tools<'a, 'py>(awaited: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
+        if !cfg!(Py_3_14) || is_exactly::<Future>(awaited) {
+            return None;
+        }
+        awaited.as_instance::<Self>().map(Bound::as_super)
+    }
+
     /// The context of `task`'s steps. `None` before `__init__`.
     #[inline]
     pub(crate) fn context_of<'py>(task: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
@@ -266,12 +276,13 @@ impl Task {
     }
 }
 
-/// The keyword arguments for a task factory or `create_task`, without those that weren't given.
+/// The keyword arguments for a task factory or `create_task`: `others`, and those of `pairs` that were given.
 pub(crate) fn given<'py>(
     py: Python<'py>,
+    others: Option<&Bound<'py, PyDict>>,
     pairs: &[(&str, Option<&Bound<'py, PyAny>>)],
 ) -> PyResult<Bound<'py, PyDict>> {
-    let keywords = PyDict::new(py);
+    let keywords = others.map_or_else(|| Ok(PyDict::new(py)), |others| others.copy())?;
     for (name, value) in pairs {
         if let Some(value) = value {
             keywords.set_item(PyString::intern(py, name), value)?;

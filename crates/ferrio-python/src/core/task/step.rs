@@ -8,7 +8,6 @@ use super::cancel::cancel_waiter;
 use super::wakeup::Wakeup;
 use super::{Task, current, registry};
 use crate::base::ffi::coroutine::Sent;
-use crate::base::ffi::interpreter::is_exactly;
 use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::task_fields::look;
 use crate::base::ffi::{Cast, awaiters, context};
@@ -68,14 +67,7 @@ fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py
     let mut thrown = pending_error.map(|error| error.into_bound(py));
     if let Some(waiter) = waiter {
         let waiter = waiter.into_bound(py);
-        if cfg!(Py_3_14)
-            && !is_exactly::<Operation>(&waiter)
-            && !is_exactly::<Future>(&waiter)
-            && let Some(awaited) = waiter.as_instance::<Task>()
-        {
-            awaiters::discard(awaited.as_super(), task.as_any())?;
-        }
-        thrown = waiter_exception(&waiter)?.or(thrown);
+        thrown = waiter_exception(task, &waiter)?.or(thrown);
     }
     if must_cancel {
         let cancelled = match &thrown {
@@ -89,12 +81,18 @@ fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py
     Ok(thrown)
 }
 
-/// The exception that `waiter` ended with, if it did.
+/// The exception that `waiter`, which `task` awaits no longer, ended with, if it did.
 #[inline]
-fn waiter_exception<'py>(waiter: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn waiter_exception<'py>(
+    task: &Bound<'py, Task>,
+    waiter: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = waiter.py();
     if let Some(operation) = waiter.as_exactly::<Operation>() {
         return operation::take_cancellation(operation);
+    }
+    if let Some(awaited) = Task::seen_by_tools(waiter) {
+        awaiters::discard(awaited, task.as_any())?;
     }
     let failed = match plain(waiter) {
         Some(future) => {
@@ -214,9 +212,7 @@ fn wait_for_future<'py>(
         return throw_next(task, home, format!("Task cannot await on itself: {}", task.repr()?));
     }
     wait_on(task, future.as_any().clone());
-    if cfg!(Py_3_14) && is_exactly::<Task>(future) {
-        awaiters::add(future, task.as_any())?;
-    }
+    note_awaiter(future, task)?;
     native::add_callback(future, Callback::Wake(task.clone().unbind()))?;
     cancel_if_asked(task)
 }
@@ -262,11 +258,15 @@ fn wait_for_foreign<'py>(
     keywords.set_item(intern!(py, "context"), Task::context_of(task))?;
     let wakeup = Bound::new(py, Wakeup::new(task.clone().unbind()))?;
     wait_on(task, yielded.clone());
-    if let Some(future) = yielded.as_instance::<Future>() {
-        awaiters::add(future, task.as_any())?;
-    }
+    note_awaiter(yielded, task)?;
     yielded.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&keywords))?;
     cancel_if_asked(task)
+}
+
+/// Notes for tools in other processes that `task` awaits `awaited`, if that is a task.
+#[inline]
+fn note_awaiter(awaited: &Bound<'_, PyAny>, task: &Bound<'_, Task>) -> PyResult<()> {
+    Task::seen_by_tools(awaited).map_or(Ok(()), |awaited| awaiters::add(awaited, task.as_any()))
 }
 
 #[inline]

@@ -17,7 +17,7 @@ use crate::base::functions::{Declared, Functions, declared};
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::{self, LoopRef};
-use crate::core::future::callbacks::{Callback, Watch};
+use crate::core::future::callbacks::Watch;
 use crate::core::future::watch::{self, Ended, Failure};
 use crate::core::future::{self, Future, native, plain};
 use crate::core::operation::Operation;
@@ -191,10 +191,7 @@ impl<'py> Collection<'_, 'py> {
         self.distinct += 1;
         if let Some(task) = self.new_task(&argument)? {
             let outer = self.outer(py, || Ok(task.as_any().clone()))?.clone();
-            if let Some(awaiter) = awaiter(&outer) {
-                awaiters::add(task.as_super(), &awaiter)?;
-            }
-            native::add_callback(task.as_super(), Callback::Native(outer.into_any().unbind(), &CHILD_DONE))?;
+            watch::watch(task.as_any(), outer.as_any(), &CHILD_DONE)?;
             self.children.push(task.into_any().unbind());
             return Ok(());
         }
