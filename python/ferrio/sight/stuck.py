@@ -53,9 +53,9 @@ def cycles(pending: Sequence[Any]) -> list[list[Any]]:
     found: list[list[Any]] = []
     finished: set[Any] = set()
     for start in pending:
-        path: list[Any] = []
-        stack = [(start, iter(edges.get(start, ())))] if start not in finished else []
-        path += [start] if stack else []
+        if start in finished:
+            continue
+        path, stack = [start], [(start, iter(edges.get(start, ())))]
         while stack:
             task, rest = stack[-1]
             following = next(rest, None)

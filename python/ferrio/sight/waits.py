@@ -48,6 +48,9 @@ _LOCKS: tuple[type, ...] = (
     *(_ferrio.Lock, _ferrio.Semaphore, _ferrio.Condition),
 )
 
+# The names of the frame of a coroutine, an asynchronous generator and a generator.
+_FRAMES = ("cr_frame", "ag_frame", "gi_frame")
+
 
 def chain(awaitable: Any) -> list[Any]:
     """Returns `awaitable`, a coroutine or an asynchronous generator, and what it awaits, the innermost last."""
@@ -73,9 +76,7 @@ def frames_of(awaitable: Any) -> list[FrameSummary]:
     """Returns where a suspended coroutine or generator and what it awaits stand, the innermost last."""
     entries = []
     for each in chain(awaitable):
-        frame = next(
-            (getattr(each, name) for name in ("cr_frame", "ag_frame", "gi_frame") if hasattr(each, name)), None
-        )
+        frame = next((getattr(each, name) for name in _FRAMES if hasattr(each, name)), None)
         if isinstance(frame, types.FrameType) and frame.f_lineno is not None:
             entries.append(FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
     return entries
@@ -135,7 +136,7 @@ def _is_operation(thing: Any) -> bool:
 def _subjects_in(link: Any, task: Any) -> list[Any]:
     if isinstance(link, _SUBJECTS):
         referents = [link]
-    elif not _is_operation(link) and any(hasattr(link, name) for name in ("cr_frame", "ag_frame", "gi_frame")):
+    elif not _is_operation(link) and any(hasattr(link, name) for name in _FRAMES):
         # Its frame refers to whatever it has in variables.
         return []
     else:

@@ -18,11 +18,24 @@ use crate::base::gc::gc;
 pub(crate) struct Seen {
     version: u32,
     method: Option<WithCode>,
+    is_replaced: bool,
 }
 
-gc!(Seen { method } not { version });
+gc!(Seen { method } not { version, is_replaced });
 
 impl Seen {
+    /// Looks at the method `name` of `class`; `is_original` says whether that is the class's own.
+    pub(crate) fn look<'py>(
+        class: &Bound<'py, PyType>,
+        name: &str,
+        is_original: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<bool>,
+    ) -> PyResult<Self> {
+        let method = class.getattr(name)?;
+        let is_replaced = !is_original(&method)?;
+        // Read last: the look-up itself may give the class a new number.
+        Ok(Self { version: class_version::of(class), method: Some(WithCode::new(&method)), is_replaced })
+    }
+
     /// Whether nothing changed since.
     #[inline]
     pub(crate) fn is_current(&self, class: &Bound<'_, PyType>) -> bool {
@@ -32,17 +45,15 @@ impl Seen {
             && self.method.as_ref().is_some_and(|method| method.is_unchanged(class.py()))
     }
 
-    /// Looks again and returns the method.
-    pub(crate) fn look<'py>(
-        &mut self,
-        class: &Bound<'py, PyType>,
-        name: &str,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let method = class.getattr(name)?;
-        self.method = Some(WithCode::new(&method));
-        // Read last: the look-up itself may give the class a new number.
-        self.version = class_version::of(class);
-        Ok(method)
+    /// What a program put in the method's place, if it did.
+    pub(crate) fn replacement(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let method = self.method.as_ref().filter(|_| self.is_replaced)?;
+        Some(method.object(py))
+    }
+
+    /// Whether a program put something in the method's place.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.is_replaced
     }
 }
 

@@ -48,6 +48,11 @@ impl WithCode {
         Self { object: object.clone().unbind(), code: address(object) }
     }
 
+    /// The object.
+    pub(crate) fn object(&self, py: Python<'_>) -> Py<PyAny> {
+        self.object.clone_ref(py)
+    }
+
     /// Whether it still has that code.
     #[inline]
     pub(crate) fn is_unchanged(&self, _py: Python<'_>) -> bool {

@@ -31,14 +31,13 @@ pub(crate) struct Executors {
     pub(crate) process: Option<Py<PyAny>>,
     /// The fork count of the process that made `process`, if the loop made it.
     pub(crate) process_made: Option<u32>,
-    /// `ThreadPoolExecutor.submit` as it was at the last look, and whether a program had replaced it.
+    /// `ThreadPoolExecutor.submit` as it was at the last look.
     pub(crate) submit: Seen,
-    pub(crate) submit_is_replaced: bool,
     /// `shutdown_default_executor()` or `close()` was called.
     pub(crate) shut_down: bool,
 }
 
-gc!(Executors { default, own, process, submit } not { default_is_unasked, threads, process_made, submit_is_replaced, shut_down });
+gc!(Executors { default, own, process, submit } not { default_is_unasked, threads, process_made, shut_down });
 
 impl Executors {
     /// What `close()` leaves: no executor, now or later.

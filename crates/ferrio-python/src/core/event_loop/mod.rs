@@ -53,6 +53,7 @@ use self::flush::Flushes;
 pub(crate) use self::item::Item;
 pub(crate) use self::loop_ref::LoopRef;
 use self::overrides::Overrides;
+use self::patches::Patches;
 use self::profiled::Profiler;
 use self::progress::Progress;
 use self::receive::Receiving;
@@ -105,6 +106,8 @@ mod modes {
     pub(super) const DEBUG: u8 = 1;
     /// A watchdog watches.
     pub(super) const WATCHED: u8 = 2;
+    /// A program's own function runs the handles.
+    pub(super) const TRACED: u8 = 4;
 }
 
 /// State that any thread may touch. It needs no `Arc`: inbox and reactor have their own, and the flags live as long
@@ -155,8 +158,8 @@ struct Settings {
     task_factory: Option<Py<PyAny>>,
     /// What makes the tasks, if that is an eager task factory.
     eager_constructor: Option<Py<PyAny>>,
-    /// What a program put in place of `BaseEventLoop.create_task`.
-    patched_create_task: Option<Py<PyAny>>,
+    /// What a program put in place of asyncio's methods.
+    patches: Patches,
     /// Seconds.
     slow_callback_duration: Py<PyAny>,
     asyncgens: Asyncgens,
@@ -190,7 +193,7 @@ gc!(Settings {
     exception_handler,
     task_factory,
     eager_constructor,
-    patched_create_task,
+    patches,
     slow_callback_duration,
     asyncgens,
     saved,
@@ -245,7 +248,7 @@ impl Loop {
                 exception_handler: None,
                 task_factory: None,
                 eager_constructor: None,
-                patched_create_task: None,
+                patches: Patches::default(),
                 slow_callback_duration,
                 asyncgens: Asyncgens::default(),
                 saved: Saved::default(),
@@ -264,7 +267,7 @@ impl Loop {
     ) -> PyResult<()> {
         let _ = (selector, virtual_time);
         running::every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
-        Self::look_at_patches(slf, &mut patches::Patches::default())
+        slf.get().look_at_patches(slf.py())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -333,12 +336,13 @@ impl Loop {
         let executors = self.owned.executors.with(py, std::mem::take);
         drop(executors);
         let settings = self.settings.with(py, |settings| {
-            let asyncgens = settings.asyncgens.in_use.take();
-            {
-                let factory = (settings.task_factory.take(), settings.eager_constructor.take());
-                let factory = (factory, settings.patched_create_task.take());
-                (settings.exception_handler.take(), factory, asyncgens)
-            }
+            (
+                settings.exception_handler.take(),
+                settings.task_factory.take(),
+                settings.eager_constructor.take(),
+                std::mem::take(&mut settings.patches),
+                settings.asyncgens.in_use.take(),
+            )
         });
         drop(settings);
     }
@@ -369,9 +373,10 @@ impl Loop {
         self.shared.modes.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether any of these modes is on.
     #[inline]
-    fn has_mode(&self, mode: u8) -> bool {
-        self.shared.modes.load(Ordering::Relaxed) & mode != 0
+    fn has_mode(&self, modes: u8) -> bool {
+        self.shared.modes.load(Ordering::Relaxed) & modes != 0
     }
 
     fn set_mode(&self, mode: u8, on: bool) {

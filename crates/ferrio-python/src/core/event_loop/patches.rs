@@ -8,17 +8,19 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::base::ffi::function;
+use crate::base::gc::gc;
 use crate::base::imports;
-use crate::base::replaced::{self, Seen};
+use crate::base::replaced::{Seen, is_as_written};
 
-/// What one run of a loop knows of them.
+/// What a loop knows of them.
 #[derive(Default)]
 pub(super) struct Patches {
-    own_handle: Seen,
-    handle: Seen,
-    event_loop: Seen,
-    run: Option<Run>,
+    own_run: Seen,
+    standard_run: Seen,
+    create_task: Seen,
 }
+
+gc!(Patches { own_run, standard_run, create_task });
 
 /// What runs the handles.
 pub(super) enum Run {
@@ -28,46 +30,65 @@ pub(super) enum Run {
     Standard(Py<PyAny>),
 }
 
-impl Patches {
-    /// Looks whether `_run` was replaced since the last look; `own` is our own class of handles.
+/// The classes that have these methods.
+pub(super) struct Classes<'a, 'py> {
+    own_handle: &'a Bound<'py, PyType>,
+    standard_handle: &'a Bound<'py, PyType>,
+    standard_loop: &'a Bound<'py, PyType>,
+}
+
+impl<'a, 'py> Classes<'a, 'py> {
+    /// Those of asyncio, and our own class of handles.
     #[inline]
-    pub(super) fn look_at_run(&mut self, own: &Bound<'_, PyType>) -> PyResult<()> {
-        let standard = imports::STANDARD_HANDLE.get(own.py())?.cast::<PyType>()?;
-        if self.own_handle.is_current(own) && self.handle.is_current(standard) {
-            return Ok(());
-        }
-        self.find_run(own, standard)
+    pub(super) fn with(own_handle: &'a Bound<'py, PyType>) -> PyResult<Self> {
+        let py = own_handle.py();
+        let standard_handle = imports::STANDARD_HANDLE.get(py)?.cast()?;
+        Ok(Self { own_handle, standard_handle, standard_loop: imports::STANDARD_LOOP.get(py)?.cast()? })
+    }
+}
+
+impl Patches {
+    /// Looks at the methods as they are now.
+    #[cold]
+    pub(super) fn look(classes: &Classes<'_, '_>) -> PyResult<Self> {
+        let Classes { own_handle, standard_handle: handle, standard_loop: event_loop } = classes;
+        Ok(Self {
+            own_run: Seen::look(own_handle, "_run", |method| Ok(function::is_native(method)))?,
+            standard_run: Seen::look(handle, "_run", |method| is_as_written(handle, method, "_callback"))?,
+            create_task: Seen::look(event_loop, "create_task", |method| {
+                is_as_written(event_loop, method, "_check_closed")
+            })?,
+        })
     }
 
-    #[cold]
-    fn find_run(&mut self, own: &Bound<'_, PyType>, standard: &Bound<'_, PyType>) -> PyResult<()> {
-        let method = self.own_handle.look(own, "_run")?;
-        let theirs = self.handle.look(standard, "_run")?;
-        self.run = if !function::is_native(&method) {
-            Some(Run::Own)
-        } else if !replaced::is_as_written(standard, &theirs, "_callback")? {
-            Some(Run::Standard(theirs.unbind()))
-        } else {
-            None
-        };
-        Ok(())
+    /// Whether nothing changed since the last look.
+    #[inline]
+    pub(super) fn are_current(&self, classes: &Classes<'_, '_>) -> bool {
+        self.own_run.is_current(classes.own_handle)
+            && self.standard_run.is_current(classes.standard_handle)
+            && self.create_task.is_current(classes.standard_loop)
+    }
+
+    /// Whether something other than the loop runs the handles.
+    pub(super) fn run_handles(&self) -> bool {
+        self.own_run.is_replaced() || self.standard_run.is_replaced()
     }
 
     /// What runs the handles, if it isn't the loop.
-    #[inline]
-    pub(super) fn run(&self) -> Option<&Run> {
-        self.run.as_ref()
+    pub(super) fn run(&self, py: Python<'_>) -> Option<Run> {
+        if self.own_run.is_replaced() {
+            return Some(Run::Own);
+        }
+        self.standard_run.replacement(py).map(Run::Standard)
     }
 
-    /// Looks whether `create_task` changed since the last look: `Some` if so, with what a program put in its place.
-    #[inline]
-    pub(super) fn look_at_create_task(&mut self, py: Python<'_>) -> PyResult<Option<Option<Py<PyAny>>>> {
-        let class = imports::STANDARD_LOOP.get(py)?.cast::<PyType>()?;
-        if self.event_loop.is_current(class) {
-            return Ok(None);
-        }
-        let method = self.event_loop.look(class, "create_task")?;
-        let patched = !replaced::is_as_written(class, &method, "_check_closed")?;
-        Ok(Some(patched.then(|| method.unbind())))
+    /// Whether a program's function makes the tasks.
+    pub(super) fn make_tasks(&self) -> bool {
+        self.create_task.is_replaced()
+    }
+
+    /// What makes the tasks, if a program put it into asyncio's class of loops.
+    pub(super) fn create_task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.create_task.replacement(py)
     }
 }

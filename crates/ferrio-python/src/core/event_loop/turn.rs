@@ -16,10 +16,10 @@ use pyo3::prelude::*;
 
 use super::background::Bed;
 use super::flush::{flush, flush_if_much};
-use super::patches::Patches;
+use super::patches::{Classes, Patches, Run};
 use super::progress::{Show, Unwatched};
 use super::receive::EVENTS;
-use super::{Item, Loop, debug, descriptors, profiled};
+use super::{Item, Loop, debug, descriptors, modes, profiled};
 use crate::base::ffi::context;
 use crate::base::{error, imports};
 use crate::core::handle::Handle;
@@ -32,7 +32,6 @@ const STUCK_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Turning {
     events: Events,
     first: bool,
-    patches: Patches,
     /// In a nested run: the items that wait for its end.
     deferred: Option<Vec<Item>>,
 }
@@ -44,7 +43,7 @@ impl Turning {
 
     /// Reuses the room for events of an earlier run.
     pub(super) fn with(events: Events) -> Self {
-        Self { events, first: true, patches: Patches::default(), deferred: None }
+        Self { events, first: true, deferred: None }
     }
 
     /// The room for events, for a later run.
@@ -74,9 +73,9 @@ impl Turning {
         tell_time(native)?;
         let batch = native.get().owned.engine.with(py, |engine| engine.begin_turn());
         if let Some(deferred) = &mut self.deferred {
-            run_nested_batch(native, batch, deferred, &self.patches)?;
-        } else if native.get().is_observed() || self.patches.run().is_some() {
-            run_observed_batch(native, batch, &self.patches)?;
+            run_nested_batch(native, batch, deferred)?;
+        } else if native.get().is_observed() {
+            run_observed_batch(native, batch)?;
         } else {
             for _ in 0..batch {
                 let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
@@ -90,55 +89,52 @@ impl Turning {
 }
 
 /// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
-fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize, patches: &Patches) -> PyResult<()> {
+fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
+    let run = native.get().runner(native.py());
     if batch > 0 {
         native.get().progress().set_said_stuck(false);
     }
     if !native.get().is_watched() {
-        return run_items(native, batch, &Unwatched, patches);
+        return run_items(native, batch, &Unwatched, run.as_ref());
     }
     let progress = native.get().progress();
     if batch == 0 {
         progress.pulse().beat();
     }
-    run_items(native, batch, &**progress, patches)
+    run_items(native, batch, &**progress, run.as_ref())
 }
 
-fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, patches: &Patches) -> PyResult<()> {
+fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Option<&Run>) -> PyResult<()> {
     let py = native.py();
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
-        run_item(native, item, show, patches)?;
+        run_item(native, item, show, run)?;
     }
     Ok(())
 }
 
 /// Runs an item of a loop that may have a mode.
 #[inline]
-fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show, patches: &Patches) -> PyResult<()> {
+fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show, run: Option<&Run>) -> PyResult<()> {
     if native.get().debug() {
-        return debug::run_item(native, item, show, patches.run());
+        return debug::run_item(native, item, show, run);
     }
-    item.run_by(native, show, patches.run())?;
+    item.run_by(native, show, run)?;
     flush_if_much(native)
 }
 
 /// Runs a batch of a nested run, one item after the other. Items that must wait for the run's end go to `deferred`.
-fn run_nested_batch(
-    native: &Bound<'_, Loop>,
-    batch: usize,
-    deferred: &mut Vec<Item>,
-    patches: &Patches,
-) -> PyResult<()> {
+fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
     let py = native.py();
+    let run = native.get().runner(py);
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         if has_to_wait(py, &item) {
             deferred.push(item);
         } else if native.get().is_watched() {
-            run_item(native, item, &**native.get().progress(), patches)?;
+            run_item(native, item, &**native.get().progress(), run.as_ref())?;
         } else {
-            run_item(native, item, &Unwatched, patches)?;
+            run_item(native, item, &Unwatched, run.as_ref())?;
         }
     }
     Ok(())
@@ -164,7 +160,7 @@ fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
 #[inline]
 fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResult<()> {
     let py = native.py();
-    let Turning { events, first, patches, .. } = turning;
+    let Turning { events, first, .. } = turning;
     // All ready descriptors are reported in one turn. Each counts once, and two are the reactor's own.
     events.make_room(native.get().shared.reactor.watched() + 2);
     let plan = if hurry || native.get().stopping() {
@@ -179,7 +175,10 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
         Plan::Skip | Plan::Poll => native.get().shared.reactor.wait(events, Wait::Now),
         Plan::Sleep(mut timeout) => {
             current::retire(native)?;
-            if timeout == Wait::Forever && native.get().is_observed() && nothing_can_wake(native.get()) {
+            if timeout == Wait::Forever
+                && native.get().has_mode(modes::DEBUG | modes::WATCHED)
+                && nothing_can_wake(native.get())
+            {
                 suspected = true;
                 timeout = Wait::Until(STUCK_AFTER);
             }
@@ -199,7 +198,7 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
     };
     native.get().owned.engine.with(py, |engine| engine.finish_wait());
     // Not in each turn: a busy loop polls only now and then.
-    Loop::look_at_patches(native, patches)?;
+    native.get().look_at_patches(py)?;
     match outcome {
         Ok(()) => {
             if suspected && events.is_empty() {
@@ -220,15 +219,28 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
 }
 
 impl Loop {
-    /// Looks for what a program put in place of asyncio's methods.
+    /// Looks whether a program replaced methods of asyncio since the last look.
     #[inline]
-    pub(super) fn look_at_patches(slf: &Bound<'_, Self>, patches: &mut Patches) -> PyResult<()> {
-        let py = slf.py();
-        patches.look_at_run(&Handle::type_object(py))?;
-        if let Some(create_task) = patches.look_at_create_task(py)? {
-            slf.get().put_patched_create_task(py, create_task);
+    pub(super) fn look_at_patches(&self, py: Python<'_>) -> PyResult<()> {
+        let handle = Handle::type_object(py);
+        let classes = Classes::with(&handle)?;
+        if self.settings.with(py, |settings| settings.patches.are_current(&classes)) {
+            return Ok(());
         }
+        let patches = Patches::look(&classes)?;
+        self.set_mode(modes::TRACED, patches.run_handles());
+        self.shared.overrides.set_standard_create_task(patches.make_tasks());
+        let old = self.settings.with(py, |settings| std::mem::replace(&mut settings.patches, patches));
+        drop(old);
         Ok(())
+    }
+
+    /// What runs this loop's handles, if it isn't the loop.
+    fn runner(&self, py: Python<'_>) -> Option<Run> {
+        if !self.has_mode(modes::TRACED) {
+            return None;
+        }
+        self.settings.with(py, |settings| settings.patches.run(py))
     }
 }
 

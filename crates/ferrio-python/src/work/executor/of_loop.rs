@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::base::ffi::Cast;
 use crate::base::imports;
-use crate::base::replaced::{self, Seen};
+use crate::base::replaced::{Seen, is_as_written};
 use crate::core::event_loop::executors::LetGo;
 use crate::core::event_loop::{Loop, LoopRef};
 use crate::core::future::callbacks::Watch;
@@ -82,18 +82,14 @@ fn submit_is_replaced(native: &Bound<'_, Loop>) -> PyResult<bool> {
     let py = native.py();
     let class = imports::THREAD_POOL_EXECUTOR.get(py)?.cast::<PyType>()?;
     let known = native.get().with_executors(py, |executors| {
-        executors.submit.is_current(class).then_some(executors.submit_is_replaced)
+        executors.submit.is_current(class).then(|| executors.submit.is_replaced())
     });
     if let Some(known) = known {
         return Ok(known);
     }
-    let mut seen = Seen::default();
-    let method = seen.look(class, "submit")?;
-    let is_replaced = !replaced::is_as_written(class, &method, "_work_queue")?;
-    let old = native.get().with_executors(py, |executors| {
-        executors.submit_is_replaced = is_replaced;
-        std::mem::replace(&mut executors.submit, seen)
-    });
+    let seen = Seen::look(class, "submit", |method| is_as_written(class, method, "_work_queue"))?;
+    let is_replaced = seen.is_replaced();
+    let old = native.get().with_executors(py, |executors| std::mem::replace(&mut executors.submit, seen));
     drop(old);
     Ok(is_replaced)
 }
