@@ -5,8 +5,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use super::onlookers::Show;
 use super::patches::Run;
-use super::progress::Show;
 use super::{Item, Loop, modes, running};
 use crate::base::ffi::scope::then_leave;
 use crate::base::{error, imports, observation};
@@ -172,7 +172,10 @@ pub(super) fn during_event(
     body: impl FnOnce() -> PyResult<()>,
 ) -> PyResult<()> {
     let body = || if native.get().debug() { timed(native, owner, body) } else { body() };
-    if native.get().is_watched() { native.get().progress().during(owner, body) } else { body() }
+    match native.get().onlookers() {
+        Some(onlookers) => onlookers.during(owner, body),
+        None => body(),
+    }
 }
 
 /// The name of a slow object in the report. A transport runs its protocol's methods, so it is named together with the

@@ -5,8 +5,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::onlookers::Show;
 use super::patches::Run;
-use super::progress::Show;
 use super::{Loop, LoopRef, descriptors};
 use crate::base::error;
 use crate::base::ffi::{context, raise};

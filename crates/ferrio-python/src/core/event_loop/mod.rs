@@ -21,6 +21,7 @@ mod flush;
 mod item;
 mod loop_ref;
 pub(crate) mod nested;
+pub(crate) mod onlookers;
 mod overrides;
 mod patches;
 pub(crate) mod profiled;
@@ -52,6 +53,7 @@ use self::executors::Executors;
 use self::flush::Flushes;
 pub(crate) use self::item::Item;
 pub(crate) use self::loop_ref::LoopRef;
+use self::onlookers::Onlookers;
 use self::overrides::Overrides;
 use self::patches::Patches;
 use self::profiled::Profiler;
@@ -108,6 +110,8 @@ mod modes {
     pub(super) const WATCHED: u8 = 2;
     /// A program's own function runs the handles.
     pub(super) const TRACED: u8 = 4;
+    /// The modes in which items are shown while they run.
+    pub(super) const LOOKED_AT: u8 = WATCHED;
 }
 
 /// State that any thread may touch. It needs no `Arc`: inbox and reactor have their own, and the flags live as long
@@ -361,16 +365,19 @@ impl Loop {
         self.has_mode(modes::DEBUG)
     }
 
-    /// Whether a watchdog watches the loop.
-    #[inline]
-    fn is_watched(&self) -> bool {
-        self.has_mode(modes::WATCHED)
-    }
-
-    /// Whether anybody looks at what runs.
+    /// Whether anything but the loop itself has to do with what runs.
     #[inline]
     fn is_observed(&self) -> bool {
         self.shared.modes.load(Ordering::Relaxed) != 0
+    }
+
+    /// Those who look at the loop's items; `None` if nobody does.
+    #[inline]
+    fn onlookers(&self) -> Option<Onlookers<'_>> {
+        if !self.has_mode(modes::LOOKED_AT) {
+            return None;
+        }
+        Some(Onlookers { progress: self.has_mode(modes::WATCHED).then(|| &**self.progress()) })
     }
 
     /// Whether any of these modes is on.

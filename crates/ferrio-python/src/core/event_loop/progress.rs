@@ -28,22 +28,6 @@ pub(super) fn is_announced() -> bool {
     ANNOUNCED.load(Ordering::Relaxed)
 }
 
-/// Where the items of a batch are shown while they run.
-pub(crate) trait Show {
-    /// Runs `body`; `object` is what it works on.
-    fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R;
-}
-
-/// Nobody watches.
-pub(crate) struct Unwatched;
-
-impl Show for Unwatched {
-    #[inline(always)]
-    fn during<R>(&self, _object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
-        body()
-    }
-}
-
 /// The progress of one loop, shared with its watchdogs.
 pub(crate) struct Progress {
     pulse: Pulse,
@@ -53,9 +37,10 @@ pub(crate) struct Progress {
     said_stuck: AtomicBool,
 }
 
-impl Show for Progress {
+impl Progress {
+    /// Shows `object` while `body` works on it.
     #[inline]
-    fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
+    pub(super) fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
         self.pulse.beat();
         let result = self.on_show.during(object, body);
         if self.pulse.is_awaited() {
@@ -63,9 +48,7 @@ impl Show for Progress {
         }
         result
     }
-}
 
-impl Progress {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             pulse: Pulse::new(),

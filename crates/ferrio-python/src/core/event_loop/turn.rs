@@ -16,8 +16,8 @@ use pyo3::prelude::*;
 
 use super::background::Bed;
 use super::flush::{flush, flush_if_much};
+use super::onlookers::{Nobody, Show};
 use super::patches::{Classes, Patches, Run};
-use super::progress::{Show, Unwatched};
 use super::receive::EVENTS;
 use super::{Item, Loop, debug, descriptors, modes, profiled};
 use crate::base::ffi::context;
@@ -79,7 +79,7 @@ impl Turning {
         } else {
             for _ in 0..batch {
                 let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
-                item.run(native, &Unwatched)?;
+                item.run(native, &Nobody)?;
                 flush_if_much(native)?;
             }
         }
@@ -94,14 +94,13 @@ fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     if batch > 0 {
         native.get().progress().set_said_stuck(false);
     }
-    if !native.get().is_watched() {
-        return run_items(native, batch, &Unwatched, run.as_ref());
-    }
-    let progress = native.get().progress();
+    let Some(onlookers) = native.get().onlookers() else {
+        return run_items(native, batch, &Nobody, run.as_ref());
+    };
     if batch == 0 {
-        progress.pulse().beat();
+        native.get().progress().pulse().beat();
     }
-    run_items(native, batch, &**progress, run.as_ref())
+    run_items(native, batch, &onlookers, run.as_ref())
 }
 
 fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Option<&Run>) -> PyResult<()> {
@@ -131,10 +130,10 @@ fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<I
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         if has_to_wait(py, &item) {
             deferred.push(item);
-        } else if native.get().is_watched() {
-            run_item(native, item, &**native.get().progress(), run.as_ref())?;
+        } else if let Some(onlookers) = native.get().onlookers() {
+            run_item(native, item, &onlookers, run.as_ref())?;
         } else {
-            run_item(native, item, &Unwatched, run.as_ref())?;
+            run_item(native, item, &Nobody, run.as_ref())?;
         }
     }
     Ok(())

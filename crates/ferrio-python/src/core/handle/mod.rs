@@ -22,7 +22,7 @@ use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::base::{error, imports};
 use crate::core::event_loop::LoopRef;
-use crate::core::event_loop::progress::{Show, Unwatched};
+use crate::core::event_loop::onlookers::{Nobody, Show};
 use crate::core::future::native::current_stack;
 
 /// A callback that the loop is going to call; what `call_soon` returns.
@@ -153,7 +153,7 @@ impl Handle {
 
     /// Run the callback, as the loop does: an exception goes to the loop's exception handler.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        run(slf, &Unwatched)
+        run(slf, &Nobody)
     }
 
     fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {

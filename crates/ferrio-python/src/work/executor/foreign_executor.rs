@@ -15,7 +15,7 @@ use crate::base::ffi::Guarded;
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
 use crate::core::event_loop::Loop;
-use crate::core::event_loop::progress::Unwatched;
+use crate::core::event_loop::onlookers::Nobody;
 use crate::core::future::callbacks::Watch;
 use crate::core::future::chain::CHECK_CANCEL;
 use crate::core::future::{Future, watch};
@@ -66,7 +66,7 @@ impl ForeignCall {
                 let item = job::future_came_back(py, future, outcome);
                 // From Python 3.14 on, asyncio sets the outcome without a turn's delay in the loop's own thread.
                 if cfg!(Py_3_14) && self.native.get().runs_here() {
-                    return item.run(self.native.bind(py), &Unwatched);
+                    return item.run(self.native.bind(py), &Nobody);
                 }
                 item
             }
