@@ -44,12 +44,12 @@ def executors(found: Sequence[Any]) -> str | None:
         return None
     text = f"functions in an executor: {executor.listed(functions)}"
     for thread in threading.enumerate():
-        worker = getattr(thread, "_target", None)
-        function = getattr(worker, "function", None)
+        call = getattr(getattr(thread, "_target", None), "call", None)
         frame = sys._current_frames().get(thread.ident) if thread.ident is not None else None
-        if function is not None and frame is not None and any(function in pool.running for pool in _pools(found)):
+        if call is not None and frame is not None and any(call[0] in pool.running for pool in _pools(found)):
             lines = stacks.lines_of(traceback.extract_stack(frame)[-_NAMED:])
-            text += f"\n- {function!r} in thread {thread.name!r} is at (most recent call last):\n{lines}"
+            shown = waits.call_text(call[0], call[1])
+            text += f"\n- {shown} in thread {thread.name!r} is at (most recent call last):\n{lines}"
     return text
 
 

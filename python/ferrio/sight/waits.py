@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import reprlib
 import types
 from collections.abc import Iterable, Iterator
 from traceback import FrameSummary
 from typing import Any
 
-from ferrio import _ferrio
+from ferrio import _ferrio, executor
 from ferrio.sight import stacks
 
-__all__ = ("chain", "frames_of", "holders", "is_lock", "sentence", "subjects")
+__all__ = ("call_text", "chain", "frames_of", "holders", "is_lock", "sentence", "subjects")
 
 # What a task may wait for.
 _SUBJECTS: tuple[type, ...] = (
@@ -47,6 +48,9 @@ _LOCKS: tuple[type, ...] = (
     *(asyncio.Lock, asyncio.Semaphore, asyncio.Condition),
     *(_ferrio.Lock, _ferrio.Semaphore, _ferrio.Condition),
 )
+
+# Waits for a call in a thread of the loop's default executor.
+_IN_THREADS = ("to_thread", "BaseEventLoop.getaddrinfo", "BaseEventLoop.getnameinfo")
 
 # The names of the frame of a coroutine, an asynchronous generator and a generator.
 _FRAMES = ("cr_frame", "ag_frame", "gi_frame")
@@ -110,13 +114,42 @@ def sentence(task: Any, tasks: Iterable[Any]) -> str:
     name, about = subjects(task)
     name = "async with" if name.endswith(".__aenter__") else name
     words = f"It waits in `{name}`" if name else "It waits"
-    if about:
+    call = _call_in_thread(task, about)
+    if call is not None:
+        words += f" for a thread that runs {call}"
+    elif name in _IN_THREADS and (pool := _full_pool(task)) is not None:
+        words += f" for a free thread: {len(pool.running)} run functions, and {pool.queued} call(s) wait"
+    elif about:
         words += " for " + ", ".join(stacks.brief(each) for each in about)
     for each in about:
         held = holders(each, tasks) if is_lock(each) else []
         if held:
             words += ", held by " + ", ".join(stacks.brief(holder) for holder in held)
     return words + "."
+
+
+def call_text(function: Any, arguments: Iterable[Any]) -> str:
+    """Returns a call in words: the name of `function` and its positional arguments, each in few characters."""
+    name = getattr(function, "__qualname__", None) or stacks.describe(function)
+    shown = [reprlib.repr(each) for each in arguments]
+    return f"{name}({', '.join(shown)})"
+
+
+def _call_in_thread(task: Any, about: list[Any]) -> str | None:
+    """The call that a thread of an executor runs for `task`, in words."""
+    get_coro = getattr(task, "get_coro", None)
+    waited_for = [*about, *(chain(get_coro()) if get_coro is not None else ())]
+    for worker in executor.workers():
+        call = worker.call
+        if call is not None and any(call[2] is each for each in waited_for):
+            return call_text(call[0], call[1])
+    return None
+
+
+def _full_pool(task: Any) -> Any:
+    """The default executor of the loop of `task`, if calls wait there for a thread."""
+    executors = getattr(task.get_loop(), "_executors", None)
+    return next((pool for pool in executors() if getattr(pool, "queued", 0)), None) if executors is not None else None
 
 
 def _operation_before(links: list[Any], link: Any) -> Any:

@@ -13,6 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::worker::Running;
 use crate::base::ffi::{Guarded, context};
 use crate::base::gc::gc;
 use crate::base::{error, imports};
@@ -160,13 +161,13 @@ impl Message {
 }
 
 impl Entry {
-    /// Runs the call in this attached thread, after passing its function to `now`. Returns what to post.
-    pub(crate) fn run(self, py: Python<'_>, now: impl FnOnce(&Py<PyAny>)) -> PyResult<Option<Message>> {
+    /// Runs the call in this attached thread, after passing it to `now`. Returns what to post.
+    pub(super) fn run(self, py: Python<'_>, now: impl FnOnce(Running)) -> PyResult<Option<Message>> {
         let Self { job, target } = self;
         match target {
             Target::Operation(operation, inbox) => {
                 if let Some(call) = job.begin(py) {
-                    now(&call.function);
+                    now(call.running_for(operation.as_any(), py));
                     job.end(py, call.run(py).map_err(|failure| converted(py, failure)));
                 }
                 let item = Item::Watch(operation.into_any(), py.None(), operation_ended);
@@ -176,7 +177,8 @@ impl Entry {
                 let cancelled =
                     future.get().state.with(py, |state| matches!(state.outcome, Outcome::Cancelled));
                 let call = if cancelled { None } else { job.begin(py) };
-                let item = match call.map(|call| (now(&call.function), call.run(py)).1) {
+                let item = match call.map(|call| (now(call.running_for(future.as_any(), py)), call.run(py)).1)
+                {
                     None => Item::Watch(future.into_any(), py.None(), future_cancelled),
                     outcome => future_came_back(py, future, outcome),
                 };
@@ -187,7 +189,7 @@ impl Entry {
                 if future.call_method0(intern!(py, "set_running_or_notify_cancel"))?.is_truthy()?
                     && let Some(call) = job.begin(py)
                 {
-                    now(&call.function);
+                    now(call.running_for(future.as_unbound(), py));
                     match call.run(py) {
                         Ok(value) => future.call_method1(intern!(py, "set_result"), (value,))?,
                         Err(failure) => {
@@ -222,6 +224,15 @@ impl Entry {
 }
 
 impl Call {
+    /// What a worker shows while it runs this for `awaited`.
+    fn running_for(&self, awaited: &Py<PyAny>, py: Python<'_>) -> Running {
+        Running {
+            function: self.function.clone_ref(py),
+            arguments: self.arguments.clone_ref(py),
+            awaited: awaited.clone_ref(py),
+        }
+    }
+
     fn run(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let call = |py| {
             let keywords = self.keywords.as_ref().map(|keywords| keywords.bind(py));

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::job::{Entry, Message};
 use ferrio_engine::fork;
@@ -17,7 +18,7 @@ use ferrio_engine::fork;
 use super::Shared;
 use crate::base::class::Class;
 use crate::base::ffi::Guarded;
-use crate::base::gc::collected;
+use crate::base::gc::{collected, gc};
 use crate::core::event_loop::Item;
 
 /// How long a worker keeps the interpreter while it runs short jobs one after the other.
@@ -31,32 +32,42 @@ const PATIENCE: Duration = Duration::from_micros(50);
 #[pyclass(frozen, name = "_Worker", module = "ferrio._ferrio")]
 pub(crate) struct Worker {
     shared: Arc<Shared>,
-    /// The function that runs right now; shown to programs that ask what a pool is busy with.
-    function: Guarded<Option<Py<PyAny>>>,
+    /// What runs right now; shown to programs that ask what a pool is busy with.
+    running: Guarded<Option<Running>>,
 }
 
-collected!(Worker { function } not { shared });
+collected!(Worker { running } not { shared });
+
+/// A call that a worker runs.
+pub(super) struct Running {
+    pub(super) function: Py<PyAny>,
+    pub(super) arguments: Py<PyTuple>,
+    /// The operation or future that waits for it.
+    pub(super) awaited: Py<PyAny>,
+}
+
+gc!(Running { function, arguments, awaited });
 
 impl Class for Worker {}
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, function: Guarded::new(None) }
+        Self { shared, running: Guarded::new(None) }
     }
 
     /// The function that runs right now.
     pub(super) fn running(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.function.with(py, |function| function.as_ref().map(|function| function.clone_ref(py)))
+        self.running.with(py, |running| running.as_ref().map(|running| running.function.clone_ref(py)))
     }
 
-    fn note(&self, py: Python<'_>, function: Option<Py<PyAny>>) {
-        let old = self.function.with(py, |known| std::mem::replace(known, function));
+    fn note(&self, py: Python<'_>, running: Option<Running>) {
+        let old = self.running.with(py, |known| std::mem::replace(known, running));
         drop(old);
     }
 
     /// Runs a job. An error here comes from a future that isn't ours, or from a bug.
     fn run(&self, py: Python<'_>, entry: Entry) -> Option<Message> {
-        let outcome = entry.run(py, |function| self.note(py, Some(function.clone_ref(py))));
+        let outcome = entry.run(py, |running| self.note(py, Some(running)));
         self.note(py, None);
         outcome.unwrap_or_else(|failure| {
             failure.write_unraisable(py, None);
@@ -90,6 +101,16 @@ impl Worker {
     #[getter]
     fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.running(py)
+    }
+
+    /// The function that runs right now, its positional arguments, and the awaitable or future of the call; or `None`.
+    #[getter]
+    fn call(&self, py: Python<'_>) -> Option<(Py<PyAny>, Py<PyTuple>, Py<PyAny>)> {
+        self.running.with(py, |running| {
+            running.as_ref().map(|Running { function, arguments, awaited }| {
+                (function.clone_ref(py), arguments.clone_ref(py), awaited.clone_ref(py))
+            })
+        })
     }
 
     fn __call__(&self, py: Python<'_>) {
