@@ -62,11 +62,13 @@ compile_error!("ferrio runs on Linux only: its reactor is epoll, its wake-ups ar
 
 pub mod buffer;
 pub mod clock;
+pub mod counter;
 pub mod cpu;
 pub mod files;
 pub mod fork;
 mod fork_lock;
 pub mod inbox;
+pub mod meter;
 pub mod net;
 pub mod pool;
 pub mod process;

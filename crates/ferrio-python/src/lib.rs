@@ -99,6 +99,8 @@ base::class::surface! {
         base::imports::_load_before_the_end,
         core::event_loop::running::_forget_running_loop,
         core::event_loop::progress::_announce_loops,
+        loop_api::metrics::_meter,
+        loop_api::metrics::_metrics,
         core::event_loop::nested::_allow_nested,
         core::event_loop::nested::_nested_allowed,
         core::future::awaited_by::future_add_to_awaited_by,

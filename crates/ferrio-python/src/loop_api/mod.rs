@@ -2,6 +2,7 @@
 
 pub(crate) mod asyncgens;
 pub(crate) mod executor;
+pub(crate) mod metrics;
 pub(crate) mod readers;
 pub(crate) mod resolve;
 pub(crate) mod sendfile;

@@ -173,7 +173,7 @@ pub(super) fn during_event(
 ) -> PyResult<()> {
     let body = || if native.get().debug() { timed(native, owner, body) } else { body() };
     match native.get().onlookers() {
-        Some(onlookers) => onlookers.during(owner, body),
+        Some(onlookers) => onlookers.during_either(owner, body),
         None => body(),
     }
 }

@@ -484,7 +484,7 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
     match fired {
         Some(Target::Native(owner, call)) => {
             current::retire(native)?;
-            let outcome = if native.get().is_observed() {
+            let outcome = if native.get().shows_events() {
                 debug::during_event(native, owner.bind(py), || call(native, owner.bind(py), event))
             } else {
                 call(native, owner.bind(py), event)
@@ -528,7 +528,7 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyRes
             continue;
         }
         let wake = || operation::wake(operation.bind(py)).map(drop);
-        outcome = outcome.and(if native.get().is_observed() {
+        outcome = outcome.and(if native.get().shows_events() {
             debug::during_event(native, operation.bind(py).as_any(), wake)
         } else {
             wake()

@@ -49,7 +49,7 @@ impl Item {
         match self {
             Self::Step(task) => {
                 let task = task.into_bound(py);
-                match show.during(task.as_any(), || step::step(&task)) {
+                match show.during_step(task.as_any(), || step::step(&task)) {
                     Ok(()) => Ok(()),
                     Err(failure) => report(native, failure, task.as_any()),
                 }
@@ -100,16 +100,18 @@ impl Item {
             return self.run(native, show);
         }
         current::retire(native)?;
+        let is_step = matches!(self, Self::Step(_));
         let shown = self.object(py);
         let object = self.into_handle(native)?;
         let handle = object.cast::<Handle>()?;
         if handle.get().cancelled(py) {
             return Ok(());
         }
-        show.during(&shown, || match run {
+        let call = || match run {
             Run::Standard(run) if handle::is_plain(handle) => run.bind(py).call1((handle,)),
             _ => handle.call_method0(intern!(py, "_run")),
-        })?;
+        };
+        if is_step { show.during_step(&shown, call) } else { show.during(&shown, call) }?;
         // A step leaves its task as the current one.
         current::retire(native)
     }

@@ -34,11 +34,12 @@ pub(crate) mod signals;
 mod turn;
 mod views;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ferrio_engine::clock::Clock;
 use ferrio_engine::inbox::Inbox;
+use ferrio_engine::meter::Meter;
 use ferrio_engine::reactor::{Events, Reactor};
 use ferrio_engine::turn::Engine;
 use ferrio_engine::{OutOfMemory, ReadyQueue, Refused};
@@ -110,8 +111,14 @@ mod modes {
     pub(super) const WATCHED: u8 = 2;
     /// A program's own function runs the handles.
     pub(super) const TRACED: u8 = 4;
+    /// Metrics are counted.
+    pub(super) const METERED: u8 = 8;
     /// The modes in which items are shown while they run.
-    pub(super) const LOOKED_AT: u8 = WATCHED;
+    pub(super) const LOOKED_AT: u8 = WATCHED | METERED;
+    /// The modes in which a turn is slower than usual.
+    pub(super) const ANY: u8 = u8::MAX;
+    /// The modes in which events are shown, too.
+    pub(super) const SHOWING_EVENTS: u8 = ANY & !METERED;
 }
 
 /// State that any thread may touch. It needs no `Arc`: inbox and reactor have their own, and the flags live as long
@@ -129,6 +136,8 @@ struct Shared {
     modes: AtomicU8,
     /// What a watchdog sees.
     progress: Arc<Progress>,
+    /// What is counted from the first time on that metering is turned on.
+    meter: OnceLock<Arc<Meter>>,
     /// Which methods a subclass or an attribute replaced.
     overrides: Overrides,
     /// What threads and processes are doing for the loop.
@@ -245,6 +254,7 @@ impl Loop {
                 stopping: AtomicBool::new(false),
                 modes: AtomicU8::new(if debug::wanted_by_environment(py)? { modes::DEBUG } else { 0 }),
                 progress: Progress::new(),
+                meter: OnceLock::new(),
                 overrides: Overrides::of_class::<Self>(class)?,
                 background: Background::default(),
             },
@@ -365,10 +375,10 @@ impl Loop {
         self.has_mode(modes::DEBUG)
     }
 
-    /// Whether anything but the loop itself has to do with what runs.
+    /// Whether anything but the loop itself has to do with what events cause.
     #[inline]
-    fn is_observed(&self) -> bool {
-        self.shared.modes.load(Ordering::Relaxed) != 0
+    fn shows_events(&self) -> bool {
+        self.has_mode(modes::SHOWING_EVENTS)
     }
 
     /// Those who look at the loop's items; `None` if nobody does.
@@ -377,7 +387,10 @@ impl Loop {
         if !self.has_mode(modes::LOOKED_AT) {
             return None;
         }
-        Some(Onlookers { progress: self.has_mode(modes::WATCHED).then(|| &**self.progress()) })
+        Some(Onlookers {
+            progress: self.has_mode(modes::WATCHED).then(|| &**self.progress()),
+            meter: self.meter(),
+        })
     }
 
     /// Whether any of these modes is on.
@@ -403,6 +416,25 @@ impl Loop {
     /// From the next turn on, the loop shows what it runs, or no longer does.
     pub(crate) fn set_watched(&self, watched: bool) {
         self.set_mode(modes::WATCHED, watched);
+    }
+
+    /// What counts, if metering is on.
+    #[inline]
+    fn meter(&self) -> Option<&Meter> {
+        if self.has_mode(modes::METERED) { self.shared.meter.get().map(|meter| &**meter) } else { None }
+    }
+
+    /// What has been counted; `None` if metering was never on.
+    pub(crate) fn metered(&self) -> Option<&Arc<Meter>> {
+        self.shared.meter.get()
+    }
+
+    /// From the next turn on, the loop counts, or no longer does.
+    pub(crate) fn set_metered(&self, metered: bool) {
+        if metered {
+            self.shared.meter.get_or_init(Arc::default);
+        }
+        self.set_mode(modes::METERED, metered);
     }
 
     /// The buffer in which the loop receives.

@@ -74,7 +74,7 @@ impl Turning {
         let batch = native.get().owned.engine.with(py, |engine| engine.begin_turn());
         if let Some(deferred) = &mut self.deferred {
             run_nested_batch(native, batch, deferred)?;
-        } else if native.get().is_observed() {
+        } else if native.get().has_mode(modes::ANY) {
             run_observed_batch(native, batch)?;
         } else {
             for _ in 0..batch {
@@ -91,6 +91,9 @@ impl Turning {
 /// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
 fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     let run = native.get().runner(native.py());
+    if let Some(meter) = native.get().meter() {
+        meter.turn_begins();
+    }
     if batch > 0 {
         native.get().progress().set_said_stuck(false);
     }
@@ -126,6 +129,9 @@ fn run_item(native: &Bound<'_, Loop>, item: Item, show: &impl Show, run: Option<
 fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<Item>) -> PyResult<()> {
     let py = native.py();
     let run = native.get().runner(py);
+    if let Some(meter) = native.get().meter() {
+        meter.turn_begins();
+    }
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         if has_to_wait(py, &item) {
