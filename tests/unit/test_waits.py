@@ -1,4 +1,4 @@
-"""What a task waits for, in words: a call in a thread, such as a slow look-up of a name, is named with its arguments."""
+"""What a task waits for, in words. A call in a thread, such as a slow look-up of a name, has its arguments."""
 
 import asyncio
 import socket
