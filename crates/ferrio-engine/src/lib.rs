@@ -75,6 +75,7 @@ pub mod process;
 pub mod pulse;
 pub mod reactor;
 pub mod ready;
+pub mod sampler;
 pub mod scheduling;
 mod sync;
 mod sys;

@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, ParamSpec, Self, TypeVar, final
+from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, final
 
 from ferrio._ferrio.tasks import Future, Task
 from ferrio._ferrio.transports import (
@@ -105,6 +105,30 @@ class _Watcher:
 
 def _meter(loop: Loop, metered: bool, /) -> None: ...
 def _metrics(loop: Loop, /) -> dict[str, Any]: ...
+
+# ---- samples of where the time goes
+
+# Of a pending task: its place, number, name or the number in that, and coroutine; its state, steps, and wake-ups; its
+# age, and whether that is the least; how long it ran and was ready; in how much time its sleep ends.
+_Row: TypeAlias = tuple[
+    tuple[int, int, str | int, str],
+    tuple[str, int, int],
+    tuple[float, bool],
+    tuple[float, float],
+    float | None,
+]
+
+@final
+class _Sampler:
+    def __new__(cls) -> Self: ...
+    def add(self, loop: Loop, /) -> None: ...
+    def attach(self, attached: bool, /) -> list[Loop]: ...
+    def wait(self, fd: int, /) -> None: ...
+    def settle(self, loop: Loop, /) -> None: ...
+    def rows(self, loop: Loop, start: int, count: int, /) -> tuple[list[_Row], bool]: ...
+    def task(self, loop: Loop, place: int, number: int, /) -> Task[Any] | None: ...
+    def place(self, loop: Loop, task: Task[Any], /) -> tuple[int, int] | None: ...
+    def numbers(self, loop: Loop, /) -> dict[str, Any]: ...
 
 # ---- threads and processes
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from ferrio import _ferrio
 from ferrio._modules import log
-from ferrio.sight import stacks
+from ferrio.sight import announced, stacks
 
 __all__ = ("Block", "Watch", "watch")
 
@@ -85,7 +85,7 @@ class Watch:
     def _stop(self, patience: float | None) -> None:
         global _active
         _active = tuple(other for other in _active if other is not self)
-        _ferrio._announce_loops(bool(_active))
+        announced.unlisten(self._loop_begins)
         self._native.stop()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
@@ -182,7 +182,7 @@ def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = N
     global _active
     made = Watch(threshold, on_block)
     _active += (made,)
-    _ferrio._announce_loops(True)
+    announced.listen(made._loop_begins)
     made._begin()
     return made
 
@@ -190,12 +190,6 @@ def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = N
 def is_watching() -> bool:
     """Returns whether a watchdog is on."""
     return bool(_active)
-
-
-def loop_begins(loop: Any) -> None:
-    """Called by the loop when it begins to run, while anybody watches."""
-    for made in _active:
-        made._loop_begins(loop)
 
 
 def _name(found: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{OwnedFd, RawFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
@@ -69,6 +70,14 @@ pub(crate) fn is_writable(fd: RawFd) -> io::Result<bool> {
     let fd = lend(fd);
     let mut asked = [PollFd::new(&fd, PollFlags::OUT)];
     Ok(rustix::event::poll(&mut asked, Some(&Timespec::default()))? > 0)
+}
+
+/// Whether reading becomes possible within `timeout`, or there is an error or a hang-up.
+pub(crate) fn is_readable_within(fd: RawFd, timeout: Duration) -> io::Result<bool> {
+    let fd = lend(fd);
+    let mut asked = [PollFd::new(&fd, PollFlags::IN)];
+    let timeout = Timespec::try_from(timeout).unwrap_or_default();
+    Ok(rustix::event::poll(&mut asked, Some(&timeout))? > 0)
 }
 
 /// Closes the sending direction.

@@ -5,6 +5,7 @@ pub(crate) mod executor;
 pub(crate) mod metrics;
 pub(crate) mod readers;
 pub(crate) mod resolve;
+pub(crate) mod sampler;
 pub(crate) mod sendfile;
 pub(crate) mod signals;
 pub(crate) mod sock;

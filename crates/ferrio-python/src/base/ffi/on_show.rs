@@ -40,6 +40,12 @@ impl OnShow {
         self.object.load(Ordering::Relaxed).is_null()
     }
 
+    /// The address of the object on show; any thread may ask.
+    pub(crate) fn address(&self) -> Option<usize> {
+        let object = self.object.load(Ordering::Relaxed);
+        (!object.is_null()).then_some(object as usize)
+    }
+
     /// The object on show, for another thread to keep.
     pub(crate) fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         #[cfg(Py_GIL_DISABLED)]

@@ -29,6 +29,8 @@ pub(crate) mod progress;
 pub(crate) mod receive;
 mod run;
 pub(crate) mod running;
+mod sampled;
+pub(crate) mod samples;
 pub(crate) mod sides;
 pub(crate) mod signals;
 mod turn;
@@ -113,8 +115,12 @@ mod modes {
     pub(super) const TRACED: u8 = 4;
     /// Metrics are counted.
     pub(super) const METERED: u8 = 8;
+    /// A sampler looks at what it spends its time on.
+    pub(super) const SAMPLED: u8 = 16;
+    /// The modes in which what runs is shown to other threads.
+    pub(super) const SHOWN: u8 = WATCHED | SAMPLED;
     /// The modes in which items are shown while they run.
-    pub(super) const LOOKED_AT: u8 = WATCHED | METERED;
+    pub(super) const LOOKED_AT: u8 = SHOWN | METERED;
     /// The modes in which a turn is slower than usual.
     pub(super) const ANY: u8 = u8::MAX;
     /// The modes in which events are shown, too.
@@ -388,7 +394,7 @@ impl Loop {
             return None;
         }
         Some(Onlookers {
-            progress: self.has_mode(modes::WATCHED).then(|| &**self.progress()),
+            progress: self.has_mode(modes::SHOWN).then(|| &**self.progress()),
             meter: self.meter(),
         })
     }

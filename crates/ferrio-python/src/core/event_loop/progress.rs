@@ -11,6 +11,7 @@ use ferrio_engine::clock::{Clock, Nanos};
 use ferrio_engine::pulse::{Beat, Pulse};
 use pyo3::prelude::*;
 
+use super::samples::Samples;
 use crate::base::ffi::on_show::OnShow;
 
 /// Whether the package wants to hear of each loop that begins to run.
@@ -32,6 +33,7 @@ pub(super) fn is_announced() -> bool {
 pub(crate) struct Progress {
     pulse: Pulse,
     on_show: OnShow,
+    samples: Samples,
     observers: Mutex<Vec<Arc<Observer>>>,
     /// The loop has said that nothing can wake it, and has run nothing since.
     said_stuck: AtomicBool,
@@ -53,6 +55,7 @@ impl Progress {
         Arc::new(Self {
             pulse: Pulse::new(),
             on_show: OnShow::new(),
+            samples: Samples::default(),
             observers: Mutex::default(),
             said_stuck: AtomicBool::new(false),
         })
@@ -62,6 +65,17 @@ impl Progress {
     #[inline]
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.pulse
+    }
+
+    /// What samplers share with the loop.
+    #[inline]
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// The address of what the loop is working on, which may be gone already.
+    pub(crate) fn shown_address(&self) -> Option<usize> {
+        self.on_show.address()
     }
 
     /// Whether the loop has said that nothing can wake it, and has run nothing since.

@@ -111,6 +111,7 @@ fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Opti
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         run_item(native, item, show, run)?;
+        native.get().show_ready(py);
     }
     Ok(())
 }

@@ -16,6 +16,12 @@ impl Loop {
             .with(py, |engine| engine.ready.iter().filter_map(|item| item.duplicate(py)).collect())
     }
 
+    /// How many items are ready, timers wait, and descriptors are watched.
+    pub(crate) fn queued(&self, py: Python<'_>) -> (usize, usize, usize) {
+        let (ready, timers) = self.owned.engine.with(py, |engine| (engine.ready.len(), engine.timers.len()));
+        (ready, timers, self.shared.reactor.watched())
+    }
+
     /// The timers, the earliest first.
     pub(crate) fn timer_items(&self, py: Python<'_>) -> Vec<(Nanos, TimerKey, Item)> {
         let mut found: Vec<_> = self.owned.engine.with(py, |engine| {

@@ -33,6 +33,9 @@ use crate::core::operation::{Operation, view};
 pub(crate) struct State {
     /// The number in its default name, unless the name is known.
     pub(crate) number: u64,
+    /// How many steps it has made, and how many of them because what it waited for was done.
+    pub(crate) polls: u64,
+    pub(crate) wakes: u64,
     /// What the task waits for: an operation, a future, or anything future-like.
     pub(crate) waiter: Option<Py<PyAny>>,
     /// The exception to throw at the next step.
@@ -45,7 +48,7 @@ pub(crate) struct State {
     pub(crate) log_destroy_pending: bool,
 }
 
-gc!(State { waiter, pending_error } not { number, place, cancel_requests, must_cancel, log_destroy_pending });
+gc!(State { waiter, pending_error } not { number, polls, wakes, place, cancel_requests, must_cancel, log_destroy_pending });
 
 /// A future that runs the coroutine `coro` on the event loop `loop`.
 ///
@@ -225,6 +228,8 @@ impl Task {
         Self {
             task: Guarded::new(State {
                 number: 0,
+                polls: 0,
+                wakes: 0,
                 waiter: None,
                 pending_error: None,
                 place: None,

@@ -15,11 +15,11 @@ use crate::base::imports;
 use crate::base::room::Room;
 use crate::core::event_loop::{self, LoopRef};
 
-/// The pending tasks of one loop, each in a slot whose number it knows. Not a `Slab`, which aborts if it can't grow.
+/// The pending tasks of one loop, each in a slot whose place it knows, with a number that no other task gets. Not a `Slab`, which aborts if it can't grow.
 #[derive(Default)]
 pub(crate) struct Registry {
-    slots: Vec<Option<Py<Task>>>,
-    /// The numbers of the empty slots; there is room for all numbers.
+    slots: Vec<Option<(Py<Task>, u64)>>,
+    /// The places of the empty slots; there is room for all places.
     free: Vec<u32>,
 }
 
@@ -31,27 +31,42 @@ impl Traverse for Registry {
 
 impl Registry {
     /// Raises `MemoryError` if there is no room for the task.
-    fn insert(&mut self, task: Py<Task>) -> PyResult<u32> {
+    fn insert(&mut self, task: Py<Task>, number: u64) -> PyResult<u32> {
         if let Some(place) = self.free.pop() {
-            self.slots[place as usize] = Some(task);
+            self.slots[place as usize] = Some((task, number));
             return Ok(place);
         }
         let place = self.slots.len();
         self.slots.make_room(1)?;
         self.free.make_room(place + 1)?;
-        self.slots.push(Some(task));
+        self.slots.push(Some((task, number)));
         Ok(u32::try_from(place).expect("fewer than 2^32 pending tasks"))
     }
 
     fn remove(&mut self, place: u32) -> Option<Py<Task>> {
-        let task = self.slots.get_mut(place as usize)?.take()?;
+        let (task, _) = self.slots.get_mut(place as usize)?.take()?;
         self.free.push(place);
         Some(task)
     }
 
     /// The pending tasks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Py<Task>> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(|(task, _)| task)
+    }
+
+    /// The pending tasks in `count` places from `start` on, with their places and numbers.
+    pub(crate) fn entries(
+        &self,
+        start: usize,
+        count: usize,
+    ) -> impl Iterator<Item = (usize, u64, &Py<Task>)> {
+        let entries = self.slots.iter().enumerate().skip(start).take(count);
+        entries.filter_map(|(place, slot)| slot.as_ref().map(|(task, number)| (place, *number, task)))
+    }
+
+    /// How many places there are, empty ones included.
+    pub(crate) fn places(&self) -> usize {
+        self.slots.len()
     }
 }
 
@@ -61,7 +76,8 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
     match home {
         LoopRef::Native(native) => {
             let entry = task.clone().unbind();
-            let place = native.get().with_tasks(py, |tasks| tasks.insert(entry))?;
+            let samples = native.get().progress().samples();
+            let place = native.get().with_tasks(py, |tasks| tasks.insert(entry, samples.next_number()))?;
             task.get().task.with(py, |state| state.place = Some(place));
             task_list::link(task);
             Ok(())

@@ -62,6 +62,8 @@ pub(crate) fn step_eagerly(task: &Bound<'_, Task>, home: &LoopRef) -> PyResult<(
 fn exception_to_throw<'py>(task: &Bound<'py, Task>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = task.py();
     let (waiter, pending_error, must_cancel) = task.get().task.with(py, |state| {
+        state.polls += 1;
+        state.wakes += u64::from(state.waiter.is_some());
         (state.waiter.take(), state.pending_error.take(), std::mem::take(&mut state.must_cancel))
     });
     let mut thrown = pending_error.map(|error| error.into_bound(py));

@@ -1,0 +1,33 @@
+"""Who hears of each loop that begins to run. While nobody does, loops don't tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ferrio import _ferrio
+
+__all__ = ("listen", "loop_begins", "unlisten")
+
+# Those that hear of it; replaced at each change.
+_listeners: tuple[Callable[[Any], object], ...] = ()
+
+
+def listen(listener: Callable[[Any], object]) -> None:
+    """Calls `listener(loop)` in the thread of each loop that begins to run from now on."""
+    global _listeners
+    _listeners = (*_listeners, listener)
+    _ferrio._announce_loops(True)
+
+
+def unlisten(listener: Callable[[Any], object]) -> None:
+    """Calls `listener` no more."""
+    global _listeners
+    _listeners = tuple(known for known in _listeners if known != listener)
+    _ferrio._announce_loops(bool(_listeners))
+
+
+def loop_begins(loop: Any) -> None:
+    """Called by `loop` when it begins to run, while anybody listens."""
+    for listener in _listeners:
+        listener(loop)
