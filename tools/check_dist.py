@@ -89,7 +89,7 @@ def package_files():
     return {
         path.relative_to(packages).as_posix()
         for path in packages.rglob("*")
-        if path.suffix in (".py", ".pyi") or path.name == "py.typed"
+        if path.suffix in (".py", ".pyi", ".html", ".css", ".js") or path.name == "py.typed"
     }
 
 
