@@ -60,6 +60,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ferrio runs on Linux only: its reactor is epoll, its wake-ups are eventfds");
 
+pub mod alarm;
 pub mod buffer;
 pub mod clock;
 pub mod counter;
@@ -77,6 +78,7 @@ pub mod reactor;
 pub mod ready;
 pub mod sampler;
 pub mod scheduling;
+pub mod sleepers;
 mod sync;
 mod sys;
 pub mod thread_end;
@@ -85,6 +87,7 @@ pub mod tls_record;
 pub mod turn;
 pub mod watchdog;
 
+pub use alarm::Alarm;
 pub use buffer::ByteBuffer;
 pub use clock::{Clock, Nanos, nanos_from_seconds, seconds_from_nanos};
 pub use cpu::CpuMark;
@@ -92,5 +95,6 @@ pub use inbox::{Inbox, Refused, Wake};
 pub use pool::{Pool, Submit};
 pub use reactor::{Event, Events, Interest, Reactor, Wait, Waker};
 pub use ready::{OutOfMemory, ReadyQueue};
+pub use sleepers::{SleeperKey, Sleepers};
 pub use timer::{TimerKey, Timers};
 pub use turn::{Engine, Plan};

@@ -4,7 +4,8 @@
 //! The loop here sleeps without limit, so a lost wake-up is a deadlock, which loom reports.
 #![cfg(loom)]
 
-use ferrio_engine::{Inbox, Pool, ReadyQueue, Submit, Wake};
+use ferrio_engine::{Alarm, Inbox, Pool, ReadyQueue, SleeperKey, Sleepers, Submit, Wake};
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
@@ -223,4 +224,59 @@ fn pool_wakes_a_worker_while_another_is_on_its_way_to_a_job() {
         }
         assert_eq!((pool.workers(), pool.idle(), pool.queued()), (0, 0, 0));
     });
+}
+
+/// What a thread does that makes progress and tells the sleeper.
+fn advance(progress: &AtomicUsize, alarm: &Alarm, inbox: &Inbox<SleeperKey>) {
+    progress.fetch_add(1, Ordering::Relaxed);
+    if let Some(key) = alarm.ring() {
+        assert_eq!(inbox.post(key), Ok(()));
+    }
+}
+
+/// Two threads advance what a sleeper waits for; the sleeper looks first, or only after the threads have begun.
+fn sleeper_sees_all_progress(looks_first: bool) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        let (inbox, notify) = inbox();
+        let (progress, alarm) = (Arc::new(AtomicUsize::new(0)), Arc::new(Alarm::new()));
+        let mut sleepers = Sleepers::new();
+        let key = sleepers.add(()).expect("there is memory");
+        let look = || {
+            alarm.set(key);
+            progress.load(Ordering::Relaxed)
+        };
+        let mut seen = if looks_first { look() } else { 0 };
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (progress, alarm, inbox) = (progress.clone(), alarm.clone(), inbox.clone());
+                thread::spawn(move || advance(&progress, &alarm, &inbox))
+            })
+            .collect();
+        if !looks_first {
+            seen = look();
+        }
+        let mut woken = Vec::new();
+        while seen < 2 {
+            sleep_and_take(&inbox, &notify, &mut woken);
+            for key in woken.drain(..) {
+                assert!(sleepers.get(key).is_some());
+                seen = look();
+            }
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn alarm_is_never_missed_by_a_sleeper_that_looked() {
+    sleeper_sees_all_progress(true);
+}
+
+#[test]
+fn alarm_before_the_first_look_is_seen_by_it() {
+    sleeper_sees_all_progress(false);
 }

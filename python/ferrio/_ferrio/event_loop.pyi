@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, final
+from typing import Any, ClassVar, ParamSpec, Self, TypeAlias, TypeVar, final
 
 from ferrio._ferrio.tasks import Future, Task
 from ferrio._ferrio.transports import (
@@ -69,6 +69,8 @@ class Loop(asyncio.SelectorEventLoop):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> WritePipeTransport: ...
+    # A capsule; include/ferrio.h says what is in it.
+    __ferrio_loop_api__: ClassVar[object]
     def __new__(cls, *args: Any, virtual_time: bool = False, **kwargs: Any) -> Self: ...
     def __init__(self, selector: Any = None, *, virtual_time: bool = False) -> None: ...
     def create_future(self) -> Future[Any]: ...

@@ -1,6 +1,7 @@
 //! The loop's methods that use the layers below: one family of methods per file.
 
 pub(crate) mod asyncgens;
+pub(crate) mod c_interface;
 pub(crate) mod executor;
 pub(crate) mod metrics;
 pub(crate) mod readers;

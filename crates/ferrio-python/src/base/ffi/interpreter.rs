@@ -28,6 +28,20 @@ pub(crate) fn let_attach_at_the_end(py: Python<'_>) {
     py.detach(|| Python::attach(|_py| ()));
 }
 
+/// Runs `body` if this thread is attached, whoever attached it; otherwise does nothing and returns `None`.
+///
+/// PyO3 counts what it has attached itself. An extension module with a PyO3 of its own may have detached the thread.
+pub(crate) fn if_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> Option<R> {
+    // SAFETY: both may be called by any thread at any time. Until Python 3.11 the second names the thread that holds
+    // the GIL, so it is compared with this thread's.
+    let attached = unsafe {
+        let current = ffi::compat::PyThreadState_GetUnchecked();
+        !current.is_null() && current == ffi::PyGILState_GetThisThreadState()
+    };
+    // SAFETY: this thread is attached, and `body` ends before anybody could detach it behind its back.
+    attached.then(|| body(unsafe { Python::assume_attached() }))
+}
+
 /// Whether `object` is an instance of exactly the class `T`, not of a subclass.
 #[inline]
 pub(crate) fn is_exactly<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool {

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod awaiters;
 pub(crate) mod buffer;
 pub(crate) mod bytes;
+pub(crate) mod c_api;
 pub(crate) mod cast;
 pub(crate) mod cell;
 pub(crate) mod class_version;

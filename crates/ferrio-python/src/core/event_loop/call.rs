@@ -1,9 +1,9 @@
 //! Scheduling callbacks: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`.
 
-use ferrio_engine::OutOfMemory;
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use ferrio_engine::{OutOfMemory, Refused};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -180,6 +180,45 @@ fn call_at_time<'py>(
 }
 
 impl Loop {
+    /// Queues an item for the next turn; from another thread through the inbox.
+    ///
+    /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
+    #[inline]
+    pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {
+        self.require_open()?;
+        let outcome = self.owned.engine.with(py, |engine| {
+            // In one borrow: if another thread starts the loop meanwhile, it must not sleep without seeing the item.
+            if self.runs_here() || !self.is_running() {
+                engine.push(item).map(|()| None)
+            } else {
+                Ok(Some(item))
+            }
+        });
+        match outcome {
+            Ok(None) => Ok(()),
+            Ok(Some(item)) => self.post(item),
+            Err(OutOfMemory(item)) => Err(no_room(py, item)),
+        }
+    }
+
+    /// Queues an item for the next turn in the loop's own thread. Raises `MemoryError` if there is no room.
+    #[inline]
+    pub(crate) fn push_here(&self, py: Python<'_>, item: Item) -> PyResult<()> {
+        let outcome = self.owned.engine.with(py, |engine| engine.push(item));
+        outcome.map_err(|OutOfMemory(item)| no_room(py, item))
+    }
+
+    /// Queues an item from any thread and wakes the loop.
+    ///
+    /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
+    pub(crate) fn post(&self, item: Item) -> PyResult<()> {
+        match self.shared.inbox.post(item) {
+            Ok(()) => Ok(()),
+            Err(Refused::Closed(_item)) => Err(PyRuntimeError::new_err("Event loop is closed")),
+            Err(Refused::OutOfMemory(_item)) => Err(PyMemoryError::new_err(())),
+        }
+    }
+
     /// The time of the loop's clock. May be called while a timeout's state is borrowed.
     #[inline]
     pub(crate) fn now(&self, py: Python<'_>) -> Nanos {

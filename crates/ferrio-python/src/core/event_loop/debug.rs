@@ -136,7 +136,7 @@ pub(super) fn run_item(
     drop(old);
     let run = || match item {
         // An event is timed later, when its object is known.
-        Item::Event(_) => item.run(native, show),
+        _ if item.is_ours_alone() => item.run(native, show),
         _ => timed(native, &shown, || item.run_by(native, show, run)),
     };
     let (outcome, old) =

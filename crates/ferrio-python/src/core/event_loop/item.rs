@@ -1,5 +1,6 @@
 //! The items of the ready queue and the timers: everything that a turn can run.
 
+use ferrio_engine::SleeperKey;
 use ferrio_engine::reactor::Event;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,6 +10,7 @@ use super::onlookers::Show;
 use super::patches::Run;
 use super::{Loop, LoopRef, descriptors};
 use crate::base::error;
+use crate::base::ffi::c_api::Posted;
 use crate::base::ffi::{context, raise};
 use crate::base::gc::gc;
 use crate::core::future::callbacks::{Watch, WatcherCall};
@@ -31,13 +33,17 @@ pub(crate) enum Item {
     Done(Py<PyAny>, Py<PyAny>, &'static Watch),
     /// An event on a descriptor with a native watcher.
     Event(Event),
+    /// The end of the wait that this key names: another thread has rung an alarm (`sleepers.rs`).
+    Alarm(SleeperKey),
+    /// A call that an extension module left for the loop.
+    Posted(Posted),
 }
 
 gc!(match Item {
     Self::Step(task) => (task),
     Self::Handle(handle) => (handle),
     Self::Wake(operation) => (operation),
-    Self::Event(_) => (),
+    Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => (),
     Self::Watch(watcher, what, _) | Self::Done(watcher, what, _) => (watcher, what),
 });
 
@@ -73,6 +79,18 @@ impl Item {
                 }
             }
             Self::Event(event) => descriptors::act_late(native, event),
+            Self::Alarm(sleeper) => match native.get().sleeper(py, sleeper) {
+                // The same as if the operation had been queued.
+                Some(operation) => Self::Wake(operation).run(native, show),
+                None => Ok(()),
+            },
+            Self::Posted(posted) => {
+                current::retire(native)?;
+                match show.during(native.as_any(), || posted.run(native.as_any())) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => report(native, failure, native.as_any()),
+                }
+            }
             Self::Watch(watcher, what, call) => tell(native, watcher, what, call, show),
             Self::Done(watcher, future, watch) => tell(native, watcher, future, watch.call, show),
         }
@@ -92,11 +110,16 @@ impl Item {
         }
     }
 
+    /// Whether only the loop that took it in can handle it, so that no handle stands for it. (asyncio's handle of an event
+    /// calls a method of its own transport.)
+    pub(super) fn is_ours_alone(&self) -> bool {
+        matches!(self, Self::Event(_) | Self::Alarm(_) | Self::Posted(_))
+    }
+
     #[cold]
     fn run_as_handle(self, native: &Bound<'_, Loop>, show: &impl Show, run: &Run) -> PyResult<()> {
         let py = native.py();
-        if let Self::Event(_) = self {
-            // asyncio's handle of it calls a method of its own transport.
+        if self.is_ours_alone() {
             return self.run(native, show);
         }
         current::retire(native)?;
@@ -138,7 +161,9 @@ impl Item {
                 let waker = operation::waker::Waker { operation };
                 Ok((Bound::new(py, waker)?.into_any(), None, context::copy_current(py)?))
             }
-            Self::Event(_) => unreachable!("the loop that saw an event queues it for itself"),
+            Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => {
+                unreachable!("only the loop that took it in queues it, for itself")
+            }
             Self::Watch(watcher, what, call) => {
                 let watcher = Bound::new(py, Watcher::of_call(watcher, call))?.into_any();
                 Ok((watcher, Some(what.into_bound(py)), context::copy_current(py)?))
@@ -163,7 +188,7 @@ impl Item {
         Ok(Bound::new(py, handle)?.into_any())
     }
 
-    /// Another reference to the same thing; `None` for an event, which only the loop itself can handle.
+    /// Another reference to the same thing; `None` if only the loop itself can handle it.
     pub(crate) fn duplicate(&self, py: Python<'_>) -> Option<Self> {
         Some(match self {
             Self::Step(task) => Self::Step(task.clone_ref(py)),
@@ -173,7 +198,7 @@ impl Item {
             Self::Done(watcher, future, watch) => {
                 Self::Done(watcher.clone_ref(py), future.clone_ref(py), watch)
             }
-            Self::Event(_) => return None,
+            Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => return None,
         })
     }
 
@@ -196,7 +221,7 @@ impl Item {
         match self {
             Self::Step(task) => Task::context_of(task.bind(py)),
             Self::Handle(handle) => Some(handle.get().context(py)),
-            Self::Wake(_) | Self::Watch(..) | Self::Done(..) | Self::Event(_) => None,
+            _ => None,
         }
     }
 
@@ -207,7 +232,7 @@ impl Item {
             Self::Handle(handle) => handle.bind(py).as_any().clone(),
             Self::Wake(operation) => operation.bind(py).as_any().clone(),
             Self::Watch(watcher, ..) | Self::Done(watcher, ..) => watcher.bind(py).clone(),
-            Self::Event(_) => py.None().into_bound(py),
+            Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => py.None().into_bound(py),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! `turn.rs` turns the loop and `run.rs` takes the thread for that; `running.rs` knows which loop runs in a thread.
 //! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
 //! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
-//! has the buffer for receiving. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies
+//! has the buffer for receiving. `sleepers.rs` has the operations that any thread may wake. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies
 //! what is queued. `patches.rs` obeys what tracers put in place of asyncio's methods.
 //!
 //! The loop's state is private to this folder. `owned` is what the running thread works on, `shared` is what other
@@ -33,6 +33,7 @@ mod sampled;
 pub(crate) mod samples;
 pub(crate) mod sides;
 pub(crate) mod signals;
+pub(crate) mod sleepers;
 mod turn;
 mod views;
 
@@ -44,7 +45,7 @@ use ferrio_engine::inbox::Inbox;
 use ferrio_engine::meter::Meter;
 use ferrio_engine::reactor::{Events, Reactor};
 use ferrio_engine::turn::Engine;
-use ferrio_engine::{OutOfMemory, ReadyQueue, Refused};
+use ferrio_engine::{ReadyQueue, Sleepers};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -73,6 +74,7 @@ use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{Traverse, gc};
+use crate::core::operation::Operation;
 use crate::core::task::current::Current;
 use crate::core::task::registry::Registry;
 
@@ -102,6 +104,8 @@ struct Owned {
     current: Guarded<Current>,
     tasks: Guarded<Registry>,
     executors: Guarded<Executors>,
+    /// Operations that other threads may wake.
+    sleepers: Guarded<Sleepers<Py<Operation>>>,
     profiler: Profiler,
 }
 
@@ -250,6 +254,7 @@ impl Loop {
                 current: Guarded::new(Current::default()),
                 tasks: Guarded::new(Registry::default()),
                 executors: Guarded::new(Executors::default()),
+                sleepers: Guarded::new(Sleepers::new()),
                 profiler: Profiler::default(),
             },
             shared: Shared {
@@ -333,6 +338,9 @@ impl Loop {
         self.owned.current.visit(&visit, |current| current.task.traverse(&visit))?;
         self.owned.tasks.traverse(&visit)?;
         self.owned.executors.traverse(&visit)?;
+        self.owned
+            .sleepers
+            .visit(&visit, |sleepers| sleepers.iter().try_for_each(|operation| operation.traverse(&visit)))?;
         self.settings.traverse(&visit)
     }
 
@@ -355,6 +363,8 @@ impl Loop {
         drop(current);
         let executors = self.owned.executors.with(py, std::mem::take);
         drop(executors);
+        let sleepers = self.owned.sleepers.with(py, std::mem::take);
+        drop(sleepers);
         let settings = self.settings.with(py, |settings| {
             (
                 settings.exception_handler.take(),
@@ -550,45 +560,6 @@ impl Loop {
     #[inline]
     pub(crate) fn is_busy(&self, py: Python<'_>) -> bool {
         self.owned.engine.with(py, |engine| engine.is_busy())
-    }
-
-    /// Queues an item for the next turn; from another thread through the inbox.
-    ///
-    /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
-    #[inline]
-    pub(crate) fn push(&self, py: Python<'_>, item: Item) -> PyResult<()> {
-        self.require_open()?;
-        let outcome = self.owned.engine.with(py, |engine| {
-            // In one borrow: if another thread starts the loop meanwhile, it must not sleep without seeing the item.
-            if self.runs_here() || !self.is_running() {
-                engine.push(item).map(|()| None)
-            } else {
-                Ok(Some(item))
-            }
-        });
-        match outcome {
-            Ok(None) => Ok(()),
-            Ok(Some(item)) => self.post(item),
-            Err(OutOfMemory(item)) => Err(no_room(py, item)),
-        }
-    }
-
-    /// Queues an item for the next turn in the loop's own thread. Raises `MemoryError` if there is no room.
-    #[inline]
-    pub(crate) fn push_here(&self, py: Python<'_>, item: Item) -> PyResult<()> {
-        let outcome = self.owned.engine.with(py, |engine| engine.push(item));
-        outcome.map_err(|OutOfMemory(item)| no_room(py, item))
-    }
-
-    /// Queues an item from any thread and wakes the loop.
-    ///
-    /// Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
-    pub(crate) fn post(&self, item: Item) -> PyResult<()> {
-        match self.shared.inbox.post(item) {
-            Ok(()) => Ok(()),
-            Err(Refused::Closed(_item)) => Err(PyRuntimeError::new_err("Event loop is closed")),
-            Err(Refused::OutOfMemory(_item)) => Err(PyMemoryError::new_err(())),
-        }
     }
 }
 

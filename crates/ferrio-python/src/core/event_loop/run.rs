@@ -362,8 +362,9 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let posted = native.get().shared.inbox.close();
     let watched = native.get().owned.descriptors.with(py, std::mem::take);
     let pending = native.get().owned.tasks.with(py, std::mem::take);
+    let sleepers = native.get().owned.sleepers.with(py, std::mem::take);
     let reported = finalize::report_at_close(py, &pending);
-    drop((queued, posted, watched, pending));
+    drop((queued, posted, watched, pending, sleepers));
     let executors =
         native.get().owned.executors.with(py, |executors| std::mem::replace(executors, Executors::closed()));
     let ended = executors.shut_down(py);

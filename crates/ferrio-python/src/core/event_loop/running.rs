@@ -37,6 +37,12 @@ pub(super) fn is_running_here(native: &Loop) -> bool {
     RUNNING_ADDRESS.get() == std::ptr::from_ref(native).cast()
 }
 
+/// Whether this thread runs a ferrio loop. May be called by any thread, attached or not.
+#[inline]
+pub(super) fn any_runs_here() -> bool {
+    !RUNNING_ADDRESS.get().is_null()
+}
+
 /// Records which ferrio loop runs in this thread, for ferrio and for the standard library.
 pub(super) fn set_running(py: Python<'_>, native: Option<&Bound<'_, Loop>>) -> PyResult<()> {
     let address = native.map_or(std::ptr::null(), |native| std::ptr::from_ref(native.get()).cast());

@@ -1,0 +1,105 @@
+//! A future of an extension: polled and dropped by its own functions.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+use std::task::Poll;
+
+use pyo3::exceptions::{PySystemError, PyValueError};
+use pyo3::prelude::*;
+
+use super::{Counted, FutureType, PENDING, RAISED, READY, Release, WOKEN_FROM_OUTSIDE};
+use crate::base::gc::{Traverse, Visited};
+
+/// A future that an extension handed over.
+///
+/// Invariant: the type has a `poll`, a `drop` and a name in UTF-8.
+pub(crate) struct ForeignFuture {
+    functions: &'static FutureType,
+    data: Data,
+}
+
+/// The extension's data, dropped by its function.
+struct Data {
+    data: *mut c_void,
+    drop: Release,
+}
+
+// SAFETY: the header allows any attached thread to drop it, and only the loop's thread polls it.
+unsafe impl Send for ForeignFuture {}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        // SAFETY: the extension gave the function for this data, and this is the last call for it. It asks for an
+        // attached thread: an operation, which holds it, is dropped while attached.
+        unsafe { (self.drop)(self.data) };
+    }
+}
+
+impl ForeignFuture {
+    /// Takes `data` over. Raises `ValueError` if the type isn't complete; then `data` stays the caller's.
+    ///
+    /// # Safety
+    ///
+    /// `functions` points to a `ferrio_future_type` that keeps the header's promises, and `data` belongs to it.
+    pub(super) unsafe fn take(functions: *const FutureType, data: *mut c_void) -> PyResult<Self> {
+        // SAFETY: by the contract; the size is the first field in every version.
+        if functions.is_null() || unsafe { (*functions).size } < size_of::<FutureType>() {
+            return Err(PyValueError::new_err("ferrio_future_type: `size` is too small"));
+        }
+        // SAFETY: it reaches as far as our struct, and lives as long as the process.
+        let functions = unsafe { &*functions };
+        // SAFETY: by the contract the name has this length.
+        let name = unsafe { super::functions::text(functions.name, functions.name_length) };
+        match (functions.drop, functions.poll, name) {
+            (Some(drop), Some(_), Some(_)) => Ok(Self { functions, data: Data { data, drop } }),
+            _ => Err(PyValueError::new_err(
+                "ferrio_future_type: `poll`, `drop` and a name in UTF-8 are needed",
+            )),
+        }
+    }
+
+    /// What `repr` and warnings call it.
+    pub(crate) fn name(&self) -> &'static str {
+        // SAFETY: as in `take`, which has seen that it is a text.
+        unsafe { super::functions::text(self.functions.name, self.functions.name_length) }.unwrap_or("future")
+    }
+
+    /// Whether things outside the loop's own tasks will wake it.
+    pub(crate) fn is_woken_from_outside(&self) -> bool {
+        self.functions.flags & WOKEN_FROM_OUTSIDE != 0
+    }
+
+    /// Goes as far as it can. Only for the loop's thread; not to be called after it has ended.
+    #[inline]
+    pub(crate) fn poll<'py, B>(
+        &mut self,
+        py: Python<'py>,
+        waker: &Arc<Counted<B>>,
+    ) -> PyResult<Poll<Bound<'py, PyAny>>> {
+        let Some(poll) = self.functions.poll else { return Err(PySystemError::new_err("no `poll`")) };
+        let mut result = ptr::null_mut();
+        // SAFETY: attached, and the data is alive; the waker is lent for the call. The extension only retains and wakes
+        // it, through functions that know its type.
+        let outcome = unsafe { poll(self.data.data, Arc::as_ptr(waker).cast_mut().cast(), &raw mut result) };
+        match outcome {
+            PENDING => Ok(Poll::Pending),
+            READY => {
+                // SAFETY: the extension says that this is a new reference. A null is refused.
+                let value = unsafe { Bound::from_owned_ptr_or_opt(py, result) };
+                value
+                    .map(Poll::Ready)
+                    .ok_or_else(|| PySystemError::new_err("a future was ready without a value"))
+            }
+            RAISED => Err(super::functions::raised(py)),
+            other => Err(PySystemError::new_err(format!("a future's poll returned {other}"))),
+        }
+    }
+}
+
+/// The extension's references are its own: the collector doesn't see them.
+impl Traverse for ForeignFuture {
+    fn traverse(&self, _visit: &pyo3::PyVisit<'_>) -> Visited {
+        Ok(())
+    }
+}

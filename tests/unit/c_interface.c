@@ -1,0 +1,332 @@
+/* An extension module in C that uses ferrio's loop by include/ferrio.h alone. test_c_interface.py compiles it. */
+#include <Python.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "ferrio.h"
+
+/* What was made and dropped; any thread changes it. */
+static long made, dropped, polled, payloads_made, payloads_gone, told_cancelled;
+#define ADD(counter) __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED)
+
+static const ferrio_loop_api *api_of(PyObject *loop)
+{
+    PyObject *capsule = PyObject_GetAttrString((PyObject *)Py_TYPE(loop), FERRIO_LOOP_API_ATTRIBUTE);
+    const ferrio_loop_api *api = NULL;
+    if (capsule != NULL) {
+        api = PyCapsule_GetPointer(capsule, FERRIO_LOOP_API_CAPSULE);
+        Py_DECREF(capsule);
+    }
+    if (api != NULL && (api->version != FERRIO_LOOP_API_VERSION || !FERRIO_HAS(api, loop_post))) {
+        PyErr_SetString(PyExc_RuntimeError, "another version of the interface");
+        return NULL;
+    }
+    return api;
+}
+
+/* A future: pending some times, woken each time by itself or by another thread, then it returns `call()`. */
+typedef struct {
+    long pending;
+    int by_thread;
+    PyObject *call;
+} countdown;
+
+static void *wake_from_thread(void *waker)
+{
+    ((ferrio_waker *)waker)->api->waker_wake(waker);
+    ((ferrio_waker *)waker)->api->waker_release(waker);
+    return NULL;
+}
+
+static int start_thread(void *(*body)(void *), void *argument)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, body, argument) != 0) {
+        return -1;
+    }
+    return pthread_detach(thread);
+}
+
+static int countdown_poll(void *data, ferrio_waker *waker, PyObject **result)
+{
+    countdown *self = data;
+    ADD(polled);
+    if (self->pending != 0) {
+        if (self->pending > 0) { /* a negative number waits for ever */
+            self->pending--;
+            if (!self->by_thread) {
+                waker->api->waker_wake(waker);
+            } else if (start_thread(wake_from_thread, waker->api->waker_retain(waker)) != 0) {
+                PyErr_SetString(PyExc_OSError, "no thread");
+                return FERRIO_RAISED;
+            }
+        }
+        return FERRIO_PENDING;
+    }
+    *result = PyObject_CallNoArgs(self->call);
+    return *result == NULL ? FERRIO_RAISED : FERRIO_READY;
+}
+
+static void countdown_drop(void *data)
+{
+    countdown *self = data;
+    Py_DECREF(self->call);
+    PyMem_Free(self);
+    ADD(dropped);
+}
+
+static const ferrio_future_type countdown_type = {
+    sizeof(ferrio_future_type), "countdown!", 9, 0, countdown_poll, countdown_drop};
+static const ferrio_future_type outside_type = {
+    sizeof(ferrio_future_type), "outside", 7, FERRIO_WOKEN_FROM_OUTSIDE, countdown_poll, countdown_drop};
+static const ferrio_future_type small_type = {4, "small", 5, 0, countdown_poll, countdown_drop};
+static const ferrio_future_type odd_type = {
+    sizeof(ferrio_future_type), "\xff", 1, 0, countdown_poll, countdown_drop};
+
+static PyObject *future(PyObject *module, PyObject *args)
+{
+    PyObject *loop, *call;
+    long pending;
+    int by_thread, wrong = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OliO|i", &loop, &pending, &by_thread, &call, &wrong)) {
+        return NULL;
+    }
+    /* `asyncio`'s loops have no interface; `wrong` gives one of another loop. */
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL) {
+        return NULL;
+    }
+    countdown *self = PyMem_Malloc(sizeof *self);
+    *self = (countdown){pending, by_thread, Py_NewRef(call)};
+    ADD(made);
+    const ferrio_future_type *types[] = {by_thread ? &outside_type : &countdown_type, &small_type, &odd_type};
+    if (wrong == 3) {
+        return api->future_new(Py_None, &countdown_type, self);
+    }
+    PyObject *awaitable = api->future_new(loop, types[wrong], self);
+    if (awaitable == NULL && wrong != 0) { /* the data is still ours */
+        countdown_drop(self);
+    }
+    return awaitable;
+}
+
+/* Waiters. */
+static PyObject *number_convert(void *data, void *payload)
+{
+    long number = *(long *)payload;
+    (void)data;
+    free(payload);
+    ADD(payloads_gone);
+    if (number < 0) {
+        PyErr_Format(PyExc_ValueError, "%ld", number);
+        return NULL;
+    }
+    return PyLong_FromLong(number);
+}
+
+static void number_discard(void *data, void *payload)
+{
+    (void)data;
+    free(payload);
+    ADD(payloads_gone);
+}
+
+static void number_cancelled(void *data)
+{
+    (void)data;
+    ADD(told_cancelled);
+}
+
+static void number_drop(void *data)
+{
+    free(data);
+    ADD(dropped);
+}
+
+static const ferrio_waiter_type number_type = {
+    sizeof(ferrio_waiter_type), "number", 6, 0, number_convert, number_discard, number_cancelled, number_drop};
+
+static void waiter_destroy(PyObject *capsule)
+{
+    ferrio_waiter *waiter = PyCapsule_GetPointer(capsule, "waiter");
+    waiter->api->waiter_release(waiter);
+}
+
+static PyObject *waiter(PyObject *module, PyObject *loop)
+{
+    (void)module;
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL) {
+        return NULL;
+    }
+    ferrio_waiter *waiter;
+    ADD(made);
+    PyObject *awaitable = api->waiter_new(loop, &number_type, malloc(1), &waiter);
+    if (awaitable == NULL) {
+        return NULL;
+    }
+    PyObject *capsule = PyCapsule_New(waiter, "waiter", waiter_destroy);
+    return Py_BuildValue("(NN)", awaitable, capsule);
+}
+
+typedef struct {
+    long count;
+    ferrio_waiter *waiters[];
+} batch;
+
+/* Completes each waiter with its index, in a thread that has never been attached. */
+static void *complete_batch(void *argument)
+{
+    batch *all = argument;
+    for (long index = 0; index < all->count; index++) {
+        ferrio_waiter *waiter = all->waiters[index];
+        long *payload = malloc(sizeof *payload);
+        *payload = index;
+        ADD(payloads_made);
+        waiter->api->waiter_complete(waiter, payload);
+        waiter->api->waiter_release(waiter);
+    }
+    free(all);
+    return NULL;
+}
+
+static PyObject *complete_in_thread(PyObject *module, PyObject *waiters)
+{
+    (void)module;
+    Py_ssize_t count = PyList_Size(waiters);
+    batch *all = malloc(sizeof *all + (size_t)count * sizeof(ferrio_waiter *));
+    all->count = count;
+    for (Py_ssize_t index = 0; index < count; index++) {
+        ferrio_waiter *waiter = PyCapsule_GetPointer(PyList_GetItem(waiters, index), "waiter");
+        all->waiters[index] = waiter->api->waiter_retain(waiter);
+    }
+    if (start_thread(complete_batch, all) != 0) {
+        PyErr_SetString(PyExc_OSError, "no thread");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Completes a waiter here and now; says whether anybody wanted the number. */
+static PyObject *complete(PyObject *module, PyObject *args)
+{
+    PyObject *capsule;
+    long number;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Ol", &capsule, &number)) {
+        return NULL;
+    }
+    ferrio_waiter *waiter = PyCapsule_GetPointer(capsule, "waiter");
+    long *payload = malloc(sizeof *payload);
+    *payload = number;
+    ADD(payloads_made);
+    return PyBool_FromLong(waiter->api->waiter_complete(waiter, payload));
+}
+
+/* Calls that a thread leaves for the loop. */
+typedef struct {
+    PyObject *call;
+    ferrio_loop *loop;
+} posted;
+
+static int posted_run(void *data, PyObject *loop)
+{
+    posted *self = data;
+    PyObject *result = PyObject_CallOneArg(self->call, loop);
+    Py_DECREF(self->call);
+    free(self);
+    ADD(dropped);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static void posted_drop(void *data)
+{
+    /* Any thread, attached or not: the reference is leaked, as an extension would have to queue it. */
+    free(data);
+    ADD(dropped);
+}
+
+static void *post_from_thread(void *argument)
+{
+    posted *self = argument;
+    ferrio_loop *loop = self->loop;
+    loop->api->loop_post(loop, posted_run, posted_drop, self);
+    loop->api->loop_release(loop);
+    return NULL;
+}
+
+static PyObject *post_in_thread(PyObject *module, PyObject *args)
+{
+    PyObject *loop, *call;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &loop, &call)) {
+        return NULL;
+    }
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL) {
+        return NULL;
+    }
+    posted *self = malloc(sizeof *self);
+    *self = (posted){Py_NewRef(call), api->loop_of(loop)};
+    ADD(made);
+    if (start_thread(post_from_thread, self) != 0) {
+        PyErr_SetString(PyExc_OSError, "no thread");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *loop_of_none(PyObject *module, PyObject *loop)
+{
+    (void)module;
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL || api->loop_of(Py_None) == NULL) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *counts(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return Py_BuildValue("{sl sl sl sl sl sl}", "made", __atomic_load_n(&made, __ATOMIC_ACQUIRE), "dropped",
+                         __atomic_load_n(&dropped, __ATOMIC_ACQUIRE), "polled", polled, "payloads_made",
+                         __atomic_load_n(&payloads_made, __ATOMIC_ACQUIRE), "payloads_gone",
+                         __atomic_load_n(&payloads_gone, __ATOMIC_ACQUIRE), "told_cancelled", told_cancelled);
+}
+
+/* Where the fields are, as the compiler of this file sees it. */
+static PyObject *offsets(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+#define AT(type, field) #type "." #field, (long)offsetof(ferrio_##type, field)
+    return Py_BuildValue("{sl sl sl sl sl sl sl sl sl}", AT(loop_api, future_new), AT(loop_api, waiter_new),
+                         AT(loop_api, loop_post), AT(future_type, flags), AT(future_type, poll),
+                         AT(future_type, drop), AT(waiter_type, convert), AT(waiter_type, drop), "loop_api",
+                         (long)sizeof(ferrio_loop_api));
+}
+
+static PyMethodDef methods[] = {
+    {"future", future, METH_VARARGS, NULL},
+    {"waiter", waiter, METH_O, NULL},
+    {"complete", complete, METH_VARARGS, NULL},
+    {"complete_in_thread", complete_in_thread, METH_O, NULL},
+    {"post_in_thread", post_in_thread, METH_VARARGS, NULL},
+    {"loop_of_none", loop_of_none, METH_O, NULL},
+    {"counts", counts, METH_NOARGS, NULL},
+    {"offsets", offsets, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "c_interface", NULL, -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit_c_interface(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+#ifdef Py_GIL_DISABLED
+    PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
+    return module;
+}
