@@ -76,6 +76,7 @@ pub mod process;
 pub mod pulse;
 pub mod reactor;
 pub mod ready;
+pub mod recorder;
 pub mod sampler;
 pub mod scheduling;
 pub mod sleepers;

@@ -16,6 +16,7 @@ pub(crate) mod socket;
 pub(crate) mod spawn;
 mod thread;
 pub(crate) mod thread_end;
+pub(crate) mod ticks;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
