@@ -44,6 +44,7 @@ base::class::surface! {
         work::executor::worker::Worker,
         work::files::file::File,
         work::files::opening::Opening,
+        loop_api::recorder::Recorder,
         loop_api::sampler::Sampler,
         loop_api::watcher::Watcher,
         net::process::launch::Launch,

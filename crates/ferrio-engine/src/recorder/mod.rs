@@ -112,6 +112,8 @@ pub enum End {
     Cancelled,
     /// It raised an error.
     Failed,
+    /// It hadn't ended when its loop was closed.
+    Abandoned,
 }
 
 /// The value of [`Kind::Ended`].
@@ -125,7 +127,8 @@ fn end_of(value: u64) -> (End, u32) {
     let how = match value >> 32 {
         0 => End::Finished,
         1 => End::Cancelled,
-        _ => End::Failed,
+        2 => End::Failed,
+        _ => End::Abandoned,
     };
     (how, value as u32)
 }

@@ -199,6 +199,7 @@ imports! {
 
     PARTIAL = "functools", "partial";
     THREAD = "threading", "Thread";
+    CURRENT_THREAD = "threading", "current_thread";
     THREAD_POOL = "ferrio.executor", "ThreadPool";
     /// The `async def` function behind `loop.shutdown_default_executor()`.
     SHUT_DOWN_EXECUTORS = "ferrio.executor", "shut_down";

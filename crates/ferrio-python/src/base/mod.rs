@@ -3,6 +3,7 @@
 //! Knows no class of ferrio.
 
 pub(crate) mod arguments;
+pub(crate) mod by_address;
 pub(crate) mod class;
 pub(crate) mod error;
 pub(crate) mod ffi;
@@ -12,6 +13,7 @@ pub(crate) mod imports;
 pub(crate) mod observation;
 pub(crate) mod overrides;
 pub(crate) mod published;
+pub(crate) mod recording;
 pub(crate) mod replaced;
 pub(crate) mod room;
 

@@ -5,6 +5,7 @@ pub(crate) mod c_interface;
 pub(crate) mod executor;
 pub(crate) mod metrics;
 pub(crate) mod readers;
+pub(crate) mod recorder;
 pub(crate) mod resolve;
 pub(crate) mod sampler;
 pub(crate) mod sendfile;

@@ -25,7 +25,7 @@ pub(crate) fn address(object: &Bound<'_, PyAny>) -> usize {
 /// # Safety
 /// Attached; it must be a function.
 #[inline]
-unsafe fn code_of(function: *mut ffi::PyObject) -> usize {
+pub(super) unsafe fn code_of(function: *mut ffi::PyObject) -> usize {
     // SAFETY: by the contract. Other threads may write the field without a GIL, so it is read atomically.
     unsafe {
         let code = &raw mut (*function.cast::<ffi::PyFunctionObject>()).func_code;

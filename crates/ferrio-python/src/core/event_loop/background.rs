@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use ferrio_engine::inbox::Inbox;
 use ferrio_engine::pulse::{Doing, Pulse};
 use ferrio_engine::reactor::{Events, Reactor, Wait};
+use ferrio_engine::recorder::{Ticker, Ticks};
 use pyo3::prelude::*;
 
 use super::executors::LetGo;
@@ -49,6 +50,8 @@ pub(super) struct Bed<'a, T> {
     pub(super) threads: Option<Arc<dyn LetGo>>,
     /// Shows watchdogs that the loop waits.
     pub(super) pulse: &'a Pulse,
+    /// Tells the time for a recording.
+    pub(super) recorder: Option<Ticker>,
 }
 
 impl Background {
@@ -78,14 +81,15 @@ impl Background {
     }
 
     /// Detaches and waits for events. If other threads answered quickly of late, it first spins for their posts. They
-    /// arrive before the kernel could put this thread to sleep and wake it again.
+    /// arrive before the kernel could put this thread to sleep and wake it again. Also returns when the wait was over, for
+    /// a recording.
     pub(super) fn sleep<T: Send>(
         &self,
         py: Python<'_>,
         bed: &Bed<'_, T>,
         events: &mut Events,
         timeout: Wait,
-    ) -> io::Result<()> {
+    ) -> (io::Result<()>, Option<Ticks>) {
         let out = self.calls.load(Ordering::Relaxed);
         let calls = out > 0;
         // Spinning for another process would only take the CPU from it.
@@ -95,7 +99,7 @@ impl Background {
             let outcome = self.sleep_detached(bed, events, timeout, calls, quick);
             // Another thread may hold the interpreter for long.
             bed.pulse.go_on(Doing::Resuming);
-            outcome
+            (outcome, bed.recorder.map(Ticker::now))
         });
         bed.pulse.go_on(Doing::Turning);
         outcome

@@ -172,6 +172,7 @@ pub(super) fn during_event(
     body: impl FnOnce() -> PyResult<()>,
 ) -> PyResult<()> {
     let body = || if native.get().debug() { timed(native, owner, body) } else { body() };
+    native.get().record_event(owner);
     match native.get().onlookers() {
         Some(onlookers) => onlookers.during_either(owner, body),
         None => body(),

@@ -11,7 +11,7 @@ use super::patches::Run;
 use super::{Loop, LoopRef, descriptors};
 use crate::base::error;
 use crate::base::ffi::c_api::Posted;
-use crate::base::ffi::{context, raise};
+use crate::base::ffi::{Cast, context, raise};
 use crate::base::gc::gc;
 use crate::core::future::callbacks::{Watch, WatcherCall};
 use crate::core::handle::{self, Args, Handle};
@@ -73,7 +73,10 @@ impl Item {
                 show.during(handle.as_any(), || handle.call_method0(intern!(py, "_run")).map(drop))
             }
             Self::Wake(operation) => {
-                match show.during(operation.bind(py).as_any(), || operation::wake(operation.bind(py))) {
+                let name = operation.get().name();
+                match show
+                    .during_wake(operation.bind(py).as_any(), name, || operation::wake(operation.bind(py)))
+                {
                     Ok(_) => Ok(()),
                     Err(failure) => report(native, failure, operation.bind(py).as_any()),
                 }
@@ -249,7 +252,12 @@ fn tell(
     let py = native.py();
     let (watcher, what) = (watcher.into_bound(py), what.into_bound(py));
     current::retire(native)?;
-    match show.during(&watcher, || call(&watcher, &what)) {
+    let call = || call(&watcher, &what);
+    let outcome = match watcher.as_exactly::<Operation>() {
+        Some(operation) => show.during_wake(&watcher, operation.get().name(), call),
+        None => show.during(&watcher, call),
+    };
+    match outcome {
         Ok(()) => Ok(()),
         Err(failure) => report(native, failure, &watcher),
     }

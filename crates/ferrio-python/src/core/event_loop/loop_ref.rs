@@ -1,5 +1,6 @@
 //! A reference to a loop, for futures, tasks and handles: ferrio's own, or any object with a loop's methods.
 
+use ferrio_engine::recorder::Kind;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -8,6 +9,7 @@ use crate::base::ffi::Cast;
 use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::handle::Handle;
+use crate::core::task::Task;
 
 /// A loop, ours or not.
 pub(crate) enum LoopRef {
@@ -100,6 +102,16 @@ impl LoopRef {
         }
         let (callback, argument, context) = item.into_call(py)?;
         self.call_soon(py, &callback, argument.as_ref(), Some(&context))
+    }
+
+    /// Schedules the next step of `task`, which waited. Raises `RuntimeError` on a closed loop.
+    #[inline]
+    pub(crate) fn wake(&self, py: Python<'_>, task: Py<Task>) -> PyResult<()> {
+        if let Some(slot) = self.recorded() {
+            let kind = if self.is_here() { Kind::Wake } else { Kind::WakeOutside };
+            slot.note(py, kind, task.as_ptr().addr() as u64);
+        }
+        self.schedule(py, Item::Step(task))
     }
 
     /// Schedules `item` for the next turn, from any thread. Raises `RuntimeError` on a closed loop.

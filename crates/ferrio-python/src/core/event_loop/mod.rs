@@ -20,6 +20,7 @@ mod finalize;
 mod flush;
 mod item;
 mod loop_ref;
+mod modes;
 pub(crate) mod nested;
 pub(crate) mod onlookers;
 mod overrides;
@@ -27,6 +28,7 @@ mod patches;
 pub(crate) mod profiled;
 pub(crate) mod progress;
 pub(crate) mod receive;
+mod recorded;
 mod run;
 pub(crate) mod running;
 mod sampled;
@@ -74,6 +76,7 @@ use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{Traverse, gc};
+use crate::base::recording::Slot;
 use crate::core::operation::Operation;
 use crate::core::task::current::Current;
 use crate::core::task::registry::Registry;
@@ -107,28 +110,7 @@ struct Owned {
     /// Operations that other threads may wake.
     sleepers: Guarded<Sleepers<Py<Operation>>>,
     profiler: Profiler,
-}
-
-/// Which modes of a loop are on, as bits.
-mod modes {
-    /// asyncio's debug mode.
-    pub(super) const DEBUG: u8 = 1;
-    /// A watchdog watches.
-    pub(super) const WATCHED: u8 = 2;
-    /// A program's own function runs the handles.
-    pub(super) const TRACED: u8 = 4;
-    /// Metrics are counted.
-    pub(super) const METERED: u8 = 8;
-    /// A sampler looks at what it spends its time on.
-    pub(super) const SAMPLED: u8 = 16;
-    /// The modes in which what runs is shown to other threads.
-    pub(super) const SHOWN: u8 = WATCHED | SAMPLED;
-    /// The modes in which items are shown while they run.
-    pub(super) const LOOKED_AT: u8 = SHOWN | METERED;
-    /// The modes in which a turn is slower than usual.
-    pub(super) const ANY: u8 = u8::MAX;
-    /// The modes in which events are shown, too.
-    pub(super) const SHOWING_EVENTS: u8 = ANY & !METERED;
+    recording: Slot,
 }
 
 /// State that any thread may touch. It needs no `Arc`: inbox and reactor have their own, and the flags live as long
@@ -256,6 +238,7 @@ impl Loop {
                 executors: Guarded::new(Executors::default()),
                 sleepers: Guarded::new(Sleepers::new()),
                 profiler: Profiler::default(),
+                recording: Slot::new(),
             },
             shared: Shared {
                 inbox,
@@ -292,6 +275,7 @@ impl Loop {
     ) -> PyResult<()> {
         let _ = (selector, virtual_time);
         running::every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
+        slf.get().follow_recording(slf.py())?;
         slf.get().look_at_patches(slf.py())
     }
 
@@ -406,6 +390,7 @@ impl Loop {
         Some(Onlookers {
             progress: self.has_mode(modes::SHOWN).then(|| &**self.progress()),
             meter: self.meter(),
+            recorder: self.recorded(),
         })
     }
 

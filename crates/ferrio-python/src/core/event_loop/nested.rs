@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrio_engine::OutOfMemory;
+use ferrio_engine::recorder::Kind;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -132,6 +133,7 @@ pub(super) fn inside<'py>(
     let settings = &native.get().settings;
     let outer = Outer::set_aside(py)?;
     let handle = settings.with(py, |settings| settings.current_handle.take());
+    native.get().record(py, Kind::Inner);
     let run = || {
         let mut turning = Turning::nested();
         let outcome = body(&mut turning);
@@ -147,6 +149,7 @@ pub(super) fn inside<'py>(
     let leave = || {
         let old = settings.with(py, |settings| std::mem::replace(&mut settings.current_handle, handle));
         drop(old);
+        native.get().record(py, Kind::Outer);
         outer.map_or(Ok(()), |outer| outer.give_back(py))
     };
     let (outcome, given_back) = then_leave(run, leave);

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use ferrio_engine::reactor::Events;
+use ferrio_engine::recorder::{End, Kind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -173,6 +174,8 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     if progress::is_announced() {
         imports::LOOP_BEGINS.get(py)?.call1((native,))?;
     }
+    native.get().follow_recording(py)?;
+    native.get().record_thread(py, None)?;
     native.get().progress().pulse().begin();
     set_running(py, Some(native))
 }
@@ -197,6 +200,7 @@ fn take_loop(py: Python<'_>, native: &Loop) -> PyResult<()> {
 fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     let outcome = give_back(py, native);
     native.get().progress().pulse().end();
+    native.get().record(py, Kind::Idle);
     // Last, because from now on another thread may run the loop.
     native.get().owned.engine.with(py, |_| native.get().shared.thread.store(0, Ordering::Relaxed));
     outcome
@@ -363,6 +367,10 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let watched = native.get().owned.descriptors.with(py, std::mem::take);
     let pending = native.get().owned.tasks.with(py, std::mem::take);
     let sleepers = native.get().owned.sleepers.with(py, std::mem::take);
+    if let Some(slot) = native.get().recorded() {
+        pending.iter().for_each(|task| Task::record_end(slot, task.bind(py), End::Abandoned));
+    }
+    native.get().stop_recording(py);
     let reported = finalize::report_at_close(py, &pending);
     drop((queued, posted, watched, pending, sleepers));
     let executors =

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds};
 use ferrio_engine::reactor::{Events, Wait};
+use ferrio_engine::recorder::{Kind, Ticker};
 use ferrio_engine::turn::Plan;
 use pyo3::PyTypeInfo;
 use pyo3::intern;
@@ -178,7 +179,10 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
     let mut suspected = false;
     let outcome = match plan {
         Plan::Skip if !*first => return Ok(()),
-        Plan::Skip | Plan::Poll => native.get().shared.reactor.wait(events, Wait::Now),
+        Plan::Skip | Plan::Poll => {
+            native.get().record(py, Kind::Idle);
+            native.get().shared.reactor.wait(events, Wait::Now)
+        }
         Plan::Sleep(mut timeout) => {
             current::retire(native)?;
             if timeout == Wait::Forever
@@ -189,6 +193,7 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
                 timeout = Wait::Until(STUCK_AFTER);
             }
             if timeout == Wait::Now {
+                native.get().record(py, Kind::Idle);
                 native.get().shared.reactor.wait(events, timeout)
             } else if native
                 .get()
@@ -289,8 +294,14 @@ fn sleep(py: Python<'_>, native: &Loop, events: &mut Events, timeout: Wait) -> i
         reactor: &native.shared.reactor,
         threads,
         pulse: native.progress().pulse(),
+        recorder: native.recorded().map(|_| Ticker::new()),
     };
-    background.sleep(py, &bed, events, timeout)
+    native.record(py, Kind::Sleep);
+    let (outcome, awake) = background.sleep(py, &bed, events, timeout);
+    if let Some(awake) = awake {
+        native.record_wait_over(py, awake);
+    }
+    outcome
 }
 
 /// As `sleep`, by a call that a profiler sees. Raises what a signal's handler raises meanwhile.

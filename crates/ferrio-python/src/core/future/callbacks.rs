@@ -92,7 +92,7 @@ impl Callback {
             Self::Operation(operation) => view::ended(operation.bind(py), future),
             Self::Wake(task) => {
                 let home = task.bind(py).as_super().get().home(py)?;
-                home.schedule(py, Item::Step(task))
+                home.wake(py, task)
             }
             Self::Native(watcher, watch) => {
                 home.schedule(py, Item::Done(watcher, future.as_any().clone().unbind(), watch))

@@ -31,7 +31,6 @@ use crate::base::ffi::coroutine::{self, Sent};
 use crate::base::ffi::recycle::recycled;
 use crate::base::ffi::{Cast, Exclusive, Leaf, recursion, recycle};
 use crate::base::gc::{collected, gc};
-use crate::core::event_loop::Item;
 use crate::core::future::Future;
 use crate::core::future::state::Outcome;
 use crate::core::task::{Task, current};
@@ -151,6 +150,12 @@ impl Operation {
         self.state.with(py, |state| state.forgiven = true);
     }
 
+    /// The qualified name of asyncio's coroutine.
+    #[inline]
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether it was never awaited and that should be reported.
     #[inline]
     fn is_forgotten(&self, py: Python<'_>) -> bool {
@@ -256,7 +261,7 @@ fn end_parking(operation: &Bound<'_, Operation>, ending: Ending) -> PyResult<boo
     let Ok((task, view)) = found else { return Ok(false) };
     if let Some(task) = task {
         let home = task.bind(py).as_super().get().home(py)?;
-        home.schedule(py, Item::Step(task))?;
+        home.wake(py, task)?;
     }
     if let Some(view) = view {
         view::follow(operation, view.bind(py))?;
@@ -281,7 +286,7 @@ pub(crate) fn adopt(operation: &Bound<'_, Operation>, task: &Bound<'_, Task>) ->
         // Woken by another thread before the task could take it.
         (Phase::Woken | Phase::Cancelled, Some(task_entry)) => {
             let home = task.as_super().get().home(py)?;
-            home.schedule(py, Item::Step(task_entry))?;
+            home.wake(py, task_entry)?;
             Ok(true)
         }
         _ => Ok(false),
@@ -453,7 +458,7 @@ fn desert(py: Python<'_>, task: Option<Py<Task>>, view: Option<Py<Future>>) {
     if let Some(task) = task
         && let Ok(home) = task.bind(py).as_super().get().home(py)
     {
-        let _ = home.schedule(py, Item::Step(task));
+        let _ = home.wake(py, task);
     }
     if let Some(view) = view {
         let _ = view::end(view.bind(py), Outcome::Result(py.None()));

@@ -9,6 +9,7 @@ pub(crate) mod current;
 pub(crate) mod finalize;
 pub(crate) mod hooks;
 mod number;
+mod recorded;
 pub(crate) mod registry;
 pub(crate) mod step;
 pub(crate) mod threadsafe;

@@ -80,6 +80,9 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
             let place = native.get().with_tasks(py, |tasks| tasks.insert(entry, samples.next_number()))?;
             task.get().task.with(py, |state| state.place = Some(place));
             task_list::link(task);
+            if let Some(slot) = native.get().recorded() {
+                slot.note_made(py, Task::recorded_id(task));
+            }
             Ok(())
         }
         LoopRef::Foreign(_) => imports::REGISTER_TASK.get(py)?.call1((task,)).map(drop),

@@ -1,5 +1,6 @@
 //! One step of a task: resume its coroutine, and arrange what it waits for next.
 
+use ferrio_engine::recorder::{End, Kind};
 use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::{intern, types::PyDict};
@@ -46,6 +47,10 @@ pub(crate) fn step_eagerly(task: &Bound<'_, Task>, home: &LoopRef) -> PyResult<(
     let py = task.py();
     let Some(context) = Task::context_of(task) else { return Ok(()) };
     let previous = current::swap(py, home, Some(task.as_any().clone()))?;
+    if let Some(slot) = home.recorded() {
+        slot.note(py, Kind::Inner, 0);
+        slot.note(py, Kind::Step, Task::recorded_id(task));
+    }
     let (sent, swapped) = then_leave(
         || context::run(&context, |_| Ok(resume(task, None))),
         || current::swap(py, home, previous),
@@ -54,6 +59,9 @@ pub(crate) fn step_eagerly(task: &Bound<'_, Task>, home: &LoopRef) -> PyResult<(
         Ok(sent) => settle(task, home, sent),
         Err(failure) => Err(failure),
     };
+    if let Some(slot) = home.recorded() {
+        slot.note(py, Kind::Outer, 0);
+    }
     swapped?;
     outcome
 }
@@ -131,6 +139,9 @@ fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyRe
             let must_cancel = task.get().task.with(py, |state| std::mem::take(&mut state.must_cancel));
             registry::forget(py, home, task)?;
             let future = task.as_super();
+            if let Some(slot) = home.recorded() {
+                Task::record_end(slot, task, if must_cancel { End::Cancelled } else { End::Finished });
+            }
             if must_cancel {
                 // Cancelled right before the coroutine's end.
                 native::finish(future, Outcome::Cancelled)
@@ -140,6 +151,10 @@ fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyRe
         }
         Sent::Raised(failure) => {
             registry::forget(py, home, task)?;
+            if let Some(slot) = home.recorded() {
+                let how = if error::is_cancelled(py, &failure) { End::Cancelled } else { End::Failed };
+                Task::record_end(slot, task, how);
+            }
             fail(task, failure)
         }
     }
@@ -178,7 +193,7 @@ fn wait_for<'py>(task: &Bound<'py, Task>, home: &LoopRef, yielded: Bound<'py, Py
         if !adopted {
             return throw_next(task, home, format!("Task got bad yield: {}", yielded.repr()?));
         }
-        wait_on(task, yielded);
+        wait_on(task, home, yielded);
         return cancel_if_asked(task);
     }
     if future::is_plain(&yielded)
@@ -213,7 +228,7 @@ fn wait_for_future<'py>(
     if future.as_ptr() == task.as_ptr() {
         return throw_next(task, home, format!("Task cannot await on itself: {}", task.repr()?));
     }
-    wait_on(task, future.as_any().clone());
+    wait_on(task, home, future.as_any().clone());
     note_awaiter(future, task)?;
     native::add_callback(future, Callback::Wake(task.clone().unbind()))?;
     cancel_if_asked(task)
@@ -259,7 +274,7 @@ fn wait_for_foreign<'py>(
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "context"), Task::context_of(task))?;
     let wakeup = Bound::new(py, Wakeup::new(task.clone().unbind()))?;
-    wait_on(task, yielded.clone());
+    wait_on(task, home, yielded.clone());
     note_awaiter(yielded, task)?;
     yielded.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&keywords))?;
     cancel_if_asked(task)
@@ -272,7 +287,10 @@ fn note_awaiter(awaited: &Bound<'_, PyAny>, task: &Bound<'_, Task>) -> PyResult<
 }
 
 #[inline]
-fn wait_on<'py>(task: &Bound<'py, Task>, waiter: Bound<'py, PyAny>) {
+fn wait_on<'py>(task: &Bound<'py, Task>, home: &LoopRef, waiter: Bound<'py, PyAny>) {
+    if let Some(slot) = home.recorded() {
+        Task::record_wait(slot, task, &waiter);
+    }
     let waiter = waiter.unbind();
     let old = task.get().task.with(task.py(), |state| state.waiter.replace(waiter));
     drop(old);

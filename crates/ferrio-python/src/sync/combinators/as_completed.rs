@@ -7,8 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use super::by_address::ByAddress;
 use super::deadline;
+use crate::base::by_address::ByAddress;
 use crate::base::class::Class;
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::functions::{Declared, Functions, declared};

@@ -8,8 +8,8 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{PyClassInitializer, intern};
 use std::collections::hash_map::Entry;
 
-use super::by_address::ByAddress;
 use crate::base::arguments::truth;
+use crate::base::by_address::ByAddress;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::finalize::{Dying, Finalize, general};
 use crate::base::ffi::{Cast, Guarded, awaiters, coroutine};

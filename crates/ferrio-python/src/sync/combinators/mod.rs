@@ -4,7 +4,6 @@
 //! Call graphs cost nothing either: they read what awaits a child off its watcher (`future::callbacks::Watch`).
 
 pub(crate) mod as_completed;
-pub(crate) mod by_address;
 mod deadline;
 pub(crate) mod gather;
 pub(crate) mod shield;

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet, PyTuple};
 
 use self::block::{Enter, Leave};
+use crate::base::by_address::ByAddress;
 use crate::base::class::{Class, Standard};
 use crate::base::error;
 use crate::base::ffi::fastcall::{Quick, quick};
@@ -27,7 +28,6 @@ use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 use crate::core::task::cancel::cancel_waiter;
 use crate::core::task::create::new_task;
-use crate::sync::combinators::by_address::ByAddress;
 
 /// The pending children by address, numbered in the order of their creation.
 #[derive(Default)]

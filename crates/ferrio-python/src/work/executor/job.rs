@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::worker::Running;
 use crate::base::ffi::{Guarded, context};
 use crate::base::gc::gc;
+use crate::base::recording::jobs::Noted;
 use crate::base::{error, imports};
 use crate::core::event_loop::{self, Item};
 use crate::core::future::state::Outcome;
@@ -89,6 +90,14 @@ impl Job {
         });
     }
 
+    /// The function that will be called, if it still waits.
+    pub(crate) fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| match state {
+            State::Waiting(call) => Some(call.function.clone_ref(py)),
+            _ => None,
+        })
+    }
+
     /// Takes the call in order to run it here and now. `None` if another thread did, or if it was called off.
     pub(crate) fn begin(&self, py: Python<'_>) -> Option<Call> {
         self.state.with(py, |state| match std::mem::replace(state, State::Running) {
@@ -144,6 +153,8 @@ pub(crate) enum Target {
 pub(crate) struct Entry {
     pub(crate) job: Arc<Job>,
     pub(crate) target: Target,
+    /// For a recording.
+    pub(crate) noted: Option<Noted>,
 }
 
 /// A message for a loop: what to run there.
@@ -163,7 +174,13 @@ impl Message {
 impl Entry {
     /// Runs the call in this attached thread, after passing it to `now`. Returns what to post.
     pub(super) fn run(self, py: Python<'_>, now: impl FnOnce(Running)) -> PyResult<Option<Message>> {
-        let Self { job, target } = self;
+        let Self { job, target, noted } = self;
+        let now = |running| {
+            now(running);
+            if let Some(noted) = &noted {
+                noted.begin(py);
+            }
+        };
         match target {
             Target::Operation(operation, inbox) => {
                 if let Some(call) = job.begin(py) {

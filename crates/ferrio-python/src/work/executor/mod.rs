@@ -32,6 +32,7 @@ use crate::base::class::Class;
 use crate::base::ffi::Guarded;
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
+use crate::base::recording::jobs::Noted;
 use crate::core::event_loop::executors::LetGo;
 
 /// Called when the interpreter begins to exit: no thread can be started from now on.
@@ -112,7 +113,9 @@ impl ThreadPool {
         keywords: Option<Py<PyDict>>,
     ) -> PyResult<()> {
         let job = Job::new(Call { function, arguments, keywords, context: None });
-        submit(slf, Entry { job, target: Target::Concurrent(future) }, false)
+        let py = slf.py();
+        let noted = Noted::new(|| job.function(py), py);
+        submit(slf, Entry { job, target: Target::Concurrent(future), noted }, false)
     }
 
     /// Take no more jobs; the workers end after the queued jobs, or after their present ones with `cancel_jobs`.

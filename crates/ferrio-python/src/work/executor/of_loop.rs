@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ferrio_engine::recorder::Kind;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,6 +13,7 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::base::ffi::Cast;
 use crate::base::imports;
+use crate::base::recording::jobs::Noted;
 use crate::base::replaced::{Seen, is_as_written};
 use crate::core::event_loop::executors::LetGo;
 use crate::core::event_loop::{Loop, LoopRef};
@@ -40,9 +42,15 @@ pub(crate) fn submit(
     job: Arc<Job>,
     target: Target,
 ) -> PyResult<()> {
+    let py = native.py();
+    let noted = Noted::new(|| job.function(py), py);
+    if let (Some(noted), Some(slot)) = (&noted, native.get().recorded()) {
+        slot.note(py, Kind::Submit, noted.number);
+    }
     // Counted first: if another thread calls this, the result could come back before this function returns.
     native.get().job_goes_out();
-    let submitted = executor::submit(pool, executor::job::Entry { job, target }, native.get().runs_here());
+    let submitted =
+        executor::submit(pool, executor::job::Entry { job, target, noted }, native.get().runs_here());
     if submitted.is_err() {
         native.get().count_down();
     }

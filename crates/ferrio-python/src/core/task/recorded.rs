@@ -1,0 +1,66 @@
+//! What is recorded of a task (`base/recording`): that it was made, what it waits for, how it ended.
+
+use ferrio_engine::recorder::{End, ended as end_value};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyString};
+
+use super::Task;
+use crate::base::ffi::Cast;
+use crate::base::ffi::coroutine;
+use crate::base::ffi::task_fields::look;
+use crate::base::recording::{Labels, Named, Slot};
+use crate::core::operation::Operation;
+
+impl Task {
+    /// The number of a task in a recording.
+    #[inline]
+    pub(crate) fn recorded_id(task: &Bound<'_, Self>) -> u64 {
+        task.as_ptr().addr() as u64
+    }
+
+    /// Records what `task` waits for from now on.
+    pub(super) fn record_wait(slot: &Slot, task: &Bound<'_, Self>, waiter: &Bound<'_, PyAny>) {
+        let py = task.py();
+        if let Some(operation) = waiter.as_exactly::<Operation>() {
+            slot.note_wait(py, Self::recorded_id(task), &Named::Text(operation.get().name()));
+        } else if let Some(awaited) = waiter.as_instance::<Self>() {
+            slot.note_wait_for_actor(py, Self::recorded_id(task), Self::recorded_id(awaited));
+        } else {
+            slot.note_wait(py, Self::recorded_id(task), &Named::Callable(waiter));
+        }
+    }
+
+    /// Records that the task has ended, or that its loop was closed before.
+    pub(crate) fn record_end(slot: &Slot, task: &Bound<'_, Self>, how: End) {
+        let py = task.py();
+        let Some((session, _)) = slot.session(py) else { return };
+        let label = Self::coroutine_label(&session.labels, task);
+        let (name, number) =
+            look(task, |state, fields| (fields.name.as_ref().map(|name| name.clone_ref(py)), state.number));
+        let name = name.map(|name| name.into_bound(py));
+        // Tools in other processes see a default name as a number.
+        let shown = name.as_ref().filter(|name| name.is_exact_instance_of::<PyInt>());
+        let number = shown.and_then(|number| number.extract().ok()).unwrap_or(number);
+        let text = name.as_ref().and_then(|name| name.cast::<PyString>().ok()?.to_str().ok());
+        slot.note_ended(py, Self::recorded_id(task), end_value(how, label), number, text);
+    }
+
+    /// The label of what a task runs.
+    pub(crate) fn coroutine_label(labels: &Labels, task: &Bound<'_, Self>) -> u32 {
+        let py = task.py();
+        let running = look(task, |_, fields| fields.coroutine.bind(py).clone());
+        if let Some(operation) = running.as_exactly::<Operation>() {
+            return labels.label(&Named::Text(operation.get().name())).0;
+        }
+        let code = if coroutine::is_coroutine(&running) {
+            running.getattr(intern!(py, "cr_code")).ok()
+        } else {
+            None
+        };
+        match &code {
+            Some(code) => labels.label(&Named::Code(code)).0,
+            None => labels.label(&Named::Callable(&running)).0,
+        }
+    }
+}
