@@ -14,11 +14,12 @@ BENCH =
 TESTS =
 LIBRARIES =
 SUITES =
+BROWSER =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites bench bench-files bench-pools \
-	bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
+.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-browser bench bench-files \
+	bench-pools bench-page bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
 
 help: ## list the commands
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -26,11 +27,13 @@ help: ## list the commands
 	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15 that we can get, with and without the GIL"
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; many packages)"
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
+	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; needs a quiet machine)"
 	@echo "make bench-files  compare files with aiofiles, threads and a plain read (a minute or two)"
 	@echo "make bench-pools  compare calls in other processes with the pool itself (a minute)"
 	@echo "make bench-processes  compare child processes with the peers, and how long a start blocks the loop (minutes)"
 	@echo "make bench-net    compare servers on each, and one in C, under load (half an hour; needs a quiet machine and cc)"
+	@echo "make bench-page   how long a trace of a million events takes to load and to draw in chromium (half a minute)"
 	@echo "make bench-scaling  compare two loops on two threads with one (PYTHON=/path/to/python3.14t)"
 	@echo "make docs         build the pages of docs/ as a site in target/site, readable without a server or network"
 	@echo "make lint         formatting, lints, types"
@@ -76,6 +79,11 @@ test-libraries-suites: python ## aiohttp's and uvicorn's own tests
 	@$(DEVELOP) --environment suites --with suites
 	@.venv-suites-$(TAG)/bin/python tests/libraries/suites/run.py --write $(SUITES)
 
+test-browser: python ## the page of a trace, in a real browser
+	@$(DEVELOP) --for-tests
+	@$(DEVELOP) --environment browser --with browser --without-module
+	@PYTHONPATH=python .venv-browser-$(TAG)/bin/python -m pytest tests/browser $(BROWSER)
+
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/run.py --json target/programs.json $(BENCH)
@@ -97,6 +105,11 @@ bench-net: python ## servers under load: the server's CPU time per message
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/net/run.py --json target/servers.json $(BENCH)
 	@.venv-bench-$(TAG)/bin/python benches/publish.py servers target/servers.json
+
+bench-page: python ## a trace of a million events in a browser
+	@$(DEVELOP) --for-tests
+	@$(DEVELOP) --environment browser --with browser --without-module
+	@PYTHONPATH=python .venv-browser-$(TAG)/bin/python benches/trace_page.py $(BENCH)
 
 docs: python ## the site; a broken link or anchor is an error
 	@$(DEVELOP) --for-tests

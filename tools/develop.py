@@ -29,6 +29,7 @@ REQUIREMENTS = {
     "bench": ROOT / "benches" / "requirements.txt",
     "libraries": ROOT / "tests" / "libraries" / "requirements.txt",
     "suites": ROOT / "tests" / "libraries" / "suites" / "requirements.txt",
+    "browser": ROOT / "tests" / "browser" / "requirements.txt",
     "lint": ROOT / "tools" / "requirements-lint.txt",
     "wheels": ROOT / "tools" / "requirements-wheels.txt",
     "docs": ROOT / "tools" / "requirements-docs.txt",

@@ -226,12 +226,11 @@ class Model:
             yield 8_000, "sleep", self.sleep(row, period)
 
     def report(self, row: int) -> Any:
-        long = 0
+        pause = 60 * MS
         while True:
-            yield 40_000, "sleep", self.sleep(row, 300 * MS)
-            long += 1
-            if long % 2 == 0:
-                yield self.random.randrange(110, 260) * MS, "to_thread", self.job(row, 40 * MS)
+            yield 40_000, "sleep", self.sleep(row, pause)
+            pause = 300 * MS
+            yield self.random.randrange(110, 260) * MS, "to_thread", self.job(row, 40 * MS)
 
     def main(self, row: int) -> Any:
         for plan in (

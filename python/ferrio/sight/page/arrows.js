@@ -65,8 +65,7 @@ function drawArrow(c, app, wake, inView, alpha) {
     c.fillStyle = theme.ready;
     if (until - x > 1) c.fillRect(x, top + target.height - 6, until - x, 2.5);
   }
-  c.strokeStyle = c.fillStyle = theme.arrow;
-  c.lineWidth = alpha === 1 ? 1.8 : 1.2;
+  c.fillStyle = theme.arrow;
   let begin = top - 9;
   let end = top + 3;
   if (from >= 0 && from !== to) {
@@ -82,10 +81,8 @@ function drawArrow(c, app, wake, inView, alpha) {
   }
   const down = end >= begin ? 1 : -1;
   if (begin !== end) {
-    c.beginPath();
-    c.moveTo(x, begin);
-    c.lineTo(x, end - 3 * down);
-    c.stroke();
+    const width = alpha === 1 ? 2 : 1;
+    c.fillRect(Math.round(x - width / 2), Math.min(begin, end), width, Math.abs(end - begin) - 2);
     c.beginPath();
     c.moveTo(x, end + down);
     c.lineTo(x - 3.5, end - 5 * down);

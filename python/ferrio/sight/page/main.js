@@ -326,6 +326,7 @@ async function main() {
     window.ferrio = new App(trace);
     byId("loading").hidden = true;
     document.body.dataset.milliseconds = Math.round(performance.now() - began);
+    document.body.dataset.opened = Math.round(performance.now());
     document.body.dataset.state = "ready";
   } catch (error) {
     fail("The trace can't be read: " + error.message);
