@@ -68,9 +68,9 @@ async def forever(aio):
 
 
 def in_thread(function, *arguments):
-    """Runs a function in its own thread to its end, and raises what it raises."""
+    """Runs a function in its own thread to its end; returns its result, or raises what it raises."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        pool.submit(function, *arguments).result()
+        return pool.submit(function, *arguments).result()
 
 
 def in_a_fork(body):

@@ -22,6 +22,18 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
+    /// Adds `amount`; other threads may do so at the same moment.
+    #[inline]
+    pub fn add_shared(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes `amount` away; other threads may change it at the same moment.
+    #[inline]
+    pub fn take_shared(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
     /// The present value.
     #[inline]
     pub fn get(&self) -> u64 {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Nanos};
 use crate::inbox::Inbox;
+use crate::meter::Meter;
 use crate::reactor::{Reactor, Wait};
 use crate::ready::{OutOfMemory, ReadyQueue};
 use crate::timer::Timers;
@@ -57,6 +58,8 @@ pub struct Engine<T> {
     host_time: Option<Nanos>,
     reactor: Arc<Reactor>,
     inbox: Arc<Inbox<T>>,
+    /// What counts and times, while that is wanted.
+    meter: Option<Arc<Meter>>,
     /// The last plan was to sleep, and [`Engine::finish_wait`] hasn't been called yet.
     sleeping: bool,
     /// With a virtual clock: the last poll brought nothing, so time may jump.
@@ -88,6 +91,7 @@ impl<T> Engine<T> {
             host_time: None,
             reactor,
             inbox,
+            meter: None,
             sleeping: false,
             polled: false,
             stopped: None,
@@ -132,7 +136,13 @@ impl<T> Engine<T> {
             self.take_inbox();
         }
         if let Some(now) = self.now_if_due() {
-            self.timers.expire(now, &mut self.ready);
+            match &self.meter {
+                None => self.timers.expire(now, &mut self.ready),
+                Some(meter) => {
+                    let note = |delay| meter.timer_delay.record(delay);
+                    self.timers.expire_and_note(now, &mut self.ready, note);
+                }
+            }
         }
         let batch = self.ready.len();
         if batch > 0 {
@@ -152,6 +162,41 @@ impl<T> Engine<T> {
     #[cold]
     fn take_inbox(&mut self) {
         self.inbox.take(&mut self.ready);
+    }
+
+    /// From now on, `meter` counts and times; `None` ends that.
+    pub fn set_meter(&mut self, meter: Option<Arc<Meter>>) {
+        self.ready.forget_mark();
+        self.meter = meter;
+    }
+
+    /// For a metered loop, when a batch begins: after how many of its items to call [`Engine::note_delay`]. `None` if that isn't
+    /// needed. `wants_sample` says that it is time to sample how long an item waits.
+    #[inline]
+    pub fn sample(&mut self, batch: usize, wants_sample: bool) -> Option<usize> {
+        if let Some(before) = self.ready.before_mark() {
+            return Some(before.min(batch));
+        }
+        if wants_sample || self.ready.wants_mark() {
+            self.mark_one(batch);
+        }
+        None
+    }
+
+    /// Marks one of the items that become ready from now on; about as many as in this batch are likely to come.
+    #[cold]
+    fn mark_one(&mut self, batch: usize) {
+        if let Some(meter) = &self.meter {
+            self.ready.mark_one_after(meter.random_below(batch.max(1)));
+        }
+    }
+
+    /// Notes how long the next item has waited, which is the marked one.
+    #[cold]
+    pub fn note_delay(&mut self) {
+        if let (Some(queued_at), Some(meter)) = (self.ready.take_mark(), &self.meter) {
+            meter.ready_delay.record(Clock::monotonic().now().saturating_sub(queued_at));
+        }
     }
 
     /// Takes the next item to run.

@@ -51,3 +51,60 @@ fn items_put_back_come_before_all_others() {
     queue.put_back(vec![1, 2]).expect("there is memory");
     assert_eq!(queue.drain(), [1, 2, 3]);
 }
+
+/// Runs a batch: after `at` items it calls `look`, and each item may queue others.
+fn run_batch(
+    queue: &mut ReadyQueue<u32>,
+    at: usize,
+    mut look: impl FnMut(&mut ReadyQueue<u32>),
+    mut run: impl FnMut(u32) -> Vec<u32>,
+) {
+    for done in 0..queue.len() {
+        if done == at {
+            look(queue);
+        }
+        let item = queue.pop().expect("it is in the batch");
+        run(item).into_iter().for_each(|item| queue.push(item).expect("there is memory"));
+    }
+}
+
+#[test]
+fn a_mark_is_where_its_item_is_when_the_next_batch_begins() {
+    for skip in 0..8 {
+        let mut queue = ReadyQueue::new();
+        (0..4).for_each(|item| queue.push(item).expect("there is memory"));
+        queue.mark_one_after(skip);
+        run_batch(&mut queue, 9, |_| (), |item| vec![10 * item, 10 * item + 1]);
+        assert_eq!(queue.before_mark(), Some(skip));
+        let mut taken = None;
+        run_batch(&mut queue, skip, |queue| taken = queue.take_mark(), |_| vec![]);
+        assert!(taken.is_some());
+        assert_eq!(queue.before_mark(), None);
+    }
+}
+
+#[test]
+fn an_item_that_comes_after_the_batch_is_marked_too() {
+    let mut queue = ReadyQueue::new();
+    queue.push(1).expect("there is memory");
+    queue.mark_one_after(1);
+    run_batch(&mut queue, 0, |_| (), |_| vec![2]);
+    assert!(queue.wants_mark());
+    queue.push(3).expect("there is memory");
+    assert_eq!((queue.before_mark(), queue.wants_mark()), (Some(1), false));
+    queue.forget_mark();
+    assert_eq!((queue.before_mark(), queue.take_mark()), (None, None));
+}
+
+#[test]
+fn a_mark_takes_no_room_and_stops_no_growth() {
+    let mut queue = ReadyQueue::new();
+    for round in 0..1000 {
+        queue.mark_one_after(1000);
+        queue.push(round).expect("there is memory");
+    }
+    assert_eq!((queue.len(), queue.wants_mark()), (1000, true));
+    assert_eq!(queue.drain().len(), 1000);
+    queue.push(1).expect("there is memory");
+    assert_eq!((queue.len(), queue.before_mark()), (1, None));
+}

@@ -13,6 +13,11 @@ from typing import Any
 from ferrio._ferrio.combinators import *
 from ferrio._ferrio.combinators import _AsCompletedIterator as _AsCompletedIterator
 from ferrio._ferrio.event_loop import *
+from ferrio._ferrio.event_loop import _announce_closes as _announce_closes
+from ferrio._ferrio.event_loop import _every_loop as _every_loop
+from ferrio._ferrio.event_loop import _meter as _meter
+from ferrio._ferrio.event_loop import _meter_loops as _meter_loops
+from ferrio._ferrio.event_loop import _metrics as _metrics
 from ferrio._ferrio.event_loop import _Watcher as _Watcher
 from ferrio._ferrio.event_loop import _Worker as _Worker
 from ferrio._ferrio.files import *

@@ -117,44 +117,61 @@ impl<T> Timers<T> {
 
     /// Takes the earliest timer whose deadline is `now` or before.
     pub fn pop_due(&mut self, now: Nanos) -> Option<T> {
+        self.pop_due_with_deadline(now).map(|(_, payload)| payload)
+    }
+
+    #[inline]
+    fn pop_due_with_deadline(&mut self, now: Nanos) -> Option<(Nanos, T)> {
         let entry = self.skip_dead().filter(|entry| entry.deadline() <= now)?;
         let payload = retire(&mut self.slots[entry.slot() as usize]);
         self.heap.pop_first();
         self.release(entry.slot());
         self.live -= 1;
-        payload
+        payload.map(|payload| (entry.deadline(), payload))
     }
 
     /// Takes the timers whose deadline is `now` or before, and appends their payloads to `ready` in order; all of them, unless
     /// memory is short.
     #[inline]
     pub fn expire(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) {
+        self.expire_and_note(now, ready, |_delay| {});
+    }
+
+    /// As [`Timers::expire`], and calls `note` with the time since each timer's deadline.
+    #[inline]
+    pub fn expire_and_note(&mut self, now: Nanos, ready: &mut ReadyQueue<T>, mut note: impl FnMut(Nanos)) {
         for _ in 0..FIRE_SINGLY.max(self.heap.len() / 16) {
-            if !self.expire_one(now, ready) {
+            if !self.expire_one(now, ready, &mut note) {
                 return;
             }
         }
-        self.expire_many(now, ready);
+        self.expire_many(now, ready, note);
     }
 
     #[inline]
-    fn expire_one(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) -> bool {
+    fn expire_one(&mut self, now: Nanos, ready: &mut ReadyQueue<T>, note: &mut impl FnMut(Nanos)) -> bool {
         // Make room first: a payload that has left its slot can't be put back.
-        ready.has_room() && self.pop_due(now).is_some_and(|payload| ready.push(payload).is_ok())
+        if !ready.has_room() {
+            return false;
+        }
+        let Some((deadline, payload)) = self.pop_due_with_deadline(now) else { return false };
+        note(now - deadline);
+        ready.push(payload).is_ok()
     }
 
     /// Sorts once instead of sifting for each timer, because most of a large heap may be due.
-    fn expire_many(&mut self, now: Nanos, ready: &mut ReadyQueue<T>) {
+    fn expire_many(&mut self, now: Nanos, ready: &mut ReadyQueue<T>, mut note: impl FnMut(Nanos)) {
         let count = self.heap.iter().filter(|entry| entry.deadline() <= now).count();
         let mut due = Vec::new();
         if ready.reserve(count) < count || due.try_reserve_exact(count).is_err() {
-            while self.expire_one(now, ready) {}
+            while self.expire_one(now, ready, &mut note) {}
             return;
         }
         self.heap.take_due(now, &mut due);
         for entry in due {
             if let Some(payload) = retire(&mut self.slots[entry.slot() as usize]) {
                 self.live -= 1;
+                note(now - entry.deadline());
                 assert!(ready.push(payload).is_ok(), "room was made for it");
             }
             self.release(entry.slot());

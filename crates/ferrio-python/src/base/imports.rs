@@ -134,6 +134,7 @@ imports! {
     WAIT_IN_PYTHON = "ferrio._standard", "wait";
     /// Hears of each loop that begins to run, if a watchdog is on.
     LOOP_BEGINS = "ferrio.sight.announced", "loop_begins";
+    LOOP_CLOSES = "ferrio.sight.ledger", "loop_closes";
     /// Hears of a loop that nothing can wake, in debug mode and under a watchdog.
     LOOP_IS_STUCK = "ferrio.sight.stuck", "loop_is_stuck";
     MODULES = "sys", "modules";

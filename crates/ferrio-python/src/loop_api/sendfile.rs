@@ -216,7 +216,12 @@ impl SendFile {
             // Detached, because the file may have to come from its disk.
             match py.detach(|| net::sendfile(socket, file, offset, size)) {
                 Ok(Attempt::Done(0)) => return self.done(py),
-                Ok(Attempt::Done(count)) => self.sent += count as u64,
+                Ok(Attempt::Done(count)) => {
+                    self.sent += count as u64;
+                    if let Some(native) = self.home.bind(py).as_instance::<Loop>() {
+                        native.get().traffic().sent.add(count as u64);
+                    }
+                }
                 Ok(Attempt::WouldBlock) => {
                     park(self.home.bind(py), self.socket.bind(py), socket, Side::Writing, this)?;
                     self.stage = Stage::Kernel { file, socket: Some(socket) };

@@ -284,7 +284,10 @@ impl Action for ReceiveInto {
             buffer.write(py, |bytes| net::receive(fd, bytes))
         };
         match received {
-            Ok(Attempt::Done(count)) => Ok(Some(count.into_pyobject(py)?.into_any())),
+            Ok(Attempt::Done(count)) => {
+                native.get().receiving().note_received(count);
+                Ok(Some(count.into_pyobject(py)?.into_any()))
+            }
             Ok(Attempt::WouldBlock) => Ok(None),
             Err(failure) => Err(error::from_system(py, &failure)),
         }
@@ -388,7 +391,10 @@ impl Action for SendAll {
                 None => Data::Other(Buffer::to_read(object)?),
             };
         }
-        match self.send(py, fd) {
+        let before = self.sent;
+        let outcome = self.send(py, fd);
+        native.get().traffic().sent.add((self.sent - before) as u64);
+        match outcome {
             Ok(true) => Ok(Some(py.None().into_bound(py))),
             Ok(false) => Ok(None),
             Err(failure) => Err(error::from_system(py, &failure)),

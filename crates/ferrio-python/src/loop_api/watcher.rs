@@ -153,6 +153,9 @@ impl Watcher {
                 Verdict::Over(stretch) => stretch,
                 Verdict::Slow(..) => {
                     progress.await_end(observer, beat.number);
+                    if beat.doing == Doing::Turning {
+                        progress.count_slow(Some(beat.number));
+                    }
                     judge.stretch().expect("it is slow")
                 }
             };

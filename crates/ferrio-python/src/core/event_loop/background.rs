@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ferrio_engine::inbox::Inbox;
+use ferrio_engine::meter::Meter;
 use ferrio_engine::pulse::{Doing, Pulse};
 use ferrio_engine::reactor::{Events, Reactor, Wait};
 use ferrio_engine::recorder::{Ticker, Ticks};
@@ -52,6 +53,8 @@ pub(super) struct Bed<'a, T> {
     pub(super) pulse: &'a Pulse,
     /// Tells the time for a recording.
     pub(super) recorder: Option<Ticker>,
+    /// Takes the time of the wait.
+    pub(super) meter: Option<&'a Meter>,
 }
 
 impl Background {
@@ -95,13 +98,22 @@ impl Background {
         // Spinning for another process would only take the CPU from it.
         let quick = !calls || out > self.slow.load(Ordering::Relaxed);
         bed.pulse.go_on(Doing::Waiting);
+        if let Some(meter) = bed.meter {
+            meter.wait_begins();
+        }
         let outcome = py.detach(|| {
             let outcome = self.sleep_detached(bed, events, timeout, calls, quick);
             // Another thread may hold the interpreter for long.
             bed.pulse.go_on(Doing::Resuming);
+            if let Some(meter) = bed.meter {
+                meter.wait_ends();
+            }
             (outcome, bed.recorder.map(Ticker::now))
         });
         bed.pulse.go_on(Doing::Turning);
+        if let Some(meter) = bed.meter {
+            meter.goes_on();
+        }
         outcome
     }
 

@@ -157,6 +157,9 @@ fn timed(
     let seconds = ferrio_engine::seconds_from_nanos(native.get().now(py).saturating_sub(before));
     let limit = native.get().slow_callback_duration(py).bind(py).extract::<f64>()?;
     if seconds >= limit {
+        let progress = native.get().progress();
+        let watched = native.get().has_mode(modes::WATCHED);
+        progress.count_slow(watched.then(|| progress.pulse().number()));
         let look = describe(shown)?;
         let logger = imports::LOGGER.get(py)?;
         logger.call_method1(intern!(py, "warning"), ("Executing %s took %.3f seconds", look, seconds))?;

@@ -20,6 +20,7 @@ mod finalize;
 mod flush;
 mod item;
 mod loop_ref;
+pub(crate) mod metered;
 mod modes;
 pub(crate) mod nested;
 pub(crate) mod onlookers;
@@ -36,6 +37,7 @@ pub(crate) mod samples;
 pub(crate) mod sides;
 pub(crate) mod signals;
 pub(crate) mod sleepers;
+mod traffic;
 mod turn;
 mod views;
 
@@ -69,6 +71,7 @@ pub(crate) use self::running::{
     every_loop, get_running_loop, job_came_back, running, running_loop, with_running,
 };
 use self::signals::Signals;
+use self::traffic::Traffic;
 use crate::base::arguments::truth;
 use crate::base::class::Class;
 use crate::base::error;
@@ -111,6 +114,7 @@ struct Owned {
     sleepers: Guarded<Sleepers<Py<Operation>>>,
     profiler: Profiler,
     recording: Slot,
+    traffic: Traffic,
 }
 
 /// State that any thread may touch. It needs no `Arc`: inbox and reactor have their own, and the flags live as long
@@ -239,6 +243,7 @@ impl Loop {
                 sleepers: Guarded::new(Sleepers::new()),
                 profiler: Profiler::default(),
                 recording: Slot::new(),
+                traffic: Traffic::default(),
             },
             shared: Shared {
                 inbox,
@@ -341,7 +346,7 @@ impl Loop {
         drop(signals);
         let flushes = self.owned.flushes.with(py, std::mem::take);
         drop(flushes);
-        let tasks = self.owned.tasks.with(py, std::mem::take);
+        let tasks = self.owned.tasks.with(py, Registry::take);
         drop(tasks);
         let current = self.owned.current.with(py, std::mem::take);
         drop(current);
@@ -417,25 +422,6 @@ impl Loop {
     /// From the next turn on, the loop shows what it runs, or no longer does.
     pub(crate) fn set_watched(&self, watched: bool) {
         self.set_mode(modes::WATCHED, watched);
-    }
-
-    /// What counts, if metering is on.
-    #[inline]
-    fn meter(&self) -> Option<&Meter> {
-        if self.has_mode(modes::METERED) { self.shared.meter.get().map(|meter| &**meter) } else { None }
-    }
-
-    /// What has been counted; `None` if metering was never on.
-    pub(crate) fn metered(&self) -> Option<&Arc<Meter>> {
-        self.shared.meter.get()
-    }
-
-    /// From the next turn on, the loop counts, or no longer does.
-    pub(crate) fn set_metered(&self, metered: bool) {
-        if metered {
-            self.shared.meter.get_or_init(Arc::default);
-        }
-        self.set_mode(modes::METERED, metered);
     }
 
     /// The buffer in which the loop receives.

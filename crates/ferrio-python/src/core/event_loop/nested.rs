@@ -132,6 +132,7 @@ pub(super) fn inside<'py>(
     let py = native.py();
     let settings = &native.get().settings;
     let outer = Outer::set_aside(py)?;
+    native.get().owned.engine.with(py, |engine| engine.ready.forget_mark());
     let handle = settings.with(py, |settings| settings.current_handle.take());
     native.get().record(py, Kind::Inner);
     let run = || {

@@ -48,6 +48,34 @@ impl Show for Nobody {
     }
 }
 
+/// Only a meter counts.
+pub(super) struct Counting<'a>(pub(super) &'a Meter);
+
+impl Show for Counting<'_> {
+    #[inline(always)]
+    fn during<R>(&self, _object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
+        self.0.callback_begins();
+        body()
+    }
+
+    #[inline(always)]
+    fn during_wake<R>(
+        &self,
+        _operation: &Bound<'_, PyAny>,
+        _name: &'static str,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        self.0.callback_begins();
+        body()
+    }
+
+    #[inline(always)]
+    fn during_step<R>(&self, _task: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
+        self.0.step_begins();
+        body()
+    }
+}
+
 /// Those who look at a loop at this moment.
 pub(super) struct Onlookers<'a> {
     /// For watchdogs.

@@ -37,9 +37,25 @@ pub(crate) struct Progress {
     observers: Mutex<Vec<Arc<Observer>>>,
     /// The loop has said that nothing can wake it, and has run nothing since.
     said_stuck: AtomicBool,
+    /// How many slow items were reported, and the number of the last one.
+    slow: AtomicU64,
+    last_slow: AtomicU64,
 }
 
 impl Progress {
+    /// Counts a slow item. If it has a `number`, because watchdogs watch, it counts once, however many report it.
+    pub(crate) fn count_slow(&self, number: Option<u64>) {
+        let known = number.is_some_and(|number| self.last_slow.swap(number, Ordering::Relaxed) == number);
+        if !known {
+            self.slow.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many slow items were reported.
+    pub(crate) fn slow(&self) -> u64 {
+        self.slow.load(Ordering::Relaxed)
+    }
+
     /// Shows `object` while `body` works on it.
     #[inline]
     pub(super) fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
@@ -58,6 +74,8 @@ impl Progress {
             samples: Samples::default(),
             observers: Mutex::default(),
             said_stuck: AtomicBool::new(false),
+            slow: AtomicU64::new(0),
+            last_slow: AtomicU64::new(u64::MAX),
         })
     }
 

@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ferrio_engine::counter::Counter;
 use ferrio_engine::net::{self, Address, Attempt};
 use ferrio_engine::reactor::Events;
 use pyo3::prelude::*;
@@ -22,6 +23,8 @@ pub(super) const EVENTS: usize = 1024;
 pub(crate) struct Receiving {
     /// Empty until the first socket receives.
     buffer: Leaf<Vec<u8>>,
+    /// How many bytes have come, in all.
+    received: Counter,
     /// How many bytes streams were given in this turn.
     handed_out: AtomicUsize,
     /// How many events of this turn were deferred because of that.
@@ -34,6 +37,7 @@ impl Receiving {
     pub(super) const fn new() -> Self {
         Self {
             buffer: Leaf::new(Vec::new()),
+            received: Counter::new(),
             handed_out: AtomicUsize::new(0),
             deferred: AtomicUsize::new(0),
             poll_limit: AtomicUsize::new(EVENTS),
@@ -42,6 +46,17 @@ impl Receiving {
 }
 
 impl Receiving {
+    /// Counts bytes that came another way.
+    #[inline]
+    pub(crate) fn note_received(&self, count: usize) {
+        self.received.add(count as u64);
+    }
+
+    /// How many bytes have come, in all.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.get()
+    }
+
     /// Receives up to `size` bytes, at most `LARGEST_RECEIVED`; `None` if none are there, empty at the end of input.
     #[inline]
     pub(crate) fn receive<'py>(
@@ -53,7 +68,10 @@ impl Receiving {
         self.buffer.with(py, |buffer| {
             let buffer = &mut whole(buffer)[..size.min(LARGEST_RECEIVED)];
             Ok(match net::receive(fd, buffer)? {
-                Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count])),
+                Attempt::Done(count) => {
+                    self.note_received(count);
+                    Some(PyBytes::new(py, &buffer[..count]))
+                }
                 Attempt::WouldBlock => None,
             })
         })
@@ -70,7 +88,10 @@ impl Receiving {
         self.buffer.with(py, |buffer| {
             let buffer = whole(buffer);
             Ok(match net::receive_from(fd, buffer, sender)? {
-                Attempt::Done(count) => Some(PyBytes::new(py, &buffer[..count])),
+                Attempt::Done(count) => {
+                    self.note_received(count);
+                    Some(PyBytes::new(py, &buffer[..count]))
+                }
                 Attempt::WouldBlock => None,
             })
         })
@@ -108,7 +129,10 @@ impl Receiving {
         // Taken out of the cell meanwhile: the code that runs may receive for another connection.
         let mut buffer = self.buffer.with(py, std::mem::take);
         let outcome = match fetch(whole(&mut buffer)) {
-            Ok(Attempt::Done(count)) => Ok(Some(take(&buffer[..count]))),
+            Ok(Attempt::Done(count)) => {
+                self.note_received(count);
+                Ok(Some(take(&buffer[..count])))
+            }
             Ok(Attempt::WouldBlock) => Ok(None),
             Err(failure) => Err(failure),
         };
@@ -156,7 +180,11 @@ impl Receiving {
         let outcome = if room <= DIRECT {
             Ok(self.receive(py, fd, LARGEST_RECEIVED))
         } else {
-            bytes::receive(py, fd, room)
+            let direct = bytes::receive(py, fd, room);
+            if let Ok(Ok(Some(bytes))) = &direct {
+                self.note_received(bytes.as_bytes().len());
+            }
+            direct
         };
         if let Ok(Ok(Some(bytes))) = &outcome {
             let count = bytes.as_bytes().len();

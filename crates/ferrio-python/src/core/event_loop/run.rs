@@ -14,12 +14,13 @@ use super::nested::{self, Outer};
 use super::receive::EVENTS;
 use super::running::set_running;
 use super::turn::Turning;
-use super::{Loop, debug, progress, running, signals};
+use super::{Loop, debug, metered, progress, running, signals};
 use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::{Cast, interpreter};
 use crate::base::{error, imports};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, Future, watch};
+use crate::core::task::registry::Registry;
 use crate::core::task::{Task, create, current, finalize};
 
 #[pymethods]
@@ -177,6 +178,7 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     native.get().follow_recording(py)?;
     native.get().record_thread(py, None)?;
     native.get().progress().pulse().begin();
+    metered::run_begins(native);
     set_running(py, Some(native))
 }
 
@@ -201,6 +203,7 @@ fn end(py: Python<'_>, native: &Bound<'_, Loop>) -> PyResult<()> {
     let outcome = give_back(py, native);
     native.get().progress().pulse().end();
     native.get().record(py, Kind::Idle);
+    metered::run_ends(native);
     // Last, because from now on another thread may run the loop.
     native.get().owned.engine.with(py, |_| native.get().shared.thread.store(0, Ordering::Relaxed));
     outcome
@@ -365,7 +368,7 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         .with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
     let posted = native.get().shared.inbox.close();
     let watched = native.get().owned.descriptors.with(py, std::mem::take);
-    let pending = native.get().owned.tasks.with(py, std::mem::take);
+    let pending = native.get().owned.tasks.with(py, Registry::take);
     let sleepers = native.get().owned.sleepers.with(py, std::mem::take);
     if let Some(slot) = native.get().recorded() {
         pending.iter().for_each(|task| Task::record_end(slot, task.bind(py), End::Abandoned));
@@ -376,5 +379,5 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let executors =
         native.get().owned.executors.with(py, |executors| std::mem::replace(executors, Executors::closed()));
     let ended = executors.shut_down(py);
-    reported.and(ended)
+    reported.and(ended).and(metered::closed(native))
 }

@@ -107,6 +107,12 @@ pub(super) fn every_loop_set(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(set.bind(py))
 }
 
+/// Return all ferrio loops that are alive.
+#[pyfunction]
+pub(crate) fn _every_loop(py: Python<'_>) -> PyResult<Vec<Bound<'_, Loop>>> {
+    every_loop(py)
+}
+
 /// All ferrio loops that are alive.
 pub(crate) fn every_loop(py: Python<'_>) -> PyResult<Vec<Bound<'_, Loop>>> {
     // Iterating over the `WeakSet` runs Python code, during which another thread may make a loop. `list(set)` is one

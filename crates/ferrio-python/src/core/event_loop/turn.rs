@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds};
+use ferrio_engine::meter::Meter;
 use ferrio_engine::reactor::{Events, Wait};
 use ferrio_engine::recorder::{Kind, Ticker};
-use ferrio_engine::turn::Plan;
+use ferrio_engine::turn::{Engine, Plan};
 use pyo3::PyTypeInfo;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::background::Bed;
 use super::flush::{flush, flush_if_much};
-use super::onlookers::{Nobody, Show};
+use super::onlookers::{Counting, Nobody, Show};
 use super::patches::{Classes, Patches, Run};
 use super::receive::EVENTS;
 use super::{Item, Loop, debug, descriptors, modes, profiled};
@@ -76,7 +77,10 @@ impl Turning {
         if let Some(deferred) = &mut self.deferred {
             run_nested_batch(native, batch, deferred)?;
         } else if native.get().has_mode(modes::ANY) {
-            run_observed_batch(native, batch)?;
+            match native.get().only_meter() {
+                Some(meter) => run_metered_batch(native, batch, meter)?,
+                None => run_observed_batch(native, batch)?,
+            }
         } else {
             for _ in 0..batch {
                 let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
@@ -89,12 +93,23 @@ impl Turning {
     }
 }
 
+/// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
+fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
+    let py = native.py();
+    let show = Counting(meter);
+    sampling(native, batch, meter, |count| {
+        for _ in 0..count {
+            let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
+            item.run(native, &show)?;
+            flush_if_much(native)?;
+        }
+        Ok(())
+    })
+}
+
 /// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
 fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     let run = native.get().runner(native.py());
-    if let Some(meter) = native.get().meter() {
-        meter.turn_begins();
-    }
     if batch > 0 {
         native.get().progress().set_said_stuck(false);
     }
@@ -104,7 +119,33 @@ fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     if batch == 0 {
         native.get().progress().pulse().beat();
     }
-    run_items(native, batch, &onlookers, run.as_ref())
+    let run = |count| run_items(native, count, &onlookers, run.as_ref());
+    match onlookers.meter {
+        Some(meter) => sampling(native, batch, meter, run),
+        None => run(batch),
+    }
+}
+
+/// Runs a batch by calling `run` with a number of items, twice if `meter` wants to know in between how long one waited.
+#[inline]
+fn sampling(
+    native: &Bound<'_, Loop>,
+    batch: usize,
+    meter: &Meter,
+    run: impl Fn(usize) -> PyResult<()>,
+) -> PyResult<()> {
+    let engine = &native.get().owned.engine;
+    let wants_sample = meter.turn_begins();
+    let place = engine.with(native.py(), |engine| engine.sample(batch, wants_sample));
+    let Some(place) = place else {
+        return run(batch).inspect_err(|_| engine.with(native.py(), |engine| engine.ready.forget_mark()));
+    };
+    let mut outcome = run(place);
+    if outcome.is_ok() {
+        engine.with(native.py(), Engine::note_delay);
+        outcome = run(batch - place);
+    }
+    outcome.inspect_err(|_| engine.with(native.py(), |engine| engine.ready.forget_mark()))
 }
 
 fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Option<&Run>) -> PyResult<()> {
@@ -295,6 +336,7 @@ fn sleep(py: Python<'_>, native: &Loop, events: &mut Events, timeout: Wait) -> i
         threads,
         pulse: native.progress().pulse(),
         recorder: native.recorded().map(|_| Ticker::new()),
+        meter: native.meter(),
     };
     native.record(py, Kind::Sleep);
     let (outcome, awake) = background.sleep(py, &bed, events, timeout);

@@ -21,6 +21,26 @@ pub(crate) struct Registry {
     slots: Vec<Option<(Py<Task>, u64)>>,
     /// The places of the empty slots; there is room for all places.
     free: Vec<u32>,
+    counts: TaskCounts,
+}
+
+/// How many tasks a loop has had.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct TaskCounts {
+    pub(crate) created: u64,
+    /// However they ended.
+    pub(crate) finished: u64,
+    /// Those of them that raised an exception.
+    pub(crate) failed: u64,
+    /// Those of them that were cancelled.
+    pub(crate) cancelled: u64,
+}
+
+/// How a task ended that didn't return.
+#[derive(Clone, Copy)]
+pub(crate) enum End {
+    Failed,
+    Cancelled,
 }
 
 impl Traverse for Registry {
@@ -34,19 +54,38 @@ impl Registry {
     fn insert(&mut self, task: Py<Task>, number: u64) -> PyResult<u32> {
         if let Some(place) = self.free.pop() {
             self.slots[place as usize] = Some((task, number));
+            self.counts.created += 1;
             return Ok(place);
         }
         let place = self.slots.len();
         self.slots.make_room(1)?;
         self.free.make_room(place + 1)?;
         self.slots.push(Some((task, number)));
+        self.counts.created += 1;
         Ok(u32::try_from(place).expect("fewer than 2^32 pending tasks"))
     }
 
     fn remove(&mut self, place: u32) -> Option<Py<Task>> {
         let (task, _) = self.slots.get_mut(place as usize)?.take()?;
         self.free.push(place);
+        self.counts.finished += 1;
         Some(task)
+    }
+
+    /// Takes out all tasks; the counts stay.
+    pub(crate) fn take(&mut self) -> Self {
+        let counts = self.counts;
+        std::mem::replace(self, Self { counts, ..Self::default() })
+    }
+
+    /// How many are pending.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// How many there have been.
+    pub(crate) fn counts(&self) -> TaskCounts {
+        self.counts
     }
 
     /// The pending tasks.
@@ -101,6 +140,16 @@ pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> 
         }
     }
     unlinked
+}
+
+/// Counts a task of `home` that didn't return.
+pub(crate) fn count_end(py: Python<'_>, home: &LoopRef, end: End) {
+    if let LoopRef::Native(native) = home {
+        native.get().with_tasks(py, |tasks| match end {
+            End::Failed => tasks.counts.failed += 1,
+            End::Cancelled => tasks.counts.cancelled += 1,
+        });
+    }
 }
 
 /// In C from 3.14 on.

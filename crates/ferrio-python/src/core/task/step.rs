@@ -144,6 +144,7 @@ fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyRe
             }
             if must_cancel {
                 // Cancelled right before the coroutine's end.
+                registry::count_end(py, home, registry::End::Cancelled);
                 native::finish(future, Outcome::Cancelled)
             } else {
                 native::finish(future, Outcome::Result(value.unbind()))
@@ -155,16 +156,17 @@ fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyRe
                 let how = if error::is_cancelled(py, &failure) { End::Cancelled } else { End::Failed };
                 Task::record_end(slot, task, how);
             }
-            fail(task, failure)
+            fail(task, home, failure)
         }
     }
 }
 
 /// Ends the task with what its coroutine raised.
-fn fail(task: &Bound<'_, Task>, failure: PyErr) -> PyResult<()> {
+fn fail(task: &Bound<'_, Task>, home: &LoopRef, failure: PyErr) -> PyResult<()> {
     let py = task.py();
     let future = task.as_super();
     if error::is_cancelled(py, &failure) {
+        registry::count_end(py, home, registry::End::Cancelled);
         // Kept with its traceback: code that awaits the task sees where it was cancelled.
         let exception = error::into_object(py, failure).into_any().unbind();
         let old = future.get().state.with(py, |state| {
@@ -174,6 +176,7 @@ fn fail(task: &Bound<'_, Task>, failure: PyErr) -> PyResult<()> {
         drop(old);
         return native::finish(future, Outcome::Cancelled);
     }
+    registry::count_end(py, home, registry::End::Failed);
     let fatal = error::ends_program(py, &failure);
     let exception: Bound<'_, PyBaseException> = error::into_object(py, failure);
     native::finish_with_exception(future, exception.clone())?;

@@ -340,7 +340,10 @@ fn attempt<'py>(
         },
     };
     match sent {
-        Ok(Attempt::Done(_)) => Outcome::Done(()),
+        Ok(Attempt::Done(count)) => {
+            this.core.event_loop.get().traffic().sent.add(count as u64);
+            Outcome::Done(())
+        }
         Ok(Attempt::WouldBlock) => Outcome::WouldBlock,
         Err(failure) => Outcome::Failed(error::from_system(py, &failure)),
     }

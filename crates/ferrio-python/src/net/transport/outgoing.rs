@@ -177,6 +177,7 @@ impl Outgoing {
             };
             match attempt {
                 Attempt::Done(count) => {
+                    event_loop.get().traffic().sent.add(count as u64);
                     self.advance(py, count);
                     if count < offered {
                         // The next call would only find that the socket is full.

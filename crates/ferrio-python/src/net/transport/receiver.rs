@@ -154,7 +154,10 @@ impl Receiver {
                 match attempt {
                     Attempt::WouldBlock => Ok(Received::Nothing),
                     Attempt::Done(0) => Ok(Received::End),
-                    Attempt::Done(count) => buffer_updated(protocol, scope, count),
+                    Attempt::Done(count) => {
+                        event_loop.receiving().note_received(count);
+                        buffer_updated(protocol, scope, count)
+                    }
                 }
             }
         }

@@ -121,6 +121,7 @@ impl SocketTransport {
         scope: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = order.py();
+        let accepted = own.host.is_some();
         let attaching = own.host.as_ref().map(|host| host.attaching(py));
         let core = Core::new(order, extra, scope, own)?;
         let transport = Bound::new(py, Self { core, fd, exact, altered: AtomicBool::new(false) })?;
@@ -129,6 +130,8 @@ impl SocketTransport {
             .get()
             .watch_natively(fd, transport.as_any(), read::on_event, None)
             .map_err(|failure| error::from_system(py, &failure))?;
+        let traffic = order.event_loop.get().traffic();
+        if accepted { &traffic.accepted } else { &traffic.made }.add(1);
         if let Some((server, attach)) = attaching {
             attach(&server, transport.as_any())?;
         }
@@ -177,6 +180,7 @@ impl Transport for SocketTransport {
     fn close_resource(slf: &Bound<'_, Self>, ended: Ended) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let event_loop = this.core.event_loop.get();
+        event_loop.traffic().closed.add(1);
         event_loop.unwatch_natively(py, this.fd);
         let woken = event_loop.wake_parked(py, this.fd);
         let mut outcome = woken.and(ended.channel.close(py));

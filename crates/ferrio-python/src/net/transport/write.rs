@@ -62,6 +62,7 @@ fn write_much(transport: &Bound<'_, SocketTransport>, buffer: Buffer) -> PyResul
             state.own.blocked = true;
             return Ok(0);
         };
+        transport.get().core.event_loop.get().traffic().sent.add(sent as u64);
         state.own.blocked = sent < buffer.len();
         Ok(sent)
     });

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use ferrio_engine::meter::JobMark;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -48,17 +49,20 @@ struct State {
     /// The executor's future, until the call has ended.
     source: Option<Py<PyAny>>,
     told: Option<Told>,
+    /// Counts the call, if its loop is metered.
+    mark: Option<JobMark>,
 }
 
-gc!(State { source, told });
+gc!(State { source, told } not { mark });
 
 #[pymethods]
 impl ForeignCall {
     /// In any thread: `done` is the executor's future.
     fn __call__(&self, done: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = done.py();
-        let (told, source) = self.state.with(py, |state| (state.told.take(), state.source.take()));
-        drop(source);
+        let (told, source, mark) =
+            self.state.with(py, |state| (state.told.take(), state.source.take(), state.mark.take()));
+        drop((source, mark));
         let Some(told) = told else { return Ok(()) };
         let item = match (told, outcome(done)?) {
             (Told::Operation(operation, job), outcome) => job.came_back(py, operation, outcome),
@@ -92,7 +96,8 @@ impl ForeignCall {
             Told::Future(future) => Some(future.bind(py).clone()),
             Told::Operation(..) => None,
         };
-        let state = State { source: Some(source.clone().unbind()), told: Some(told) };
+        let mark = native.get().mark_foreign_job();
+        let state = State { source: Some(source.clone().unbind()), told: Some(told), mark };
         let this = Bound::new(py, Self { native, state: Guarded::new(state) })?;
         if let Some(destination) = destination {
             watch::watch(destination.as_any(), this.as_any(), &DESTINATION_DONE)?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ferrio_engine::Refused;
 use ferrio_engine::inbox::Inbox;
+use ferrio_engine::meter::JobMark;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -155,6 +156,8 @@ pub(crate) struct Entry {
     pub(crate) target: Target,
     /// For a recording.
     pub(crate) noted: Option<Noted>,
+    /// Counts the job, if its loop is metered.
+    pub(crate) mark: Option<JobMark>,
 }
 
 /// A message for a loop: what to run there.
@@ -174,8 +177,11 @@ impl Message {
 impl Entry {
     /// Runs the call in this attached thread, after passing it to `now`. Returns what to post.
     pub(super) fn run(self, py: Python<'_>, now: impl FnOnce(Running)) -> PyResult<Option<Message>> {
-        let Self { job, target, noted } = self;
+        let Self { job, target, noted, mut mark } = self;
         let now = |running| {
+            if let Some(mark) = &mut mark {
+                mark.begin();
+            }
             now(running);
             if let Some(noted) = &noted {
                 noted.begin(py);

@@ -115,7 +115,7 @@ impl ThreadPool {
         let job = Job::new(Call { function, arguments, keywords, context: None });
         let py = slf.py();
         let noted = Noted::new(|| job.function(py), py);
-        submit(slf, Entry { job, target: Target::Concurrent(future), noted }, false)
+        submit(slf, Entry { job, target: Target::Concurrent(future), noted, mark: None }, false)
     }
 
     /// Take no more jobs; the workers end after the queued jobs, or after their present ones with `cancel_jobs`.
