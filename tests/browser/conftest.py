@@ -18,6 +18,10 @@ from ferrio.sight import page as trace_page
 SETTLED = "body[data-state=ready], body[data-state=failed]"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-pictures", action="store_true", help="make the pictures of docs/assets anew")
+
+
 @pytest.fixture(autouse=True)
 def no_running_loop_is_left_behind() -> None:
     """Replaces the check of all other tests: Playwright's own loop runs in this thread as long as the browser does."""

@@ -4,6 +4,7 @@ A small model of a loop decides what happens; the same seed gives the same trace
 """
 
 import base64
+import bisect
 import heapq
 import random
 import sys
@@ -41,7 +42,13 @@ def times(numbers: list[int]) -> str:
 def table(rows: list[tuple[int, ...]], *names: str) -> dict[str, Any]:
     """Returns a table whose first column is the time that it is sorted by."""
     rows.sort(key=lambda row: row[0])
-    encoders = {"start": times, "time": times, "length": lengths, "kind": lambda numbers: column("B", numbers)}
+    encoders = {
+        "start": times,
+        "time": times,
+        "length": lengths,
+        "delay": lengths,
+        "kind": lambda numbers: column("B", numbers),
+    }
     found: dict[str, Any] = {"count": len(rows)}
     for at, name in enumerate(names):
         numbers = [row[at] for row in rows]
@@ -131,6 +138,19 @@ class Model:
                 until = self.wakes[-1][0]
                 self.waits.append((since, until - since, row, self.label(what)))
             self.step(row)
+
+    def woken(self) -> list[tuple[int, ...]]:
+        """Returns the wake-ups with the time until the next slice of what was woken."""
+        starts: dict[int, list[int]] = {}
+        for start, _, row, _, _ in self.slices:
+            starts.setdefault(row, []).append(start)
+        end = max(self.now, *self.worker_free)
+        found = []
+        for time, source, row, label in self.wakes:
+            at = bisect.bisect_left(starts[row], time)
+            then = starts[row][at] if at < len(starts[row]) else end
+            found.append((time, source, row, label, then - time))
+        return found
 
     def run_slice(self, row: int, name: str, kind: int, typical: int) -> None:
         length = self.length(typical)
@@ -251,7 +271,7 @@ def make_trace(events: int, seed: int = 1, program: str = "shop/__main__.py") ->
     model.run(events)
     tables = {
         "slices": table(model.slices, "start", "length", "row", "label", "kind"),
-        "wakes": table(model.wakes, "time", "from", "to", "label"),
+        "wakes": table(model.woken(), "time", "from", "to", "label", "delay"),
         "waits": table(model.waits, "start", "length", "row", "label"),
         "polls": table(model.polls, "start", "length", "lane"),
     }

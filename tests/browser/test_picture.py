@@ -10,7 +10,7 @@ from tests.browser.synthetic import NONE, lengths, make_trace, table
 
 COLUMNS = {
     "slices": ["start", "length", "row", "label", "kind"],
-    "wakes": ["time", "from", "to", "label"],
+    "wakes": ["time", "from", "to", "label", "delay"],
     "waits": ["start", "length", "row", "label"],
     "polls": ["start", "length", "lane"],
 }
@@ -209,13 +209,13 @@ def test_arrows_of_all_rows_are_drawn_close_up_and_those_of_one_row_from_afar(pa
 
 
 def test_the_first_wake_up_before_a_step_led_to_it(viewer):
-    wakes = [(100, NONE, 0, 0), (150, NONE, 0, 0), (700, 0, 0, 0)]
-    slices = [(200, 300, 0, NONE, 0), (600, 50, 0, NONE, 0), (900, 50, 0, NONE, 0)]
+    wakes = [(100, NONE, 0, 0, 100), (150, NONE, 0, 0, 50), (700, 0, 0, 0, 200), (960, 0, 0, 0, 1040)]
+    slices = [(200, 300, 0, NONE, 0), (600, 50, 0, NONE, 0), (900, 9, 0, NONE, 4), (900, 50, 0, NONE, 0)]
     trace = tiny(wakes=table(wakes, *COLUMNS["wakes"]), slices=table(slices, *COLUMNS["slices"]), duration=2000)
     page = viewer.open(trace)
-    assert page.evaluate("[...ferrio.trace.wakeOf]") == [0, -1, 2]
-    assert page.evaluate("[0, 2].map(slice => ferrio.trace.readyTime(slice))") == [100, 200]
-    assert page.evaluate("[...ferrio.trace.stepAfter]") == [0, 0, 2]
+    assert page.evaluate("[...ferrio.trace.wakeOf]") == [0, -1, -1, 2]
+    assert page.evaluate("[0, 3].map(slice => ferrio.trace.readyTime(slice))") == [100, 200]
+    assert page.evaluate("[...ferrio.trace.stepAfter]") == [0, 0, 3, -1]
 
 
 def test_runs_hold_every_slice_once(page):

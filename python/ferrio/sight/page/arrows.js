@@ -2,7 +2,7 @@
 // for the row that is selected or pointed at, and for all rows if few enough are in view.
 
 const ALL_ARROWS = 220;
-const ROW_ARROWS = 400;
+const ROW_ARROWS = 60;
 
 function drawArrows(c, app, shown) {
   const { camera, trace } = app;

@@ -11,11 +11,12 @@
 //
 // Times are nanoseconds from the beginning of the trace. A column is base64 of a zlib stream of little-endian numbers.
 // `kind` has bytes, all others have 32 bits. `start` and `time` hold differences to the value before. In these and in
-// `length`, 0xffffffff is followed by the low and the high half of a number that doesn't fit. In others it means none.
+// `length` and `delay`, 0xffffffff is followed by the low and the high half of a number that doesn't fit. In others it
+// means none. `delay` is the time from a wake-up to the beginning of the slice that it led to.
 
 const TABLES = {
   slices: { start: "times", length: "lengths", row: "indexes", label: "indexes", kind: "bytes" },
-  wakes: { time: "times", from: "indexes", to: "indexes", label: "indexes" },
+  wakes: { time: "times", from: "indexes", to: "indexes", label: "indexes", delay: "lengths" },
   waits: { start: "times", length: "lengths", row: "indexes", label: "indexes" },
   polls: { start: "times", length: "lengths", lane: "indexes" },
 };

@@ -193,7 +193,7 @@ class Road {
       const right = Math.min(camera.x(end), camera.width + 8);
       const width = right - left;
       if (width < NARROW) {
-        this.strips.put(left, right, theme.slicePixels[paint], 0.4 + 0.6 * clamp(busy / pixel, 0, 1));
+        this.strips.put(left, right, theme.slicePixels[paint], 0.55 + 0.45 * clamp(busy / pixel, 0, 1));
         return;
       }
       if (paint !== colour) c.fillStyle = theme.slices[(colour = paint)];
@@ -270,9 +270,11 @@ class Road {
   }
 
   fitted(text, x, y, room, letter) {
+    const { context: c } = this;
     const fits = Math.floor(room / letter);
     if (fits < 3) return;
-    this.context.fillText(text.length <= fits ? text : text.slice(0, fits - 1) + "\u2026", x, y);
+    const isWhole = text.length <= fits || (text.length < 2 * fits && c.measureText(text).width <= room);
+    c.fillText(isWhole ? text : text.slice(0, fits - 1) + "\u2026", x, y);
   }
 
   drawNames(shown) {
@@ -298,7 +300,7 @@ class Road {
       if (track.hasChildren) this.triangle(left - 9, middle, track.folded);
       c.fillStyle = app.search.isActive && !app.search.isFound(at) && track.kind !== "lane" ? theme.muted : theme.text;
       c.font = track.kind === "lane" ? theme.strong : theme.font;
-      const share = track.kind === "lane" ? percent(trace.laneBusy[track.lane] / trace.duration) : track.share || "";
+      const share = track.kind === "lane" ? percent(trace.laneBusy[track.lane] / trace.duration) : this.share(track);
       const room = camera.gutter - 10 - left - share.length * 6.5;
       const name = this.elided(track.name, room, track.kind === "shared");
       c.fillText(name, left, middle);
@@ -313,6 +315,11 @@ class Road {
       c.textAlign = "left";
     }
     c.restore();
+  }
+
+  // How many tasks share the lines below; on a phone the name needs the room.
+  share(track) {
+    return this.app.camera.gutter > 150 && track.share ? track.share : "";
   }
 
   // A name cut to fit: of a path of names, the end says more.
@@ -373,7 +380,7 @@ class Road {
     c.clip();
     for (const { x, time } of this.ticks()) {
       c.fillRect(Math.round(x), AXIS - 7, 1, 7);
-      c.fillText(moment(time, this.tickStep), x + 4, AXIS / 2);
+      if (x + 50 < camera.width) c.fillText(moment(time, this.tickStep), x + 4, AXIS / 2);
     }
     const range = app.range;
     if (range) {

@@ -56,24 +56,22 @@ class Trace {
     return last;
   }
 
-  // Finds for each step the wake-up that led to it: the first since the row's step before. Others came while the task
-  // was in the ready queue already.
+  // Finds for each slice the wake-up that led to it: the first of them, if others came while it was ready already.
   linkWakes() {
-    const { slices, wakes } = this;
+    const { slices, wakes, stepsOf } = this;
     this.wakeOf = new Int32Array(slices.count).fill(-1);
     this.stepAfter = new Int32Array(wakes.count).fill(-1);
-    for (let row = 0; row < this.rows.length; row += 1) {
-      let next = this.wakesTo.first[row];
-      const last = this.wakesTo.first[row + 1];
-      for (let at = this.stepsOf.first[row]; at < this.stepsOf.first[row + 1] && next < last; at += 1) {
-        const slice = this.stepsOf.ids[at];
-        if (slices.kind[slice] === INTERPRETER) continue;
-        for (; next < last && wakes.time[this.wakesTo.ids[next]] <= slices.start[slice]; next += 1) {
-          const wake = this.wakesTo.ids[next];
-          this.stepAfter[wake] = slice;
-          if (this.wakeOf[slice] < 0) this.wakeOf[slice] = wake;
-        }
-      }
+    for (let wake = 0; wake < wakes.count; wake += 1) {
+      const row = wakes.to[wake];
+      if (row >= this.rows.length) continue;
+      const begin = wakes.time[wake] + wakes.delay[wake];
+      let at = stepsOf.find(row, slices.start, begin);
+      // What waits for the interpreter may begin at the same moment.
+      while (at < stepsOf.first[row + 1] && slices.kind[stepsOf.ids[at]] === INTERPRETER) at += 1;
+      const slice = stepsOf.ids[at];
+      if (at >= stepsOf.first[row + 1] || slices.start[slice] !== begin) continue;
+      this.stepAfter[wake] = slice;
+      if (this.wakeOf[slice] < 0) this.wakeOf[slice] = wake;
     }
   }
 
