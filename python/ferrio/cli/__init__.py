@@ -59,6 +59,13 @@ def prepare(chosen: options.Options) -> None:
             switches.dump_on(chosen.dump_signal)
         except ValueError as error:
             options.refuse(f"--dump-signal={chosen.dump_signal}: {error}")
+    if chosen.metrics is not None:
+        # Child processes meter their loops, too. Only this one serves the numbers: an address can be used once.
+        os.environ[switches.METRICS] = switches.ON
+        try:
+            switches.meter_program(chosen.metrics)
+        except ValueError as error:
+            options.refuse(f"--metrics={chosen.metrics}: {error}")
     spawned.follow(chosen, prepare)
 
 

@@ -33,6 +33,8 @@ options:
   --watch[=0.1]    report what blocks the loop for longer than this many seconds, while it does
   --dump-signal=USR1
                    when this signal comes, print what each task waits for
+  --metrics[=9464]
+                   count what the loops do, and serve it for Prometheus at this port or HOST:PORT
   --virtual-time   the loop's clock jumps to the next deadline instead of waiting for it
 """
 
@@ -52,6 +54,7 @@ class Options:
     virtual_time: bool = False
     watch: float | None = None
     dump_signal: str | None = None
+    metrics: str | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -69,6 +72,8 @@ def parse(arguments: Sequence[str]) -> Options:
             chosen.watch = _threshold(argument)
         elif argument == "--dump-signal" or argument.startswith("--dump-signal="):
             chosen.dump_signal = argument.partition("=")[2] or switches.DEFAULT_SIGNAL
+        elif argument == "--metrics" or argument.startswith("--metrics="):
+            chosen.metrics = argument.partition("=")[2] or switches.ON
         elif argument in ("-h", "--help"):
             sys.stdout.write(HELP)
             raise SystemExit(0)

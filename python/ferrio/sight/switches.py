@@ -11,9 +11,12 @@ __all__ = (
     "DEFAULT_SIGNAL",
     "DEFAULT_THRESHOLD",
     "DUMP_SIGNAL",
+    "METRICS",
+    "ON",
     "WATCH",
     "dump_on",
     "follow_environment",
+    "meter_program",
     "threshold",
     "watch_program",
 )
@@ -23,6 +26,12 @@ WATCH = "FERRIO_WATCH"
 
 # The environment's name of the signal that prints what the tasks wait for.
 DUMP_SIGNAL = "FERRIO_DUMP_SIGNAL"
+
+# The environment's switch of the metrics: `ON`, or an address at which to serve them; empty or 0 for off.
+METRICS = "FERRIO_METRICS"
+
+# The value of a switch that takes no other.
+ON = "1"
 
 # The signal that programs use for such things; Python handles it nowhere else.
 DEFAULT_SIGNAL = "USR1"
@@ -41,6 +50,9 @@ def follow_environment() -> None:
     name = os.environ.get(DUMP_SIGNAL, "")
     if name.strip() not in ("", "0"):
         _try(DUMP_SIGNAL, name, lambda: dump_on(name))
+    address = os.environ.get(METRICS, "")
+    if address.strip() not in ("", "0"):
+        _try(METRICS, address, lambda: meter_program(address))
 
 
 def _try(variable: str, value: str, turn_on: Callable[[], None]) -> None:
@@ -69,6 +81,24 @@ def watch_program(seconds: float) -> None:
     if _stop_watching is not None:
         _stop_watching()
     _stop_watching = watchdog.watch(seconds).stop
+
+
+def meter_program(address: str) -> None:
+    """Meters the whole program's loops, and serves the numbers at `address` for Prometheus, unless that is `ON`.
+
+    Raises `ValueError` if they can't be served.
+    """
+    if address.strip() == ON:
+        from ferrio.sight import ledger
+
+        ledger.keep_all()
+        return
+    try:
+        from ferrio.integrations import prometheus
+
+        prometheus.serve(address.strip())
+    except (ImportError, OSError) as error:
+        raise ValueError(str(error)) from error
 
 
 def dump_on(name: str) -> None:
