@@ -1,5 +1,5 @@
-// Wake-ups: an arrow from the row that woke to the row that was woken, and the time in the ready queue after it. Drawn
-// for the row that is selected or pointed at, and for all rows if few enough are in view.
+// Wake-ups: an arrow from the row that woke to the row that was woken. Drawn for the row that is selected or pointed at,
+// and for all rows if few enough are in view.
 
 const ALL_ARROWS = 220;
 const ROW_ARROWS = 60;
@@ -59,12 +59,6 @@ function drawArrow(c, app, wake, inView, alpha) {
   const top = AXIS + target.y - camera.scroll;
   const middle = top + target.height / 2;
   c.globalAlpha = alpha;
-  const step = trace.stepAfter[wake];
-  if (step >= 0 && target.kind !== "lane") {
-    const until = camera.x(trace.slices.start[step]);
-    c.fillStyle = theme.ready;
-    if (until - x > 1) c.fillRect(x, top + target.height - 6, until - x, 2.5);
-  }
   c.fillStyle = theme.arrow;
   let begin = top - 9;
   let end = top + 3;

@@ -33,6 +33,11 @@ class Camera {
     return this.gutter + ((time - this.from) / (this.to - this.from)) * this.plot;
   }
 
+  // The pixels of a nanosecond.
+  get scale() {
+    return this.plot / (this.to - this.from);
+  }
+
   time(x) {
     return this.from + ((x - this.gutter) / this.plot) * (this.to - this.from);
   }

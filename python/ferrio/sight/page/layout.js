@@ -50,6 +50,7 @@ class Layout {
     };
     this.slices = new Band(trace.slices, groupsOf(trace.slices, false), tracks.length, trace.slices.kind);
     this.waits = new Band(trace.waits, groupsOf(trace.waits, true), tracks.length, this.waitPaints());
+    this.ready = this.readyBand();
     const { row, kind, length, start } = trace.slices;
     const blocked = trace.blocking;
     const groups = Uint32Array.from(blocked, (slice) => (row[slice] < trackOf.length ? trackOf[row[slice]] : NONE));
@@ -57,6 +58,19 @@ class Layout {
     table.start = blocked.map((slice) => start[slice]);
     table.length = blocked.map((slice) => length[slice]);
     this.blocked = new Band(table, groups, tracks.length, blocked.map((slice) => kind[slice]));
+  }
+
+  // The times in the ready queue, from the first wake-up to the step.
+  readyBand() {
+    const { wakes, wakeOf, stepAfter } = this.trace;
+    const groups = new Uint32Array(wakes.count).fill(NONE);
+    for (let wake = 0; wake < wakes.count; wake += 1) {
+      const row = wakes.to[wake];
+      const step = stepAfter[wake];
+      if (row < this.trackOf.length && this.isOwn[row] && (step < 0 || wakeOf[step] === wake)) groups[wake] = this.trackOf[row];
+    }
+    const table = { count: wakes.count, start: wakes.time, length: wakes.delay };
+    return new Band(table, groups, this.tracks.length, new Uint8Array(wakes.count));
   }
 
   waitPaints() {

@@ -89,7 +89,7 @@ class Lists {
       return make(
         "tr",
         {},
-        make("td", {}, link(trace.rowName(row), () => app.goTo({ row })), note(about.coro || about.kind)),
+        make("td", {}, link(trace.rowName(row), () => app.goTo({ row })), note(about.coro || trace.lanes[about.lane].name)),
         make("td", { className: "figure" }, grouped(trace.steps[row])),
         make("td", { className: "figure" }, duration(trace.busy[row])),
         make("td", { className: "figure" }, duration(trace.ready[row])),

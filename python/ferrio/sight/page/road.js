@@ -41,7 +41,7 @@ class Road {
     c.clip();
     for (const at of shown) this.drawGround(layout.tracks[at], at);
     this.drawGrid();
-    this.strips.begin(3 * shown.length, camera, this.ratio);
+    this.strips.begin(4 * shown.length, camera, this.ratio);
     for (const at of shown) {
       if (layout.tracks[at].kind === "lane") this.drawLane(layout.tracks[at]);
       else this.drawRow(layout.tracks[at], at);
@@ -130,6 +130,7 @@ class Road {
     const y = this.top(track);
     this.drawLives(track, y);
     this.drawWaits(at, y, track.height);
+    this.drawReady(at, y + track.height - 6);
     this.drawSlices(app.layout.slices, at, y + 4, track.height - 8, false);
   }
 
@@ -159,14 +160,15 @@ class Road {
   drawWaits(at, y, height) {
     const { context: c, app } = this;
     const { camera, theme, layout, trace } = app;
+    const { from, gutter, pixel, scale, width } = camera;
     const line = y + height - 6;
     c.font = theme.small;
     this.strips.line(line, 2.5);
-    layout.waits.runs(at, camera.from, camera.to, camera.pixel, (low, high, begin, end, busy) => {
-      const left = Math.max(camera.x(begin), camera.gutter - 2);
-      const right = Math.min(camera.x(end), camera.width + 2);
+    layout.waits.runs(at, from, camera.to, pixel, (low, high, begin, end, busy) => {
+      const left = Math.max(gutter + (begin - from) * scale, gutter - 2);
+      const right = Math.min(gutter + (end - from) * scale, width + 2);
       if (right - left < NARROW) {
-        const alpha = 0.35 + 0.65 * clamp(busy / camera.pixel, 0, 1);
+        const alpha = 0.35 + 0.65 * clamp(busy / pixel, 0, 1);
         this.strips.put(left, right, theme.waitPixels[layout.waits.paint[low]], alpha);
         return;
       }
@@ -180,17 +182,32 @@ class Road {
     });
   }
 
+  drawReady(at, line) {
+    const { context: c, app } = this;
+    const { camera, theme, layout } = app;
+    const { from, gutter, pixel, scale, width } = camera;
+    c.fillStyle = theme.ready;
+    this.strips.line(line, 2.5);
+    layout.ready.runs(at, from, camera.to, pixel, (low, high, begin, end, busy) => {
+      const left = Math.max(gutter + (begin - from) * scale, gutter - 2);
+      const right = Math.min(gutter + (end - from) * scale, width + 2);
+      if (right - left >= NARROW) c.fillRect(left, line, right - left, 2.5);
+      else if (busy > pixel / 4) this.strips.put(left, right, theme.readyPixel, clamp(busy / pixel, 0, 1));
+    });
+  }
+
   drawSlices(band, group, y, height, onRoad) {
     const { context: c, app } = this;
     const { camera, theme, trace } = app;
-    const { pixel } = camera;
+    const { from, gutter, pixel, scale } = camera;
+    const edge = camera.width + 8;
     c.font = theme.font;
     let colour = -1;
     this.strips.line(y, height);
-    band.runs(group, camera.from, camera.to, pixel, (low, high, begin, end, busy) => {
-      const paint = high - low > 1 ? this.mainPaint(band, low, high) : band.paint[low];
-      const left = Math.max(camera.x(begin), camera.gutter - 8);
-      const right = Math.min(camera.x(end), camera.width + 8);
+    band.runs(group, from, camera.to, pixel, (low, high, begin, end, busy) => {
+      const paint = onRoad && high - low > 1 ? this.mainPaint(band, low, high) : band.paint[low];
+      const left = Math.max(gutter + (begin - from) * scale, gutter - 8);
+      const right = Math.min(gutter + (end - from) * scale, edge);
       const width = right - left;
       if (width < NARROW) {
         this.strips.put(left, right, theme.slicePixels[paint], 0.55 + 0.45 * clamp(busy / pixel, 0, 1));
@@ -409,7 +426,12 @@ class Road {
     const group = track.kind === "lane" ? track.lane : found.track;
     const slice = this.longestAt(band, group, time, found);
     if (slice >= 0) found.slice = slice;
-    else if (track.kind !== "lane") found.wait = this.longestAt(layout.waits, found.track, time, null);
+    else if (track.kind !== "lane") {
+      found.wait = this.longestAt(layout.waits, found.track, time, null);
+      const wake = found.wait < 0 ? this.longestAt(layout.ready, found.track, time, null) : -1;
+      // In the ready queue, what matters is the step that comes.
+      if (wake >= 0) found.slice = trace.stepAfter[wake];
+    }
     if (found.slice >= 0) found.row = trace.slices.row[found.slice];
     else if (found.wait >= 0) found.row = trace.waits.row[found.wait];
     else if (track.kind === "shared") {

@@ -4,7 +4,7 @@ const WAIT_KINDS = ["other", "sleep", "lock", "queue", "network", "task", "threa
 const WAIT_NAMES = ["something else", "sleep", "lock, event", "queue", "network", "task, future", "thread, process"];
 const WAIT_PATTERNS = [
   ["queue", /queue|\b(get|put|join)\b/i],
-  ["lock", /lock|semaphore|condition|barrier|\bevent\b|acquire/i],
+  ["lock", /lock|semaphore|condition|barrier|\bevent\b|acquire|__aenter__/i],
   ["sleep", /sleep|timer|call_later|call_at/i],
   ["thread", /thread|executor|process|\bjob|\bfile|child/i],
   ["network", /read|recv|write|drain|accept|connect|sock|stream|server|send|getaddrinfo|close|tls|resolve|fetch|request/i],
@@ -42,6 +42,7 @@ class Theme {
     }
     this.slicePixels = this.slices.map(pixelOf);
     this.waitPixels = this.waits.map(pixelOf);
+    this.readyPixel = pixelOf(this.ready);
     this.lifePixel = pixelOf(this.muted);
     this.font = "11px " + colour("font");
     this.strong = "600 12px " + colour("font");

@@ -36,6 +36,7 @@ class Trace {
     this.wakesFrom = new Groups(this.wakes.from, this.wakes.count, rows);
     this.duration = Math.max(data.duration, this.lastMoment(), 1000);
     this.linkWakes();
+    this.cutWaits();
     this.addUp();
     this.children = this.rows.map(() => null);
     this.rows.forEach((row, index) => {
@@ -72,6 +73,24 @@ class Trace {
       if (at >= stepsOf.first[row + 1] || slices.start[slice] !== begin) continue;
       this.stepAfter[wake] = slice;
       if (this.wakeOf[slice] < 0) this.wakeOf[slice] = wake;
+    }
+  }
+
+  // Ends each wait of a task at the wake-up that ended it: after that, the task is in the ready queue.
+  cutWaits() {
+    const { slices, waits, wakes, stepsOf, waitsOf, wakeOf } = this;
+    for (let row = 0; row < this.rows.length; row += 1) {
+      if (this.rows[row].kind !== "task") continue;
+      let at = stepsOf.first[row];
+      const last = stepsOf.first[row + 1];
+      for (let next = waitsOf.first[row]; next < waitsOf.first[row + 1]; next += 1) {
+        const wait = waitsOf.ids[next];
+        const end = waits.start[wait] + waits.length[wait];
+        while (at < last && slices.start[stepsOf.ids[at]] < end) at += 1;
+        const wake = at < last ? wakeOf[stepsOf.ids[at]] : -1;
+        if (wake < 0) continue;
+        waits.length[wait] = clamp(wakes.time[wake] - waits.start[wait], 0, waits.length[wait]);
+      }
     }
   }
 
