@@ -67,7 +67,8 @@ class Layout {
     for (let wake = 0; wake < wakes.count; wake += 1) {
       const row = wakes.to[wake];
       const step = stepAfter[wake];
-      if (row < this.trackOf.length && this.isOwn[row] && (step < 0 || wakeOf[step] === wake)) groups[wake] = this.trackOf[row];
+      const isFirst = step < 0 || wakeOf[step] === wake;
+      if (isFirst && row < this.trackOf.length && this.isOwn[row]) groups[wake] = this.trackOf[row];
     }
     const table = { count: wakes.count, start: wakes.time, length: wakes.delay };
     return new Band(table, groups, this.tracks.length, new Uint8Array(wakes.count));
@@ -145,7 +146,8 @@ class Layout {
       time: (rows) => rows.reduce((least, row) => Math.min(least, trace.born[row]), Infinity),
       busy: (rows) => -rows.reduce((sum, row) => sum + trace.busy[row], 0),
     };
-    const list = [...families].map(([name, rows]) => ({ name, rows, key: this.sort === "name" ? 0 : keys[this.sort](rows) }));
+    const key = keys[this.sort] || (() => 0);
+    const list = [...families].map(([name, rows]) => ({ name, rows, key: key(rows) }));
     list.sort((one, other) => one.key - other.key || COLLATOR.compare(one.name, other.name));
     for (const { name, rows } of list) {
       const family = sharing(rows, trace.born, trace.died);

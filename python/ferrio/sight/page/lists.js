@@ -30,7 +30,8 @@ class Lists {
       "Trace of " + trace.program + ": " + facts.filter(Boolean).join(", ") + ". " +
       (blocked > 0 ? counted(blocked, "slice") + " blocked a loop." : "Nothing blocked a loop.");
     if (trace.lost > 0) {
-      byId("warning").textContent = counted(trace.lost, "event") + " were lost: the recorder's memory was full, so the beginning is missing.";
+      const lost = counted(trace.lost, "event") + " were lost: the recorder's memory was full";
+      byId("warning").textContent = lost + ", so the beginning is missing.";
       byId("warning").hidden = false;
     }
   }
@@ -44,10 +45,12 @@ class Lists {
     if (name === "blocked") {
       const limit = duration(trace.threshold);
       const slices = trace.blocking.slice().sort((one, other) => trace.slices.length[other] - trace.slices.length[one]);
-      const title = slices.length > 0 ? "Steps and callbacks over " + limit + ", during which nothing else ran:" : "Nothing ran longer than " + limit + " without a pause.";
-      element.append(make("p", { className: "hint" }, title), this.slices(slices));
+      const some = "Steps and callbacks over " + limit + ", during which nothing else ran:";
+      const none = "Nothing ran longer than " + limit + " without a pause.";
+      element.append(make("p", { className: "hint" }, slices.length > 0 ? some : none), this.slices(slices));
     } else if (name === "longest") {
-      element.append(make("p", { className: "hint" }, "What ran longest without a pause:"), this.slices(trace.longestSlices(LISTED)));
+      const title = make("p", { className: "hint" }, "What ran longest without a pause:");
+      element.append(title, this.slices(trace.longestSlices(LISTED)));
     } else if (name === "summary") element.append(...this.summary());
   }
 
@@ -58,10 +61,11 @@ class Lists {
       const row = trace.slices.row[slice];
       const name = trace.sliceName(slice);
       const of = row < trace.rows.length && trace.rowName(row) !== name ? trace.rowName(row) + ", " : "";
+      const look = "figure" + (trace.isBlocking(slice) ? " is-bad" : "");
       return make(
         "tr",
         {},
-        make("td", { className: "figure" + (trace.isBlocking(slice) ? " is-bad" : "") }, duration(trace.slices.length[slice])),
+        make("td", { className: look }, duration(trace.slices.length[slice])),
         make("td", {}, link(name, () => app.goTo({ slice })), note(of + KIND_NAMES[trace.slices.kind[slice]])),
         make("td", { className: "figure" }, moment(trace.slices.start[slice], 1e6)),
       );
@@ -119,7 +123,8 @@ function tipLines(app, at) {
   const track = layout.tracks[at.track];
   if (!track) return [];
   const row = at.row >= 0 && at.row < trace.rows.length ? trace.rows[at.row] : null;
-  const owner = row ? trace.rowName(at.row) + (row.coro && row.coro !== row.name ? "  " + row.coro : "") : track.name || trace.rows[track.rows[0]].coro;
+  const coro = row && row.coro && row.coro !== row.name ? "  " + row.coro : "";
+  const owner = row ? trace.rowName(at.row) + coro : track.name || trace.rows[track.rows[0]].coro;
   if (at.slice >= 0) {
     const { start, length, kind } = trace.slices;
     const what = at.many > 1 ? counted(at.many, "slice").replace("2,000", "2,000 or more") + " here; the longest:" : "";
@@ -127,10 +132,11 @@ function tipLines(app, at) {
     const label = trace.label(trace.slices.label[at.slice]);
     const by = wake < 0 ? "" : trace.rowName(trace.wakes.from[wake]);
     const why = wake < 0 ? "" : trace.label(trace.wakes.label[wake]);
+    const blocks = trace.isBlocking(at.slice) ? ", blocks the loop" : "";
     return [
       owner,
       what,
-      KIND_NAMES[kind[at.slice]] + (label ? " " + label : "") + ": " + duration(length[at.slice]) + (trace.isBlocking(at.slice) ? ", blocks the loop" : ""),
+      KIND_NAMES[kind[at.slice]] + (label ? " " + label : "") + ": " + duration(length[at.slice]) + blocks,
       wake < 0 ? "" : "woken by " + by + (why ? " (" + why + ")" : ""),
       wake < 0 ? "" : "in the ready queue for " + duration(trace.readyTime(at.slice)),
       "at " + moment(start[at.slice]),
@@ -138,7 +144,8 @@ function tipLines(app, at) {
   }
   if (at.wait >= 0) {
     const { start, length, label } = trace.waits;
-    return [owner, "waits for " + (trace.label(label[at.wait]) || "?") + ": " + duration(length[at.wait]), "since " + moment(start[at.wait])];
+    const what = trace.label(label[at.wait]) || "?";
+    return [owner, "waits for " + what + ": " + duration(length[at.wait]), "since " + moment(start[at.wait])];
   }
   if (track.kind === "lane") {
     const part = percent(trace.laneBusy[track.lane] / trace.duration);

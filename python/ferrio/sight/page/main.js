@@ -38,7 +38,8 @@ class App {
       start: blocking.map((slice) => slices.start[slice]),
       length: blocking.map((slice) => slices.length[slice]),
     };
-    return new Band(table, blocking.map((slice) => rows[slices.row[slice]].lane), lanes.length, new Uint8Array(blocking.length));
+    const groups = blocking.map((slice) => rows[slices.row[slice]].lane);
+    return new Band(table, groups, lanes.length, new Uint8Array(blocking.length));
   }
 
   redraw() {
@@ -127,7 +128,8 @@ class App {
     const { trace, chosen } = this;
     if (chosen.slice >= 0) {
       const of = trace.rowName(trace.slices.row[chosen.slice]);
-      return trace.sliceName(chosen.slice) + " of " + of + ", " + duration(trace.slices.length[chosen.slice]) + " at " + moment(trace.slices.start[chosen.slice]);
+      const time = duration(trace.slices.length[chosen.slice]) + " at " + moment(trace.slices.start[chosen.slice]);
+      return trace.sliceName(chosen.slice) + " of " + of + ", " + time;
     }
     return trace.rowName(chosen.row);
   }
@@ -294,7 +296,8 @@ class App {
       byId("search").value = query;
       this.find(query);
     }
-    for (const [name, count] of [["slice", this.trace.slices.count], ["wait", this.trace.waits.count], ["row", this.trace.rows.length]]) {
+    const { slices, waits, rows } = this.trace;
+    for (const [name, count] of Object.entries({ slice: slices.count, wait: waits.count, row: rows.length })) {
       const at = Number(parts.get(name) ?? NaN);
       if (Number.isInteger(at) && at >= 0 && at < count) {
         this.choose({ [name]: at });
@@ -315,7 +318,8 @@ function fail(text) {
 
 async function main() {
   if (typeof DecompressionStream === "undefined") {
-    fail("This browser can't unpack the trace: it lacks DecompressionStream. Firefox 113, Chrome 80, Safari 16.4 and newer have it.");
+    const since = "Firefox 113, Chrome 80, Safari 16.4 and newer have it.";
+    fail("This browser can't unpack the trace: it lacks DecompressionStream. " + since);
     return;
   }
   const began = performance.now();

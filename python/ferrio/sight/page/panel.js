@@ -14,7 +14,8 @@ class Panel {
     if (chosen.wait >= 0) parts.push(...this.aboutWait(chosen.wait));
     if (chosen.row >= 0) parts.push(...this.aboutRow(chosen.row));
     if (parts.length === 0) {
-      parts.push(make("p", { className: "hint" }, "Click a slice, a wait or a name to see who made it, what it waited for and who woke it."));
+      const hint = "Click a slice, a wait or a name to see who made it, what it waited for and who woke it.";
+      parts.push(make("p", { className: "hint" }, hint));
     }
     this.element.replaceChildren(...parts);
   }
@@ -91,8 +92,8 @@ class Panel {
       definitions(facts),
       ...(waits.length > 0 ? [make("h3", {}, "Waited for"), this.bars(waits)] : []),
       ...(isTask ? this.created(stack) : []),
-      ...this.list("Woken by", trace.wakersOf(row, true), ([other, label, times, wake]) => this.partner(other, label, times, wake)),
-      ...this.list("Wakes", trace.wakersOf(row, false), ([other, label, times, wake]) => this.partner(other, label, times, wake)),
+      ...this.list("Woken by", trace.wakersOf(row, true), (total) => this.partner(...total)),
+      ...this.list("Wakes", trace.wakersOf(row, false), (total) => this.partner(...total)),
       ...this.list("Children", children, (child) => [this.rowLink(child), note(duration(trace.busy[child]) + " busy")]),
     ];
   }
@@ -124,7 +125,8 @@ class Panel {
   list(title, items, line) {
     if (items.length === 0) return [];
     const shown = items.slice(0, 15).map((item) => make("li", {}, ...line(item)));
-    if (items.length > shown.length) shown.push(make("li", { className: "hint" }, "and " + grouped(items.length - shown.length) + " more"));
+    const more = items.length - shown.length;
+    if (more > 0) shown.push(make("li", { className: "hint" }, "and " + grouped(more) + " more"));
     return [make("h3", {}, title), make("ul", { className: "links" }, ...shown)];
   }
 
