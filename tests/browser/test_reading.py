@@ -63,7 +63,8 @@ def test_click_shows_all_that_is_known(page, woken, small_trace):
     text = panel.inner_text()
     for wanted in (about["name"], about["coro"], "was ready for", "busy", "longest", "Waited for", "StreamReader.read"):
         assert wanted in text
-    assert "/srv/shop/app.py:88" in text and "handle_events" in text, "the stack of its creation"
+    assert "shop/app.py:88" in text and "handle_events uvicorn/protocols/http/h11_impl.py:251" in text, "its creation"
+    assert panel.locator(".place").nth(1).get_attribute("title") == "/srv/shop/app.py"
     assert page.locator("#announcement").inner_text().startswith(about["name"])
     panel.get_by_role("button", name="acceptor", exact=True).first.click()
     assert page.locator("#view-selection h2.name").inner_text() == "acceptor"

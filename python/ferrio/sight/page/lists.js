@@ -60,7 +60,8 @@ class Lists {
     const lines = slices.slice(0, LISTED).map((slice) => {
       const row = trace.slices.row[slice];
       const name = trace.sliceName(slice);
-      const of = row < trace.rows.length && trace.rowName(row) !== name ? trace.rowName(row) + ", " : "";
+      const owner = row < trace.rows.length ? trace.rows[row].coro || trace.rowName(row) : name;
+      const of = owner !== name ? owner + ", " : "";
       const look = "figure" + (trace.isBlocking(slice) ? " is-bad" : "");
       return make(
         "tr",

@@ -103,7 +103,7 @@ class Panel {
       return [make("h3", {}, "Created"), make("p", { className: "hint" }, "The stack of its creation was not recorded.")];
     }
     const lines = stack.map(([file, line, name]) =>
-      make("li", {}, make("code", {}, name), " ", make("span", { className: "place" }, file + ":" + line)),
+      make("li", {}, make("code", {}, name), " ", make("span", { className: "place", title: file }, shortPath(file) + ":" + line)),
     );
     return [make("h3", {}, "Created (most recent call last)"), make("ol", { className: "stack" }, ...lines)];
   }

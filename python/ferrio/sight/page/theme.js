@@ -64,8 +64,9 @@ function drawLegend(element, trace) {
     ...slices.filter((_, kind) => kinds[kind]).map((name) => entry("car", name, KIND_NAMES[slices.indexOf(name)])),
     entry("car", "blocked", "blocks the loop (over " + duration(trace.threshold) + ")"),
     entry("dash", "quiet", "quiet: the loop polls"),
-    ...WAIT_KINDS.map((kind, at) => (waits.has(at) ? entry("thread", "wait-" + kind, "waits: " + WAIT_NAMES[at]) : "")),
-    entry("thread", "ready", "in the ready queue"),
+    entry("thread", "ready", "ready, waits for its turn"),
     entry("wake", "arrow", "wakes"),
+    waits.size > 0 ? make("span", {}, "waits for:") : "",
+    ...WAIT_KINDS.map((kind, at) => (waits.has(at) ? entry("thread", "wait-" + kind, WAIT_NAMES[at]) : "")),
   );
 }

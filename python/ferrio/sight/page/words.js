@@ -36,6 +36,12 @@ function counted(count, noun) {
   return grouped(count) + " " + noun + (count === 1 ? "" : "s");
 }
 
+// Returns the end of a path that tells files apart: from the package on, or the name and its folder.
+function shortPath(path) {
+  const library = /.*\/(?:site-packages|dist-packages|lib\/python[\d.]+t?)\/(.+)$/.exec(path);
+  return library ? library[1] : path.split("/").slice(-2).join("/");
+}
+
 function byId(id) {
   return document.getElementById(id);
 }
