@@ -20,7 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    [*(ROOT / "docs" / name for name in ("index.md", "moving.md", "sight.md")), *(ROOT / "docs" / "guide").glob("*.md")],
+    [
+        *(ROOT / "docs" / name for name in ("index.md", "moving.md", "sight.md")),
+        *(ROOT / "docs" / "guide").glob("*.md"),
+    ],
     key=lambda path: path.as_posix(),
 )
 _FENCE = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n+)?^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

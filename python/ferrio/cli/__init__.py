@@ -21,6 +21,10 @@ __all__ = ("main", "script")
 
 def main() -> None:
     """Does what `sys.argv` says; the program's exceptions come out as if Python had run it itself."""
+    if sys.argv[1:] and sys.argv[1] in options.COMMANDS:
+        from ferrio.cli import commands
+
+        sys.exit(commands.run(sys.argv[1:]))
     chosen = options.parse(sys.argv[1:])
     prepare(chosen)
     if chosen.kind == "repl":
@@ -53,6 +57,9 @@ def prepare(chosen: options.Options) -> None:
         # Child processes that use ferrio read the environment.
         os.environ[switches.WATCH] = repr(chosen.watch)
         switches.watch_program(chosen.watch)
+    if chosen.sight:
+        os.environ[switches.SIGHT] = "1"
+        switches.see_program()
     if chosen.dump_signal is not None:
         os.environ[switches.DUMP_SIGNAL] = chosen.dump_signal
         try:

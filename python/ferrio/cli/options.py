@@ -14,16 +14,23 @@ from typing import NoReturn
 import ferrio
 from ferrio.sight import switches
 
+# Words that look at other programs (`commands`); only the first word of a command line is one.
+COMMANDS = ("ps", "tree")
+
 HELP = """\
 usage: ferrio [options] FILE [arguments]
        ferrio [options] -m MODULE [arguments]
        ferrio [options] -c CODE [arguments]
        ferrio [options]
+       ferrio ps [PID]       ferrio tree [PID]
 
 Runs a Python program on ferrio, unchanged: `asyncio` is ferrio's in the whole program, and `await` may be used
 outside functions. FILE may be a script, a directory or zip file with a __main__.py, or - for standard input.
 Without a program, it starts a prompt where `await` works. Statements from a pipe run as if they were typed.
 `python -m ferrio` is the same command, for that Python.
+
+ps and tree show the tasks of a running program; `ferrio ps --help` says more. They are commands only as the first
+word: `ferrio ./ps` or `ferrio -- ps` runs a file of that name.
 
 options:
   -h, --help       show this text
@@ -31,6 +38,7 @@ options:
   --debug          asyncio's debug mode: slow callbacks and forgotten coroutines are reported
   --observe        waits have Python frames, which `python -m asyncio ps` and profilers show
   --watch[=0.1]    report what blocks the loop for longer than this many seconds, while it does
+  --sight          let `ferrio ps` and `ferrio tree` of the same user look at the program
   --dump-signal=USR1
                    when this signal comes, print what each task waits for
   --metrics[=9464]
@@ -53,6 +61,7 @@ class Options:
     observe: bool = False
     virtual_time: bool = False
     watch: float | None = None
+    sight: bool = False
     dump_signal: str | None = None
     metrics: str | None = None
 
@@ -68,6 +77,8 @@ def parse(arguments: Sequence[str]) -> Options:
             chosen.observe = True
         elif argument == "--virtual-time":
             chosen.virtual_time = True
+        elif argument == "--sight":
+            chosen.sight = True
         elif argument == "--watch" or argument.startswith("--watch="):
             chosen.watch = _threshold(argument)
         elif argument == "--dump-signal" or argument.startswith("--dump-signal="):

@@ -12,4 +12,15 @@ from ferrio.sight.ledger import all_metrics
 from ferrio.sight.metrics import Histogram, Metering, Metrics, meter, metrics
 from ferrio.sight.watchdog import Block, Watch, watch
 
-__all__ = ("Block", "Histogram", "Metering", "Metrics", "Watch", "all_metrics", "meter", "metrics", "watch")
+__all__ = ("Block", "Histogram", "Metering", "Metrics", "Watch", "all_metrics", "meter", "metrics", "serve", "watch")
+
+
+def serve() -> str:
+    """Lets `ferrio top`, `ferrio ps` and `ferrio tree` of the same user look at this program from now on.
+
+    Returns the path of the socket where it listens. Child processes that use ferrio follow. Calling it again does
+    nothing. Raises `OSError` if there is no directory that only this user can enter.
+    """
+    from ferrio.sight import agent
+
+    return agent.serve()

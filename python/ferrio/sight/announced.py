@@ -7,7 +7,10 @@ from typing import Any
 
 from ferrio import _ferrio
 
-__all__ = ("listen", "loop_begins", "unlisten")
+__all__ = ("AGENT_THREAD", "WATCHDOG_THREAD", "listen", "loop_begins", "unlisten")
+
+# The names of the threads of `ferrio.sight`, which never wake a loop.
+WATCHDOG_THREAD, AGENT_THREAD = "ferrio watch", "ferrio sight"
 
 # Those that hear of it; replaced at each change.
 _listeners: tuple[Callable[[Any], object], ...] = ()

@@ -17,7 +17,7 @@ from typing import Any
 
 from ferrio import _ferrio, executor, tasks
 from ferrio._modules import log
-from ferrio.sight import stacks, waits, watchdog
+from ferrio.sight import announced, stacks, waits
 
 __all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "tree")
 
@@ -139,7 +139,9 @@ def _tasks_waited_for(task: Any, pending: Sequence[Any]) -> list[Any]:
 def _threads_that_may_wake_it() -> bool:
     here = threading.get_ident()
     return any(
-        thread.ident != here and thread.name != watchdog.THREAD_NAME and not executor.is_idle(thread)
+        thread.ident != here
+        and thread.name not in (announced.WATCHDOG_THREAD, announced.AGENT_THREAD)
+        and not executor.is_idle(thread)
         for thread in threading.enumerate()
     )
 

@@ -13,16 +13,21 @@ __all__ = (
     "DUMP_SIGNAL",
     "METRICS",
     "ON",
+    "SIGHT",
     "WATCH",
     "dump_on",
     "follow_environment",
     "meter_program",
+    "see_program",
     "threshold",
     "watch_program",
 )
 
 # The environment's switch of the watchdog: a number of seconds; empty or 0 for off.
 WATCH = "FERRIO_WATCH"
+
+# The environment's switch that lets others look at the program; empty or 0 for off.
+SIGHT = "FERRIO_SIGHT"
 
 # The environment's name of the signal that prints what the tasks wait for.
 DUMP_SIGNAL = "FERRIO_DUMP_SIGNAL"
@@ -47,6 +52,8 @@ def follow_environment() -> None:
     text = os.environ.get(WATCH, "")
     if text.strip() not in ("", "0"):
         _try(WATCH, text, lambda: watch_program(threshold(text)))
+    if os.environ.get(SIGHT, "").strip() not in ("", "0"):
+        see_program()
     name = os.environ.get(DUMP_SIGNAL, "")
     if name.strip() not in ("", "0"):
         _try(DUMP_SIGNAL, name, lambda: dump_on(name))
@@ -99,6 +106,13 @@ def meter_program(address: str) -> None:
         prometheus.serve(address.strip())
     except (ImportError, OSError) as error:
         raise ValueError(str(error)) from error
+
+
+def see_program() -> None:
+    """Lets `ferrio top` of the same user look at the program as soon as a loop runs."""
+    from ferrio.sight import agent
+
+    agent.follow()
 
 
 def dump_on(name: str) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import reprlib
+import socket
 import types
 from collections.abc import Iterable, Iterator
 from traceback import FrameSummary
@@ -19,10 +21,11 @@ from typing import Any
 from ferrio import _ferrio, executor
 from ferrio.sight import stacks
 
-__all__ = ("call_text", "chain", "frames_of", "holders", "is_lock", "sentence", "subjects")
+__all__ = ("call_in_thread", "call_text", "chain", "frames_of", "holders", "is_lock", "sentence", "subjects")
 
 # What a task may wait for.
 _SUBJECTS: tuple[type, ...] = (
+    socket.socket,
     asyncio.Future,
     asyncio.Lock,
     asyncio.Event,
@@ -51,6 +54,9 @@ _LOCKS: tuple[type, ...] = (
 
 # Waits for a call in a thread of the loop's default executor.
 _IN_THREADS = ("to_thread", "BaseEventLoop.getaddrinfo", "BaseEventLoop.getnameinfo")
+
+# Where asyncio's own modules are.
+_ASYNCIO = os.path.dirname(asyncio.__file__)
 
 # The names of the frame of a coroutine, an asynchronous generator and a generator.
 _FRAMES = ("cr_frame", "ag_frame", "gi_frame")
@@ -94,9 +100,33 @@ def subjects(task: Any) -> tuple[str, list[Any]]:
         about = _subjects_in(link, task)
         if about or _is_operation(link):
             named = link if _is_operation(link) else _operation_before(links, link)
+            if named is None and _is_plain_future(about) and (standard := _standard(links, about)) is not None:
+                return standard
             return getattr(named, "__qualname__", ""), about
     waiter = getattr(task, "_fut_waiter", None)
     return "", [] if waiter is None else [waiter]
+
+
+def _standard(links: list[Any], about: list[Any]) -> tuple[str, list[Any]] | None:
+    """The name and the subject of the standard library's method that waits, as on ferrio's loop without its names."""
+    name, subject = "", None
+    for link in reversed(links):
+        frame = getattr(link, "cr_frame", None)
+        if frame is None:
+            continue
+        if os.path.dirname(frame.f_code.co_filename) != _ASYNCIO:
+            break
+        own = frame.f_locals.get("self")
+        if not isinstance(own, _SUBJECTS):
+            # A function, such as `sleep`; `_wait` is a part of one.
+            if not name and not link.__name__.startswith("_"):
+                return link.__qualname__, about
+            continue
+        if subject is not None and own is not subject:
+            break
+        # One method of the object may have called another: the outermost says most.
+        name, subject = link.__qualname__, own
+    return (name, [subject]) if subject is not None else None
 
 
 def holders(lock: Any, tasks: Iterable[Any]) -> list[Any]:
@@ -114,7 +144,7 @@ def sentence(task: Any, tasks: Iterable[Any]) -> str:
     name, about = subjects(task)
     name = "async with" if name.endswith(".__aenter__") else name
     words = f"It waits in `{name}`" if name else "It waits"
-    call = _call_in_thread(task, about)
+    call = call_in_thread(task, about)
     if call is not None:
         words += f" for a thread that runs {call}"
     elif name in _IN_THREADS and (pool := _full_pool(task)) is not None:
@@ -135,7 +165,7 @@ def call_text(function: Any, arguments: Iterable[Any]) -> str:
     return f"{name}({', '.join(shown)})"
 
 
-def _call_in_thread(task: Any, about: list[Any]) -> str | None:
+def call_in_thread(task: Any, about: list[Any]) -> str | None:
     """The call that a thread of an executor runs for `task`, in words."""
     get_coro = getattr(task, "get_coro", None)
     waited_for = [*about, *(chain(get_coro()) if get_coro is not None else ())]

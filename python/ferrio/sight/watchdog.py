@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Callable
 from traceback import FrameSummary
 from types import TracebackType
@@ -28,14 +29,14 @@ __all__ = ("Block", "Watch", "watch")
 # How many seconds the end of the program waits for a report that is being made.
 _PATIENCE = 5
 
-# The name of each watching thread.
-THREAD_NAME = "ferrio watch"
-
 # From this many seconds on, the wait for the interpreter means that C code kept it. Python code releases it on request.
 _HELD = 0.05
 
 # Those that watch; replaced at each change.
 _active: tuple[Watch, ...] = ()
+
+# The last report: when it was, its text, the seconds, and whether it was over.
+_last: tuple[float, str, float, bool] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Watch:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(
-                target=self._native.watch, args=(self._report,), name=THREAD_NAME, daemon=True
+                target=self._native.watch, args=(self._report,), name=announced.WATCHDOG_THREAD, daemon=True
             )
         with contextlib.suppress(RuntimeError):  # the interpreter is about to end
             self._thread.start()
@@ -128,6 +129,7 @@ class Watch:
         """Called in the watching thread."""
         key = (found["number"], id(found["loop"]))
         block = self._over(found, key) if is_over else self._blocking(found, key)
+        _note(block)
         log.logger.warning("%s", block.text)
         if self._on_block is not None:
             self._on_block(block)
@@ -185,6 +187,19 @@ def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = N
     announced.listen(made._loop_begins)
     made._begin()
     return made
+
+
+def last_report() -> dict[str, Any] | None:
+    """Returns the last report of any watchdog of this program, and how long ago it was."""
+    if _last is None:
+        return None
+    at, words, seconds, is_over = _last
+    return {"text": words, "seconds": seconds, "is_over": is_over, "ago": time.monotonic() - at}
+
+
+def _note(block: Block) -> None:
+    global _last
+    _last = (time.monotonic(), block.text, block.seconds, block.is_over)
 
 
 def is_watching() -> bool:

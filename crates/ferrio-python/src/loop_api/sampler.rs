@@ -69,7 +69,7 @@ impl Sampler {
     #[pyo3(signature = (r#loop, /))]
     fn add(&self, r#loop: &Bound<'_, Loop>) {
         let progress = r#loop.get().progress();
-        let mut loops = self.loops();
+        let mut loops = self.sampled();
         // Loops that are gone make room.
         loops.retain(|known| Arc::strong_count(&known.progress) > 1);
         if loops.iter().any(|known| Arc::ptr_eq(&known.progress, progress)) {
@@ -82,15 +82,20 @@ impl Sampler {
         loops.push(Sampled { progress, tally, births, attached: false, looked });
     }
 
-    /// Take samples of every loop that exists, or of none. Return the loops.
+    /// Return all loops.
+    fn loops<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, Loop>>> {
+        every_loop(py)
+    }
+
+    /// Take samples of every loop that exists, or of none.
     #[pyo3(signature = (attached, /))]
-    fn attach<'py>(&self, py: Python<'py>, attached: bool) -> PyResult<Vec<Bound<'py, Loop>>> {
+    fn attach(&self, py: Python<'_>, attached: bool) -> PyResult<()> {
         let every = every_loop(py)?;
         for native in &every {
             self.add(native);
         }
         let now = Clock::monotonic().now();
-        for known in self.loops().iter_mut().filter(|known| known.attached != attached) {
+        for known in self.sampled().iter_mut().filter(|known| known.attached != attached) {
             known.attached = attached;
             known.looked = now;
             known.tally = Tally::default();
@@ -98,7 +103,7 @@ impl Sampler {
         for native in &every {
             native.get().set_sampled(attached);
         }
-        Ok(every)
+        Ok(())
     }
 
     /// Take samples until the descriptor `fd` can be read.
@@ -202,12 +207,12 @@ impl Sampler {
 impl Sampler {
     fn sample_until(&self, fd: i32) -> std::io::Result<()> {
         loop {
-            let attached = self.loops().iter().any(|known| known.attached);
+            let attached = self.sampled().iter().any(|known| known.attached);
             if wait_readable(fd, if attached { OFTEN } else { SELDOM })? {
                 return Ok(());
             }
             let now = Clock::monotonic().now();
-            for known in self.loops().iter_mut() {
+            for known in self.sampled().iter_mut() {
                 known.look(now);
             }
         }
@@ -250,11 +255,11 @@ impl Sampler {
     }
 
     fn with<R: Default>(&self, progress: &Arc<Progress>, look: impl FnOnce(&mut Sampled) -> R) -> R {
-        let mut loops = self.loops();
+        let mut loops = self.sampled();
         loops.iter_mut().find(|known| Arc::ptr_eq(&known.progress, progress)).map(look).unwrap_or_default()
     }
 
-    fn loops(&self) -> MutexGuard<'_, Vec<Sampled>> {
+    fn sampled(&self) -> MutexGuard<'_, Vec<Sampled>> {
         self.loops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
