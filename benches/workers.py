@@ -38,13 +38,13 @@ class MeasureFailed(Exception):
 class Worker:
     """A process that runs one implementation."""
 
-    def __init__(self, python: str, name: str, cpus: str) -> None:
-        """Start it with the interpreter `python`, pinned to `cpus` ("0,1"; "" doesn't pin).
+    def __init__(self, python: str, name: str, cpus: str, variables: dict[str, str] | None = None) -> None:
+        """Start it with the interpreter `python`, pinned to `cpus` ("0,1"; "" doesn't pin), and with `variables`.
 
         Raises MissingImplementation if the implementation isn't installed, MeasureFailed if its import fails for
         another reason.
         """
-        self.python, self.name, self.cpus = python, name, cpus
+        self.python, self.name, self.cpus, self.variables = python, name, cpus, variables or {}
         self.start()
 
     def start(self) -> None:
@@ -55,7 +55,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=clean_environment(),
+            env=clean_environment() | self.variables,
         )
         self._received = b""
         hello = self._receive(60)

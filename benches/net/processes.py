@@ -76,11 +76,20 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 class Server:
     """A running server process."""
 
-    def __init__(self, python: str, name: str, server: cells.Server, cpu: str, folder: Path, control: bool = False):
+    def __init__(
+        self,
+        python: str,
+        name: str,
+        server: cells.Server,
+        cpu: str,
+        folder: Path,
+        control: bool = False,
+        variables: dict[str, str] | None = None,
+    ):
         """Start `server` on the implementation `name`, or the C program if that is `LIMIT_NAME`; wait until it listens.
 
-        `cpu` is the CPU it is pinned to ("": none), `folder` holds its Unix path and the certificate. Raises
-        CannotMeasure if it doesn't start.
+        `cpu` is the CPU it is pinned to ("": none), `folder` holds its Unix path and the certificate. `variables` are
+        added to its environment. Raises CannotMeasure if it doesn't start.
         """
         self.name, self.server, self.path = name, server, None
         place = []
@@ -105,7 +114,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=workers.clean_environment(),
+            env=workers.clean_environment() | (variables or {}),
         )
         try:
             hello = self.hear()

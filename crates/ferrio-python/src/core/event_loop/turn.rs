@@ -73,38 +73,56 @@ impl Turning {
         wait(native, self, hurry)?;
         self.first = false;
         tell_time(native)?;
-        let batch = native.get().owned.engine.with(py, |engine| engine.begin_turn());
+        let begin = || native.get().owned.engine.with(py, Engine::begin_turn);
         if let Some(deferred) = &mut self.deferred {
-            run_nested_batch(native, batch, deferred)?;
-        } else if native.get().has_mode(modes::ANY) {
-            match native.get().only_meter() {
-                Some(meter) => run_metered_batch(native, batch, meter)?,
-                None => run_observed_batch(native, batch)?,
-            }
+            run_nested_batch(native, begin(), deferred)?;
+        } else if !native.get().has_mode(modes::ANY) {
+            run_batch(native, begin(), &Nobody)?;
+        } else if let Some(meter) = native.get().only_meter() {
+            run_metered_batch(native, meter)?;
         } else {
-            for _ in 0..batch {
-                let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
-                item.run(native, &Nobody)?;
-                flush_if_much(native)?;
-            }
+            run_observed_batch(native, begin())?;
         }
         native.get().owned.receiving.tasks_have_run(&mut self.events);
         Ok(())
     }
 }
 
-/// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
-fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
+/// Runs a batch of a loop that has no mode in which items take longer.
+#[inline(always)]
+fn run_batch(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResult<()> {
     let py = native.py();
-    let show = Counting(meter);
-    sampling(native, batch, meter, |count| {
-        for _ in 0..count {
-            let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
-            item.run(native, &show)?;
-            flush_if_much(native)?;
+    for _ in 0..batch {
+        let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
+        item.run(native, show)?;
+        flush_if_much(native)?;
+    }
+    Ok(())
+}
+
+/// Begins and runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
+fn run_metered_batch(native: &Bound<'_, Loop>, meter: &Meter) -> PyResult<()> {
+    let wants_sample = meter.turn_begins();
+    let engine = &native.get().owned.engine;
+    let (batch, place) = engine.with(native.py(), |engine| {
+        let batch = engine.begin_turn();
+        (batch, engine.sample(batch, wants_sample))
+    });
+    let left = match place {
+        None => batch,
+        Some(place) => {
+            run_part(native, place, meter)?;
+            engine.with(native.py(), Engine::note_delay);
+            batch - place
         }
-        Ok(())
-    })
+    };
+    run_batch(native, left, &Counting(meter))
+}
+
+/// Runs the items before the one whose delay is noted.
+#[cold]
+fn run_part(native: &Bound<'_, Loop>, count: usize, meter: &Meter) -> PyResult<()> {
+    run_batch(native, count, &Counting(meter))
 }
 
 /// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
@@ -119,33 +137,17 @@ fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     if batch == 0 {
         native.get().progress().pulse().beat();
     }
-    let run = |count| run_items(native, count, &onlookers, run.as_ref());
-    match onlookers.meter {
-        Some(meter) => sampling(native, batch, meter, run),
-        None => run(batch),
-    }
-}
-
-/// Runs a batch by calling `run` with a number of items, twice if `meter` wants to know in between how long one waited.
-#[inline]
-fn sampling(
-    native: &Bound<'_, Loop>,
-    batch: usize,
-    meter: &Meter,
-    run: impl Fn(usize) -> PyResult<()>,
-) -> PyResult<()> {
     let engine = &native.get().owned.engine;
-    let wants_sample = meter.turn_begins();
-    let place = engine.with(native.py(), |engine| engine.sample(batch, wants_sample));
-    let Some(place) = place else {
-        return run(batch).inspect_err(|_| engine.with(native.py(), |engine| engine.ready.forget_mark()));
-    };
-    let mut outcome = run(place);
-    if outcome.is_ok() {
-        engine.with(native.py(), Engine::note_delay);
-        outcome = run(batch - place);
+    let mut left = batch;
+    if let Some(meter) = onlookers.meter {
+        let wants_sample = meter.turn_begins();
+        if let Some(place) = engine.with(native.py(), |engine| engine.sample(batch, wants_sample)) {
+            run_items(native, place, &onlookers, run.as_ref())?;
+            engine.with(native.py(), Engine::note_delay);
+            left -= place;
+        }
     }
-    outcome.inspect_err(|_| engine.with(native.py(), |engine| engine.ready.forget_mark()))
+    run_items(native, left, &onlookers, run.as_ref())
 }
 
 fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Option<&Run>) -> PyResult<()> {
