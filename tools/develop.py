@@ -35,7 +35,7 @@ REQUIREMENTS = {
     "docs": ROOT / "tools" / "requirements-docs.txt",
 }
 # The files that the module is built from. The package's Python files are used in place and need no build.
-SOURCES = ["crates", "Cargo.toml", "Cargo.lock", "pyproject.toml"]
+SOURCES = ["crates/ferrio-engine", "crates/ferrio-python", "Cargo.toml", "Cargo.lock", "pyproject.toml"]
 SOURCE_ENDINGS = (".rs", ".toml", ".lock")
 
 

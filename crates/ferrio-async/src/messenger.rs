@@ -1,0 +1,150 @@
+//! The one thread that attaches to the interpreter for all others, for loops other than ferrio's.
+//!
+//! A thread of a runtime that had to attach would wait whenever Python computes, and be ended in the middle of Rust code
+//! when the interpreter ends. The messenger waits instead. It attaches once for all messages that are there, and stops
+//! before the interpreter ends (`atexit`); what comes later is dropped.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::bell::Wait;
+use crate::home::Home;
+
+/// A call for a loop.
+type Call = Box<dyn FnOnce(&Bound<'_, PyAny>) -> PyResult<()> + Send>;
+
+/// What is to be done on a loop's thread.
+pub(crate) enum Message {
+    /// End the wait of a coroutine.
+    End(Wait),
+    /// Call with the loop.
+    Call(Home, Call),
+    /// End the thread.
+    Stop,
+}
+
+struct Messenger {
+    messages: Sender<Message>,
+    thread: JoinHandle<()>,
+    /// A forked child has the messenger's memory, but not its thread.
+    process: u32,
+}
+
+static MESSENGER: Mutex<Option<Messenger>> = Mutex::new(None);
+
+fn messenger() -> MutexGuard<'static, Option<Messenger>> {
+    // Nothing under the lock can panic.
+    MESSENGER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes sure that the thread runs, before anything is sent for a coroutine that waits.
+pub(crate) fn start(py: Python<'_>) -> PyResult<()> {
+    let process = std::process::id();
+    let mut place = messenger();
+    if place.as_ref().is_some_and(|known| known.process == process) {
+        return Ok(());
+    }
+    let (sender, receiver) = channel();
+    let thread =
+        std::thread::Builder::new().name("ferrio-async".to_owned()).spawn(move || serve(&receiver))?;
+    let old = place.replace(Messenger { messages: sender, thread, process });
+    drop(place);
+    // In a forked child the parent's thread can't be joined.
+    std::mem::forget(old);
+    let stop = pyo3::wrap_pyfunction!(_stop, py)?;
+    py.import(intern!(py, "atexit"))?.call_method1(intern!(py, "register"), (stop,))?;
+    Ok(())
+}
+
+/// Leaves a message; callable from any thread. Without a thread it is dropped.
+pub(crate) fn send(message: Message) {
+    let unsent = match &*messenger() {
+        Some(known) => known.messages.send(message).err().map(|unsent| unsent.0),
+        None => Some(message),
+    };
+    drop(unsent);
+}
+
+/// Ends the thread, at the interpreter's end.
+#[pyfunction]
+fn _stop(py: Python<'_>) {
+    let taken = messenger().take();
+    if let Some(Messenger { messages, thread, process }) = taken
+        && process == std::process::id()
+    {
+        // Both fail only if the thread has ended.
+        let _ = messages.send(Message::Stop);
+        let _ = py.detach(|| thread.join());
+    }
+}
+
+fn serve(messages: &Receiver<Message>) {
+    while let Ok(first) = messages.recv() {
+        let goes_on = Python::try_attach(|py| {
+            std::iter::once(first).chain(messages.try_iter()).all(|message| deliver(py, message))
+        });
+        if goes_on != Some(true) {
+            return;
+        }
+    }
+}
+
+/// Hands a message to its loop. Returns `false` after the last one.
+fn deliver(py: Python<'_>, message: Message) -> bool {
+    let outcome = match message {
+        Message::Stop => return false,
+        Message::End(wait) => {
+            let event_loop = wait.event_loop.clone_ref(py);
+            call_soon(event_loop.bind(py), Task::End(wait))
+        }
+        Message::Call(home, call) => {
+            call_soon(&home.event_loop(py), Task::Call(home.event_loop(py).unbind(), call))
+        }
+    };
+    // The loop is closed: nobody waits any more.
+    drop(outcome);
+    true
+}
+
+fn call_soon(event_loop: &Bound<'_, PyAny>, task: Task) -> PyResult<()> {
+    let py = event_loop.py();
+    let run = Bound::new(py, Run { task: Mutex::new(Some(task)) })?;
+    let keywords = pyo3::types::PyDict::new(py);
+    let context = empty_context(py)?;
+    keywords.set_item(intern!(py, "context"), context)?;
+    event_loop.call_method(intern!(py, "call_soon_threadsafe"), (run,), Some(&keywords)).map(drop)
+}
+
+/// A context for calls that don't look at it. The messenger's own would be shared by all of them.
+fn empty_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CONTEXT.import(py, "contextvars", "Context")?.call0()
+}
+
+enum Task {
+    End(Wait),
+    Call(Py<PyAny>, Call),
+}
+
+/// The callable that a loop gets.
+#[pyclass(frozen)]
+struct Run {
+    task: Mutex<Option<Task>>,
+}
+
+#[pymethods]
+impl Run {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let taken = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match taken {
+            Some(Task::End(wait)) => wait.end(py),
+            Some(Task::Call(event_loop, call)) => crate::panic::caught(|| call(event_loop.bind(py))),
+            None => Ok(()),
+        }
+    }
+}

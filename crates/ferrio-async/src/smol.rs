@@ -1,0 +1,33 @@
+//! Futures in smol's threads.
+
+use std::future::Future;
+
+use pyo3::prelude::*;
+
+use crate::generic;
+
+/// smol's global executor as a [`generic::Runtime`].
+#[derive(Debug)]
+pub struct Smol;
+
+impl generic::Runtime for Smol {
+    /// smol stops a task that is dropped.
+    type Task = ::smol::Task<()>;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Self::Task {
+        ::smol::spawn(future)
+    }
+}
+
+/// Makes a Python coroutine of a future that runs in smol's threads ([`generic::future_into_py`]).
+///
+/// # Errors
+///
+/// If the awaitable can't be made, for lack of memory.
+pub fn future_into_py<F, T>(py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
+where
+    F: Future<Output = PyResult<T>> + Send + 'static,
+    T: for<'py> IntoPyObject<'py> + Send + 'static,
+{
+    generic::future_into_py::<Smol, F, T>(py, future)
+}

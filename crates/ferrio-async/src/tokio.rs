@@ -1,0 +1,81 @@
+//! Futures in tokio's threads.
+
+use std::future::Future;
+use std::sync::OnceLock;
+
+use ::tokio::runtime::{Builder, Runtime};
+use ::tokio::task::JoinHandle;
+use pyo3::prelude::*;
+
+use crate::generic;
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+/// tokio as a [`generic::Runtime`].
+#[derive(Debug)]
+pub struct Tokio;
+
+/// A future in tokio, stopped when this is dropped.
+#[derive(Debug)]
+pub struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl generic::Runtime for Tokio {
+    type Task = Task;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Task {
+        Task(get_runtime().spawn(future))
+    }
+}
+
+/// Sets the runtime, before it is first used. Hands it back if there is one already.
+///
+/// # Errors
+///
+/// The runtime that was given, if there is one already.
+pub fn init(runtime: Runtime) -> Result<(), Runtime> {
+    RUNTIME.set(runtime)
+}
+
+/// The runtime: that of [`init`], else a multi-threaded one, made now.
+///
+/// # Panics
+///
+/// If tokio can't start its threads.
+pub fn get_runtime() -> &'static Runtime {
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread().enable_all().build().expect("tokio can start its threads")
+    })
+}
+
+/// Makes a Python coroutine of a future that runs in tokio ([`generic::future_into_py`]).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pyo3::prelude::*;
+///
+/// #[pyfunction]
+/// fn sleep(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
+///     ferrio_async::tokio::future_into_py(py, async move {
+///         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+///         Ok(())
+///     })
+/// }
+/// ```
+///
+/// # Errors
+///
+/// If the awaitable can't be made, for lack of memory.
+pub fn future_into_py<F, T>(py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
+where
+    F: Future<Output = PyResult<T>> + Send + 'static,
+    T: for<'py> IntoPyObject<'py> + Send + 'static,
+{
+    generic::future_into_py::<Tokio, F, T>(py, future)
+}
