@@ -18,8 +18,8 @@ BROWSER =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-browser bench bench-files \
-	bench-pools bench-page bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
+.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-browser test-rust-async bench \
+	bench-files bench-pools bench-page bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
 
 help: ## list the commands
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -28,6 +28,7 @@ help: ## list the commands
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; many packages)"
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
+	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; needs a quiet machine)"
 	@echo "make bench-files  compare files with aiofiles, threads and a plain read (a minute or two)"
 	@echo "make bench-pools  compare calls in other processes with the pool itself (a minute)"
@@ -83,6 +84,18 @@ test-browser: python ## the page of a trace, in a real browser
 	@$(DEVELOP) --for-tests
 	@$(DEVELOP) --environment browser --with browser --without-module
 	@PYTHONPATH=python .venv-browser-$(TAG)/bin/python -m pytest tests/browser $(BROWSER)
+
+RUST_ASYNC = PYO3_PYTHON=$(PYTHON) CARGO_TARGET_DIR=$(CURDIR)/target/rust-async/py$(TAG) CARGO_PROFILE_DEV_DEBUG=none
+test-rust-async: python ## the crate for extension modules
+	@$(DEVELOP) --for-tests --with test
+	@echo ">> the crate ferrio-async: formatting, lints, the programs in its documentation"
+	@set -e; for crate in crates/ferrio-async examples/rust tests/rust_async/probe; do \
+		cargo fmt --check --manifest-path $$crate/Cargo.toml; done
+	@cd crates/ferrio-async && $(RUST_ASYNC) cargo clippy --quiet --all-features -- -D warnings
+	@cd crates/ferrio-async && $(RUST_ASYNC) cargo test --quiet --doc --all-features
+	@$(BIN)/python tests/rust_async/build.py
+	@echo ">> extension modules on several loops ($(BIN)/python -m pytest tests/rust_async)"
+	@$(BIN)/python -m pytest -n 2 tests/rust_async
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
