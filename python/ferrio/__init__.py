@@ -115,7 +115,7 @@ if environ.get("FERRIO_OBSERVE", "0") not in ("", "0"):
 _exit.call_before_threads_are_joined()
 _exit.load_before_the_end()
 
-if any(environ.get(f"FERRIO_{switch}") for switch in ("WATCH", "DUMP_SIGNAL", "METRICS", "SIGHT")):
+if any(environ.get(f"FERRIO_{switch}") for switch in ("WATCH", "DUMP_SIGNAL", "METRICS", "SIGHT", "TRACE", "RECORD")):
     from ferrio.sight import switches
 
     switches.follow_environment()

@@ -303,7 +303,7 @@ def test_recording_begins_and_ends_in_the_middle():
 
 def test_one_recorder_at_a_time():
     with recording(), pytest.raises(RuntimeError, match="recorded already"):
-        ferrio._ferrio._Recorder(64, None).start()
+        ferrio._ferrio._Recorder(64, None).start({})
     with recording():
         pass
 
@@ -319,7 +319,7 @@ def test_memory_that_cannot_be_had():
     loop = ferrio.new_event_loop()
     try:
         with pytest.raises(MemoryError):
-            recorder.start()
+            recorder.start({})
     finally:
         recorder.stop()
         loop.close()

@@ -2,10 +2,11 @@
 
 import collections
 import contextlib
+import threading
 import time
 
 import ferrio
-from ferrio.sight.trace import NONE, Trace
+from ferrio.sight.picture import NONE, Trace
 
 
 class Picture(Trace):
@@ -64,6 +65,8 @@ def check(trace):
         if trace.rows[each.row]["kind"] == "task":
             assert free[each.row] <= each.start, f"{each} overlaps another wait of {trace.rows[each.row]}"
             free[each.row] = each.start + each.length
+            steps = [other for other in trace.slices() if other.row == each.row]
+            assert all(other.start + other.length <= each.start or free[each.row] <= other.start for other in steps)
     free.clear()
     for each in trace.polls():
         assert free[each.lane] <= each.start <= each.start + each.length <= end and each.lane < len(trace.lanes)
@@ -72,7 +75,7 @@ def check(trace):
         assert row["lane"] < len(trace.lanes)
         assert row["parent"] is None or (row["parent"] < rows and row["parent"] != index)
         assert row["created"] is None or row["ended"] is None or row["created"] <= row["ended"] <= end
-        assert row["stack"] is None or trace.stack(row["stack"])
+        assert row["stack"] is None or trace.stack(row["stack"]) is not None
     for kind in ("slices", "wakes", "waits", "polls"):
         assert trace.count(kind) == sum(1 for _ in getattr(trace, kind)())
 
@@ -87,7 +90,7 @@ class _Traced:
 def recording(events=1 << 16, seconds=None):
     """Records the block; what it gives has the `trace` afterwards."""
     recorder = ferrio._ferrio._Recorder(events, seconds)
-    recorder.start()
+    recorder.start({thread.ident: thread.name for thread in threading.enumerate()})
     traced = _Traced(recorder)
     try:
         yield traced

@@ -109,6 +109,24 @@ fn waits_and_wakes_have_both_ends() {
 }
 
 #[test]
+fn an_actor_that_is_woken_as_soon_as_it_waits_does_one_thing_at_a_time() {
+    let picture = play(
+        &[
+            event(Kind::Step, 1, 100),
+            event(Kind::Await, 1, 9),
+            event(Kind::Wake, 1, 120),
+            event(Kind::Idle, 0, 130),
+            event(Kind::Step, 1, 150),
+        ],
+        0,
+        1000,
+    );
+    assert_eq!((picture.slices[0].start, picture.slices[0].length), (100, 20));
+    assert_eq!((picture.waits[0].start, picture.waits[0].length), (120, 30));
+    assert_eq!((picture.wakes[0].from, picture.wakes[0].delay), (None, 30));
+}
+
+#[test]
 fn an_inner_step_interrupts_the_outer_one() {
     let picture = play(
         &[

@@ -60,6 +60,19 @@ def prepare(chosen: options.Options) -> None:
     if chosen.sight:
         os.environ[switches.SIGHT] = "1"
         switches.see_program()
+    if chosen.trace is not None and chosen.record is not None:
+        options.refuse("--trace and --record can't be on at once: a trace has all that a record has")
+    if chosen.trace is not None:
+        try:
+            switches.trace_program(chosen.trace)
+        except (OSError, ValueError) as error:
+            options.refuse(f"--trace={chosen.trace}: {error}")
+    if chosen.record is not None:
+        os.environ[switches.RECORD] = repr(chosen.record)
+        try:
+            switches.record_program(chosen.record)
+        except (OSError, ValueError) as error:
+            options.refuse(f"--record={chosen.record}: {error}")
     if chosen.dump_signal is not None:
         os.environ[switches.DUMP_SIGNAL] = chosen.dump_signal
         try:

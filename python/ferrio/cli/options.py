@@ -39,6 +39,8 @@ options:
   --observe        waits have Python frames, which `python -m asyncio ps` and profilers show
   --watch[=0.1]    report what blocks the loop for longer than this many seconds, while it does
   --sight          let `ferrio ps` and `ferrio tree` of the same user look at the program
+  --trace=out.html draw what the loops do, until the end of the program; out.json is for Perfetto and Chrome
+  --record[=10]    write the last seconds of that when the program stalls, fails, or gets the signal USR2
   --dump-signal=USR1
                    when this signal comes, print what each task waits for
   --metrics[=9464]
@@ -64,6 +66,8 @@ class Options:
     sight: bool = False
     dump_signal: str | None = None
     metrics: str | None = None
+    trace: str | None = None
+    record: float | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -80,11 +84,15 @@ def parse(arguments: Sequence[str]) -> Options:
         elif argument == "--sight":
             chosen.sight = True
         elif argument == "--watch" or argument.startswith("--watch="):
-            chosen.watch = _threshold(argument)
+            chosen.watch = _seconds(argument, switches.DEFAULT_THRESHOLD)
         elif argument == "--dump-signal" or argument.startswith("--dump-signal="):
             chosen.dump_signal = argument.partition("=")[2] or switches.DEFAULT_SIGNAL
         elif argument == "--metrics" or argument.startswith("--metrics="):
             chosen.metrics = argument.partition("=")[2] or switches.ON
+        elif argument.startswith("--trace="):
+            chosen.trace = argument.partition("=")[2]
+        elif argument == "--record" or argument.startswith("--record="):
+            chosen.record = _seconds(argument, switches.DEFAULT_RECORD)
         elif argument in ("-h", "--help"):
             sys.stdout.write(HELP)
             raise SystemExit(0)
@@ -112,10 +120,10 @@ def parse(arguments: Sequence[str]) -> Options:
     return chosen
 
 
-def _threshold(argument: str) -> float:
+def _seconds(argument: str, default: float) -> float:
     _, given, text = argument.partition("=")
     try:
-        return switches.threshold(text) if given else switches.DEFAULT_THRESHOLD
+        return switches.threshold(text) if given else default
     except ValueError as error:
         refuse(f"{argument}: {error}")
 

@@ -10,9 +10,24 @@ Everything here is off until a program, the command line or the environment turn
 
 from ferrio.sight.ledger import all_metrics
 from ferrio.sight.metrics import Histogram, Metering, Metrics, meter, metrics
+from ferrio.sight.recorder import Recording, record, trace
 from ferrio.sight.watchdog import Block, Watch, watch
 
-__all__ = ("Block", "Histogram", "Metering", "Metrics", "Watch", "all_metrics", "meter", "metrics", "serve", "watch")
+__all__ = (
+    "Block",
+    "Histogram",
+    "Metering",
+    "Metrics",
+    "Recording",
+    "Watch",
+    "all_metrics",
+    "meter",
+    "metrics",
+    "record",
+    "serve",
+    "trace",
+    "watch",
+)
 
 
 def serve() -> str:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ferrio.sight.recorder import Recording
 
 __all__ = (
+    "DEFAULT_RECORD",
     "DEFAULT_SIGNAL",
     "DEFAULT_THRESHOLD",
     "DUMP_SIGNAL",
     "METRICS",
     "ON",
+    "RECORD",
     "SIGHT",
+    "TRACE",
     "WATCH",
     "dump_on",
     "follow_environment",
     "meter_program",
+    "record_program",
     "see_program",
     "threshold",
+    "trace_program",
     "watch_program",
 )
 
@@ -44,7 +55,19 @@ DEFAULT_SIGNAL = "USR1"
 # asyncio's own limit for slow callbacks, in seconds.
 DEFAULT_THRESHOLD = 0.1
 
+# The environment's switches of the recorder: where to write a trace; how many seconds to keep.
+TRACE = "FERRIO_TRACE"
+RECORD = "FERRIO_RECORD"
+
+# The process that writes the trace to the very path. Its children write to others.
+_TRACED = "FERRIO_TRACED"
+
+# How many seconds a flight recorder keeps, and the signal on which it writes them.
+DEFAULT_RECORD = 10.0
+RECORD_SIGNAL = "USR2"
+
 _stop_watching = None
+_stop_recording = None
 
 
 def follow_environment() -> None:
@@ -60,12 +83,18 @@ def follow_environment() -> None:
     address = os.environ.get(METRICS, "")
     if address.strip() not in ("", "0"):
         _try(METRICS, address, lambda: meter_program(address))
+    path = os.environ.get(TRACE, "")
+    if path.strip() not in ("", "0"):
+        _try(TRACE, path, lambda: trace_program(path))
+    text = os.environ.get(RECORD, "")
+    if text.strip() not in ("", "0"):
+        _try(RECORD, text, lambda: record_program(threshold(text)))
 
 
 def _try(variable: str, value: str, turn_on: Callable[[], None]) -> None:
     try:
         turn_on()
-    except ValueError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         warnings.warn(f"{variable}={value}: {error}", RuntimeWarning, stacklevel=3)
 
 
@@ -113,6 +142,44 @@ def see_program() -> None:
     from ferrio.sight import agent
 
     agent.follow()
+
+
+def trace_program(path: str) -> None:
+    """Writes a trace of the whole program to `path`, at its end. Child processes write files of their own beside it.
+
+    Raises `OSError` if the file can't be written, `ValueError` if it has the wrong suffix.
+    """
+    from ferrio.sight import recorder
+
+    path = os.path.abspath(path)
+    here = str(os.getpid())
+    is_child = os.environ.get(_TRACED, here) != here
+    _record_by(lambda: recorder.trace(recorder.path_of_child(path) if is_child else path))
+    os.environ[TRACE] = path
+    if not is_child:
+        os.environ[_TRACED] = here
+
+
+def record_program(seconds: float) -> None:
+    """Records the latest `seconds`, and writes them when something goes wrong, or a signal comes that nobody handles.
+
+    Raises `OSError` if no file can be written in the current directory.
+    """
+    from ferrio.sight import recorder
+
+    name: str | None = RECORD_SIGNAL
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(getattr(signal, f"SIG{RECORD_SIGNAL}")) is not signal.SIG_DFL:
+        name = None
+    _record_by(lambda: recorder.record(seconds, signal=name))
+
+
+def _record_by(start: Callable[[], Recording]) -> None:
+    """Starts a recording in place of the one that another switch has started."""
+    global _stop_recording
+    if _stop_recording is not None:
+        _stop_recording()
+    _stop_recording = start()._discard
 
 
 def dump_on(name: str) -> None:

@@ -39,6 +39,10 @@ _active: tuple[Watch, ...] = ()
 _last: tuple[float, str, float, bool] | None = None
 
 
+# Those that hear of all reports; replaced at each change.
+_listeners: tuple[Callable[[Block], object], ...] = ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Block:
     """One step or callback that keeps a loop from going on; `str()` is the text of the report."""
@@ -133,6 +137,8 @@ class Watch:
         log.logger.warning("%s", block.text)
         if self._on_block is not None:
             self._on_block(block)
+        for listener in _listeners:
+            listener(block)
 
     def _blocking(self, found: dict[str, Any], key: tuple[int, int]) -> Block:
         thing, loop = found["object"], found["loop"]
@@ -200,6 +206,18 @@ def last_report() -> dict[str, Any] | None:
 def _note(block: Block) -> None:
     global _last
     _last = (time.monotonic(), block.text, block.seconds, block.is_over)
+
+
+def add_listener(listener: Callable[[Block], object]) -> None:
+    """Calls `listener` with each report of every watchdog, in its thread."""
+    global _listeners
+    _listeners = (*_listeners, listener)
+
+
+def remove_listener(listener: Callable[[Block], object]) -> None:
+    """Calls `listener` no more."""
+    global _listeners
+    _listeners = tuple(known for known in _listeners if known != listener)
 
 
 def is_watching() -> bool:

@@ -157,12 +157,12 @@ impl<'a> Player<'a> {
         match kind {
             Kind::Await => {
                 let row = self.actor(event.id());
-                self.waiting.insert(row, (self.now, Awaited::Label(event.value as u32)));
+                self.begin_wait(row, Awaited::Label(event.value as u32));
             }
             Kind::AwaitActor => {
                 let row = self.actor(event.id());
                 let awaited = self.actor(event.value);
-                self.waiting.insert(row, (self.now, Awaited::Row(awaited)));
+                self.begin_wait(row, Awaited::Row(awaited));
             }
             Kind::Ended => {
                 let row = self.actor(event.id());
@@ -241,6 +241,14 @@ impl<'a> Player<'a> {
             let start = since.unwrap_or(0);
             self.picture.polls.push(Poll { start, length: now - start, lane: self.lane });
         }
+    }
+
+    fn begin_wait(&mut self, row: u32, what: Awaited) {
+        // A step that waits is over, even if the actor is woken before anything else happens.
+        if self.running.is_some_and(|running| running.row == row) {
+            self.end_slice();
+        }
+        self.waiting.insert(row, (self.now, what));
     }
 
     fn end_wait(&mut self, row: u32) {

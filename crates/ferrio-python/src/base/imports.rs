@@ -137,6 +137,8 @@ imports! {
     LOOP_CLOSES = "ferrio.sight.ledger", "loop_closes";
     /// Hears of a loop that nothing can wake, in debug mode and under a watchdog.
     LOOP_IS_STUCK = "ferrio.sight.stuck", "loop_is_stuck";
+    /// Hears of what goes to the exception handler of a loop that is recorded.
+    LOOP_FAILED = "ferrio.sight.triggers", "loop_failed";
     MODULES = "sys", "modules";
     SSL_OBJECT = "ssl", "SSLObject";
     /// The C class behind `ssl.SSLObject` and `ssl.SSLSocket`.

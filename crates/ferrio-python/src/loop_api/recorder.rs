@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::base::class::Class;
 use crate::base::ffi::frames;
 use crate::base::recording::Session;
-use crate::core::event_loop::{Loop, every_loop};
+use crate::core::event_loop::every_loop;
 use crate::core::task::Task;
 
 /// Records what the loops of this process do. One recorder at a time may record.
@@ -50,18 +50,22 @@ impl Recorder {
         Ok(Self { session: Session::new(events, period), period })
     }
 
-    /// Begin to record all loops, those that are made later included.
+    /// Begin to record all loops, those that are made later included. `threads` are the names of the threads that run.
     ///
     /// Raises `RuntimeError` if another recorder records, unless `replace` is set: in a forked child that is its
     /// parent's.
-    #[pyo3(signature = (*, replace = false))]
-    fn start(&self, py: Python<'_>, replace: bool) -> PyResult<()> {
+    #[pyo3(signature = (threads, /, *, replace = false))]
+    fn start(&self, py: Python<'_>, threads: HashMap<u64, String>, replace: bool) -> PyResult<()> {
         if Session::current().is_some() && !replace {
             return Err(PyRuntimeError::new_err("what the loops do is being recorded already"));
         }
         let old = Session::set_current(Some(self.session.clone()));
         drop(old);
-        every_loop(py)?.iter().try_for_each(|native| native.get().follow_recording(py))
+        for native in every_loop(py)? {
+            native.get().follow_recording(py)?;
+            native.get().record_present(py, &threads)?;
+        }
+        Ok(())
     }
 
     /// Record no longer. What was recorded stays.
@@ -74,12 +78,6 @@ impl Recorder {
             }
         }
         Ok(())
-    }
-
-    /// Say which thread runs a loop that runs already.
-    #[pyo3(signature = (r#loop, name, /))]
-    fn name_thread(&self, py: Python<'_>, r#loop: &Bound<'_, Loop>, name: String) -> PyResult<()> {
-        r#loop.get().record_thread(py, Some(name))
     }
 
     /// Return the tables of what was recorded.
@@ -167,7 +165,7 @@ impl Recorder {
         let title = |(row, known): (&Row, Option<(&Bound<'_, Task>, u32)>)| {
             let coroutine = known.map(|(_, label)| label).or(row.label).and_then(text);
             let name = match (known, &row.name) {
-                (Some((task, _)), _) => Task::name(task)?.bind(py).str()?.to_string(),
+                (Some((task, _)), _) => Task::name(task)?.bind(py).str()?.to_string_lossy().into_owned(),
                 (None, Name::Number(number)) => format!("Task-{number}"),
                 (None, Name::Text(name)) => String::from_utf8_lossy(name).into_owned(),
                 (None, Name::Unknown) => match row.kind {
@@ -187,8 +185,8 @@ impl Recorder {
     fn stacks(&self, py: Python<'_>) -> PyResult<Vec<Vec<(String, i32, String)>>> {
         let frame = |(code, at): &(Py<PyAny>, i32)| {
             let code = code.bind(py);
-            let file = code.getattr("co_filename")?.extract()?;
-            Ok((file, frames::line(code, *at), code.getattr("co_qualname")?.extract()?))
+            let text = |name| Ok::<_, PyErr>(code.getattr(name)?.str()?.to_string_lossy().into_owned());
+            Ok((text("co_filename")?, frames::line(code, *at), text("co_qualname")?))
         };
         let stacks = self.session.stacks(py);
         stacks.iter().map(|stack| stack.iter().rev().map(frame).collect()).collect()

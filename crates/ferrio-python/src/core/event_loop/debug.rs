@@ -257,6 +257,11 @@ fn lines_of(stack: &Bound<'_, PyAny>) -> PyResult<String> {
 
 fn handle_problem(native: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = native.py();
+    if native.get().recorded().is_some()
+        && let Err(failure) = imports::LOOP_FAILED.get(py).and_then(|tell| tell.call1((context,)))
+    {
+        failure.write_unraisable(py, Some(native.as_any()));
+    }
     let default = intern!(py, "default_exception_handler");
     let handler = native.get().get_exception_handler(py);
     let Some(handler) = handler else {

@@ -1,5 +1,7 @@
 //! What a loop records of itself, if there is a recording (`base/recording`).
 
+use std::collections::HashMap;
+
 use ferrio_engine::recorder::{Kind, Ticks};
 use pyo3::prelude::*;
 
@@ -46,6 +48,18 @@ impl Loop {
         let name = name.map_or_else(|| thread_name(py), Ok)?;
         if let Some((session, _)) = slot.session(py) {
             slot.note(py, Kind::Run, u64::from(session.labels.of_text(name)));
+        }
+        Ok(())
+    }
+
+    /// At the beginning of a recording: records what the loop is doing already, in one of these threads.
+    pub(crate) fn record_present(&self, py: Python<'_>, threads: &HashMap<u64, String>) -> PyResult<()> {
+        let Some(thread) = self._thread_id() else { return Ok(()) };
+        self.record_thread(py, Some(threads.get(&thread).cloned().unwrap_or_default()))?;
+        let current =
+            self.with_current(py, |current| current.task.as_ref().map(|task| task.bind(py).clone()));
+        if let (Some(slot), Some(task)) = (self.recorded(), current) {
+            slot.note(py, Kind::Step, task.as_ptr().addr() as u64);
         }
         Ok(())
     }

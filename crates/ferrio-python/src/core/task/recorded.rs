@@ -42,8 +42,9 @@ impl Task {
         // Tools in other processes see a default name as a number.
         let shown = name.as_ref().filter(|name| name.is_exact_instance_of::<PyInt>());
         let number = shown.and_then(|number| number.extract().ok()).unwrap_or(number);
-        let text = name.as_ref().and_then(|name| name.cast::<PyString>().ok()?.to_str().ok());
-        slot.note_ended(py, Self::recorded_id(task), end_value(how, label), number, text);
+        let text =
+            name.as_ref().and_then(|name| name.cast::<PyString>().ok()).map(|name| name.to_string_lossy());
+        slot.note_ended(py, Self::recorded_id(task), end_value(how, label), number, text.as_deref());
     }
 
     /// The label of what a task runs.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import os
 import platform
 import sys
@@ -41,6 +40,10 @@ _COLUMNS = {
     "polls": ("start", "length", "lane"),
 }
 _LONG = ("length", "delay")
+
+# The frames of these aren't the program's: the package, and what runs a module.
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+_NOT_THE_PROGRAMS = (_PACKAGE, "<frozen runpy>")
 
 
 class Slice(NamedTuple):
@@ -96,7 +99,9 @@ class Trace:
         self.lanes: list[dict[str, Any]] = picture["lanes"]
         self.rows: list[dict[str, Any]] = picture["rows"]
         self.labels: list[str] = picture["labels"]
+        self.stacks = [_of_the_program(stack) for stack in picture["stacks"]]
         self.program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
+        self.pid = os.getpid()
 
     def label(self, number: int) -> str | None:
         """Returns the text of a label; `None` for `NONE`."""
@@ -125,19 +130,16 @@ class Trace:
 
     def stack(self, number: int | None) -> list[tuple[str, int, str]]:
         """Returns the places of a stack, as (file, line, function), the innermost last."""
-        return [] if number is None else self._picture["stacks"][number]
+        return [] if number is None else self.stacks[number]
 
     def packed(self) -> dict[str, Any]:
         """Returns the object that the page reads."""
         frames: dict[tuple[str, int, str], int] = {}
-        stacks = [
-            [frames.setdefault(tuple(frame), len(frames)) for frame in stack]  # type: ignore[arg-type]
-            for stack in self._picture["stacks"]
-        ]
+        stacks = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in self.stacks]
         made = {
             "version": VERSION,
             "program": self.program,
-            "pid": os.getpid(),
+            "pid": self.pid,
             "python": platform.python_version(),
             "ferrio": ferrio.__version__,
             "began": self.began,
@@ -157,10 +159,6 @@ class Trace:
             made[table] = {"count": known["count"], **packed}
         return made
 
-    def packed_text(self) -> str:
-        """Returns the same as JSON that may stand in a `<script>`."""
-        return json.dumps(self.packed(), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
-
     def _entries(self, table: str) -> Iterator[tuple[int, ...]]:
         return zip(*(self._column(table, at) for at in range(len(_COLUMNS[table]))), strict=True)
 
@@ -173,6 +171,10 @@ class Trace:
         if at == 0:
             return itertools.accumulate(_longs(numbers))
         return _longs(numbers) if name in _LONG else numbers
+
+
+def _of_the_program(stack: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
+    return [frame for frame in stack if not frame[0].startswith(_NOT_THE_PROGRAMS)]
 
 
 def _numbers(data: bytes) -> array[int]:
