@@ -53,6 +53,35 @@ def test_hover_says_what_how_long_and_who_woke_it(page, woken):
     expect(tip).to_be_hidden()
 
 
+def test_hover_over_a_name_shows_it_whole(page):
+    box = page.locator("#road").bounding_box()
+    y = page.evaluate("ferrio.road.top(ferrio.layout.tracks.find(track => track.kind === 'shared')) + 10")
+    page.mouse.move(box["x"] + 60, box["y"] + y)
+    assert page.locator("#tip b").inner_text() == "RequestResponseCycle.run_asgi"
+    assert "one after the other" in page.locator("#tip").inner_text()
+
+
+def test_hover_over_many_slices_counts_them(page):
+    """From afar, several slices share a pixel; the tip says how many and shows the longest."""
+    box = page.locator("#road").bounding_box()
+    page.evaluate("ferrio.camera.look(0, ferrio.trace.duration * 1.02, 0)")
+    x, count, longest = page.evaluate(
+        """(() => { const band = ferrio.road.traffic, { camera } = ferrio;
+           for (let x = camera.gutter + 5; x < camera.width; x += 1) {
+             const near = band.between(0, camera.time(x), camera.time(x));
+             const wide = band.between(0, camera.time(x) - 2 * camera.pixel, camera.time(x) + 2 * camera.pixel);
+             if (near.length === 0 && wide.length > 3) {
+               const lengths = wide.map(at => band.end[at] - band.start[at]);
+               return [x, wide.length, Math.max(...lengths)];
+             }
+           } })()"""
+    )
+    page.mouse.move(box["x"] + x, box["y"] + 24 + 17)
+    assert f"{count} slices here; the longest:" in page.locator("#tip").inner_text()
+    hovered = page.evaluate("ferrio.trace.slices.length[ferrio.hovered.slice]")
+    assert hovered == longest
+
+
 def test_click_shows_all_that_is_known(page, woken, small_trace):
     _, slice_ = woken
     page.mouse.click(*page.evaluate(PLACE, slice_))

@@ -1,6 +1,9 @@
 // Things with a beginning and an end, grouped by what they are drawn on, and found by time. This is what makes a million
 // slices scroll: a frame asks for runs, and pays for the pixels that it draws rather than for what lies in them.
 
+// How many things near a place are looked at, at most.
+const MOST_NEAR = 2000;
+
 // The members of each group, in the order of the table.
 class Groups {
   // `groupOf` has each item's group; one that is no group (none, or hidden) leaves the item out.
@@ -114,11 +117,11 @@ class Band {
     return lowerBound(this.start, wanted, at, Math.min(high, at + step + 1));
   }
 
-  // The positions of the group that touch the time between two others, at most `limit` of them.
-  between(group, from, to, limit = 2000) {
+  // The positions of the group that touch the time between two others.
+  between(group, from, to) {
     const found = [];
     const last = this.first[group + 1];
-    for (let at = this.from(group, from); at < last && this.start[at] <= to && found.length < limit; at += 1) {
+    for (let at = this.from(group, from); at < last && this.start[at] <= to && found.length < MOST_NEAR; at += 1) {
       if (this.end[at] >= from) found.push(at);
     }
     return found;

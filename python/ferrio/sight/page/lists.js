@@ -128,7 +128,8 @@ function tipLines(app, at) {
   const owner = row ? trace.rowName(at.row) + coro : track.name || trace.rows[track.rows[0]].coro;
   if (at.slice >= 0) {
     const { start, length, kind } = trace.slices;
-    const what = at.many > 1 ? counted(at.many, "slice").replace("2,000", "2,000 or more") + " here; the longest:" : "";
+    const many = counted(at.many, "slice") + (at.many === MOST_NEAR ? " or more" : "");
+    const what = at.many > 1 ? many + " here; the longest:" : "";
     const wake = trace.wakeOf[at.slice];
     const label = trace.label(trace.slices.label[at.slice]);
     const by = wake < 0 ? "" : trace.rowName(trace.wakes.from[wake]);
@@ -152,6 +153,7 @@ function tipLines(app, at) {
     const part = percent(trace.laneBusy[track.lane] / trace.duration);
     return [track.name, trace.lanes[track.lane].kind + ", busy for " + part + " of the time"];
   }
+  if (track.kind === "shared" && !row) return [owner, counted(track.rows.length, "task") + ", one after the other"];
   if (row) return [owner, counted(trace.steps[at.row], "step") + ", busy for " + duration(trace.busy[at.row])];
   return [owner];
 }

@@ -88,7 +88,7 @@ class App {
     const at = place ? this.road.at(place.x, place.y) : null;
     const tip = byId("tip");
     const [title, ...lines] = at ? tipLines(this, at) : [];
-    tip.hidden = !title || place.x < this.camera.gutter;
+    tip.hidden = !title;
     if (!tip.hidden) {
       tip.replaceChildren(make("b", {}, title), ...lines.map((line) => make("span", {}, line)));
       const box = byId("stage").getBoundingClientRect();
@@ -318,7 +318,7 @@ function fail(text) {
 
 async function main() {
   if (typeof DecompressionStream === "undefined") {
-    const since = "Firefox 113, Chrome 80, Safari 16.4 and newer have it.";
+    const since = "Firefox 113, Chrome 99, Safari 16.4 and newer have it.";
     fail("This browser can't unpack the trace: it lacks DecompressionStream. " + since);
     return;
   }
