@@ -3,7 +3,8 @@
 The browser is the system's chromium, or the program that FERRIO_BROWSER names. Without one, everything here is skipped.
 """
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from tests.browser.launch import ARGUMENTS, program
 from tests.browser.synthetic import make_trace
 
 from ferrio.sight import page as trace_page
+
+ASSETS = Path(__file__).resolve().parents[2] / "docs" / "assets"
+
+# Readers load the pictures of a page at once.
+LARGEST = 200_000
 
 # A page's state once it has read its data, or failed to.
 SETTLED = "body[data-state=ready], body[data-state=failed]"
@@ -106,3 +112,24 @@ def viewer(browser: Browser, tmp_path: Path) -> Iterator[Viewer]:
 @pytest.fixture
 def page(viewer: Viewer, small_trace: dict[str, Any]) -> Page:
     return viewer.open(small_trace)
+
+
+@pytest.fixture
+def take(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], None]:
+    """Takes a picture of a page for the documentation, and checks it.
+
+    With `--write-pictures` it goes to docs/assets, otherwise to a temporary folder.
+    """
+    folder = ASSETS if request.config.getoption("--write-pictures") else tmp_path
+
+    def take(page: Page, name: str) -> None:
+        settle(page)
+        file = folder / f"{name}.png"
+        page.screenshot(path=file)
+        image = file.read_bytes()
+        width, height = struct.unpack(">II", image[16:24])
+        viewport = page.viewport_size
+        assert width * viewport["height"] == height * viewport["width"]
+        assert 10_000 < len(image) < LARGEST
+
+    return take
