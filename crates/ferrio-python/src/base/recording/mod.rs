@@ -65,6 +65,8 @@ struct Content {
     ring: Ring,
     recent: [(usize, u32); RECENT],
     labels: ByAddress<u32>,
+    /// Whether it is of interest where tasks are made.
+    wants_stacks: bool,
 }
 
 /// A loop's tape in a session.
@@ -114,7 +116,12 @@ impl Session {
     /// A tape for one more loop. Raises `MemoryError`.
     fn new_tape(&self) -> PyResult<(u32, Arc<Tape>)> {
         let ring = Ring::new(self.ticker, self.events).map_err(|_| PyMemoryError::new_err(()))?;
-        let content = Content { ring, recent: [(0, 0); RECENT], labels: ByAddress::default() };
+        let content = Content {
+            ring,
+            recent: [(0, 0); RECENT],
+            labels: ByAddress::default(),
+            wants_stacks: self.period.is_none(),
+        };
         let tape = Arc::new(Tape(Leaf::new(content)));
         let mut tapes = lock(&self.tapes);
         let number = tapes.last().map_or(1, |(number, _)| number + 1);
@@ -157,11 +164,8 @@ impl Session {
         lock(&self.stacks).all.iter().map(|stack| stack.iter().map(place).collect()).collect()
     }
 
-    /// The number of the calling thread's stack; `None` if stacks are not of interest.
+    /// The number of the calling thread's stack.
     fn stack(&self, py: Python<'_>) -> Option<u32> {
-        if self.period.is_some() {
-            return None;
-        }
         let places = frames::innermost(py, FRAMES);
         let key: Vec<_> = places.iter().map(|(code, at)| (code.as_ptr().addr(), *at)).collect();
         let mut stacks = lock(&self.stacks);
@@ -269,13 +273,16 @@ impl Slot {
 
     /// Records that `actor` was made.
     pub(crate) fn note_made(&self, py: Python<'_>, actor: Id) {
-        let stack = self.session(py).and_then(|(session, _)| session.stack(py));
-        self.with(py, |content| {
+        let wants_stack = self.with(py, |content| {
             content.ring.note(Kind::Made, actor);
-            if let Some(stack) = stack {
-                content.ring.add(Kind::Origin, 0, u64::from(stack));
-            }
+            content.wants_stacks
         });
+        if wants_stack == Some(true)
+            && let Some((session, _)) = self.session(py)
+            && let Some(stack) = session.stack(py)
+        {
+            self.with(py, |content| content.ring.add(Kind::Origin, 0, u64::from(stack)));
+        }
     }
 
     /// Records that `actor` has ended: `value` is `recorder::ended`. Its name is a number or a text.

@@ -34,34 +34,36 @@ impl Task {
     /// Records that the task has ended, or that its loop was closed before.
     pub(crate) fn record_end(slot: &Slot, task: &Bound<'_, Self>, how: End) {
         let py = task.py();
-        let Some((session, _)) = slot.session(py) else { return };
-        let label = Self::coroutine_label(&session.labels, task);
         let (name, number) =
             look(task, |state, fields| (fields.name.as_ref().map(|name| name.clone_ref(py)), state.number));
-        let name = name.map(|name| name.into_bound(py));
+        let Some(label) = Self::with_named_coroutine(task, |named| slot.label(py, named)) else { return };
+        let value = end_value(how, label);
+        let Some(name) = name.map(|name| name.into_bound(py)) else {
+            return slot.note_ended(py, Self::recorded_id(task), value, number, None);
+        };
         // Tools in other processes see a default name as a number.
-        let shown = name.as_ref().filter(|name| name.is_exact_instance_of::<PyInt>());
-        let number = shown.and_then(|number| number.extract().ok()).unwrap_or(number);
-        let text =
-            name.as_ref().and_then(|name| name.cast::<PyString>().ok()).map(|name| name.to_string_lossy());
-        slot.note_ended(py, Self::recorded_id(task), end_value(how, label), number, text.as_deref());
+        let number = if name.is_exact_instance_of::<PyInt>() { name.extract().ok() } else { None };
+        let text = name.cast::<PyString>().ok().map(|name| name.to_string_lossy());
+        slot.note_ended(py, Self::recorded_id(task), value, number.unwrap_or_default(), text.as_deref());
     }
 
     /// The label of what a task runs.
     pub(crate) fn coroutine_label(labels: &Labels, task: &Bound<'_, Self>) -> u32 {
+        Self::with_named_coroutine(task, |named| labels.label(named).0)
+    }
+
+    /// Calls `body` with the name of what a task runs.
+    fn with_named_coroutine<R>(task: &Bound<'_, Self>, body: impl FnOnce(&Named<'_, '_>) -> R) -> R {
         let py = task.py();
         let running = look(task, |_, fields| fields.coroutine.bind(py).clone());
         if let Some(operation) = running.as_exactly::<Operation>() {
-            return labels.label(&Named::Text(operation.get().name())).0;
+            return body(&Named::Text(operation.get().name()));
         }
-        let code = if coroutine::is_coroutine(&running) {
-            running.getattr(intern!(py, "cr_code")).ok()
-        } else {
-            None
-        };
-        match &code {
-            Some(code) => labels.label(&Named::Code(code)).0,
-            None => labels.label(&Named::Callable(&running)).0,
+        if coroutine::is_coroutine(&running)
+            && let Ok(code) = running.getattr(intern!(py, "cr_code"))
+        {
+            return body(&Named::Code(&code));
         }
+        body(&Named::Callable(&running))
     }
 }
