@@ -21,7 +21,7 @@ from typing import Any, Self
 from ferrio import _ferrio
 from ferrio.sight import triggers
 
-__all__ = ("MOST", "Recording", "path_of_child", "record", "trace")
+__all__ = ("MOST", "Recording", "record", "trace", "trace_of_child")
 
 # How many events each loop keeps: for a whole trace (128 MB, taken as they come), and for the latest seconds.
 MOST = 1 << 23
@@ -52,6 +52,7 @@ class Recording:
         self._triggers: triggers.Triggers | None = None
         self._writing = threading.RLock()
         self._is_child = False
+        self._is_known_to_multiprocessing = False
         self._is_over = False
 
     def write(self, path: Any = None) -> str:
@@ -133,12 +134,8 @@ class Recording:
         self._writing = threading.RLock()
         if self._triggers is not None:
             self._triggers.renew()
-        if not self._is_child:
-            self._is_child = True
-            if self.seconds is None:
-                self.path = path_of_child(self.path)
-        else:
-            self.path = path_of_child(self.path, is_grandchild=True)
+        self.path = path_of_child(self.path, is_grandchild=self._is_child)
+        self._is_child = True
         self.files = []
         self._native = _ferrio._Recorder(self._events, self.seconds)
         self._start(replace=True)
@@ -190,6 +187,13 @@ def record(
     except BaseException:
         made.stop()
         raise
+    return made
+
+
+def trace_of_child(path: str) -> Recording:
+    """As `trace(path)`, in a child of the process that writes to `path`. It writes nothing if it runs no loop."""
+    made = trace(path_of_child(path))
+    made._is_child = True
     return made
 
 
@@ -250,9 +254,11 @@ def _finish_in_multiprocessing(made: Recording) -> None:
 
 def _before_fork() -> None:
     made, util = _current, sys.modules.get("multiprocessing.util")
-    if made is not None and made.seconds is None and util is not None:
-        # It drops all finalizers in the child, and then calls this.
-        util.register_after_fork(made, _finish_in_multiprocessing)
+    if made is None or made.seconds is not None or util is None or made._is_known_to_multiprocessing:
+        return
+    made._is_known_to_multiprocessing = True
+    # It drops all finalizers in the child, and then calls this.
+    util.register_after_fork(made, _finish_in_multiprocessing)
 
 
 def _after_fork_in_child() -> None:

@@ -154,7 +154,7 @@ def trace_program(path: str) -> None:
     path = os.path.abspath(path)
     here = str(os.getpid())
     is_child = os.environ.get(_TRACED, here) != here
-    _record_by(lambda: recorder.trace(recorder.path_of_child(path) if is_child else path))
+    _record_by(lambda: recorder.trace_of_child(path) if is_child else recorder.trace(path))
     os.environ[TRACE] = path
     if not is_child:
         os.environ[_TRACED] = here

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::base::class::Class;
 use crate::base::ffi::frames;
+use crate::base::gc::collected;
 use crate::base::recording::Session;
 use crate::core::event_loop::every_loop;
 use crate::core::task::Task;
@@ -27,6 +28,8 @@ pub(crate) struct Recorder {
     session: Arc<Session>,
     period: Option<Nanos>,
 }
+
+collected!(Recorder { session } not { period });
 
 impl Class for Recorder {}
 

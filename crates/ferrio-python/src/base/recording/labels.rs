@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use pyo3::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::lock;
 use crate::base::by_address::ByAddress;
 use crate::base::ffi::callee::{self, Callee};
+use crate::base::gc::{Traverse, Visited};
 use crate::base::imports;
 
 /// So many names at most have labels of their own. Programs that make code at run time could have any number.
@@ -132,6 +134,13 @@ impl Labels {
     /// All of them, in the order of their numbers.
     pub(crate) fn texts(&self) -> Vec<String> {
         lock(&self.0).texts.clone()
+    }
+}
+
+/// Skips labels in use, which only delays collection.
+impl Traverse for Labels {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.0.try_lock().map_or(Ok(()), |content| content.kept.traverse(visit))
     }
 }
 

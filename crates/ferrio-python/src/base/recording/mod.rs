@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferrio_engine::clock::Nanos;
 use ferrio_engine::recorder::{Event, Id, Kind, Moment, Ring, Scale, Ticker, Ticks};
+use pyo3::PyVisit;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
@@ -24,6 +25,7 @@ pub(crate) use self::labels::{Labels, Named};
 use crate::base::by_address::ByAddress;
 use crate::base::ffi::frames::{self, Place};
 use crate::base::ffi::{Guarded, Leaf};
+use crate::base::gc::{Traverse, Visited};
 
 /// Whether there is a session; read before anything else.
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -49,6 +51,13 @@ pub(crate) struct Session {
     pub(crate) labels: Labels,
     pub(crate) jobs: JobStore,
     stacks: Mutex<Stacks>,
+}
+
+/// The stacks refer to code only, which is part of no cycle.
+impl Traverse for Session {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Visited {
+        self.labels.traverse(visit)
+    }
 }
 
 /// The stacks in which tasks were made. The same places make many tasks.
