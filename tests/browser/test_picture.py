@@ -249,9 +249,23 @@ def test_phone_shows_the_road_and_the_panel(viewer, small_trace, setting):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_lost_events_are_told(viewer):
-    page = viewer.open(tiny(lost=1234))
+def test_what_is_missing_is_told(viewer):
+    page = viewer.open(tiny(lost=1234, whole=False, pid=77))
     assert "1,234 events were lost" in page.inner_text("#warning")
+    assert page.inner_text("#facts").startswith("the latest 1.00 s")
+    page.locator("#tab-summary").click()
+    assert "process 77" in page.inner_text("#view-summary")
+
+
+def test_another_thread_is_named_as_the_waker(viewer):
+    wakes = table([(500, NONE, 0, 0, 500), (600_000_000, NONE, 0, 1, 0)], *COLUMNS["wakes"])
+    slices = table([(1000, 9, 0, NONE, 0), (600_000_000, 9, 0, NONE, 0)], *COLUMNS["slices"])
+    page = viewer.open(tiny(labels=["another thread", "sleep"], wakes=wakes, slices=slices))
+    for slice_, wanted in enumerate(["woken by\nanother thread\n", "woken by\nthe loop (sleep)\n"]):
+        page.evaluate("slice => ferrio.goTo({ slice })", slice_)
+        assert wanted in page.inner_text("#view-selection")
+    woken = page.inner_text("#view-selection").partition("Woken by\n")[2]
+    assert "another thread\n" in woken and "the loop\nsleep" in woken
 
 
 def test_length_of_a_column_is_checked(viewer):

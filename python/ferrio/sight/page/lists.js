@@ -15,7 +15,7 @@ class Lists {
     const busy = loops.map((lane) => percent(trace.laneBusy[lane] / trace.duration)).join(", ");
     const began = trace.began ? new Date(trace.began * 1000).toISOString().slice(0, 19).replace("T", " ") + " UTC" : "";
     const facts = [
-      duration(trace.duration),
+      (trace.whole ? "" : "the latest ") + duration(trace.duration),
       counted(tasks, "task"),
       counted(trace.slices.count, "slice"),
       counted(trace.wakes.count, "wake-up"),
@@ -132,14 +132,12 @@ function tipLines(app, at) {
     const what = at.many > 1 ? many + " here; the longest:" : "";
     const wake = trace.wakeOf[at.slice];
     const label = trace.label(trace.slices.label[at.slice]);
-    const by = wake < 0 ? "" : trace.rowName(trace.wakes.from[wake]);
-    const why = wake < 0 ? "" : trace.label(trace.wakes.label[wake]);
     const blocks = trace.isBlocking(at.slice) ? ", blocks the loop" : "";
     return [
       owner,
       what,
       KIND_NAMES[kind[at.slice]] + (label ? " " + label : "") + ": " + duration(length[at.slice]) + blocks,
-      wake < 0 ? "" : "woken by " + by + (why ? " (" + why + ")" : ""),
+      wake < 0 ? "" : "woken by " + trace.wakerName(wake) + trace.wakeWhy(wake),
       wake < 0 ? "" : "in the ready queue for " + duration(trace.readyTime(at.slice)),
       "at " + moment(start[at.slice]),
     ].filter(Boolean);

@@ -131,8 +131,9 @@ class Panel {
   }
 
   partner(row, label, times, wake) {
-    const name = this.rowLink(row);
-    const by = [label, times > 1 ? "\u00d7 " + grouped(times) : moment(this.app.trace.wakes.time[wake])];
+    const other = label === OTHER_THREAD ? label : "the loop";
+    const name = row < this.app.trace.rows.length ? this.rowLink(row) : make("span", {}, other);
+    const by = [label === OTHER_THREAD ? "" : label, times > 1 ? "\u00d7 " + grouped(times) : moment(this.app.trace.wakes.time[wake])];
     return [name, note(by.filter(Boolean).join(", "))];
   }
 
@@ -140,10 +141,9 @@ class Panel {
     const { app } = this;
     const { trace } = app;
     const from = trace.wakes.from[wake];
-    const label = trace.label(trace.wakes.label[wake]);
-    const text = label ? " (" + label + ")" : "";
-    if (from >= trace.rows.length) return make("span", {}, "the loop" + text);
-    return make("span", {}, link(trace.rowName(from), () => app.goToMoment(from, trace.wakes.time[wake])), text);
+    const why = trace.wakeWhy(wake);
+    if (from >= trace.rows.length) return make("span", {}, trace.wakerName(wake) + why);
+    return make("span", {}, link(trace.rowName(from), () => app.goToMoment(from, trace.wakes.time[wake])), why);
   }
 
   wokenLink(wake) {
@@ -164,7 +164,6 @@ class Panel {
 
   rowLink(row) {
     const { app } = this;
-    if (row >= app.trace.rows.length) return make("span", {}, "the loop");
     return link(app.trace.rowName(row), () => app.goTo({ row }));
   }
 }

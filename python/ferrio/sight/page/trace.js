@@ -6,6 +6,8 @@ const CALLBACK = 1;
 const IO = 2;
 const JOB = 3;
 const INTERPRETER = 4;
+// The recorder's word for a waker that is no row.
+const OTHER_THREAD = "another thread";
 const KIND_NAMES = ["step", "callback", "I/O", "job", "waiting for the interpreter"];
 
 class Trace {
@@ -20,7 +22,9 @@ class Trace {
   constructor(data, tables) {
     Object.assign(this, tables);
     this.program = data.program || "a program";
-    this.versions = "ferrio " + data.ferrio + ", Python " + data.python;
+    this.versions = "ferrio " + data.ferrio + ", Python " + data.python + (data.pid ? ", process " + data.pid : "");
+    // Not whole: a flight recorder's latest seconds.
+    this.whole = data.whole !== false;
     this.began = data.began;
     this.lost = data.lost || 0;
     this.threshold = data.threshold || 100e6;
@@ -163,6 +167,22 @@ class Trace {
     return row < this.rows.length ? this.rows[row].name || this.rows[row].coro || "?" : "the loop";
   }
 
+  // Who woke, and why, in words.
+  wakerName(wake) {
+    const from = this.wakes.from[wake];
+    return from >= this.rows.length && this.wakeReason(wake) === OTHER_THREAD ? OTHER_THREAD : this.rowName(from);
+  }
+
+  wakeReason(wake) {
+    return this.label(this.wakes.label[wake]);
+  }
+
+  // The same in brackets, unless it is said already.
+  wakeWhy(wake) {
+    const reason = this.wakeReason(wake);
+    return reason && reason !== this.wakerName(wake) ? " (" + reason + ")" : "";
+  }
+
   sliceName(slice) {
     const label = this.label(this.slices.label[slice]);
     return label || this.rowName(this.slices.row[slice]);
@@ -209,7 +229,8 @@ class Trace {
     const totals = new Map();
     for (let at = groups.first[row]; at < groups.first[row + 1]; at += 1) {
       const wake = groups.ids[at];
-      const key = others[wake] * 4294967296 + this.wakes.label[wake];
+      const other = Math.min(others[wake], this.rows.length);
+      const key = other * (this.labels.length + 1) + Math.min(this.wakes.label[wake], this.labels.length);
       const total = totals.get(key) || [others[wake], this.label(this.wakes.label[wake]), 0, wake];
       total[2] += 1;
       totals.set(key, total);
