@@ -51,7 +51,7 @@ def printed(*arguments, **keywords):
 def test_the_table():
     with seen.program(seen.WAITS) as program:
         heading, loop, titles, *lines = printed("ps", program.pid).splitlines()
-        assert f"process {program.pid}," in heading
+        assert f"Process {program.pid}: " in heading
         assert "8 tasks" in loop
         assert titles.split() == ["ID", "NAME", "COROUTINE", "STATE", "AGE", "POLLS", "WAKES", "WAITS", "FOR"]
         column = titles.index("WAITS FOR")

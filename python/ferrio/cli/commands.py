@@ -36,6 +36,8 @@ def run(arguments: Sequence[str]) -> int:
         )
     chosen = _parse(command, arguments[1:])
     try:
+        if command == "top":
+            return _show(chosen)
         return _list(chosen) if chosen.pid is None else _print(command, chosen)
     except programs.Unseen as error:
         sys.stderr.write(f"ferrio {command}: {error}\n")
@@ -47,6 +49,17 @@ def run(arguments: Sequence[str]) -> int:
         return 130
 
 
+def _show(chosen: Any) -> int:
+    try:
+        from ferrio.cli import top
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("rich", "textual"):
+            raise
+        sys.stderr.write("ferrio top: textual draws it, and isn't installed: pip install 'ferrio[top]'\n")
+        return 1
+    return top.show(chosen)
+
+
 def _is_program(name: str) -> bool:
     return os.path.isfile(name) or os.path.isfile(os.path.join(name, "__main__.py"))
 
@@ -55,7 +68,7 @@ def _parse(command: str, arguments: Sequence[str]) -> Any:
     about = {
         "ps": "Prints the tasks of a running program, or the programs that can be seen.",
         "tree": "Prints which tasks of a running program wait for which.",
-        "top": "Shows the tasks of running programs, live. Press ? there for its keys.",
+        "top": "Shows the tasks of running programs, live. Its last line has the keys.",
     }[command]
     parser = argparse.ArgumentParser(
         prog=f"ferrio {command}",
@@ -143,9 +156,9 @@ def _print(command: str, chosen: Any) -> int:
 
 
 def _heading(reply: Any) -> list[str]:
-    process = reply["process"]
+    process, name = reply["process"], tables.brief(programs.title(reply), 60)
     lines = [
-        f"{programs.title(reply)}: process {process['pid']}, Python {process['python']}, ferrio {process['ferrio']}, "
+        f"Process {process['pid']}: {name}, Python {process['python']}, ferrio {process['ferrio']}, "
         f"up {tables.times(process['uptime'])}, CPU {tables.times(process['cpu'])}, {tables.size(process['memory'])}"
     ]
     for loop in reply["loops"]:

@@ -15,22 +15,22 @@ import ferrio
 from ferrio.sight import switches
 
 # Words that look at other programs (`commands`); only the first word of a command line is one.
-COMMANDS = ("ps", "tree")
+COMMANDS = ("ps", "top", "tree")
 
 HELP = """\
 usage: ferrio [options] FILE [arguments]
        ferrio [options] -m MODULE [arguments]
        ferrio [options] -c CODE [arguments]
        ferrio [options]
-       ferrio ps [PID]       ferrio tree [PID]
+       ferrio top [PID]      ferrio ps [PID]      ferrio tree [PID]
 
 Runs a Python program on ferrio, unchanged: `asyncio` is ferrio's in the whole program, and `await` may be used
 outside functions. FILE may be a script, a directory or zip file with a __main__.py, or - for standard input.
 Without a program, it starts a prompt where `await` works. Statements from a pipe run as if they were typed.
 `python -m ferrio` is the same command, for that Python.
 
-ps and tree show the tasks of a running program; `ferrio ps --help` says more. They are commands only as the first
-word: `ferrio ./ps` or `ferrio -- ps` runs a file of that name.
+top, ps and tree show the tasks of a running program; `ferrio top --help` says more. They are commands only as
+the first word: `ferrio ./top` or `ferrio -- top` runs a file of that name.
 
 options:
   -h, --help       show this text
@@ -38,7 +38,7 @@ options:
   --debug          asyncio's debug mode: slow callbacks and forgotten coroutines are reported
   --observe        waits have Python frames, which `python -m asyncio ps` and profilers show
   --watch[=0.1]    report what blocks the loop for longer than this many seconds, while it does
-  --sight          let `ferrio ps` and `ferrio tree` of the same user look at the program
+  --sight          let `ferrio top`, `ps` and `tree` of the same user look at the program
   --trace=out.html draw what the loops do, until the end of the program; out.json is for Perfetto and Chrome
   --record[=10]    write the last seconds of that when the program stalls, fails, or gets the signal USR2
   --dump-signal=USR1
