@@ -18,6 +18,9 @@ import ferrio
 from ferrio.cli import programs
 from ferrio.sight import agent, announced, meeting, snapshot
 
+# Each test starts several Pythons, one after the other.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
@@ -249,7 +252,9 @@ def test_what_tasks_wait_for(source):
 
 
 def test_where_tasks_were_made_is_known_in_debug_mode():
-    with seen.program(seen.WAITS, environment={"PYTHONASYNCIODEBUG": "1"}) as program:
+    # A busy machine makes slow callbacks.
+    source = "import logging\nlogging.disable()\n" + seen.WAITS
+    with seen.program(source, environment={"PYTHONASYNCIODEBUG": "1"}) as program:
         rows, _reply = seen.look(program.pid)
         assert rows["holder"]["created"].startswith("<string>:")
 
@@ -359,6 +364,36 @@ def test_many_loops():
         assert len({loop["loop"] for loop in reply["loops"]}) == 2
         assert len({row["loop"] for row in rows.values()}) == 2 == len(rows)
         program.stdin.write("\n")
+
+
+def test_without_the_interpreters_lock(here, monkeypatch):
+    """Coroutines are looked at in the thread that runs them, if it has time."""
+    looked_in = set()
+    real = here._tables._look_at
+
+    def look_at(*arguments):
+        looked_in.add(threading.get_ident())
+        real(*arguments)
+
+    async def main():
+        consumer = ferrio.create_task(ferrio.Queue().get(), name="consumer")
+        with await ferrio.to_thread(connection_to, here) as connection:
+            reply = await ferrio.to_thread(ask, connection, '{"do": "tasks"}')
+            row = next(row for row in reply["tasks"] if row["name"] == "consumer")
+            assert row["waits"] == "Queue.get"
+            request = json.dumps({"do": "stack", **{key: row[key] for key in ("loop", "id", "place")}})
+            assert "Queue.get" in (await ferrio.to_thread(ask, connection, request))["waits"]
+            assert looked_in == {threading.get_ident()}
+            here._rests_until = 0
+            monkeypatch.setattr(snapshot, "_PATIENCE", 0.01)
+            # Not awaited, so the loop is blocked meanwhile.
+            reply = ask(connection, '{"do": "tasks"}')
+            assert {row["waits"] for row in reply["tasks"]} == {""}
+        consumer.cancel()
+
+    monkeypatch.setattr(snapshot, "_has_lock", lambda: False)
+    monkeypatch.setattr(here._tables, "_look_at", look_at)
+    ferrio.run(main())
 
 
 def test_an_odd_program():

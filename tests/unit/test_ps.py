@@ -13,6 +13,9 @@ from tests.unit import seen
 from ferrio.cli import attach, options, programs, tables
 from ferrio.sight import meeting
 
+# Each test starts several Pythons, one after the other.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
@@ -103,7 +106,7 @@ def test_the_programs():
 
 def test_processes_of_one_program():
     source = """
-    import os, subprocess, sys, ferrio
+    import subprocess, sys
 
     CHILD = '''
     import os, sys, ferrio

@@ -20,6 +20,9 @@ from textual.widgets import DataTable, Input, Static
 from ferrio.cli.top import Top
 from ferrio.cli.watching import Watching
 
+# Each test starts several Pythons, one after the other.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):

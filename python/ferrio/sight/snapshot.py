@@ -10,7 +10,9 @@ one piece to the next, so none is dropped in this thread.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
+import functools
 import linecache
 import os
 import platform
@@ -18,13 +20,18 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from ferrio import _ferrio
 from ferrio.sight import stacks, subjects, waits, watchdog
 
 __all__ = ("COLUMNS", "VERSION", "Tables")
+
+_T = TypeVar("_T")
+
+# How many seconds a loop gets to say what its tasks wait for.
+_PATIENCE = 1.0
 
 # Changes when a reader of the former version can't understand the reply any more.
 VERSION = 1
@@ -117,20 +124,23 @@ class Tables:
         loop, task = self._find(request)
         if task is None:
             return {"gone": True}
+        reply = _in_thread_of(loop, functools.partial(self._stack, loop, task))
+        _let_go(loop, task)
+        return reply or {"text": "", "waits": "Its loop is blocked.", "stack": [], "origin": []}
+
+    def _stack(self, loop: Any, task: Any) -> dict[str, Any]:
         if asyncio.tasks.current_task(loop) is task:
             entries = stacks.stack_of(loop._thread_id) or []
             words = "It runs."
         else:
             entries = waits.frames_of(task.get_coro())
             words = waits.sentence(task, _pending(loop)) if _waits(task) else "It is about to run."
-        reply = {
+        return {
             "text": stacks.describe(task),
             "waits": words,
             "stack": [_entry(entry) for entry in entries],
             "origin": [_entry(entry) for entry in stacks.origin_of(task)],
         }
-        _let_go(loop, task)
-        return reply
 
     def _loops(self) -> list[Any]:
         """The loops that run or have tasks, in the order in which they were first seen."""
@@ -191,21 +201,28 @@ class Tables:
     def _look_closely(self, found: list[tuple[Any, dict[str, Any]]]) -> None:
         """Adds to each row what the task waits for and where it was made."""
         holders: dict[Any, subjects.Holders] = {}
-        for at, (loop, row) in enumerate(found):
+        for start in range(0, len(found), _CLOSELY):
+            piece = found[start : start + _CLOSELY]
+            for loop in dict.fromkeys(loop for loop, _row in piece):
+                rows = [row for other, row in piece if other is loop]
+                known = holders.setdefault(loop, subjects.Holders(loop, row_limit=_MANY))
+                for row in rows:
+                    row.update(waits="", on="", awaits=[], held_by=[], created=None, defined=None)
+                _in_thread_of(loop, functools.partial(self._look_at, loop, rows, known))
+            time.sleep(0)
+
+    def _look_at(self, loop: Any, rows: list[dict[str, Any]], holders: subjects.Holders) -> None:
+        for row in rows:
             task = self._sampler.task(loop, row["place"], row["id"])
             if task is None:
-                row.update(state="done", waits="", on="", awaits=[], held_by=[], created=None, defined=None)
+                row["state"] = "done"
                 continue
-            if loop not in holders:
-                holders[loop] = subjects.Holders(loop, row_limit=_MANY)
             try:
-                self._add(row, task, holders[loop])
+                self._add(row, task, holders)
             except Exception as error:  # it went on meanwhile
-                row.update(waits="", on=f"({type(error).__name__})", awaits=[], held_by=[], created=None, defined=None)
+                row["on"] = f"({type(error).__name__})"
             _let_go(loop, task)
             del task
-            if at % _CLOSELY == _CLOSELY - 1:
-                time.sleep(0)
 
     def _add(self, row: dict[str, Any], task: Any, holders: subjects.Holders) -> None:
         origin = [entry for entry in stacks.origin_of(task) if os.path.dirname(entry.filename) not in _LIBRARIES]
@@ -213,7 +230,6 @@ class Tables:
         row["created"] = f"{origin[-1].filename}:{origin[-1].lineno}" if origin else None
         row["defined"] = None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
         if row["state"] != "waiting":
-            row.update(waits="", on="", awaits=[], held_by=[])
             return
         found = subjects.of(task, row["due_in"], holders)
         row.update(waits=found.name, on=found.text)
@@ -268,6 +284,36 @@ def _let_go(loop: Any, task: Any) -> None:
     if task.done():
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe([task].clear)
+
+
+def _in_thread_of(loop: Any, call: Callable[[], _T]) -> _T | None:
+    """Calls `call`; without the interpreter's lock, in the thread that runs the loop and thereby its coroutines.
+
+    Returns `None` if that thread has no time for it.
+    """
+    if _has_lock() or not loop.is_running():
+        return call()
+    outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
+
+    def run() -> None:
+        if outcome.set_running_or_notify_cancel():
+            try:
+                outcome.set_result(call())
+            except Exception as error:
+                outcome.set_exception(error)
+
+    try:
+        loop.call_soon_threadsafe(run)
+        return outcome.result(_PATIENCE)
+    except TimeoutError:
+        return None if outcome.cancel() else outcome.result()
+    except RuntimeError:  # the loop was closed meanwhile
+        return None
+
+
+def _has_lock() -> bool:
+    """Whether only one thread at a time runs Python code."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _entry(entry: Any) -> dict[str, Any]:
