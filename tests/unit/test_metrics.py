@@ -635,6 +635,7 @@ def test_snapshots_from_another_thread_never_go_back(metered):
         loop.close()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_goes_on_from_its_parents_numbers(metered):
     other, go_on = ferrio.new_event_loop(), threading.Event()
     thread = threading.Thread(target=other.run_until_complete, args=(ferrio.to_thread(go_on.wait),))
