@@ -45,7 +45,7 @@ pub struct Meter {
 impl Meter {
     /// With nothing counted.
     pub fn new() -> Self {
-        Self { random: AtomicU64::new(0x9E37_79B9_7F4A_7C15), ..Self::default() }
+        Self::default()
     }
 
     /// A turn begins. Returns whether it is time for another sample of a ready item.
@@ -109,12 +109,12 @@ impl Meter {
 
     /// A random number below `bound`, which isn't zero.
     pub(crate) fn random_below(&self, bound: usize) -> usize {
-        let mut state = self.random.load(Ordering::Relaxed);
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
+        // SplitMix64, which may begin with any state.
+        let state = self.random.load(Ordering::Relaxed).wrapping_add(0x9E37_79B9_7F4A_7C15);
         self.random.store(state, Ordering::Relaxed);
-        (state % bound as u64) as usize
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
 
     #[cold]
@@ -220,6 +220,14 @@ mod tests {
         drop(foreign);
         assert_eq!(counts(), (0, 0, 2));
         assert_eq!(meter.jobs.wait.contents().buckets.iter().map(|bucket| bucket.count).sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn each_place_is_sampled_as_often() {
+        let meter = Meter::new();
+        let mut counts = [0; 10];
+        (0..10_000).for_each(|_| counts[meter.random_below(10)] += 1);
+        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
     }
 
     #[test]

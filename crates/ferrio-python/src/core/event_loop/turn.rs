@@ -73,15 +73,15 @@ impl Turning {
         wait(native, self, hurry)?;
         self.first = false;
         tell_time(native)?;
-        let begin = || native.get().owned.engine.with(py, Engine::begin_turn);
+        let batch = native.get().owned.engine.with(py, |engine| engine.begin_turn());
         if let Some(deferred) = &mut self.deferred {
-            run_nested_batch(native, begin(), deferred)?;
+            run_nested_batch(native, batch, deferred)?;
         } else if !native.get().has_mode(modes::ANY) {
-            run_batch(native, begin(), &Nobody)?;
+            run_batch(native, batch, &Nobody)?;
         } else if let Some(meter) = native.get().only_meter() {
-            run_metered_batch(native, meter)?;
+            run_metered_batch(native, batch, meter)?;
         } else {
-            run_observed_batch(native, begin())?;
+            run_observed_batch(native, batch)?;
         }
         native.get().owned.receiving.tasks_have_run(&mut self.events);
         Ok(())
@@ -100,29 +100,23 @@ fn run_batch(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResu
     Ok(())
 }
 
-/// Begins and runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
-fn run_metered_batch(native: &Bound<'_, Loop>, meter: &Meter) -> PyResult<()> {
+/// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
+fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
     let wants_sample = meter.turn_begins();
-    let engine = &native.get().owned.engine;
-    let (batch, place) = engine.with(native.py(), |engine| {
-        let batch = engine.begin_turn();
-        (batch, engine.sample(batch, wants_sample))
-    });
+    let place = native.get().owned.engine.with(native.py(), |engine| engine.sample(batch, wants_sample));
     let left = match place {
         None => batch,
-        Some(place) => {
-            run_part(native, place, meter)?;
-            engine.with(native.py(), Engine::note_delay);
-            batch - place
-        }
+        Some(place) => run_to_sample(native, batch, place, meter)?,
     };
     run_batch(native, left, &Counting(meter))
 }
 
-/// Runs the items before the one whose delay is noted.
+/// Runs the items before the one that is sampled, and notes how long that has waited. Returns how many items are left.
 #[cold]
-fn run_part(native: &Bound<'_, Loop>, count: usize, meter: &Meter) -> PyResult<()> {
-    run_batch(native, count, &Counting(meter))
+fn run_to_sample(native: &Bound<'_, Loop>, batch: usize, place: usize, meter: &Meter) -> PyResult<usize> {
+    run_batch(native, place, &Counting(meter))?;
+    native.get().owned.engine.with(native.py(), Engine::note_delay);
+    Ok(batch - place)
 }
 
 /// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
