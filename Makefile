@@ -19,7 +19,8 @@ CONFORMANCE =
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-browser test-rust-async bench \
-	bench-files bench-pools bench-page bench-processes bench-net bench-scaling docs lint conformance wheels sdist clean python
+	bench-files bench-pools bench-page bench-processes bench-net bench-rust-async \
+	bench-scaling docs lint conformance wheels sdist clean python
 
 help: ## list the commands
 	@echo "make run          build ferrio in release mode and run examples/breakfast.py on it"
@@ -35,6 +36,7 @@ help: ## list the commands
 	@echo "make bench-processes  compare child processes with the peers, and how long a start blocks the loop (minutes)"
 	@echo "make bench-net    compare servers on each, and one in C, under load (half an hour; needs a quiet machine and cc)"
 	@echo "make bench-page   how long a trace of a million events takes to load and to draw in chromium (half a minute)"
+	@echo "make bench-rust-async  compare an await of a Rust future with pyo3-async-runtimes (minutes)"
 	@echo "make bench-scaling  compare two loops on two threads with one (PYTHON=/path/to/python3.14t)"
 	@echo "make docs         build the pages of docs/ as a site in target/site, readable without a server or network"
 	@echo "make lint         formatting, lints, types"
@@ -87,15 +89,16 @@ test-browser: python ## the page of a trace, in a real browser
 
 RUST_ASYNC = PYO3_PYTHON=$(PYTHON) CARGO_TARGET_DIR=$(CURDIR)/target/rust-async/py$(TAG) CARGO_PROFILE_DEV_DEBUG=none
 test-rust-async: python ## the crate for extension modules
-	@$(DEVELOP) --for-tests --with test
+	@$(DEVELOP) --for-tests
+	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
 	@echo ">> the crate ferrio-async: formatting, lints, the programs in its documentation"
 	@set -e; for crate in crates/ferrio-async examples/rust tests/rust_async/probe; do \
 		cargo fmt --check --manifest-path $$crate/Cargo.toml; done
 	@cd crates/ferrio-async && $(RUST_ASYNC) cargo clippy --quiet --all-features -- -D warnings
 	@cd crates/ferrio-async && $(RUST_ASYNC) cargo test --quiet --doc --all-features
-	@$(BIN)/python tests/rust_async/build.py
-	@echo ">> extension modules on several loops ($(BIN)/python -m pytest tests/rust_async)"
-	@$(BIN)/python -m pytest -n 2 tests/rust_async
+	@.venv-rust-$(TAG)/bin/python tests/rust_async/build.py
+	@echo ">> extension modules on several loops (pytest tests/rust_async)"
+	@PYTHONPATH=python .venv-rust-$(TAG)/bin/python -m pytest -n 2 tests/rust_async
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
@@ -129,6 +132,10 @@ docs: python ## the site; a broken link or anchor is an error
 	@$(DEVELOP) --environment docs --with docs --without-module
 	@NO_MKDOCS_2_WARNING=1 .venv-docs-$(TAG)/bin/mkdocs build --quiet --strict
 	@echo ">> target/site/index.html"
+
+bench-rust-async: python ## what one await of a Rust future costs
+	@$(DEVELOP) --environment bench --with bench
+	@.venv-bench-$(TAG)/bin/python benches/rust_async/run.py $(BENCH)
 
 bench-scaling: python ## how several loops in several threads scale; for a free-threaded PYTHON
 	@$(DEVELOP) --environment bench

@@ -57,6 +57,16 @@ pub(super) unsafe fn text(start: *const c_char, length: usize) -> Option<&'stati
     std::str::from_utf8(unsafe { std::slice::from_raw_parts(start.cast(), length) }).ok()
 }
 
+/// The same text again, without another look at each byte.
+///
+/// # Safety
+///
+/// `text` has returned it.
+pub(super) unsafe fn known_text(start: *const c_char, length: usize) -> &'static str {
+    // SAFETY: by the contract.
+    unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(start.cast(), length)) }
+}
+
 /// The error that a function of an extension has set.
 #[cold]
 pub(super) fn raised(py: Python<'_>) -> PyErr {

@@ -62,7 +62,7 @@ impl ForeignFuture {
     /// What `repr` and warnings call it.
     pub(crate) fn name(&self) -> &'static str {
         // SAFETY: as in `take`, which has seen that it is a text.
-        unsafe { super::functions::text(self.functions.name, self.functions.name_length) }.unwrap_or("future")
+        unsafe { super::functions::known_text(self.functions.name, self.functions.name_length) }
     }
 
     /// Whether things outside the loop's own tasks will wake it.

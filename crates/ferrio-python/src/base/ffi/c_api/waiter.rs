@@ -59,7 +59,7 @@ impl Waiting {
     /// What `repr` and warnings call the awaitable.
     pub(crate) fn name(&self) -> &'static str {
         // SAFETY: as in `take`, which has seen that it is a text.
-        unsafe { super::functions::text(self.functions.name, self.functions.name_length) }.unwrap_or("waiter")
+        unsafe { super::functions::known_text(self.functions.name, self.functions.name_length) }
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
