@@ -128,11 +128,10 @@ def test_real_trace_can_be_moved_through(page):
         settle(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_picture_of_a_whole_trace(viewer, recorded, take, scheme):
-    page = viewer.open_text(recorded, color_scheme=scheme)
+def test_picture_of_a_whole_trace(viewer, recorded, take):
+    page = viewer.open_text(recorded)
     page.evaluate("ferrio.nextBlocked(1)")
-    take(page, f"trace-{scheme}")
+    take(page, "trace-whole")
 
 
 def test_picture_of_a_wake_up(viewer, recorded, take):
