@@ -31,6 +31,8 @@ WAYS = {
     "again": {},
     "metrics": {"FERRIO_METRICS": "1"},
     "watch": {"FERRIO_WATCH": "0.1"},
+    "record": {"FERRIO_RECORD": "10"},
+    "sight": {"FERRIO_SIGHT": "1"},
 }
 """The environment of each way. The first is what the others are compared with."""
 SHARE_WARM, SHARE_QUICK = 0.02, 0.1
