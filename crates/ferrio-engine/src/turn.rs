@@ -170,25 +170,21 @@ impl<T> Engine<T> {
         self.meter = meter;
     }
 
-    /// For a metered loop, when a batch begins: after how many of its items to call [`Engine::note_delay`]. `None` if that isn't
-    /// needed. `wants_sample` says that it is time to sample how long an item waits.
-    #[inline]
-    pub fn sample(&mut self, batch: usize, wants_sample: bool) -> Option<usize> {
+    /// For a metered loop, when a batch begins and [`Meter::turn_begins`] says so: after how many of its items to call
+    /// [`Engine::note_delay`]. `None` if that isn't needed.
+    #[cold]
+    pub fn sample(&mut self, batch: usize) -> Option<usize> {
+        let meter = self.meter.as_ref()?;
+        let wants_sample = meter.wants_sample();
         if let Some(before) = self.ready.before_mark() {
             return Some(before.min(batch));
         }
         if wants_sample || self.ready.wants_mark() {
-            self.mark_one(batch);
+            // About as many items are likely to become ready as are in this batch.
+            self.ready.mark_one_after(meter.random_below(batch.max(1)));
+            meter.look_again();
         }
         None
-    }
-
-    /// Marks one of the items that become ready from now on; about as many as in this batch are likely to come.
-    #[cold]
-    fn mark_one(&mut self, batch: usize) {
-        if let Some(meter) = &self.meter {
-            self.ready.mark_one_after(meter.random_below(batch.max(1)));
-        }
     }
 
     /// Notes how long the next item has waited, which is the marked one.

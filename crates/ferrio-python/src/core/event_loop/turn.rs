@@ -102,20 +102,18 @@ fn run_batch(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResu
 
 /// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
 fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
-    let wants_sample = meter.turn_begins();
-    let place = native.get().owned.engine.with(native.py(), |engine| engine.sample(batch, wants_sample));
-    let left = match place {
-        None => batch,
-        Some(place) => run_to_sample(native, batch, place, meter)?,
-    };
+    let left = if meter.turn_begins() { run_to_sample(native, batch, meter)? } else { batch };
     run_batch(native, left, &Counting(meter))
 }
 
-/// Runs the items before the one that is sampled, and notes how long that has waited. Returns how many items are left.
+/// Runs the items before the one that is sampled, if there is one, and notes how long that has waited. Returns how many
+/// items are left.
 #[cold]
-fn run_to_sample(native: &Bound<'_, Loop>, batch: usize, place: usize, meter: &Meter) -> PyResult<usize> {
+fn run_to_sample(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<usize> {
+    let engine = &native.get().owned.engine;
+    let Some(place) = engine.with(native.py(), |engine| engine.sample(batch)) else { return Ok(batch) };
     run_batch(native, place, &Counting(meter))?;
-    native.get().owned.engine.with(native.py(), Engine::note_delay);
+    engine.with(native.py(), Engine::note_delay);
     Ok(batch - place)
 }
 
@@ -133,13 +131,12 @@ fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     }
     let engine = &native.get().owned.engine;
     let mut left = batch;
-    if let Some(meter) = onlookers.meter {
-        let wants_sample = meter.turn_begins();
-        if let Some(place) = engine.with(native.py(), |engine| engine.sample(batch, wants_sample)) {
-            run_items(native, place, &onlookers, run.as_ref())?;
-            engine.with(native.py(), Engine::note_delay);
-            left -= place;
-        }
+    if onlookers.meter.is_some_and(Meter::turn_begins)
+        && let Some(place) = engine.with(native.py(), |engine| engine.sample(batch))
+    {
+        run_items(native, place, &onlookers, run.as_ref())?;
+        engine.with(native.py(), Engine::note_delay);
+        left -= place;
     }
     run_items(native, left, &onlookers, run.as_ref())
 }
