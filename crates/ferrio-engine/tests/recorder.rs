@@ -19,7 +19,7 @@ fn event(kind: Kind, id: u64, value: u64) -> Event {
 
 #[test]
 fn a_ring_keeps_the_latest_events_and_counts_the_others() {
-    let mut ring = Ring::new(Ticker::new(), 4).unwrap();
+    let mut ring = Ring::new(Ticker::new(), 4).expect("there is memory");
     for id in 0..3 {
         ring.note_at(Kind::Step, id, 10 + id);
     }
@@ -164,7 +164,7 @@ fn a_number_that_is_used_again_is_another_actor() {
 #[test]
 fn names_of_any_length_are_kept_as_far_as_there_is_room() {
     for name in ["", "x", "a name that is longer than one event", &"é".repeat(60)] {
-        let mut ring = Ring::new(Ticker::new(), 64).unwrap();
+        let mut ring = Ring::new(Ticker::new(), 64).expect("there is memory");
         ring.note_at(Kind::Step, 1, 100);
         ring.add(Kind::Ended, 1, ended(End::Finished, 0));
         ring.add_text(name);
