@@ -80,7 +80,7 @@ def ask_the_weather_station():
 def look_up(host, *rest, **keywords):
     """Takes the place of `socket.getaddrinfo`, as if the name server were out of reach."""
     print(f"Looking up {host}. What am I doing? kill -USR1 {os.getpid()}", flush=True)
-    time.sleep(3)
+    time.sleep(5)
     raise socket.gaierror(socket.EAI_AGAIN, "the name server doesn't answer")
 
 
