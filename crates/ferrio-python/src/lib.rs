@@ -2,6 +2,7 @@
 //!
 //! Each name is documented where it is defined. How the binding is laid out is in ARCHITECTURE.md.
 
+#[macro_use]
 mod base;
 mod core;
 mod loop_api;

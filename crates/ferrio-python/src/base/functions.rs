@@ -12,7 +12,6 @@ use std::ffi::CStr;
 
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyString};
 

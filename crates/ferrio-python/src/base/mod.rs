@@ -2,6 +2,9 @@
 //!
 //! Knows no class of ferrio.
 
+#[macro_use]
+pub(crate) mod names;
+
 pub(crate) mod arguments;
 pub(crate) mod by_address;
 pub(crate) mod class;
@@ -23,6 +26,7 @@ use pyo3::prelude::*;
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     ffi::interpreter::park_ended_threads();
     ffi::interpreter::let_attach_at_the_end(py);
+    names::load(py);
     imports::load(py)?;
     ffi::task_list::prepare(py)
 }

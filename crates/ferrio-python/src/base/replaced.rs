@@ -4,8 +4,6 @@
 //! kept here. What follows from a replaced method is up to the caller.
 //!
 //! Invariant: as long as nothing changed, a look reads a few words and calls nothing.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 

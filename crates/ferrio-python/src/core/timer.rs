@@ -2,7 +2,6 @@
 
 use ferrio_engine::clock::Nanos;
 use ferrio_engine::timer::TimerKey;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::base::gc::gc;

@@ -1,7 +1,6 @@
 //! Asynchronous generators (PEP 525): the loop closes those that a program left open.
 
 use pyo3::exceptions::PyResourceWarning;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 

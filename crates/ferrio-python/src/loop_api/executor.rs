@@ -3,7 +3,6 @@
 //! `crate::work::executor::of_loop` decides which executor gets a call, and passes it on.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 

@@ -1,7 +1,6 @@
 //! `add_reader`, `add_writer` and their removal: Python callbacks on file descriptors.
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 

@@ -5,7 +5,6 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PySlice, PyString, PyTuple};
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use ferrio_engine::clock::{Clock, Nanos, seconds_from_nanos};
 use ferrio_engine::pulse::Doing;
 use ferrio_engine::sampler::{Birth, Births, Tally, wait_readable};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 

@@ -4,7 +4,6 @@
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyAttributeError, PyConnectionError, PyOSError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyInt, PySlice, PyString};
 

@@ -6,7 +6,6 @@
 //! stays, unless the loop has signal handlers of its own; then it is restored afterwards.
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyInt, PyTuple};

@@ -5,10 +5,10 @@
 //! so a cancellation loses none.
 
 use ferrio_engine::net::{self, Attempt};
+use pyo3::PyVisit;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
-use pyo3::{PyVisit, intern};
 
 use crate::base::error::{self, unless_blocked};
 use crate::base::ffi::Cast;

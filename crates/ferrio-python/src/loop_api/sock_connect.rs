@@ -2,7 +2,6 @@
 
 use ferrio_engine::net::{self, Connecting};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::base::ffi::coroutine::Sent;

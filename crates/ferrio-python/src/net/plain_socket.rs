@@ -3,12 +3,10 @@
 //! Test suites replace methods of `socket.socket`, and programs bring subclasses and mocks. Then the methods are
 //! called, as in asyncio. Only an instance of exactly `socket.socket`, unchanged from the standard library, is plain.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::ffi::{audit, class_version};
 use crate::base::imports;

@@ -4,7 +4,6 @@
 //! zero or past is a separate case: the awaitable is cancelled before it begins.
 
 use pyo3::exceptions::PyBaseException;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::base::arguments::seconds_or_none;

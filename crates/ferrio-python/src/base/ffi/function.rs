@@ -18,7 +18,6 @@ use std::slice;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::sync::critical_section::with_critical_section;

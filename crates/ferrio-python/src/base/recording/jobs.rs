@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use ferrio_engine::recorder::jobs::{Job, Jobs, Worker};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Named, Session, lock};

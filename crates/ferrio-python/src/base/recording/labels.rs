@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use pyo3::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::lock;

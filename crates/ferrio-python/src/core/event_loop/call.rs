@@ -4,7 +4,6 @@ use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use ferrio_engine::timer::TimerKey;
 use ferrio_engine::{OutOfMemory, Refused};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 

@@ -1,7 +1,6 @@
 //! Reports: the exception handlers, and debug mode with its slow callbacks.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 

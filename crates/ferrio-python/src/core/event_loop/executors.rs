@@ -1,11 +1,9 @@
 //! The executors of a loop: which ones it has, and how they are shut down. `work` implements them and gives them
 //! jobs.
 
-use std::sync::Arc;
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::sync::Arc;
 
 use crate::base::gc::gc;
 use crate::base::replaced::Seen;

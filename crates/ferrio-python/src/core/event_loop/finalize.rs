@@ -1,7 +1,6 @@
 //! "unclosed event loop": what happens when an open loop is dropped.
 
 use pyo3::exceptions::PyResourceWarning;
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::ffi::CString;
 

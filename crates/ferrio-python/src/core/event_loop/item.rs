@@ -2,7 +2,6 @@
 
 use ferrio_engine::SleeperKey;
 use ferrio_engine::reactor::Event;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

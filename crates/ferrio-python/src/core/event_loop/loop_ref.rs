@@ -1,7 +1,6 @@
 //! A reference to a loop, for futures, tasks and handles: ferrio's own, or any object with a loop's methods.
 
 use ferrio_engine::recorder::Kind;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Item, Loop};

@@ -54,7 +54,7 @@ use ferrio_engine::{ReadyQueue, Sleepers};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::{PyTraverseError, PyVisit};
 
 use self::background::Background;
 use self::descriptors::Descriptors;

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use ferrio_engine::reactor::Events;
 use ferrio_engine::recorder::{End, Kind};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::executors::Executors;

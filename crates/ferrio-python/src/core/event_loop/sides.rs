@@ -7,7 +7,6 @@
 use std::io;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::core::event_loop::Loop;

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use ferrio_engine::net::SignalPipe;
 use ferrio_engine::reactor::{Event, Interest};
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 

@@ -13,7 +13,6 @@ use ferrio_engine::reactor::{Events, Wait};
 use ferrio_engine::recorder::{Kind, Ticker};
 use ferrio_engine::turn::{Engine, Plan};
 use pyo3::PyTypeInfo;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::background::Bed;

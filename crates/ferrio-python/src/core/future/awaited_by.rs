@@ -4,11 +4,9 @@
 //! that the future wakes and those behind native watchers. Kept is only what a program itself records; and from Python
 //! 3.14 on, for tools in other processes, which can't ask, who awaits a task (`ffi::awaiters`).
 
-use std::collections::HashSet;
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
+use std::collections::HashSet;
 
 use super::Future;
 use super::callbacks::{Awaiter, Waiting, Watch};

@@ -4,7 +4,6 @@
 //! Each is only touched in its own loop's thread, a `concurrent.futures.Future` in any thread.
 
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::callbacks::Watch;

@@ -1,6 +1,4 @@
 //! "exception was never retrieved": the report of a future that is dropped with an exception.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

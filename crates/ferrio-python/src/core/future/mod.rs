@@ -14,7 +14,6 @@ pub(crate) mod state;
 pub(crate) mod watch;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple, PyType};
 

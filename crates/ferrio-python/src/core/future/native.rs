@@ -3,7 +3,6 @@
 //! Callers that may have a Python subclass use `watch.rs` instead, which calls overriding methods.
 
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 

@@ -2,8 +2,6 @@
 //!
 //! Code that waits for several futures at once uses these functions: `gather`, `wait`, a chain to another thread. So
 //! a subclass with its own methods, a standard future and a `concurrent.futures.Future` all work.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::callbacks::{Callback, Watch};

@@ -7,7 +7,6 @@ mod threadsafe;
 pub(crate) mod timer;
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 

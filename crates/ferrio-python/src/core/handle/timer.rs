@@ -2,7 +2,6 @@
 
 use ferrio_engine::timer::TimerKey;
 use pyo3::basic::CompareOp;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 

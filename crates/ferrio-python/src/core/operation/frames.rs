@@ -7,12 +7,10 @@
 //!
 //! Invariant: a coroutine that was made to be looked at is closed, so it never reports that nobody awaited it.
 
-use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::{Operation, Phase};
 use crate::base::ffi::raise;

@@ -1,7 +1,6 @@
 //! `sleep`: waits for a time, or for one turn of the loop.
 
 use pyo3::exceptions::{PyBaseException, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Operation;

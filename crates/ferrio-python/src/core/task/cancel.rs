@@ -2,8 +2,6 @@
 //!
 //! It travels without recursion, however long the chain of tasks and gatherings is, because Python wouldn't notice
 //! the end of the native stack in time.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Task, cancel_object};

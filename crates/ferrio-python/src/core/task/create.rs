@@ -1,9 +1,9 @@
 //! Making tasks: `Task.__init__`, `create_task`, `ensure_future`.
 
+use pyo3::PyClassInitializer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::{PyClassInitializer, intern};
 
 use super::{Task, number, registry, step};
 use crate::base::ffi::fastcall::{Arguments, QuickFunction};

@@ -1,6 +1,4 @@
 //! "Task was destroyed but it is pending!": the report of a task that is dropped unfinished.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

@@ -16,7 +16,6 @@ pub(crate) mod threadsafe;
 pub(crate) mod wakeup;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 

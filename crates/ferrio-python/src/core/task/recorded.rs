@@ -1,7 +1,6 @@
 //! What is recorded of a task (`base/recording`): that it was made, what it waits for, how it ended.
 
 use ferrio_engine::recorder::{End, ended as end_value};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString};
 

@@ -3,7 +3,7 @@
 use ferrio_engine::recorder::{End, Kind};
 use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::{intern, types::PyDict};
+use pyo3::types::PyDict;
 
 use super::cancel::cancel_waiter;
 use super::wakeup::Wakeup;

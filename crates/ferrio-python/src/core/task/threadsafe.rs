@@ -1,7 +1,6 @@
 //! `run_coroutine_threadsafe`: hands a coroutine to a loop from another thread.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::create;

@@ -8,7 +8,6 @@
 use ferrio_engine::Event;
 use ferrio_engine::process::Fate;
 use ferrio_engine::reactor::Interest;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 

@@ -1,8 +1,6 @@
 //! The protocol of a child's pipes, which passes everything on to the child's own protocol.
 //!
 //! Data for a stream reader goes there directly, without a Python call.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

@@ -2,7 +2,6 @@
 
 use ferrio_engine::process::Child;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 

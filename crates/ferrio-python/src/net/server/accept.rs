@@ -9,7 +9,6 @@ use std::os::fd::AsRawFd;
 use ferrio_engine::net::{self, Accepted};
 use ferrio_engine::reactor::Event;
 use pyo3::exceptions::{PyConnectionAbortedError, PyOSError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 

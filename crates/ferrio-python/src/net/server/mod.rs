@@ -15,7 +15,6 @@ use std::sync::Arc;
 use ferrio_engine::net::{self, Address};
 use ferrio_engine::reactor::Interest;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 

@@ -4,7 +4,6 @@
 //! An exception in it is reported, and closes only its own connection.
 
 use pyo3::exceptions::PyException;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -4,7 +4,6 @@
 //! iteration `self.readline()`. These operations call and await the same, so that a subclass sees every call.
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

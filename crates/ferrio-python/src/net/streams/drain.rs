@@ -4,7 +4,6 @@
 //! that a program which writes and drains in a loop notices the end.
 
 use pyo3::exceptions::PyConnectionResetError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::flow::FlowControlMixin;

@@ -6,7 +6,6 @@
 
 use ferrio_engine::buffer::{Found, Scan, Separators};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

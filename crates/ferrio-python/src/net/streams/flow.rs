@@ -4,7 +4,6 @@
 //! list.
 
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 

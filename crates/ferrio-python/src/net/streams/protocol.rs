@@ -2,8 +2,6 @@
 //!
 //! Native transports pass bytes to the reader through `receive`, without `data_received`. This file handles the start
 //! and the end of a connection. On a server the start calls the program's `client_connected_cb`, see `accept.rs`.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 

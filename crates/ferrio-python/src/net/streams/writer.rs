@@ -1,9 +1,9 @@
 //! `StreamWriter`: writes to a transport, and waits for it.
 
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTypeInfo, intern};
 
 use super::drain::{Drain, WaitClosed};
 use super::reader::StreamReader;

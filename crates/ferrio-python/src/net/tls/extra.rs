@@ -1,8 +1,6 @@
 //! `get_extra_info`: what TLS knows about a connection, then what the transport below knows.
 //!
 //! The peer's certificate is decoded on demand, and kept.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 

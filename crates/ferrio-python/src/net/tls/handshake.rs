@@ -1,7 +1,6 @@
 //! The handshake: from `connection_made` of the transport below to that of the program's protocol.
 
 use pyo3::exceptions::{PyConnectionAbortedError, PyConnectionResetError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::protocol::SSLProtocol;

@@ -1,6 +1,4 @@
 //! The transport below TLS: a socket's transport is called directly, any other by its methods.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

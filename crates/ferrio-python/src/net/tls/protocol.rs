@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use ferrio_engine::tls_record::Records;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -2,8 +2,6 @@
 //!
 //! All cryptography is OpenSSL's, through the user's own `ssl.SSLContext`. Here `SSLWantReadError` becomes a value.
 //! If no subclass has changed the Python methods of `ssl.SSLObject`, calls go directly to the C object behind them.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 

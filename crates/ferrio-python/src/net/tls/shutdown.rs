@@ -5,7 +5,6 @@
 
 use pyo3::exceptions::PyOSError;
 use pyo3::exceptions::PyTimeoutError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

@@ -1,6 +1,4 @@
 //! The two time limits: for the handshake and for the closing handshake.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::protocol::{SSLProtocol, Timers};

@@ -5,7 +5,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::protocol::{Marks, SSLProtocol};

@@ -3,11 +3,9 @@
 //! Writes accumulate until the end of the turn, or of the read during which they happen, and are joined into few
 //! records. While the transport below is full they stay unencrypted.
 
-use std::sync::Arc;
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView};
+use std::sync::Arc;
 
 use super::protocol::{SSLProtocol, in_scope};
 use super::session::{Answer, Session};

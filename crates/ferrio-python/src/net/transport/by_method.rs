@@ -2,7 +2,6 @@
 //! test suite has replaced. The calls and their arguments are asyncio's.
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::net::Address;
 use ferrio_engine::reactor::Interest;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 

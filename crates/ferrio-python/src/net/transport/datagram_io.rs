@@ -7,7 +7,6 @@
 use ferrio_engine::Event;
 use ferrio_engine::net::{self, Address, Attempt};
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 

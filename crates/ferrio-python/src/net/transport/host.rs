@@ -4,7 +4,6 @@
 //! `_attach` and `_detach`.
 
 use crate::base::gc::gc;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 /// Called with the server and the transport.

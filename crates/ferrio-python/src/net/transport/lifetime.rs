@@ -4,8 +4,6 @@
 //! descriptor is closed right after the latter, whatever the protocol does.
 //!
 //! Invariant: a panic in a protocol's method costs its transport the connection and nothing else.
-
-use pyo3::intern;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 

@@ -38,8 +38,6 @@ pub(crate) mod socket;
 mod state;
 pub(crate) mod write;
 pub(crate) mod write_pipe;
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use self::native::NativeTransport;

@@ -1,9 +1,9 @@
 //! What both pipe transports have in common: which files they accept, and how the file is watched and closed.
 
 use ferrio_engine::net::{self, FileKind};
+use pyo3::PyVisit;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::{PyVisit, intern};
 
 use super::core::{Core, Order, Own, Transport};
 use super::lifetime;

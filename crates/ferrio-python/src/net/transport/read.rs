@@ -1,7 +1,6 @@
 //! What an event on a stream transport's descriptor does, and the end of input.
 
 use ferrio_engine::Event;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::core::Transport;

@@ -1,7 +1,6 @@
 //! `ReadPipeTransport`: the transport of the reading end of a pipe, or of a FIFO, a socket, a terminal.
 
 use pyo3::exceptions::PyOSError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::core::{Core, Order, Own, State, Transport};

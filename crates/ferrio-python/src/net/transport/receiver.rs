@@ -5,7 +5,6 @@
 
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

@@ -1,9 +1,9 @@
 //! How a transport reports failures: to the loop's exception handler, to the log, as warnings.
 
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyOSError, PyResourceWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::{PyTypeInfo, intern};
 
 use super::core::Transport;
 use crate::base::ffi::raise;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::net::Address;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
 

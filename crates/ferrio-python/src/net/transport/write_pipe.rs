@@ -6,7 +6,6 @@
 use ferrio_engine::buffer::Watermarks;
 use ferrio_engine::net::FileKind;
 use pyo3::exceptions::PyBrokenPipeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 

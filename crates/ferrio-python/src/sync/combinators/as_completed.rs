@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 

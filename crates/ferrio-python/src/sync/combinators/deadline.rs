@@ -1,6 +1,4 @@
 //! The timeout of a combinator.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::base::arguments::seconds;

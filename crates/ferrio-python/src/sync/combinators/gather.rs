@@ -3,9 +3,9 @@
 //! Invariant: the future counts each distinct child once, even one that was done before or ends after the future itself.
 //! When the last one has ended, the children are dropped.
 
+use pyo3::PyClassInitializer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use pyo3::{PyClassInitializer, intern};
 use std::collections::hash_map::Entry;
 
 use crate::base::arguments::truth;

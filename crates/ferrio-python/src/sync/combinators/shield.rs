@@ -1,6 +1,4 @@
 //! `shield`: a future that can be cancelled without cancelling the awaitable behind it.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::base::functions::{Declared, declared};

@@ -1,7 +1,6 @@
 //! `wait`: waits until some or all of several futures are done.
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 

@@ -5,7 +5,6 @@
 //! Invariant: state and count only change while the condition's lock is held.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 

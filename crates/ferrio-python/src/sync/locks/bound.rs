@@ -3,7 +3,6 @@
 //! Invariant: once bound, always bound; an object that never made anybody wait belongs to no loop.
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

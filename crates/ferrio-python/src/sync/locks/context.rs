@@ -1,8 +1,6 @@
 //! `async with` on locks: how it ends, and the general form for classes that override `acquire` or `release`.
 //!
 //! The lock classes have their own operations for entering. Nothing here knows how a lock works.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::lock::{self, Lock};

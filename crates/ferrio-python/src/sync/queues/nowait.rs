@@ -1,8 +1,6 @@
 //! What a queue does without waiting: `put_nowait`, `get_nowait`, `shutdown`; and the fast path of `put` and `get`.
 //!
 //! A plain queue does each in one look at its state. Other queues call method after method, inside the gate.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Queue;

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 
 use pyo3::exceptions::PyIndexError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 

@@ -1,7 +1,6 @@
 //! The operations behind `get`, `put` and `join`.
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Queue;

@@ -3,7 +3,6 @@
 //! Invariant: however a block ends, the group keeps neither its parent nor an exception.
 
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList};
 

@@ -7,7 +7,6 @@ pub(crate) mod scope;
 mod views;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

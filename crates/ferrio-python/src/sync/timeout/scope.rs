@@ -7,7 +7,6 @@
 
 use ferrio_engine::clock::{Nanos, nanos_from_seconds, seconds_from_nanos};
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use ferrio_engine::meter::JobMark;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::job::{self, Job};

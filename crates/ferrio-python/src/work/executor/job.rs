@@ -10,7 +10,6 @@ use ferrio_engine::Refused;
 use ferrio_engine::inbox::Inbox;
 use ferrio_engine::meter::JobMark;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -22,7 +22,6 @@ use ferrio_engine::cpu::CpuMark;
 use ferrio_engine::fork;
 use ferrio_engine::pool::{Pool, Submit};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use ferrio_engine::recorder::Kind;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 

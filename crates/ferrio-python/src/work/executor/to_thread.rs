@@ -1,10 +1,8 @@
 //! `to_thread`: awaits a function that runs in a worker thread.
 
-use std::sync::Arc;
-
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::sync::Arc;
 
 use super::job::{Call, Job, Target};
 use super::of_loop;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use ferrio_engine::files;
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 

@@ -4,7 +4,6 @@
 //! done, whether or not anybody still waits for it.
 
 use ferrio_engine::files;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use std::collections::VecDeque;

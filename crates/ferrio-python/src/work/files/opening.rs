@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use ferrio_engine::files::{self, Access, Opened, Start};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 

@@ -2,8 +2,6 @@
 //!
 //! A barrier's operations use `Wait` too. Invariant: a wait that has joined the waiters ends with the lock held, whatever
 //! it raises, unless the lock itself fails. A notification that it can't use is passed on.
-
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{AnyLock, Condition};
