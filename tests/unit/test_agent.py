@@ -419,7 +419,7 @@ def test_an_odd_program():
     with seen.program(source) as program:
         rows, _reply = seen.look(program.pid)
         row = rows["\x1b[31m\n\udc80"]
-        assert row["on"] == "(ZeroDivisionError)"
+        assert row["on"] == "Odd with ? items"
         program.stdin.write("\n")
 
 

@@ -174,20 +174,20 @@ class _Client:
             self._received += data
             *lines, self._received = self._received.split(b"\n")
             for line in lines:
-                self.connection.sendall(json.dumps(self._reply(line)).encode() + b"\n")
+                self.connection.sendall(self._reply(line) + b"\n")
         except OSError:
             return False
         return bool(data) and len(self._received) < _LONGEST
 
-    def _reply(self, line: bytes) -> dict[str, Any]:
+    def _reply(self, line: bytes) -> bytes:
         try:
             request = json.loads(line)
             if not isinstance(request, dict):
                 raise TypeError(f"an object is needed, not {type(request).__name__}")
-            return {"v": snapshot.VERSION, **self._answer(self, request)}
-        except Exception as error:
+            return json.dumps({"v": snapshot.VERSION, **self._answer(self, request)}).encode()
+        except BaseException as error:  # the program's objects may raise anything, and nobody sends this thread Ctrl-C
             logging.getLogger("asyncio").debug("a request to ferrio's agent failed", exc_info=True)
-            return {"v": snapshot.VERSION, "error": f"{type(error).__name__}: {error}"}
+            return json.dumps({"v": snapshot.VERSION, "error": f"{type(error).__name__}: {error}"}).encode()
 
 
 def serve() -> str:

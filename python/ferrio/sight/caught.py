@@ -15,7 +15,7 @@ from traceback import FrameSummary
 from typing import Any
 
 from ferrio import tasks
-from ferrio.sight import waits
+from ferrio.sight import objects, waits
 
 __all__ = ("Catches", "place_in_handler")
 
@@ -70,11 +70,11 @@ class Catches:
 
 def place_in_handler(task: Any) -> FrameSummary | None:
     """Returns where a suspended `task` got the cancellation that it is handling at this moment."""
-    for link in waits.chain(task.get_coro()):
+    for link in waits.chain(objects.coro_of(task)):
         for error in gc.get_referents(link):
-            if not isinstance(error, asyncio.CancelledError):
+            if not objects.is_a(error, asyncio.CancelledError):
                 continue
-            code = getattr(link, "cr_code", None)
+            code = objects.value(link, "cr_code")
             trace = error.__traceback__
             while trace is not None:
                 if trace.tb_frame.f_code is code:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ferrio import executor, tasks
-from ferrio.sight import caught, stacks, waits
+from ferrio.sight import caught, objects, stacks, waits
 
 __all__ = ("connections", "executors", "generators", "tasks_left")
 
@@ -79,7 +79,7 @@ def _task(task: Any, everything: set[Any], catches: caught.Catches | None) -> st
     place = caught.place_in_handler(task) if catches is None else catches.place(task)
     if place is not None:
         text += f"\n  It caught CancelledError in {place.name}, at {place.filename}:{place.lineno}."
-    return f"{text}\n  {waits.sentence(task, everything)}{_position(task.get_coro())}"
+    return f"{text}\n  {waits.sentence(task, everything)}{_position(objects.coro_of(task))}"
 
 
 def _generator(generator: Any) -> str:

@@ -21,10 +21,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from types import CodeType
 from typing import Any, TypeVar
 
 from ferrio import _ferrio
-from ferrio.sight import stacks, subjects, waits, watchdog
+from ferrio.sight import objects, stacks, subjects, waits, watchdog
 
 __all__ = ("COLUMNS", "VERSION", "Tables")
 
@@ -133,7 +134,7 @@ class Tables:
             entries = stacks.stack_of(loop._thread_id) or []
             words = "It runs."
         else:
-            entries = waits.frames_of(task.get_coro())
+            entries = waits.frames_of(objects.coro_of(task))
             words = waits.sentence(task, _pending(loop)) if _waits(task) else "It is about to run."
         return {
             "text": stacks.describe(task),
@@ -226,9 +227,10 @@ class Tables:
 
     def _add(self, row: dict[str, Any], task: Any, holders: subjects.Holders) -> None:
         origin = [entry for entry in stacks.origin_of(task) if os.path.dirname(entry.filename) not in _LIBRARIES]
-        code = getattr(task.get_coro(), "cr_code", None)
+        code = objects.value(objects.coro_of(task), "cr_code")
+        row["name"] = objects.cut(row["name"])
         row["created"] = f"{origin[-1].filename}:{origin[-1].lineno}" if origin else None
-        row["defined"] = None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+        row["defined"] = None if not isinstance(code, CodeType) else f"{code.co_filename}:{code.co_firstlineno}"
         if row["state"] != "waiting":
             return
         found = subjects.of(task, row["due_in"], holders)
@@ -239,13 +241,13 @@ class Tables:
     def _place(self, task: Any) -> dict[str, Any] | None:
         """How a row refers to another task."""
         if not isinstance(task, _ferrio.Task):
-            return {"name": str(task.get_name())} if hasattr(task, "get_name") else None
+            return {"name": objects.name_of(task)} if objects.has(task, "get_name") else None
         loop: Any = task.get_loop()
         place = self._sampler.place(loop, task) if loop in self._numbers else None
         return {
             "loop": self._numbers.get(loop),
             "id": None if place is None else place[1],
-            "name": task.get_name(),
+            "name": objects.name_of(task),
         }
 
     def _find(self, request: dict[str, Any]) -> tuple[Any, Any]:
@@ -271,7 +273,7 @@ def _natural(name: str) -> tuple[Any, ...]:
 
 
 def _waits(task: Any) -> bool:
-    return getattr(task, "_fut_waiter", None) is not None
+    return objects.value(task, "_fut_waiter") is not None
 
 
 def _pending(loop: Any) -> list[Any]:
@@ -299,8 +301,10 @@ def _in_thread_of(loop: Any, call: Callable[[], _T]) -> _T | None:
         if outcome.set_running_or_notify_cancel():
             try:
                 outcome.set_result(call())
-            except Exception as error:
+            except BaseException as error:
                 outcome.set_exception(error)
+                if isinstance(error, KeyboardInterrupt):  # for the program
+                    raise
 
     try:
         loop.call_soon_threadsafe(run)

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from traceback import FrameSummary
 from typing import Any
 
+from ferrio.sight import objects
+
 __all__ = ("brief", "describe", "lines_of", "origin_of", "stack_of", "stacks_of_others")
 
 # What is below the program's own frames: `run` and the command line.
@@ -30,39 +32,44 @@ _SIGHT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 def describe(thing: Any) -> str:
     """Returns `thing`, a task, callback or transport, in words."""
     try:
-        if hasattr(thing, "get_coro"):
-            return repr(thing)
-        protocol = getattr(thing, "get_protocol", None)
-        if protocol is not None:
-            return f"{thing!r} with protocol {protocol()!r}"
-        if callable(thing):
-            return f"callback {format_helpers._format_callback_source(thing, ())}"
-        return repr(thing)
-    except Exception as error:
+        return objects.cut(_described(thing))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return f"<{type(thing).__qualname__} at {id(thing):#x}, whose repr raises {type(error).__name__}>"
+
+
+def _described(thing: Any) -> str:
+    if objects.has(thing, "get_coro"):
+        return repr(thing)
+    protocol = objects.value(thing, "get_protocol")
+    if protocol is not None:
+        return f"{thing!r} with protocol {protocol()!r}"
+    if callable(thing):
+        return f"callback {format_helpers._format_callback_source(thing, ())}"
+    return repr(thing)
 
 
 def brief(thing: Any) -> str:
     """Returns `thing` in few words: a task by its name and coroutine."""
-    try:
-        if hasattr(thing, "get_coro"):
-            coro = thing.get_coro()
-            return f"task {thing.get_name()!r} ({getattr(coro, '__qualname__', coro)})"
-        if hasattr(thing, "qsize"):
-            return f"{thing!r}, which has {thing.qsize()} item(s)"
-    except Exception:
-        pass  # described like anything else
+    if objects.has(thing, "get_coro"):
+        coro = objects.coro_of(thing)
+        runs = objects.value(coro, "__qualname__")
+        return f"task {objects.name_of(thing)!r} ({runs if type(runs) is str else describe(coro)})"
+    if (size := objects.call(thing, "qsize")) is not None:
+        return f"{describe(thing)}, which has {size} item(s)"
     return describe(thing)
 
 
 def origin_of(thing: Any) -> list[FrameSummary]:
     """Returns the stack where `thing` was made; empty if that isn't known, as outside debug mode."""
-    known = getattr(thing, "_source_traceback", None)
-    if known:
+    known = objects.value(thing, "_source_traceback")
+    if objects.is_a(known, list):
         return list(known)
-    get_coro = getattr(thing, "get_coro", None)
-    origin = getattr(get_coro(), "cr_origin", None) if get_coro is not None else None
-    return [FrameSummary(file, line, name) for file, line, name in reversed(origin or ())]
+    origin = objects.value(objects.coro_of(thing), "cr_origin")
+    if not isinstance(origin, tuple):
+        return []
+    return [FrameSummary(file, line, name) for file, line, name in reversed(origin)]
 
 
 def stack_of(thread: int | None) -> list[FrameSummary] | None:

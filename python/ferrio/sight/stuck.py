@@ -17,7 +17,7 @@ from typing import Any
 
 from ferrio import _ferrio, executor, tasks
 from ferrio._modules import log
-from ferrio.sight import announced, stacks, waits
+from ferrio.sight import announced, objects, stacks, waits
 
 __all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "tree")
 
@@ -88,7 +88,7 @@ def dump(_signal: int | None = None, _frame: FrameType | None = None) -> None:
 def _trees() -> str:
     loops: dict[Any, list[Any]] = {}
     for task in _ferrio._pending_tasks():
-        loops.setdefault(task.get_loop(), []).append(task)
+        loops.setdefault(_ferrio.Task.get_loop(task), []).append(task)
     threads = {thread.ident: thread.name for thread in threading.enumerate()}
     text = "".join(
         f"{loop!r} in thread {threads.get(loop._thread_id, 'none')!r}: {tree(pending)}\n"
@@ -110,26 +110,26 @@ def dump_on(name: str) -> None:
 
 
 def _name(task: Any) -> tuple[int, str]:
-    name = task.get_name()
+    name = objects.name_of(task)
     return len(name), name
 
 
 def _state(task: Any, pending: Sequence[Any]) -> str:
-    waiting = getattr(task, "_fut_waiter", None) is not None
+    waiting = objects.value(task, "_fut_waiter") is not None
     return waits.sentence(task, pending) if waiting else "It runs, or is about to."
 
 
 def _position(task: Any) -> list[Any]:
-    loop: Any = task.get_loop()
-    if tasks.current_task(loop) is task:
+    loop = objects.call(task, "get_loop")
+    if loop is not None and tasks.current_task(loop) is task:
         return stacks.stack_of(loop._thread_id) or []
-    return waits.frames_of(task.get_coro())
+    return waits.frames_of(objects.coro_of(task))
 
 
 def _tasks_waited_for(task: Any, pending: Sequence[Any]) -> list[Any]:
     found = []
     for each in waits.subjects(task)[1]:
-        if hasattr(each, "get_coro"):
+        if objects.has(each, "get_coro"):
             found.append(each)
         elif waits.is_lock(each):
             found += waits.holders(each, pending)

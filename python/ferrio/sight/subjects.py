@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 from ferrio import _ferrio
-from ferrio.sight import waits
+from ferrio.sight import objects, waits
 
 __all__ = ("Holders", "Subject", "of")
 
@@ -59,7 +59,7 @@ def of(task: Any, due_in: float | None, holders: Holders) -> Subject:
     call = waits.call_in_thread(task, about)
     if call is not None:
         return Subject(name, f"a thread that runs {call}", [], [])
-    tasks = [each for each in about if hasattr(each, "get_coro")]
+    tasks = [each for each in about if objects.has(each, "get_coro")]
     held = [holder for each in about if waits.is_lock(each) for holder in holders.of(each)]
     # A bare future says nothing more than the name of what waits for it.
     words = [_words(each) for each in about if not (name and type(each) in (asyncio.Future, _ferrio.Future))]
@@ -67,22 +67,22 @@ def of(task: Any, due_in: float | None, holders: Holders) -> Subject:
         words.append(f"{due_in:.1f} s left")
     text = ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
     if held:
-        text += ", held by " + ", ".join(f"{holder.get_name()!r}" for holder in held[:3])
+        text += ", held by " + ", ".join(f"{objects.name_of(holder)!r}" for holder in held[:3])
     return Subject(name, text, tasks, held)
 
 
 def _words(thing: Any) -> str:
     kind = type(thing).__name__
-    if hasattr(thing, "get_coro"):
-        return f"task {thing.get_name()!r}"
-    if isinstance(thing, _QUEUES):
-        most = thing.maxsize
-        return f"{kind} with {thing.qsize()}" + (f" of {most}" if most > 0 else "") + " items"
-    if isinstance(thing, socket.socket):
+    if objects.has(thing, "get_coro"):
+        return f"task {objects.name_of(thing)!r}"
+    if objects.is_a(thing, _QUEUES):
+        most, size = objects.value(thing, "maxsize"), objects.call(thing, "qsize", "?")
+        return f"{kind} with {size}" + (f" of {most}" if isinstance(most, int) and most > 0 else "") + " items"
+    if objects.is_a(thing, socket.socket):
         return _socket(thing)
-    if isinstance(thing, _STREAMS):
-        thing = getattr(thing, "_transport", None)
-    if isinstance(thing, asyncio.BaseTransport):
+    if objects.is_a(thing, _STREAMS):
+        thing = objects.value(thing, "_transport")
+    if objects.is_a(thing, asyncio.BaseTransport):
         peer = thing.get_extra_info("peername")
         return f"{kind} from {_address(peer)}" if peer else kind
     return kind

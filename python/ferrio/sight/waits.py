@@ -19,7 +19,7 @@ from traceback import FrameSummary
 from typing import Any
 
 from ferrio import _ferrio, executor
-from ferrio.sight import stacks
+from ferrio.sight import objects, stacks
 
 __all__ = ("call_in_thread", "call_text", "chain", "frames_of", "holders", "is_lock", "sentence", "subjects")
 
@@ -73,8 +73,8 @@ def chain(awaitable: Any) -> list[Any]:
 
 def _awaited_by(awaitable: Any) -> Any:
     for name in ("cr_await", "ag_await", "gi_yieldfrom"):
-        if hasattr(awaitable, name):
-            inner = getattr(awaitable, name)
+        if objects.has(awaitable, name):
+            inner = objects.value(awaitable, name)
             # An operation shows a stand-in for its own wait, to which it doesn't refer.
             own = _is_operation(awaitable) and not any(inner is each for each in gc.get_referents(awaitable))
             return None if own else inner
@@ -86,7 +86,7 @@ def frames_of(awaitable: Any) -> list[FrameSummary]:
     """Returns where a suspended coroutine or generator and what it awaits stand, the innermost last."""
     entries = []
     for each in chain(awaitable):
-        frame = next((getattr(each, name) for name in _FRAMES if hasattr(each, name)), None)
+        frame = next((objects.value(each, name) for name in _FRAMES if objects.has(each, name)), None)
         if isinstance(frame, types.FrameType) and frame.f_lineno is not None:
             entries.append(FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
     return entries
@@ -94,16 +94,15 @@ def frames_of(awaitable: Any) -> list[FrameSummary]:
 
 def subjects(task: Any) -> tuple[str, list[Any]]:
     """Returns the name of the innermost wait of `task`, and what that is about: locks, queues, tasks, futures."""
-    get_coro = getattr(task, "get_coro", None)
-    links = chain(get_coro()) if get_coro is not None else []
+    links = chain(objects.coro_of(task))
     for link in reversed(links):
         about = _subjects_in(link, task)
         if about or _is_operation(link):
             named = link if _is_operation(link) else _operation_before(links, link)
             if named is None and _is_plain_future(about) and (standard := _standard(links, about)) is not None:
                 return standard
-            return getattr(named, "__qualname__", ""), about
-    waiter = getattr(task, "_fut_waiter", None)
+            return objects.value(named, "__qualname__", ""), about
+    waiter = objects.value(task, "_fut_waiter")
     return "", [] if waiter is None else [waiter]
 
 
@@ -111,13 +110,13 @@ def _standard(links: list[Any], about: list[Any]) -> tuple[str, list[Any]] | Non
     """The name and the subject of the standard library's method that waits, as on ferrio's loop without its names."""
     name, subject = "", None
     for link in reversed(links):
-        frame = getattr(link, "cr_frame", None)
-        if frame is None:
+        frame = objects.value(link, "cr_frame")
+        if not isinstance(frame, types.FrameType):
             continue
         if os.path.dirname(frame.f_code.co_filename) != _ASYNCIO:
             break
         own = frame.f_locals.get("self")
-        if not isinstance(own, _SUBJECTS):
+        if not objects.is_a(own, _SUBJECTS):
             # A function, such as `sleep`; `_wait` is a part of one.
             if not name and not link.__name__.startswith("_"):
                 return link.__qualname__, about
@@ -135,7 +134,7 @@ def holders(lock: Any, tasks: Iterable[Any]) -> list[Any]:
         task
         for task in tasks
         if not any(each is lock for each in subjects(task)[1])
-        and any(_exits(lock, link) for link in chain(task.get_coro()))
+        and any(_exits(lock, link) for link in chain(objects.coro_of(task)))
     ]
 
 
@@ -160,15 +159,23 @@ def sentence(task: Any, tasks: Iterable[Any]) -> str:
 
 def call_text(function: Any, arguments: Iterable[Any]) -> str:
     """Returns a call in words: the name of `function` and its positional arguments, each in few characters."""
-    name = getattr(function, "__qualname__", None) or stacks.describe(function)
-    shown = [reprlib.repr(each) for each in arguments]
+    name = objects.value(function, "__qualname__") or stacks.describe(function)
+    shown = [_brief(each) for each in arguments]
     return f"{name}({', '.join(shown)})"
+
+
+def _brief(argument: Any) -> str:
+    try:
+        return reprlib.repr(argument)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return stacks.describe(argument)
 
 
 def call_in_thread(task: Any, about: list[Any]) -> str | None:
     """The call that a thread of an executor runs for `task`, in words."""
-    get_coro = getattr(task, "get_coro", None)
-    waited_for = [*about, *(chain(get_coro()) if get_coro is not None else ())]
+    waited_for = [*about, *chain(objects.coro_of(task))]
     for worker in executor.workers():
         call = worker.call
         if call is not None and any(call[2] is each for each in waited_for):
@@ -178,8 +185,8 @@ def call_in_thread(task: Any, about: list[Any]) -> str | None:
 
 def _full_pool(task: Any) -> Any:
     """The default executor of the loop of `task`, if calls wait there for a thread."""
-    executors = getattr(task.get_loop(), "_executors", None)
-    return next((pool for pool in executors() if getattr(pool, "queued", 0)), None) if executors is not None else None
+    pools = objects.call(objects.call(task, "get_loop"), "_executors", ())
+    return next((pool for pool in pools if objects.value(pool, "queued", 0)), None)
 
 
 def _operation_before(links: list[Any], link: Any) -> Any:
@@ -189,7 +196,7 @@ def _operation_before(links: list[Any], link: Any) -> Any:
 
 def is_lock(thing: Any) -> bool:
     """Returns whether a task can hold `thing`."""
-    return isinstance(thing, _LOCKS)
+    return objects.is_a(thing, _LOCKS)
 
 
 def _is_operation(thing: Any) -> bool:
@@ -197,19 +204,19 @@ def _is_operation(thing: Any) -> bool:
 
 
 def _subjects_in(link: Any, task: Any) -> list[Any]:
-    if isinstance(link, _SUBJECTS):
+    if objects.is_a(link, _SUBJECTS):
         referents = [link]
-    elif not _is_operation(link) and any(hasattr(link, name) for name in _FRAMES):
+    elif not _is_operation(link) and any(objects.has(link, name) for name in _FRAMES):
         # Its frame refers to whatever it has in variables.
         return []
     else:
         referents = gc.get_referents(link)
     about: list[Any] = []
     # An operation may refer to the future that stands for its own wait.
-    own = getattr(task, "_fut_waiter", None) if _is_operation(link) else None
+    own = objects.value(task, "_fut_waiter") if _is_operation(link) else None
     for each in _with_tasks_of_groups(referents):
         known = any(each is other for other in (*about, task, own))
-        if not known and isinstance(each, _SUBJECTS):
+        if not known and objects.is_a(each, _SUBJECTS):
             about.append(each)
     if not _is_plain_future(about):
         return about
@@ -220,29 +227,38 @@ def _subjects_in(link: Any, task: Any) -> list[Any]:
 
 def _with_tasks_of_groups(things: Iterable[Any]) -> Iterator[Any]:
     for thing in things:
-        if isinstance(thing, (asyncio.TaskGroup, _ferrio.TaskGroup)):
+        if objects.is_a(thing, (asyncio.TaskGroup, _ferrio.TaskGroup)):
             yield from thing._tasks
         else:
             yield thing
 
 
 def _is_plain_future(about: list[Any]) -> bool:
-    return len(about) == 1 and asyncio.isfuture(about[0]) and not _is_task(about[0])
+    return len(about) == 1 and _is_future(about[0]) and not _is_task(about[0])
 
 
 def _is_task(thing: Any) -> bool:
-    return asyncio.isfuture(thing) and hasattr(thing, "get_coro")
+    return _is_future(thing) and objects.has(thing, "get_coro")
+
+
+def _is_future(thing: Any) -> bool:
+    try:
+        return asyncio.isfuture(thing)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return False
 
 
 def _exits(lock: Any, link: Any) -> bool:
     """Whether the frame of `link` will call the `__aexit__` of `lock`."""
     previous: Any = None
     for each in gc.get_referents(link):
-        name = getattr(each, "__name__", None)
-        if name == "__aexit__" and getattr(each, "__self__", None) is lock:
+        name = objects.value(each, "__name__")
+        if type(name) is str and name == "__aexit__" and objects.value(each, "__self__") is lock:
             return True
         # From Python 3.14 on, the function and the object are on the stack one after the other.
-        if each is lock and getattr(previous, "__name__", None) == "__aexit__":
+        if each is lock and type(previous) is str and previous == "__aexit__":
             return True
-        previous = each
+        previous = name
     return False
