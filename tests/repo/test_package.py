@@ -37,6 +37,7 @@ PYTHON_CLASSES = {
     "_slow_end.Reporting": "a few per program, at its end",
     "cli.programs.Program": "a program that `ferrio ps` looks at",
     "cli.programs.Unseen": "an error of `ferrio ps`",
+    "cli.commands._UnwrittenError": "an error of `ferrio ps`",
     "cli.tables.Branch": "a line of `ferrio tree`",
     "sight.agent.Agent": "once per program that lets others look at it",
     "sight.agent._Client": "once per reader of an agent",

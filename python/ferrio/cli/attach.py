@@ -20,6 +20,9 @@ __all__ = ("attach",)
 # How many seconds a program gets to run the script.
 _PATIENCE = 5.0
 
+# Of more characters, an answer isn't read.
+_LONGEST = 1000
+
 _OPT_IN = (
     "Start the program by `python -m ferrio --sight`, set FERRIO_SIGHT=1 for it, or let it call `ferrio.sight.serve()`."
 )
@@ -77,15 +80,16 @@ def _start(pid: int, uid: int) -> None:
         raise Unseen(f"There is no place to meet the process: {error}.") from None
     _sweep(directory)
     script, answer = f"{directory}/{pid}.py", f"{directory}/{pid}.answer"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(answer)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(script)
-    number = os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(number, "w") as file:
-        file.write(_SCRIPT % {"path": answer})
-    if uid != os.geteuid():
-        os.chown(script, uid, -1)
+    # As root, this works in the directory of somebody who may put a link in its place.
+    with meeting.opened(directory, uid) as place:
+        for name in (f"{pid}.answer", f"{pid}.py"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{place}/{name}")
+        number = os.open(f"{place}/{pid}.py", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(number, "w") as file:
+            file.write(_SCRIPT % {"path": answer})
+            if uid != os.geteuid():
+                os.fchown(number, uid, -1)
     _execute(pid, script)
     until = time.monotonic() + _PATIENCE
     while (said := _read(answer)) is None:
@@ -171,8 +175,9 @@ def _name(pid: int) -> str:
 
 def _read(path: str) -> str | None:
     try:
-        with open(path) as file:
-            return file.read()
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(number, errors="replace") as file:
+            return file.read(_LONGEST)
     except FileNotFoundError:
         return None
 

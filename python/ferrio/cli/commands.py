@@ -14,11 +14,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ferrio.cli import programs, tables
+from ferrio.cli import options, programs, tables
 
 __all__ = ("run",)
 
 _COLUMNS = ("id", "name", "coroutine", "state", "age", "busy", "scheduled", "idle", "polls", "wakes", "waits")
+
+# A day; nobody waits longer for a table.
+_LONGEST = 86400
 
 _EPILOG = """\
 Only programs of the same user can be seen; root sees all. A program can be seen if it was started by
@@ -27,12 +30,16 @@ ferrio. Exit status: 0; 1 if a program can't be seen; 2 for a wrong command line
 """
 
 
+class _UnwrittenError(Exception):
+    """Standard output takes nothing."""
+
+
 def run(arguments: Sequence[str]) -> int:
     """Does what the command line asks for, and returns the exit status."""
     command = arguments[0]
     if _is_program(command):
-        sys.stderr.write(
-            f"ferrio: `{command}` is a command, and a program here too. For the program, write `ferrio ./{command}`.\n"
+        options.complain(
+            f"ferrio: `{command}` is a command, and a program here too. For the program, write `ferrio ./{command}`."
         )
     chosen = _parse(command, arguments[1:])
     try:
@@ -40,10 +47,12 @@ def run(arguments: Sequence[str]) -> int:
             return _show(chosen)
         return _list(chosen) if chosen.pid is None else _print(command, chosen)
     except programs.Unseen as error:
-        sys.stderr.write(f"ferrio {command}: {error}\n")
+        options.complain(f"ferrio {command}: {error}")
+        return 1
+    except _UnwrittenError as error:
+        options.complain(f"ferrio {command}: The output can't be written: {error}.")
         return 1
     except BrokenPipeError:  # `ferrio ps | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -55,7 +64,7 @@ def _show(chosen: Any) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("rich", "textual"):
             raise
-        sys.stderr.write("ferrio top: textual draws it, and isn't installed: pip install 'ferrio[top]'\n")
+        options.complain("ferrio top: textual draws it, and isn't installed: pip install 'ferrio[top]'")
         return 1
     return top.show(chosen)
 
@@ -78,23 +87,38 @@ def _parse(command: str, arguments: Sequence[str]) -> Any:
     )
     parser.add_argument("pid", nargs="?", type=int, metavar="PID", help="the number of the process")
     parser.add_argument("--filter", default="", metavar="TEXT", help="only tasks whose line has all words of TEXT")
-    parser.add_argument("--limit", type=int, default=1000, metavar="N", help="at most N tasks (1000)")
+    parser.add_argument("--limit", type=_count, default=1000, metavar="N", help="at most N tasks (1000)")
     if command != "tree":
         parser.add_argument("--sort", choices=_COLUMNS, default=None, metavar="COLUMN", help=", ".join(_COLUMNS))
     if command == "top":
         parser.add_argument(
-            "--interval", type=float, default=1.0, metavar="SECONDS", help="the time between two tables (1)"
+            "--interval", type=_seconds, default=1.0, metavar="SECONDS", help="the time between two tables (1)"
         )
     else:
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
             "--sample",
-            type=float,
+            type=_seconds,
             default=0.0,
             metavar="SECONDS",
             help="take samples for so long, to show how long tasks were busy, scheduled and idle",
         )
     return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{count} is less than 0")
+    return count
+
+
+def _seconds(text: str) -> float:
+    if not 0 <= (seconds := float(text)) <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"a number of seconds is needed, from 0 to {_LONGEST}, not {text}")
+    return seconds
+
+
+_count.__name__, _seconds.__name__ = "number", "number of seconds"  # for argparse's messages
 
 
 def _list(chosen: Any) -> int:
@@ -103,9 +127,10 @@ def _list(chosen: Any) -> int:
     belongs = programs.roots(found)
     ordered = sorted(found, key=lambda program: (belongs[program.pid], program.pid))
     if chosen.json:
-        print(json.dumps([{**program.about, "belongs_to": belongs[program.pid]} for program in ordered], indent=2))
+        about = [{**program.about, "belongs_to": belongs[program.pid]} for program in ordered]
+        _write([json.dumps(about, indent=2)])
     elif not ordered:
-        print("No program can be seen. Start one by `python -m ferrio --sight`, or name a process.")
+        _write(["No program can be seen. Start one by `python -m ferrio --sight`, or name a process."])
     else:
         rows = [["PID", "PROGRAM", "PYTHON", "FERRIO", "LOOPS", "TASKS", "UP"]]
         for program in ordered:
@@ -146,12 +171,12 @@ def _print(command: str, chosen: Any) -> int:
     if chosen.json:
         if command == "tree":
             reply["tree"] = [branch.as_data() for branch in tables.grown(reply.pop("tasks"))]
-        print(json.dumps(reply, indent=2))
+        _write([json.dumps(reply, indent=2)])
         return 0
     _write(_heading(reply))
     _write(_tree_lines(reply) if command == "tree" else _table_lines(reply, chosen.sample > 0))
     if reply["matching"] > len(reply["tasks"]):
-        print(f"and {reply['matching'] - len(reply['tasks'])} more; --limit shows more of them")
+        _write([f"and {reply['matching'] - len(reply['tasks'])} more; --limit shows more of them"])
     return 0
 
 
@@ -191,7 +216,7 @@ def _table_lines(reply: Any, sampled: bool) -> list[str]:
 
 
 def _tree_lines(reply: Any) -> list[str]:
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    plain = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") != "utf8"
     lines = []
     for before, branch in tables.branches(tables.grown(reply["tasks"]), plain):
         words = tables.waits(branch.row) or branch.row["state"]
@@ -209,10 +234,20 @@ def _narrowed(rows: list[list[str]], column: int) -> list[list[str]]:
 
 def _width() -> int | None:
     """The width of the terminal; `None` if the output goes elsewhere, and is written whole."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def _write(lines: Sequence[str]) -> None:
+    if sys.stdout is None:
+        raise _UnwrittenError("there is no standard output")
     encoding = sys.stdout.encoding or "utf-8"
     text = "".join(f"{line}\n" for line in lines)
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise _UnwrittenError(error.strerror) from error

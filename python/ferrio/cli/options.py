@@ -5,6 +5,7 @@ ferrio's options come before the program; everything after it belongs to the pro
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import sys
@@ -89,6 +90,8 @@ def parse(arguments: Sequence[str]) -> Options:
             chosen.dump_signal = argument.partition("=")[2] or switches.DEFAULT_SIGNAL
         elif argument == "--metrics" or argument.startswith("--metrics="):
             chosen.metrics = argument.partition("=")[2] or switches.ON
+        elif argument == "--trace":
+            refuse("--trace needs a file, such as --trace=out.html")
         elif argument.startswith("--trace="):
             chosen.trace = argument.partition("=")[2]
         elif argument == "--record" or argument.startswith("--record="):
@@ -130,5 +133,12 @@ def _seconds(argument: str, default: float) -> float:
 
 def refuse(problem: str) -> NoReturn:
     """Says what is wrong with the command line, and ends the program with status 2."""
-    sys.stderr.write(f"ferrio: {problem}\nTry `python -m ferrio --help`.\n")
+    complain(f"ferrio: {problem}\nTry `python -m ferrio --help`.")
     raise SystemExit(2)
+
+
+def complain(text: str) -> None:
+    """Writes to standard error, if there is one."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{text}\n")

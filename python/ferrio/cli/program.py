@@ -24,6 +24,7 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from ferrio import exceptions, runners
+from ferrio.cli import options
 
 # The code of the command `ferrio`, if that was called.
 launcher: CodeType | None = None
@@ -226,7 +227,7 @@ def _is_archive(path: str) -> bool:
 
 
 def _refuse(problem: str, status: int) -> NoReturn:
-    sys.stderr.write(f"{sys.executable}: {problem}\n")
+    options.complain(f"{sys.executable}: {problem}")
     raise SystemExit(status)
 
 

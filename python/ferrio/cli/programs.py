@@ -22,6 +22,9 @@ __all__ = ("Program", "Unseen", "open_program", "roots", "running", "title")
 # How many seconds a program may take for a reply. It may be in C code that keeps the interpreter's lock.
 _PATIENCE = 5.0
 
+# A reply is shorter.
+_LONGEST = 1 << 28
+
 # The versions of the protocol that this side understands.
 _VERSIONS = (1,)
 
@@ -71,7 +74,7 @@ class Program:
             raise Unseen(f"Process {self.pid} has ended.") from None
         except ValueError as error:
             raise Unseen(f"Process {self.pid} answers with something else: {error}.") from None
-        if reply.get("v") not in _VERSIONS:
+        if not isinstance(reply, dict) or reply.get("v") not in _VERSIONS:
             raise Unseen(f"Process {self.pid} has another version of ferrio. Use `ferrio` of its own environment.")
         if "error" in reply:
             raise Unseen(f"Process {self.pid} refuses: {reply['error']}")
@@ -88,6 +91,8 @@ class Program:
             if not data:
                 raise EOFError
             self._received += data
+            if len(self._received) > _LONGEST:
+                raise ValueError("its reply has no end")
         line, _, self._received = self._received.partition(b"\n")
         return line
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -34,6 +35,10 @@ _REST = 50
 # How many seconds a reader may keep the agent waiting.
 _PATIENCE = 2
 
+# Errors of `accept` that last, and how many seconds the agent then waits.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE = 0.5
+
 # A request is shorter than this.
 _LONGEST = 65536
 
@@ -52,17 +57,20 @@ class Agent:
         self._directory = meeting.own_directory()
         self._sampler = _ferrio._Sampler()
         self._tables = snapshot.Tables(self._sampler)
-        self._listener = meeting.bind(self._directory, self._pid)
-        self._listener.setblocking(False)
-        self._woken, self._wake = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._woken, selectors.EVENT_READ, lambda: None)
         self._clients: list[_Client] = []
-        self._stopping = False
+        self._stopping = threading.Event()
         self._rests_until = 0.0
-        self._thread = threading.Thread(target=self._run, name=announced.AGENT_THREAD, daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as made:
+            self._woken, self._wake = map(made.enter_context, socket.socketpair())
+            self._selector = made.enter_context(selectors.DefaultSelector())
+            self._listener = made.enter_context(meeting.bind(self._directory, self._pid))
+            made.callback(meeting.remove, self._directory, self._pid)
+            self._listener.setblocking(False)
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            self._selector.register(self._woken, selectors.EVENT_READ, lambda: None)
+            self._thread = threading.Thread(target=self._run, name=announced.AGENT_THREAD, daemon=True)
+            self._thread.start()
+            made.pop_all()
 
     @property
     def path(self) -> str:
@@ -71,7 +79,7 @@ class Agent:
 
     def stop(self, patience: float | None = _PATIENCE + 1) -> None:
         """Ends the agent; whoever looks learns that the program has ended."""
-        self._stopping = True
+        self._stopping.set()
         with contextlib.suppress(OSError):
             self._wake.send(b"x")
         if self._thread is not threading.current_thread():
@@ -94,7 +102,7 @@ class Agent:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._sampler.attach(False)
-            while not self._stopping:
+            while not self._stopping.is_set():
                 self._sampler.wait(self._selector.fileno())
                 for key, _events in self._selector.select(0):
                     key.data()
@@ -114,7 +122,10 @@ class Agent:
     def _accept(self) -> None:
         try:
             connection, _address = self._listener.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                # Whoever comes stays in the queue, and would wake this thread again at once.
+                self._stopping.wait(_PAUSE)
             return
         if meeting.peer(connection)[1] not in (self._user, 0):
             connection.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import operator
 import os
 import sys
 import threading
@@ -42,7 +43,7 @@ class Recording:
 
     def __init__(self, path: Any, events: int, seconds: float | None) -> None:
         # The program may change its directory.
-        self.path = os.path.abspath(os.fspath(path))
+        self.path = os.path.abspath(os.fsdecode(path))
         _check_suffix(self.path)
         _load_writers()
         self.seconds = seconds
@@ -60,7 +61,7 @@ class Recording:
 
         `path` is one like that of the recording, which is the default. Raises `OSError` if the file can't be written.
         """
-        pattern = self.path if path is None else os.fspath(path)
+        pattern = self.path if path is None else os.fsdecode(path)
         _check_suffix(pattern)
         with self._writing:
             name = _filled(pattern)
@@ -127,7 +128,8 @@ class Recording:
         try:
             self.stop()
         except OSError as error:
-            sys.stderr.write(f"ferrio: the trace can't be written: {error}\n")
+            if sys.stderr is not None:
+                sys.stderr.write(f"ferrio: the trace can't be written: {error}\n")
 
     def _renew_in_child(self) -> None:
         """After a fork: what was recorded is the parent's, and so may be whoever holds a lock."""
@@ -161,7 +163,7 @@ def record(
     seconds: float = 10,
     path: Any = "ferrio-{pid}-{time}.html",
     *,
-    signal: str | None = None,
+    signal: str | int | None = None,
     on_stall: bool = True,
     on_exception: bool = True,
     files: int = 10,
@@ -179,7 +181,7 @@ def record(
     Raises `ValueError` if there is no such signal, and what `trace` raises.
     """
     made = Recording(path, events, seconds)
-    made._triggers = triggers.Triggers(made.write, seconds, files)
+    made._triggers = triggers.Triggers(made.write, seconds, operator.index(files))
     _check_writable(_filled(made.path))
     made._start()
     try:

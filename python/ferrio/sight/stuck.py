@@ -17,7 +17,7 @@ from typing import Any
 
 from ferrio import _ferrio, executor, tasks
 from ferrio._modules import log
-from ferrio.sight import announced, objects, stacks, waits
+from ferrio.sight import announced, objects, signals, stacks, waits
 
 __all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "tree")
 
@@ -102,11 +102,7 @@ def dump_on(name: str) -> None:
 
     Raises `ValueError` if there is no such signal, or it can't be handled.
     """
-    try:
-        number = signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
-        signal.signal(number, dump)
-    except (KeyError, OSError) as error:
-        raise ValueError("a signal that can be handled is needed, such as USR1") from error
+    signals.handle(name, dump, "USR1")
 
 
 def _name(task: Any) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from ferrio._modules import log
-from ferrio.sight import watchdog
+from ferrio.sight import signals, watchdog
 
 __all__ = ("STALL", "THREAD_NAME", "Triggers", "loop_failed")
 
@@ -40,7 +40,7 @@ class Triggers:
         self._lock = threading.Lock()
         self._undo: list[Callable[[], object]] = []
 
-    def arm(self, name: str | None, on_stall: bool, on_exception: bool) -> None:
+    def arm(self, name: str | int | None, on_stall: bool, on_exception: bool) -> None:
         """Begins. Raises `ValueError` if there is no signal of this name, or it can't be handled here."""
         global _armed
         if name is not None:
@@ -89,12 +89,8 @@ class Triggers:
         else:
             log.logger.warning("What happened before %s is in %s.", why, path)
 
-    def _handle_signal(self, name: str) -> None:
-        try:
-            number = signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
-            before = signal.signal(number, self._signalled)
-        except (KeyError, OSError) as error:
-            raise ValueError("a signal that can be handled is needed, such as USR2") from error
+    def _handle_signal(self, name: str | int) -> None:
+        number, before = signals.handle(name, self._signalled, "USR2")
 
         def restore() -> None:
             if threading.current_thread() is threading.main_thread() and signal.getsignal(number) == self._signalled:

@@ -188,6 +188,8 @@ def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = N
     Raises `ValueError` unless the threshold is positive.
     """
     global _active
+    if not (on_block is None or callable(on_block)):
+        raise TypeError(f"on_block must be callable, not {type(on_block).__name__}")
     made = Watch(threshold, on_block)
     _active += (made,)
     announced.listen(made._loop_begins)
