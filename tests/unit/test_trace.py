@@ -16,6 +16,7 @@ from tests.unit.programs import run_program
 
 import ferrio
 from ferrio import sight
+from ferrio.sight import recorder
 
 PROGRAM = """
 import asyncio
@@ -232,3 +233,51 @@ def test_names_are_harmless_in_the_page(tmp_path):
         ferrio.run(main())
     assert "</script><b>" in names(out)
     assert "</script><b>" not in out.read_text()
+
+
+@pytest.mark.parametrize("suffix", ["html", "json"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()])
+def test_no_half_file_is_left(tmp_path, monkeypatch, suffix, error):
+    """A full disk, or Ctrl-C, in the middle of the file."""
+
+    class Full:
+        def __init__(self, *arguments, **keywords):
+            self.file = open(*arguments, **keywords)  # noqa: SIM115
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            self.file.close()
+
+        def write(self, text):
+            self.file.write(text[:1])
+            raise error
+
+    path = tmp_path / f"out.{suffix}"
+    recording = sight.trace(path)
+    monkeypatch.setattr(recorder, "open", Full, raising=False)
+    with pytest.raises(type(error)):
+        recording.write()
+    assert not path.exists()
+    monkeypatch.undo()
+    recording.stop()
+    assert path.exists()
+
+
+def test_ctrl_c_while_the_trace_is_written_is_said(tmp_path):
+    source = """
+    import asyncio, atexit, os, signal
+    from ferrio.sight import picture
+
+    class Interrupted(picture.Trace):
+        def __init__(self, *arguments, **keywords):
+            signal.raise_signal(signal.SIGINT)
+
+    picture.Trace = Interrupted
+    asyncio.run(asyncio.sleep(0))
+    """
+    path = tmp_path / "out.html"
+    text = run_program(source, options=("-m", "ferrio", f"--trace={path}"))
+    assert text == "ferrio: the trace wasn't written, because of Ctrl-C\n"
+    assert not path.exists()

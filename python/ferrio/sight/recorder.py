@@ -115,11 +115,17 @@ class Recording:
             return  # a child that runs no loop has nothing to show
         trace = picture.Trace(table, ended=time.time(), whole=self.seconds is None)
         text = page.render(trace.packed()) if name.endswith(".html") else None
-        with open(name, "w", encoding="ascii") as file:
-            if text is not None:
-                file.write(text)
-            else:
-                perfetto.write(trace, file)
+        try:
+            with open(name, "w", encoding="ascii") as file:
+                if text is not None:
+                    file.write(text)
+                else:
+                    perfetto.write(trace, file)
+        except BaseException:
+            # Half a trace can't be read; on a full disk, it takes the place of others.
+            if os.path.isfile(name) and not os.path.islink(name):
+                os.remove(name)
+            raise
 
     def _finish(self) -> None:
         """The end of the program."""
@@ -128,8 +134,9 @@ class Recording:
         try:
             self.stop()
         except OSError as error:
-            if sys.stderr is not None:
-                sys.stderr.write(f"ferrio: the trace can't be written: {error}\n")
+            _complain(f"the trace can't be written: {error}")
+        except KeyboardInterrupt:
+            _complain("the trace wasn't written, because of Ctrl-C")
 
     def _renew_in_child(self) -> None:
         """After a fork: what was recorded is the parent's, and so may be whoever holds a lock."""
@@ -238,6 +245,12 @@ def _check_writable(path: str) -> None:
     if is_new:
         with contextlib.suppress(OSError):
             os.remove(path)
+
+
+def _complain(text: str) -> None:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"ferrio: {text}\n")
 
 
 def _finish_at_the_end(made: Recording) -> None:
