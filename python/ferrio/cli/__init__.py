@@ -13,8 +13,11 @@ from collections.abc import Callable
 
 import ferrio
 from ferrio import _policy
-from ferrio.cli import options, program, spawned
-from ferrio.sight import switches
+from ferrio.cli import shadows
+
+with shadows.hidden():
+    from ferrio.cli import options, program, spawned
+    from ferrio.sight import switches
 
 __all__ = ("main", "script")
 
@@ -22,11 +25,12 @@ __all__ = ("main", "script")
 def main() -> None:
     """Does what `sys.argv` says; the program's exceptions come out as if Python had run it itself."""
     if sys.argv[1:] and sys.argv[1] in options.COMMANDS:
-        from ferrio.cli import commands
-
+        with shadows.hidden():
+            from ferrio.cli import commands
         sys.exit(commands.run(sys.argv[1:]))
     chosen = options.parse(sys.argv[1:])
-    prepare(chosen)
+    with shadows.hidden():
+        prepare(chosen)
     if chosen.kind == "repl":
         from ferrio.cli import repl
 

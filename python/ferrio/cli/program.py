@@ -24,7 +24,7 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from ferrio import exceptions, runners
-from ferrio.cli import options
+from ferrio.cli import options, shadows
 
 # The code of the command `ferrio`, if that was called.
 launcher: CodeType | None = None
@@ -125,6 +125,8 @@ def _load_container(full: str) -> tuple[CodeType, ModuleType]:
 
 def _load_module(name: str, arguments: Iterable[str]) -> tuple[CodeType, ModuleType]:
     sys.argv[:] = ["-m", *arguments]
+    if not sys.flags.safe_path:
+        shadows.forget(sys.path[0])
     spec = _find_module(name)
     sys.argv[0] = spec.origin
     main = _new_main(spec.origin, spec.loader)
@@ -219,6 +221,7 @@ def _prepend_path(directory: str) -> None:
     """Puts `directory` where Python put the current one for `-m ferrio`; with -P, neither Python nor this adds one."""
     if not sys.flags.safe_path:
         sys.path[0] = directory
+        shadows.forget(directory)
 
 
 def _is_archive(path: str) -> bool:
