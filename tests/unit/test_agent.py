@@ -1,6 +1,7 @@
 """The agent: what it tells about a program, to whom, and that the program goes on and ends as without it."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -62,6 +63,54 @@ def test_the_directory_is_private(place):
     assert path == f"{place}/ferrio"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
     assert meeting.own_directory() == path, "it is used again"
+
+
+def test_many_may_come_at_once(place):
+    """Before the agent has accepted any."""
+    path = meeting.own_directory()
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(meeting.bind(path, os.getpid()))
+        for _ in range(100):
+            opened.enter_context(meeting.connect(path, os.geteuid(), os.getpid(), 30))
+
+
+def test_an_agent_that_cannot_begin_leaves_nothing(place, monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(RuntimeError, match="can't start"):
+        agent.Agent()
+    assert os.listdir(place / "ferrio") == []
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_no_descriptors_are_left(here, monkeypatch):
+    """The one who comes waits in the queue; the agent doesn't try again at once."""
+    tried = threading.Semaphore(0)
+    exhausted = [True]
+
+    class Listener:
+        def accept(self):
+            tried.release()
+            if exhausted:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return listener.accept()
+
+        def __getattr__(self, name):
+            return getattr(listener, name)
+
+    listener = here._listener
+    waits = []
+    monkeypatch.setattr(here._stopping, "wait", lambda seconds: waits.append(seconds) or tried.acquire(timeout=0))
+    here._listener = Listener()
+    with connection_to(here) as connection:
+        assert tried.acquire(timeout=30)
+        assert tried.acquire(timeout=30)
+        exhausted.clear()
+        assert ask(connection, '{"do": "hello"}')["process"]["pid"] == os.getpid()
+    assert set(waits) == {agent._PAUSE}
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])

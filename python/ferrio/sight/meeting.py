@@ -92,7 +92,7 @@ def bind(path: str, pid: int) -> socket.socket:
                 os.unlink(name)  # of a process that had the same number
             made.bind(name)
             os.chmod(name, 0o600)
-        made.listen(16)
+        made.listen(128)
     except BaseException:
         made.close()
         raise

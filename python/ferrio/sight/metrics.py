@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import threading
 from collections.abc import Iterable
 from types import TracebackType
@@ -271,3 +272,12 @@ def meter() -> Metering:
     made = Metering()
     made.start()
     return made
+
+
+def _renew_lock_after_fork() -> None:
+    global _lock
+    # Whoever held it may be a thread of the parent.
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock_after_fork)
