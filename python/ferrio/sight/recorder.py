@@ -4,7 +4,7 @@ The loops' threads record (`_ferrio._Recorder`); nothing here runs while they do
 asks for it, from a copy, so it doesn't matter whether a loop is blocked. `triggers` says when a flight recorder writes.
 
 Invariants: one recording at a time. The trace of a program is written once, however the program ends, unless a signal
-kills it. A forked child has a recording and files of its own.
+kills it or it calls `os._exit`. A forked child has a recording and files of its own.
 """
 
 from __future__ import annotations
