@@ -81,13 +81,13 @@ async def hostile_tasks():
     """Tasks that misbehave, and between them two good ones, "holder" and "waiter", of a lock."""
     lock = ferrio.Lock()
 
-    async def hold(wait):
+    async def hold():
         async with lock:
-            await wait
+            await ferrio.Event().wait()
 
     loop = ferrio.get_running_loop()
     made = [loop.create_task(passes_on(Liar(error))) for error in MISBEHAVES]
-    made.append(loop.create_task(hold(ferrio.Event().wait()), name="holder"))
+    made.append(loop.create_task(hold(), name="holder"))
     made.append(LyingTask(passes_on(ferrio.Event().wait()), loop=loop))
     made.append(loop.create_task(passes_on(ferrio.Event().wait()), name=NoName("bad name")))
     made.append(loop.create_task(passes_on(ferrio.Event().wait()), name="n" * 1_000_000))
@@ -95,8 +95,7 @@ async def hostile_tasks():
     await taken.acquire()
     made.append(loop.create_task(passes_on(taken.acquire())))
     made.append(loop.create_task(passes_on(LyingQueue().get())))
-    waiting = passes_on(ferrio.Event().wait())
-    made.append(loop.create_task(hold(waiting), name="waiter"))
+    made.append(loop.create_task(hold(), name="waiter"))
     await ferrio.sleep(0)
     await ferrio.sleep(0)
     try:
@@ -105,7 +104,6 @@ async def hostile_tasks():
         for task in made:
             task.cancel()
         await ferrio.gather(*made, return_exceptions=True)
-        waiting.close()
 
 
 def test_the_tree_shows_the_others():
