@@ -126,8 +126,9 @@ struct ferrio_loop_api {
     /*
      * Makes an awaitable of a future. Call it attached. `loop` (borrowed) is the ferrio loop whose tasks may await it;
      * the loop needn't run yet. Nothing is polled before it is awaited. `data` belongs to the awaitable from now on,
-     * even if this fails: then it was dropped. Returns a new reference, a coroutine to Python, or NULL with the
-     * error indicator set (TypeError if `loop` isn't ferrio's, ValueError for a wrong `type`).
+     * even if this fails: then it was dropped. Only if `type` is wrong, it stays yours. Returns a new reference, a
+     * coroutine to Python, or NULL with the error indicator set (TypeError if `loop` isn't ferrio's, ValueError for a
+     * wrong `type`).
      */
     PyObject *(*future_new)(PyObject *loop, const ferrio_future_type *type, void *data);
 
@@ -137,8 +138,7 @@ struct ferrio_loop_api {
     void (*waker_wake)(ferrio_waker *waker);
 
     /*
-     * Makes an awaitable whose value comes from elsewhere. Call it attached; `loop` and `data` as above (on failure
-     * `data` was dropped too). *waiter receives a reference, for `waiter_complete`.
+     * Makes an awaitable whose value comes from elsewhere. Call it attached; `loop` and `data` as above. *waiter receives a reference, for `waiter_complete`.
      */
     PyObject *(*waiter_new)(PyObject *loop, const ferrio_waiter_type *type, void *data, ferrio_waiter **waiter);
 

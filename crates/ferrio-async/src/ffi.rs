@@ -39,7 +39,7 @@ struct FutureType {
     drop: unsafe extern "C" fn(*mut c_void),
 }
 
-/// `ferrio_waker`, and `ferrio_loop`.
+/// `ferrio_waker` and `ferrio_loop`, which begin alike.
 #[repr(C)]
 struct RawBell {
     api: &'static LoopApi,
@@ -285,8 +285,8 @@ unsafe extern "C" fn drop_posted<R>(data: *mut c_void) {
 
 /// Runs `body` if this thread is attached, whoever attached it.
 pub(crate) fn if_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> Option<R> {
-    // SAFETY: both may be called by any thread at any time. Until Python 3.11 the second names the thread that holds
-    // the GIL, so it is compared with this thread's.
+    // SAFETY: both may be called by any thread at any time. In Python 3.11 the first names the thread that holds the
+    // GIL, so it is compared with this thread's.
     let attached = unsafe {
         let current = ffi::compat::PyThreadState_GetUnchecked();
         !current.is_null() && current == ffi::PyGILState_GetThisThreadState()

@@ -1,7 +1,7 @@
-//! A number that one thread writes and every thread may read.
+//! A number that every thread may read.
 //!
-//! Only the loop's thread changes it, so it needs no atomic addition: a load, an addition and a store are as cheap as those of
-//! a plain number. A reader in another thread sees a value that the counter had a moment ago. Two counters may belong to
+//! If only the loop's thread changes it, it needs no atomic addition: a load, an addition and a store are as cheap as those of
+//! a plain number. `add_shared` and `take_shared` are for numbers that several threads change. A reader in another thread sees a value that the counter had a moment ago. Two counters may belong to
 //! neighbouring moments.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -21,7 +21,7 @@ from ferrio.cli.watching import Look, Process, Watching
 
 __all__ = ("Top", "show")
 
-# How many tasks are shown.
+# How many tasks are shown at most.
 _LIMIT = 200
 
 # How much of a command line is shown.
@@ -96,7 +96,7 @@ class Top(App[None]):
         self._look: Look | None = None
         self._rows: dict[str, Mapping[str, Any]] = {}
         self._shown: tuple[str, ...] = ()
-        # Whoever asks the programs holds it, so that requests and replies don't mix.
+        # Held while programs are asked, so that requests and replies don't mix.
         self._asking = asyncio.Lock()
         self._moved = False
 

@@ -49,7 +49,7 @@ _lock = threading.Lock()
 
 
 class Agent:
-    """Listens for those that look at this program."""
+    """Listens for `ferrio top`, `ps` and `tree`, and answers them."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -78,7 +78,7 @@ class Agent:
         return f"{self._directory}/{self._pid}.sock"
 
     def stop(self, patience: float | None = _PATIENCE + 1) -> None:
-        """Ends the agent; whoever looks learns that the program has ended."""
+        """Ends the agent. To its clients, the program has ended."""
         self._stopping.set()
         with contextlib.suppress(OSError):
             self._wake.send(b"x")
@@ -170,7 +170,7 @@ class Agent:
 
 
 class _Client:
-    """Somebody who looks at the program."""
+    """A connection of `ferrio top`, `ps` or `tree`."""
 
     def __init__(self, connection: socket.socket, answer: Callable[[_Client, dict[str, Any]], dict[str, Any]]) -> None:
         self.connection = connection
@@ -202,11 +202,7 @@ class _Client:
 
 
 def serve() -> str:
-    """Lets `ferrio top`, `ferrio ps` and `ferrio tree` of the same user look at this program from now on.
-
-    Returns the path of the socket where it listens. Child processes that use ferrio follow. Calling it again does
-    nothing. Raises `OSError` if there is no directory that only this user can enter.
-    """
+    """Starts the agent, as `ferrio.sight.serve` says."""
     global _agent
     follow()
     with _lock:
@@ -219,7 +215,7 @@ def serve() -> str:
 
 
 def follow() -> None:
-    """Lets them look from the moment when a loop begins to run."""
+    """Starts the agent when a loop begins to run, here and in forked children."""
     global _follows
     if not _follows:
         _follows = True
@@ -249,7 +245,7 @@ def _stop() -> None:
 
 def _forget_after_fork() -> None:
     global _agent, _lock
-    # The thread is the parent's, and so may be whoever holds the lock.
+    # The thread is the parent's, and another thread of the parent may have held the lock.
     _lock = threading.Lock()
     agent, _agent = _agent, None
     if agent is not None:

@@ -1,4 +1,4 @@
-"""Who hears of each loop that begins to run. While nobody does, loops don't tell."""
+"""The listeners that hear of each loop that begins to run. While there are none, loops announce nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("AGENT_THREAD", "WATCHDOG_THREAD", "listen", "loop_begins", "unlisten
 # The names of the threads of `ferrio.sight`, which never wake a loop.
 WATCHDOG_THREAD, AGENT_THREAD = "ferrio watch", "ferrio sight"
 
-# Those that hear of it; replaced at each change.
+# Replaced at each change, so that a loop in another thread may go through it.
 _listeners: tuple[Callable[[Any], object], ...] = ()
 
 

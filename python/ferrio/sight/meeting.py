@@ -1,4 +1,4 @@
-"""Where programs that can be seen leave their sockets, and whoever looks finds them.
+"""Where programs that can be seen leave their sockets, and where `ferrio top` finds these.
 
 A directory that belongs to one user, and only that user may enter: `ferrio` in `$XDG_RUNTIME_DIR`, or `ferrio-<uid>` in
 `/tmp`. A program's socket is `<pid>.sock`. Both sides check the directory before they trust what is in it. They go to
@@ -154,7 +154,7 @@ def sockets(uid: int) -> list[tuple[str, int]]:
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:
-    """Returns the process number and the user of whoever is at the other end."""
+    """Returns the process number and the user of the other end."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _group = struct.unpack("3i", credentials)
     return pid, uid

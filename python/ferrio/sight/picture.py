@@ -112,7 +112,7 @@ class Trace:
         return map(Slice._make, self._entries("slices"))
 
     def wakes(self) -> Iterator[Wake]:
-        """Who woke whom, sorted by time."""
+        """What woke what, sorted by time."""
         return map(Wake._make, self._entries("wakes"))
 
     def waits(self) -> Iterator[Wait]:

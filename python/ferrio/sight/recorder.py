@@ -139,7 +139,7 @@ class Recording:
             _complain("the trace wasn't written, because of Ctrl-C")
 
     def _renew_in_child(self) -> None:
-        """After a fork: what was recorded is the parent's, and so may be whoever holds a lock."""
+        """After a fork: what was recorded is the parent's, and a thread of the parent may have held a lock."""
         self._writing = threading.RLock()
         if self._triggers is not None:
             self._triggers.renew()
@@ -179,7 +179,8 @@ def record(
     """Records the latest `seconds` of all loops, and writes them when something goes wrong.
 
     That is: when the signal of this name comes ("USR2"), when a watchdog reports what blocks a loop, and when an
-    exception is not handled: in a callback, in a task whose result nobody takes, or at the end of the program.
+    exception isn't handled: in a callback, in a task whose result nobody takes, in a thread, or at the end of the
+    program.
     `write()` of the returned object writes at any time. If no watchdog is on, `on_stall` starts one whose threshold is
     a second. After a file, these causes write none for `seconds`, and at most `files` altogether.
 

@@ -3,8 +3,8 @@
 Names, states and times of all tasks are found natively, in pieces (`_ferrio._Sampler`). They are filtered, sorted and
 cut to the rows that were asked for, and only these are looked at closely. Between two pieces other threads may run.
 
-Invariants: nothing here calls `repr` of the program's objects, except in `stack`, for one task. No task is kept from
-one piece to the next, so none is dropped in this thread.
+Invariants: nothing here calls `repr` of the program's objects, except in `stack`, for one task, and for the arguments
+of calls in threads. No row keeps a task from one piece to the next.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a task waits for, in few words for a row of a table: "Queue.get" and "Queue with 0 items".
 
-`waits` finds it. Nothing here calls `repr` of the program's objects, which may take long, or print much.
+`waits` finds it. The program's objects are named by their types, because `repr` may take long or print much. Only the
+arguments of a call in a thread are shown by `repr`, cut short.
 """
 
 from __future__ import annotations

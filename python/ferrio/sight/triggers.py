@@ -1,4 +1,4 @@
-"""What makes a flight recorder write: a signal, a stall, an exception that nobody handles.
+"""What makes a flight recorder write: a signal, a stall, an exception that isn't handled.
 
 A file takes a while, so a thread writes it, except at the end of the program. After one file, further causes are
 ignored for a time, and from some number of files on for ever. So a program in trouble doesn't fill its disk.
@@ -25,7 +25,7 @@ STALL = 1.0
 # The name of the thread that writes.
 THREAD_NAME = "ferrio record"
 
-# Those that hear of exceptions in loops; replaced at each change.
+# The triggers that hear of exceptions in loops; replaced at each change.
 _armed: tuple[Triggers, ...] = ()
 
 

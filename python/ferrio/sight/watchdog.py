@@ -39,7 +39,7 @@ _active: tuple[Watch, ...] = ()
 _last: tuple[float, str, float, bool] | None = None
 
 
-# Those that hear of all reports; replaced at each change.
+# The listeners that hear of all reports; replaced at each change.
 _listeners: tuple[Callable[[Block], object], ...] = ()
 
 

@@ -15,7 +15,7 @@ use crate::base::ffi::callee::{self, Callee};
 use crate::base::gc::{Traverse, Visited};
 use crate::base::imports;
 
-/// So many names at most have labels of their own. Programs that make code at run time could have any number.
+/// At most this many names have labels of their own. A program that makes code at run time could have any number.
 const LIMIT: usize = 1 << 18;
 
 /// The label of all other names.

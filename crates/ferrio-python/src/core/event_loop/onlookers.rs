@@ -1,7 +1,7 @@
-//! Who looks at the items of a loop while they run.
+//! What looks at the items of a loop while they run: watchdogs, samplers, meters and recordings.
 //!
-//! A turn asks once whether anybody does, and an item's code is compiled for both cases. Whoever wants to look adds a
-//! mode, and a field here.
+//! A turn asks once whether anything does, and an item's code is compiled for both cases. A new onlooker adds a mode, and
+//! a field here.
 
 use ferrio_engine::meter::Meter;
 use ferrio_engine::recorder::Kind;
@@ -23,7 +23,7 @@ pub(crate) trait Show {
     fn during_step<R>(&self, task: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R;
 }
 
-/// Nobody looks.
+/// Nothing looks.
 pub(crate) struct Nobody;
 
 impl Show for Nobody {
@@ -76,7 +76,7 @@ impl Show for Counting<'_> {
     }
 }
 
-/// Those who look at a loop at this moment.
+/// What looks at a loop at this moment.
 pub(super) struct Onlookers<'a> {
     /// For watchdogs.
     pub(super) progress: Option<&'a Progress>,

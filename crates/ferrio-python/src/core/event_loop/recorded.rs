@@ -89,7 +89,7 @@ impl Loop {
 }
 
 impl LoopRef {
-    /// Records what `record` does, if it is a loop that is recorded.
+    /// Where to record, if it is a loop of ours and recorded.
     #[inline]
     pub(crate) fn recorded(&self) -> Option<&Slot> {
         match self {

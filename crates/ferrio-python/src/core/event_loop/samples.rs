@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferrio_engine::clock::Nanos;
 use ferrio_engine::sampler::Seen;
-/// More samples than this aren't kept for a sampler that doesn't take them.
+
+/// At most this many samples are kept for a sampler that doesn't take them.
 const KEPT: usize = 1 << 16;
 
 /// The loop's side of a sampler.
@@ -15,7 +16,7 @@ const KEPT: usize = 1 << 16;
 pub(crate) struct Samples {
     /// How many tasks there have been.
     created: AtomicU64,
-    /// For how much time what is ready is to be noted.
+    /// How much time the next note of what is ready stands for.
     asked: AtomicU64,
     /// Never waited for: a sampler in another thread may have been in it when the process was forked.
     ready: Mutex<Vec<Seen>>,

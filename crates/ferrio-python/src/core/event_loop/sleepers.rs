@@ -1,6 +1,6 @@
 //! Operations that any thread may wake without touching Python: threads name a sleeper by its key.
 //!
-//! A `Ringer` is shared by an operation and those who wake it. It holds no Python object, so a thread that isn't
+//! An operation and the threads that wake it share a `Ringer`. It holds no Python object, so a thread that isn't
 //! attached may ring and drop it. In the loop's own thread, ringing wakes the operation at once.
 //!
 //! Invariant: an operation is among its loop's sleepers from its first wait until it ends or the loop is closed.

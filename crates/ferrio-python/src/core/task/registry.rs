@@ -15,7 +15,8 @@ use crate::base::imports;
 use crate::base::room::Room;
 use crate::core::event_loop::{self, LoopRef};
 
-/// The pending tasks of one loop, each in a slot whose place it knows, with a number that no other task gets. Not a `Slab`, which aborts if it can't grow.
+/// The pending tasks of one loop, each in a slot whose place it knows, with a number that no other task gets. Not a `Slab`,
+/// which aborts if it can't grow.
 #[derive(Default)]
 pub(crate) struct Registry {
     slots: Vec<Option<(Py<Task>, u64)>>,
