@@ -48,6 +48,8 @@ def script() -> None:
 
 def prepare(chosen: options.Options) -> None:
     """Turns `asyncio` into ferrio as the options say, here and in the processes that `multiprocessing` starts."""
+    if chosen.trace is not None and chosen.record is not None:
+        options.refuse("--trace and --record can't be on at once: a trace has all that a record has")
     _policy._set_event_loop_policy(_policy.EventLoopPolicy(_loop_factory(chosen)))
     ferrio.install()
     if chosen.debug:
@@ -64,8 +66,6 @@ def prepare(chosen: options.Options) -> None:
     if chosen.sight:
         os.environ[switches.SIGHT] = "1"
         switches.see_program()
-    if chosen.trace is not None and chosen.record is not None:
-        options.refuse("--trace and --record can't be on at once: a trace has all that a record has")
     if chosen.trace is not None:
         try:
             switches.trace_program(chosen.trace)

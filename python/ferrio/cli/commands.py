@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ferrio.cli import options, programs, tables
+from ferrio.sight import snapshot
 
 __all__ = ("run",)
-
-_COLUMNS = ("id", "name", "coroutine", "state", "age", "busy", "scheduled", "idle", "polls", "wakes", "waits")
 
 # A day; nobody waits longer for a table.
 _LONGEST = 86400
@@ -89,7 +88,8 @@ def _parse(command: str, arguments: Sequence[str]) -> Any:
     parser.add_argument("--filter", default="", metavar="TEXT", help="only tasks whose line has all words of TEXT")
     parser.add_argument("--limit", type=_count, default=1000, metavar="N", help="at most N tasks (1000)")
     if command != "tree":
-        parser.add_argument("--sort", choices=_COLUMNS, default=None, metavar="COLUMN", help=", ".join(_COLUMNS))
+        columns = tuple(snapshot.COLUMNS)
+        parser.add_argument("--sort", choices=columns, default=None, metavar="COLUMN", help=", ".join(columns))
     if command == "top":
         parser.add_argument(
             "--interval", type=_seconds, default=1.0, metavar="SECONDS", help="the time between two tables (1)"
@@ -158,7 +158,7 @@ def _print(command: str, chosen: Any) -> int:
     request = {
         "do": "tasks",
         "sort": getattr(chosen, "sort", None) or "id",
-        "reverse": getattr(chosen, "sort", None) in ("age", "busy", "scheduled", "idle", "polls", "wakes"),
+        "reverse": getattr(chosen, "sort", None) in tables.GREATEST_FIRST,
         "limit": chosen.limit,
         "filter": chosen.filter,
         "sample": chosen.sample > 0,

@@ -41,11 +41,11 @@ options:
   --watch[=0.1]    report what blocks the loop for longer than this many seconds, while it does
   --sight          let `ferrio top`, `ps` and `tree` of the same user look at the program
   --trace=out.html draw what the loops do, until the end of the program; out.json is for Perfetto and Chrome
-  --record[=10]    write the last seconds of that when the program stalls, fails, or gets the signal USR2
+  --record[=10]    keep the latest seconds of that; write them if the program stalls, fails, or gets the signal USR2
   --dump-signal=USR1
                    when this signal comes, print what each task waits for
   --metrics[=9464]
-                   count what the loops do, and serve it for Prometheus at this port or HOST:PORT
+                   count what the loops do; with a port or HOST:PORT, serve the numbers for Prometheus there
   --virtual-time   the loop's clock jumps to the next deadline instead of waiting for it
 """
 

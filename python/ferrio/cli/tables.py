@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ("age", "aligned", "branches", "brief", "grown", "size", "times", "waits", "who")
+__all__ = ("GREATEST_FIRST", "age", "aligned", "branches", "brief", "grown", "size", "times", "waits", "who")
+
+# Columns that are sorted with the greatest value first.
+GREATEST_FIRST = ("age", "busy", "scheduled", "idle", "polls", "wakes")
 
 _Key = tuple[int, int]
 

@@ -53,9 +53,6 @@ _ON_WIDE = ("scheduled", "idle", "age", "wakes")
 # By which columns the table can be sorted, in the order of the key.
 _SORTED = tuple(name for name, _title, _width in _COLUMNS if name not in ("pid", "loop"))
 
-# These are sorted with the greatest value first.
-_GREATEST_FIRST = ("busy", "scheduled", "idle", "age", "polls", "wakes")
-
 _STYLES = {"running": "bold green", "scheduled": "yellow", "done": "dim"}
 
 
@@ -88,7 +85,7 @@ class Top(App[None]):
         self._offered: list[programs.Program] = []
         self._interval = interval
         self._sort = sort
-        self._reverse = sort in _GREATEST_FIRST
+        self._reverse = sort in tables.GREATEST_FIRST
         self._text = text
         self._as_tree = False
         self._paused = False
@@ -323,7 +320,7 @@ class Top(App[None]):
             await self._sort_by(name)
 
     async def _sort_by(self, name: str) -> None:
-        self._sort, self._reverse = name, name in _GREATEST_FIRST
+        self._sort, self._reverse = name, name in tables.GREATEST_FIRST
         await self.look_now()
 
     async def action_tree(self) -> None:

@@ -34,33 +34,33 @@ __all__ = (
     "watch_program",
 )
 
-# The environment's switch of the watchdog: a number of seconds; empty or 0 for off.
+# The environment's switches; empty or 0 for off. The watchdog: a number of seconds.
 WATCH = "FERRIO_WATCH"
 
-# The environment's switch that lets others look at the program; empty or 0 for off.
+# Lets others look at the program.
 SIGHT = "FERRIO_SIGHT"
 
-# The environment's name of the signal that prints what the tasks wait for.
+# The name of the signal that prints what the tasks wait for.
 DUMP_SIGNAL = "FERRIO_DUMP_SIGNAL"
 
-# The environment's switch of the metrics: `ON`, or an address at which to serve them; empty or 0 for off.
+# The metrics: `ON`, or an address at which to serve them.
 METRICS = "FERRIO_METRICS"
 
-# The value of a switch that takes no other.
-ON = "1"
-
-# The signal that programs use for such things; Python handles it nowhere else.
-DEFAULT_SIGNAL = "USR1"
-
-# asyncio's own limit for slow callbacks, in seconds.
-DEFAULT_THRESHOLD = 0.1
-
-# The environment's switches of the recorder: where to write a trace; how many seconds to keep.
+# The recorder: where to write a trace, or how many seconds to keep.
 TRACE = "FERRIO_TRACE"
 RECORD = "FERRIO_RECORD"
 
 # The process that writes the trace to the very path. Its children write to others.
 _TRACED = "FERRIO_TRACED"
+
+# The value of a switch that takes no other.
+ON = "1"
+
+# asyncio's own limit for slow callbacks, in seconds.
+DEFAULT_THRESHOLD = 0.1
+
+# The signal that programs use for such things; Python handles it nowhere else.
+DEFAULT_SIGNAL = "USR1"
 
 # How many seconds a flight recorder keeps, and the signal on which it writes them.
 DEFAULT_RECORD = 10.0
@@ -72,30 +72,22 @@ _stop_recording = None
 
 def follow_environment() -> None:
     """Turns on what the environment asks for. A value that makes no sense is reported and ignored."""
-    text = os.environ.get(WATCH, "")
-    if text.strip() not in ("", "0"):
-        _try(WATCH, text, lambda: watch_program(threshold(text)))
-    if os.environ.get(SIGHT, "").strip() not in ("", "0"):
-        see_program()
-    name = os.environ.get(DUMP_SIGNAL, "")
-    if name.strip() not in ("", "0"):
-        _try(DUMP_SIGNAL, name, lambda: dump_on(name))
-    address = os.environ.get(METRICS, "")
-    if address.strip() not in ("", "0"):
-        _try(METRICS, address, lambda: meter_program(address))
-    path = os.environ.get(TRACE, "")
-    if path.strip() not in ("", "0"):
-        _try(TRACE, path, lambda: trace_program(path))
-    text = os.environ.get(RECORD, "")
-    if text.strip() not in ("", "0"):
-        _try(RECORD, text, lambda: record_program(threshold(text)))
-
-
-def _try(variable: str, value: str, turn_on: Callable[[], None]) -> None:
-    try:
-        turn_on()
-    except (OSError, RuntimeError, ValueError) as error:
-        warnings.warn(f"{variable}={value}: {error}", RuntimeWarning, stacklevel=3)
+    switches: tuple[tuple[str, Callable[[str], None]], ...] = (
+        (WATCH, lambda text: watch_program(threshold(text))),
+        (SIGHT, lambda _text: see_program()),
+        (DUMP_SIGNAL, dump_on),
+        (METRICS, meter_program),
+        (TRACE, trace_program),
+        (RECORD, lambda text: record_program(threshold(text))),
+    )
+    for variable, turn_on in switches:
+        text = os.environ.get(variable, "")
+        if text.strip() in ("", "0"):
+            continue
+        try:
+            turn_on(text)
+        except (OSError, RuntimeError, ValueError) as error:
+            warnings.warn(f"{variable}={text}: {error}", RuntimeWarning, stacklevel=2)
 
 
 def threshold(text: str) -> float:
