@@ -14,6 +14,7 @@ from tests.unit.programs import run_program
 
 import ferrio
 from ferrio import sight
+from ferrio.sight import triggers
 
 PATIENCE = 50
 
@@ -242,3 +243,18 @@ def test_loops_that_are_gone_leave_no_tape_for_ever(pattern):
             ferrio.run(ferrio.sleep(0.06))
         lanes = recording._native.picture()["lanes"]
     assert len(lanes) <= 2
+
+
+def test_a_cause_may_come_while_another_is_handled():
+    # The collector may run there, and end a task whose exception nobody takes.
+    written = []
+    made = triggers.Triggers(lambda: written.append("file") or "file", 60, 10)
+
+    def fire():
+        with made._lock:
+            made.fire("a cause", at_once=True)
+
+    thread = threading.Thread(target=fire, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert written == ["file"]

@@ -37,7 +37,8 @@ class Triggers:
         self._pause = pause
         self._left = most
         self._last = -pause
-        self._lock = threading.Lock()
+        # Reentrant: under it the collector may run, and with it the end of a task whose exception fires again.
+        self._lock = threading.RLock()
         self._undo: list[Callable[[], object]] = []
 
     def arm(self, name: str | int | None, on_stall: bool, on_exception: bool) -> None:
@@ -63,7 +64,7 @@ class Triggers:
 
     def renew(self) -> None:
         """After a fork: the lock may be held by a thread of the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def fire(self, why: str, *, at_once: bool = False) -> None:
         """Something went wrong. Writes, unless a file was written lately; with `at_once` in this thread."""
