@@ -138,7 +138,8 @@ struct ferrio_loop_api {
     void (*waker_wake)(ferrio_waker *waker);
 
     /*
-     * Makes an awaitable whose value comes from elsewhere. Call it attached; `loop` and `data` as above. *waiter receives a reference, for `waiter_complete`.
+     * Makes an awaitable whose value comes from elsewhere. Call it attached; `loop` and `data` as above. *waiter
+     * receives a reference, for `waiter_complete`.
      */
     PyObject *(*waiter_new)(PyObject *loop, const ferrio_waiter_type *type, void *data, ferrio_waiter **waiter);
 

@@ -1,6 +1,7 @@
 //! Python awaitables as Rust futures.
 //!
-//! A task on the loop awaits the Python side, and its end is handed to whoever polls the Rust side. The two share a `Slot`.
+//! A task on the loop awaits the Python side, and its end is handed to the thread that polls the Rust side. The two share
+//! a `Slot`.
 //! Invariants: the task is only touched on its loop's thread. A slot whose future was dropped cancels its task, whenever
 //! that is made.
 

@@ -1,6 +1,6 @@
 //! Where a loop's time goes, as looks at it from another thread show: what ran, what was ready, and when things began.
 //!
-//! The loop's thread reads no clock for this. Whoever looks says how much time each look stands for. Things are known by
+//! The loop's thread reads no clock for this. The looking thread says how much time each look stands for. Things are known by
 //! an address, which the host may use again, and by a number, which it never does. Invariant: time is counted only for a
 //! thing that existed when the look was taken.
 

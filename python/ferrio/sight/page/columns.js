@@ -1,12 +1,13 @@
 // The trace's format: one JSON object, whose tables are columns. Reads them into arrays; knows nothing of their meaning.
 // In the page, all but the tables is packed: `packed` is base64 of a zlib stream of JSON.
 //
-//   { version: 1, program, python, ferrio, began: seconds since 1970, duration: ns, threshold: ns, lost: events,
+//   { version: 1, program, pid, python, ferrio, began: seconds since 1970, duration: ns, threshold: ns, lost: events,
+//     whole: false for the latest seconds of a flight recorder,
 //     lanes: [{name, kind: "loop" or "worker", loop: number or null}],
 //     rows: [{kind: "task", "callbacks", "io" or "jobs", name, coro, lane, created, ended,
 //             end: "finished", "cancelled", "failed" or null, parent, stack}],
 //     frames: [[file, line, function]], stacks: [[frame, ...]], innermost last,   labels: [text],
-//     slices: {count, start, length, row, label, kind},   wakes: {count, time, from, to, label},
+//     slices: {count, start, length, row, label, kind},   wakes: {count, time, from, to, label, delay},
 //     waits: {count, start, length, row, label},          polls: {count, start, length, lane} }
 //
 // Times are nanoseconds from the beginning of the trace. A column is base64 of a zlib stream of little-endian numbers.
