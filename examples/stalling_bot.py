@@ -79,7 +79,6 @@ def ask_the_weather_station():
 
 def look_up(host, *rest, **keywords):
     """Takes the place of `socket.getaddrinfo`, as if the name server were out of reach."""
-    print(f"Looking up {host}. What am I doing? kill -USR1 {os.getpid()}", flush=True)
     time.sleep(5)
     raise socket.gaierror(socket.EAI_AGAIN, "the name server doesn't answer")
 
@@ -93,6 +92,8 @@ async def main(trouble):
         await asyncio.gather(bot.ask("meet"), bot.ask("invite"))
     elif trouble == "waits":
         socket.getaddrinfo = look_up
+        hint = f"Still no news. What am I doing? kill -USR1 {os.getpid()}"
+        asyncio.get_running_loop().call_later(0.5, print, hint)
         await bot.ask("news")
     elif trouble == "lingers":
         asyncio.create_task(bot.remind(), name="reminder")

@@ -77,7 +77,8 @@ def test_watchdog(folder):
     # On a busy machine, other tasks may be slow too, and the thread may have waited for the CPU.
     printed = run(f"python -m ferrio --watch=0.1 {BOT} blocks", folder)
     assert "name='weather'" in printed and "in ask_the_weather_station" in printed
-    assert "weather: rain\nhello: hello!\n" in printed
+    # Reports come from another thread, even in the middle of a line.
+    assert "weather: rain" in printed and "hello: hello!" in printed
 
 
 def test_trace(folder):
@@ -92,7 +93,7 @@ def test_trace(folder):
 def test_other_terminal(command, expected, folder):
     assert command in COMMANDS
     with started(f"python -m ferrio --sight {BOT} waits", folder) as process:
-        assert "Looking up" in process.stdout.readline()
+        assert "Still no news" in process.stdout.readline()
         words = [sys.executable, "-m", *command.replace("<pid>", str(process.pid)).split()]
         assert expected in subprocess.run(words, capture_output=True, text=True, check=True).stdout
 

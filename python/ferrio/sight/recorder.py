@@ -258,8 +258,13 @@ def _finish_at_the_end(made: Recording) -> None:
     """Writes the trace at the end of the process. One that `multiprocessing` started may run no `atexit`."""
     atexit.register(made._finish)
     process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
+    if process is None:
+        return
+    if process.parent_process() is not None:
         _finish_in_multiprocessing(made)
+    elif getattr(process.current_process(), "_inheriting", False):
+        # The process is being prepared. A fork server's child then drops all finalizers, and ends without `atexit`.
+        _tell_multiprocessing(made, sys.modules["multiprocessing.util"])
 
 
 def _finish_in_multiprocessing(made: Recording) -> None:
@@ -270,11 +275,15 @@ def _finish_in_multiprocessing(made: Recording) -> None:
 
 def _before_fork() -> None:
     made, util = _current, sys.modules.get("multiprocessing.util")
-    if made is None or made.seconds is not None or util is None or made._is_known_to_multiprocessing:
-        return
-    made._is_known_to_multiprocessing = True
-    # It drops all finalizers in the child, and then calls this.
-    util.register_after_fork(made, _finish_in_multiprocessing)
+    if made is not None and made.seconds is None and util is not None:
+        _tell_multiprocessing(made, util)
+
+
+def _tell_multiprocessing(made: Recording, util: Any) -> None:
+    if not made._is_known_to_multiprocessing:
+        made._is_known_to_multiprocessing = True
+        # It drops all finalizers in the child, and then calls this.
+        util.register_after_fork(made, _finish_in_multiprocessing)
 
 
 def _after_fork_in_child() -> None:
