@@ -87,7 +87,7 @@ def test_an_agent_that_cannot_begin_leaves_nothing(place, monkeypatch):
 
 
 def test_no_descriptors_are_left(here, monkeypatch):
-    """The one who comes waits in the queue; the agent doesn't try again at once."""
+    """A reader that comes waits in the queue; the agent doesn't try again at once."""
     tried = threading.Semaphore(0)
     exhausted = [True]
 
@@ -103,7 +103,7 @@ def test_no_descriptors_are_left(here, monkeypatch):
 
     listener = here._listener
     waits = []
-    monkeypatch.setattr(here._stopping, "wait", lambda seconds: waits.append(seconds) or tried.acquire(timeout=0))
+    monkeypatch.setattr(here._stopping, "wait", waits.append)
     here._listener = Listener()
     with connection_to(here) as connection:
         assert tried.acquire(timeout=30)

@@ -124,7 +124,7 @@ class Agent:
             connection, _address = self._listener.accept()
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                # Whoever comes stays in the queue, and would wake this thread again at once.
+                # A reader that comes stays in the queue, and would wake this thread again at once.
                 self._stopping.wait(_PAUSE)
             return
         if meeting.peer(connection)[1] not in (self._user, 0):
