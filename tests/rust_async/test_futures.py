@@ -5,6 +5,7 @@ import concurrent.futures
 import contextvars
 import importlib
 import threading
+import weakref
 
 import pytest
 
@@ -188,3 +189,19 @@ def test_future_of_a_closed_loop_is_dropped(run, probe):
     switch.finish()
     for task in tasks:
         task._log_destroy_pending = False
+
+
+def test_a_dropped_future_drops_what_it_holds_at_once(run, probe):
+    class Thing:
+        pass
+
+    async def main():
+        thing = Thing()
+        dropped = weakref.ref(thing)
+        coroutine = probe.ready(thing)
+        del thing
+        coroutine.close()
+        del coroutine
+        assert dropped() is None
+
+    run(main())

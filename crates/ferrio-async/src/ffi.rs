@@ -188,7 +188,7 @@ fn drop_attached<T>(value: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let mut value = Some(value);
         // So that references are dropped at once; at the interpreter's end it isn't possible.
-        Python::try_attach(|_py| value.take());
+        Python::try_attach(|_py| drop(value.take()));
     }));
 }
 
