@@ -105,6 +105,26 @@ def test_interpreter_ends_at_any_time(loop, moment):
     assert "Fatal" not in done.stderr
 
 
+@pytest.mark.parametrize("loop", ["ferrio.new_event_loop", "asyncio.SelectorEventLoop"])
+def test_a_call_from_a_thread_before_any_coroutine_has_waited(loop):
+    code = f"""
+        import asyncio, ferrio, sys
+        sys.path.insert(0, {str(directory())!r})
+        import rust_probe
+
+        async def main():
+            called = asyncio.Event()
+            rust_probe.call_from_thread(called.set)
+            async with asyncio.timeout(10):
+                await called.wait()
+
+        {loop}().run_until_complete(main())
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done
+
+
 def test_the_example(run):
     example = importlib.import_module("rust_example")
 

@@ -52,6 +52,10 @@ impl Home {
         static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = event_loop.py();
         let handle = ffi::api_of(event_loop)?.map(|api| api.handle(event_loop)).transpose()?;
+        if handle.is_none() {
+            // For `call_soon`, which may come before any coroutine waits.
+            messenger::start(py)?;
+        }
         let context = COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()?.unbind();
         Ok(Self(Arc::new(Inner { event_loop: event_loop.clone().unbind(), handle, context })))
     }

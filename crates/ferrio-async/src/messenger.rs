@@ -42,7 +42,7 @@ fn messenger() -> MutexGuard<'static, Option<Messenger>> {
     MESSENGER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes sure that the thread runs, before anything is sent for a coroutine that waits.
+/// Makes sure that the thread runs, before a coroutine waits or another thread has a home to send to.
 pub(crate) fn start(py: Python<'_>) -> PyResult<()> {
     let process = std::process::id();
     let mut place = messenger();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ferrio_async::{async_pyfunction, future_into_py, into_future, local_future_into_py};
+use ferrio_async::{Home, async_pyfunction, future_into_py, into_future, local_future_into_py};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -229,6 +229,14 @@ macro_rules! in_runtime {
     };
 }
 
+/// Calls `function` on the running loop, from a new thread.
+#[pyfunction]
+fn call_from_thread(py: Python<'_>, function: Py<PyAny>) -> PyResult<()> {
+    let home = Home::current(py)?;
+    std::thread::spawn(move || home.call_soon(move |event_loop| function.call0(event_loop.py()).map(drop)));
+    Ok(())
+}
+
 async fn smol_sleep(time: Duration) {
     smol::Timer::after(time).await;
 }
@@ -319,6 +327,7 @@ fn rust_probe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(yielding, module)?)?;
     module.add_function(wrap_pyfunction!(calling, module)?)?;
     module.add_function(wrap_pyfunction!(look, module)?)?;
+    module.add_function(wrap_pyfunction!(call_from_thread, module)?)?;
     in_tokio::fill(module)?;
     in_smol::fill(module)
 }
