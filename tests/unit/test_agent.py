@@ -16,6 +16,7 @@ from tests.unit import seen
 from tests.unit.programs import run_program
 
 import ferrio
+from ferrio import _ferrio
 from ferrio.cli import programs
 from ferrio.sight import agent, announced, meeting, snapshot
 
@@ -630,31 +631,34 @@ def test_threads_have_names_that_reports_know(here):
     assert announced.AGENT_THREAD in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_task_that_ended_is_dropped_by_its_loop():
-    class Result:
-        dropped_in = None
+def test_what_ends_while_a_table_is_made_dies_in_its_loops_thread():
+    died_in = set()
 
+    class Result:
         def __del__(self):
-            Result.dropped_in = threading.get_ident()
+            died_in.add(threading.current_thread().name)
+
+    async def work(lock):
+        with contextlib.suppress(TimeoutError):
+            await ferrio.wait_for(lock.acquire(), 0.001)
+        return Result()
+
+    def look(loop):
+        sampler = _ferrio._Sampler()
+        sampler.add(loop)
+        tables = snapshot.Tables(sampler)
+        for _ in range(50):
+            row = tables.tasks({})["tasks"][-1]
+            tables.stack(row)
 
     async def main():
-        async def work():
-            return Result()
-
-        def drop():
-            nonlocal kept
-            snapshot._let_go(loop, kept)
-            kept = None
-
-        loop = ferrio.get_running_loop()
-        kept = loop.create_task(work())
-        await ferrio.sleep(0)
-        await ferrio.sleep(0)
-        thread = threading.Thread(target=drop)
+        lock = ferrio.Lock()
+        await lock.acquire()
+        thread = threading.Thread(target=look, args=(ferrio.get_running_loop(),), name="agent")
         thread.start()
-        while Result.dropped_in is None:
-            await ferrio.sleep(0)
+        while thread.is_alive():
+            await ferrio.wait([ferrio.create_task(work(lock)) for _ in range(50)])
         thread.join()
-        assert Result.dropped_in == threading.get_ident()
 
     ferrio.run(main())
+    assert died_in == {threading.current_thread().name}

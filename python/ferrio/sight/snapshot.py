@@ -4,7 +4,8 @@ Names, states and times of all tasks are found natively, in pieces (`_ferrio._Sa
 cut to the rows that were asked for, and only these are looked at closely. Between two pieces other threads may run.
 
 Invariants: nothing here calls `repr` of the program's objects, except in `stack`, for one task, and for the arguments
-of calls in threads. No row keeps a task from one piece to the next.
+of calls in threads. The loops drop the tasks that were looked at: if one
+ends meanwhile, what it holds must not die in this thread.
 """
 
 from __future__ import annotations
@@ -122,20 +123,27 @@ class Tables:
 
     def stack(self, request: dict[str, Any]) -> dict[str, Any]:
         """Returns where one task stands, where it was made, and what it waits for in full words."""
-        loop, task = self._find(request)
-        if task is None:
+        loop = next((loop for loop in self._loops() if self._numbers[loop] == request.get("loop")), None)
+        if loop is None:
             return {"gone": True}
-        reply = _in_thread_of(loop, functools.partial(self._stack, loop, task))
-        _let_go(loop, task)
+        kept: list[Any] = []
+        place, number = int(request["place"]), int(request["id"])
+        reply = _in_thread_of(loop, functools.partial(self._stack, loop, place, number, kept))
+        _give_back(loop, kept)
         return reply or {"text": "", "waits": "Its loop is blocked.", "stack": [], "origin": []}
 
-    def _stack(self, loop: Any, task: Any) -> dict[str, Any]:
+    def _stack(self, loop: Any, place: int, number: int, kept: list[Any]) -> dict[str, Any]:
+        task = self._sampler.task(loop, place, number)
+        if task is None:
+            return {"gone": True}
+        pending = _pending(loop)
+        kept += (task, *pending)
         if asyncio.tasks.current_task(loop) is task:
             entries = stacks.stack_of(loop._thread_id) or []
             words = "It runs."
         else:
             entries = waits.frames_of(objects.coro_of(task))
-            words = waits.sentence(task, _pending(loop)) if _waits(task) else "It is about to run."
+            words = waits.sentence(task, pending) if _waits(task) else "It is about to run."
         return {
             "text": stacks.describe(task),
             "waits": words,
@@ -202,28 +210,32 @@ class Tables:
     def _look_closely(self, found: list[tuple[Any, dict[str, Any]]]) -> None:
         """Adds to each row what the task waits for and where it was made."""
         holders: dict[Any, subjects.Holders] = {}
+        kept: dict[Any, list[Any]] = {}
         for start in range(0, len(found), _CLOSELY):
             piece = found[start : start + _CLOSELY]
             for loop in dict.fromkeys(loop for loop, _row in piece):
                 rows = [row for other, row in piece if other is loop]
-                known = holders.setdefault(loop, subjects.Holders(loop, row_limit=_MANY))
+                seen = kept.setdefault(loop, [])
+                known = holders.setdefault(loop, subjects.Holders(loop, row_limit=_MANY, kept=seen))
                 for row in rows:
                     row.update(waits="", on="", awaits=[], held_by=[], created=None, defined=None)
-                _in_thread_of(loop, functools.partial(self._look_at, loop, rows, known))
+                _in_thread_of(loop, functools.partial(self._look_at, loop, rows, known, seen))
             time.sleep(0)
+        holders.clear()
+        for loop, seen in kept.items():
+            _give_back(loop, seen)
 
-    def _look_at(self, loop: Any, rows: list[dict[str, Any]], holders: subjects.Holders) -> None:
+    def _look_at(self, loop: Any, rows: list[dict[str, Any]], holders: subjects.Holders, kept: list[Any]) -> None:
         for row in rows:
             task = self._sampler.task(loop, row["place"], row["id"])
             if task is None:
                 row["state"] = "done"
                 continue
+            kept.append(task)
             try:
                 self._add(row, task, holders)
             except Exception as error:  # it went on meanwhile
                 row["on"] = f"({type(error).__name__})"
-            _let_go(loop, task)
-            del task
 
     def _add(self, row: dict[str, Any], task: Any, holders: subjects.Holders) -> None:
         origin = [entry for entry in stacks.origin_of(task) if os.path.dirname(entry.filename) not in _LIBRARIES]
@@ -250,12 +262,6 @@ class Tables:
             "name": objects.name_of(task),
         }
 
-    def _find(self, request: dict[str, Any]) -> tuple[Any, Any]:
-        for loop in self._loops():
-            if self._numbers[loop] == request.get("loop"):
-                return loop, self._sampler.task(loop, int(request["place"]), int(request["id"]))
-        return None, None
-
 
 def _matches(row: dict[str, Any], words: list[str]) -> bool:
     if not words:
@@ -281,11 +287,11 @@ def _pending(loop: Any) -> list[Any]:
     return list(tasks) if len(tasks) <= _MANY else []
 
 
-def _let_go(loop: Any, task: Any) -> None:
-    """Has a task that ended meanwhile dropped by its loop, as it would have been."""
-    if task.done():
+def _give_back(loop: Any, tasks: list[Any]) -> None:
+    """Has tasks dropped by their loop. Nothing else in this thread refers to them."""
+    if tasks:
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe([task].clear)
+            loop.call_soon_threadsafe(tasks.clear)
 
 
 def _in_thread_of(loop: Any, call: Callable[[], _T]) -> _T | None:

@@ -35,11 +35,15 @@ class Subject:
 
 
 class Holders:
-    """Which tasks of a loop hold which lock; searched for when it is first asked."""
+    """Which tasks of a loop hold which lock; searched for when it is first asked.
 
-    def __init__(self, loop: Any, row_limit: int) -> None:
+    `kept` gets all tasks that it looks at.
+    """
+
+    def __init__(self, loop: Any, row_limit: int, kept: list[Any]) -> None:
         self._loop = loop
         self._limit = row_limit
+        self._kept = kept
         self._tasks: list[Any] | None = None
         self._found: dict[int, list[Any]] = {}
 
@@ -47,6 +51,7 @@ class Holders:
         """Returns the tasks that hold `lock`, as far as that can be known."""
         if self._tasks is None:
             tasks = asyncio.all_tasks(self._loop)
+            self._kept += tasks
             self._tasks = list(tasks) if len(tasks) <= self._limit else []
         if id(lock) not in self._found:
             self._found[id(lock)] = waits.holders(lock, self._tasks)
