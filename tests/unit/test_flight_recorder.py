@@ -258,3 +258,19 @@ def test_a_cause_may_come_while_another_is_handled():
     thread.start()
     thread.join(10)
     assert written == ["file"]
+
+
+# Python reports what the callback raises.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stall_is_written_even_if_the_watchdogs_callback_fails(pattern):
+    def fail(block):
+        raise ValueError("a mistake")
+
+    async def main():
+        with sight.record(60, pattern, on_exception=False) as recording, sight.watch(0.05, fail):
+            time.sleep(0.3)
+            await ferrio.sleep(0.1)
+            wait_for_writers()
+            return len(recording.files)
+
+    assert ferrio.run(main()) == 1

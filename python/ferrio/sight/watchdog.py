@@ -135,10 +135,11 @@ class Watch:
         block = self._over(found, key) if is_over else self._blocking(found, key)
         _note(block)
         log.logger.warning("%s", block.text)
-        if self._on_block is not None:
-            self._on_block(block)
+        # First ours, which raise nothing.
         for listener in _listeners:
             listener(block)
+        if self._on_block is not None:
+            self._on_block(block)
 
     def _blocking(self, found: dict[str, Any], key: tuple[int, int]) -> Block:
         thing, loop = found["object"], found["loop"]
