@@ -274,3 +274,16 @@ def test_a_stall_is_written_even_if_the_watchdogs_callback_fails(pattern):
             return len(recording.files)
 
     assert ferrio.run(main()) == 1
+
+
+def test_a_trace_in_the_environment_wins(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "import asyncio, ferrio; ferrio.run(asyncio.sleep(0))"],
+        env=os.environ | {"FERRIO_TRACE": "out.json", "FERRIO_RECORD": "5"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "FERRIO_RECORD=5: FERRIO_TRACE is set, too" in done.stderr
+    assert (tmp_path / "out.json").exists()

@@ -54,6 +54,7 @@ class Recording:
         self._writing = threading.RLock()
         self._is_child = False
         self._is_known_to_multiprocessing = False
+        self._is_ending = False
         self._is_over = False
 
     def write(self, path: Any = None) -> str:
@@ -72,8 +73,9 @@ class Recording:
     def stop(self) -> None:
         """Ends the recording, and writes the file of a `trace`. Calling it again does nothing."""
         with _lock:
-            if self._is_over:
+            if self._is_over or self._is_ending:
                 return
+            self._is_ending = True
         try:
             if self.seconds is None:
                 self.write()
@@ -145,6 +147,7 @@ class Recording:
             self._triggers.renew()
         self.path = path_of_child(self.path, is_grandchild=self._is_child)
         self._is_child = True
+        self._is_ending = False
         self.files = []
         self._native = _ferrio._Recorder(self._events, self.seconds)
         self._start(replace=True)

@@ -78,7 +78,7 @@ def follow_environment() -> None:
         (DUMP_SIGNAL, dump_on),
         (METRICS, meter_program),
         (TRACE, trace_program),
-        (RECORD, lambda text: record_program(threshold(text))),
+        (RECORD, _record_unless_traced),
     )
     for variable, turn_on in switches:
         text = os.environ.get(variable, "")
@@ -88,6 +88,12 @@ def follow_environment() -> None:
             turn_on(text)
         except (OSError, RuntimeError, ValueError) as error:
             warnings.warn(f"{variable}={text}: {error}", RuntimeWarning, stacklevel=2)
+
+
+def _record_unless_traced(text: str) -> None:
+    if os.environ.get(TRACE, "").strip() not in ("", "0"):
+        raise ValueError(f"{TRACE} is set, too, and a trace has all that a record has")
+    record_program(threshold(text))
 
 
 def threshold(text: str) -> float:

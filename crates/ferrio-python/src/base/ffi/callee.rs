@@ -61,7 +61,7 @@ pub(crate) fn identify(callable: &Bound<'_, PyAny>) -> PyResult<Callee> {
             object = Bound::from_borrowed_ptr(py, PyMethod_Function(object.as_ptr()));
         }
         if ffi::Py_IS_TYPE(object.as_ptr(), &raw mut ffi::PyFunction_Type) != 0 {
-            let code = object.getattr(pyo3::intern!(py, "__code__"))?;
+            let code = object.getattr(intern!(py, "__code__"))?;
             return of_code(&code);
         }
         if ffi::PyCFunction_CheckExact(object.as_ptr()) != 0 {
@@ -78,7 +78,7 @@ pub(crate) fn identify(callable: &Bound<'_, PyAny>) -> PyResult<Callee> {
             return Ok(Callee { address: definition.addr(), keep: None, name });
         }
         if ffi::Py_IS_TYPE(object.as_ptr(), &raw mut ffi::PyMethodDescr_Type) != 0 {
-            let name = object.getattr(pyo3::intern!(py, "__qualname__"))?.extract()?;
+            let name = object.getattr(intern!(py, "__qualname__"))?.extract()?;
             return Ok(Callee { address: object.as_ptr().addr(), keep: Some(object.unbind()), name });
         }
         let class = match object.cast_into::<PyType>() {
@@ -92,6 +92,6 @@ pub(crate) fn identify(callable: &Bound<'_, PyAny>) -> PyResult<Callee> {
 
 /// The meaning of the address of a code object.
 pub(crate) fn of_code(code: &Bound<'_, PyAny>) -> PyResult<Callee> {
-    let name = code.getattr(pyo3::intern!(code.py(), "co_qualname"))?.str()?.to_string_lossy().into_owned();
+    let name = code.getattr(intern!(code.py(), "co_qualname"))?.str()?.to_string_lossy().into_owned();
     Ok(Callee { address: code.as_ptr().addr(), keep: Some(code.clone().unbind()), name })
 }

@@ -23,7 +23,7 @@ unsafe extern "C" {
 /// `bytes` object, which it may keep.
 pub(crate) fn write_to_bio<'py>(bio: &Bound<'py, PyAny>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let py = bio.py();
-    let write = pyo3::intern!(py, "write");
+    let write = intern!(py, "write");
     if !lends_to(bio)? {
         return bio.call_method1(write, (PyBytes::new(py, data),));
     }

@@ -84,10 +84,10 @@ impl Loop {
 
     /// From now on, the loop counts, or no longer does.
     pub(crate) fn set_metered(&self, py: Python<'_>, metered: bool) {
-        let meter = self.shared.meter.get_or_init(|| Arc::new(Meter::new()));
         if metered == self.has_mode(modes::METERED) {
             return;
         }
+        let meter = self.shared.meter.get_or_init(|| Arc::new(Meter::new()));
         let given = metered.then(|| meter.clone());
         self.owned.engine.with(py, |engine| engine.set_meter(given));
         if !metered {

@@ -513,12 +513,12 @@ pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
         return Ok(awaitable.clone());
     }
     if coroutine::is_coroutine(awaitable) {
-        if !awaitable.getattr(pyo3::intern!(py, "cr_await"))?.is_none() {
+        if !awaitable.getattr(intern!(py, "cr_await"))?.is_none() {
             return Err(PyRuntimeError::new_err("coroutine is being awaited already"));
         }
         return Ok(awaitable.clone());
     }
-    match awaitable.getattr(pyo3::intern!(py, "__await__")) {
+    match awaitable.getattr(intern!(py, "__await__")) {
         Ok(method) => {
             let inner = method.call0()?;
             if inner.as_instance::<PyIterator>().is_some() {

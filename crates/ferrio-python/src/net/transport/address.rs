@@ -32,7 +32,7 @@ impl Family {
         if !socket.get_type().is(imports::SOCKET.get(py)?) {
             return Ok(Self::Other);
         }
-        let family = socket.getattr(pyo3::intern!(py, "family"))?;
+        let family = socket.getattr(intern!(py, "family"))?;
         for (import, known) in
             [(&imports::AF_INET, Self::V4), (&imports::AF_INET6, Self::V6), (&imports::AF_UNIX, Self::Unix)]
         {

@@ -53,9 +53,9 @@ impl Piece {
     /// A copy of any buffer.
     pub(crate) fn copy_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         if let Some(view) = data.as_instance::<PyMemoryView>()
-            && !view.getattr(pyo3::intern!(data.py(), "c_contiguous"))?.is_truthy()?
+            && !view.getattr(intern!(data.py(), "c_contiguous"))?.is_truthy()?
         {
-            let bytes = view.call_method0(pyo3::intern!(data.py(), "tobytes"))?;
+            let bytes = view.call_method0(intern!(data.py(), "tobytes"))?;
             return Self::new(&bytes);
         }
         Self::rest_of(data.py(), &Buffer::to_read(data)?, 0)

@@ -105,7 +105,7 @@ pub(crate) fn require_loop<'py>(object: &Bound<'py, LoopBound>) -> PyResult<Boun
 /// The text of `object.__repr__` with `extra` in brackets: `<ferrio.Lock object at 0x7f... [unlocked]>`.
 pub(crate) fn repr_with(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<String> {
     let py = object.py();
-    let plain = py.get_type::<PyAny>().call_method1(pyo3::intern!(py, "__repr__"), (object,))?;
+    let plain = py.get_type::<PyAny>().call_method1(intern!(py, "__repr__"), (object,))?;
     let plain = plain.extract::<String>()?;
     let inside = plain.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(&plain);
     Ok(format!("<{inside} [{extra}]>"))
