@@ -205,7 +205,6 @@ def test_a_sampler_keeps_nothing_alive():
         del loop
         gc.collect()
         assert gone() is None
-        assert all(not known.is_closed() for known in sampler.loops())
 
 
 @pytest.mark.parametrize("name", ["Ünïcode", "-5", ""])
