@@ -12,11 +12,12 @@ import ferrio
 from ferrio.cli import programs
 from ferrio.sight import agent, objects, shutdown, stacks, stuck, watch
 
-MISBEHAVES = [ValueError("no"), RecursionError("deep"), SystemExit("out"), BaseException("base")]
+# Classes: an exception of the whole module would keep, by its traceback, whatever raised it.
+MISBEHAVES = [ValueError, RecursionError, SystemExit, BaseException]
 
 
 class Liar:
-    """Answers every question by an exception, and can be awaited."""
+    """Answers every question by an exception of its class `error`, and can be awaited."""
 
     def __init__(self, error):
         object.__setattr__(self, "_error", error)
@@ -157,7 +158,7 @@ def test_the_agent_shows_the_others_and_goes_on(monkeypatch, tmp_path):
     assert all("text" in each for each in replies)
 
 
-@pytest.mark.parametrize("error", MISBEHAVES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", MISBEHAVES, ids=lambda error: error.__name__)
 def test_the_watchdog_reports_them(error, caplog):
     class Callback:
         def __call__(self):

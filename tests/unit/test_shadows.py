@@ -6,7 +6,7 @@ import sys
 import pytest
 
 # What the command line and its switches import, and `asyncio` doesn't.
-NAMES = ["glob", "json", "pathlib", "platform", "pkgutil"]
+NAMES = ["glob", "json", "platform", "pkgutil"]
 
 PROGRAM = """
 import asyncio

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import pathlib
 import re
 import zlib
 
@@ -62,7 +63,7 @@ def test_page_needs_no_other_file(text):
 
 
 def test_every_part_of_the_script_is_in_the_page():
-    folder = page._FOLDER
+    folder = pathlib.Path(page.__file__).parent
     assert {path.name for path in folder.glob("*.js")} == set(page.SCRIPTS)
     for path in folder.glob("*.*"):
         assert path.suffix in (".py", ".js", ".css", ".html")

@@ -12,10 +12,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 __all__ = ("SCRIPTS", "render")
@@ -40,7 +40,7 @@ SCRIPTS = (
     "main.js",
 )
 
-_FOLDER = Path(__file__).parent
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 # What the data may consist of: numbers, the names of columns, base64.
 _HARMLESS = re.compile(r'[A-Za-z0-9+/={}:",]*').fullmatch
@@ -64,7 +64,8 @@ def render(trace: Mapping[str, Any]) -> str:
 
 
 def _source(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="ascii")
+    with open(os.path.join(_FOLDER, name), encoding="ascii") as file:
+        return file.read()
 
 
 def _hash(text: str) -> str:
