@@ -5,7 +5,7 @@ use ferrio_engine::reactor::Event;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::onlookers::Show;
+use super::onlookers::{Show, Shown};
 use super::patches::Run;
 use super::{Loop, LoopRef, descriptors};
 use crate::base::error;
@@ -54,7 +54,7 @@ impl Item {
         match self {
             Self::Step(task) => {
                 let task = task.into_bound(py);
-                match show.during_step(task.as_any(), || step::step(&task)) {
+                match show.during(Shown::Step(task.as_any()), || step::step(&task)) {
                     Ok(()) => Ok(()),
                     Err(failure) => report(native, failure, task.as_any()),
                 }
@@ -69,15 +69,16 @@ impl Item {
                 if handle.get().cancelled(py) {
                     return Ok(());
                 }
-                show.during(handle.as_any(), || handle.call_method0(intern!(py, "_run")).map(drop))
+                show.during(Shown::Callback(handle.as_any()), || {
+                    handle.call_method0(intern!(py, "_run")).map(drop)
+                })
             }
             Self::Wake(operation) => {
-                let name = operation.get().name();
-                match show
-                    .during_wake(operation.bind(py).as_any(), name, || operation::wake(operation.bind(py)))
-                {
+                let operation = operation.bind(py);
+                let shown = Shown::Wake(operation.as_any(), &|| operation.get().name());
+                match show.during(shown, || operation::wake(operation)) {
                     Ok(_) => Ok(()),
-                    Err(failure) => report(native, failure, operation.bind(py).as_any()),
+                    Err(failure) => report(native, failure, operation.as_any()),
                 }
             }
             Self::Event(event) => descriptors::act_late(native, event),
@@ -88,7 +89,7 @@ impl Item {
             },
             Self::Posted(posted) => {
                 current::retire(native)?;
-                match show.during(native.as_any(), || posted.run(native.as_any())) {
+                match show.during(Shown::Callback(native.as_any()), || posted.run(native.as_any())) {
                     Ok(()) => Ok(()),
                     Err(failure) => report(native, failure, native.as_any()),
                 }
@@ -136,7 +137,7 @@ impl Item {
             Run::Standard(run) if handle::is_plain(handle) => run.bind(py).call1((handle,)),
             _ => handle.call_method0(intern!(py, "_run")),
         };
-        if is_step { show.during_step(&shown, call) } else { show.during(&shown, call) }?;
+        show.during(if is_step { Shown::Step(&shown) } else { Shown::Callback(&shown) }, call)?;
         // A step leaves its task as the current one.
         current::retire(native)
     }
@@ -253,8 +254,8 @@ fn tell(
     current::retire(native)?;
     let call = || call(&watcher, &what);
     let outcome = match watcher.as_exactly::<Operation>() {
-        Some(operation) => show.during_wake(&watcher, operation.get().name(), call),
-        None => show.during(&watcher, call),
+        Some(operation) => show.during(Shown::Wake(&watcher, &|| operation.get().name()), call),
+        None => show.during(Shown::Callback(&watcher), call),
     };
     match outcome {
         Ok(()) => Ok(()),

@@ -10,17 +10,20 @@ use pyo3::prelude::*;
 use super::progress::Progress;
 use crate::base::recording::{Named, Slot};
 
+/// What runs.
+pub(crate) enum Shown<'a, 'py> {
+    /// A callback of this object.
+    Callback(&'a Bound<'py, PyAny>),
+    /// The end of this operation's wait; the function tells its name.
+    Wake(&'a Bound<'py, PyAny>, &'a dyn Fn() -> &'static str),
+    /// A step of this task.
+    Step(&'a Bound<'py, PyAny>),
+}
+
 /// Where the items of a batch are shown while they run.
 pub(crate) trait Show {
-    /// Runs `body`, a callback; `object` is what it works on.
-    fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R;
-
-    /// Runs `body`, the end of the wait of `operation`, which has this name.
-    fn during_wake<R>(&self, operation: &Bound<'_, PyAny>, name: &'static str, body: impl FnOnce() -> R)
-    -> R;
-
-    /// Runs `body`, a step of `task`.
-    fn during_step<R>(&self, task: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R;
+    /// Runs `body`, which does what is `shown`.
+    fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R;
 }
 
 /// Nothing looks.
@@ -28,22 +31,7 @@ pub(crate) struct Nobody;
 
 impl Show for Nobody {
     #[inline(always)]
-    fn during<R>(&self, _object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
-        body()
-    }
-
-    #[inline(always)]
-    fn during_wake<R>(
-        &self,
-        _operation: &Bound<'_, PyAny>,
-        _name: &'static str,
-        body: impl FnOnce() -> R,
-    ) -> R {
-        body()
-    }
-
-    #[inline(always)]
-    fn during_step<R>(&self, _task: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
+    fn during<R>(&self, _shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
         body()
     }
 }
@@ -53,26 +41,17 @@ pub(super) struct Counting<'a>(pub(super) &'a Meter);
 
 impl Show for Counting<'_> {
     #[inline(always)]
-    fn during<R>(&self, _object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
-        self.0.callback_begins();
+    fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
+        count(self.0, &shown);
         body()
     }
+}
 
-    #[inline(always)]
-    fn during_wake<R>(
-        &self,
-        _operation: &Bound<'_, PyAny>,
-        _name: &'static str,
-        body: impl FnOnce() -> R,
-    ) -> R {
-        self.0.callback_begins();
-        body()
-    }
-
-    #[inline(always)]
-    fn during_step<R>(&self, _task: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
-        self.0.step_begins();
-        body()
+#[inline(always)]
+fn count(meter: &Meter, shown: &Shown<'_, '_>) {
+    match shown {
+        Shown::Step(_) => meter.step_begins(),
+        Shown::Callback(_) | Shown::Wake(..) => meter.callback_begins(),
     }
 }
 
@@ -87,42 +66,24 @@ pub(super) struct Onlookers<'a> {
 }
 
 impl Show for Onlookers<'_> {
-    #[inline]
-    fn during<R>(&self, object: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
+    #[inline(always)]
+    fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
         if let Some(meter) = self.meter {
-            meter.callback_begins();
+            count(meter, &shown);
         }
         if let Some(recorder) = self.recorder {
-            recorder.note_named(object.py(), Kind::Call, &Named::callable(object));
+            match shown {
+                Shown::Callback(object) => {
+                    recorder.note_named(object.py(), Kind::Call, &Named::callable(object));
+                }
+                Shown::Wake(operation, name) => {
+                    recorder.note_named(operation.py(), Kind::Timer, &Named::Text(name()));
+                }
+                Shown::Step(task) => recorder.note(task.py(), Kind::Step, task.as_ptr().addr() as u64),
+            }
         }
+        let (Shown::Callback(object) | Shown::Wake(object, _) | Shown::Step(object)) = shown;
         self.during_either(object, body)
-    }
-
-    #[inline]
-    fn during_wake<R>(
-        &self,
-        operation: &Bound<'_, PyAny>,
-        name: &'static str,
-        body: impl FnOnce() -> R,
-    ) -> R {
-        if let Some(meter) = self.meter {
-            meter.callback_begins();
-        }
-        if let Some(recorder) = self.recorder {
-            recorder.note_named(operation.py(), Kind::Timer, &Named::Text(name));
-        }
-        self.during_either(operation, body)
-    }
-
-    #[inline]
-    fn during_step<R>(&self, task: &Bound<'_, PyAny>, body: impl FnOnce() -> R) -> R {
-        if let Some(meter) = self.meter {
-            meter.step_begins();
-        }
-        if let Some(recorder) = self.recorder {
-            recorder.note(task.py(), Kind::Step, task.as_ptr().addr() as u64);
-        }
-        self.during_either(task, body)
     }
 }
 

@@ -99,21 +99,30 @@ fn run_batch(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResu
     Ok(())
 }
 
-/// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
-fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
-    let left = if meter.turn_begins() { run_to_sample(native, batch, meter)? } else { batch };
-    run_batch(native, left, &Counting(meter))
+/// Runs a batch by `run`, which runs so many items. If `meter` wants to know how long one of them has waited, notes that
+/// when its turn has come.
+#[inline(always)]
+fn run_sampled(
+    native: &Bound<'_, Loop>,
+    batch: usize,
+    meter: Option<&Meter>,
+    run: impl Fn(usize) -> PyResult<()>,
+) -> PyResult<()> {
+    let engine = &native.get().owned.engine;
+    let mut left = batch;
+    if meter.is_some_and(Meter::turn_begins)
+        && let Some(place) = engine.with(native.py(), |engine| engine.sample(batch))
+    {
+        run(place)?;
+        engine.with(native.py(), Engine::note_delay);
+        left -= place;
+    }
+    run(left)
 }
 
-/// Runs the items before the one that is sampled, if there is one, and notes how long that has waited. Returns how many
-/// items are left.
-#[cold]
-fn run_to_sample(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<usize> {
-    let engine = &native.get().owned.engine;
-    let Some(place) = engine.with(native.py(), |engine| engine.sample(batch)) else { return Ok(batch) };
-    run_batch(native, place, &Counting(meter))?;
-    engine.with(native.py(), Engine::note_delay);
-    Ok(batch - place)
+/// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
+fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
+    run_sampled(native, batch, Some(meter), |count| run_batch(native, count, &Counting(meter)))
 }
 
 /// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
@@ -128,16 +137,7 @@ fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     if batch == 0 {
         native.get().progress().pulse().beat();
     }
-    let engine = &native.get().owned.engine;
-    let mut left = batch;
-    if onlookers.meter.is_some_and(Meter::turn_begins)
-        && let Some(place) = engine.with(native.py(), |engine| engine.sample(batch))
-    {
-        run_items(native, place, &onlookers, run.as_ref())?;
-        engine.with(native.py(), Engine::note_delay);
-        left -= place;
-    }
-    run_items(native, left, &onlookers, run.as_ref())
+    run_sampled(native, batch, onlookers.meter, |count| run_items(native, count, &onlookers, run.as_ref()))
 }
 
 fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Option<&Run>) -> PyResult<()> {

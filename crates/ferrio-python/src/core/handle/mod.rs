@@ -21,7 +21,7 @@ use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
 use crate::base::{error, imports};
 use crate::core::event_loop::LoopRef;
-use crate::core::event_loop::onlookers::{Nobody, Show};
+use crate::core::event_loop::onlookers::{Nobody, Show, Shown};
 use crate::core::future::native::current_stack;
 
 /// A callback that the loop is going to call; what `call_soon` returns.
@@ -397,9 +397,9 @@ pub(crate) fn run(handle: &Bound<'_, Handle>, show: &impl Show) -> PyResult<()> 
         Arguments::Tuple(args) => callback.call1(args).map(drop),
     };
     if !context::is_context(&context) {
-        return show.during(&callback, || run_in_stand_in(handle, &context));
+        return show.during(Shown::Callback(&callback), || run_in_stand_in(handle, &context));
     }
-    let outcome = context::run(&context, |_| show.during(&callback, || invoke(&callback)));
+    let outcome = context::run(&context, |_| show.during(Shown::Callback(&callback), || invoke(&callback)));
     match outcome {
         Ok(()) => Ok(()),
         Err(failure) if error::ends_program(py, &failure) => Err(failure),
@@ -426,10 +426,10 @@ fn run_unobserved(handle: &Bound<'_, Handle>, show: &impl Show) -> PyResult<()> 
         Args::Tuple(args) => callback.call1(args.bind(py)).map(drop),
     };
     let outcome = if context::is_context(&context) {
-        context::run(&context, |_| show.during(callback, invoke))
+        context::run(&context, |_| show.during(Shown::Callback(callback), invoke))
     } else {
         handle.get().state.with(py, |state| state.call = Some(call));
-        return show.during(handle.as_any(), || run_in_stand_in(handle, &context));
+        return show.during(Shown::Callback(handle.as_any()), || run_in_stand_in(handle, &context));
     };
     match outcome {
         Ok(()) => {
