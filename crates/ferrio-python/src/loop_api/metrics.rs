@@ -34,14 +34,14 @@ pub(crate) fn _metrics<'py>(r#loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, Py
     }
     let (pending, tasks) = native.with_tasks(py, |tasks| (tasks.len(), tasks.counts()));
     found.set_item("tasks_pending", pending)?;
-    found.set_item("tasks_created", tasks.created)?;
+    found.set_item("tasks_created", native.progress().samples().created())?;
     found.set_item("tasks_finished", tasks.finished)?;
     found.set_item("tasks_failed", tasks.failed)?;
     found.set_item("tasks_cancelled", tasks.cancelled)?;
-    let (ready, timers) = native.queue_lengths(py);
+    let (ready, timers, descriptors) = native.queued(py);
     found.set_item("ready", ready)?;
     found.set_item("timers", timers)?;
-    found.set_item("descriptors", native.watched_descriptors())?;
+    found.set_item("descriptors", descriptors)?;
     let traffic = native.traffic();
     found.set_item("bytes_received", native.receiving().received())?;
     found.set_item("bytes_sent", traffic.sent.get())?;

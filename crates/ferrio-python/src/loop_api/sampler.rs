@@ -189,7 +189,7 @@ impl Sampler {
         let native = r#loop.get();
         let numbers = PyDict::new(py);
         let (ready, timers, descriptors) = native.queued(py);
-        let pending = native.with_tasks(py, |tasks| tasks.iter().count());
+        let pending = native.with_tasks(py, |tasks| tasks.len());
         numbers.set_item("running", native.is_running())?;
         numbers.set_item("pending", pending)?;
         numbers.set_item("created", native.progress().samples().created())?;

@@ -100,27 +100,17 @@ impl Loop {
 
     /// Counts a job that is being queued, until the mark is dropped; `None` if metering is off.
     pub(crate) fn mark_job(&self) -> Option<JobMark> {
-        self.meter().and_then(|_| self.metered()).map(|meter| JobMark::queued(meter.clone()))
+        self.metered().filter(|_| self.has_mode(modes::METERED)).map(|meter| JobMark::queued(meter.clone()))
     }
 
     /// As `mark_job`, for a job of which only its end will be known.
     pub(crate) fn mark_foreign_job(&self) -> Option<JobMark> {
-        self.meter().and_then(|_| self.metered()).map(|meter| JobMark::running(meter.clone()))
+        self.metered().filter(|_| self.has_mode(modes::METERED)).map(|meter| JobMark::running(meter.clone()))
     }
 
     /// What came and went.
     #[inline]
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.owned.traffic
-    }
-
-    /// How many items are ready, and how many timers there are.
-    pub(crate) fn queue_lengths(&self, py: Python<'_>) -> (usize, usize) {
-        self.owned.engine.with(py, |engine| (engine.ready.len(), engine.timers.len()))
-    }
-
-    /// How many descriptors the loop watches.
-    pub(crate) fn watched_descriptors(&self) -> usize {
-        self.shared.reactor.watched()
     }
 }

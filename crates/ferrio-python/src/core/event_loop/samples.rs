@@ -23,15 +23,14 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// The number of a new task. The caller holds the loop's registry.
+    /// Counts a new task. The caller holds the loop's registry.
     #[inline]
-    pub(crate) fn next_number(&self) -> u64 {
-        let number = self.created.load(Ordering::Relaxed);
-        self.created.store(number + 1, Ordering::Relaxed);
-        number
+    pub(crate) fn count_one(&self) {
+        self.created.store(self.created() + 1, Ordering::Relaxed);
     }
 
-    /// How many tasks there have been.
+    /// How many tasks there have been; the number of the next one.
+    #[inline]
     pub(crate) fn created(&self) -> u64 {
         self.created.load(Ordering::Relaxed)
     }

@@ -3,6 +3,7 @@
 //!
 //! Both ferrio's loop and the standard library are told, because their tasks and ours look in different places.
 
+use ferrio_engine::recorder::End;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -25,7 +26,7 @@ pub(crate) fn _unregister_task(task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
     if let Some(ours) = task.as_instance::<Task>() {
         let home = ours.as_super().get().home(py)?;
-        registry::forget(py, &home, ours)?;
+        registry::forget(py, &home, ours, End::Finished)?;
     }
     imports::UNREGISTER_TASK.get(py)?.call1((task,)).map(drop)
 }

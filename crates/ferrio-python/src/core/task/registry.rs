@@ -4,6 +4,7 @@
 //! 3.14 on, `asyncio.all_tasks()` sees them because they are also linked into the interpreter's lists
 //! (`ffi::task_list`). Before, the standard library's set of tasks gets a second source (`_pending_tasks`).
 
+use ferrio_engine::recorder::End;
 use pyo3::PyVisit;
 use pyo3::prelude::*;
 
@@ -25,23 +26,15 @@ pub(crate) struct Registry {
     counts: TaskCounts,
 }
 
-/// How many tasks a loop has had.
+/// How many tasks of a loop have ended.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct TaskCounts {
-    pub(crate) created: u64,
     /// However they ended.
     pub(crate) finished: u64,
     /// Those of them that raised an exception.
     pub(crate) failed: u64,
     /// Those of them that were cancelled.
     pub(crate) cancelled: u64,
-}
-
-/// How a task ended that didn't return.
-#[derive(Clone, Copy)]
-pub(crate) enum End {
-    Failed,
-    Cancelled,
 }
 
 impl Traverse for Registry {
@@ -55,21 +48,24 @@ impl Registry {
     fn insert(&mut self, task: Py<Task>, number: u64) -> PyResult<u32> {
         if let Some(place) = self.free.pop() {
             self.slots[place as usize] = Some((task, number));
-            self.counts.created += 1;
             return Ok(place);
         }
         let place = self.slots.len();
         self.slots.make_room(1)?;
         self.free.make_room(place + 1)?;
         self.slots.push(Some((task, number)));
-        self.counts.created += 1;
         Ok(u32::try_from(place).expect("fewer than 2^32 pending tasks"))
     }
 
-    fn remove(&mut self, place: u32) -> Option<Py<Task>> {
+    fn remove(&mut self, place: u32, how: End) -> Option<Py<Task>> {
         let (task, _) = self.slots.get_mut(place as usize)?.take()?;
         self.free.push(place);
         self.counts.finished += 1;
+        match how {
+            End::Failed => self.counts.failed += 1,
+            End::Cancelled => self.counts.cancelled += 1,
+            End::Finished | End::Abandoned => {}
+        }
         Some(task)
     }
 
@@ -84,7 +80,7 @@ impl Registry {
         self.slots.len() - self.free.len()
     }
 
-    /// How many there have been.
+    /// How many have ended.
     pub(crate) fn counts(&self) -> TaskCounts {
         self.counts
     }
@@ -117,7 +113,9 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
         LoopRef::Native(native) => {
             let entry = task.clone().unbind();
             let samples = native.get().progress().samples();
-            let place = native.get().with_tasks(py, |tasks| tasks.insert(entry, samples.next_number()))?;
+            let place = native.get().with_tasks(py, |tasks| {
+                tasks.insert(entry, samples.created()).inspect(|_| samples.count_one())
+            })?;
             task.get().task.with(py, |state| state.place = Some(place));
             task_list::link(task);
             if let Some(slot) = native.get().recorded() {
@@ -129,28 +127,18 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
     }
 }
 
-/// Removes a task that is done from the registry.
+/// Removes a task that is done, in this way, from the registry.
 #[inline]
-pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -> PyResult<()> {
+pub(crate) fn forget(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>, how: End) -> PyResult<()> {
     let unlinked = task_list::unlink(task).and_then(|()| awaiters::clear(task.as_super()));
     let place = task.get().task.with(py, |state| state.place.take());
     if let (LoopRef::Native(native), Some(place)) = (home, place) {
-        let entry = native.get().with_tasks(py, |tasks| tasks.remove(place));
+        let entry = native.get().with_tasks(py, |tasks| tasks.remove(place, how));
         if let Some(entry) = entry {
             entry.drop_ref(py);
         }
     }
     unlinked
-}
-
-/// Counts a task of `home` that didn't return.
-pub(crate) fn count_end(py: Python<'_>, home: &LoopRef, end: End) {
-    if let LoopRef::Native(native) = home {
-        native.get().with_tasks(py, |tasks| match end {
-            End::Failed => tasks.counts.failed += 1,
-            End::Cancelled => tasks.counts.cancelled += 1,
-        });
-    }
 }
 
 /// In C from 3.14 on.

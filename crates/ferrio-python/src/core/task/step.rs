@@ -137,36 +137,38 @@ fn settle<'py>(task: &Bound<'py, Task>, home: &LoopRef, sent: Sent<'py>) -> PyRe
         Sent::Yielded(yielded) => wait_for(task, home, yielded),
         Sent::Returned(value) => {
             let must_cancel = task.get().task.with(py, |state| std::mem::take(&mut state.must_cancel));
-            registry::forget(py, home, task)?;
+            leave(task, home, if must_cancel { End::Cancelled } else { End::Finished })?;
             let future = task.as_super();
-            if let Some(slot) = home.recorded() {
-                Task::record_end(slot, task, if must_cancel { End::Cancelled } else { End::Finished });
-            }
             if must_cancel {
                 // Cancelled right before the coroutine's end.
-                registry::count_end(py, home, registry::End::Cancelled);
                 native::finish(future, Outcome::Cancelled)
             } else {
                 native::finish(future, Outcome::Result(value.unbind()))
             }
         }
         Sent::Raised(failure) => {
-            registry::forget(py, home, task)?;
-            if let Some(slot) = home.recorded() {
-                let how = if error::is_cancelled(py, &failure) { End::Cancelled } else { End::Failed };
-                Task::record_end(slot, task, how);
-            }
-            fail(task, home, failure)
+            let how = if error::is_cancelled(py, &failure) { End::Cancelled } else { End::Failed };
+            leave(task, home, how)?;
+            fail(task, how, failure)
         }
     }
 }
 
+/// The task is done, in this way.
+#[inline]
+fn leave(task: &Bound<'_, Task>, home: &LoopRef, how: End) -> PyResult<()> {
+    registry::forget(task.py(), home, task, how)?;
+    if let Some(slot) = home.recorded() {
+        Task::record_end(slot, task, how);
+    }
+    Ok(())
+}
+
 /// Ends the task with what its coroutine raised.
-fn fail(task: &Bound<'_, Task>, home: &LoopRef, failure: PyErr) -> PyResult<()> {
+fn fail(task: &Bound<'_, Task>, how: End, failure: PyErr) -> PyResult<()> {
     let py = task.py();
     let future = task.as_super();
-    if error::is_cancelled(py, &failure) {
-        registry::count_end(py, home, registry::End::Cancelled);
+    if let End::Cancelled = how {
         // Kept with its traceback: code that awaits the task sees where it was cancelled.
         let exception = error::into_object(py, failure).into_any().unbind();
         let old = future.get().state.with(py, |state| {
@@ -176,7 +178,6 @@ fn fail(task: &Bound<'_, Task>, home: &LoopRef, failure: PyErr) -> PyResult<()> 
         drop(old);
         return native::finish(future, Outcome::Cancelled);
     }
-    registry::count_end(py, home, registry::End::Failed);
     let fatal = error::ends_program(py, &failure);
     let exception: Bound<'_, PyBaseException> = error::into_object(py, failure);
     native::finish_with_exception(future, exception.clone())?;
