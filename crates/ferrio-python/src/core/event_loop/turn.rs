@@ -99,8 +99,7 @@ fn run_batch(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResu
     Ok(())
 }
 
-/// Runs a batch by `run`, which runs so many items. If `meter` wants to know how long one of them has waited, notes that
-/// when its turn has come.
+/// Runs a batch by `run`, which runs so many items, and samples for `meter` how long an item waits, if that is due.
 #[inline(always)]
 fn run_sampled(
     native: &Bound<'_, Loop>,
@@ -108,16 +107,23 @@ fn run_sampled(
     meter: Option<&Meter>,
     run: impl Fn(usize) -> PyResult<()>,
 ) -> PyResult<()> {
+    let is_due = meter.is_some_and(Meter::turn_begins);
+    run(if is_due { run_to_sample(native, batch, &run)? } else { batch })
+}
+
+/// Runs the items before the one that is sampled, if there is one, and notes how long that has waited. Returns how many
+/// items are left.
+#[cold]
+fn run_to_sample(
+    native: &Bound<'_, Loop>,
+    batch: usize,
+    run: &dyn Fn(usize) -> PyResult<()>,
+) -> PyResult<usize> {
     let engine = &native.get().owned.engine;
-    let mut left = batch;
-    if meter.is_some_and(Meter::turn_begins)
-        && let Some(place) = engine.with(native.py(), |engine| engine.sample(batch))
-    {
-        run(place)?;
-        engine.with(native.py(), Engine::note_delay);
-        left -= place;
-    }
-    run(left)
+    let Some(place) = engine.with(native.py(), |engine| engine.sample(batch)) else { return Ok(batch) };
+    run(place)?;
+    engine.with(native.py(), Engine::note_delay);
+    Ok(batch - place)
 }
 
 /// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
