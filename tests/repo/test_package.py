@@ -64,6 +64,7 @@ PYTHON_CLASSES = {
     "sight.picture.Wait": "an entry of a trace that is written",
     "sight.picture.Wake": "an entry of a trace that is written",
     "sight.recorder.Recording": "once per recording",
+    "sight.stoppable.Stoppable": "what those that are stopped have in common",
     "sight.triggers.Triggers": "once per recording",
     "sight.watchdog.Block": "once per report of the watchdog",
     "sight.watchdog.Watch": "once per watchdog",

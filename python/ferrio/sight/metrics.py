@@ -11,10 +11,10 @@ import math
 import os
 import threading
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ferrio import _ferrio, events
+from ferrio.sight.stoppable import Stoppable
 
 __all__ = ("Histogram", "Metering", "Metrics", "meter", "metrics")
 
@@ -232,14 +232,10 @@ def metrics(loop: Any = None) -> Metrics:
     return snapshot(loop)
 
 
-class Metering:
+class Metering(Stoppable):
     """What `meter` returns: `stop()` ends the metering, and so does leaving it as a context manager."""
 
     def __init__(self) -> None:
-        self._is_on = False
-
-    def start(self) -> None:
-        """Begins."""
         global _active
         with _lock:
             self._is_on, _active = True, _active + 1
@@ -254,14 +250,6 @@ class Metering:
                 if not _active:
                     _ferrio._meter_loops(False)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
 
 def meter() -> Metering:
     """Meters all of the program's loops from now on, those included that aren't made yet.
@@ -269,9 +257,7 @@ def meter() -> Metering:
     So their numbers are whole when `metrics` is first asked. It ends with `stop()` of the returned object, which is
     also a context manager.
     """
-    made = Metering()
-    made.start()
-    return made
+    return Metering()
 
 
 def _renew_lock_after_fork() -> None:

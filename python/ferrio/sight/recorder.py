@@ -16,11 +16,11 @@ import os
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ferrio import _ferrio
 from ferrio.sight import triggers
+from ferrio.sight.stoppable import Stoppable
 
 __all__ = ("MOST", "Recording", "record", "trace", "trace_of_child")
 
@@ -35,7 +35,7 @@ _current: Recording | None = None
 _lock = threading.Lock()
 
 
-class Recording:
+class Recording(Stoppable):
     """What `trace` and `record` return. It ends with `stop()`, or when it is left as a context manager.
 
     `files` are the paths of what was written so far.
@@ -92,14 +92,6 @@ class Recording:
             self._native.stop()
             if _current is self:
                 _current = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _start(self, replace: bool = False) -> None:
         """Begins to record. Raises `RuntimeError` if another recording is on."""

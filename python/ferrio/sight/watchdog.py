@@ -17,12 +17,12 @@ import threading
 import time
 from collections.abc import Callable
 from traceback import FrameSummary
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ferrio import _ferrio
 from ferrio._modules import log
 from ferrio.sight import announced, stacks
+from ferrio.sight.stoppable import Stoppable
 
 __all__ = ("Block", "Watch", "watch")
 
@@ -66,7 +66,7 @@ class Block:
         return self.text
 
 
-class Watch:
+class Watch(Stoppable):
     """What `watch` returns: `stop()` ends the watching, and so does leaving it as a context manager."""
 
     def __init__(self, threshold: float, on_block: Callable[[Block], object] | None) -> None:
@@ -95,14 +95,6 @@ class Watch:
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(patience)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _begin(self) -> None:
         if self._native.add_all():
