@@ -246,6 +246,9 @@ def _hide_frames(error: BaseException, hidden: Callable[[FrameType], bool]) -> N
     hook = sys.excepthook
 
     def show(kind: type[BaseException], raised: BaseException, traceback: TracebackType | None) -> None:
+        # Nothing of ours keeps the exception: what its frames hold ends when it does in Python.
+        if sys.excepthook is show:
+            sys.excepthook = hook
         if raised is error:
             traceback = first
             raised.__traceback__ = first
