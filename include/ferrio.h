@@ -64,6 +64,14 @@ typedef struct ferrio_loop {
     const ferrio_loop_api *api;
 } ferrio_loop;
 
+/*
+ * Something that a loop will call you for: a time, a descriptor, its close. Counted. Releasing your reference doesn't end
+ * it; `watch_cancel` does.
+ */
+typedef struct ferrio_watch {
+    const ferrio_loop_api *api;
+} ferrio_watch;
+
 /* What `poll` returns. */
 #define FERRIO_RAISED (-1) /* Python's error indicator is set; the await raises that */
 #define FERRIO_PENDING 0   /* not yet: the waker will be woken */
@@ -74,6 +82,37 @@ typedef struct ferrio_loop {
  * doesn't let its clock jump meanwhile, and a loop that would sleep first waits a few microseconds without sleeping.
  */
 #define FERRIO_WOKEN_FROM_OUTSIDE 1u
+
+/*
+ * A flag: the same, but only while something holds a reference from `waker_retain`. So a future that waits for nothing but
+ * the loop's own timers, descriptors and tasks doesn't stop a virtual clock: it takes its references by
+ * `waker_retain_here`. A ferrio without that function ignores the flag; set FERRIO_WOKEN_FROM_OUTSIDE as well for it.
+ */
+#define FERRIO_WOKEN_BY_WAKER 2u
+
+/* What to watch a descriptor for, and what has come. */
+#define FERRIO_READABLE 1u /* input, or the end of input */
+#define FERRIO_WRITABLE 2u /* room to write, or the end of a connection attempt */
+/*
+ * Edge-triggered: called when the descriptor becomes ready, and once for what is ready at first. Without it the call comes
+ * in every turn while the descriptor is ready. It may come more often than needed. If anything else watches the same
+ * descriptor level-triggered, it comes as often as for that.
+ */
+#define FERRIO_EDGE 4u
+
+/*
+ * What a watch calls: attached, on the loop's thread, in no task, `loop` borrowed. `events` says what has come of
+ * FERRIO_READABLE and FERRIO_WRITABLE (both after an error or a hang-up), and is 0 for other watches. A result of -1 with
+ * the error indicator set goes to the loop's exception handler; otherwise return 0. It may cancel its own watch.
+ */
+typedef int (*ferrio_watch_call)(void *data, PyObject *loop, uint32_t events);
+
+/*
+ * Called once for the data of a watch, last, attached: after the only call for a time or a close, after a cancellation,
+ * or when the loop is closed. On the loop's thread, or the one that closes the loop. It must leave Python's error
+ * indicator as it is.
+ */
+typedef void (*ferrio_watch_drop)(void *data);
 
 /* What a future does. Static: it must live as long as the process. */
 typedef struct ferrio_future_type {
@@ -169,6 +208,51 @@ struct ferrio_loop_api {
      * instead, by any thread. Returns 0 if it was left there, -1 if the loop is closed.
      */
     int (*loop_post)(ferrio_loop *loop, int (*run)(void *data, PyObject *loop), void (*drop)(void *data), void *data);
+
+    /*
+     * As `waker_retain` and `waker_release`, for something that wakes only from the loop's own thread (see
+     * FERRIO_WOKEN_BY_WAKER). Release such a reference by `waker_release_here` alone. Any thread.
+     */
+    ferrio_waker *(*waker_retain_here)(ferrio_waker *waker);
+    void (*waker_release_here)(ferrio_waker *waker);
+
+    /*
+     * The time of the loop's clock in nanoseconds, which `loop.time()` shows in seconds; it may be virtual. Call it
+     * attached, in any thread. Returns 0, or -1 with the error indicator set (TypeError if `loop` isn't ferrio's).
+     */
+    int (*loop_time)(PyObject *loop, uint64_t *nanoseconds);
+
+    /*
+     * The three ways to watch something. Call them attached, on the loop's thread; or on any, while the loop doesn't run
+     * but will. `data` belongs to the watch from now on, even if this fails: then it was dropped. Only if `call` or
+     * `drop` is NULL, it stays yours. The result is a reference of yours, or NULL with the error indicator set: TypeError
+     * if `loop` isn't ferrio's, RuntimeError if it is closed or another thread runs it, ValueError.
+     *
+     * `watch_time` calls once, in the first turn at or after `deadline` of the loop's clock.
+     *
+     * `watch_descriptor` calls whenever the descriptor is ready for what `interest` names. Several may watch one
+     * descriptor, beside its `add_reader` and `add_writer`, and get the same events. Cancel the watch before you close the
+     * descriptor: best close it in `drop`. RuntimeError if a transport uses it, OSError if it can't be watched (a file).
+     *
+     * `watch_close` calls once, when `close()` begins, on the thread that closes the loop: no task runs any more, and
+     * those that are left are about to be dropped. Nothing else can be watched or posted then.
+     */
+    ferrio_watch *(*watch_time)(PyObject *loop, uint64_t deadline, ferrio_watch_call call, ferrio_watch_drop drop, void *data);
+    ferrio_watch *(*watch_descriptor)(PyObject *loop, int descriptor, uint32_t interest, ferrio_watch_call call,
+                                      ferrio_watch_drop drop, void *data);
+    ferrio_watch *(*watch_close)(PyObject *loop, ferrio_watch_call call, ferrio_watch_drop drop, void *data);
+
+    /* Any thread. */
+    ferrio_watch *(*watch_retain)(ferrio_watch *watch);
+    void (*watch_release)(ferrio_watch *watch);
+
+    /*
+     * Ends a watch: no call begins any more. Any thread. On the loop's thread, attached, the data was dropped when this
+     * returns, or will be when the call in progress returns. Elsewhere that happens in the loop's next turn, or when
+     * it is closed; a call may be in progress meanwhile. It doesn't take your reference. Harmless on a watch that has
+     * ended.
+     */
+    void (*watch_cancel)(ferrio_watch *watch);
 };
 
 #ifdef __cplusplus

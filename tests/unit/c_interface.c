@@ -2,6 +2,7 @@
 #include <Python.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ferrio.h"
 
@@ -17,7 +18,7 @@ static const ferrio_loop_api *api_of(PyObject *loop)
         api = PyCapsule_GetPointer(capsule, FERRIO_LOOP_API_CAPSULE);
         Py_DECREF(capsule);
     }
-    if (api != NULL && (api->version != FERRIO_LOOP_API_VERSION || !FERRIO_HAS(api, loop_post))) {
+    if (api != NULL && (api->version != FERRIO_LOOP_API_VERSION || !FERRIO_HAS(api, watch_cancel))) {
         PyErr_SetString(PyExc_RuntimeError, "another version of the interface");
         return NULL;
     }
@@ -79,6 +80,8 @@ static const ferrio_future_type countdown_type = {
     sizeof(ferrio_future_type), "countdown!", 9, 0, countdown_poll, countdown_drop};
 static const ferrio_future_type outside_type = {
     sizeof(ferrio_future_type), "outside", 7, FERRIO_WOKEN_FROM_OUTSIDE, countdown_poll, countdown_drop};
+static const ferrio_future_type held_type = {
+    sizeof(ferrio_future_type), "held", 4, FERRIO_WOKEN_BY_WAKER, countdown_poll, countdown_drop};
 static const ferrio_future_type small_type = {4, "small", 5, 0, countdown_poll, countdown_drop};
 static const ferrio_future_type odd_type = {
     sizeof(ferrio_future_type), "\xff", 1, 0, countdown_poll, countdown_drop};
@@ -100,12 +103,13 @@ static PyObject *future(PyObject *module, PyObject *args)
     countdown *self = PyMem_Malloc(sizeof *self);
     *self = (countdown){pending, by_thread, Py_NewRef(call)};
     ADD(made);
-    const ferrio_future_type *types[] = {by_thread ? &outside_type : &countdown_type, &small_type, &odd_type};
+    const ferrio_future_type *types[] = {by_thread ? &outside_type : &countdown_type, &small_type, &odd_type,
+                                         NULL, &held_type};
     if (wrong == 3) {
         return api->future_new(Py_None, &countdown_type, self);
     }
     PyObject *awaitable = api->future_new(loop, types[wrong], self);
-    if (awaitable == NULL && wrong != 0) { /* the data is still ours */
+    if (awaitable == NULL && (wrong == 1 || wrong == 2)) { /* the data is still ours */
         countdown_drop(self);
     }
     return awaitable;
@@ -278,6 +282,221 @@ static PyObject *post_in_thread(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Watches: each calls `call(events)`. */
+typedef struct {
+    PyObject *call;
+    int descriptor; /* closed at the end, if it isn't -1 */
+} watched;
+
+static int watched_call(void *data, PyObject *loop, uint32_t events)
+{
+    watched *self = data;
+    (void)loop;
+    PyObject *result = PyObject_CallFunction(self->call, "I", events);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static void watched_drop(void *data)
+{
+    watched *self = data;
+    if (self->descriptor != -1) {
+        close(self->descriptor);
+    }
+    Py_DECREF(self->call);
+    PyMem_Free(self);
+    ADD(dropped);
+}
+
+static watched *watched_new(PyObject *call, int descriptor)
+{
+    watched *self = PyMem_Malloc(sizeof *self);
+    *self = (watched){Py_NewRef(call), descriptor};
+    ADD(made);
+    return self;
+}
+
+static void watch_destroy(PyObject *capsule)
+{
+    ferrio_watch *watch = PyCapsule_GetPointer(capsule, "watch");
+    watch->api->watch_release(watch);
+}
+
+static PyObject *watch_capsule(ferrio_watch *watch)
+{
+    return watch == NULL ? NULL : PyCapsule_New(watch, "watch", watch_destroy);
+}
+
+static PyObject *loop_time(PyObject *module, PyObject *loop)
+{
+    uint64_t nanoseconds;
+    (void)module;
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL || api->loop_time(loop, &nanoseconds) != 0) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(nanoseconds);
+}
+
+static PyObject *watch_time(PyObject *module, PyObject *args)
+{
+    PyObject *loop, *call;
+    unsigned long long deadline;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OKO", &loop, &deadline, &call)) {
+        return NULL;
+    }
+    const ferrio_loop_api *api = api_of(loop);
+    return api == NULL ? NULL : watch_capsule(api->watch_time(loop, deadline, watched_call, watched_drop, watched_new(call, -1)));
+}
+
+static PyObject *watch_descriptor(PyObject *module, PyObject *args)
+{
+    PyObject *loop, *call;
+    int descriptor, owned = 0;
+    unsigned int interest;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OiIO|i", &loop, &descriptor, &interest, &call, &owned)) {
+        return NULL;
+    }
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL) {
+        return NULL;
+    }
+    watched *data = watched_new(call, owned ? descriptor : -1);
+    return watch_capsule(api->watch_descriptor(loop, descriptor, interest, watched_call, watched_drop, data));
+}
+
+static PyObject *watch_close(PyObject *module, PyObject *args)
+{
+    PyObject *loop, *call;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &loop, &call)) {
+        return NULL;
+    }
+    const ferrio_loop_api *api = api_of(loop);
+    return api == NULL ? NULL : watch_capsule(api->watch_close(loop, watched_call, watched_drop, watched_new(call, -1)));
+}
+
+static PyObject *watch_cancel(PyObject *module, PyObject *capsule)
+{
+    (void)module;
+    ferrio_watch *watch = PyCapsule_GetPointer(capsule, "watch");
+    watch->api->watch_cancel(watch);
+    Py_RETURN_NONE;
+}
+
+static void *cancel_watch(void *watch)
+{
+    ((ferrio_watch *)watch)->api->watch_cancel(watch);
+    ((ferrio_watch *)watch)->api->watch_release(watch);
+    return NULL;
+}
+
+static PyObject *cancel_in_thread(PyObject *module, PyObject *capsule)
+{
+    (void)module;
+    ferrio_watch *watch = PyCapsule_GetPointer(capsule, "watch");
+    if (start_thread(cancel_watch, watch->api->watch_retain(watch)) != 0) {
+        PyErr_SetString(PyExc_OSError, "no thread");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Whatever is wrong with the arguments, the data is dropped. */
+static PyObject *watch_none(PyObject *module, PyObject *args)
+{
+    PyObject *loop, *call;
+    int which;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOi", &loop, &call, &which)) {
+        return NULL;
+    }
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL) {
+        return NULL;
+    }
+    switch (which) {
+    case 0:
+        return watch_capsule(api->watch_time(Py_None, 0, watched_call, watched_drop, watched_new(call, -1)));
+    case 1:
+        return watch_capsule(api->watch_descriptor(Py_None, 0, FERRIO_READABLE, watched_call, watched_drop, watched_new(call, -1)));
+    case 2:
+        return watch_capsule(api->watch_close(Py_None, watched_call, watched_drop, watched_new(call, -1)));
+    default: /* the data stays the caller's */
+        return watch_capsule(api->watch_close(loop, NULL, watched_drop, NULL));
+    }
+}
+
+/* A future that sleeps by the loop's clock, and holds its waker as a thing of the loop's own. */
+typedef struct {
+    PyObject *loop;
+    uint64_t nanoseconds;
+    ferrio_watch *watch;
+} nap;
+
+static int nap_wake(void *waker, PyObject *loop, uint32_t events)
+{
+    (void)loop, (void)events;
+    ((ferrio_waker *)waker)->api->waker_wake(waker);
+    return 0;
+}
+
+static void nap_forget(void *waker)
+{
+    ((ferrio_waker *)waker)->api->waker_release_here(waker);
+}
+
+static int nap_poll(void *data, ferrio_waker *waker, PyObject **result)
+{
+    nap *self = data;
+    const ferrio_loop_api *api = waker->api;
+    uint64_t now;
+    if (self->watch == NULL) {
+        if (api->loop_time(self->loop, &now) != 0) {
+            return FERRIO_RAISED;
+        }
+        self->watch = api->watch_time(self->loop, now + self->nanoseconds, nap_wake, nap_forget, api->waker_retain_here(waker));
+        return self->watch == NULL ? FERRIO_RAISED : FERRIO_PENDING;
+    }
+    *result = Py_NewRef(Py_None);
+    return FERRIO_READY;
+}
+
+static void nap_drop(void *data)
+{
+    nap *self = data;
+    if (self->watch != NULL) {
+        self->watch->api->watch_cancel(self->watch);
+        self->watch->api->watch_release(self->watch);
+    }
+    Py_DECREF(self->loop);
+    PyMem_Free(self);
+    ADD(dropped);
+}
+
+static const ferrio_future_type nap_type = {
+    sizeof(ferrio_future_type), "nap", 3, FERRIO_WOKEN_FROM_OUTSIDE | FERRIO_WOKEN_BY_WAKER, nap_poll, nap_drop};
+
+static PyObject *sleep_nanoseconds(PyObject *module, PyObject *args)
+{
+    PyObject *loop;
+    unsigned long long nanoseconds;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OK", &loop, &nanoseconds)) {
+        return NULL;
+    }
+    const ferrio_loop_api *api = api_of(loop);
+    if (api == NULL) {
+        return NULL;
+    }
+    nap *self = PyMem_Malloc(sizeof *self);
+    *self = (nap){Py_NewRef(loop), nanoseconds, NULL};
+    ADD(made);
+    return api->future_new(loop, &nap_type, self);
+}
+
 static PyObject *loop_of_none(PyObject *module, PyObject *loop)
 {
     (void)module;
@@ -302,8 +521,8 @@ static PyObject *offsets(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
 #define AT(type, field) #type "." #field, (long)offsetof(ferrio_##type, field)
-    return Py_BuildValue("{sl sl sl sl sl sl sl sl sl}", AT(loop_api, future_new), AT(loop_api, waiter_new),
-                         AT(loop_api, loop_post), AT(future_type, flags), AT(future_type, poll),
+    return Py_BuildValue("{sl sl sl sl sl sl sl sl sl sl}", AT(loop_api, future_new), AT(loop_api, waiter_new),
+                         AT(loop_api, loop_post), AT(loop_api, watch_cancel), AT(future_type, flags), AT(future_type, poll),
                          AT(future_type, drop), AT(waiter_type, convert), AT(waiter_type, drop), "loop_api",
                          (long)sizeof(ferrio_loop_api));
 }
@@ -314,6 +533,14 @@ static PyMethodDef methods[] = {
     {"complete", complete, METH_VARARGS, NULL},
     {"complete_in_thread", complete_in_thread, METH_O, NULL},
     {"post_in_thread", post_in_thread, METH_VARARGS, NULL},
+    {"loop_time", loop_time, METH_O, NULL},
+    {"watch_time", watch_time, METH_VARARGS, NULL},
+    {"watch_descriptor", watch_descriptor, METH_VARARGS, NULL},
+    {"watch_close", watch_close, METH_VARARGS, NULL},
+    {"watch_cancel", watch_cancel, METH_O, NULL},
+    {"cancel_in_thread", cancel_in_thread, METH_O, NULL},
+    {"watch_none", watch_none, METH_VARARGS, NULL},
+    {"sleep", sleep_nanoseconds, METH_VARARGS, NULL},
     {"loop_of_none", loop_of_none, METH_O, NULL},
     {"counts", counts, METH_NOARGS, NULL},
     {"offsets", offsets, METH_NOARGS, NULL},

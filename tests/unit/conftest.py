@@ -5,6 +5,7 @@ import concurrent.futures
 import socket
 
 import pytest
+from tests.unit import c_extension
 
 import ferrio
 
@@ -68,3 +69,23 @@ def pair():
     theirs.setblocking(False)
     with ours, theirs:
         yield ours, theirs
+
+
+@pytest.fixture(scope="session")
+def ext_directory(tmp_path_factory):
+    """Where the extension module in C is."""
+    where = tmp_path_factory.mktemp("c_interface")
+    c_extension.build(where)
+    return where
+
+
+@pytest.fixture(scope="session")
+def ext_module(ext_directory):
+    """The extension module in C."""
+    return c_extension.load(ext_directory)
+
+
+@pytest.fixture
+def ext(ext_module):
+    """The extension module in C; at the end of a test nothing that it made is alive."""
+    yield from c_extension.checked(ext_module)

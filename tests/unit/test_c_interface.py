@@ -4,69 +4,20 @@ import asyncio
 import contextvars
 import ctypes
 import gc
-import importlib.util
 import random
 import shutil
 import subprocess
 import sys
-import sysconfig
 import textwrap
 import threading
-from pathlib import Path
 
 import pytest
-from tests.repo.sources import ROOT
+from tests.unit.c_extension import NEEDS_COMPILER, compiled
 from tests.unit.implementations import parked
 
 import ferrio
 
-HEADERS = Path(sysconfig.get_path("include"))
-COMPILER = shutil.which("cc")
-pytestmark = pytest.mark.skipif(
-    COMPILER is None or not (HEADERS / "Python.h").exists(), reason="needs a C compiler and Python's headers"
-)
-
-
-def compiled(path, *options):
-    subprocess.run([COMPILER, "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}", *options, path], check=True)
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    where = tmp_path_factory.mktemp("c_interface")
-    source = Path(__file__).with_name("c_interface.c")
-    compiled(source, "-std=gnu11", "-shared", "-fPIC", "-pthread", f"-isystem{HEADERS}", "-o", where / "c_interface.so")
-    return where
-
-
-@pytest.fixture(scope="module")
-def module(directory):
-    spec = importlib.util.spec_from_file_location("c_interface", directory / "c_interface.so")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def ext(module):
-    """The module; at the end everything that was made during the test must have been dropped."""
-    before = module.counts()
-    yield module
-    settled(module)
-    after = module.counts()
-    for made, gone in [("made", "dropped"), ("payloads_made", "payloads_gone")]:
-        assert after[made] - before[made] == after[gone] - before[gone], (before, after)
-
-
-def settled(module):
-    """Waits for the C threads of a test, which nothing can join: their drops are the last that happens."""
-
-    async def wait():
-        while (now := module.counts())["made"] != now["dropped"]:
-            await asyncio.sleep(0.001)
-
-    gc.collect()
-    asyncio.run(asyncio.wait_for(wait(), 20))
+pytestmark = NEEDS_COMPILER
 
 
 def test_header_is_plain_c_and_cpp(tmp_path):
@@ -89,7 +40,8 @@ def test_struct_is_as_the_header_says(ext):
     # 64-bit: two 32-bit numbers, then pointers.
     assert offsets["loop_api.future_new"] == 8
     assert offsets["loop_api.waiter_new"] == 8 + 4 * 8
-    assert offsets["loop_api.loop_post"] == size - 8
+    assert offsets["loop_api.loop_post"] == 8 + 11 * 8
+    assert offsets["loop_api.watch_cancel"] == size - 8
     assert offsets["future_type.poll"] == 32
 
 
@@ -367,7 +319,7 @@ def test_nothing_is_lost_among_threads_and_cancellations(ext):
         loop.close()
 
 
-def test_threads_may_outlive_the_interpreter(directory):
+def test_threads_may_outlive_the_interpreter(ext_directory):
     # Nothing to assert but that the process ends well: an abort or a hang would fail.
     code = """
         import asyncio, c_interface, ferrio
@@ -383,6 +335,6 @@ def test_threads_may_outlive_the_interpreter(directory):
             await asyncio.sleep(0)
         ferrio.run(main())
     """
-    code = f"import sys; sys.path.insert(0, {str(directory)!r})\n" + textwrap.dedent(code)
+    code = f"import sys; sys.path.insert(0, {str(ext_directory)!r})\n" + textwrap.dedent(code)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,7 +2,8 @@
 //!
 //! A descriptor has a side for reading and one for writing. Each side has one watcher, the one registered last: the
 //! handle that `add_reader` or `add_writer` made, or a pipe's transport. Native operations (`sock_recv`...) may wait
-//! there as well. Or the whole descriptor belongs to a native watcher, whose function is called directly.
+//! there as well, and extension modules (`watches.rs`). Or the whole descriptor belongs to a native watcher, whose
+//! function is called directly.
 //!
 //! Handles are level-triggered: the callback is called again while its condition lasts. Operations want one event. If
 //! nothing else waits, the kernel is asked for one event only, and nothing needs to be unregistered afterwards. A
@@ -11,12 +12,14 @@
 //! lost it, unless the socket object is known to be the same.
 
 use std::io;
+use std::sync::Arc;
 
 use ferrio_engine::reactor::{Event, Events, Interest, Reactor};
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 
 use super::flush::flush_if_much;
+use super::foreign::{self, Watch, WatchedDescriptor};
 use super::{Item, Loop, debug};
 use crate::base::gc::gc;
 use crate::core::future::callbacks::WatcherCall;
@@ -53,12 +56,14 @@ pub(crate) struct Entry {
     reading: Waiting,
     writing: Waiting,
     native: Option<Native>,
+    /// What extension modules watch, on both sides.
+    pub(super) foreign: Vec<WatchedDescriptor>,
     /// A weak reference to the socket object for which an operation last parked. A socket keeps its descriptor until
     /// it is closed. So if the same object comes again, the registration is still valid.
     known: Option<Py<PyWeakrefReference>>,
 }
 
-gc!(Entry { reading, writing, native, known } not { generation, kernel });
+gc!(Entry { reading, writing, native, known } not { generation, kernel, foreign });
 
 /// What the kernel was told about a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -114,6 +119,8 @@ struct Fired {
     pipes: [Option<(Py<PyAny>, WatcherCall)>; 2],
     first: Option<Py<Operation>>,
     others: Vec<Py<Operation>>,
+    /// Watches of extension modules, and their events.
+    foreign: Vec<(Arc<Watch>, u32)>,
     /// One of them reads, and may soon do so again.
     reads_again: bool,
 }
@@ -154,6 +161,11 @@ impl Entry {
         }
     }
 
+    /// Whether the whole descriptor belongs to a native watcher.
+    pub(super) fn is_native(&self) -> bool {
+        self.native.is_some()
+    }
+
     /// Whether a handle or a pipe's transport watches a side.
     fn has_watcher(&self) -> bool {
         self.native.is_none() && (self.reading.lasts() || self.writing.lasts())
@@ -164,6 +176,12 @@ impl Entry {
         if let Some(native) = &self.native {
             return native.interest;
         }
+        let own = self.wanted_here();
+        if self.foreign.is_empty() { own } else { Some(foreign::add_interests(own, &self.foreign)) }
+    }
+
+    /// What the loop's own watchers and operations want.
+    fn wanted_here(&self) -> Option<Interest> {
         let watched = self.reading.lasts() || self.writing.lasts();
         let interest = match (self.reading.wanted(), self.writing.wanted()) {
             (false, false) if watched => Interest::BREAKAGE,
@@ -228,6 +246,9 @@ impl Entry {
         }
         if event.writable || broken {
             self.writing.fire(py, &mut fired, Side::Writing, broken);
+        }
+        if !self.foreign.is_empty() {
+            fired.foreign = foreign::events(&self.foreign, event);
         }
         if fired.reads_again && self.known.is_some() && self.wanted().is_none() {
             return fired;
@@ -521,6 +542,9 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyRes
     }
     for (owner, call) in fired.pipes.into_iter().flatten() {
         outcome = outcome.and(native.get().push(py, Item::Watch(owner, py.None(), call)));
+    }
+    for (watch, events) in fired.foreign {
+        outcome = outcome.and(Loop::watch_is_ready(native, watch, events, late));
     }
     for operation in fired.first.into_iter().chain(fired.others) {
         if late {

@@ -5,11 +5,11 @@ use ferrio_engine::reactor::Event;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::foreign::Foreign;
 use super::onlookers::{Show, Shown};
 use super::patches::Run;
 use super::{Loop, LoopRef, descriptors};
 use crate::base::error;
-use crate::base::ffi::c_api::Posted;
 use crate::base::ffi::{Cast, context, raise};
 use crate::base::gc::gc;
 use crate::core::future::callbacks::{Watch, WatcherCall};
@@ -34,15 +34,15 @@ pub(crate) enum Item {
     Event(Event),
     /// The end of the wait that this key names: another thread has rung an alarm (`sleepers.rs`).
     Alarm(SleeperKey),
-    /// A call that an extension module left for the loop.
-    Posted(Posted),
+    /// What an extension module has left.
+    Foreign(Foreign),
 }
 
 gc!(match Item {
     Self::Step(task) => (task),
     Self::Handle(handle) => (handle),
     Self::Wake(operation) => (operation),
-    Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => (),
+    Self::Event(_) | Self::Alarm(_) | Self::Foreign(_) => (),
     Self::Watch(watcher, what, _) | Self::Done(watcher, what, _) => (watcher, what),
 });
 
@@ -87,10 +87,14 @@ impl Item {
                 Some(operation) => Self::Wake(operation).run(native, show),
                 None => Ok(()),
             },
-            Self::Posted(posted) => {
+            Self::Foreign(foreign) => {
                 current::retire(native)?;
-                match show.during(Shown::Callback(native.as_any()), || posted.run(native.as_any())) {
-                    Ok(()) => Ok(()),
+                match show.during(Shown::Callback(native.as_any()), || foreign.run(native.as_any())) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(cancelled)) => {
+                        native.get().unwatch(py, &cancelled);
+                        Ok(())
+                    }
                     Err(failure) => report(native, failure, native.as_any()),
                 }
             }
@@ -116,7 +120,7 @@ impl Item {
     /// Whether only the loop that took it in can handle it, so that no handle stands for it. (asyncio's handle of an event
     /// calls a method of its own transport.)
     pub(super) fn is_ours_alone(&self) -> bool {
-        matches!(self, Self::Event(_) | Self::Alarm(_) | Self::Posted(_))
+        matches!(self, Self::Event(_) | Self::Alarm(_) | Self::Foreign(_))
     }
 
     #[cold]
@@ -164,7 +168,7 @@ impl Item {
                 let waker = operation::waker::Waker { operation };
                 Ok((Bound::new(py, waker)?.into_any(), None, context::copy_current(py)?))
             }
-            Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => {
+            Self::Event(_) | Self::Alarm(_) | Self::Foreign(_) => {
                 unreachable!("only the loop that took it in queues it, for itself")
             }
             Self::Watch(watcher, what, call) => {
@@ -201,7 +205,7 @@ impl Item {
             Self::Done(watcher, future, watch) => {
                 Self::Done(watcher.clone_ref(py), future.clone_ref(py), watch)
             }
-            Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => return None,
+            Self::Event(_) | Self::Alarm(_) | Self::Foreign(_) => return None,
         })
     }
 
@@ -235,7 +239,7 @@ impl Item {
             Self::Handle(handle) => handle.bind(py).as_any().clone(),
             Self::Wake(operation) => operation.bind(py).as_any().clone(),
             Self::Watch(watcher, ..) | Self::Done(watcher, ..) => watcher.bind(py).clone(),
-            Self::Event(_) | Self::Alarm(_) | Self::Posted(_) => py.None().into_bound(py),
+            Self::Event(_) | Self::Alarm(_) | Self::Foreign(_) => py.None().into_bound(py),
         }
     }
 }

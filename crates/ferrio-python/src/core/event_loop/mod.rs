@@ -3,8 +3,8 @@
 //! `turn.rs` turns the loop and `run.rs` takes the thread for that; `running.rs` knows which loop runs in a thread.
 //! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
 //! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
-//! has the buffer for receiving. `sleepers.rs` has the operations that any thread may wake. `background.rs` counts
-//! calls in threads and lets the loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in
+//! has the buffer for receiving. `sleepers.rs` has the operations that any thread may wake, and `watches.rs` what
+//! extension modules watch. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in
 //! place of asyncio's methods.
 //!
 //! The loop's state is private to this folder. `owned` is what the running thread works on, `shared` is what other
@@ -19,6 +19,7 @@ pub(crate) mod descriptors;
 pub(crate) mod executors;
 mod finalize;
 mod flush;
+mod foreign;
 mod item;
 mod loop_ref;
 pub(crate) mod metered;
@@ -41,6 +42,7 @@ pub(crate) mod sleepers;
 mod traffic;
 mod turn;
 mod views;
+pub(crate) mod watches;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -60,6 +62,7 @@ use self::background::Background;
 use self::descriptors::Descriptors;
 use self::executors::Executors;
 use self::flush::Flushes;
+use self::foreign::Watched;
 pub(crate) use self::item::Item;
 pub(crate) use self::loop_ref::LoopRef;
 use self::onlookers::Onlookers;
@@ -113,6 +116,8 @@ struct Owned {
     executors: Guarded<Executors>,
     /// Operations that other threads may wake.
     sleepers: Guarded<Sleepers<Py<Operation>>>,
+    /// Extensions that want to know when the loop is closed.
+    closings: Guarded<Vec<Watched>>,
     profiler: Profiler,
     recording: Slot,
     traffic: Traffic,
@@ -242,6 +247,7 @@ impl Loop {
                 tasks: Guarded::new(Registry::default()),
                 executors: Guarded::new(Executors::default()),
                 sleepers: Guarded::new(Sleepers::new()),
+                closings: Guarded::new(Vec::new()),
                 profiler: Profiler::default(),
                 recording: Slot::new(),
                 traffic: Traffic::default(),
@@ -355,6 +361,8 @@ impl Loop {
         drop(executors);
         let sleepers = self.owned.sleepers.with(py, std::mem::take);
         drop(sleepers);
+        let closings = self.owned.closings.with(py, std::mem::take);
+        drop(closings);
         let settings = self.settings.with(py, |settings| {
             (
                 settings.exception_handler.take(),

@@ -360,6 +360,7 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         imports::LOGGER.get(py)?.call_method1(intern!(py, "debug"), ("Close %r", native))?;
     }
     signals::close(native)?;
+    Loop::tell_closings(native)?;
     let queued = native
         .get()
         .owned

@@ -6,12 +6,14 @@
 //! Invariant: an operation is among its loop's sleepers from its first wait until it ends or the loop is closed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferrio_engine::inbox::Inbox;
 use ferrio_engine::{Alarm, OutOfMemory, SleeperKey};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
+use super::foreign::Foreign;
 use super::{Item, Loop, running};
 use crate::base::ffi::c_api::{self, Posted};
 use crate::base::ffi::interpreter;
@@ -53,12 +55,14 @@ impl Loop {
 pub(crate) struct Ringer {
     alarm: Alarm,
     inbox: Arc<Inbox<Item>>,
+    /// How many references there are with which any thread may ring.
+    outside: AtomicUsize,
 }
 
 impl Ringer {
     /// For an operation of `native`, which doesn't wait yet.
     pub(crate) fn new(native: &Loop) -> Self {
-        Self { alarm: Alarm::new(), inbox: native.inbox() }
+        Self { alarm: Alarm::new(), inbox: native.inbox(), outside: AtomicUsize::new(0) }
     }
 
     /// Whether this thread runs the loop.
@@ -68,6 +72,11 @@ impl Ringer {
 
     fn is_of(&self, native: &Loop) -> bool {
         Arc::ptr_eq(&native.shared.inbox, &self.inbox)
+    }
+
+    /// Whether anything has a reference with which any thread may ring. If nothing has, whatever rang before is in the inbox.
+    pub(crate) fn any_outside(&self) -> bool {
+        self.outside.load(Ordering::Acquire) > 0
     }
 
     /// From now on ringing wakes the operation that the key names. To be called each time before the operation looks for
@@ -100,6 +109,16 @@ impl c_api::Bell for Ringer {
             let _refused = self.inbox.post(Item::Alarm(key));
         }
     }
+
+    #[inline]
+    fn is_held_outside(&self) {
+        self.outside.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn is_released_outside(&self) {
+        self.outside.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// Where any thread may leave a call for one loop.
@@ -114,8 +133,8 @@ impl Mailbox {
 
 impl c_api::Mailbox for Mailbox {
     fn post(&self, posted: Posted) -> Result<(), Posted> {
-        self.0.post(Item::Posted(posted)).map_err(|refused| match refused.into_item() {
-            Item::Posted(posted) => posted,
+        self.0.post(Item::Foreign(Foreign::Posted(posted))).map_err(|refused| match refused.into_item() {
+            Item::Foreign(Foreign::Posted(posted)) => posted,
             _ => unreachable!("the inbox hands back what it was given"),
         })
     }

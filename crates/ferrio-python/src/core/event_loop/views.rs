@@ -56,9 +56,10 @@ impl Loop {
     pub(crate) fn replace_timers(&self, py: Python<'_>, handles: &[Bound<'_, TimerHandle>]) -> PyResult<()> {
         let kept: Vec<_> = handles.iter().map(|handle| handle.get().key(py)).collect();
         let old: Vec<Item> = self.owned.engine.with(py, |engine| {
-            let gone =
-                engine.timers.entries().map(|(_, key, _)| key).filter(|key| !kept.contains(&Some(*key)));
-            let gone: Vec<_> = gone.collect();
+            // A program doesn't see those that only the loop itself can handle, so they stay.
+            let shown = engine.timers.entries().filter(|(_, _, item)| !item.is_ours_alone());
+            let gone: Vec<_> =
+                shown.map(|(_, key, _)| key).filter(|key| !kept.contains(&Some(*key))).collect();
             gone.into_iter().filter_map(|key| engine.timers.cancel(key)).collect()
         });
         drop(old);

@@ -40,7 +40,8 @@ impl Run for Polled {
             self.bed.prepare(this, &self.ringer.value).and_then(|()| self.future.poll(py, &self.ringer));
         match outcome {
             Ok(Poll::Pending) => {
-                self.bed.lie_down(self.future.is_woken_from_outside());
+                let from_outside = self.future.is_woken_from_outside(|| self.ringer.value.any_outside());
+                self.bed.lie_down(from_outside);
                 Ok(Progress::Park)
             }
             Ok(Poll::Ready(value)) => {

@@ -13,10 +13,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::base::ffi::Cast;
-use crate::base::ffi::c_api::{self, Counted, ForeignFuture, Host, Waiting};
+use crate::base::ffi::c_api::{self, Callback, Counted, ForeignFuture, Host, Waiting, Watched};
 use crate::base::ffi::fastcall::Answer;
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::sleepers::{Mailbox, Ringer};
+use crate::core::event_loop::watches::Watching;
 use crate::core::operation::unawaited::Unawaited;
 
 /// ferrio's loop, as extensions use it.
@@ -34,6 +35,7 @@ impl Loop {
 impl Host for Ferrio {
     type Bell = Ringer;
     type Mailbox = Mailbox;
+    type Watch = Watching;
 
     fn future<'py>(event_loop: &Bound<'py, PyAny>, future: ForeignFuture) -> PyResult<Bound<'py, PyAny>> {
         let native = ours(event_loop)?;
@@ -52,6 +54,32 @@ impl Host for Ferrio {
 
     fn mailbox(event_loop: &Bound<'_, PyAny>) -> PyResult<Mailbox> {
         Ok(Mailbox::new(ours(event_loop)?.get()))
+    }
+
+    fn time(event_loop: &Bound<'_, PyAny>) -> PyResult<u64> {
+        ours(event_loop)?.get().time_for_timers(event_loop)
+    }
+
+    fn watch(
+        event_loop: &Bound<'_, PyAny>,
+        watched: Watched,
+        callback: Callback,
+    ) -> PyResult<Arc<Counted<Watching>>> {
+        let py = event_loop.py();
+        let native = match ours(event_loop) {
+            Ok(native) => native.get(),
+            Err(failure) => {
+                callback.end(py);
+                return Err(failure);
+            }
+        };
+        let watching = Counted::new::<Self>(Watching::new(native, callback));
+        match watched {
+            Watched::Time(deadline) => native.watch_time(py, &watching.value, deadline),
+            Watched::Descriptor(fd, interest) => native.watch_foreign(py, &watching.value, fd, interest),
+            Watched::Close => native.watch_closing(py, &watching.value),
+        }?;
+        Ok(watching)
     }
 }
 

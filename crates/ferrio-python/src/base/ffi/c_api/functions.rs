@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use super::super::protect::protected;
 use super::{
     Bell, CAPSULE, Counted, ForeignFuture, FutureType, Host, LoopApi, Mailbox, Posted, RAISED, Release, Run,
-    VERSION, WaiterType, Waiting,
+    VERSION, WaiterType, Waiting, watch,
 };
 
 /// The table of functions for `H`.
@@ -22,8 +22,8 @@ pub(super) const fn table<H: Host>() -> &'static LoopApi {
             version: VERSION,
             size: size_of::<LoopApi>() as u32,
             future_new: future_new::<H>,
-            waker_retain: retain::<H::Bell>,
-            waker_release: release::<H::Bell>,
+            waker_retain: waker_retain::<H>,
+            waker_release: waker_release::<H>,
             waker_wake: waker_wake::<H>,
             waiter_new: waiter_new::<H>,
             waiter_retain: retain::<(Waiting, H::Bell)>,
@@ -33,6 +33,15 @@ pub(super) const fn table<H: Host>() -> &'static LoopApi {
             loop_retain: retain::<H::Mailbox>,
             loop_release: release::<H::Mailbox>,
             loop_post: loop_post::<H>,
+            waker_retain_here: retain::<H::Bell>,
+            waker_release_here: release::<H::Bell>,
+            loop_time: watch::loop_time::<H>,
+            watch_time: watch::watch_time::<H>,
+            watch_descriptor: watch::watch_descriptor::<H>,
+            watch_close: watch::watch_close::<H>,
+            watch_retain: retain::<H::Watch>,
+            watch_release: release::<H::Watch>,
+            watch_cancel: watch::watch_cancel::<H>,
         }
     }
 }
@@ -89,7 +98,7 @@ fn answer(make: impl FnOnce(Python<'_>) -> PyResult<Bound<'_, PyAny>>) -> *mut f
 
 /// Runs `body`, which can't fail, for a caller that may not be attached. A panic would be a fault of ours: the process is
 /// better off without what `body` does than without its other threads.
-fn quietly<R>(failed: R, body: impl FnOnce() -> R) -> R {
+pub(super) fn quietly<R>(failed: R, body: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(failed)
 }
 
@@ -98,7 +107,10 @@ fn quietly<R>(failed: R, body: impl FnOnce() -> R) -> R {
 /// # Safety
 ///
 /// Attached, and `event_loop` is null or a live object.
-unsafe fn borrowed<'py>(py: Python<'py>, event_loop: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
+pub(super) unsafe fn borrowed<'py>(
+    py: Python<'py>,
+    event_loop: *mut ffi::PyObject,
+) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: by the contract.
     let event_loop = unsafe { Bound::from_borrowed_ptr_or_opt(py, event_loop) };
     event_loop.ok_or_else(|| PyValueError::new_err("the loop is NULL"))
@@ -151,6 +163,21 @@ unsafe extern "C" fn waker_wake<H: Host>(waker: *mut c_void) {
     // SAFETY: the caller has a reference to a waker, which this table has made.
     let bell = unsafe { &(*waker.cast::<Counted<H::Bell>>()).value };
     quietly((), || bell.ring());
+}
+
+unsafe extern "C" fn waker_retain<H: Host>(waker: *mut c_void) -> *mut c_void {
+    // SAFETY: the caller has a reference to a waker, which this table has made.
+    unsafe { (*waker.cast::<Counted<H::Bell>>()).value.is_held_outside() };
+    // SAFETY: as above.
+    unsafe { retain::<H::Bell>(waker) }
+}
+
+unsafe extern "C" fn waker_release<H: Host>(waker: *mut c_void) {
+    // SAFETY: the caller has a reference to a waker, which this table has made, and gives it up.
+    unsafe {
+        (*waker.cast::<Counted<H::Bell>>()).value.is_released_outside();
+        release::<H::Bell>(waker);
+    }
 }
 
 unsafe extern "C" fn loop_of<H: Host>(event_loop: *mut ffi::PyObject) -> *mut c_void {

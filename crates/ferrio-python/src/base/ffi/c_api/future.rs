@@ -8,7 +8,7 @@ use std::task::Poll;
 use pyo3::exceptions::{PySystemError, PyValueError};
 use pyo3::prelude::*;
 
-use super::{Counted, FutureType, PENDING, RAISED, READY, Release, WOKEN_FROM_OUTSIDE};
+use super::{Counted, FutureType, PENDING, RAISED, READY, Release, WOKEN_BY_WAKER, WOKEN_FROM_OUTSIDE};
 use crate::base::gc::{Traverse, Visited};
 
 /// A future that an extension handed over.
@@ -65,9 +65,10 @@ impl ForeignFuture {
         unsafe { super::functions::known_text(self.functions.name, self.functions.name_length) }
     }
 
-    /// Whether things outside the loop's own tasks will wake it.
-    pub(crate) fn is_woken_from_outside(&self) -> bool {
-        self.functions.flags & WOKEN_FROM_OUTSIDE != 0
+    /// Whether things outside the loop's own tasks will wake it. `held_outside` says whether they hold its waker.
+    pub(crate) fn is_woken_from_outside(&self, held_outside: impl FnOnce() -> bool) -> bool {
+        let flags = self.functions.flags;
+        if flags & WOKEN_BY_WAKER != 0 { held_outside() } else { flags & WOKEN_FROM_OUTSIDE != 0 }
     }
 
     /// Goes as far as it can. Only for the loop's thread; not to be called after it has ended.

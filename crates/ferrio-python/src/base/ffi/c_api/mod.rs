@@ -1,16 +1,19 @@
 //! The C interface that extension modules see (`include/ferrio.h`): its structs, and the functions behind it.
 //!
 //! The structs here are the header's, field for field. `future.rs` and `waiter.rs` call what an extension brings, and
-//! are safe to use; `posted.rs` is a call that it leaves for the loop. `functions.rs` is what it calls. The interface
-//! knows loops and awaitables only as a `Host`, which `loop_api/c_interface` implements.
+//! are safe to use; `posted.rs` is a call that it leaves for the loop, and `callback.rs` what it wants to be called for.
+//! `functions.rs` and `watch.rs` are what it calls. The interface knows loops and awaitables only as a `Host`, which
+//! `loop_api/c_interface` implements.
 //!
 //! Invariants: a struct of the extension's is read only as far as its `size` reaches. Whatever an extension hands over
 //! is dropped by the extension's own function, once, and never while one of our states is borrowed.
 
+mod callback;
 mod functions;
 mod future;
 mod posted;
 mod waiter;
+mod watch;
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+pub(crate) use self::callback::Callback;
 pub(crate) use self::functions::capsule;
 pub(crate) use self::future::ForeignFuture;
 pub(crate) use self::posted::Posted;
@@ -28,6 +32,16 @@ const CAPSULE: &std::ffi::CStr = c"ferrio_loop_api";
 
 /// `FERRIO_WOKEN_FROM_OUTSIDE`.
 const WOKEN_FROM_OUTSIDE: u32 = 1;
+/// `FERRIO_WOKEN_BY_WAKER`.
+const WOKEN_BY_WAKER: u32 = 2;
+
+/// `FERRIO_READABLE`.
+pub(crate) const READABLE: u32 = 1;
+/// `FERRIO_WRITABLE`.
+pub(crate) const WRITABLE: u32 = 2;
+/// `FERRIO_EDGE`.
+pub(crate) const EDGE: u32 = 4;
+const INTERESTS: u32 = READABLE | WRITABLE | EDGE;
 
 const RAISED: c_int = -1;
 const PENDING: c_int = 0;
@@ -39,6 +53,8 @@ pub(crate) trait Host: 'static {
     type Bell: Bell;
     /// Where threads post to one loop.
     type Mailbox: Mailbox;
+    /// What the loop calls an extension for.
+    type Watch: Watch;
 
     /// An awaitable of `future` for the tasks of `event_loop`. Raises `TypeError` if that isn't ferrio's.
     fn future<'py>(event_loop: &Bound<'py, PyAny>, future: ForeignFuture) -> PyResult<Bound<'py, PyAny>>;
@@ -48,6 +64,28 @@ pub(crate) trait Host: 'static {
 
     /// The mailbox of `event_loop`. Raises `TypeError` if that isn't ferrio's.
     fn mailbox(event_loop: &Bound<'_, PyAny>) -> PyResult<Self::Mailbox>;
+
+    /// The time of the clock of `event_loop`, in nanoseconds. Raises `TypeError` if that isn't ferrio's.
+    fn time(event_loop: &Bound<'_, PyAny>) -> PyResult<u64>;
+
+    /// Lets `event_loop` call `callback` for what is watched. Raises `TypeError` if that isn't ferrio's; then, and after any
+    /// other error, `callback` has ended.
+    fn watch(
+        event_loop: &Bound<'_, PyAny>,
+        watched: Watched,
+        callback: Callback,
+    ) -> PyResult<Arc<Counted<Self::Watch>>>;
+}
+
+/// What an extension watches.
+#[derive(Clone, Copy)]
+pub(crate) enum Watched {
+    /// A time of the loop's clock, in nanoseconds.
+    Time(u64),
+    /// A descriptor, for `READABLE`, `WRITABLE` and `EDGE`.
+    Descriptor(c_int, u32),
+    /// The loop's `close`.
+    Close,
 }
 
 /// An awaitable and what completes it.
@@ -57,6 +95,18 @@ pub(crate) type Waiter<'py, B> = (Bound<'py, PyAny>, Arc<Counted<(Waiting, B)>>)
 pub(crate) trait Bell: Send + Sync + 'static {
     /// Wakes it.
     fn ring(&self);
+
+    /// Something has a reference with which any thread may wake.
+    fn is_held_outside(&self);
+
+    /// It has given that reference up.
+    fn is_released_outside(&self);
+}
+
+/// What the loop calls an extension for.
+pub(crate) trait Watch: Send + Sync + Sized + 'static {
+    /// Lets no further call begin, and ends the callback on the loop's thread. Callable from any thread.
+    fn cancel(&self);
 }
 
 /// Where threads post to one loop, attached or not.
@@ -83,6 +133,7 @@ type Poll = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut *mut ffi::PyObje
 type Release = unsafe extern "C" fn(*mut c_void);
 type Convert = unsafe extern "C" fn(*mut c_void, *mut c_void) -> *mut ffi::PyObject;
 type Discard = unsafe extern "C" fn(*mut c_void, *mut c_void);
+type Call = unsafe extern "C" fn(*mut c_void, *mut ffi::PyObject, u32) -> c_int;
 type Run = unsafe extern "C" fn(*mut c_void, *mut ffi::PyObject) -> c_int;
 
 /// `ferrio_future_type`.
@@ -132,4 +183,27 @@ pub(crate) struct LoopApi {
     loop_retain: unsafe extern "C" fn(*mut c_void) -> *mut c_void,
     loop_release: Release,
     loop_post: unsafe extern "C" fn(*mut c_void, Option<Run>, Option<Release>, *mut c_void) -> c_int,
+    waker_retain_here: unsafe extern "C" fn(*mut c_void) -> *mut c_void,
+    waker_release_here: Release,
+    loop_time: unsafe extern "C" fn(*mut ffi::PyObject, *mut u64) -> c_int,
+    watch_time: unsafe extern "C" fn(
+        *mut ffi::PyObject,
+        u64,
+        Option<Call>,
+        Option<Release>,
+        *mut c_void,
+    ) -> *mut c_void,
+    watch_descriptor: unsafe extern "C" fn(
+        *mut ffi::PyObject,
+        c_int,
+        u32,
+        Option<Call>,
+        Option<Release>,
+        *mut c_void,
+    ) -> *mut c_void,
+    watch_close:
+        unsafe extern "C" fn(*mut ffi::PyObject, Option<Call>, Option<Release>, *mut c_void) -> *mut c_void,
+    watch_retain: unsafe extern "C" fn(*mut c_void) -> *mut c_void,
+    watch_release: Release,
+    watch_cancel: Release,
 }
