@@ -1,22 +1,21 @@
 //! What wakes an awaiting coroutine on loops other than ferrio's.
 //!
-//! Invariant: a wait is ended once; a wake-up during a poll isn't lost, as the coroutine then doesn't wait.
+//! Invariants: a wait is ended once; a wake-up during a poll isn't lost, as the coroutine then doesn't wait. A bell keeps no
+//! Python object alive: a future may keep its own waker, and the collector couldn't see that cycle.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::ffi;
 use crate::home::running_loop;
 use crate::messenger::{self, Message};
 
-/// The future for which the task waits, and its loop.
-pub(crate) struct Wait {
-    pub(crate) event_loop: Py<PyAny>,
-    pub(crate) future: Py<PyAny>,
-}
+/// The future for which a task waits, and which that task keeps alive.
+pub(crate) struct Wait(Py<PyWeakrefReference>);
 
 enum State {
     Quiet,
@@ -62,17 +61,6 @@ impl Bell {
     pub(crate) fn rang(&self) -> bool {
         matches!(*self.state(), State::Rung)
     }
-
-    /// Shows the wait to the garbage collector, unless a waker elsewhere keeps it alive.
-    pub(crate) fn traverse(self: &Arc<Self>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self.state.try_lock().as_deref() {
-            Ok(State::Waiting(wait)) if Arc::strong_count(self) == 1 => {
-                visit.call(&wait.event_loop)?;
-                visit.call(&wait.future)
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Wake for Bell {
@@ -86,10 +74,14 @@ impl Wake for Bell {
         let mut wait = Some(wait);
         // In the loop's own thread there is no need to go through another.
         ffi::if_attached(|py| {
-            let here = running_loop(py).ok().flatten();
-            if let Some(wait) = wait.take_if(|wait| here.is_some_and(|here| here.is(&wait.event_loop))) {
-                // It can't fail but for lack of memory.
-                let _ = wait.end(py);
+            let (Ok(Some(here)), Some(waiting)) = (running_loop(py), &wait) else { return };
+            match waiting.future(py) {
+                Some(future) if !loop_of(&future).is_ok_and(|event_loop| event_loop.is(&here)) => {}
+                future => {
+                    wait = None;
+                    // It can't fail but for lack of memory.
+                    let _ = future.as_ref().map_or(Ok(()), end);
+                }
             }
         });
         if let Some(wait) = wait {
@@ -99,12 +91,26 @@ impl Wake for Bell {
 }
 
 impl Wait {
-    /// Lets the task go on, in its loop's thread.
-    pub(crate) fn end(&self, py: Python<'_>) -> PyResult<()> {
-        let future = self.future.bind(py);
-        if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-            future.call_method1(intern!(py, "set_result"), (py.None(),))?;
-        }
-        Ok(())
+    pub(crate) fn new(future: &Bound<'_, PyAny>) -> PyResult<Self> {
+        PyWeakrefReference::new(future).map(|future| Self(future.unbind()))
     }
+
+    /// The future, unless nobody waits for it any more.
+    pub(crate) fn future<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.0.bind(py).upgrade()
+    }
+}
+
+/// The loop of a future.
+pub(crate) fn loop_of<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    future.call_method0(intern!(future.py(), "get_loop"))
+}
+
+/// Lets the task go on that waits for `future`, in its loop's thread.
+pub(crate) fn end(future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
 }

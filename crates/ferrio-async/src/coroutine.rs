@@ -11,11 +11,10 @@ use std::task::{Context, Poll, Waker};
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyTraceback, PyType};
-use pyo3::{PyTraverseError, PyVisit};
 
 use crate::bell::{Bell, Wait};
 use crate::panic::caught;
-use crate::{home, messenger};
+use crate::{ffi, home, messenger};
 
 type Polled = Pin<Box<dyn Future<Output = PyResult<Py<PyAny>>> + Send>>;
 
@@ -85,10 +84,7 @@ impl Coroutine {
             }
             Err(ended) => {
                 self.bell.quieten();
-                let _ = caught(|| {
-                    drop(future);
-                    Ok(())
-                });
+                dropping::one_by_one(Some(State::Suspended(future)));
                 self.leave(State::Finished);
                 Err(ended)
             }
@@ -105,20 +101,28 @@ impl Coroutine {
         }
         messenger::start(py)?;
         let future = home::blocking_future(&event_loop)?;
-        let wait = Wait { event_loop: event_loop.unbind(), future: future.clone().unbind() };
+        let wait = Wait::new(&future)?;
         Ok(if self.bell.wait(wait).is_ok() { future } else { none })
+    }
+
+    /// It was dropped without an `await`.
+    #[cold]
+    fn warn(&self, py: Python<'_>) {
+        let text = std::ffi::CString::new(format!("coroutine '{}' was never awaited", self.name));
+        if let Ok(text) = text
+            && let Err(failure) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
+        {
+            failure.write_unraisable(py, None);
+        }
     }
 
     /// Ends it with what was thrown.
     fn end(&self) -> PyResult<()> {
         let future = self.enter()?;
         self.bell.quieten();
-        let dropped = caught(|| {
-            drop(future);
-            Ok(())
-        });
+        dropping::one_by_one(Some(State::Suspended(future)));
         self.leave(State::Finished);
-        dropped
+        Ok(())
     }
 }
 
@@ -199,29 +203,63 @@ impl Coroutine {
     fn cr_frame(&self) -> Option<Py<PyAny>> {
         None
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.bell.traverse(&visit)
-    }
-
-    fn __clear__(&self) {
-        self.bell.quieten();
-    }
 }
 
 impl Drop for Coroutine {
     fn drop(&mut self) {
         let state = std::mem::replace(&mut *self.state(), State::Finished);
-        if let State::Fresh(_) = state {
-            Python::try_attach(|py| {
-                let text = std::ffi::CString::new(format!("coroutine '{}' was never awaited", self.name));
-                if let Ok(text) = text
-                    && let Err(failure) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
-                {
-                    failure.write_unraisable(py, None);
-                }
-            });
+        if let State::Finished = state {
+            return;
         }
+        let mut state = Some(state);
+        Python::try_attach(|py| {
+            ffi::undisturbed(py, || {
+                if let Some(State::Fresh(_)) = state {
+                    self.warn(py);
+                }
+                dropping::one_by_one(state.take());
+            });
+        });
+        // The interpreter has ended.
+        dropping::one_by_one(state);
+    }
+}
+
+/// Drops of futures that hold futures that hold futures... without a stack frame for each.
+mod dropping {
+    use std::cell::{Cell, RefCell};
+
+    use super::State;
+    use crate::panic::caught;
+
+    /// How deep drops may be in each other.
+    const DEEPEST: usize = 16;
+
+    thread_local! {
+        static DEPTH: Cell<usize> = const { Cell::new(0) };
+        /// For the outermost drop.
+        static LATER: RefCell<Vec<State>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Drops it now or, if that is inside of many other drops, after these. A panic ends here.
+    pub(super) fn one_by_one(state: Option<State>) {
+        let Some(state) = state else { return };
+        let depth = DEPTH.get();
+        if depth == DEEPEST {
+            LATER.with_borrow_mut(|later| later.push(state));
+            return;
+        }
+        DEPTH.set(depth + 1);
+        drop_one(state);
+        while depth == 0
+            && let Some(next) = LATER.with_borrow_mut(Vec::pop)
+        {
+            drop_one(next);
+        }
+        DEPTH.set(depth);
+    }
+
+    fn drop_one(state: State) {
         let _ = caught(|| {
             drop(state);
             Ok(())

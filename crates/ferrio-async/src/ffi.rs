@@ -188,8 +188,39 @@ fn drop_attached<T>(value: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let mut value = Some(value);
         // So that references are dropped at once; at the interpreter's end it isn't possible.
-        Python::try_attach(|_py| drop(value.take()));
+        Python::try_attach(|py| undisturbed(py, || drop(value.take())));
     }));
+}
+
+/// Runs `body` without the exception that may be set, as a destructor must: Python code must not run with one. It is set
+/// again afterwards.
+pub(crate) fn undisturbed<R>(_py: Python<'_>, body: impl FnOnce() -> R) -> R {
+    struct Kept([*mut ffi::PyObject; 3]);
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            let [class, value, traceback] = self.0;
+            // SAFETY: attached, as `undisturbed` is; the references are those that it was given.
+            #[allow(deprecated, reason = "Python 3.11 has nothing newer")]
+            unsafe {
+                ffi::PyErr_Restore(class, value, traceback);
+            }
+        }
+    }
+
+    // SAFETY: attached; the places are ours.
+    let kept = unsafe {
+        (!ffi::PyErr_Occurred().is_null()).then(|| {
+            let mut kept = [std::ptr::null_mut(); 3];
+            let [class, value, traceback] = &mut kept;
+            #[allow(deprecated, reason = "Python 3.11 has nothing newer")]
+            ffi::PyErr_Fetch(class, value, traceback);
+            Kept(kept)
+        })
+    };
+    let result = body();
+    drop(kept);
+    result
 }
 
 const WAKER: RawWakerVTable = RawWakerVTable::new(
@@ -283,7 +314,7 @@ unsafe extern "C" fn drop_posted<R>(data: *mut c_void) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(run)));
 }
 
-/// Runs `body` if this thread is attached, whoever attached it.
+/// Runs `body` if this thread is attached, whoever attached it. Wakers and destructors may run while an exception is set.
 pub(crate) fn if_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> Option<R> {
     // SAFETY: both may be called by any thread at any time. In Python 3.11 the first names the thread that holds the
     // GIL, so it is compared with this thread's.
@@ -291,7 +322,7 @@ pub(crate) fn if_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> Option<R> {
         let current = ffi::compat::PyThreadState_GetUnchecked();
         !current.is_null() && current == ffi::PyGILState_GetThisThreadState()
     };
-    if attached { Python::try_attach(body) } else { None }
+    if attached { Python::try_attach(|py| undisturbed(py, || body(py))) } else { None }
 }
 
 /// A future that isn't `Send`, which only its own thread polls and drops.

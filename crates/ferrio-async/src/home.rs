@@ -116,6 +116,11 @@ impl<F> AtHome<F> {
     pub(crate) fn new(home: Home, future: F) -> Self {
         Self { home: Some(home), future }
     }
+
+    /// Takes the home out, after the last poll.
+    pub(crate) fn leave(self: Pin<&mut Self>) -> Option<Home> {
+        self.project().home.take()
+    }
 }
 
 impl<F: Future> Future for AtHome<F> {

@@ -49,6 +49,7 @@ mod into_future;
 mod macros;
 mod messenger;
 mod panic;
+mod process;
 mod spawned;
 
 pub mod generic;

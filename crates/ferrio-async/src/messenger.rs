@@ -8,12 +8,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::bell::Wait;
+use crate::bell::{self, Wait};
 use crate::home::Home;
+use crate::process::PerProcess;
 
 /// A call for a loop.
 type Call = Box<dyn FnOnce(&Bound<'_, PyAny>) -> PyResult<()> + Send>;
@@ -31,31 +32,26 @@ pub(crate) enum Message {
 struct Messenger {
     messages: Sender<Message>,
     thread: JoinHandle<()>,
-    /// A forked child has the messenger's memory, but not its thread.
-    process: u32,
 }
 
-static MESSENGER: Mutex<Option<Messenger>> = Mutex::new(None);
+static MESSENGER: PerProcess<Mutex<Option<Messenger>>> = PerProcess::new();
 
 fn messenger() -> MutexGuard<'static, Option<Messenger>> {
     // Nothing under the lock can panic.
-    MESSENGER.lock().unwrap_or_else(PoisonError::into_inner)
+    MESSENGER.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes sure that the thread runs, before a coroutine waits or another thread has a home to send to.
 pub(crate) fn start(py: Python<'_>) -> PyResult<()> {
-    let process = std::process::id();
     let mut place = messenger();
-    if place.as_ref().is_some_and(|known| known.process == process) {
+    if place.is_some() {
         return Ok(());
     }
     let (sender, receiver) = channel();
     let thread =
         std::thread::Builder::new().name("ferrio-async".to_owned()).spawn(move || serve(&receiver))?;
-    let old = place.replace(Messenger { messages: sender, thread, process });
+    *place = Some(Messenger { messages: sender, thread });
     drop(place);
-    // In a forked child the parent's thread can't be joined.
-    std::mem::forget(old);
     let stop = pyo3::wrap_pyfunction!(_stop, py)?;
     py.import(intern!(py, "atexit"))?.call_method1(intern!(py, "register"), (stop,))?;
     Ok(())
@@ -74,9 +70,7 @@ pub(crate) fn send(message: Message) {
 #[pyfunction]
 fn _stop(py: Python<'_>) {
     let taken = messenger().take();
-    if let Some(Messenger { messages, thread, process }) = taken
-        && process == std::process::id()
-    {
+    if let Some(Messenger { messages, thread }) = taken {
         // Both fail only if the thread has ended.
         let _ = messages.send(Message::Stop);
         let _ = py.detach(|| thread.join());
@@ -98,10 +92,11 @@ fn serve(messages: &Receiver<Message>) {
 fn deliver(py: Python<'_>, message: Message) -> bool {
     let outcome = match message {
         Message::Stop => return false,
-        Message::End(wait) => {
-            let event_loop = wait.event_loop.clone_ref(py);
-            call_soon(event_loop.bind(py), Task::End(wait))
-        }
+        Message::End(wait) => match wait.future(py) {
+            Some(future) => bell::loop_of(&future)
+                .and_then(|event_loop| call_soon(&event_loop, Task::End(future.unbind()))),
+            None => Ok(()),
+        },
         Message::Call(home, call) => {
             call_soon(&home.event_loop(py), Task::Call(home.event_loop(py).unbind(), call))
         }
@@ -127,7 +122,8 @@ fn empty_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 enum Task {
-    End(Wait),
+    /// End the wait for this future.
+    End(Py<PyAny>),
     Call(Py<PyAny>, Call),
 }
 
@@ -142,9 +138,21 @@ impl Run {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let taken = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         match taken {
-            Some(Task::End(wait)) => wait.end(py),
+            Some(Task::End(future)) => bell::end(future.bind(py)),
             Some(Task::Call(event_loop, call)) => crate::panic::caught(|| call(event_loop.bind(py))),
             None => Ok(()),
         }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.task.try_lock().as_deref() {
+            Ok(Some(Task::End(object) | Task::Call(object, _))) => visit.call(object),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let taken = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(taken);
     }
 }

@@ -1,6 +1,7 @@
 //! Futures in smol's threads.
 
 use std::future::Future;
+use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 
@@ -14,7 +15,17 @@ impl generic::Runtime for Smol {
     /// smol stops a task that is dropped.
     type Task = ::smol::Task<()>;
 
+    /// # Panics
+    ///
+    /// In a forked child of a process that has used smol: its threads are gone, and it can't be started again.
     fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Self::Task {
+        static PROCESS: OnceLock<u32> = OnceLock::new();
+        let process = std::process::id();
+        let first = *PROCESS.get_or_init(|| process);
+        assert_eq!(
+            first, process,
+            "smol's threads are those of the parent process: a forked child can't use it"
+        );
         ::smol::spawn(future)
     }
 }

@@ -26,6 +26,8 @@ enum Outcome<T> {
 struct Slot<T> {
     outcome: Option<Outcome<T>>,
     waker: Option<Waker>,
+    /// Comes back with the outcome: its Python objects are dropped on the loop's thread.
+    home: Option<Home>,
 }
 
 fn lock<T>(slot: &Mutex<Slot<T>>) -> MutexGuard<'_, Slot<T>> {
@@ -66,7 +68,11 @@ where
         let slot = match std::mem::replace(&mut self.stage, Stage::Finished) {
             Stage::Fresh(future) => {
                 let home = Python::attach(Home::current)?;
-                let slot = Arc::new(Mutex::new(Slot { outcome: None, waker: Some(context.waker().clone()) }));
+                let slot = Arc::new(Mutex::new(Slot {
+                    outcome: None,
+                    waker: Some(context.waker().clone()),
+                    home: None,
+                }));
                 let filling =
                     Filling { slot: slot.clone(), future: AtHome::new(home, future), filled: false };
                 self.stage = Stage::Running(slot, R::spawn(filling));
@@ -78,7 +84,7 @@ where
             }
             Stage::Finished => return Poll::Pending,
         };
-        let (outcome, old) = {
+        let (outcome, old, home) = {
             let mut slot = lock(&slot);
             let outcome = slot.outcome.take();
             let old = match (&outcome, &slot.waker) {
@@ -86,9 +92,9 @@ where
                 (None, _) => slot.waker.replace(context.waker().clone()),
                 (Some(_), _) => slot.waker.take(),
             };
-            (outcome, old)
+            (outcome, old, slot.home.take())
         };
-        drop(old);
+        drop((old, home));
         match outcome {
             None => Poll::Pending,
             Some(outcome) => {
@@ -116,7 +122,7 @@ pin_project_lite::pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if !*this.filled {
-                fill(this.slot, Outcome::Dropped);
+                fill(this.slot, Outcome::Dropped, this.future.leave());
             }
         }
     }
@@ -126,22 +132,23 @@ impl<F: Future<Output = PyResult<T>>, T> Future for Filling<F, T> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let outcome = match catch_unwind(AssertUnwindSafe(|| this.future.poll(context))) {
+        let mut this = self.project();
+        let outcome = match catch_unwind(AssertUnwindSafe(|| this.future.as_mut().poll(context))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => Outcome::Returned(result),
             Err(payload) => Outcome::Panicked(payload),
         };
         *this.filled = true;
-        fill(this.slot, outcome);
+        fill(this.slot, outcome, this.future.leave());
         Poll::Ready(())
     }
 }
 
-fn fill<T>(slot: &Mutex<Slot<T>>, outcome: Outcome<T>) {
+fn fill<T>(slot: &Mutex<Slot<T>>, outcome: Outcome<T>, home: Option<Home>) {
     let waker = {
         let mut slot = lock(slot);
         slot.outcome = Some(outcome);
+        slot.home = home;
         slot.waker.take()
     };
     if let Some(waker) = waker {

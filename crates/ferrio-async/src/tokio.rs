@@ -1,15 +1,15 @@
 //! Futures in tokio's threads.
 
 use std::future::Future;
-use std::sync::OnceLock;
 
 use ::tokio::runtime::{Builder, Runtime};
 use ::tokio::task::JoinHandle;
 use pyo3::prelude::*;
 
 use crate::generic;
+use crate::process::PerProcess;
 
-static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 
 /// tokio as a [`generic::Runtime`].
 #[derive(Debug)]
@@ -33,16 +33,19 @@ impl generic::Runtime for Tokio {
     }
 }
 
-/// Sets the runtime, before it is first used. Hands it back if there is one already.
+/// Sets the runtime of this process, before it is first used. Hands it back if there is one already.
 ///
 /// # Errors
 ///
 /// The runtime that was given, if there is one already.
 pub fn init(runtime: Runtime) -> Result<(), Runtime> {
-    RUNTIME.set(runtime)
+    let mut given = Some(runtime);
+    RUNTIME.get_or_init(|| given.take().expect("a value is made once"));
+    given.map_or(Ok(()), Err)
 }
 
-/// The runtime: that of [`init`], else a multi-threaded one, made now.
+/// The runtime: that of [`init`], else a multi-threaded one, made now. A forked child gets one of its own, because it
+/// has none of its parent's threads.
 ///
 /// # Panics
 ///

@@ -1,5 +1,7 @@
 //! Futures of every kind for tests/rust_async, each with a `Token` that counts how many are alive.
 
+mod storm;
+
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -168,6 +170,18 @@ async_pyfunction! {
         Python::attach(|py| into_future(function.bind(py).call0()?))?.await
     }
 
+    /// Waits for ever, and keeps its own waker alive.
+    async fn keeping_its_waker(object: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let _token = Token::new();
+        let mut kept = None;
+        poll_fn(|context| {
+            kept = Some(context.waker().clone());
+            Poll::<()>::Pending
+        })
+        .await;
+        Ok(object)
+    }
+
     async fn look(function: Py<PyAny>) -> PyResult<Py<PyAny>> {
         Python::attach(|py| function.call0(py))
     }
@@ -227,6 +241,29 @@ macro_rules! in_runtime {
             }
         }
     };
+}
+
+/// Calls a Python function when it is dropped.
+struct Farewell(Py<PyAny>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        Python::attach(|py| {
+            if let Err(failure) = self.0.call0(py) {
+                failure.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+/// A future that calls `function` when it is dropped.
+#[pyfunction]
+fn saying_farewell(py: Python<'_>, function: Py<PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let farewell = Farewell(function);
+    future_into_py(py, async move {
+        let _farewell = farewell;
+        Ok(())
+    })
 }
 
 /// Calls `function` on the running loop, from a new thread.
@@ -326,8 +363,11 @@ fn rust_probe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(panicking, module)?)?;
     module.add_function(wrap_pyfunction!(yielding, module)?)?;
     module.add_function(wrap_pyfunction!(calling, module)?)?;
+    module.add_function(wrap_pyfunction!(keeping_its_waker, module)?)?;
+    module.add_function(wrap_pyfunction!(saying_farewell, module)?)?;
     module.add_function(wrap_pyfunction!(look, module)?)?;
     module.add_function(wrap_pyfunction!(call_from_thread, module)?)?;
+    storm::fill(module)?;
     in_tokio::fill(module)?;
     in_smol::fill(module)
 }
