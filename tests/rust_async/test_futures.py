@@ -25,6 +25,18 @@ def test_value(run, probe, value):
     run(main())
 
 
+def test_unit_is_none(run, probe):
+    async def main():
+        door = probe.Door()
+        door.open()
+        assert await door.wait() is None
+        assert await probe.nothing() is None
+        assert await probe.in_tokio.nothing() is None
+        assert await probe.in_smol.nothing() is None
+
+    run(main())
+
+
 def test_error_is_raised(run, probe):
     async def main():
         for raising in probe.raising, probe.in_tokio.raising, probe.in_smol.raising:

@@ -1,5 +1,6 @@
 //! Rust futures as Python awaitables, polled by the task that awaits them.
 
+use std::any::TypeId;
 use std::future::Future;
 
 use pyo3::IntoPyObjectExt;
@@ -24,8 +25,8 @@ impl Name for Unnamed {
 /// Makes a Python coroutine of a Rust future.
 ///
 /// The task that awaits it polls the future in its own step: on the loop's thread, attached, in the task's context. The
-/// future may be woken by any thread. It must not block. Its `Ok` becomes the value of the `await`, and its `Err` is
-/// raised.
+/// future may be woken by any thread. It must not block. Its `Ok` becomes the value of the `await` (`None` if that is
+/// `()`), and its `Err` is raised.
 ///
 /// ```
 /// use pyo3::prelude::*;
@@ -82,10 +83,18 @@ where
 async fn converted<F, T>(future: F) -> PyResult<Py<PyAny>>
 where
     F: Future<Output = PyResult<T>>,
-    T: for<'py> IntoPyObject<'py>,
+    T: for<'py> IntoPyObject<'py> + 'static,
 {
     let value = future.await?;
-    Python::attach(|py| value.into_py_any(py))
+    Python::attach(|py| into_object(py, value))
+}
+
+/// The Python object; `()` becomes `None`, as it does where a `#[pyfunction]` returns it, and no empty tuple.
+pub(crate) fn into_object<T>(py: Python<'_>, value: T) -> PyResult<Py<PyAny>>
+where
+    T: for<'py> IntoPyObject<'py> + 'static,
+{
+    if TypeId::of::<T>() == TypeId::of::<()>() { Ok(py.None()) } else { value.into_py_any(py) }
 }
 
 /// An awaitable of the running loop's, if that is ferrio's; otherwise one for any loop.

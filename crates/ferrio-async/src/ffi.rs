@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread::ThreadId;
 
+use futures_core::Stream;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -325,7 +326,7 @@ pub(crate) fn if_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> Option<R> {
     if attached { Python::try_attach(|py| undisturbed(py, || body(py))) } else { None }
 }
 
-/// A future that isn't `Send`, which only its own thread polls and drops.
+/// A future or a stream that isn't `Send`, which only its own thread polls and drops.
 ///
 /// In another thread polling fails, and dropping leaks it: what it holds belongs to its thread.
 pub(crate) struct Confined<F> {
@@ -350,16 +351,30 @@ impl<T, F: Future<Output = PyResult<T>>> Future for Confined<F> {
     type Output = PyResult<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<PyResult<T>> {
-        if !self.is_at_home() {
-            return Poll::Ready(Err(PyRuntimeError::new_err(
-                "this future isn't Send: await it in the thread that made it",
-            )));
-        }
+        let at_home = self.is_at_home();
         match &mut self.future {
+            _ if !at_home => Poll::Ready(Err(not_at_home("future"))),
             Some(future) => future.as_mut().poll(context),
             None => Poll::Pending,
         }
     }
+}
+
+impl<T, S: Stream<Item = PyResult<T>>> Stream for Confined<S> {
+    type Item = PyResult<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PyResult<T>>> {
+        let at_home = self.is_at_home();
+        match &mut self.future {
+            _ if !at_home => Poll::Ready(Some(Err(not_at_home("stream")))),
+            Some(stream) => stream.as_mut().poll_next(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+fn not_at_home(what: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("this {what} isn't Send: await it in the thread that made it"))
 }
 
 impl<F> Drop for Confined<F> {

@@ -26,7 +26,11 @@
 //! - `tokio::future_into_py` and `smol::future_into_py` (features `tokio`, `smol`) run the future in the runtime's threads
 //!   and hand its result to the task. [`generic`] does so for any runtime.
 //!
+//! - [`stream_into_py`] and its namesakes do the same for streams, which Python reads with `async for`.
+//!
 //! All are lazy, like coroutines of both languages: nothing runs before Python awaits it or makes a task of it.
+//!
+//! [`into_future`] awaits Python from Rust, and [`into_stream`] reads Python's async iterators.
 //!
 //! # On which loop
 //!
@@ -37,8 +41,9 @@
 //!
 //! # Cancellation, panics, the end
 //!
-//! A cancelled `await` drops the Rust future. Dropping what [`into_future`] returned cancels the Python task. A panic
-//! becomes a [`RustPanic`]. Results that come after the loop was closed are dropped, also while the interpreter ends.
+//! A cancelled `await` drops the Rust future. Dropping what [`into_future`] returned cancels the Python task, and dropping
+//! what [`into_stream`] returned closes the generator. A panic becomes a [`RustPanic`]. Results that come after the loop was
+//! closed are dropped, also while the interpreter ends.
 
 mod bell;
 mod convert;
@@ -46,11 +51,14 @@ mod coroutine;
 mod ffi;
 mod home;
 mod into_future;
+mod into_stream;
 mod macros;
 mod messenger;
 mod panic;
 mod process;
+mod pumped;
 mod spawned;
+mod stream;
 
 pub mod generic;
 #[cfg(feature = "smol")]
@@ -61,7 +69,9 @@ pub mod tokio;
 pub use self::convert::{future_into_py, local_future_into_py};
 pub use self::home::Home;
 pub use self::into_future::into_future;
+pub use self::into_stream::{into_stream, into_stream_with_capacity};
 pub use self::panic::RustPanic;
+pub use self::stream::{local_stream_into_py, stream_into_py};
 
 /// What the macros of this crate use.
 #[doc(hidden)]

@@ -1,8 +1,9 @@
-//! Futures in smol's threads.
+//! Futures and streams in smol's threads.
 
 use std::future::Future;
 use std::sync::OnceLock;
 
+use futures_core::Stream;
 use pyo3::prelude::*;
 
 use crate::generic;
@@ -41,4 +42,31 @@ where
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {
     generic::future_into_py::<Smol, F, T>(py, future)
+}
+
+/// Makes a Python async iterator of a stream that runs in smol ([`generic::stream_into_py`]).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pyo3::prelude::*;
+/// use smol::stream::StreamExt;
+///
+/// /// Count, by smol's clock.
+/// #[pyfunction]
+/// fn ticks(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
+///     let timer = smol::Timer::interval(Duration::from_secs_f64(seconds));
+///     ferrio_async::smol::stream_into_py(py, timer.enumerate().map(|(count, _)| Ok(count)))
+/// }
+/// ```
+///
+/// # Errors
+///
+/// If the iterator can't be made, for lack of memory.
+pub fn stream_into_py<S, T>(py: Python<'_>, stream: S) -> PyResult<Bound<'_, PyAny>>
+where
+    S: Stream<Item = PyResult<T>> + Send + 'static,
+    T: for<'py> IntoPyObject<'py> + Send + 'static,
+{
+    generic::stream_into_py::<Smol, S, T>(py, stream)
 }

@@ -1,9 +1,10 @@
-//! Futures in tokio's threads.
+//! Futures and streams in tokio's threads.
 
 use std::future::Future;
 
 use ::tokio::runtime::{Builder, Runtime};
 use ::tokio::task::JoinHandle;
+use futures_core::Stream;
 use pyo3::prelude::*;
 
 use crate::generic;
@@ -81,4 +82,33 @@ where
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {
     generic::future_into_py::<Tokio, F, T>(py, future)
+}
+
+/// Makes a Python async iterator of a stream that runs in tokio ([`generic::stream_into_py`]).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use futures_util::stream;
+/// use pyo3::prelude::*;
+///
+/// /// Count, by tokio's clock.
+/// #[pyfunction]
+/// fn ticks(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
+///     ferrio_async::tokio::stream_into_py(py, stream::unfold(0, move |count| async move {
+///         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+///         Some((Ok(count), count + 1))
+///     }))
+/// }
+/// ```
+///
+/// # Errors
+///
+/// If the iterator can't be made, for lack of memory.
+pub fn stream_into_py<S, T>(py: Python<'_>, stream: S) -> PyResult<Bound<'_, PyAny>>
+where
+    S: Stream<Item = PyResult<T>> + Send + 'static,
+    T: for<'py> IntoPyObject<'py> + Send + 'static,
+{
+    generic::stream_into_py::<Tokio, S, T>(py, stream)
 }

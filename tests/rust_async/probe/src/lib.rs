@@ -1,6 +1,7 @@
 //! Futures of every kind for tests/rust_async, each with a `Token` that counts how many are alive.
 
 mod storm;
+mod streams;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -132,6 +133,10 @@ async_pyfunction! {
         Ok(value)
     }
 
+    async fn nothing() -> PyResult<()> {
+        Ok(())
+    }
+
     async fn pending() -> PyResult<()> {
         let _token = Token::new();
         std::future::pending().await
@@ -209,6 +214,10 @@ macro_rules! in_runtime {
                     Ok(Number(number, token))
                 }
 
+                async fn nothing() -> PyResult<()> {
+                    Ok(())
+                }
+
                 async fn pending() -> PyResult<()> {
                     let _token = Token::new();
                     std::future::pending().await
@@ -233,6 +242,7 @@ macro_rules! in_runtime {
             pub(super) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
                 let inner = PyModule::new(module.py(), stringify!($module))?;
                 inner.add_function(wrap_pyfunction!(sleeping, &inner)?)?;
+                inner.add_function(wrap_pyfunction!(nothing, &inner)?)?;
                 inner.add_function(wrap_pyfunction!(pending, &inner)?)?;
                 inner.add_function(wrap_pyfunction!(raising, &inner)?)?;
                 inner.add_function(wrap_pyfunction!(panicking, &inner)?)?;
@@ -358,6 +368,7 @@ fn rust_probe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("RustPanic", module.py().get_type::<ferrio_async::RustPanic>())?;
     module.add_function(wrap_pyfunction!(counts, module)?)?;
     module.add_function(wrap_pyfunction!(ready, module)?)?;
+    module.add_function(wrap_pyfunction!(nothing, module)?)?;
     module.add_function(wrap_pyfunction!(pending, module)?)?;
     module.add_function(wrap_pyfunction!(raising, module)?)?;
     module.add_function(wrap_pyfunction!(panicking, module)?)?;
@@ -368,6 +379,7 @@ fn rust_probe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(look, module)?)?;
     module.add_function(wrap_pyfunction!(call_from_thread, module)?)?;
     storm::fill(module)?;
+    streams::fill(module)?;
     in_tokio::fill(module)?;
     in_smol::fill(module)
 }
