@@ -92,7 +92,7 @@ test-rust-async: python ## the crate for extension modules
 	@$(DEVELOP) --for-tests
 	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
 	@echo ">> the crate ferrio-async: formatting, lints, the programs in its documentation"
-	@set -e; for crate in crates/ferrio-async examples/rust tests/rust_async/probe; do \
+	@set -e; for crate in crates/ferrio-async examples/rust tests/rust_async/probe tests/rust_async/older; do \
 		cargo fmt --check --manifest-path $$crate/Cargo.toml; done
 	@cd crates/ferrio-async && $(RUST_ASYNC) cargo clippy --quiet --all-features -- -D warnings
 	@cd crates/ferrio-async && $(RUST_ASYNC) cargo test --quiet --doc --all-features

@@ -11,7 +11,13 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {"rust_example": ROOT / "examples/rust", "rust_probe": ROOT / "tests/rust_async/probe"}
+MODULES = {
+    "rust_example": ROOT / "examples/rust",
+    "rust_probe": ROOT / "tests/rust_async/probe",
+    "rust_older": ROOT / "tests/rust_async/older",
+}
+# The newest Python that a module's PyO3 knows.
+NEWEST_PYTHON = {"rust_older": (3, 14)}
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target" / "rust-async"))
 
@@ -19,6 +25,22 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target" / "rust-async")
 def directory() -> Path:
     """Returns where the modules of this Python are."""
     return TARGET / f"modules-{PYTHON}"
+
+
+def too_new_for(name: str) -> str | None:
+    """Returns why this Python can't have the module, if it can't."""
+    newest = NEWEST_PYTHON.get(name)
+    if newest is None or sys.version_info[:2] <= newest:
+        return None
+    return f"the PyO3 of {name} knows Python up to {newest[0]}.{newest[1]}"
+
+
+def toolchain(name: str) -> str | None:
+    """Returns the toolchain of a module that is built with another Rust than the rest, if the machine has one."""
+    if name != "rust_older" or shutil.which("rustup") is None:
+        return None
+    found = subprocess.run(["rustup", "toolchain", "list"], capture_output=True, text=True, check=True).stdout.split()
+    return next((toolchain for toolchain in found if toolchain.startswith("nightly-")), None)
 
 
 def build(name: str, crate: Path, profile: str = "dev") -> None:
@@ -32,6 +54,8 @@ def build(name: str, crate: Path, profile: str = "dev") -> None:
         "CARGO_TARGET_DIR": str(target),
         "CARGO_PROFILE_DEV_DEBUG": "none",
     }
+    if other := toolchain(name):
+        environment |= {"RUSTUP_TOOLCHAIN": other, "OTHER_TOOLCHAIN": other}
     subprocess.run(["cargo", "build", "--quiet", "--profile", profile], cwd=crate, env=environment, check=True)
     directory().mkdir(parents=True, exist_ok=True)
     built = target / ("debug" if profile == "dev" else profile) / f"lib{name}.so"
@@ -43,5 +67,8 @@ def build(name: str, crate: Path, profile: str = "dev") -> None:
 
 if __name__ == "__main__":
     for name, crate in MODULES.items():
+        if reason := too_new_for(name):
+            print(f">> {crate.relative_to(ROOT)} is left out: {reason}", flush=True)
+            continue
         print(f">> building {crate.relative_to(ROOT)}", flush=True)
         build(name, crate)

@@ -352,10 +352,7 @@ def test_poll_is_in_the_context_of_the_task(run, probe):
     async def one(place, number):
         variable.set(number)
         expected = number, threading.get_ident(), asyncio.get_running_loop()
-        iterator = probe.calling_stream(place, look)
-        for _ in range(3):
-            assert await anext(iterator) == expected
-        await iterator.aclose()
+        assert await collect(probe.calling_stream(place, look, 3)) == [expected] * 3
 
     async def main():
         await asyncio.gather(*(one(place, index) for index, place in enumerate(PLACES * 5)))

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyTraceback, PyType};
 
@@ -163,12 +164,11 @@ impl Coroutine {
             },
             Err(_) => typ.clone(),
         };
-        self.end()?;
-        let failure = PyErr::from_value(exception);
-        if tb.is_some() {
-            failure.set_traceback(typ.py(), tb);
+        if let Some(traceback) = tb {
+            exception.setattr(intern!(exception.py(), "__traceback__"), traceback)?;
         }
-        Err(failure)
+        self.end()?;
+        Err(PyErr::from_value(exception))
     }
 
     fn close(&self) -> PyResult<()> {

@@ -212,9 +212,14 @@ fn local_counting(py: Python<'_>, end: u64) -> PyResult<Bound<'_, PyAny>> {
     local_stream_into_py(py, stream.take_while(move |number| *number < end).map(Ok))
 }
 
-/// Awaits `function()` for each item.
+/// Awaits `function()` for each of so many items.
 #[pyfunction]
-fn calling_stream<'py>(py: Python<'py>, place: Place, function: Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn calling_stream<'py>(
+    py: Python<'py>,
+    place: Place,
+    function: Py<PyAny>,
+    items: usize,
+) -> PyResult<Bound<'py, PyAny>> {
     let token = Token::new();
     let stream = stream::unfold((function, token), |(function, token)| async move {
         let call = Python::attach(|py| ferrio_async::into_future(function.bind(py).call0()?));
@@ -223,7 +228,8 @@ fn calling_stream<'py>(py: Python<'py>, place: Place, function: Py<PyAny>) -> Py
             Err(failure) => Err(failure),
         };
         Some((item, (function, token)))
-    });
+    })
+    .take(items);
     match place {
         Place::Task => stream_into_py(py, stream),
         Place::Tokio => ferrio_async::tokio::stream_into_py(py, stream),
