@@ -1,22 +1,27 @@
 """What it costs to look: ferrio with each part of `ferrio.sight` on, compared with ferrio alone, in one run.
 
 The rows are those of `run.py`, or with `--net` the servers of `net/run.py`. A way is a set of environment variables,
-so all ways run the same build. "again" is the first way once more: how far it is from 1 shows the noise.
+so all ways run the same build. "again" is the first way once more: how far it is from 1 shows the noise. "top" has what
+`ferrio top` has in this process: a connection that asks for the table every second.
 
 Invariant: the ways of a row run one right after the other, and each round uses new processes, as in `run.py`.
 """
 
+import contextlib
 import math
 import re
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import console
 import scenarios
 import workers
+
+from ferrio.cli import programs, watching
 
 DESCRIPTION = "Measure what watchdog, metrics and the other parts of ferrio.sight cost, against ferrio alone."
 EPILOG = """\
@@ -33,6 +38,7 @@ WAYS = {
     "watch": {"FERRIO_WATCH": "0.1"},
     "record": {"FERRIO_RECORD": "10"},
     "sight": {"FERRIO_SIGHT": "1"},
+    "top": {"FERRIO_SIGHT": "1"},
 }
 """The environment of each way. The first is what the others are compared with."""
 SHARE_WARM, SHARE_QUICK = 0.02, 0.1
@@ -75,11 +81,42 @@ def main() -> int:
     return 0
 
 
+class Watcher:
+    """Looks at a process as `ferrio top` does, but draws nothing, if the way is "top"; a context manager."""
+
+    def __init__(self, way: str, pid: int) -> None:
+        self._watching = watching.Watching([programs.open_program(pid)]) if way == "top" else None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self):
+        if self._watching is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        if self._watching is not None:
+            self._over.set()
+            self._thread.join()
+            self._watching.close()
+
+    def _look(self) -> None:
+        request = {"sort": "busy", "reverse": True, "limit": 200, "filter": ""}
+        while True:
+            self._watching.look(request)
+            if self._over.wait(1.0):
+                return
+
+
 def measure_programs(title: str, options, ways: list[str], rows: dict) -> None:
     """One round of the scenarios: adds nanoseconds per operation to `rows`."""
     chosen = [each for each in scenarios.load() if re.search(options.only, each.name, re.IGNORECASE)]
     pool = {way: workers.Worker(options.python, "ferrio", options.cpus, WAYS[way]) for way in ways}
-    try:
+    with contextlib.ExitStack() as stack:
+        for way, worker in pool.items():
+            stack.callback(worker.stop)
+            # One for all rows: a row is shorter than a second.
+            stack.enter_context(Watcher(way, worker.pid))
         for scenario in chosen:
             n = scenario.count(SHARE_QUICK if options.quick else 1.0)
             for way, worker in pool.items():
@@ -88,9 +125,6 @@ def measure_programs(title: str, options, ways: list[str], rows: dict) -> None:
                     request = {"measure": "scenario", "scenario": scenario.name, "n": count}
                     reply = worker.ask(request, LIMIT)
                 rows.setdefault(scenario.name, {}).setdefault(way, []).append(reply[f"{options.by}_ns"] / n)
-    finally:
-        for worker in pool.values():
-            worker.stop()
 
 
 def measure_servers(title: str, options, ways: list[str], rows: dict) -> None:
@@ -119,7 +153,8 @@ def measure_servers(title: str, options, ways: list[str], rows: dict) -> None:
                     options.python, "ferrio", cell.server, server_cpu, folder, variables=WAYS[way]
                 )
                 try:
-                    reply = processes.load(server, cell, seconds, LOAD_WARM, load_cpu, folder)
+                    with Watcher(way, server.pid):
+                        reply = processes.load(server, cell, seconds, LOAD_WARM, load_cpu, folder)
                 finally:
                     server.stop()
                 figure = reply["server_cpu_ns"] / (reply["messages"] * cell.operations)

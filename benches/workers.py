@@ -69,6 +69,11 @@ class Worker:
             )
         self.version = hello["version"]
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def ask(self, request: dict, limit: float) -> dict:
         """Send a request and return the answer; wait at most `limit` seconds.
 

@@ -3,6 +3,7 @@
 //! A job takes microseconds at least, so this needs no ring: many threads may share one store behind a lock.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::Ticks;
 
@@ -30,12 +31,32 @@ pub struct Worker {
     pub label: u32,
 }
 
+/// Hashes numbers that are counted up, which need no more than their bits spread.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The latest jobs.
 #[derive(Debug)]
 pub struct Jobs {
     capacity: usize,
     next: u64,
-    open: HashMap<u64, Job>,
+    open: HashMap<u64, Job, BuildHasherDefault<Spread>>,
     over: VecDeque<Job>,
     lost: u64,
 }
@@ -43,7 +64,7 @@ pub struct Jobs {
 impl Jobs {
     /// A store that keeps that many jobs, and those that haven't ended.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, next: 0, open: HashMap::new(), over: VecDeque::new(), lost: 0 }
+        Self { capacity, next: 0, open: HashMap::default(), over: VecDeque::new(), lost: 0 }
     }
 
     /// A job was handed out; returns its number.

@@ -91,7 +91,7 @@ pub(crate) fn identify(callable: &Bound<'_, PyAny>) -> PyResult<Callee> {
 }
 
 /// The meaning of the address of a code object.
-pub(crate) fn of_code(code: &Bound<'_, PyAny>) -> PyResult<Callee> {
+fn of_code(code: &Bound<'_, PyAny>) -> PyResult<Callee> {
     let name = code.getattr(intern!(code.py(), "co_qualname"))?.str()?.to_string_lossy().into_owned();
     Ok(Callee { address: code.as_ptr().addr(), keep: Some(code.clone().unbind()), name })
 }

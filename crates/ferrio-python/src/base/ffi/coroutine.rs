@@ -1,11 +1,13 @@
 //! Driving a coroutine by hand: `send`, `throw`, and the value of a `StopIteration`.
 
+use std::ffi::CStr;
 use std::ptr;
+use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyBaseException, PyDeprecationWarning, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyTraceback, PyTuple, PyType};
+use pyo3::types::{PyString, PyTraceback, PyTuple, PyType};
 
 use super::Cast;
 
@@ -132,6 +134,30 @@ pub(crate) fn thrown<'py>(
         exception.setattr(intern!(py, "__traceback__"), tb)?;
     }
     Ok(PyErr::from_value(exception))
+}
+
+/// The `__qualname__` of a coroutine of an `async def` function; `None` of anything else.
+///
+/// A recording asks this of each task, so it takes the way of the attribute without the look-up.
+pub(crate) fn qualname<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
+    static GETTER: OnceLock<Option<ffi::getter>> = OnceLock::new();
+    if !is_coroutine(object) {
+        return None;
+    }
+    // SAFETY: attached. A static type's table of attributes never changes and ends with a null name. The getter is that of the
+    // object's own class, takes no closure there, and returns a new reference or null with an error.
+    let name = unsafe {
+        let getter = GETTER.get_or_init(|| {
+            let mut entry = ffi::PyCoro_Type.tp_getset;
+            while !(*entry).name.is_null() && CStr::from_ptr((*entry).name) != c"__qualname__" {
+                entry = entry.add(1);
+            }
+            (*entry).get
+        });
+        let found = (*getter)?(object.as_ptr(), ptr::null_mut());
+        Bound::from_owned_ptr_or_err(object.py(), found)
+    };
+    name.ok()?.cast_into().ok()
 }
 
 /// Whether `object` is exactly a coroutine of an `async def` function.

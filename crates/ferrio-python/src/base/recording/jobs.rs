@@ -1,5 +1,6 @@
 //! The part of a recording that worker threads write: when each job began and ended.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
 use ferrio_engine::recorder::jobs::{Job, Jobs, Worker};
@@ -8,6 +9,11 @@ use pyo3::prelude::*;
 use super::{Named, Session, lock};
 use crate::base::ffi::interpreter;
 use crate::base::imports;
+
+thread_local! {
+    /// A session by its number, and this thread in it. A thread's name hardly ever changes.
+    static KNOWN: Cell<(u64, Worker)> = const { Cell::new((0, Worker { number: 0, label: 0 })) };
+}
 
 /// The jobs of a session.
 pub(crate) struct JobStore(Mutex<Jobs>);
@@ -42,9 +48,21 @@ impl Noted {
 
     /// This thread is about to call the function.
     pub(crate) fn begin(&self, py: Python<'_>) {
+        let worker = self.worker(py);
+        lock(&self.session.jobs.0).begin(self.number, worker, self.session.ticker.now());
+    }
+
+    /// This thread. It takes a call of Python to find its name.
+    fn worker(&self, py: Python<'_>) -> Worker {
+        let session = self.session.number;
+        let (known, worker) = KNOWN.get();
+        if known == session {
+            return worker;
+        }
         let name = thread_name(py).unwrap_or_else(|_| "?".to_owned());
         let worker = Worker { number: interpreter::thread_id(py), label: self.session.labels.of_text(name) };
-        lock(&self.session.jobs.0).begin(self.number, worker, self.session.ticker.now());
+        KNOWN.set((session, worker));
+        worker
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use pyo3::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::lock;
 use crate::base::by_address::ByAddress;
@@ -29,8 +30,8 @@ pub(crate) enum Named<'a, 'py> {
     Callable(&'a Bound<'py, PyAny>),
     /// What a `functools.partial` calls.
     Inner(Bound<'py, PyAny>),
-    /// A code object, whose name is its function's.
-    Code(&'a Bound<'py, PyAny>),
+    /// The name itself, as a `str` of Python's.
+    Str(Bound<'py, PyString>),
 }
 
 impl<'a, 'py> Named<'a, 'py> {
@@ -57,7 +58,7 @@ impl<'a, 'py> Named<'a, 'py> {
             Self::Text(text) => text.as_ptr().addr(),
             Self::Callable(object) => callee::address(object),
             Self::Inner(object) => callee::address(object),
-            Self::Code(code) => code.as_ptr().addr(),
+            Self::Str(text) => text.as_ptr().addr(),
         }
     }
 
@@ -68,7 +69,11 @@ impl<'a, 'py> Named<'a, 'py> {
             }
             Self::Callable(object) => callee::identify(object),
             Self::Inner(object) => callee::identify(object),
-            Self::Code(code) => callee::of_code(code),
+            Self::Str(text) => Ok(Callee {
+                address: text.as_ptr().addr(),
+                keep: Some(text.clone().into_any().unbind()),
+                name: text.to_string_lossy().into_owned(),
+            }),
         };
         named.unwrap_or_else(|_| Callee { address: self.address(), keep: None, name: "?".to_owned() })
     }

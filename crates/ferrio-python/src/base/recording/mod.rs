@@ -11,7 +11,7 @@
 pub(crate) mod jobs;
 mod labels;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferrio_engine::clock::Nanos;
@@ -39,6 +39,8 @@ const RECENT: usize = 64;
 
 /// A recording of all loops.
 pub(crate) struct Session {
+    /// No other session of the process has it, or had it. From 1 on.
+    number: u64,
     pub(crate) ticker: Ticker,
     /// When it began.
     pub(crate) began: Moment,
@@ -91,8 +93,10 @@ pub(crate) struct Slot(Guarded<Option<Recording>>);
 impl Session {
     /// A session that records from now on. With a `period`, only the latest time is of interest, and no stack.
     pub(crate) fn new(events: usize, period: Option<Nanos>) -> Arc<Self> {
+        static SESSIONS: AtomicU64 = AtomicU64::new(0);
         let ticker = Ticker::new();
         Arc::new(Self {
+            number: SESSIONS.fetch_add(1, Ordering::Relaxed) + 1,
             ticker,
             began: ticker.moment(),
             events,

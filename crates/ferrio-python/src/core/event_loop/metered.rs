@@ -70,11 +70,7 @@ impl Loop {
     /// What counts, if that is the only mode.
     #[inline]
     pub(super) fn only_meter(&self) -> Option<&Meter> {
-        if self.shared.modes.load(Ordering::Relaxed) == modes::METERED {
-            self.shared.meter.get().map(|meter| &**meter)
-        } else {
-            None
-        }
+        if self.modes() == modes::METERED { self.shared.meter.get().map(|meter| &**meter) } else { None }
     }
 
     /// What has been counted; `None` if metering was never on.

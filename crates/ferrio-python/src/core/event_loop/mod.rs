@@ -408,10 +408,16 @@ impl Loop {
         })
     }
 
+    /// The modes that are on.
+    #[inline]
+    fn modes(&self) -> u8 {
+        self.shared.modes.load(Ordering::Relaxed)
+    }
+
     /// Whether any of these modes is on.
     #[inline]
     fn has_mode(&self, modes: u8) -> bool {
-        self.shared.modes.load(Ordering::Relaxed) & modes != 0
+        self.modes() & modes != 0
     }
 
     fn set_mode(&self, mode: u8, on: bool) {

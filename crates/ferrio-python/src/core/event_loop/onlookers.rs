@@ -11,6 +11,7 @@ use super::progress::Progress;
 use crate::base::recording::{Named, Slot};
 
 /// What runs.
+#[derive(Clone, Copy)]
 pub(crate) enum Shown<'a, 'py> {
     /// A callback of this object.
     Callback(&'a Bound<'py, PyAny>),
@@ -24,6 +25,10 @@ pub(crate) enum Shown<'a, 'py> {
 pub(crate) trait Show {
     /// Runs `body`, which does what is `shown`.
     fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R;
+
+    /// Between two items. A sampler may ask then what is ready.
+    #[inline(always)]
+    fn between(&self, _look_at_ready: impl FnOnce()) {}
 }
 
 /// Nothing looks.
@@ -44,6 +49,64 @@ impl Show for Counting<'_> {
     fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
         count(self.0, &shown);
         body()
+    }
+}
+
+/// Only watchdogs watch.
+pub(super) struct Watching<'a>(pub(super) &'a Progress);
+
+impl Show for Watching<'_> {
+    #[inline(always)]
+    fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
+        let (Shown::Callback(object) | Shown::Wake(object, _) | Shown::Step(object)) = shown;
+        self.0.during(object, body)
+    }
+}
+
+/// A sampler looks at what runs, and at what is ready.
+pub(super) struct Sampling<'a>(pub(super) &'a Progress);
+
+impl Show for Sampling<'_> {
+    #[inline(always)]
+    fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
+        Watching(self.0).during(shown, body)
+    }
+
+    #[inline(always)]
+    fn between(&self, look_at_ready: impl FnOnce()) {
+        look_at_ready();
+    }
+}
+
+/// Only a recording is made.
+pub(super) struct Recording<'a>(pub(super) &'a Slot);
+
+impl Show for Recording<'_> {
+    #[inline(always)]
+    fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
+        record(self.0, &shown);
+        body()
+    }
+}
+
+/// A recording is made, and a watchdog has it written when the loop stalls.
+pub(super) struct RecordingStalls<'a>(pub(super) Recording<'a>, pub(super) Watching<'a>);
+
+impl Show for RecordingStalls<'_> {
+    #[inline(always)]
+    fn during<R>(&self, shown: Shown<'_, '_>, body: impl FnOnce() -> R) -> R {
+        self.0.during(shown, || self.1.during(shown, body))
+    }
+}
+
+#[inline(always)]
+fn record(recorder: &Slot, shown: &Shown<'_, '_>) {
+    match *shown {
+        Shown::Callback(object) => recorder.note_named(object.py(), Kind::Call, &Named::callable(object)),
+        Shown::Wake(operation, name) => {
+            recorder.note_named(operation.py(), Kind::Timer, &Named::Text(name()));
+        }
+        Shown::Step(task) => recorder.note(task.py(), Kind::Step, task.as_ptr().addr() as u64),
     }
 }
 
@@ -72,18 +135,17 @@ impl Show for Onlookers<'_> {
             count(meter, &shown);
         }
         if let Some(recorder) = self.recorder {
-            match shown {
-                Shown::Callback(object) => {
-                    recorder.note_named(object.py(), Kind::Call, &Named::callable(object));
-                }
-                Shown::Wake(operation, name) => {
-                    recorder.note_named(operation.py(), Kind::Timer, &Named::Text(name()));
-                }
-                Shown::Step(task) => recorder.note(task.py(), Kind::Step, task.as_ptr().addr() as u64),
-            }
+            record(recorder, &shown);
         }
         let (Shown::Callback(object) | Shown::Wake(object, _) | Shown::Step(object)) = shown;
         self.during_either(object, body)
+    }
+
+    #[inline(always)]
+    fn between(&self, look_at_ready: impl FnOnce()) {
+        if self.progress.is_some() {
+            look_at_ready();
+        }
     }
 }
 

@@ -101,9 +101,19 @@ impl Progress {
         self.said_stuck.load(Ordering::Relaxed)
     }
 
-    /// Notes that the loop says so, or that it has run something.
-    pub(super) fn set_said_stuck(&self, said: bool) {
-        self.said_stuck.store(said, Ordering::Relaxed);
+    /// Notes that the loop says so.
+    pub(super) fn says_stuck(&self) {
+        self.said_stuck.store(true, Ordering::Relaxed);
+    }
+
+    /// A turn goes on to its items, or has none.
+    #[inline]
+    pub(super) fn goes_on(&self, has_none: bool) {
+        if has_none {
+            self.pulse.beat();
+        } else {
+            self.said_stuck.store(false, Ordering::Relaxed);
+        }
     }
 
     /// A sample. Takes no lock and needs no interpreter.

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 
 use super::background::Bed;
 use super::flush::{flush, flush_if_much};
-use super::onlookers::{Counting, Nobody, Show};
+use super::onlookers::{Counting, Nobody, Recording, RecordingStalls, Sampling, Show, Watching};
 use super::patches::{Classes, Patches, Run};
 use super::receive::EVENTS;
 use super::{Item, Loop, debug, descriptors, modes, profiled};
@@ -79,8 +79,10 @@ impl Turning {
             run_batch(native, batch, &Nobody)?;
         } else if let Some(meter) = native.get().only_meter() {
             run_metered_batch(native, batch, meter)?;
+        } else if !native.get().has_mode(modes::DEBUG | modes::TRACED) {
+            run_shown_batch(native, batch)?;
         } else {
-            run_observed_batch(native, batch)?;
+            run_debugged_batch(native, batch)?;
         }
         native.get().owned.receiving.tasks_have_run(&mut self.events);
         Ok(())
@@ -95,55 +97,77 @@ fn run_batch(native: &Bound<'_, Loop>, batch: usize, show: &impl Show) -> PyResu
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         item.run(native, show)?;
         flush_if_much(native)?;
+        show.between(|| native.get().show_ready(py));
     }
     Ok(())
 }
 
-/// Runs a batch by `run`, which runs so many items, and samples for `meter` how long an item waits, if that is due.
-#[inline(always)]
-fn run_sampled(
-    native: &Bound<'_, Loop>,
-    batch: usize,
-    meter: Option<&Meter>,
-    run: impl Fn(usize) -> PyResult<()>,
-) -> PyResult<()> {
-    let is_due = meter.is_some_and(Meter::turn_begins);
-    run(if is_due { run_to_sample(native, batch, &run)? } else { batch })
+/// Runs a batch of a loop at which somebody looks. Whoever looks alone has code of their own.
+fn run_shown_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
+    const RECORDING_STALLS: u8 = modes::RECORDED | modes::WATCHED;
+    let (progress, slot) = (native.get().progress(), native.get().recording());
+    let modes = native.get().modes();
+    if modes & modes::SHOWN != 0 {
+        progress.goes_on(batch == 0);
+    }
+    match modes {
+        modes::WATCHED => run_batch(native, batch, &Watching(progress)),
+        modes::SAMPLED => run_batch(native, batch, &Sampling(progress)),
+        modes::RECORDED => run_batch(native, batch, &Recording(slot)),
+        RECORDING_STALLS => run_batch(native, batch, &RecordingStalls(Recording(slot), Watching(progress))),
+        _ => run_batch_for_all(native, batch),
+    }
 }
 
-/// Runs the items before the one that is sampled, if there is one, and notes how long that has waited. Returns how many
-/// items are left.
+fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
+    let show = Counting(meter);
+    let mut left = batch;
+    if meter.turn_begins() {
+        left -= run_to_sample(native, batch, |count| run_batch(native, count, &show))?;
+    }
+    run_batch(native, left, &show)
+}
+
+/// Runs a batch of a loop at which several look.
+#[inline(never)]
+fn run_batch_for_all(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
+    let Some(onlookers) = native.get().onlookers() else { return run_batch(native, batch, &Nobody) };
+    let mut left = batch;
+    if onlookers.meter.is_some_and(Meter::turn_begins) {
+        left -= run_to_sample(native, batch, |count| run_batch(native, count, &onlookers))?;
+    }
+    run_batch(native, left, &onlookers)
+}
+
+/// For a meter: runs the items before the one that is sampled, if there is one, and notes how long that has waited.
+/// Returns how many it ran. `run` runs so many.
 #[cold]
 fn run_to_sample(
     native: &Bound<'_, Loop>,
     batch: usize,
-    run: &dyn Fn(usize) -> PyResult<()>,
+    run: impl FnOnce(usize) -> PyResult<()>,
 ) -> PyResult<usize> {
     let engine = &native.get().owned.engine;
-    let Some(place) = engine.with(native.py(), |engine| engine.sample(batch)) else { return Ok(batch) };
+    let Some(place) = engine.with(native.py(), |engine| engine.sample(batch)) else { return Ok(0) };
     run(place)?;
     engine.with(native.py(), Engine::note_delay);
-    Ok(batch - place)
+    Ok(place)
 }
 
-/// Runs a batch of a loop that is only metered: as one that nobody looks at, but for the counts and samples.
-fn run_metered_batch(native: &Bound<'_, Loop>, batch: usize, meter: &Meter) -> PyResult<()> {
-    run_sampled(native, batch, Some(meter), |count| run_batch(native, count, &Counting(meter)))
-}
-
-/// Runs a batch of a loop that somebody looks at: debug mode times the items, a watchdog sees them, a tracer runs them.
-fn run_observed_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
+/// Runs a batch of a loop whose items debug mode times, or a tracer runs.
+#[cold]
+fn run_debugged_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     let run = native.get().runner(native.py());
-    if batch > 0 {
-        native.get().progress().set_said_stuck(false);
-    }
+    native.get().progress().goes_on(batch == 0);
     let Some(onlookers) = native.get().onlookers() else {
         return run_items(native, batch, &Nobody, run.as_ref());
     };
-    if batch == 0 {
-        native.get().progress().pulse().beat();
+    let run = |count| run_items(native, count, &onlookers, run.as_ref());
+    let mut left = batch;
+    if onlookers.meter.is_some_and(Meter::turn_begins) {
+        left -= run_to_sample(native, batch, run)?;
     }
-    run_sampled(native, batch, onlookers.meter, |count| run_items(native, count, &onlookers, run.as_ref()))
+    run(left)
 }
 
 fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Option<&Run>) -> PyResult<()> {
@@ -151,7 +175,7 @@ fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Opti
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         run_item(native, item, show, run)?;
-        native.get().show_ready(py);
+        show.between(|| native.get().show_ready(py));
     }
     Ok(())
 }
@@ -309,7 +333,7 @@ fn say_stuck(native: &Bound<'_, Loop>) -> PyResult<()> {
     if native.get().stopping() || !native.get().owned.engine.with(py, |engine| engine.is_idle()) {
         return Ok(());
     }
-    native.get().progress().set_said_stuck(true);
+    native.get().progress().says_stuck();
     match imports::LOOP_IS_STUCK.get(py).and_then(|say| say.call1((native,))) {
         Err(failure) if error::ends_program(py, &failure) => Err(failure),
         Err(failure) => {

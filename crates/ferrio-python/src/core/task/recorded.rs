@@ -58,11 +58,9 @@ impl Task {
         if let Some(operation) = running.as_exactly::<Operation>() {
             return body(&Named::Text(operation.get().name()));
         }
-        if coroutine::is_coroutine(&running)
-            && let Ok(code) = running.getattr(intern!(py, "cr_code"))
-        {
-            return body(&Named::Code(&code));
+        match coroutine::qualname(&running) {
+            Some(name) => body(&Named::Str(name)),
+            None => body(&Named::Callable(&running)),
         }
-        body(&Named::Callable(&running))
     }
 }
