@@ -1,7 +1,10 @@
-//! The only unsafe code: ferrio's C interface (`ferrio.h`), and futures that stay in their thread.
+//! The only unsafe code: ferrio's C interface (`ferrio.h`), and futures that stay in their thread. What the loop watches is
+//! in `ffi/watch.rs`.
 //!
 //! Everything here is safe to call. The structs are the header's, field for field.
 #![allow(unsafe_code, reason = "this file is where raw C lives; the rest of the crate denies it")]
+
+mod watch;
 
 use std::ffi::{c_char, c_int, c_void};
 use std::future::Future;
@@ -23,11 +26,15 @@ use pyo3::{ffi, intern};
 use crate::convert::Name;
 use crate::panic::caught;
 
+pub(crate) use self::watch::{Watch, Watches, here, wakes_same};
+
 const VERSION: u32 = 1;
 const RAISED: c_int = -1;
 const PENDING: c_int = 0;
 const READY: c_int = 1;
 const WOKEN_FROM_OUTSIDE: u32 = 1;
+/// Only while something holds the waker that isn't the loop's own ([`here`]). Older ferrios don't know it.
+const WOKEN_BY_WAKER: u32 = 2;
 
 /// `ferrio_future_type`.
 #[repr(C)]
@@ -139,7 +146,7 @@ impl<N: Name, F: Future<Output = PyResult<Py<PyAny>>> + 'static> FutureFunctions
         size: size_of::<FutureType>(),
         name: N::NAME.as_ptr().cast(),
         name_length: N::NAME.len(),
-        flags: WOKEN_FROM_OUTSIDE,
+        flags: WOKEN_FROM_OUTSIDE | WOKEN_BY_WAKER,
         poll: Self::poll,
         drop: Self::drop,
     };
@@ -224,7 +231,7 @@ pub(crate) fn undisturbed<R>(_py: Python<'_>, body: impl FnOnce() -> R) -> R {
     result
 }
 
-const WAKER: RawWakerVTable = RawWakerVTable::new(
+static WAKER: RawWakerVTable = RawWakerVTable::new(
     // SAFETY: for all four: the pointer is a counted `ferrio_waker`, of which this waker has a reference. Any thread may
     // retain, wake and release it.
     |bell| unsafe { raw_waker((api_at(bell).waker_retain)(non_null(bell))) },

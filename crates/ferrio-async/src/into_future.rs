@@ -175,8 +175,9 @@ impl Future for Awaited {
             other => {
                 slot.state = other;
                 let old = match &mut slot.waker {
-                    Some(known) if known.will_wake(context.waker()) => None,
-                    place => place.replace(context.waker().clone()),
+                    Some(known) if ffi::wakes_same(known, context.waker()) => None,
+                    // The task on the loop wakes it there.
+                    place => place.replace(ffi::here(context.waker())),
                 };
                 drop(slot);
                 drop(old);

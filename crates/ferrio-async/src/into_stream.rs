@@ -213,8 +213,9 @@ impl Stream for Iterated {
         slot.wanted = true;
         let driver = slot.unpark();
         let old = match &mut slot.waker {
-            Some(known) if known.will_wake(context.waker()) => None,
-            place => place.replace(context.waker().clone()),
+            Some(known) if ffi::wakes_same(known, context.waker()) => None,
+            // The driver on the loop wakes it there.
+            place => place.replace(ffi::here(context.waker())),
         };
         drop(slot);
         drop(old);

@@ -25,8 +25,10 @@
 //! - [`local_future_into_py`] is the same for futures that aren't `Send`.
 //! - `tokio::future_into_py` and `smol::future_into_py` (features `tokio`, `smol`) run the future in the runtime's threads
 //!   and hand its result to the task. [`generic`] does so for any runtime.
-//!
 //! - [`stream_into_py`] and its namesakes do the same for streams, which Python reads with `async for`.
+//!
+//! A future of the first two kinds may sleep by the loop's clock ([`time`]) and use sockets that the loop watches (`net`,
+//! a feature). So a small extension needs no runtime.
 //!
 //! All are lazy, like coroutines of both languages: nothing runs before Python awaits it or makes a task of it.
 //!
@@ -57,12 +59,16 @@ mod messenger;
 mod panic;
 mod process;
 mod pumped;
+mod reactor;
 mod spawned;
 mod stream;
 
 pub mod generic;
+#[cfg(feature = "net")]
+pub mod net;
 #[cfg(feature = "smol")]
 pub mod smol;
+pub mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 

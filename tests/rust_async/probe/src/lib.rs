@@ -1,5 +1,6 @@
 //! Futures of every kind for tests/rust_async, each with a `Token` that counts how many are alive.
 
+mod reactor;
 mod storm;
 mod streams;
 
@@ -380,6 +381,7 @@ fn rust_probe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(call_from_thread, module)?)?;
     storm::fill(module)?;
     streams::fill(module)?;
+    reactor::fill(module)?;
     in_tokio::fill(module)?;
     in_smol::fill(module)
 }
