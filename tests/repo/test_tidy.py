@@ -20,6 +20,7 @@ LONG_FILES = {
 # Folders whose code may be unsafe, as ARCHITECTURE.md says.
 UNSAFE_FOLDERS = (
     "crates/ferrio-async/src/ffi.rs",
+    "crates/ferrio-async/src/ffi/",
     "crates/ferrio-engine/src/sys/",
     "crates/ferrio-python/src/base/ffi/",
 )
