@@ -1,6 +1,9 @@
 //! An extension module in Rust: coroutine functions for Python, on any asyncio loop.
 //!
-//! `sleep` and `ask` run in tokio's threads. `retry` needs no runtime: the task that awaits it polls it.
+//! `sleep` and `ask` run in tokio's threads. `retry` needs no runtime: the task that awaits it polls it. `nap` and `request`
+//! in `alone.rs` need none either, as the loop watches their timers and sockets.
+
+mod alone;
 
 use std::time::Duration;
 
@@ -66,5 +69,6 @@ impl<'py> IntoPyObject<'py> for Bytes {
 fn rust_example(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sleep, module)?)?;
     module.add_function(wrap_pyfunction!(ask, module)?)?;
+    alone::fill(module)?;
     module.add_function(wrap_pyfunction!(retry, module)?)
 }

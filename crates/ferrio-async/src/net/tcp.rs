@@ -101,6 +101,9 @@ impl TcpStream {
 
 /// The addresses of a host, in the order in which to try them.
 async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<net::IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
     let failed = |failure: PyErr| io::Error::other(failure.to_string());
     let asked = ffi::if_attached(|py| {
         let Some(event_loop) = running_loop(py)? else { return Ok(None) };

@@ -73,12 +73,11 @@ impl Sides {
         if self.shared.armed(side).swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let shared = self.shared.clone();
+        let ready = Ready { shared: self.shared.clone(), side, waits: AtomicBool::new(true) };
         on_loop(&self.home, move |event_loop| {
-            let (py, descriptor) = (event_loop.py(), shared.descriptor);
+            let (py, descriptor) = (event_loop.py(), ready.shared.descriptor);
             let add = if side == READABLE { intern!(py, "add_reader") } else { intern!(py, "add_writer") };
-            let event_loop_of_ready = event_loop.clone().unbind();
-            let ready = Ready { event_loop: event_loop_of_ready, shared, side, waits: AtomicBool::new(true) };
+            let ready = Callback { event_loop: event_loop.clone().unbind(), ready };
             event_loop.call_method1(add, (descriptor, Bound::new(py, ready)?)).map(drop)
         })
     }
@@ -112,34 +111,40 @@ impl Shared {
     }
 }
 
-/// The callable that `add_reader` and `add_writer` get: removes itself, and calls.
-#[pyclass(frozen)]
+/// Something that waits for a side.
 struct Ready {
-    event_loop: Py<PyAny>,
     shared: Arc<Shared>,
     side: u32,
     waits: AtomicBool,
 }
 
+impl Drop for Ready {
+    fn drop(&mut self) {
+        // The loop was closed, perhaps before it came to watch; or the socket was dropped.
+        if *self.waits.get_mut() {
+            self.shared.data.ended();
+        }
+    }
+}
+
+/// The callable that `add_reader` and `add_writer` get: removes itself, and calls.
+#[pyclass(frozen)]
+struct Callback {
+    event_loop: Py<PyAny>,
+    ready: Ready,
+}
+
 #[pymethods]
-impl Ready {
+impl Callback {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        self.waits.store(false, Ordering::Relaxed);
-        self.shared.remove(self.event_loop.bind(py), self.side)?;
-        self.shared.data.called(self.side);
+        let Ready { shared, side, waits } = &self.ready;
+        waits.store(false, Ordering::Relaxed);
+        shared.remove(self.event_loop.bind(py), *side)?;
+        shared.data.called(*side);
         Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)
-    }
-}
-
-impl Drop for Ready {
-    fn drop(&mut self) {
-        // The loop was closed, or the socket was dropped.
-        if *self.waits.get_mut() {
-            self.shared.data.ended();
-        }
     }
 }
