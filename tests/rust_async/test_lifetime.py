@@ -55,33 +55,28 @@ def test_future_that_keeps_its_waker_goes_with_its_loop(run, probe):
     assert gone() is None
 
 
-def test_loop_with_a_call_in_its_queue_is_collected(run, probe):
-    class Thing:
-        pass
+class Keeping(asyncio.SelectorEventLoop):
+    """A loop that keeps what other threads leave, instead of running it."""
 
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        self.kept.append(callback)
+
+
+def test_call_that_a_loop_has_not_run_is_collected_with_it(probe):
     async def main():
         probe.call_from_thread(int)
-        while not calls:
+        while not asyncio.get_running_loop().kept:
             await asyncio.sleep(0)
 
-    loop, thing, calls = run.loop_factory(), Thing(), []
-    if isinstance(loop, asyncio.SelectorEventLoop):
-        # So that the call stays in the queue.
-        thing.kept = []
-
-        def call_soon_threadsafe(run, thing=thing, **keywords):
-            thing.kept.append(run)
-            calls.append(None)
-
-        loop.call_soon_threadsafe = call_soon_threadsafe
-    else:
-        calls.append(None)
+    loop = Keeping()
     loop.run_until_complete(main())
-    thing.loop, loop.thing = loop, thing
-    gone = weakref.ref(thing)
     loop.close()
-    del loop, thing
-    calls.clear()
+    gone = weakref.ref(loop)
+    del loop
     deadline = time.monotonic() + 20
     while gone() is not None and time.monotonic() < deadline:
         probe.counts()  # what another thread has dropped goes when PyO3 is next called
