@@ -18,7 +18,7 @@ BROWSER =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-browser test-rust-async bench \
+.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-browser test-rust-async sanitize-rust-async bench \
 	bench-files bench-pools bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -30,6 +30,7 @@ help: ## list the commands
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
+	@echo "make sanitize-rust-async  the same tests with AddressSanitizer (needs a nightly Rust toolchain; many minutes)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; needs a quiet machine)"
 	@echo "make bench-files  compare files with aiofiles, threads and a plain read (a minute or two)"
 	@echo "make bench-pools  compare calls in other processes with the pool itself (a minute)"
@@ -99,6 +100,10 @@ test-rust-async: python ## the crate for extension modules
 	@.venv-rust-$(TAG)/bin/python tests/rust_async/build.py
 	@echo ">> extension modules on several loops (pytest tests/rust_async)"
 	@PYTHONPATH=python .venv-rust-$(TAG)/bin/python -m pytest -n 2 tests/rust_async
+
+sanitize-rust-async: python ## the same tests with AddressSanitizer
+	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
+	@.venv-rust-$(TAG)/bin/python tools/sanitize_rust_async.py -n 2
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
