@@ -7,7 +7,7 @@ use ferrio_async::{async_pyfunction, time};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use pyo3::prelude::*;
 
-use crate::Bytes;
+use crate::PythonBytes;
 
 async_pyfunction! {
     /// Sleep for a number of seconds, by the loop's clock.
@@ -19,12 +19,12 @@ async_pyfunction! {
     /// Send a line to a TCP server and return the line that it answers, without its end; raise `TimeoutError` after
     /// `limit` seconds.
     #[pyo3(signature = (host, port, line, limit = 10.0))]
-    async fn request(host: String, port: u16, line: Vec<u8>, limit: f64) -> PyResult<Bytes> {
+    async fn request(host: String, port: u16, line: Vec<u8>, limit: f64) -> PyResult<PythonBytes> {
         time::timeout(Duration::from_secs_f64(limit.max(0.0)), exchange(&host, port, &line)).await?
     }
 }
 
-async fn exchange(host: &str, port: u16, line: &[u8]) -> PyResult<Bytes> {
+async fn exchange(host: &str, port: u16, line: &[u8]) -> PyResult<PythonBytes> {
     let mut stream = TcpStream::connect_host(host, port).await?;
     stream.write_all(line).await?;
     stream.write_all(b"\n").await?;
@@ -39,7 +39,7 @@ async fn exchange(host: &str, port: u16, line: &[u8]) -> PyResult<Bytes> {
     }
     let length = answer.iter().position(|byte| *byte == b'\n').unwrap_or(answer.len());
     answer.truncate(length);
-    Ok(Bytes(answer))
+    Ok(PythonBytes(answer))
 }
 
 pub(super) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,9 +1,11 @@
 //! An extension module in Rust: coroutine functions for Python, on any asyncio loop.
 //!
-//! `sleep` and `ask` run in tokio's threads. `retry` needs no runtime: the task that awaits it polls it. `nap` and `request`
-//! in `alone.rs` need none either, as the loop watches their timers and sockets.
+//! `sleep` and `ask` run in tokio's threads, and so does the HTTP client in `http.rs`, which has streams in both directions.
+//! `retry` needs no runtime: the task that awaits it polls it. `nap` and `request` in `alone.rs` need none either, as the loop
+//! watches their timers and sockets.
 
 mod alone;
+mod http;
 
 use std::time::Duration;
 
@@ -23,13 +25,13 @@ async_pyfunction! {
     }
 
     /// Send a request to a TCP server and return all it answers.
-    async fn ask(host: String, port: u16, request: Vec<u8>) -> PyResult<Bytes> {
+    async fn ask(host: String, port: u16, request: Vec<u8>) -> PyResult<PythonBytes> {
         let mut stream = TcpStream::connect((host, port)).await?;
         stream.write_all(&request).await?;
         stream.shutdown().await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
-        Ok(Bytes(answer))
+        Ok(PythonBytes(answer))
     }
 }
 
@@ -53,9 +55,9 @@ fn is_os_error(failure: &PyErr) -> bool {
 }
 
 /// Becomes `bytes`, on the loop's thread.
-struct Bytes(Vec<u8>);
+struct PythonBytes(Vec<u8>);
 
-impl<'py> IntoPyObject<'py> for Bytes {
+impl<'py> IntoPyObject<'py> for PythonBytes {
     type Target = PyBytes;
     type Output = Bound<'py, PyBytes>;
     type Error = PyErr;
@@ -70,5 +72,6 @@ fn rust_example(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sleep, module)?)?;
     module.add_function(wrap_pyfunction!(ask, module)?)?;
     alone::fill(module)?;
+    http::fill(module)?;
     module.add_function(wrap_pyfunction!(retry, module)?)
 }
