@@ -5,6 +5,7 @@ Each trace is checked for what must always hold (`checked`): slices of one lane 
 
 import asyncio
 import threading
+import time
 
 import pytest
 from tests.unit.traces import Picture, recording
@@ -190,6 +191,40 @@ def test_jobs_have_lanes_and_wake_the_loop():
     assert trace.label(job.label).endswith("work")
     [wake] = trace.wakes_of(jobs)
     assert trace.source(wake)["coro"].endswith("main") and wake.time + wake.delay == job.start
+
+
+def _fail():
+    raise ValueError
+
+
+@pytest.mark.parametrize("way", ["to_thread", "run_in_executor", "fails", "cancelled"])
+def test_the_end_of_a_job_wakes_who_waited_for_it(way):
+    async def main():
+        loop = ferrio.get_running_loop()
+        if way == "to_thread":
+            await ferrio.to_thread(time.sleep, 0.01)
+        elif way == "run_in_executor":
+            assert await loop.run_in_executor(None, sum, [1, 2]) == 3
+        elif way == "fails":
+            with pytest.raises(ValueError):
+                await loop.run_in_executor(None, _fail)
+        else:
+            # Its end wakes nobody.
+            with pytest.raises(TimeoutError):
+                await ferrio.wait_for(loop.run_in_executor(None, time.sleep, 0.05), 0.01)
+            await loop.shutdown_default_executor()
+
+    with recording() as traced:
+        ferrio.run(main())
+    trace = traced.trace
+    [jobs] = [row for row in trace.rows if row["kind"] == "jobs"]
+    [job] = trace.slices_of(jobs)
+    wakes = [wake for wake in trace.wakes() if trace.source(wake) is jobs]
+    assert len(wakes) == (way != "cancelled")
+    for wake in wakes:
+        assert trace.rows[wake.target]["coro"].endswith("main")
+        assert wake.time == job.start + job.length and wake.label == job.label
+        assert wake.time + wake.delay in [step.start for step in trace.slices_of(trace.rows[wake.target])]
 
 
 def test_an_executor_outside_of_loops_is_recorded():

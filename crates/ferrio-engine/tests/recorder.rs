@@ -240,16 +240,28 @@ fn jobs_have_lanes_and_a_time_in_the_queue() {
     let scale = Scale::between(Moment { ticks: 0, nanos: 0 }, Moment { ticks: 1000, nanos: 1000 });
     let span = Span { scale, from: 100, until: 200 };
     let mut picture = Picture::default();
-    picture
-        .play(&[event(Kind::Step, 1, 110), event(Kind::Submit, over, 120), event(Kind::Idle, 0, 125)], &span);
+    let events = [
+        event(Kind::Step, 1, 110),
+        event(Kind::Submit, over, 120),
+        event(Kind::Idle, 0, 125),
+        event(Kind::Timer, 8, 185),
+        event(Kind::Collect, over, 186),
+        event(Kind::Wake, 1, 187),
+        event(Kind::Wake, 2, 188),
+        event(Kind::Step, 1, 195),
+    ];
+    picture.play(&events, &span);
     picture.add_jobs(&jobs.copy(), &span);
     picture.finish();
     assert_eq!(picture.lanes.iter().map(|lane| lane.is_worker).collect::<Vec<_>>(), [false, true, true]);
     let slices: Vec<_> =
         picture.slices.iter().map(|slice| (slice.start, slice.length, slice.label)).collect();
-    assert_eq!(slices, [(10, 15, None), (50, 30, Some(31)), (90, 10, Some(33))]);
+    let expected = [(10, 15, None), (50, 30, Some(31)), (85, 10, Some(8)), (90, 10, Some(33)), (95, 5, None)];
+    assert_eq!(slices, expected);
+    // The job's end woke the first that was woken after it was collected.
+    let worker = picture.slices[1].row;
     let wakes: Vec<_> = picture.wakes.iter().map(|wake| (wake.time, wake.from, wake.delay)).collect();
-    assert_eq!(wakes, [(20, Some(0), 30), (30, None, 60)]);
+    assert_eq!(wakes, [(20, Some(0), 30), (30, None, 60), (80, Some(worker), 15), (88, None, 12)]);
     assert_eq!(
         picture.waits.iter().map(|wait| (wait.start, wait.length)).collect::<Vec<_>>(),
         [(20, 30), (30, 60)]

@@ -72,6 +72,7 @@ base::class::surface! {
         core::task::wakeup::Watcher,
         sync::combinators::wait::Countdown,
         work::executor::foreign_executor::ForeignCall,
+        work::executor::recorded::Collected,
         work::files::collector::Collector,
         work::files::opening::Giver,
         net::process::pipe::PipeProtocol,

@@ -7,10 +7,11 @@ from typing import Any
 
 from ferrio import _ferrio
 
-__all__ = ("AGENT_THREAD", "WATCHDOG_THREAD", "listen", "loop_begins", "unlisten")
+__all__ = ("AGENT_THREAD", "RECORDER_THREAD", "THREADS", "WATCHDOG_THREAD", "listen", "loop_begins", "unlisten")
 
 # The names of the threads of `ferrio.sight`, which never wake a loop.
-WATCHDOG_THREAD, AGENT_THREAD = "ferrio watch", "ferrio sight"
+WATCHDOG_THREAD, AGENT_THREAD, RECORDER_THREAD = "ferrio watch", "ferrio sight", "ferrio record"
+THREADS = (WATCHDOG_THREAD, AGENT_THREAD, RECORDER_THREAD)
 
 # Replaced at each change, so that a loop in another thread may go through it.
 _listeners: tuple[Callable[[Any], object], ...] = ()

@@ -135,9 +135,7 @@ def _tasks_waited_for(task: Any, pending: Sequence[Any]) -> list[Any]:
 def _threads_that_may_wake_it() -> bool:
     here = threading.get_ident()
     return any(
-        thread.ident != here
-        and thread.name not in (announced.WATCHDOG_THREAD, announced.AGENT_THREAD)
-        and not executor.is_idle(thread)
+        thread.ident != here and thread.name not in announced.THREADS and not executor.is_idle(thread)
         for thread in threading.enumerate()
     )
 

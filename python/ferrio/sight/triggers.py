@@ -15,15 +15,12 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from ferrio._modules import log
-from ferrio.sight import signals, watchdog
+from ferrio.sight import announced, signals, watchdog
 
-__all__ = ("STALL", "THREAD_NAME", "Triggers", "loop_failed")
+__all__ = ("STALL", "Triggers", "loop_failed")
 
 # The threshold of the watchdog that a recorder starts, in seconds.
 STALL = 1.0
-
-# The name of the thread that writes.
-THREAD_NAME = "ferrio record"
 
 # The triggers that hear of exceptions in loops; replaced at each change.
 _armed: tuple[Triggers, ...] = ()
@@ -76,7 +73,7 @@ class Triggers:
             self._last = now
         if not at_once:
             try:
-                threading.Thread(target=self._write_for, args=(why,), name=THREAD_NAME).start()
+                threading.Thread(target=self._write_for, args=(why,), name=announced.RECORDER_THREAD).start()
                 return
             except RuntimeError:  # the interpreter is about to end
                 pass
@@ -102,7 +99,7 @@ class Triggers:
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         # Somebody asked, so neither the pause nor the limit counts.
         why = f"signal {signal.Signals(number).name}"
-        threading.Thread(target=self._write_for, args=(why,), name=THREAD_NAME).start()
+        threading.Thread(target=self._write_for, args=(why,), name=announced.RECORDER_THREAD).start()
 
     def _stalled(self, block: watchdog.Block) -> None:
         self.fire("a stall")

@@ -57,6 +57,8 @@ pub enum Kind {
     WakeOutside,
     /// What runs handed a job with this number to other threads.
     Submit,
+    /// What runs was told that the job with this number has ended; whom it wakes next waited for that.
+    Collect,
     // Without a time: the next event has it.
     /// The actor waits from now on, for what the value labels.
     Await = 32,
@@ -73,7 +75,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Step,
         Self::Call,
         Self::Timer,
@@ -88,6 +90,7 @@ impl Kind {
         Self::Wake,
         Self::WakeOutside,
         Self::Submit,
+        Self::Collect,
         Self::Await,
         Self::AwaitActor,
         Self::Ended,

@@ -164,6 +164,8 @@ pub struct Picture {
     pub lanes: Vec<Lane>,
     /// Who handed out which job.
     pub(super) submitters: HashMap<u64, u32>,
+    /// The wakes that the ends of jobs have caused, by the jobs' numbers.
+    pub(super) collectors: HashMap<u64, usize>,
 }
 
 /// The time that a picture shows.
@@ -203,6 +205,16 @@ impl Picture {
             let row = *rows.entry(worker.number).or_insert_with(|| self.add_worker(worker.label));
             let (submitted, began) = (span.place(job.submitted), span.place(began));
             let start = began.unwrap_or(0);
+            if let Some(wake) = self.collectors.get(&job.number).and_then(|at| self.wakes.get_mut(*at)) {
+                let arrived = wake.time + wake.delay;
+                *wake = Wake {
+                    time: ended,
+                    from: Some(row),
+                    label: Some(job.label),
+                    delay: arrived.saturating_sub(ended),
+                    ..*wake
+                };
+            }
             let (label, kind) = (Some(job.label), SliceKind::Job);
             self.slices.push(Slice { start, length: ended.saturating_sub(start), row, label, kind });
             let Ok(began) = began else { continue };

@@ -33,6 +33,8 @@ pub(super) struct Player<'a> {
     io: Option<u32>,
     /// The row of the actor that was named last.
     named: Option<u32>,
+    /// The job of whose end the item that runs was told, until that wakes somebody.
+    collecting: Option<Id>,
 }
 
 impl<'a> Player<'a> {
@@ -51,6 +53,7 @@ impl<'a> Player<'a> {
             calls: None,
             io: None,
             named: None,
+            collecting: None,
         }
     }
 
@@ -149,6 +152,7 @@ impl<'a> Player<'a> {
                     self.picture.submitters.insert(id, running.row);
                 }
             }
+            Kind::Collect => self.collecting = Some(id),
             _ => {}
         }
     }
@@ -207,7 +211,11 @@ impl<'a> Player<'a> {
         }
         let from = running.filter(|running| !running.by_timer).map(|running| running.row);
         let why = if outside { Some(OUTSIDE) } else { running.and_then(|running| running.label).or(awaited) };
+        let collected = self.collecting.take();
         if let Ok(time) = self.now {
+            if let Some(job) = collected {
+                self.picture.collectors.insert(job, self.picture.wakes.len());
+            }
             self.woken.entry(to).or_default().push(self.picture.wakes.len());
             self.picture.wakes.push(Wake { time, from, to, label: why, delay: 0 });
         }
@@ -228,6 +236,7 @@ impl<'a> Player<'a> {
     }
 
     fn end_slice(&mut self) {
+        self.collecting = None;
         let Some(Running { since, row, label, kind, .. }) = self.running.take() else { return };
         if let Ok(now) = self.now {
             let start = since.unwrap_or(0);

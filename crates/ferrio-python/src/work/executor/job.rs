@@ -13,6 +13,7 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::recorded;
 use super::worker::Running;
 use crate::base::ffi::{Guarded, context};
 use crate::base::gc::gc;
@@ -176,6 +177,18 @@ impl Message {
 impl Entry {
     /// Runs the call in this attached thread, after passing it to `now`. Returns what to post.
     pub(super) fn run(self, py: Python<'_>, now: impl FnOnce(Running)) -> PyResult<Option<Message>> {
+        let number = self.noted.as_ref().map(|noted| noted.number);
+        let message = self.run_for_target(py, now)?;
+        match (message, number) {
+            (Some(Message { inbox, item: Item::Watch(target, value, call) }), Some(number)) => {
+                let item = recorded::end(py, number, target, value, call)?;
+                Ok(Some(Message { inbox, item }))
+            }
+            (message, _) => Ok(message),
+        }
+    }
+
+    fn run_for_target(self, py: Python<'_>, now: impl FnOnce(Running)) -> PyResult<Option<Message>> {
         let Self { job, target, noted, mut mark } = self;
         let now = |running| {
             if let Some(mark) = &mut mark {

@@ -10,6 +10,7 @@
 pub(crate) mod foreign_executor;
 pub(crate) mod job;
 pub(crate) mod of_loop;
+pub(crate) mod recorded;
 pub(crate) mod to_process;
 pub(crate) mod to_thread;
 pub(crate) mod worker;
