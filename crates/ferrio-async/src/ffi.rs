@@ -6,6 +6,7 @@
 
 mod watch;
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::future::Future;
 use std::marker::PhantomData;
@@ -122,7 +123,7 @@ impl Api {
     where
         F: Future<Output = PyResult<Py<PyAny>>> + Send + 'static,
     {
-        let data = Box::into_raw(Box::new(future)).cast();
+        let data = Box::into_raw(Box::new(Some(future))).cast();
         // SAFETY: attached; the type belongs to the data, which goes to the callee.
         unsafe {
             let made = (self.0.future_new)(event_loop.as_ptr(), FutureFunctions::<N, F>::TYPE, data);
@@ -138,7 +139,7 @@ impl Api {
     }
 }
 
-/// What ferrio calls for a future: a `Pin<Box<F>>` in parts.
+/// What ferrio calls for a future: a `Pin<Box<Option<F>>>` in parts. It is `None` after its end.
 struct FutureFunctions<N, F>(PhantomData<(N, F)>);
 
 impl<N: Name, F: Future<Output = PyResult<Py<PyAny>>> + 'static> FutureFunctions<N, F> {
@@ -159,20 +160,29 @@ impl<N: Name, F: Future<Output = PyResult<Py<PyAny>>> + 'static> FutureFunctions
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             // PyO3 must know that this thread is attached, so that it drops references at once.
             Python::attach(|py| {
-                // SAFETY: the data is the `F` that `awaitable` boxed. It never moves, and only this thread uses it.
-                let future = unsafe { Pin::new_unchecked(&mut *data.cast::<F>()) };
+                // SAFETY: the data is what `awaitable` boxed. It never moves, and only this thread uses it.
+                let mut place = unsafe { Pin::new_unchecked(&mut *data.cast::<Option<F>>()) };
                 // SAFETY: the reference is borrowed for this call, so the waker isn't dropped.
                 let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw_waker(bell)) });
-                match caught(|| match future.poll(&mut Context::from_waker(&waker)) {
-                    Poll::Ready(outcome) => outcome.map(Poll::Ready),
-                    Poll::Pending => Ok(Poll::Pending),
-                }) {
-                    Ok(Poll::Pending) => PENDING,
-                    Ok(Poll::Ready(value)) => {
+                let polled = caught(|| match place.as_mut().as_pin_mut() {
+                    Some(future) => match future.poll(&mut Context::from_waker(&waker)) {
+                        Poll::Ready(outcome) => outcome.map(Some),
+                        Poll::Pending => Ok(None),
+                    },
+                    None => Err(PyRuntimeError::new_err("this future has ended")),
+                });
+                if let Ok(None) = polled {
+                    return PENDING;
+                }
+                // While this thread is known to be attached.
+                let _ = catch_unwind(AssertUnwindSafe(|| place.set(None)));
+                match polled {
+                    Ok(Some(value)) => {
                         // SAFETY: the caller gives a place for a new reference.
                         unsafe { *result = value.into_ptr() };
                         READY
                     }
+                    Ok(None) => PENDING,
                     Err(failure) => {
                         failure.restore(py);
                         RAISED
@@ -185,9 +195,11 @@ impl<N: Name, F: Future<Output = PyResult<Py<PyAny>>> + 'static> FutureFunctions
     }
 
     unsafe extern "C" fn drop(data: *mut c_void) {
-        // SAFETY: the data is the `F` that `awaitable` boxed, and this is the last call for it.
-        let future = unsafe { Box::from_raw(data.cast::<F>()) };
-        drop_attached(future);
+        // SAFETY: the data is what `awaitable` boxed, and this is the last call for it.
+        let future = unsafe { Box::from_raw(data.cast::<Option<F>>()) };
+        if future.is_some() {
+            drop_attached(future);
+        }
     }
 }
 
@@ -333,6 +345,18 @@ pub(crate) fn if_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> Option<R> {
     if attached { Python::try_attach(|py| undisturbed(py, || body(py))) } else { None }
 }
 
+/// `std::thread::current().id()`, which counts references.
+fn this_thread() -> ThreadId {
+    thread_local! {
+        static THIS: Cell<Option<ThreadId>> = const { Cell::new(None) };
+    }
+    THIS.get().unwrap_or_else(|| {
+        let this = std::thread::current().id();
+        THIS.set(Some(this));
+        this
+    })
+}
+
 /// A future or a stream that isn't `Send`, which only its own thread polls and drops.
 ///
 /// In another thread polling fails, and dropping leaks it: what it holds belongs to its thread.
@@ -346,11 +370,11 @@ unsafe impl<F> Send for Confined<F> {}
 
 impl<F> Confined<F> {
     pub(crate) fn new(future: F) -> Self {
-        Self { future: Some(Box::pin(future)), thread: std::thread::current().id() }
+        Self { future: Some(Box::pin(future)), thread: this_thread() }
     }
 
     fn is_at_home(&self) -> bool {
-        std::thread::current().id() == self.thread
+        this_thread() == self.thread
     }
 }
 

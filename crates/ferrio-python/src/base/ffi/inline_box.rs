@@ -13,7 +13,7 @@ use std::ptr;
 use pyo3::prelude::*;
 
 /// How many words fit in without an allocation.
-const WORDS: usize = 5;
+const WORDS: usize = 6;
 
 type Room = MaybeUninit<[usize; WORDS]>;
 
