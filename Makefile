@@ -14,6 +14,7 @@ BENCH =
 TESTS =
 LIBRARIES =
 SUITES =
+RUST_ASYNC =
 BROWSER =
 CONFORMANCE =
 
@@ -88,18 +89,13 @@ test-browser: python ## the page of a trace, in a real browser
 	@$(DEVELOP) --environment browser --with browser --without-module
 	@PYTHONPATH=python .venv-browser-$(TAG)/bin/python -m pytest tests/browser $(BROWSER)
 
-RUST_ASYNC = PYO3_PYTHON=$(PYTHON) CARGO_TARGET_DIR=$(CURDIR)/target/rust-async/py$(TAG) CARGO_PROFILE_DEV_DEBUG=none
 test-rust-async: python ## the crate for extension modules
 	@$(DEVELOP) --for-tests
 	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
-	@echo ">> the crate ferrio-async: formatting, lints, the programs in its documentation"
-	@set -e; for crate in crates/ferrio-async examples/rust tests/rust_async/probe tests/rust_async/older; do \
-		cargo fmt --check --manifest-path $$crate/Cargo.toml; done
-	@cd crates/ferrio-async && $(RUST_ASYNC) cargo clippy --quiet --all-features -- -D warnings
-	@cd crates/ferrio-async && $(RUST_ASYNC) cargo test --quiet --doc --all-features
 	@.venv-rust-$(TAG)/bin/python tests/rust_async/build.py
+	@.venv-rust-$(TAG)/bin/python tests/rust_async/check.py
 	@echo ">> extension modules on several loops (pytest tests/rust_async)"
-	@PYTHONPATH=python .venv-rust-$(TAG)/bin/python -m pytest -n 2 tests/rust_async
+	@PYTHONPATH=python .venv-rust-$(TAG)/bin/python -m pytest -n 2 tests/rust_async $(RUST_ASYNC)
 
 sanitize-rust-async: python ## the same tests with AddressSanitizer
 	@$(DEVELOP) --environment rust --with test --with rust-async --without-module

@@ -43,22 +43,34 @@ def toolchain(name: str) -> str | None:
     return next((toolchain for toolchain in found if toolchain.startswith("nightly-")), None)
 
 
-def build(name: str, crate: Path, profile: str = "dev") -> None:
-    """Builds one module."""
-    # A target directory for each Python, as PyO3 is compiled for one.
-    target = TARGET / f"py{PYTHON}"
-    environment = {
+def environment() -> dict[str, str]:
+    """Returns the environment of every cargo command for these crates.
+
+    What they share is compiled once, because all have the same settings.
+    """
+    # Symbols of Python are found when a module is loaded; a test program without Python never calls them.
+    unresolved = "-undefined,dynamic_lookup" if sys.platform == "darwin" else "--unresolved-symbols=ignore-all"
+    return {
         **os.environ,
         "PYO3_PYTHON": sys.executable,
         "PYO3_BUILD_EXTENSION_MODULE": "1",
-        "CARGO_TARGET_DIR": str(target),
+        # A directory for each Python, as PyO3 is compiled for one.
+        "CARGO_TARGET_DIR": str(TARGET / f"py{PYTHON}"),
         "CARGO_PROFILE_DEV_DEBUG": "none",
+        "CARGO_INCREMENTAL": "0",
+        "RUSTFLAGS": f"-C link-arg=-Wl,{unresolved}",
+        "RUSTDOCFLAGS": f"-C link-arg=-Wl,{unresolved}",
     }
+
+
+def build(name: str, crate: Path, profile: str = "dev") -> None:
+    """Builds one module."""
+    settings = environment()
     if other := toolchain(name):
-        environment |= {"RUSTUP_TOOLCHAIN": other, "OTHER_TOOLCHAIN": other}
-    subprocess.run(["cargo", "build", "--quiet", "--profile", profile], cwd=crate, env=environment, check=True)
+        settings |= {"RUSTUP_TOOLCHAIN": other, "OTHER_TOOLCHAIN": other}
+    subprocess.run(["cargo", "build", "--quiet", "--profile", profile], cwd=crate, env=settings, check=True)
     directory().mkdir(parents=True, exist_ok=True)
-    built = target / ("debug" if profile == "dev" else profile) / f"lib{name}.so"
+    built = Path(settings["CARGO_TARGET_DIR"]) / ("debug" if profile == "dev" else profile) / f"lib{name}.so"
     module = directory() / (name + sysconfig.get_config_var("EXT_SUFFIX"))
     # Renamed, so that a process that has the old one loaded keeps it.
     shutil.copy(built, f"{module}.new")
