@@ -48,6 +48,7 @@ base::class::surface! {
         loop_api::recorder::Recorder,
         loop_api::sampler::Sampler,
         loop_api::watcher::Watcher,
+        core::event_loop::virtual_clock::VirtualClock,
         net::process::launch::Launch,
         net::process::transport::SubprocessTransport,
         net::server::Server,

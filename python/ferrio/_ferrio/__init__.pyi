@@ -20,6 +20,7 @@ from ferrio._ferrio.event_loop import _meter_loops as _meter_loops
 from ferrio._ferrio.event_loop import _metrics as _metrics
 from ferrio._ferrio.event_loop import _Recorder as _Recorder
 from ferrio._ferrio.event_loop import _Sampler as _Sampler
+from ferrio._ferrio.event_loop import _VirtualClock as _VirtualClock
 from ferrio._ferrio.event_loop import _Watcher as _Watcher
 from ferrio._ferrio.event_loop import _Worker as _Worker
 from ferrio._ferrio.files import *

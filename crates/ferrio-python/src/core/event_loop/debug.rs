@@ -85,6 +85,16 @@ impl Loop {
         log_problem(slf, context)
     }
 
+    /// Call `ask(loop, seconds, watched)` whenever the loop would wait without a timer or a job; `None` ends that.
+    ///
+    /// It runs in the loop's thread, after nothing has come for that many seconds, with the number of watched
+    /// descriptors. It returns how many seconds to wait before it is asked again, or raises to end the run.
+    #[pyo3(signature = (ask, /))]
+    fn _ask_when_stuck(&self, py: Python<'_>, ask: Option<Py<PyAny>>) {
+        let old = self.settings.with(py, |settings| std::mem::replace(&mut settings.when_stuck, ask));
+        drop(old);
+    }
+
     /// Pass the problem described by the dict `context` to the exception handler.
     fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         handle_problem(slf, context)

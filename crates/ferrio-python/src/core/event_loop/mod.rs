@@ -4,7 +4,7 @@
 //! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
 //! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
 //! has the buffer for receiving. `sleepers.rs` has the operations that any thread may wake, and `watches.rs` what
-//! extension modules watch. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in
+//! extension modules watch. `virtual_clock.rs` is for tests. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in
 //! place of asyncio's methods.
 //!
 //! The loop's state is private to this folder. `owned` is what the running thread works on, `shared` is what other
@@ -42,12 +42,12 @@ pub(crate) mod sleepers;
 mod traffic;
 mod turn;
 mod views;
+pub(crate) mod virtual_clock;
 pub(crate) mod watches;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ferrio_engine::clock::Clock;
 use ferrio_engine::inbox::Inbox;
 use ferrio_engine::meter::Meter;
 use ferrio_engine::reactor::{Events, Reactor};
@@ -76,7 +76,6 @@ pub(crate) use self::running::{
 };
 use self::signals::Signals;
 use self::traffic::Traffic;
-use crate::base::arguments::truth;
 use crate::base::class::Class;
 use crate::base::error;
 use crate::base::ffi::fastcall::Quick;
@@ -183,6 +182,8 @@ struct Settings {
     current_handle: Option<Py<PyAny>>,
     /// What the nested runs wait for, the innermost last.
     nested: Vec<Py<PyAny>>,
+    /// Called when the loop has nothing to do and no timer.
+    when_stuck: Option<Py<PyAny>>,
 }
 
 /// The asynchronous generators of a loop.
@@ -214,6 +215,7 @@ gc!(Settings {
     saved,
     current_handle,
     nested,
+    when_stuck,
 });
 gc!(Saved { asyncgen_hooks, origin_depth });
 
@@ -221,18 +223,17 @@ gc!(Saved { asyncgen_hooks, origin_depth });
 impl Loop {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*args, virtual_time = false, **kwargs), text_signature = "(selector=None, *, virtual_time=False)")]
+    #[pyo3(signature = (*args, virtual_time = None, **kwargs), text_signature = "(selector=None, *, virtual_time=False)")]
     fn new(
         class: &Bound<'_, PyType>,
         args: &Bound<'_, PyTuple>,
-        #[pyo3(from_py_with = truth)] virtual_time: bool,
+        virtual_time: Option<&Bound<'_, PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         // A subclass's own `__init__` knows its additional arguments; otherwise the `__init__` here checks them.
         let (py, _) = (class.py(), (args, kwargs));
-        let clock =
-            if virtual_time { Clock::virtual_at(Clock::monotonic().now()) } else { Clock::monotonic() };
-        let engine = Engine::new(clock).map_err(|failure| error::from_system(py, &failure))?;
+        let engine = Engine::new(virtual_clock::clock_of(virtual_time)?)
+            .map_err(|failure| error::from_system(py, &failure))?;
         let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
         let slow_callback_duration = 0.1_f64.into_pyobject(py)?.into_any().unbind();
         Ok(Self {
@@ -274,16 +275,17 @@ impl Loop {
                 saved: Saved::default(),
                 current_handle: None,
                 nested: Vec::new(),
+                when_stuck: None,
             }),
         })
     }
 
     /// asyncio's loop accepts a selector. It isn't used here: the loop waits in its own way.
-    #[pyo3(signature = (selector = None, *, virtual_time = false))]
+    #[pyo3(signature = (selector = None, *, virtual_time = None))]
     fn __init__(
         slf: &Bound<'_, Self>,
         selector: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = truth)] virtual_time: bool,
+        virtual_time: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let _ = (selector, virtual_time);
         running::every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;

@@ -20,6 +20,7 @@ use super::flush::{flush, flush_if_much};
 use super::onlookers::{Counting, Nobody, Recording, RecordingStalls, Sampling, Show, Watching};
 use super::patches::{Classes, Patches, Run};
 use super::receive::EVENTS;
+use super::virtual_clock::Quiet;
 use super::{Item, Loop, debug, descriptors, modes, profiled};
 use crate::base::ffi::context;
 use crate::base::{error, imports};
@@ -35,6 +36,7 @@ pub(super) struct Turning {
     first: bool,
     /// In a nested run: the items that wait for its end.
     deferred: Option<Vec<Item>>,
+    quiet: Quiet,
 }
 
 impl Turning {
@@ -44,7 +46,7 @@ impl Turning {
 
     /// Reuses the room for events of an earlier run.
     pub(super) fn with(events: Events) -> Self {
-        Self { events, first: true, deferred: None }
+        Self { events, first: true, deferred: None, quiet: Quiet::default() }
     }
 
     /// The room for events, for a later run.
@@ -230,7 +232,7 @@ fn ask_for_signals(native: &Bound<'_, Loop>) -> PyResult<()> {
 #[inline]
 fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResult<()> {
     let py = native.py();
-    let Turning { events, first, .. } = turning;
+    let Turning { events, first, quiet, .. } = turning;
     // All ready descriptors are reported in one turn. Each counts once, and two are the reactor's own.
     events.make_room(native.get().shared.reactor.watched() + 2);
     let plan = if hurry || native.get().stopping() {
@@ -239,7 +241,7 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
         let external = native.get().shared.background.has_calls();
         native.get().owned.engine.with(py, |engine| engine.plan(external))
     };
-    let mut suspected = false;
+    let (mut suspected, mut asks) = (false, false);
     let outcome = match plan {
         Plan::Skip if !*first => return Ok(()),
         Plan::Skip | Plan::Poll => {
@@ -248,7 +250,10 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
         }
         Plan::Sleep(mut timeout) => {
             current::retire(native)?;
-            if timeout == Wait::Forever
+            asks = timeout == Wait::Forever && native.get().asks_when_stuck(py);
+            if asks {
+                timeout = if quiet.patience.is_zero() { Wait::Now } else { Wait::Until(quiet.patience) };
+            } else if timeout == Wait::Forever
                 && native.get().has_mode(modes::DEBUG | modes::WATCHED)
                 && nothing_can_wake(native.get())
             {
@@ -277,6 +282,13 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
         Ok(()) => {
             if suspected && events.is_empty() {
                 say_stuck(native)?;
+            }
+            if asks && events.is_empty() && native.get().owned.engine.with(py, |engine| engine.is_idle()) {
+                if let Some(ask) = native.get().when_stuck(py) {
+                    quiet.ask(ask.bind(py), native, native.get().shared.reactor.watched())?;
+                }
+            } else if asks {
+                *quiet = Quiet::default();
             }
             if !events.is_empty() {
                 native.get().owned.engine.with(py, |engine| engine.saw_events());
@@ -307,6 +319,18 @@ impl Loop {
         let old = self.settings.with(py, |settings| std::mem::replace(&mut settings.patches, patches));
         drop(old);
         Ok(())
+    }
+
+    /// Whether the loop asks `_when_stuck` before it waits without a timer. Its own jobs will wake it.
+    #[cold]
+    fn asks_when_stuck(&self, py: Python<'_>) -> bool {
+        !self.shared.background.has_calls()
+            && self.settings.with(py, |settings| settings.when_stuck.is_some())
+    }
+
+    /// What a test wants to be asked when nothing is due.
+    pub(super) fn when_stuck(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.settings.with(py, |settings| settings.when_stuck.as_ref().map(|ask| ask.clone_ref(py)))
     }
 
     /// What runs this loop's handles, if it isn't the loop.
