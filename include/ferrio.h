@@ -253,6 +253,9 @@ struct ferrio_loop_api {
      * ended.
      */
     void (*watch_cancel)(ferrio_watch *watch);
+
+    /* The ferrio loop that runs in this thread, borrowed, or NULL without an exception. Call it attached. */
+    PyObject *(*loop_running)(void);
 };
 
 #ifdef __cplusplus

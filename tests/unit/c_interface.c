@@ -18,7 +18,7 @@ static const ferrio_loop_api *api_of(PyObject *loop)
         api = PyCapsule_GetPointer(capsule, FERRIO_LOOP_API_CAPSULE);
         Py_DECREF(capsule);
     }
-    if (api != NULL && (api->version != FERRIO_LOOP_API_VERSION || !FERRIO_HAS(api, watch_cancel))) {
+    if (api != NULL && (api->version != FERRIO_LOOP_API_VERSION || !FERRIO_HAS(api, loop_running))) {
         PyErr_SetString(PyExc_RuntimeError, "another version of the interface");
         return NULL;
     }
@@ -507,6 +507,18 @@ static PyObject *loop_of_none(PyObject *module, PyObject *loop)
     Py_RETURN_NONE;
 }
 
+/* The loop of this kind that runs here. */
+static PyObject *loop_running(PyObject *module, PyObject *loop)
+{
+    (void)module;
+    const ferrio_loop_api *api = api_of(loop);
+    PyObject *running = api == NULL ? NULL : api->loop_running();
+    if (running == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    return Py_NewRef(running == NULL ? Py_None : running);
+}
+
 static PyObject *counts(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
@@ -542,6 +554,7 @@ static PyMethodDef methods[] = {
     {"watch_none", watch_none, METH_VARARGS, NULL},
     {"sleep", sleep_nanoseconds, METH_VARARGS, NULL},
     {"loop_of_none", loop_of_none, METH_O, NULL},
+    {"loop_running", loop_running, METH_O, NULL},
     {"counts", counts, METH_NOARGS, NULL},
     {"offsets", offsets, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

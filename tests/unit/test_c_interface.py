@@ -41,7 +41,7 @@ def test_struct_is_as_the_header_says(ext):
     assert offsets["loop_api.future_new"] == 8
     assert offsets["loop_api.waiter_new"] == 8 + 4 * 8
     assert offsets["loop_api.loop_post"] == 8 + 11 * 8
-    assert offsets["loop_api.watch_cancel"] == size - 8
+    assert offsets["loop_api.watch_cancel"] == size - 2 * 8
     assert offsets["future_type.poll"] == 32
 
 
@@ -269,6 +269,21 @@ def test_late_payload_of_a_closed_loop_is_discarded(ext):
     assert ext.complete(waiter, 1) is False
     assert ext.complete(second, 1) is False
     ext.complete_in_thread([waiter, second])
+
+
+def test_running_loop_is_that_of_this_thread(ext):
+    loop = ferrio.new_event_loop()
+
+    async def main():
+        running = asyncio.get_running_loop()
+        elsewhere = await asyncio.to_thread(ext.loop_running, loop)
+        return ext.loop_running(loop) is (running if isinstance(running, ferrio.EventLoop) else None), elsewhere
+
+    assert ext.loop_running(loop) is None
+    assert loop.run_until_complete(main()) == (True, None)
+    assert asyncio.run(main()) == (True, None)
+    assert ext.loop_running(loop) is None
+    loop.close()
 
 
 def test_posted_calls_run_on_the_loop(ext):

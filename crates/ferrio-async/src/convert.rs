@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 
 use crate::coroutine::Coroutine;
 use crate::ffi::{self, Confined};
-use crate::home;
 
 /// What `repr` and warnings call an awaitable.
 pub trait Name: 'static {
@@ -61,7 +60,10 @@ where
     F: Future<Output = PyResult<T>> + 'static,
     T: for<'py> IntoPyObject<'py> + 'static,
 {
-    awaitable::<Unnamed, _>(py, Confined::new(converted(future)))
+    match ffi::running(py)? {
+        Some((event_loop, Some(api))) => api.local_awaitable::<Unnamed, _>(&event_loop, converted(future)),
+        _ => coroutine::<Unnamed, _>(py, Confined::new(converted(future))),
+    }
 }
 
 /// As [`future_into_py`], with a name.
@@ -103,10 +105,17 @@ where
     N: Name,
     F: Future<Output = PyResult<Py<PyAny>>> + Send + 'static,
 {
-    if let Some(event_loop) = home::running_loop(py)?
-        && let Some(api) = ffi::api_of(&event_loop)?
-    {
-        return api.awaitable::<N, F>(&event_loop, future);
+    match ffi::running(py)? {
+        Some((event_loop, Some(api))) => api.awaitable::<N, F>(&event_loop, future),
+        _ => coroutine::<N, F>(py, future),
     }
+}
+
+/// An awaitable for any loop.
+fn coroutine<N, F>(py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
+where
+    N: Name,
+    F: Future<Output = PyResult<Py<PyAny>>> + Send + 'static,
+{
     Ok(Bound::new(py, Coroutine::new(Box::pin(future), N::NAME))?.into_any())
 }

@@ -25,6 +25,7 @@ use pyo3::types::PyType;
 use pyo3::{ffi, intern};
 
 use crate::convert::Name;
+use crate::home::running_loop;
 use crate::panic::caught;
 
 pub(crate) use self::watch::{Watch, Watches, here, wakes_same};
@@ -88,10 +89,23 @@ unsafe impl Send for Api {}
 // SAFETY: as above.
 unsafe impl Sync for Api {}
 
+/// The type of the first loop, and its interface. Nearly all programs have loops of one type.
+static KNOWN: PyOnceLock<(Py<PyType>, Option<Api>)> = PyOnceLock::new();
+
+/// The loop that runs in this thread, with its interface if it is ferrio's.
+pub(crate) fn running(py: Python<'_>) -> PyResult<Option<(Bound<'_, PyAny>, Option<Api>)>> {
+    if let Some((_, Some(api))) = KNOWN.get(py)
+        && let Some(event_loop) = api.running(py)
+    {
+        return Ok(Some((event_loop, Some(*api))));
+    }
+    let Some(event_loop) = running_loop(py)? else { return Ok(None) };
+    let api = api_of(&event_loop)?;
+    Ok(Some((event_loop, api)))
+}
+
 /// The interface of the loop's type; `None` if it isn't ferrio's, or a ferrio of another kind.
 pub(crate) fn api_of(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Api>> {
-    // Nearly all programs have loops of one type.
-    static KNOWN: PyOnceLock<(Py<PyType>, Option<Api>)> = PyOnceLock::new();
     let (py, class) = (event_loop.py(), event_loop.get_type());
     let known = KNOWN.get_or_try_init(py, || Ok::<_, PyErr>((class.clone().unbind(), look_up(&class)?)))?;
     if known.0.is(&class) { Ok(known.1) } else { look_up(&class) }
@@ -123,7 +137,30 @@ impl Api {
     where
         F: Future<Output = PyResult<Py<PyAny>>> + Send + 'static,
     {
-        let data = Box::into_raw(Box::new(Some(future))).cast();
+        self.future_new::<N, F>(event_loop, Place { future: Some(future), thread: None })
+    }
+
+    /// As `awaitable`, for a future that only this thread may poll and drop; others leak it.
+    pub(crate) fn local_awaitable<'py, N: Name, F>(
+        self,
+        event_loop: &Bound<'py, PyAny>,
+        future: F,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        F: Future<Output = PyResult<Py<PyAny>>> + 'static,
+    {
+        self.future_new::<N, F>(event_loop, Place { future: Some(future), thread: Some(this_thread()) })
+    }
+
+    fn future_new<'py, N: Name, F>(
+        self,
+        event_loop: &Bound<'py, PyAny>,
+        place: Place<F>,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        F: Future<Output = PyResult<Py<PyAny>>> + 'static,
+    {
+        let data = Box::into_raw(Box::new(place)).cast();
         // SAFETY: attached; the type belongs to the data, which goes to the callee.
         unsafe {
             let made = (self.0.future_new)(event_loop.as_ptr(), FutureFunctions::<N, F>::TYPE, data);
@@ -139,7 +176,21 @@ impl Api {
     }
 }
 
-/// What ferrio calls for a future: a `Pin<Box<Option<F>>>` in parts. It is `None` after its end.
+/// A future in the box that ferrio has. It never moves.
+struct Place<F> {
+    /// `None` after its end.
+    future: Option<F>,
+    /// The only one that may touch it, if it isn't `Send`.
+    thread: Option<ThreadId>,
+}
+
+impl<F> Place<F> {
+    fn is_at_home(&self) -> bool {
+        self.thread.is_none_or(|thread| thread == this_thread())
+    }
+}
+
+/// What ferrio calls for a future in its place.
 struct FutureFunctions<N, F>(PhantomData<(N, F)>);
 
 impl<N: Name, F: Future<Output = PyResult<Py<PyAny>>> + 'static> FutureFunctions<N, F> {
@@ -160,8 +211,14 @@ impl<N: Name, F: Future<Output = PyResult<Py<PyAny>>> + 'static> FutureFunctions
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             // PyO3 must know that this thread is attached, so that it drops references at once.
             Python::attach(|py| {
-                // SAFETY: the data is what `awaitable` boxed. It never moves, and only this thread uses it.
-                let mut place = unsafe { Pin::new_unchecked(&mut *data.cast::<Option<F>>()) };
+                // SAFETY: the data is what `future_new` boxed, and only this thread uses it.
+                let place = unsafe { &mut *data.cast::<Place<F>>() };
+                if !place.is_at_home() {
+                    not_at_home("future").restore(py);
+                    return RAISED;
+                }
+                // SAFETY: the box is dropped with the future in it, or leaked.
+                let mut place = unsafe { Pin::new_unchecked(&mut place.future) };
                 // SAFETY: the reference is borrowed for this call, so the waker isn't dropped.
                 let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw_waker(bell)) });
                 let polled = caught(|| match place.as_mut().as_pin_mut() {
@@ -195,10 +252,15 @@ impl<N: Name, F: Future<Output = PyResult<Py<PyAny>>> + 'static> FutureFunctions
     }
 
     unsafe extern "C" fn drop(data: *mut c_void) {
-        // SAFETY: the data is what `awaitable` boxed, and this is the last call for it.
-        let future = unsafe { Box::from_raw(data.cast::<Option<F>>()) };
-        if future.is_some() {
-            drop_attached(future);
+        // SAFETY: the data is what `future_new` boxed, and this is the last call for it.
+        let place = unsafe { Box::from_raw(data.cast::<Place<F>>()) };
+        if place.future.is_none() {
+            return;
+        }
+        if place.is_at_home() {
+            drop_attached(place);
+        } else {
+            std::mem::forget(place);
         }
     }
 }

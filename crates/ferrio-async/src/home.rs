@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::ffi::{self, Handle};
+use crate::ffi::{self, Api, Handle};
 use crate::messenger::{self, Message};
 
 thread_local! {
@@ -40,18 +40,18 @@ impl Home {
     ///
     /// `RuntimeError` if there are neither.
     pub fn current(py: Python<'_>) -> PyResult<Self> {
-        match running_loop(py)? {
-            Some(event_loop) => Self::of(&event_loop),
+        match ffi::running(py)? {
+            Some((event_loop, api)) => Self::of(&event_loop, api),
             None => CURRENT
                 .with_borrow(Clone::clone)
                 .ok_or_else(|| PyRuntimeError::new_err("no running event loop")),
         }
     }
 
-    fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn of(event_loop: &Bound<'_, PyAny>, api: Option<Api>) -> PyResult<Self> {
         static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = event_loop.py();
-        let handle = ffi::api_of(event_loop)?.map(|api| api.handle(event_loop)).transpose()?;
+        let handle = api.map(|api| api.handle(event_loop)).transpose()?;
         if handle.is_none() {
             // For `call_soon`, which may come before any coroutine waits.
             messenger::start(py)?;
@@ -74,7 +74,7 @@ impl Home {
 
     /// Whether this thread runs the loop.
     pub(crate) fn runs_here(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(running_loop(py)?.is_some_and(|event_loop| event_loop.is(&self.0.event_loop)))
+        Ok(ffi::running(py)?.is_some_and(|(event_loop, _)| event_loop.is(&self.0.event_loop)))
     }
 
     /// Calls `call` on the loop's thread, attached, from any thread. If the loop is closed, `call` is dropped.

@@ -29,6 +29,7 @@ struct WatchApi {
     watch_retain: *const c_void,
     watch_release: unsafe extern "C" fn(NonNull<RawBell>),
     watch_cancel: unsafe extern "C" fn(NonNull<RawBell>),
+    loop_running: unsafe extern "C" fn() -> *mut ffi::PyObject,
 }
 
 /// The longer table behind a shorter one, if this ferrio has it.
@@ -48,6 +49,14 @@ impl Api {
     /// Those of this loop's type; `None` if it's too old a ferrio.
     pub(crate) fn watches(self) -> Option<Watches> {
         longer(self.0).map(Watches)
+    }
+
+    /// The loop with this interface that runs in this thread; `None` also if it's too old a ferrio to know.
+    #[inline]
+    pub(super) fn running(self, py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+        let longer = longer(self.0)?;
+        // SAFETY: attached; the result is a borrowed reference or null.
+        unsafe { Bound::from_borrowed_ptr_or_opt(py, (longer.loop_running)()) }
     }
 }
 

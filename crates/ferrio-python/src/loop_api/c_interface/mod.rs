@@ -15,9 +15,9 @@ use pyo3::prelude::*;
 use crate::base::ffi::Cast;
 use crate::base::ffi::c_api::{self, Callback, Counted, ForeignFuture, Host, Waiting, Watched};
 use crate::base::ffi::fastcall::Answer;
-use crate::core::event_loop::Loop;
 use crate::core::event_loop::sleepers::{Mailbox, Ringer};
 use crate::core::event_loop::watches::Watching;
+use crate::core::event_loop::{Loop, running};
 use crate::core::operation::unawaited::Unawaited;
 
 /// ferrio's loop, as extensions use it.
@@ -36,6 +36,11 @@ impl Host for Ferrio {
     type Bell = Ringer;
     type Mailbox = Mailbox;
     type Watch = Watching;
+
+    #[inline]
+    fn running(py: Python<'_>) -> Option<Py<PyAny>> {
+        running(py).map(Py::into_any)
+    }
 
     fn future<'py>(event_loop: &Bound<'py, PyAny>, future: ForeignFuture) -> PyResult<Bound<'py, PyAny>> {
         let native = ours(event_loop)?;

@@ -42,6 +42,7 @@ pub(super) const fn table<H: Host>() -> &'static LoopApi {
             watch_retain: retain::<H::Watch>,
             watch_release: release::<H::Watch>,
             watch_cancel: watch::watch_cancel::<H>,
+            loop_running: loop_running::<H>,
         }
     }
 }
@@ -193,6 +194,13 @@ unsafe extern "C" fn loop_of<H: Host>(event_loop: *mut ffi::PyObject) -> *mut c_
             }
         }
     })
+}
+
+unsafe extern "C" fn loop_running<H: Host>() -> *mut ffi::PyObject {
+    // SAFETY: the header asks the caller to be attached.
+    let py = unsafe { Python::assume_attached() };
+    // This thread keeps a reference for as long as the loop runs.
+    H::running(py).map_or(ptr::null_mut(), |running| running.bind(py).as_ptr())
 }
 
 unsafe extern "C" fn loop_post<H: Host>(

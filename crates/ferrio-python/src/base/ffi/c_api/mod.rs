@@ -56,6 +56,9 @@ pub(crate) trait Host: 'static {
     /// What the loop calls an extension for.
     type Watch: Watch;
 
+    /// The loop that runs in this thread.
+    fn running(py: Python<'_>) -> Option<Py<PyAny>>;
+
     /// An awaitable of `future` for the tasks of `event_loop`. Raises `TypeError` if that isn't ferrio's.
     fn future<'py>(event_loop: &Bound<'py, PyAny>, future: ForeignFuture) -> PyResult<Bound<'py, PyAny>>;
 
@@ -206,4 +209,5 @@ pub(crate) struct LoopApi {
     watch_retain: unsafe extern "C" fn(*mut c_void) -> *mut c_void,
     watch_release: Release,
     watch_cancel: Release,
+    loop_running: unsafe extern "C" fn() -> *mut ffi::PyObject,
 }
