@@ -72,6 +72,7 @@ pub mod histogram;
 pub mod inbox;
 pub mod meter;
 pub mod net;
+pub mod order;
 pub mod phases;
 pub mod pool;
 pub mod process;

@@ -169,6 +169,12 @@ impl<T> ReadyQueue<T> {
         self.items.pop_front()
     }
 
+    /// Takes the item at this place, zero for the oldest.
+    pub fn take(&mut self, at: usize) -> Option<T> {
+        self.forget_mark();
+        self.items.remove(at)
+    }
+
     /// How many items are queued.
     #[inline]
     pub fn len(&self) -> usize {

@@ -95,6 +95,20 @@ class Loop(asyncio.SelectorEventLoop):
 
     def _ask_when_stuck(self, ask: Callable[[Loop, float, int], float] | None, /) -> None: ...
 
+    # ---- an order that a tester chooses
+    def _set_order(
+        self,
+        way: str,
+        *,
+        seed: int = 0,
+        depth: int = 1,
+        length: int = 1,
+        choices: list[int] = ...,
+        relaxed: bool = False,
+        tell: Callable[[Any, int, int], object] | None = None,
+    ) -> None: ...
+    def _end_order(self) -> tuple[list[tuple[int, int]], int | None]: ...
+
 @final
 class _VirtualClock:
     def __new__(cls) -> Self: ...

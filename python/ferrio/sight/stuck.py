@@ -19,12 +19,12 @@ from ferrio import _ferrio, executor, tasks
 from ferrio._modules import log
 from ferrio.sight import announced, objects, signals, stacks, waits
 
-__all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "tree")
+__all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "outside", "tree")
 
 
 def loop_is_stuck(loop: Any) -> None:
     """Called by `loop`, in its thread, when it has found nothing that could wake it, and has waited for a second."""
-    if _threads_that_may_wake_it() or _signals_that_may_wake_it():
+    if outside():
         return
     pending = tasks.all_tasks(loop)
     if pending:
@@ -33,6 +33,11 @@ def loop_is_stuck(loop: Any) -> None:
             loop,
             tree(pending),
         )
+
+
+def outside() -> set[Any]:
+    """Returns what could wake the loop of this thread from outside: other threads that work, and signals' handlers."""
+    return {*_threads_that_may_wake_it(), *_signals_that_may_wake_it()}
 
 
 def tree(pending: Iterable[Any]) -> str:
@@ -132,16 +137,17 @@ def _tasks_waited_for(task: Any, pending: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _threads_that_may_wake_it() -> bool:
+def _threads_that_may_wake_it() -> list[threading.Thread]:
     here = threading.get_ident()
-    return any(
-        thread.ident != here and thread.name not in announced.THREADS and not executor.is_idle(thread)
+    return [
+        thread
         for thread in threading.enumerate()
-    )
+        if thread.ident != here and thread.name not in announced.THREADS and not executor.is_idle(thread)
+    ]
 
 
-def _signals_that_may_wake_it() -> bool:
+def _signals_that_may_wake_it() -> list[tuple[int, Any]]:
     if threading.current_thread() is not threading.main_thread():
-        return False  # the main thread is another one, which decides
-    handlers = [signal.getsignal(number) for number in signal.valid_signals() if number != signal.SIGINT]
-    return any(callable(handler) and handler is not dump for handler in handlers)
+        return []  # the main thread is another one, which decides
+    handlers = [(number, signal.getsignal(number)) for number in signal.valid_signals() if number != signal.SIGINT]
+    return [(number, id(handler)) for number, handler in handlers if callable(handler) and handler is not dump]

@@ -4,6 +4,7 @@ pub(crate) mod asyncgens;
 pub(crate) mod c_interface;
 pub(crate) mod executor;
 pub(crate) mod metrics;
+pub(crate) mod order;
 pub(crate) mod readers;
 pub(crate) mod recorder;
 pub(crate) mod resolve;

@@ -13,6 +13,7 @@
 
 mod background;
 pub(crate) mod call;
+pub(crate) mod chosen;
 mod create;
 pub(crate) mod debug;
 pub(crate) mod descriptors;
@@ -26,6 +27,7 @@ pub(crate) mod metered;
 mod modes;
 pub(crate) mod nested;
 pub(crate) mod onlookers;
+mod ordered;
 mod overrides;
 mod patches;
 pub(crate) mod profiled;
@@ -59,6 +61,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use self::background::Background;
+use self::chosen::Chosen;
 use self::descriptors::Descriptors;
 use self::executors::Executors;
 use self::flush::Flushes;
@@ -117,6 +120,8 @@ struct Owned {
     sleepers: Guarded<Sleepers<Py<Operation>>>,
     /// Extensions that want to know when the loop is closed.
     closings: Guarded<Vec<Watched>>,
+    /// Who chooses what runs next, if not the loop.
+    chosen: Guarded<Option<Chosen>>,
     profiler: Profiler,
     recording: Slot,
     traffic: Traffic,
@@ -249,6 +254,7 @@ impl Loop {
                 executors: Guarded::new(Executors::default()),
                 sleepers: Guarded::new(Sleepers::new()),
                 closings: Guarded::new(Vec::new()),
+                chosen: Guarded::new(None),
                 profiler: Profiler::default(),
                 recording: Slot::new(),
                 traffic: Traffic::default(),
@@ -336,6 +342,7 @@ impl Loop {
         self.owned.current.visit(&visit, |current| current.task.traverse(&visit))?;
         self.owned.tasks.traverse(&visit)?;
         self.owned.executors.traverse(&visit)?;
+        self.owned.chosen.traverse(&visit)?;
         self.owned
             .sleepers
             .visit(&visit, |sleepers| sleepers.iter().try_for_each(|operation| operation.traverse(&visit)))?;

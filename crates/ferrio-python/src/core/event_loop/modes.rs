@@ -12,6 +12,8 @@ pub(super) const METERED: u8 = 8;
 pub(super) const SAMPLED: u8 = 16;
 /// What happens is recorded.
 pub(super) const RECORDED: u8 = 32;
+/// A tester chooses what runs next.
+pub(super) const ORDERED: u8 = 64;
 /// The modes in which what runs is shown to other threads.
 pub(super) const SHOWN: u8 = WATCHED | SAMPLED;
 /// The modes in which items are shown while they run.

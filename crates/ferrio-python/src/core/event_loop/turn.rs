@@ -81,6 +81,8 @@ impl Turning {
             run_batch(native, batch, &Nobody)?;
         } else if let Some(meter) = native.get().only_meter() {
             run_metered_batch(native, batch, meter)?;
+        } else if native.get().has_mode(modes::ORDERED) {
+            run_chosen_item(native)?;
         } else if !native.get().has_mode(modes::DEBUG | modes::TRACED) {
             run_shown_batch(native, batch)?;
         } else {
@@ -170,6 +172,16 @@ fn run_debugged_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
         left -= run_to_sample(native, batch, run)?;
     }
     run(left)
+}
+
+/// Runs the one item that a tester chooses; the next turn has all that is ready then.
+#[cold]
+fn run_chosen_item(native: &Bound<'_, Loop>) -> PyResult<()> {
+    let run = native.get().runner(native.py());
+    match native.get().pop_chosen(native.py())? {
+        Some(item) => run_item(native, item, &Nobody, run.as_ref()),
+        None => Ok(()),
+    }
 }
 
 fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Option<&Run>) -> PyResult<()> {

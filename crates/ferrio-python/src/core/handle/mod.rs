@@ -182,7 +182,7 @@ impl Handle {
     }
 
     #[getter]
-    fn _callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    pub(crate) fn _callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.call.as_ref().map(|call| call.callback.clone_ref(py)))
     }
 

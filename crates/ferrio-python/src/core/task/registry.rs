@@ -75,6 +75,11 @@ impl Registry {
         std::mem::replace(self, Self { counts, ..Self::default() })
     }
 
+    /// The number of the task in this place.
+    pub(crate) fn number(&self, place: u32) -> Option<u64> {
+        self.slots.get(place as usize)?.as_ref().map(|(_, number)| *number)
+    }
+
     /// How many are pending.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

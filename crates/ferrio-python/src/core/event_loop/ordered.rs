@@ -1,0 +1,135 @@
+//! A loop that runs what is ready in an order that a tester chooses (`ferrio_engine::order`).
+//!
+//! Such a loop runs one item a turn, so each choice has all that is ready by then. What asyncio documents keeps its order:
+//! callbacks run as they were scheduled. What it leaves open is varied: which task goes on first, and when results of threads
+//! and events of descriptors are handled in between.
+//!
+//! Invariant: keys are made of numbers that are the same in each run of a program, never of addresses.
+
+use ferrio_engine::order::{CANDIDATES, Choice, Key};
+use pyo3::prelude::*;
+
+use super::chosen::Chosen;
+use super::{Item, Loop, modes};
+use crate::base::ffi::Cast;
+use crate::core::handle::Handle;
+use crate::core::operation::Operation;
+use crate::core::task::Task;
+use crate::core::task::wakeup::Wakeup;
+
+// Keys: classes of items that keep their order, then descriptors and tasks.
+const CALLBACKS: Key = 0;
+const RESULTS: Key = 1;
+const OTHERS: Key = 2;
+const DESCRIPTORS: Key = 1 << 62;
+const TASKS: Key = 1 << 61;
+const RELAXED: Key = 1 << 60;
+
+/// What is ready, as far as its key is concerned.
+enum Ready {
+    Task(Py<Task>),
+    Operation(Py<Operation>),
+    Handle(Py<Handle>),
+    Keyed(Key),
+}
+
+impl Loop {
+    /// From the next turn on, `chosen` says what runs; `None` ends that. Returns what said it before.
+    pub(crate) fn set_order(&self, py: Python<'_>, chosen: Option<Chosen>) -> Option<Chosen> {
+        let on = chosen.is_some();
+        let old = self.owned.chosen.with(py, |place| std::mem::replace(place, chosen));
+        self.set_mode(modes::ORDERED, on);
+        old
+    }
+
+    /// What was chosen until now, and where a choice wasn't possible.
+    pub(crate) fn choices(&self, py: Python<'_>) -> Option<(Vec<Choice>, Option<usize>)> {
+        self.owned.chosen.with(py, |chosen| {
+            chosen.as_ref().map(|chosen| (chosen.order.choices().to_vec(), chosen.order.departed()))
+        })
+    }
+
+    /// Takes the item that is to run next.
+    pub(super) fn pop_chosen(&self, py: Python<'_>) -> PyResult<Option<Item>> {
+        let Some((relaxed, tell)) = self.owned.chosen.with(py, |chosen| {
+            chosen
+                .as_ref()
+                .map(|chosen| (chosen.relaxed, chosen.tell.as_ref().map(|tell| tell.clone_ref(py))))
+        }) else {
+            return Ok(self.owned.engine.with(py, |engine| engine.pop()));
+        };
+        let ready = self.owned.engine.with(py, |engine| {
+            engine.ready.iter().take(4 * CANDIDATES).map(|item| Ready::of(py, item)).collect::<Vec<_>>()
+        });
+        let (mut keys, mut candidates) = (Vec::new(), Vec::new());
+        for (place, ready) in ready.into_iter().enumerate() {
+            let task = ready.task(py);
+            let key = match (&task, ready) {
+                (Some(task), _) => self.key_of_task(py, task),
+                (None, Ready::Keyed(key)) => key,
+                (None, _) if relaxed => RELAXED | place as Key,
+                (None, _) => CALLBACKS,
+            };
+            if !keys.contains(&key) && keys.len() < CANDIDATES {
+                keys.push(key);
+                candidates.push((place, task));
+            }
+        }
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let at = self.owned.chosen.with(py, |chosen| chosen.as_mut().map_or(0, |it| it.order.choose(&keys)));
+        let (place, task) = candidates.swap_remove(at);
+        if let Some(tell) = tell {
+            // Before it is taken, so that an error loses nothing.
+            let shown = match task {
+                Some(task) => Some(task.into_any()),
+                None => self
+                    .owned
+                    .engine
+                    .with(py, |engine| engine.ready.iter().nth(place).map(|item| item.object(py).unbind())),
+            };
+            tell.call1(py, (shown, at, keys.len()))?;
+        }
+        Ok(self.owned.engine.with(py, |engine| engine.ready.take(place)))
+    }
+
+    /// A number that no other task of the loop has, now or later.
+    fn key_of_task(&self, py: Python<'_>, task: &Py<Task>) -> Key {
+        let place = task.bind(py).get().task.with(py, |state| state.place);
+        let number = place.and_then(|place| self.with_tasks(py, |tasks| tasks.number(place)));
+        number.map_or(OTHERS, |number| TASKS | number)
+    }
+}
+
+impl Ready {
+    fn of(py: Python<'_>, item: &Item) -> Self {
+        match item {
+            Item::Step(task) => Self::Task(task.clone_ref(py)),
+            Item::Wake(operation) => Self::Operation(operation.clone_ref(py)),
+            Item::Handle(handle) => Self::Handle(handle.clone_ref(py)),
+            Item::Watch(..) => Self::Keyed(RESULTS),
+            Item::Event(event) => Self::Keyed(DESCRIPTORS | event.token as Key),
+            Item::Done(..) => Self::Keyed(CALLBACKS),
+            Item::Alarm(_) | Item::Foreign(_) => Self::Keyed(OTHERS),
+        }
+    }
+
+    /// The task that goes on, if it is one.
+    fn task(&self, py: Python<'_>) -> Option<Py<Task>> {
+        match self {
+            Self::Task(task) => Some(task.clone_ref(py)),
+            Self::Operation(operation) => operation
+                .bind(py)
+                .get()
+                .state
+                .with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py))),
+            // A future that isn't ferrio's wakes a task by a callback.
+            Self::Handle(handle) => {
+                let callback = handle.bind(py).get()._callback(py)?.into_bound(py);
+                callback.as_exactly::<Wakeup>()?.get().task(py)
+            }
+            Self::Keyed(_) => None,
+        }
+    }
+}

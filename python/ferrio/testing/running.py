@@ -1,0 +1,176 @@
+"""One run of a program on a loop whose order is chosen.
+
+The loop is new, on virtual time, and runs one thing a turn (`ferrio_engine::order`). What reaches its exception handler
+fails the run, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from ferrio import _loop, runners, tasks
+from ferrio.sight import stacks, stuck, waits
+
+__all__ = ("Departed", "Main", "Run", "Step", "Stuck", "place_of", "run", "steps_in_words")
+
+Main = Callable[[], Coroutine[Any, Any, Any]]
+
+# Whose lines say nothing about the program.
+_LIBRARIES = tuple(
+    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(file))), name) + os.sep
+    for file, name in ((asyncio.__file__, "asyncio"), (_loop.__file__, "ferrio"))
+)
+
+
+class Stuck(AssertionError):
+    """Nothing can wake the program any more: each of its tasks waits for another, or for what nobody does."""
+
+
+class Departed(AssertionError):
+    """The program has gone another way than the schedule: it isn't the same any more, or not deterministic."""
+
+
+@dataclasses.dataclass
+class Step:
+    """One thing that ran."""
+
+    what: str
+    """The task or callback, in words."""
+    where: str
+    """The file and line where the task stood, with the line's text."""
+    chosen: int
+    """Which of the candidates it was; zero is the one that had been ready longest."""
+    of: int
+    """How many candidates there were."""
+
+
+@dataclasses.dataclass
+class Run:
+    """How a run went."""
+
+    choices: list[tuple[int, int]]
+    """What was chosen, and of how many, wherever there were at least two."""
+    departed: int | None
+    """The number of the first given choice that wasn't possible."""
+    error: BaseException | None
+    """What it raised."""
+    steps: list[Step]
+    """What ran, if that was asked for."""
+
+    @property
+    def schedule(self) -> list[int]:
+        """What was chosen, as a schedule."""
+        return [chosen for chosen, _of in self.choices]
+
+
+def run(
+    main: Main,
+    order: Mapping[str, Any],
+    *,
+    with_steps: bool = False,
+    virtual_time: bool = True,
+    before: Callable[[Any], None] | None = None,
+) -> Run:
+    """Runs `main()` in an order: the arguments of the loop's `_set_order`. What it raises is in the result.
+
+    `before` is called with the task or callback that runs next. Raises only `KeyboardInterrupt` and `SystemExit`.
+    """
+    loop: Any = _loop.EventLoop(virtual_time=virtual_time)
+    problems: list[BaseException] = []
+    steps: list[Step] = []
+
+    def note_problem(loop: Any, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        problems.append(error if error is not None else AssertionError(context["message"]))
+
+    names: _Names | None = None
+
+    def tell(thing: Any, chosen: int, of: int) -> None:
+        nonlocal names
+        if names is None:
+            names = _Names(thing)
+        if with_steps:
+            steps.append(Step(names.of(thing), place_of(thing) if _is_task(thing) else "", chosen, of))
+        if before is not None:
+            before(thing)
+
+    # A test runner's threads and handlers know nothing of this loop.
+    around = stuck.outside()
+
+    def tell_stuck(loop: Any, _lasted: float, watched: int) -> float:
+        pending = tasks.all_tasks(loop)
+        if pending and not watched and not stuck.outside() - around:
+            raise Stuck(f"nothing can wake the program any more. {stuck.tree(pending)}")
+        return 1.0
+
+    error: BaseException | None = None
+    choices, departed = [], None
+    with runners.Runner(loop_factory=lambda: loop) as runner:
+        loop.set_exception_handler(note_problem)
+        needed = with_steps or before is not None
+        runner.get_loop()
+        loop._ask_when_stuck(tell_stuck)
+        loop._set_order(tell=tell if needed else None, **order)
+        try:
+            runner.run(main())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as raised:
+            error = raised
+        finally:
+            choices, departed = loop._end_order()
+    return Run(choices, departed, error or (problems[0] if problems else None), steps)
+
+
+def steps_in_words(steps: list[Step], most: int = 60) -> str:
+    """Returns what ran, a line each, up to the last choice that asyncio wouldn't have made."""
+    unusual = [at for at, step in enumerate(steps) if step.chosen]
+    shown = steps[: unusual[-1] + 2] if unusual else steps[:2]
+    lines = [
+        f"{'>' if step.chosen else ' '} {step.what}"
+        + (f", the {_ordinal(step.chosen)} of {step.of} that were ready" if step.chosen else "")
+        + (f"\n      {step.where}" if step.where else "")
+        for step in shown
+    ]
+    if len(lines) > most:
+        lines = [f"  ... {len(lines) - most} more", *lines[-most:]]
+    return "\n".join(lines)
+
+
+def _ordinal(place: int) -> str:
+    return {1: "second", 2: "third"}.get(place, f"{place + 1}th")
+
+
+def _is_task(thing: Any) -> bool:
+    return hasattr(thing, "get_coro")
+
+
+class _Names:
+    """Things in words that are the same in each run: the numbers of tasks are counted from the first one on."""
+
+    def __init__(self, first: Any) -> None:
+        self._first = first
+        found = re.fullmatch(r"Task-(\d+)", first.get_name()) if _is_task(first) else None
+        self._before = int(found[1]) if found else 0
+
+    def of(self, thing: Any) -> str:
+        if thing is self._first:
+            return "main"
+        words = stacks.brief(thing)
+        if not _is_task(thing):
+            return re.sub(r" at 0x[0-9a-f]+", "", words)
+        return re.sub(r"(?<=^task 'Task-)\d+", lambda found: str(int(found[0]) - self._before), words)
+
+
+def place_of(task: Any) -> str:
+    """Returns where a task stands: the file and line, and the line's text."""
+    frames = waits.frames_of(task.get_coro())
+    if not frames:
+        return ""
+    last = next((frame for frame in reversed(frames) if not frame.filename.startswith(_LIBRARIES)), frames[-1])
+    return f"{last.filename}:{last.lineno} in {last.name}: {last.line}"
