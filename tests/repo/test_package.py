@@ -156,7 +156,8 @@ PYTHON_COROUTINES = {
 def _definitions(kind: tuple[type, ...]) -> set[str]:
     found = set()
     for path in own_files(".py"):
-        if name(path).startswith(PACKAGE):
+        # The test bench is part of no program.
+        if name(path).startswith(PACKAGE) and not name(path).startswith(f"{PACKAGE}testing/"):
             module = ".".join(Path(name(path)[len(PACKAGE) :]).with_suffix("").parts)
             tree = ast.parse(path.read_text())
             found |= {f"{module}.{node.name}" for node in ast.walk(tree) if isinstance(node, kind)}
