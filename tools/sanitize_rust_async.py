@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from tests.rust_async import build as modules  # noqa: E402
 
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
-TESTS = ["tests/rust_async", "tests/unit/test_c_interface.py"]
+TESTS = ["tests/rust_async", "tests/unit/test_c_interface.py", "tests/unit/test_c_watches.py"]
 
 
 def output(*command):
