@@ -13,21 +13,21 @@ use crate::base::ffi::c_api::{Callback, EDGE, Posted, READABLE, WRITABLE};
 use crate::base::ffi::interpreter;
 
 /// One watch of an extension: what to call, and where the loop's reference to it is.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     pub(super) callback: Callback,
     /// Set by its maker, after the reference has been put there.
     pub(super) place: OnceLock<Place>,
 }
 
 /// Where a loop keeps its reference.
-pub(super) enum Place {
+pub(crate) enum Place {
     Timers(TimerKey),
     Descriptor(i32),
     Closings,
 }
 
 /// The loop's own reference to a watch.
-pub(super) struct Watched(pub(super) Arc<Watch>);
+pub(crate) struct Watched(pub(super) Arc<Watch>);
 
 impl Drop for Watched {
     fn drop(&mut self) {
@@ -47,13 +47,10 @@ pub(crate) enum Foreign {
     /// A call that a thread has left.
     Posted(Posted),
     /// The watch's only call, after which it ends.
-    #[expect(private_interfaces, reason = "items are made all over the loop; these only in its own folder")]
     Due(Watched),
     /// Events of a descriptor, which act in their place in the queue.
-    #[expect(private_interfaces, reason = "as above")]
     Ready(Arc<Watch>, u32),
     /// The watch was cancelled outside the loop's thread.
-    #[expect(private_interfaces, reason = "as above")]
     Cancelled(Arc<Watch>),
 }
 

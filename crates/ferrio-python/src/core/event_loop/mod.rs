@@ -4,8 +4,8 @@
 //! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
 //! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
 //! has the buffer for receiving. `sleepers.rs` has the operations that any thread may wake, and `watches.rs` what
-//! extension modules watch. `virtual_clock.rs` is for tests. `background.rs` counts calls in threads and lets the loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in
-//! place of asyncio's methods.
+//! extension modules watch. `virtual_clock.rs` is for tests. `background.rs` counts calls in threads and lets the
+//! loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in place of asyncio's methods.
 //!
 //! The loop's state is private to this folder. `owned` is what the running thread works on, `shared` is what other
 //! threads may touch, and `settings` is what is rarely set. The methods that need sockets, executors or transports
