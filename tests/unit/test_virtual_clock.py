@@ -1,4 +1,4 @@
-"""Clocks that loops share and a test moves, and loops that ask before they wait for ever: what `ferrio.testing` uses."""
+"""Clocks that loops share and a test moves, and loops that ask before they wait for ever."""
 
 import asyncio
 import gc

@@ -92,7 +92,6 @@ class Loop(asyncio.SelectorEventLoop):
     def _known_address(
         self, /, address: Any, family: int, kind: int, proto: int
     ) -> tuple[int, int, int, str, tuple[Any, ...]] | None: ...
-
     def _ask_when_stuck(self, ask: Callable[[Loop, float, int], float] | None, /) -> None: ...
 
     # ---- an order that a tester chooses

@@ -69,8 +69,9 @@ class Block:
 class Watch(Stoppable):
     """What `watch` returns: `stop()` ends the watching, and so does leaving it as a context manager."""
 
-    def __init__(self, threshold: float, on_block: Callable[[Block], object] | None) -> None:
+    def __init__(self, threshold: float, on_block: Callable[[Block], object] | None, log: bool = True) -> None:
         self._threshold = threshold
+        self._log = log
         self._on_block = on_block
         self._native = _ferrio._Watcher(threshold)
         self._thread: threading.Thread | None = None
@@ -126,7 +127,8 @@ class Watch(Stoppable):
         key = (found["number"], id(found["loop"]))
         block = self._over(found, key) if is_over else self._blocking(found, key)
         _note(block)
-        log.logger.warning("%s", block.text)
+        if self._log:
+            log.logger.warning("%s", block.text)
         # First ours, which raise nothing.
         for listener in _listeners:
             listener(block)
@@ -170,12 +172,13 @@ class Watch(Stoppable):
         return Block(found["loop"], thing, name, found["seconds"], True, None, text)
 
 
-def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = None) -> Watch:
+def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = None, *, log: bool = True) -> Watch:
     """Watches all of the program's loops, and reports each step or callback that takes longer than `threshold` seconds.
 
     The report is a warning of the logger "asyncio". It names the task or callback and shows the stack of the loop's
     thread, while the loop is blocked. There is another one at each doubling of the time, and one when it is over.
-    `on_block` is called with each report as a `Block`, in the watching thread. Watching ends with `stop()` of the
+    `on_block` is called with each report as a `Block`, in the watching thread. Without `log`, only that hears of it.
+    Watching ends with `stop()` of the
     returned object, which is also a context manager.
 
     Raises `ValueError` unless the threshold is positive.
@@ -183,7 +186,7 @@ def watch(threshold: float = 0.1, on_block: Callable[[Block], object] | None = N
     global _active
     if not (on_block is None or callable(on_block)):
         raise TypeError(f"on_block must be callable, not {type(on_block).__name__}")
-    made = Watch(threshold, on_block)
+    made = Watch(threshold, on_block, log)
     _active += (made,)
     announced.listen(made._loop_begins)
     made._begin()

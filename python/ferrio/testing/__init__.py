@@ -4,12 +4,36 @@
 
     testing.explore(main, runs=1000)
 
-Nothing imports this module but a program that tests.
+    with testing.virtual_time() as clock:
+        asyncio.run(main())
+
+`pytest_ferrio` offers the second to pytest by a mark and settings. `bench` is one test, from its setup to its teardown,
+and `loops` has the loops of that test. `clock` is their time, `wall` makes `datetime.now()` follow it, and `stuck` ends
+a test that would wait for ever. `check` is what the checks of a test's end have in common; each of these has a file.
+
+Nothing imports this module but a program that tests, and nothing here imports pytest.
 """
 
+from ferrio.testing.bench import Bench, current_clock, virtual_time
 from ferrio.testing.cancelling import cancel_everywhere
+from ferrio.testing.clock import Clock
 from ferrio.testing.exploring import Explored, explore
 from ferrio.testing.replaying import replay
 from ferrio.testing.running import Departed, Stuck
+from ferrio.testing.settings import Settings
+from ferrio.testing.stuck import WaitsForever
 
-__all__ = ("Departed", "Explored", "Stuck", "cancel_everywhere", "explore", "replay")
+__all__ = (
+    "Bench",
+    "Clock",
+    "Departed",
+    "Explored",
+    "Settings",
+    "Stuck",
+    "WaitsForever",
+    "cancel_everywhere",
+    "current_clock",
+    "explore",
+    "replay",
+    "virtual_time",
+)

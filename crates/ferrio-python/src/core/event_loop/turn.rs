@@ -433,8 +433,12 @@ fn tell_own_time(native: &Bound<'_, Loop>) -> PyResult<()> {
     let time: f64 = native.call_method0(intern!(py, "time"))?.extract()?;
     // If the time is a NaN, everything is due, as for asyncio.
     let time = nanos_from_seconds(time).unwrap_or(Nanos::MAX);
-    // With asyncio's resolution: sums of seconds that ought to be equal may differ in the last bit.
-    native.get().owned.engine.with(py, |engine| engine.tell_time(Some(time.saturating_add(1))));
+    native.get().owned.engine.with(py, |engine| {
+        // With asyncio's resolution: sums of seconds that ought to be equal may differ in the last bit. A virtual clock
+        // jumps to what is missing, so it would be early.
+        let resolution = Nanos::from(!engine.clock.is_virtual());
+        engine.tell_time(Some(time.saturating_add(resolution)));
+    });
     Ok(())
 }
 
