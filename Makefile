@@ -19,7 +19,7 @@ BROWSER =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-browser test-rust-async sanitize-rust-async bench \
+.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async bench \
 	bench-files bench-pools bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -28,6 +28,7 @@ help: ## list the commands
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
 	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15 that we can get, with and without the GIL"
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; many packages)"
+	@echo "make test-testing    docs/testing.md, with pytest-asyncio, anyio, freezegun and time-machine"
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
@@ -79,6 +80,10 @@ test-all: test-rust ## every test on every Python
 test-libraries: python ## real libraries, unchanged
 	@$(DEVELOP) --environment libraries --with libraries
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 .venv-libraries-$(TAG)/bin/python -m pytest -p pytest_timeout tests/libraries --write-table $(LIBRARIES)
+
+test-testing: python ## the test bench with other plugins of pytest
+	@$(DEVELOP) --environment testing --with testing
+	@.venv-testing-$(TAG)/bin/python -m pytest -o asyncio_default_fixture_loop_scope=function tests/testing $(TESTING)
 
 test-libraries-suites: python ## aiohttp's and uvicorn's own tests
 	@$(DEVELOP) --environment suites --with suites

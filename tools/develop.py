@@ -30,6 +30,7 @@ REQUIREMENTS = {
     "libraries": ROOT / "tests" / "libraries" / "requirements.txt",
     "suites": ROOT / "tests" / "libraries" / "suites" / "requirements.txt",
     "browser": ROOT / "tests" / "browser" / "requirements.txt",
+    "testing": ROOT / "tests" / "testing" / "requirements.txt",
     "rust-async": ROOT / "tests" / "rust_async" / "requirements.txt",
     "lint": ROOT / "tools" / "requirements-lint.txt",
     "wheels": ROOT / "tools" / "requirements-wheels.txt",
