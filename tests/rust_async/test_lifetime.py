@@ -15,8 +15,8 @@ from tests.rust_async.build import directory
 from tests.rust_async.conftest import LOOPS
 
 
-def run_alone(code, loop):
-    """Runs a program in a process of its own; `new_loop` makes a loop of the kind."""
+def run_alone(code, loop, said=""):
+    """Runs a program in a process of its own; `new_loop` makes a loop of the kind. `said` is what it prints."""
     setup = f"""
         import asyncio, gc, os, sys, warnings
         sys.path.insert(0, {str(directory())!r})
@@ -29,7 +29,7 @@ def run_alone(code, loop):
     """
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(setup) + textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50)
-    assert done.returncode == 0, done
+    assert (done.returncode, done.stdout.strip()) == (0, said), done
 
 
 def test_future_that_keeps_its_waker_goes_with_its_loop(run, probe):
@@ -165,6 +165,51 @@ def test_forked_child_uses_them_anew(loop):
         sys.exit(os.waitstatus_to_exitcode(status))
         """,
         loop,
+    )
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_loops_while_the_interpreter_ends(loop):
+    # The functions of `atexit` run in the reverse order: `late` is called after the crate has stopped its own thread.
+    run_alone(
+        """
+        import atexit, threading
+
+        async def wait():
+            switch = probe.Switch()
+            task = asyncio.ensure_future(switch.wait(1))
+            await asyncio.sleep(0)
+            switch.finish_in_thread()
+            async with asyncio.timeout(20):
+                return await task
+
+        def in_a_thread():
+            loop = new_loop()
+            loop.run_until_complete(wait())
+            ready.set()
+            go.wait()
+            try:
+                told.append(loop.run_until_complete(wait()))
+            except RuntimeError as failure:
+                told.append(str(failure))
+            done.set()
+
+        def late():
+            go.set()
+            done.wait(20)
+            # A loop of ferrio's needs no thread; for others nothing would wake a daemon's loop.
+            assert told in ([1], ["can't wait for Rust while the interpreter ends"]), told
+            # The interpreter waits for its main thread.
+            assert new_loop().run_until_complete(wait()) == 1
+            print("well")
+
+        atexit.register(late)
+        told, ready, go, done = [], *(threading.Event() for _ in range(3))
+        threading.Thread(target=in_a_thread, daemon=True).start()
+        ready.wait()
+        """,
+        loop,
+        said="well",
     )
 
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -34,32 +35,55 @@ struct Messenger {
     thread: JoinHandle<()>,
 }
 
-static MESSENGER: PerProcess<Mutex<Option<Messenger>>> = PerProcess::new();
+#[derive(Default)]
+struct Place {
+    messenger: Option<Messenger>,
+    /// The interpreter has begun to end. Threads that it doesn't wait for may still run loops.
+    ends: bool,
+}
 
-fn messenger() -> MutexGuard<'static, Option<Messenger>> {
+static MESSENGER: PerProcess<Mutex<Place>> = PerProcess::new();
+
+fn messenger() -> MutexGuard<'static, Place> {
     // Nothing under the lock can panic.
     MESSENGER.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes sure that the thread runs, before a coroutine waits or another thread has a home to send to.
+///
+/// While the interpreter ends, that is only for loops that its main thread runs, in functions of `atexit`: it waits for
+/// these. Otherwise it raises `RuntimeError`.
 pub(crate) fn start(py: Python<'_>) -> PyResult<()> {
-    let mut place = messenger();
-    if place.is_some() {
+    if messenger().messenger.is_some() {
         return Ok(());
+    }
+    let may_be_late = is_main_thread(py)?;
+    let mut place = messenger();
+    if place.messenger.is_some() {
+        return Ok(());
+    }
+    if place.ends && !may_be_late {
+        return Err(PyRuntimeError::new_err("can't wait for Rust while the interpreter ends"));
     }
     let (sender, receiver) = channel();
     let thread =
         std::thread::Builder::new().name("ferrio-async".to_owned()).spawn(move || serve(&receiver))?;
-    *place = Some(Messenger { messages: sender, thread });
+    place.messenger = Some(Messenger { messages: sender, thread });
     drop(place);
     let stop = pyo3::wrap_pyfunction!(_stop, py)?;
     py.import(intern!(py, "atexit"))?.call_method1(intern!(py, "register"), (stop,))?;
     Ok(())
 }
 
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import(intern!(py, "threading"))?;
+    let current = threading.call_method0(intern!(py, "current_thread"))?;
+    Ok(current.is(&threading.call_method0(intern!(py, "main_thread"))?))
+}
+
 /// Leaves a message; callable from any thread. Without a thread it is dropped.
 pub(crate) fn send(message: Message) {
-    let unsent = match &*messenger() {
+    let unsent = match &messenger().messenger {
         Some(known) => known.messages.send(message).err().map(|unsent| unsent.0),
         None => Some(message),
     };
@@ -69,7 +93,11 @@ pub(crate) fn send(message: Message) {
 /// Ends the thread, at the interpreter's end.
 #[pyfunction]
 fn _stop(py: Python<'_>) {
-    let taken = messenger().take();
+    let taken = {
+        let mut place = messenger();
+        place.ends = true;
+        place.messenger.take()
+    };
     if let Some(Messenger { messages, thread }) = taken {
         // Both fail only if the thread has ended.
         let _ = messages.send(Message::Stop);
