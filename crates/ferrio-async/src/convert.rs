@@ -52,6 +52,18 @@ where
 /// It must be awaited in the thread that called this; in any other the `await` raises `RuntimeError`. If another thread
 /// drops the awaitable, the future is leaked, because what it holds may not be dropped there.
 ///
+/// ```
+/// use std::rc::Rc;
+///
+/// use pyo3::prelude::*;
+///
+/// #[pyfunction]
+/// fn word(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+///     let word = Rc::new("shared");
+///     ferrio_async::local_future_into_py(py, async move { Ok(*word) })
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// As [`future_into_py`].

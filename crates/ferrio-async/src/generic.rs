@@ -10,6 +10,55 @@ use crate::pumped::Pumped;
 use crate::spawned::Spawned;
 
 /// What runs futures in threads of its own.
+///
+/// ```
+/// use std::pin::pin;
+/// use std::sync::Arc;
+/// use std::task::{Context, Wake, Waker};
+/// use std::thread::{self, Thread};
+///
+/// use ferrio_async::generic::Runtime;
+///
+/// /// A thread for each future.
+/// struct Threads;
+///
+/// struct Unpark(Thread);
+///
+/// impl Wake for Unpark {
+///     fn wake(self: Arc<Self>) {
+///         self.0.unpark();
+///     }
+/// }
+///
+/// /// The thread looks at each wake-up whether it is still wanted.
+/// struct Task(#[allow(dead_code)] Arc<()>, Thread);
+///
+/// impl Drop for Task {
+///     fn drop(&mut self) {
+///         self.0 = Arc::default();
+///         self.1.unpark();
+///     }
+/// }
+///
+/// impl Runtime for Threads {
+///     type Task = Task;
+///
+///     fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Task {
+///         let wanted = Arc::new(());
+///         let until = Arc::downgrade(&wanted);
+///         let running = thread::spawn(move || {
+///             let waker = Waker::from(Arc::new(Unpark(thread::current())));
+///             let mut future = pin!(future);
+///             while until.strong_count() > 0
+///                 && future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+///             {
+///                 thread::park();
+///             }
+///         });
+///         Task(wanted, running.thread().clone())
+///     }
+/// }
+/// ```
 pub trait Runtime: 'static {
     /// A running future. Dropping it must stop the future soon, if that hasn't ended.
     type Task: Send + 'static;
@@ -23,6 +72,16 @@ pub trait Runtime: 'static {
 /// It is handed to the runtime when Python awaits it. The result is converted on the loop's thread, so the runtime's
 /// threads don't attach to the interpreter. A cancelled `await` stops the future. [`into_future`](crate::into_future) works
 /// in it.
+///
+/// ```
+/// use ferrio_async::generic::{self, Runtime};
+/// use pyo3::prelude::*;
+///
+/// /// The sum of the numbers, made in the threads of some runtime.
+/// fn sum<R: Runtime>(py: Python<'_>, numbers: Vec<u64>) -> PyResult<Bound<'_, PyAny>> {
+///     generic::future_into_py::<R, _, _>(py, async move { Ok(numbers.iter().sum::<u64>()) })
+/// }
+/// ```
 ///
 /// # Errors
 ///

@@ -23,6 +23,22 @@ thread_local! {
 ///
 /// Futures that this crate hands to a runtime have one already, so that [`into_future`](crate::into_future) works in them.
 /// Other threads can be given one, which is cheap to clone.
+///
+/// ```
+/// use ferrio_async::Home;
+/// use pyo3::prelude::*;
+///
+/// /// Call a function on the running loop, when a thread has done its work.
+/// #[pyfunction]
+/// fn work(py: Python<'_>, function: Py<PyAny>) -> PyResult<()> {
+///     let home = Home::current(py)?;
+///     std::thread::spawn(move || {
+///         let sum: u64 = (0..1_000_000).sum();
+///         home.call_soon(move |event_loop| function.call1(event_loop.py(), (sum,)).map(drop));
+///     });
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Home(Arc<Inner>);
 

@@ -33,6 +33,20 @@ impl generic::Runtime for Smol {
 
 /// Makes a Python coroutine of a future that runs in smol's threads ([`generic::future_into_py`]).
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// use pyo3::prelude::*;
+///
+/// #[pyfunction]
+/// fn sleep(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
+///     ferrio_async::smol::future_into_py(py, async move {
+///         smol::Timer::after(Duration::from_secs_f64(seconds)).await;
+///         Ok(())
+///     })
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// If the awaitable can't be made, for lack of memory.

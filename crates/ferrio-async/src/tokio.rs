@@ -36,6 +36,17 @@ impl generic::Runtime for Tokio {
 
 /// Sets the runtime of this process, before it is first used. Hands it back if there is one already.
 ///
+/// ```
+/// use pyo3::exceptions::PyRuntimeError;
+/// use pyo3::prelude::*;
+///
+/// #[pymodule]
+/// fn my_module(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+///     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+///     ferrio_async::tokio::init(runtime).map_err(|_| PyRuntimeError::new_err("there is one already"))
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// The runtime that was given, if there is one already.
@@ -47,6 +58,14 @@ pub fn init(runtime: Runtime) -> Result<(), Runtime> {
 
 /// The runtime: that of [`init`], else a multi-threaded one, made now. A forked child gets one of its own, because it
 /// has none of its parent's threads.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// ferrio_async::tokio::get_runtime().spawn(async {
+///     tokio::time::sleep(Duration::from_millis(1)).await;
+/// });
+/// ```
 ///
 /// # Panics
 ///
