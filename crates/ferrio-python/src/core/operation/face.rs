@@ -296,6 +296,8 @@ impl Awaitable for Operation {
         match slf.get().phase(slf.py()) {
             // For the last two the next `send` raises the error.
             Phase::Fresh | Phase::Finished | Phase::Running => Ok(()),
+            // `anext(iterator, default)` asks for the iterator again at each step of the task that waits in it.
+            Phase::Woken | Phase::Cancelled => Ok(()),
             _ => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
         }
     }
