@@ -87,7 +87,7 @@ def test_a_cleanup_that_waits_for_ever_is_stuck():
             if asyncio.current_task().cancelling():
                 await event.wait()
 
-    with pytest.raises(testing.Stuck, match="Event"):
+    with pytest.raises(testing.WaitsForever, match="Event"):
         testing.cancel_everywhere(program)
 
 

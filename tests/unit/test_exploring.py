@@ -117,7 +117,7 @@ async def double_close():
 FAULTS = {
     lost_update: AssertionError,
     check_then_act: asyncio.QueueEmpty,
-    lock_order: testing.Stuck,
+    lock_order: testing.WaitsForever,
     lost_item: AssertionError,
     double_close: AssertionError,
 }

@@ -19,12 +19,12 @@ from ferrio import _ferrio, executor, tasks
 from ferrio._modules import log
 from ferrio.sight import announced, objects, signals, stacks, waits
 
-__all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "outside", "tree")
+__all__ = ("cycles", "dump", "dump_on", "loop_is_stuck", "tree")
 
 
 def loop_is_stuck(loop: Any) -> None:
     """Called by `loop`, in its thread, when it has found nothing that could wake it, and has waited for a second."""
-    if outside():
+    if _threads_that_may_wake_it() or _signals_that_may_wake_it():
         return
     pending = tasks.all_tasks(loop)
     if pending:
@@ -33,11 +33,6 @@ def loop_is_stuck(loop: Any) -> None:
             loop,
             tree(pending),
         )
-
-
-def outside() -> set[Any]:
-    """Returns what could wake the loop of this thread from outside: other threads that work, and signals' handlers."""
-    return {*_threads_that_may_wake_it(), *_signals_that_may_wake_it()}
 
 
 def tree(pending: Iterable[Any]) -> str:
@@ -137,17 +132,16 @@ def _tasks_waited_for(task: Any, pending: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _threads_that_may_wake_it() -> list[threading.Thread]:
+def _threads_that_may_wake_it() -> bool:
     here = threading.get_ident()
-    return [
-        thread
+    return any(
+        thread.ident != here and thread.name not in announced.THREADS and not executor.is_idle(thread)
         for thread in threading.enumerate()
-        if thread.ident != here and thread.name not in announced.THREADS and not executor.is_idle(thread)
-    ]
+    )
 
 
-def _signals_that_may_wake_it() -> list[tuple[int, Any]]:
+def _signals_that_may_wake_it() -> bool:
     if threading.current_thread() is not threading.main_thread():
-        return []  # the main thread is another one, which decides
-    handlers = [(number, signal.getsignal(number)) for number in signal.valid_signals() if number != signal.SIGINT]
-    return [(number, id(handler)) for number, handler in handlers if callable(handler) and handler is not dump]
+        return False  # the main thread is another one, which decides
+    handlers = [signal.getsignal(number) for number in signal.valid_signals() if number != signal.SIGINT]
+    return any(callable(handler) and handler is not dump for handler in handlers)

@@ -19,7 +19,7 @@ from ferrio.testing.cancelling import cancel_everywhere
 from ferrio.testing.clock import Clock
 from ferrio.testing.exploring import Explored, explore
 from ferrio.testing.replaying import replay
-from ferrio.testing.running import Departed, Stuck
+from ferrio.testing.running import Departed
 from ferrio.testing.settings import Settings
 from ferrio.testing.stuck import WaitsForever
 
@@ -29,7 +29,6 @@ __all__ = (
     "Departed",
     "Explored",
     "Settings",
-    "Stuck",
     "WaitsForever",
     "cancel_everywhere",
     "current_clock",

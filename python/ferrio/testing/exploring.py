@@ -44,7 +44,7 @@ def explore(
     Each run has a new loop, on virtual time unless `virtual_time` is off. Before anything runs, the loop chooses
     among all that is ready: steps of tasks, results of threads, events of descriptors. Callbacks of `call_soon` and
     `add_done_callback` keep their order, unless `relaxed` is set. A run fails by what `main` raises, by what reaches
-    the loop's exception handler, and by `Stuck` if nothing can wake it any more. A note on the exception has the
+    the loop's exception handler, and by `WaitsForever` if nothing can wake it any more. A note on the exception has the
     seed, the shortest schedule that was found to fail in the same way, and its steps; `replay` takes the schedule.
 
     `strategy`: "random" chooses evenly; "priorities" is probabilistic concurrency testing, which finds faults that

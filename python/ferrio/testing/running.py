@@ -13,22 +13,22 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from ferrio import _loop, runners, tasks
-from ferrio.sight import stacks, stuck, waits
+from ferrio import _loop, runners
+from ferrio.sight import stacks, waits
+from ferrio.testing.stuck import Judge
 
-__all__ = ("Departed", "Main", "Run", "Step", "Stuck", "place_of", "run", "steps_in_words")
+__all__ = ("Departed", "Main", "Run", "Step", "place_of", "run", "steps_in_words")
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
+
+# For how many seconds a run may wait for other threads or a network, when it has no timer.
+_PATIENCE = 10.0
 
 # Whose lines say nothing about the program.
 _LIBRARIES = tuple(
     os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(file))), name) + os.sep
     for file, name in ((asyncio.__file__, "asyncio"), (_loop.__file__, "ferrio"))
 )
-
-
-class Stuck(AssertionError):
-    """Nothing can wake the program any more: each of its tasks waits for another, or for what nobody does."""
 
 
 class Departed(AssertionError):
@@ -99,22 +99,13 @@ def run(
         if before is not None:
             before(thing)
 
-    # A test runner's threads and handlers know nothing of this loop.
-    around = stuck.outside()
-
-    def tell_stuck(loop: Any, _lasted: float, watched: int) -> float:
-        pending = tasks.all_tasks(loop)
-        if pending and not watched and not stuck.outside() - around:
-            raise Stuck(f"nothing can wake the program any more. {stuck.tree(pending)}")
-        return 1.0
-
     error: BaseException | None = None
     choices, departed = [], None
     with runners.Runner(loop_factory=lambda: loop) as runner:
         loop.set_exception_handler(note_problem)
         needed = with_steps or before is not None
         runner.get_loop()
-        loop._ask_when_stuck(tell_stuck)
+        loop._ask_when_stuck(Judge(_PATIENCE))
         loop._set_order(tell=tell if needed else None, **order)
         try:
             runner.run(main())
