@@ -19,7 +19,7 @@ BROWSER =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async bench \
+.PHONY: help run test test-all test-rust compile-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async bench \
 	bench-files bench-pools bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -68,6 +68,12 @@ test-rust:
 	@cargo test --quiet --package ferrio-engine
 	@echo ">> the engine's cross-thread parts under loom"
 	@$(LOOM) cargo test --quiet --release --package ferrio-engine --test loom
+
+compile-tests: python # what the tests of Rust code compile, so that CI can do it beside others
+	@cargo test --quiet --no-run --package ferrio-engine
+	@$(LOOM) cargo test --quiet --no-run --release --package ferrio-engine --test loom
+	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
+	@.venv-rust-$(TAG)/bin/python tests/rust_async/build.py
 
 test-python: python
 	@$(DEVELOP) --for-tests --with test
