@@ -85,27 +85,33 @@ class Watcher:
     """Looks at a process as `ferrio top` does, but draws nothing, if the way is "top"; a context manager."""
 
     def __init__(self, way: str, pid: int) -> None:
-        self._watching = watching.Watching([programs.open_program(pid)]) if way == "top" else None
+        self._pid = pid if way == "top" else None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
     def __enter__(self):
-        if self._watching is not None:
+        if self._pid is not None:
             self._thread.start()
         return self
 
     def __exit__(self, *_):
-        if self._watching is not None:
+        if self._pid is not None:
             self._over.set()
             self._thread.join()
-            self._watching.close()
 
     def _look(self) -> None:
         request = {"sort": "busy", "reverse": True, "limit": 200, "filter": ""}
-        while True:
-            self._watching.look(request)
-            if self._over.wait(1.0):
-                return
+        watched = None
+        while not self._over.wait(1.0 if watched else 0.02):
+            if watched is None:
+                # A program can be seen from its first loop on.
+                with contextlib.suppress(programs.Unseen):
+                    watched = watching.Watching([programs.open_program(self._pid)])
+            if watched is not None:
+                watched.look(request)
+        if watched is None:
+            raise RuntimeError(f"process {self._pid} was never seen, so nothing was measured")
+        watched.close()
 
 
 def measure_programs(title: str, options, ways: list[str], rows: dict) -> None:
