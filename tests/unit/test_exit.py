@@ -114,7 +114,8 @@ def test_interrupts_end_a_program_whose_thread_never_ends(name):
     interrupt_when(main_thread, "_shutdown")
     """
     )
-    assert output.startswith("interrupted\n")
+    # If it came while close() was calling a coroutine function, Python warns first that nobody awaited the coroutine.
+    assert "interrupted\n" in output
 
 
 @pytest.mark.skipif(
