@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from ferrio.testing import running, schedule
@@ -62,7 +62,7 @@ def explore(
     if main is not None:
         return _explore(main, options)
 
-    def decorate(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Explored]:
+    def decorate(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., None]:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"explore() needs a coroutine function, got {function!r}")
 
@@ -72,7 +72,7 @@ def explore(
 
         # A test runner must not take it for a coroutine function.
         explored.__dict__.pop("_is_coroutine_mark", None)
-        return explored  # type: ignore[return-value]
+        return explored
 
     return decorate
 
@@ -106,9 +106,6 @@ def _explore(main: Main, options: _Options) -> Explored:
         except StopIteration:
             return Explored(number, len(seen), True)
     return Explored(options.runs, len(seen), False)
-
-
-_Orders = Iterator[dict[str, Any]]
 
 
 def _by_seeds(options: _Options) -> Any:
@@ -147,20 +144,19 @@ def _explained(main: Main, options: _Options, failed: Run, number: int, order: M
 
     shortest, used = schedule.shrink(failed.schedule, attempt)
     shown = options.run(main, {"way": "fixed", "choices": shortest}, with_steps=True)
-    error = failed.error if type(shown.error) is not kind else shown.error
-    assert error is not None
-    if type(shown.error) is not kind:
-        error.add_note(
+    assert failed.error is not None
+    if shown.error is None or type(shown.error) is not kind:
+        failed.error.add_note(
             f"ferrio.testing: run {number} of {options.runs} failed (seed {order.get('seed', options.seed)}), but its"
             " schedule doesn't fail again: the program isn't deterministic. Threads, the network and real time aren't"
             " chosen by the loop."
         )
-        return error
+        return failed.error
     seed = f", seed {order['seed']}" if "seed" in order else ""
     note = [
         f"ferrio.testing: run {number} of {options.runs} failed{seed}.",
         f"The shortest failing schedule, found in {used} more runs: replay(..., {schedule.text(shortest)!r})",
         running.steps_in_words(shown.steps),
     ]
-    error.add_note("\n".join(note))
-    return error
+    shown.error.add_note("\n".join(note))
+    return shown.error
