@@ -10,6 +10,7 @@
 `pytest_ferrio` offers the second to pytest by a mark and settings. `bench` is one test, from its setup to its teardown,
 and `loops` has the loops of that test. `clock` is their time, `wall` makes `datetime.now()` follow it, and `stuck` ends
 a test that would wait for ever. `check` is what the checks of a test's end have in common; each of these has a file.
+`network` is a network of the test's own.
 
 Nothing imports this module but a program that tests, and nothing here imports pytest.
 """
@@ -18,6 +19,7 @@ from ferrio.testing.bench import Bench, current_clock, virtual_time
 from ferrio.testing.cancelling import cancel_everywhere
 from ferrio.testing.clock import Clock
 from ferrio.testing.exploring import Explored, explore
+from ferrio.testing.network import Network
 from ferrio.testing.replaying import replay
 from ferrio.testing.running import Departed
 from ferrio.testing.settings import Settings
@@ -28,6 +30,7 @@ __all__ = (
     "Clock",
     "Departed",
     "Explored",
+    "Network",
     "Settings",
     "WaitsForever",
     "cancel_everywhere",

@@ -1,0 +1,197 @@
+"""The loop's methods that a simulated network replaces while it is active.
+
+They check their arguments as the loop's own do. What the network doesn't have is left to these: sockets that the
+program made itself, and Unix addresses. Invariant: nothing stays replaced.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import functools
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ferrio import _serve, _sockets
+from ferrio._loop import EventLoop
+from ferrio.testing.network import names
+from ferrio.testing.network.connection import Address
+from ferrio.testing.network.listening import Attempt, Listener
+from ferrio.testing.network.network import Network, active
+from ferrio.testing.network.server import ListeningView, SimulatedServer, accepted
+
+__all__ = ("installed",)
+
+_replaced: dict[str, Any] = {}
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[None]:
+    """Replaces the methods inside the block."""
+    for name, method in _METHODS.items():
+        _replaced[name] = getattr(EventLoop, name)
+        setattr(EventLoop, name, method)
+    try:
+        yield
+    finally:
+        for name in _METHODS:
+            delattr(EventLoop, name)
+
+
+def _network(loop: Any) -> Network:
+    network = active()
+    if network is None:
+        raise RuntimeError("no simulated network is active any more")
+    network.adopt(loop)
+    return network
+
+
+async def getaddrinfo(
+    self: Any, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> list[Any]:
+    """Look up a name of the simulated network."""
+    return list(names.look_up(_network(self), host, port, family, type, proto, flags))
+
+
+async def getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+    """Look up the name of an address of the simulated network."""
+    return names.name_of(_network(self), sockaddr, flags)
+
+
+async def create_connection(
+    self: Any,
+    protocol_factory: Callable[[], Any],
+    host: Any = None,
+    port: Any = None,
+    *,
+    ssl: Any = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: Any = None,
+    local_addr: Any = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    **others: Any,
+) -> tuple[Any, Any]:
+    """Connect to a host of the simulated network."""
+    timeouts = {"ssl_handshake_timeout": ssl_handshake_timeout, "ssl_shutdown_timeout": ssl_shutdown_timeout}
+    if sock is not None or (host is None and port is None):
+        connect = functools.partial(_replaced["create_connection"], self, protocol_factory, host, port, ssl=ssl)
+        options = {"family": family, "proto": proto, "flags": flags, "sock": sock, "local_addr": local_addr}
+        result: tuple[Any, Any] = await connect(server_hostname=server_hostname, **options, **timeouts, **others)
+        return result
+    _refuse_unknown("create_connection", others, ("happy_eyeballs_delay", "interleave", "all_errors"))
+    if not ssl:
+        if server_hostname is not None:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        _sockets.refuse_timeouts_without_ssl(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    elif server_hostname is None:
+        if not host:
+            raise ValueError("You must set server_hostname when using ssl without a host")
+        server_hostname = host
+    network = _network(self)
+    remote = await _resolved(self, host, port, family, proto, flags)
+    local = None if local_addr is None else await _resolved(self, local_addr[0], local_addr[1], family, proto, flags)
+    try:
+        endpoint = await Attempt(network.current_host, remote, local).done
+    except OSError as error:
+        if others.get("all_errors"):
+            raise ExceptionGroup("create_connection failed", [error]) from None
+        raise
+    try:
+        protocol = protocol_factory()
+        waiter = self.create_future()
+        _, transport = accepted(
+            self, endpoint, protocol, waiter, ssl, server_side=False, server_hostname=server_hostname, **timeouts
+        )
+    except BaseException:
+        endpoint.close()
+        raise
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        # The exception's traceback holds this frame, and the waiter holds the exception.
+        waiter = None
+        raise
+    return transport, protocol
+
+
+async def create_server(
+    self: Any,
+    protocol_factory: Callable[[], Any],
+    host: Any = None,
+    port: Any = None,
+    *,
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    sock: Any = None,
+    backlog: int = 100,
+    ssl: Any = None,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+    keep_alive: bool | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    start_serving: bool = True,
+) -> Any:
+    """Listen on the current host of the simulated network."""
+    timeouts = {"ssl_handshake_timeout": ssl_handshake_timeout, "ssl_shutdown_timeout": ssl_shutdown_timeout}
+    if sock is not None or (host is None and port is None):
+        serve = functools.partial(_replaced["create_server"], self, protocol_factory, host, port, ssl=ssl, sock=sock)
+        options = {"family": family, "flags": flags, "backlog": backlog, "start_serving": start_serving}
+        reuse = {"reuse_address": reuse_address, "reuse_port": reuse_port, "keep_alive": keep_alive}
+        return await serve(**options, **reuse, **timeouts)
+    if isinstance(ssl, bool):
+        raise TypeError("ssl argument must be an SSLContext or None")
+    _serve._refuse_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    current = _network(self).current_host
+    listeners: list[Listener] = []
+    try:
+        addresses = await _addresses(self, host, port, family, flags)
+        listeners.extend(Listener(current, address, reuse_port=bool(reuse_port)) for address in addresses)
+        server = SimulatedServer(
+            self, [ListeningView(each) for each in listeners], protocol_factory, ssl, backlog, **timeouts
+        )
+        if start_serving:
+            await server.start_serving()
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    if self.get_debug():
+        _sockets.logger.info("%r is serving", server)
+    return server
+
+
+async def _addresses(loop: Any, host: Any, port: Any, family: int, flags: int) -> list[Address]:
+    """Returns the addresses of one host, or of several, each once."""
+    hosts = list(host) if isinstance(host, collections.abc.Iterable) and not isinstance(host, str) else [host or None]
+    found = [await _resolved(loop, each, port, family, socket.IPPROTO_TCP, flags) for each in hosts]
+    return list(dict.fromkeys(found))
+
+
+async def _resolved(loop: Any, host: Any, port: Any, family: int, proto: int, flags: int) -> Address:
+    """Returns the address of a host. The loop's method is asked, which a program may have replaced as well."""
+    infos = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+    if not infos:
+        raise OSError(f"getaddrinfo({host!r}) returned empty list")
+    address: Address = infos[0][4][:2]
+    return address
+
+
+def _refuse_unknown(what: str, options: dict[str, Any], known: tuple[str, ...]) -> None:
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{what}() got an unexpected keyword argument {name!r}")
+
+
+_METHODS = {
+    "create_connection": create_connection,
+    "create_server": create_server,
+    "getaddrinfo": getaddrinfo,
+    "getnameinfo": getnameinfo,
+}
