@@ -19,7 +19,7 @@ BROWSER =
 CONFORMANCE =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust compile-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async bench \
+.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async bench \
 	bench-files bench-pools bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -75,8 +75,10 @@ compile-tests: python # what the tests of Rust code compile, so that CI can do i
 	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
 	@.venv-rust-$(TAG)/bin/python tests/rust_async/build.py
 
-test-python: python
+build-for-tests: python # the module and the packages that the Python tests need
 	@$(DEVELOP) --for-tests --with test
+
+test-python: build-for-tests
 	@echo ">> the Python tests ($(BIN)/python -m pytest)"
 	@$(BIN)/python -m pytest -n 2 $(TESTS)
 
