@@ -127,11 +127,12 @@ def bytes_in_use():
     return info.uordblks + info.hblkhd
 
 
-def settle():
-    """Waits until nothing that Rust made is alive."""
+def settle(thing, references):
+    """Waits until nothing that Rust made is alive or refers to the thing."""
     deadline = time.monotonic() + 60
     gc.collect()
-    while probe.counts()[0] and time.monotonic() < deadline:
+    # What a thread without the interpreter drops is released at the module's next call.
+    while (probe.counts()[0] or sys.getrefcount(thing) > references) and time.monotonic() < deadline:
         time.sleep(0.01)
         gc.collect()
     if probe.counts()[0]:
@@ -148,9 +149,9 @@ def stress(name, completions, seed):
         storm.round(name, count)
         if known is None and storm.completed > completions / 3:
             # What is made once is there by now.
-            settle()
+            settle(storm.object, references + 1)
             known = storm.completed, bytes_in_use(), sys.getallocatedblocks()
-    settle()
+    settle(storm.object, references + 1)
     done, memory, blocks = (
         now - before
         for now, before in zip((storm.completed, bytes_in_use(), sys.getallocatedblocks()), known, strict=True)
