@@ -1,9 +1,9 @@
 """A simulated network for tests: hosts, links and faults, in virtual time and by a seed.
 
 `network` has `Network`, which a test makes, and `hosts` what runs on it. Below are `links` (what lies between two
-hosts), `pipe` (one direction of a connection), `connection` and `listening`: TCP without sockets. On top of these stand
-`stream_transport` and `server`, and `installing` gives them to the loop. `names` looks up addresses, and `views` shows
-sockets.
+hosts), `pipe` (one direction of a connection), `connection` and `listening`: TCP without sockets. `datagrams` is UDP.
+On top of these stand `stream_transport`, `server` and `datagram_transport`, and `installing` gives them to the loop.
+`names` looks up addresses, and `views` shows sockets.
 """
 
 from ferrio.testing.network.connection import Connection

@@ -17,6 +17,8 @@ from ferrio import _serve, _sockets
 from ferrio._loop import EventLoop
 from ferrio.testing.network import names
 from ferrio.testing.network.connection import Address
+from ferrio.testing.network.datagram_transport import SimulatedDatagramTransport
+from ferrio.testing.network.datagrams import DatagramEnd
 from ferrio.testing.network.listening import Attempt, Listener
 from ferrio.testing.network.network import Network, active
 from ferrio.testing.network.server import ListeningView, SimulatedServer, accepted
@@ -167,6 +169,52 @@ async def create_server(
     return server
 
 
+async def create_datagram_endpoint(
+    self: Any,
+    protocol_factory: Callable[[], Any],
+    local_addr: Any = None,
+    remote_addr: Any = None,
+    *,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    reuse_port: bool | None = None,
+    allow_broadcast: bool | None = None,
+    sock: Any = None,
+) -> tuple[Any, Any]:
+    """Take a UDP port of the current host of the simulated network."""
+    if sock is not None or family == socket.AF_UNIX or not (local_addr or remote_addr or family):
+        options = {"family": family, "proto": proto, "flags": flags, "sock": sock}
+        reuse = {"reuse_port": reuse_port, "allow_broadcast": allow_broadcast}
+        replaced = _replaced["create_datagram_endpoint"]
+        result: tuple[Any, Any] = await replaced(self, protocol_factory, local_addr, remote_addr, **options, **reuse)
+        return result
+    addresses: list[Address | None] = []
+    for address in (local_addr, remote_addr):
+        if address is not None and not (isinstance(address, tuple) and len(address) == 2):
+            raise TypeError("2-tuple is expected")
+        kind = socket.SOCK_DGRAM
+        addresses.append(address and await _resolved(self, *address, family, proto, flags, kind))
+    local, remote = addresses
+    end = DatagramEnd(
+        _network(self).current_host,
+        local,
+        None if allow_broadcast else remote,
+        reuse_port=bool(reuse_port),
+        allow_broadcast=bool(allow_broadcast),
+    )
+    try:
+        made: tuple[Any, Any] = await _sockets.open_transport(
+            self,
+            protocol_factory,
+            lambda protocol, waiter: SimulatedDatagramTransport(self, end, protocol, remote, waiter),
+        )
+    except BaseException:
+        end.close()
+        raise
+    return made
+
+
 async def _addresses(loop: Any, host: Any, port: Any, family: int, flags: int) -> list[Address]:
     """Returns the addresses of one host, or of several, each once."""
     hosts = list(host) if isinstance(host, collections.abc.Iterable) and not isinstance(host, str) else [host or None]
@@ -174,9 +222,11 @@ async def _addresses(loop: Any, host: Any, port: Any, family: int, flags: int) -
     return list(dict.fromkeys(found))
 
 
-async def _resolved(loop: Any, host: Any, port: Any, family: int, proto: int, flags: int) -> Address:
+async def _resolved(
+    loop: Any, host: Any, port: Any, family: int, proto: int, flags: int, kind: int = socket.SOCK_STREAM
+) -> Address:
     """Returns the address of a host. The loop's method is asked, which a program may have replaced as well."""
-    infos = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+    infos = await loop.getaddrinfo(host, port, family=family, type=kind, proto=proto, flags=flags)
     if not infos:
         raise OSError(f"getaddrinfo({host!r}) returned empty list")
     address: Address = infos[0][4][:2]
@@ -192,6 +242,7 @@ def _refuse_unknown(what: str, options: dict[str, Any], known: tuple[str, ...]) 
 _METHODS = {
     "create_connection": create_connection,
     "create_server": create_server,
+    "create_datagram_endpoint": create_datagram_endpoint,
     "getaddrinfo": getaddrinfo,
     "getnameinfo": getnameinfo,
 }

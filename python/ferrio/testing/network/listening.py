@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ferrio.testing.network.connection import Address, Connection, Endpoint, failure
+from ferrio.testing.network.connection import Address, Connection, Endpoint
 from ferrio.testing.network.pipe import HEADER, Signal
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Attempt:
             return
         network = self._host.network
         if number > _REPEATS:
-            self._fail(failure(errno.ETIMEDOUT))
+            self._fail(errno.ETIMEDOUT)
             return
         self._repeat = network.call_at(network.time() + 2.0**number, self._try, number + 1, context=self._context)
         self._there.send(HEADER, self._requested)
@@ -153,7 +153,7 @@ class Attempt:
 
     def _refused(self) -> None:
         self._host.network.note("refused", self._target, self._host)
-        self._fail(failure(errno.ECONNREFUSED))
+        self._fail(errno.ECONNREFUSED)
 
     def _accepted(self) -> None:
         """The answer has arrived."""
@@ -167,9 +167,10 @@ class Attempt:
         end.outgoing.signal(Signal.ESTABLISHED)
         self.done.set_result(end)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, number: int) -> None:
         if not self.done.done():
-            self.done.set_exception(error)
+            # In the words of asyncio.
+            self.done.set_exception(OSError(number, f"Connect call failed {self._remote}"))
 
     def _stop(self, done: asyncio.Future[Endpoint]) -> None:
         if self._repeat is not None:

@@ -39,8 +39,8 @@ class Event(NamedTuple):
     time: float
     """The loop's time."""
     what: str
-    """"connect", "refused", "established", "data", "end", "reset", "datagram", "crash", "restart", "cut", "heal" or
-    "link". What travels is noted when it arrives, a connection attempt when it begins."""
+    """"connect", "refused", "established", "data", "end", "reset", "datagram", "lost", "crash", "restart", "cut",
+    "heal" or "link". What travels is noted when it arrives, a connection attempt when it begins."""
     source: str
     """The host that it comes from."""
     target: str

@@ -165,7 +165,8 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`; what there is no room for waits in a buffer."""
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+            kind = type(data).__name__
+            raise TypeError(f"data argument must be a bytes, bytearray, or memoryview object, not {kind!r}")
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
         if not data or self._is_lost():
