@@ -1,6 +1,8 @@
 """An allocation that fails while an exception is made: a `MemoryError`, and the process lives."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -50,3 +52,44 @@ def test_await_protocol(prepare):
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert status == 0, f"allocation {which}"
+
+
+USES_EVERYTHING = """
+import os
+import subprocess
+import sys
+import ferrio
+
+def classes():
+    return {known for known in object.__subclasses__() if known.__module__ in ("builtins", "ferrio._ferrio")}
+
+async def echo(reader, writer):
+    writer.write(await reader.read())
+    writer.close()
+
+async def main():
+    loop = ferrio.get_running_loop()
+    async with await ferrio.start_server(echo, "127.0.0.1", 0) as server:
+        reader, writer = await ferrio.open_connection(*server.sockets[0].getsockname())
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    transport, _ = await loop.create_datagram_endpoint(ferrio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    transport.close()
+    await (await ferrio.create_subprocess_exec("cat", stdin=-1, stdout=-1)).communicate(b"spam")
+    async with ferrio.open(os.devnull) as file:
+        await file.read()
+    await ferrio.wait([ferrio.create_task(ferrio.to_thread(len, "spam"))])
+
+before = classes()
+ferrio.run(main())
+assert before, "the extension module's classes aren't found"
+print(*sorted(made.__name__ for made in classes() - before))
+"""
+
+
+def test_every_class_is_made_at_the_import():
+    # PyO3 panics or crashes if memory is short when a class is made.
+    done = subprocess.run([sys.executable, "-c", USES_EVERYTHING], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -71,8 +71,11 @@ fn nothing(_module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 impl<T: Class> Steps<T> {
     pub(crate) const SHOWN: Step = |module| module.add_class::<T>();
-    /// With a GIL, a class that the module doesn't export is made when it is first used.
-    pub(crate) const INTERNAL: Step = nothing;
+    /// Made now, although nobody can see it: PyO3 panics if memory is short when it makes one at its first use.
+    pub(crate) const INTERNAL: Step = |module| {
+        T::type_object(module.py());
+        Ok(())
+    };
     pub(crate) const BELOW: Step = |module| match T::BELOW {
         Some((file, name)) => {
             let standard = module.py().import(file)?.getattr(name)?.cast_into::<PyType>()?;
