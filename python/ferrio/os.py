@@ -53,27 +53,37 @@ def wrap(function: Callable[_P, _T], /) -> Callable[_P, Awaitable[_T]]:
     return in_thread
 
 
-access = wrap(os.access)
-getcwd = wrap(os.getcwd)
-link = wrap(os.link)
-listdir = wrap(os.listdir)
-lstat = wrap(os.lstat)
-makedirs = wrap(os.makedirs)
-mkdir = wrap(os.mkdir)
-readlink = wrap(os.readlink)
-remove = wrap(os.remove)
-removedirs = wrap(os.removedirs)
-rename = wrap(os.rename)
-renames = wrap(os.renames)
-replace = wrap(os.replace)
-rmdir = wrap(os.rmdir)
-scandir = wrap(os.scandir)
-sendfile = wrap(os.sendfile)
-stat = wrap(os.stat)
-statvfs = wrap(os.statvfs)
-symlink = wrap(os.symlink)
-truncate = wrap(os.truncate)
-unlink = wrap(os.unlink)
-utime = wrap(os.utime)
+def _follow(function: Callable[_P, _T]) -> Callable[_P, Awaitable[_T]]:
+    """As `wrap`, but if a test has put something in the function's place in `os`, that is called."""
+
+    @wraps(function)
+    def in_thread(*args: _P.args, **kwargs: _P.kwargs) -> Awaitable[_T]:
+        return call_in_file_thread(getattr(os, function.__name__), *args, **kwargs)
+
+    return in_thread
+
+
+access = _follow(os.access)
+getcwd = _follow(os.getcwd)
+link = _follow(os.link)
+listdir = _follow(os.listdir)
+lstat = _follow(os.lstat)
+makedirs = _follow(os.makedirs)
+mkdir = _follow(os.mkdir)
+readlink = _follow(os.readlink)
+remove = _follow(os.remove)
+removedirs = _follow(os.removedirs)
+rename = _follow(os.rename)
+renames = _follow(os.renames)
+replace = _follow(os.replace)
+rmdir = _follow(os.rmdir)
+scandir = _follow(os.scandir)
+sendfile = _follow(os.sendfile)
+stat = _follow(os.stat)
+statvfs = _follow(os.statvfs)
+symlink = _follow(os.symlink)
+truncate = _follow(os.truncate)
+unlink = _follow(os.unlink)
+utime = _follow(os.utime)
 
 from ferrio import ospath as path  # noqa: E402  (it takes `wrap` from here)

@@ -7,6 +7,9 @@
     with testing.virtual_time() as clock:
         asyncio.run(main())
 
+    with testing.faults.disk_full("/data", after=1000):
+        asyncio.run(main())
+
 `pytest_ferrio` offers the second to pytest by a mark and settings. `bench` is one test, from its setup to its teardown,
 and `loops` has the loops of that test. `clock` is their time, `wall` makes `datetime.now()` follow it, and `stuck` ends
 a test that would wait for ever. `check` is what the checks of a test's end have in common; each of these has a file.
@@ -15,6 +18,7 @@ a test that would wait for ever. `check` is what the checks of a test's end have
 Nothing imports this module but a program that tests, and nothing here imports pytest.
 """
 
+from ferrio.testing import faults
 from ferrio.testing.bench import Bench, current_clock, virtual_time
 from ferrio.testing.cancelling import cancel_everywhere
 from ferrio.testing.clock import Clock
@@ -36,6 +40,7 @@ __all__ = (
     "cancel_everywhere",
     "current_clock",
     "explore",
+    "faults",
     "replay",
     "virtual_time",
 )

@@ -119,7 +119,7 @@ imports! {
     UNSUPPORTED_OPERATION = "io", "UnsupportedOperation";
     FSTAT = "os", "fstat";
     LSEEK = "os", "lseek";
-    OPEN = "io", "open";
+    OPEN = "_io", "open";
     FILE_IO = "io", "FileIO";
     BUFFERED_READER = "io", "BufferedReader";
     BUFFERED_WRITER = "io", "BufferedWriter";

@@ -1,4 +1,4 @@
-//! How `ferrio.testing` chooses the order in which a loop runs what is ready.
+//! What `ferrio.testing` asks of a loop: the order in which it runs what is ready, and its virtual clock.
 
 use ferrio_engine::order::Order;
 use pyo3::exceptions::PyValueError;
@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::chosen::Chosen;
+use crate::core::event_loop::virtual_clock::VirtualClock;
 
 #[pymethods]
 impl Loop {
@@ -45,5 +46,22 @@ impl Loop {
         let old = self.set_order(py, None);
         drop(old);
         (choices.into_iter().map(|choice| (choice.chosen, choice.of)).collect(), departed)
+    }
+
+    /// Return the loop's virtual clock, or `None` if it has real time.
+    fn _virtual_clock(&self, py: Python<'_>) -> Option<VirtualClock> {
+        self.virtual_clock(py)
+    }
+
+    /// The child `pid` stands still until the loop's own time has come, so it doesn't hold the virtual clock; with `false`,
+    /// it goes on. It also does when its transport kills it.
+    fn _child_stands_still(&self, pid: i32, stands: bool) {
+        self.child_stands_still(pid, stands);
+    }
+
+    /// One of the jobs that hold the virtual clock waits for the loop's own time from now on, so the clock may jump; with
+    /// `false`, it no longer waits. Called in the loop's thread.
+    fn _job_waits_for_time(&self, waits: bool) {
+        self.job_idles(waits);
     }
 }

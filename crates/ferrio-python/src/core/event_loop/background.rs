@@ -6,8 +6,8 @@
 //! own thread.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ferrio_engine::inbox::Inbox;
@@ -35,6 +35,12 @@ pub(super) struct Background {
     calls: AtomicUsize,
     /// Those for which spinning isn't worth it, because another process runs them.
     slow: AtomicUsize,
+    /// Child processes that are being started or run.
+    children: AtomicUsize,
+    /// Calls and children that wait for the loop's own time.
+    idle: AtomicUsize,
+    /// The numbers of those children.
+    standing: Mutex<Vec<i32>>,
     /// Failed spins in a row.
     failed_spins: AtomicU32,
     /// Sleeps since the last spin.
@@ -58,9 +64,50 @@ pub(super) struct Bed<'a, T> {
 }
 
 impl Background {
-    /// Whether something outside the loop's own queues works for it, so that a virtual clock must not jump.
+    /// Whether calls are in progress.
     pub(super) fn has_calls(&self) -> bool {
         self.calls.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether something outside the loop's own queues works for it, so that a virtual clock must not jump.
+    #[inline]
+    pub(super) fn holds_clock(&self) -> bool {
+        let out = self.calls.load(Ordering::Relaxed) + self.children.load(Ordering::Relaxed);
+        out > self.idle.load(Ordering::Relaxed)
+    }
+
+    /// A child is being started, or runs.
+    pub(super) fn child_began(&self) {
+        self.children.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A child has ended, or its start has.
+    pub(super) fn child_ended(&self) {
+        count_down(&self.children);
+    }
+
+    /// One of the calls waits for the loop's own time from now on, or no longer does.
+    pub(super) fn idles(&self, begins: bool) {
+        if begins {
+            self.idle.fetch_add(1, Ordering::Relaxed);
+        } else {
+            count_down(&self.idle);
+        }
+    }
+
+    /// A child stands still until the loop's own time has come, or no longer does.
+    pub(super) fn stands_still(&self, pid: i32, begins: bool) {
+        if !begins && self.idle.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = standing.iter().position(|known| *known == pid);
+        match (place, begins) {
+            (None, true) => standing.push(pid),
+            (Some(place), false) => drop(standing.swap_remove(place)),
+            _ => return,
+        }
+        self.idles(begins);
     }
 
     /// A call has begun.

@@ -496,6 +496,32 @@ impl Loop {
         self.shared.background.call_ended();
     }
 
+    /// The loop's clock if it is virtual.
+    pub(crate) fn virtual_clock(&self, py: Python<'_>) -> Option<virtual_clock::VirtualClock> {
+        virtual_clock::VirtualClock::of(self.owned.engine.with(py, |engine| engine.clock.clone()))
+    }
+
+    /// A child that holds a virtual clock stands still until the loop's own time has come. It no longer does after it
+    /// was killed.
+    pub(crate) fn child_stands_still(&self, pid: i32, begins: bool) {
+        self.shared.background.stands_still(pid, begins);
+    }
+
+    /// One of the jobs that hold a virtual clock waits for the loop's own time from now on, or no longer does.
+    pub(crate) fn job_idles(&self, begins: bool) {
+        self.shared.background.idles(begins);
+    }
+
+    /// A child is being started, or runs; [`Loop::child_ended`] counts it down. It holds a virtual clock.
+    pub(crate) fn child_began(&self) {
+        self.shared.background.child_began();
+    }
+
+    /// A child has ended, or its start has. Called in the loop's thread.
+    pub(crate) fn child_ended(&self) {
+        self.shared.background.child_ended();
+    }
+
     /// Another process runs one of the calls in progress; [`Loop::slow_call_ended`] counts it down.
     pub(crate) fn slow_call_began(&self) {
         self.shared.background.slow_call_began();

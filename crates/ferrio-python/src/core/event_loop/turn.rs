@@ -250,7 +250,7 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
     let plan = if hurry || native.get().stopping() {
         Plan::Poll
     } else {
-        let external = native.get().shared.background.has_calls();
+        let external = native.get().shared.background.holds_clock();
         native.get().owned.engine.with(py, |engine| engine.plan(external))
     };
     let (mut suspected, mut asks) = (false, false);

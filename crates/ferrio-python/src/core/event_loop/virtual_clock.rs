@@ -19,6 +19,13 @@ pub(crate) struct VirtualClock(Clock);
 
 impl Class for VirtualClock {}
 
+impl VirtualClock {
+    /// The clock if it is virtual.
+    pub(super) fn of(clock: Clock) -> Option<Self> {
+        clock.is_virtual().then_some(Self(clock))
+    }
+}
+
 #[pymethods]
 impl VirtualClock {
     #[new]

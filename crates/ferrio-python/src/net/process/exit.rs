@@ -32,11 +32,12 @@ pub(super) fn watch(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> 
         (!std::mem::replace(&mut state.own.watched, true)).then_some(descriptor)
     });
     let Some(descriptor) = descriptor else { return Ok(()) };
-    this.core
-        .event_loop
-        .get()
+    let native = this.core.event_loop.get();
+    native
         .watch_natively(descriptor, transport.as_any(), on_event, Some(Interest::READABLE))
-        .map_err(|failure| error::from_system(py, &failure))
+        .map_err(|failure| error::from_system(py, &failure))?;
+    native.child_began();
+    Ok(())
 }
 
 fn on_event(_native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {
@@ -56,6 +57,8 @@ pub(super) fn look(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let child = this.core.state.with(py, |state| state.own.child.take());
     if let Some(descriptor) = child.as_ref().and_then(|child| child.descriptor()) {
         this.core.event_loop.get().unwatch_natively(py, descriptor);
+        this.core.event_loop.get().child_stands_still(this.pid, false);
+        this.core.event_loop.get().child_ended();
     }
     drop(child);
     if !this.core.event_loop.get().is_busy(py) {

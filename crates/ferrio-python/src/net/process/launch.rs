@@ -23,7 +23,7 @@ use crate::core::operation::unawaited::Unawaited;
 use crate::core::operation::{self, Operation};
 
 /// SIGKILL, which has this number everywhere.
-const KILL: i32 = 9;
+pub(super) const KILL: i32 = 9;
 
 /// A child that may not run its program yet. If it is dropped before a transport has the child, it kills the child.
 #[pyclass(frozen, weakref, module = "ferrio._ferrio")]
@@ -246,6 +246,7 @@ impl Launched {
                 self.launch.get().state.with(py, engine::Launch::abandon);
                 return Err(error::from_system(py, &failure));
             }
+            self.event_loop.get().child_began();
             self.watched = Some(descriptor);
         }
         Ok(Progress::Park)
@@ -254,6 +255,7 @@ impl Launched {
     fn unwatch(&mut self, py: Python<'_>) {
         if let Some(descriptor) = self.watched.take() {
             self.event_loop.get().unwatch_natively(py, descriptor);
+            self.event_loop.get().child_ended();
         }
     }
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::exit;
-use super::launch::Launch;
+use super::launch::{KILL, Launch};
 use super::pipe::PipeProtocol;
 use crate::base::class::{Class, Standard};
 use crate::base::ffi::context;
@@ -208,6 +208,9 @@ impl SubprocessTransport {
 
     /// Raises `ProcessLookupError` after the connection is lost.
     fn send(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
+        if signal == KILL {
+            self.core.event_loop.get().child_stands_still(self.pid, false);
+        }
         let sent = self.core.state.with(py, |state| {
             if state.own.popen.is_none() {
                 return Err(None);
@@ -288,6 +291,7 @@ impl SubprocessTransport {
         let popen =
             this.core.state.with(py, |state| state.own.popen.as_ref().map(|popen| popen.clone_ref(py)));
         let Some(popen) = popen else { return Ok(()) };
+        this.core.event_loop.get().child_stands_still(this.pid, false);
         match popen.bind(py).call_method0(intern!(py, "kill")) {
             // It may have ended meanwhile, or run as another user.
             Err(failure)

@@ -219,6 +219,10 @@ impl Kind {
         if !is(&raw, &imports::FILE_IO)? || raw.getattr(intern!(py, "closed"))?.is_truthy()? {
             return Ok(Self::Other);
         }
+        // A method that somebody put into the object does the work, as in the standard library. A name is always there.
+        if raw.getattr(intern!(py, "__dict__"))?.len()? > 1 {
+            return Ok(Self::Other);
+        }
         let fd: i32 = raw.call_method0(intern!(py, "fileno"))?.extract()?;
         if !files::is_regular(fd) {
             return Ok(Self::Other);

@@ -1,7 +1,8 @@
 //! `ferrio.open()`: its arguments, the system's open in a thread, and the resulting file.
 //!
 //! If a path needs no `opener`, a job opens it while detached, and `io.open` then gets the descriptor. Arguments that
-//! the built-in `open` refuses are passed to it, so that it raises the error. Invariant: a descriptor for which
+//! the built-in `open` refuses are passed to it, so that it raises the error. If a program replaced `io.open`, that is
+//! called, as by the standard library's own modules. Invariant: a descriptor for which
 //! nobody waits any more is closed.
 
 use std::ffi::CString;
@@ -250,7 +251,10 @@ impl OpenCall {
 
 fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
     let py = this.py();
-    if let Some((path, access)) = arguments.native(py)? {
+    let open = py.import(intern!(py, "io"))?.getattr(intern!(py, "open"))?;
+    if open.is(imports::OPEN.get(py)?)
+        && let Some((path, access)) = arguments.native(py)?
+    {
         let how = How { path: imports::FSPATH.get(py)?.call1((&arguments.file,))?.unbind(), arguments };
         let audited = ("open", &how.path, &how.arguments.mode, access.flags());
         imports::AUDIT.get(py)?.call1(audited)?;
@@ -258,6 +262,7 @@ fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
         return Ok(Stage::Native(Arc::new(how), slot));
     }
     let doing = Doing { name: "open", object: arguments.file.clone_ref(py) };
+    let open = open.unbind();
     let work = move |py: Python<'_>| {
         let given = &arguments;
         let all = (
@@ -270,7 +275,7 @@ fn start(this: &Bound<'_, Operation>, arguments: Arguments) -> PyResult<Stage> {
             &given.closefd,
             &given.opener,
         );
-        imports::OPEN.get(py)?.call1(all).map(Bound::unbind)
+        open.bind(py).call1(all).map(Bound::unbind)
     };
     threads::submit_attached(this, None, doing, work).map(Stage::Standard)
 }
