@@ -41,6 +41,7 @@ PYTHON_CLASSES = {
     "cli.tables.Branch": "a line of `ferrio tree`",
     "sight.agent.Agent": "once per program that lets others look at it",
     "sight.agent._Client": "once per reader of an agent",
+    "sight.order.OrderRecording": "once per recording",
     "sight.meeting.PlaceError": "an error at an agent's start",
     "sight.snapshot.Tables": "once per agent",
     "sight.subjects.Holders": "once per table that a reader asks for",

@@ -70,6 +70,7 @@ pub mod fork;
 mod fork_lock;
 pub mod histogram;
 pub mod inbox;
+pub mod journal;
 pub mod meter;
 pub mod net;
 pub mod order;

@@ -66,6 +66,8 @@ pub struct Engine<T> {
     polled: bool,
     /// With a virtual clock: set while unfinished jobs stop it.
     stopped: Option<Stopped>,
+    /// With a virtual clock: only the host moves it.
+    held: bool,
 }
 
 /// A virtual clock that waits for jobs: the time that it shows, and since when by the system's clock.
@@ -95,6 +97,7 @@ impl<T> Engine<T> {
             sleeping: false,
             polled: false,
             stopped: None,
+            held: false,
         })
     }
 
@@ -114,6 +117,11 @@ impl<T> Engine<T> {
     /// [`Engine::plan`] and [`Engine::begin_turn`]. `None` returns to [`Engine::clock`].
     pub fn tell_time(&mut self, time: Option<Nanos>) {
         self.host_time = time;
+    }
+
+    /// From now on, only the host moves a virtual clock, and a loop with nothing to do polls. Or it jumps again.
+    pub fn hold_clock(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// Queues an item for the next turn, after everything that other threads posted before.
@@ -255,6 +263,9 @@ impl<T> Engine<T> {
     }
 
     fn plan_idle(&mut self, external_work: bool) -> Plan {
+        if self.held {
+            return self.plan_busy();
+        }
         let left = self.timers.next_deadline().map(|deadline| deadline.saturating_sub(self.now()));
         let wait = match left {
             Some(left) if self.clock.is_virtual() => match self.left_for_jobs(left, external_work) {

@@ -45,6 +45,8 @@ base::class::surface! {
         work::executor::worker::Worker,
         work::files::file::File,
         work::files::opening::Opening,
+        loop_api::journal::Recorded,
+        loop_api::journal::Writer,
         loop_api::recorder::Recorder,
         loop_api::sampler::Sampler,
         loop_api::watcher::Watcher,

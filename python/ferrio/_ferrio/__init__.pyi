@@ -15,9 +15,11 @@ from ferrio._ferrio.combinators import _AsCompletedIterator as _AsCompletedItera
 from ferrio._ferrio.event_loop import *
 from ferrio._ferrio.event_loop import _announce_closes as _announce_closes
 from ferrio._ferrio.event_loop import _every_loop as _every_loop
+from ferrio._ferrio.event_loop import _Journal as _Journal
 from ferrio._ferrio.event_loop import _meter as _meter
 from ferrio._ferrio.event_loop import _meter_loops as _meter_loops
 from ferrio._ferrio.event_loop import _metrics as _metrics
+from ferrio._ferrio.event_loop import _Recorded as _Recorded
 from ferrio._ferrio.event_loop import _Recorder as _Recorder
 from ferrio._ferrio.event_loop import _Sampler as _Sampler
 from ferrio._ferrio.event_loop import _VirtualClock as _VirtualClock

@@ -111,6 +111,18 @@ class Loop(asyncio.SelectorEventLoop):
     ) -> None: ...
     def _end_order(self) -> tuple[list[tuple[int, int]], int | None]: ...
 
+    # ---- the order of an earlier run
+    def _follow(
+        self,
+        recorded: _Recorded,
+        number: int,
+        may_come: Callable[[float, int, bool], bool],
+        departs: Callable[[_Missing, list[Any], int], object],
+        tell: Callable[[Any, int, int], object] | None = None,
+        /,
+    ) -> None: ...
+    def _end_following(self) -> int: ...
+
 @final
 class _VirtualClock:
     def __new__(cls) -> Self: ...
@@ -126,6 +138,22 @@ class _Watcher:
     def add_all(self) -> bool: ...
     def watch(self, report: Callable[[bool, dict[str, Any]], object], /) -> None: ...
     def stop(self) -> None: ...
+
+# ---- the order in which loops run what is ready
+
+# What ran next in an earlier run: the number of the step; the number, name and coroutine of a task; the task, if it is
+# pending; and what it waited for, or what else ran.
+_Missing: TypeAlias = tuple[int, tuple[int, str | None, str] | None, Task[Any] | None, str | None]
+
+@final
+class _Journal:
+    def __new__(cls, path: str, /, *, lazy: bool = False) -> Self: ...
+    def stop(self) -> None: ...
+
+@final
+class _Recorded:
+    def __new__(cls, content: bytes, /) -> Self: ...
+    def loops(self) -> list[tuple[int, bool]]: ...
 
 # ---- the recorder
 

@@ -77,6 +77,11 @@ def prepare(chosen: options.Options) -> None:
             switches.record_program(chosen.record)
         except (OSError, ValueError) as error:
             options.refuse(f"--record={chosen.record}: {error}")
+    if chosen.order is not None:
+        try:
+            switches.record_order(chosen.order)
+        except OSError as error:
+            options.refuse(f"--record={chosen.order}: {error}")
     if chosen.dump_signal is not None:
         os.environ[switches.DUMP_SIGNAL] = chosen.dump_signal
         try:

@@ -42,6 +42,8 @@ options:
   --sight          let `ferrio top`, `ps` and `tree` of the same user look at the program
   --trace=out.html draw what the loops do, until the end of the program; out.json is for Perfetto and Chrome
   --record[=10]    keep the latest seconds of that; write them if the program stalls, fails, or gets the signal USR2
+  --record=order.bin
+                   write in which order the loops run what is ready, for ferrio.testing.replay_recording
   --dump-signal=USR1
                    when this signal comes, print what each task waits for
   --metrics[=9464]
@@ -69,6 +71,7 @@ class Options:
     metrics: str | None = None
     trace: str | None = None
     record: float | None = None
+    order: str | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -95,7 +98,10 @@ def parse(arguments: Sequence[str]) -> Options:
         elif argument.startswith("--trace="):
             chosen.trace = argument.partition("=")[2]
         elif argument == "--record" or argument.startswith("--record="):
-            chosen.record = _seconds(argument, switches.DEFAULT_RECORD)
+            if switches.is_order(argument):
+                chosen.order = argument.partition("=")[2]
+            else:
+                chosen.record = _seconds(argument, switches.DEFAULT_RECORD)
         elif argument in ("-h", "--help"):
             sys.stdout.write(HELP)
             raise SystemExit(0)

@@ -22,7 +22,7 @@ from ferrio import _ferrio
 from ferrio.sight import triggers
 from ferrio.sight.stoppable import Stoppable
 
-__all__ = ("MOST", "Recording", "record", "trace", "trace_of_child")
+__all__ = ("MOST", "Recording", "complain", "path_of_child", "record", "trace", "trace_of_child")
 
 # How many events each loop keeps: for a whole trace (128 MB, taken as they come), and for the latest seconds.
 MOST = 1 << 23
@@ -128,9 +128,9 @@ class Recording(Stoppable):
         try:
             self.stop()
         except OSError as error:
-            _complain(f"the trace can't be written: {error}")
+            complain(f"the trace can't be written: {error}")
         except KeyboardInterrupt:
-            _complain("the trace wasn't written, because of Ctrl-C")
+            complain("the trace wasn't written, because of Ctrl-C")
 
     def _renew_in_child(self) -> None:
         """After a fork: what was recorded is the parent's, and a thread of the parent may have held a lock."""
@@ -243,7 +243,8 @@ def _check_writable(path: str) -> None:
             os.remove(path)
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
+    """Writes to standard error, if there is one."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             sys.stderr.write(f"ferrio: {text}\n")

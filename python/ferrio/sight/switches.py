@@ -26,7 +26,9 @@ __all__ = (
     "WATCH",
     "dump_on",
     "follow_environment",
+    "is_order",
     "meter_program",
+    "record_order",
     "record_program",
     "see_program",
     "threshold",
@@ -46,12 +48,13 @@ DUMP_SIGNAL = "FERRIO_DUMP_SIGNAL"
 # The metrics: `ON`, or an address at which to serve them.
 METRICS = "FERRIO_METRICS"
 
-# The recorder: where to write a trace, or how many seconds to keep.
+# The recorder: where to write a trace; how many seconds to keep, or where to write the order (a file `.bin`).
 TRACE = "FERRIO_TRACE"
 RECORD = "FERRIO_RECORD"
 
-# The process that writes the trace to the very path. Its children write to others.
+# The process that writes the trace, or the order, to the very path. Its children write to others.
 _TRACED = "FERRIO_TRACED"
+_RECORDED = "FERRIO_RECORDED"
 
 # The value of a switch that takes no other.
 ON = "1"
@@ -91,6 +94,9 @@ def follow_environment() -> None:
 
 
 def _record_unless_traced(text: str) -> None:
+    if is_order(text):
+        record_order(text)
+        return
     if os.environ.get(TRACE, "").strip() not in ("", "0"):
         raise ValueError(f"{TRACE} is set, too, and a trace has all that a record has")
     record_program(threshold(text))
@@ -156,6 +162,27 @@ def trace_program(path: str) -> None:
     os.environ[TRACE] = path
     if not is_child:
         os.environ[_TRACED] = here
+
+
+def is_order(text: str) -> bool:
+    """Whether that is a file for the order of what runs, and not how many seconds to keep."""
+    return text.endswith(".bin")
+
+
+def record_order(path: str) -> None:
+    """Writes to `path` in which order the program's loops run what is ready. Child processes write to files beside it.
+
+    Raises `OSError` if the file can't be written.
+    """
+    from ferrio.sight import order
+
+    path = os.path.abspath(path)
+    here = str(os.getpid())
+    is_child = os.environ.get(_RECORDED, here) != here
+    order.record_order(path, of_child=is_child)
+    os.environ[RECORD] = path
+    if not is_child:
+        os.environ[_RECORDED] = here
 
 
 def record_program(seconds: float) -> None:

@@ -24,6 +24,7 @@ from ferrio.testing.cancelling import cancel_everywhere
 from ferrio.testing.clock import Clock
 from ferrio.testing.exploring import Explored, explore
 from ferrio.testing.network import Network
+from ferrio.testing.recorded import Replayed, replay_recording
 from ferrio.testing.replaying import replay
 from ferrio.testing.running import Departed
 from ferrio.testing.settings import Settings
@@ -35,6 +36,7 @@ __all__ = (
     "Departed",
     "Explored",
     "Network",
+    "Replayed",
     "Settings",
     "WaitsForever",
     "cancel_everywhere",
@@ -42,5 +44,6 @@ __all__ = (
     "explore",
     "faults",
     "replay",
+    "replay_recording",
     "virtual_time",
 )

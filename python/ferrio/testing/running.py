@@ -11,13 +11,13 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from ferrio import _loop, runners
+from ferrio import _ferrio, _loop, runners
 from ferrio.sight import stacks, waits
 from ferrio.testing.stuck import Judge
 
-__all__ = ("Departed", "Main", "Run", "Step", "place_of", "run", "steps_in_words")
+__all__ = ("Departed", "Main", "Order", "Run", "Step", "is_task", "place_of", "run", "steps_in_words")
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -33,6 +33,19 @@ _LIBRARIES = tuple(
 
 class Departed(AssertionError):
     """The program has gone another way than the schedule: it isn't the same any more, or not deterministic."""
+
+
+class Order(Protocol):
+    """An order that isn't one of the loop's own ways."""
+
+    clock: Any
+    """The clock of the loop."""
+
+    def begin(self, loop: Any, tell: Any) -> None:
+        """Before the program runs on `loop`. `tell` is called before each thing that runs, as `_set_order` has it."""
+
+    def end(self, loop: Any) -> None:
+        """After the program."""
 
 
 @dataclasses.dataclass
@@ -70,17 +83,20 @@ class Run:
 
 def run(
     main: Main,
-    order: Mapping[str, Any],
+    order: Mapping[str, Any] | Order,
     *,
     with_steps: bool = False,
     virtual_time: bool = True,
     before: Callable[[Any], None] | None = None,
 ) -> Run:
-    """Runs `main()` in an order: the arguments of the loop's `_set_order`. What it raises is in the result.
+    """Runs `main()` in an order, which may be the arguments of `_set_order`. What it raises is in the result.
 
     `before` is called with the task or callback that runs next. Raises only `KeyboardInterrupt` and `SystemExit`.
     """
-    loop: Any = _loop.EventLoop(virtual_time=virtual_time)
+    other = None if isinstance(order, Mapping) else order
+    # The clock begins at 0, so that each run has the same times.
+    clock = _ferrio._VirtualClock() if virtual_time else False
+    loop: Any = _loop.EventLoop(virtual_time=clock if other is None else other.clock)
     problems: list[BaseException] = []
     steps: list[Step] = []
 
@@ -95,7 +111,7 @@ def run(
         if names is None:
             names = _Names(thing)
         if with_steps:
-            steps.append(Step(names.of(thing), place_of(thing) if _is_task(thing) else "", chosen, of))
+            steps.append(Step(names.of(thing), place_of(thing) if is_task(thing) else "", chosen, of))
         if before is not None:
             before(thing)
 
@@ -106,7 +122,10 @@ def run(
         needed = with_steps or before is not None
         runner.get_loop()
         loop._ask_when_stuck(Judge(_PATIENCE))
-        loop._set_order(tell=tell if needed else None, **order)
+        if isinstance(order, Mapping):
+            loop._set_order(tell=tell if needed else None, **order)
+        else:
+            order.begin(loop, tell if needed else None)
         try:
             runner.run(main())
         except (KeyboardInterrupt, SystemExit):
@@ -114,6 +133,8 @@ def run(
         except BaseException as raised:
             error = raised
         finally:
+            if other is not None:
+                other.end(loop)
             choices, departed = loop._end_order()
     return Run(choices, departed, error or (problems[0] if problems else None), steps)
 
@@ -137,7 +158,8 @@ def _ordinal(place: int) -> str:
     return {1: "second", 2: "third"}.get(place, f"{place + 1}th")
 
 
-def _is_task(thing: Any) -> bool:
+def is_task(thing: Any) -> bool:
+    """Whether it is a task."""
     return hasattr(thing, "get_coro")
 
 
@@ -146,14 +168,14 @@ class _Names:
 
     def __init__(self, first: Any) -> None:
         self._first = first
-        found = re.fullmatch(r"Task-(\d+)", first.get_name()) if _is_task(first) else None
+        found = re.fullmatch(r"Task-(\d+)", first.get_name()) if is_task(first) else None
         self._before = int(found[1]) if found else 0
 
     def of(self, thing: Any) -> str:
         if thing is self._first:
             return "main"
         words = stacks.brief(thing)
-        if not _is_task(thing):
+        if not is_task(thing):
             return re.sub(r" at 0x[0-9a-f]+", "", words)
         return re.sub(r"(?<=^task 'Task-)\d+", lambda found: str(int(found[0]) - self._before), words)
 

@@ -45,7 +45,7 @@ class Judge:
         Raises `WaitsForever` if nothing can wake the loop, or has for too long.
         """
         __tracebackhide__ = True
-        may_come = _what_may_come(watched, self._handlers)
+        may_come = self.what_may_come(watched)
         if may_come and seconds < self._patience:
             return min(_PAUSE, self._patience)
         why = "Nothing can wake the loop any more: no timer, no job, no descriptor and no other thread."
@@ -55,17 +55,16 @@ class Judge:
             )
         raise WaitsForever(f"The test would wait for ever. {why}\n{stuck.tree(tasks.all_tasks(loop))}")
 
-
-def _what_may_come(watched: int, handlers: dict[int, Any]) -> str:
-    """What could wake the loop, in words."""
-    found = []
-    if watched:
-        found.append(f"{watched} descriptor(s) that it watches")
-    if names := _other_threads():
-        found.append(f"other threads ({', '.join(names)})")
-    if _handlers() != handlers:
-        found.append("signals that the test handles")
-    return " and ".join(found)
+    def what_may_come(self, watched: int) -> str:
+        """Returns what could wake a loop that watches so many descriptors, in words."""
+        found = []
+        if watched:
+            found.append(f"{watched} descriptor(s) that it watches")
+        if names := _other_threads():
+            found.append(f"other threads ({', '.join(names)})")
+        if _handlers() != self._handlers:
+            found.append("signals that the test handles")
+        return " and ".join(found)
 
 
 def _other_threads() -> list[str]:

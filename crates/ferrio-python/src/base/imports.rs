@@ -135,6 +135,8 @@ imports! {
     /// Hears of each loop that begins to run, if a watchdog is on.
     LOOP_BEGINS = "ferrio.sight.announced", "loop_begins";
     LOOP_CLOSES = "ferrio.sight.ledger", "loop_closes";
+    /// Whether `asyncio` has ferrio's names.
+    IS_INSTALLED = "ferrio._install", "is_installed";
     /// Hears of a loop that nothing can wake, in debug mode and under a watchdog.
     LOOP_IS_STUCK = "ferrio.sight.stuck", "loop_is_stuck";
     /// Hears of what goes to the exception handler of a loop that is recorded.

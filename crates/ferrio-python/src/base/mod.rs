@@ -13,6 +13,7 @@ pub(crate) mod ffi;
 pub(crate) mod functions;
 pub(crate) mod gc;
 pub(crate) mod imports;
+pub(crate) mod journal;
 pub(crate) mod observation;
 pub(crate) mod overrides;
 pub(crate) mod published;

@@ -51,6 +51,7 @@ impl Loop {
             let future = future::create(py, LoopRef::Native(slf.clone().unbind()))?;
             let call =
                 Call { function: func.unbind(), arguments: args.unbind(), keywords: None, context: None };
+            slf.get().note_job(&future);
             let target = Target::Future(future.clone().unbind(), slf.get().inbox());
             submit(slf, &pool, Job::new(call), target)?;
             return Ok(future.into_any());

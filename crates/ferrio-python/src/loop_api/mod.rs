@@ -3,6 +3,7 @@
 pub(crate) mod asyncgens;
 pub(crate) mod c_interface;
 pub(crate) mod executor;
+pub(crate) mod journal;
 pub(crate) mod metrics;
 pub(crate) mod order;
 pub(crate) mod readers;

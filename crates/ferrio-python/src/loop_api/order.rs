@@ -34,7 +34,7 @@ impl Loop {
             "priorities" => Order::by_priorities(seed, depth, length),
             _ => return Err(PyValueError::new_err(format!("there is no order named {way:?}"))),
         };
-        let old = self.set_order(py, Some(Chosen { order, relaxed, tell }));
+        let old = self.set_order(py, Some(Chosen { order, relaxed, tell, guide: None }));
         drop(old);
         Ok(())
     }

@@ -196,7 +196,7 @@ impl<A: Action> Run for SocketCall<A> {
             check(native, socket)?;
         }
         if !plain_socket::is_plain(socket)? {
-            if let Some(value) = self.action.attempt_by_method(socket)? {
+            if let Some(value) = native.get().try_on(py, || self.action.attempt_by_method(socket))? {
                 return Ok(Progress::Ready(value));
             }
             let fd = descriptor(socket)?;
@@ -206,7 +206,7 @@ impl<A: Action> Run for SocketCall<A> {
         }
         // Asked again each time: the socket may have been closed meanwhile, and its number reused.
         let fd = descriptor(socket)?;
-        if let Some(value) = self.action.attempt(native, socket, fd)? {
+        if let Some(value) = native.get().try_on(py, || self.action.attempt(native, socket, fd))? {
             return Ok(Progress::Ready(value));
         }
         park(native, socket, fd, A::SIDE, this)?;

@@ -15,6 +15,7 @@ unsafe extern "C" {
     // Not declared by PyO3.
     static mut PyMethod_Type: ffi::PyTypeObject;
     fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    fn PyMethod_Self(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
 
 /// The address of what `callable` runs: its code, its C function, or its class.
@@ -37,6 +38,18 @@ pub(crate) fn address(callable: &Bound<'_, PyAny>) -> usize {
         } else {
             class.addr()
         }
+    }
+}
+
+/// The object whose method `callable` is, if it is a method. Runs no Python code.
+#[inline]
+pub(crate) fn bound_to<'py>(callable: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: attached; the type is checked before, and the reference that `PyMethod_Self` borrows is counted at once.
+    unsafe {
+        if ffi::Py_IS_TYPE(callable.as_ptr(), &raw mut PyMethod_Type) == 0 {
+            return None;
+        }
+        Bound::from_borrowed_ptr_or_opt(callable.py(), PyMethod_Self(callable.as_ptr()))
     }
 }
 

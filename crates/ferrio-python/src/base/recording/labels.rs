@@ -53,7 +53,7 @@ impl<'a, 'py> Named<'a, 'py> {
     }
 
     #[inline]
-    pub(super) fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         match self {
             Self::Text(text) => text.as_ptr().addr(),
             Self::Callable(object) => callee::address(object),
@@ -97,11 +97,21 @@ struct Content {
 }
 
 impl Labels {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // The first is `ferrio_engine::recorder::OUTSIDE`.
         let texts = ["another thread", "(other)"].map(str::to_owned).to_vec();
         let by_text = HashMap::new();
         Self(Mutex::new(Content { texts, by_text, by_address: ByAddress::default(), kept: Vec::new() }))
+    }
+
+    /// Labels that were used before, under the same numbers.
+    pub(crate) fn of_texts(texts: &[String]) -> Self {
+        let labels = Self::new();
+        let mut content = lock(&labels.0);
+        content.texts = texts.to_vec();
+        content.by_text = texts.iter().cloned().zip(0..).collect();
+        drop(content);
+        labels
     }
 
     /// The label of a name, and whether its address will always mean that.

@@ -20,7 +20,7 @@ use pyo3::types::PyWeakrefReference;
 
 use super::flush::flush_if_much;
 use super::foreign::{self, Watch, WatchedDescriptor};
-use super::{Item, Loop, debug};
+use super::{Item, Loop, debug, modes};
 use crate::base::gc::gc;
 use crate::core::future::callbacks::WatcherCall;
 use crate::core::handle::Handle;
@@ -43,9 +43,11 @@ pub(crate) type EventCall = for<'py> fn(&Bound<'py, Loop>, &Bound<'py, PyAny>, E
 #[derive(Default)]
 pub(crate) struct Descriptors {
     entries: Vec<Option<Box<Entry>>>,
+    /// How many native watchers there were.
+    watchers: u64,
 }
 
-gc!(Descriptors { entries });
+gc!(Descriptors { entries } not { watchers });
 
 /// One descriptor.
 #[derive(Default)]
@@ -105,12 +107,14 @@ gc!(Registered { handle, given });
 
 struct Native {
     owner: Py<PyAny>,
+    /// For a journal. Counted from 1 on.
+    number: u64,
     call: EventCall,
     /// `None` while it wants no events; the descriptor still belongs to it.
     interest: Option<Interest>,
 }
 
-gc!(Native { owner } not { call, interest });
+gc!(Native { owner } not { number, call, interest });
 
 /// What an event sets off.
 #[derive(Default)]
@@ -383,8 +387,10 @@ impl Loop {
         call: EventCall,
         interest: Option<Interest>,
     ) -> io::Result<()> {
-        let (py, native) = (owner.py(), Native { owner: owner.clone().unbind(), call, interest });
+        let (py, owner) = (owner.py(), owner.clone().unbind());
         let (outcome, old) = self.owned.descriptors.with(py, |table| {
+            table.watchers += 1;
+            let native = Native { owner, number: table.watchers, call, interest };
             let entry = table.entry(fd);
             let old = entry.native.replace(native);
             match entry.tell(fd, &self.shared.reactor) {
@@ -435,6 +441,11 @@ impl Loop {
         parked.into_iter().flatten().try_for_each(|operation| operation::wake(operation.bind(py)).map(drop))
     }
 
+    /// The number of the native watcher of `fd`.
+    pub(super) fn watcher_number(&self, py: Python<'_>, fd: i32) -> Option<u64> {
+        self.owned.descriptors.with(py, |table| table.known(fd)?.native.as_ref().map(|native| native.number))
+    }
+
     /// The owner of a natively watched descriptor.
     pub(crate) fn native_owner<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
         self.owned
@@ -461,7 +472,7 @@ pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()
     let mut outcome = Ok(());
     let late = !events.is_empty() && has_company(native, events);
     for event in events.iter() {
-        if let Err(failure) = act(native, event, late) {
+        if let Err(failure) = act(native, event, late, false) {
             outcome = outcome.and(Err(failure));
         }
     }
@@ -472,7 +483,8 @@ pub(crate) fn dispatch(native: &Bound<'_, Loop>, events: &Events) -> PyResult<()
 #[inline]
 fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
     let py = native.py();
-    if native.get().is_busy(py) {
+    // A tester chooses when an event acts.
+    if native.get().has_company(py) || native.get().has_mode(modes::ORDERED) {
         return true;
     }
     events.len() > 1
@@ -487,25 +499,28 @@ fn has_company(native: &Bound<'_, Loop>, events: &Events) -> bool {
 pub(crate) fn act_late(native: &Bound<'_, Loop>, event: Event) -> PyResult<()> {
     // A watcher that was registered meanwhile has no event yet.
     let watched = native.get().native_owner(native.py(), descriptor_of(&event)).is_some();
-    if watched { act(native, event, false) } else { Ok(()) }
+    if watched { act(native, event, false, true) } else { Ok(()) }
 }
 
 #[inline]
-fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
+fn act(native: &Bound<'_, Loop>, event: Event, late: bool, queued: bool) -> PyResult<()> {
     let py = native.py();
     let (fd, generation) = (descriptor_of(&event), (event.token >> 32) as u32);
     let fired = native.get().owned.descriptors.with(py, |table| {
         let entry = table.known(fd).filter(|entry| entry.generation == generation)?;
         Some(match &entry.native {
             Some(_) if late => Target::Later,
-            Some(native) => Target::Native(native.owner.clone_ref(py), native.call),
+            Some(native) => Target::Native(native.owner.clone_ref(py), native.call, native.number),
             None => Target::Waiting(entry.fire(py, fd, event, &native.get().shared.reactor)),
         })
     });
     match fired {
-        Some(Target::Native(owner, call)) => {
+        Some(Target::Native(owner, call, number)) => {
             current::retire(native)?;
             let outcome = if native.get().shows_events() {
+                if !queued {
+                    native.get().note_event(py, number);
+                }
                 debug::during_event(native, owner.bind(py), || call(native, owner.bind(py), event))
             } else {
                 call(native, owner.bind(py), event)
@@ -514,14 +529,14 @@ fn act(native: &Bound<'_, Loop>, event: Event, late: bool) -> PyResult<()> {
             outcome.and_then(|()| flush_if_much(native))
         }
         Some(Target::Waiting(fired)) => release(native, fd, fired, late),
-        Some(Target::Later) => native.get().push_here(py, Item::Event(event)),
+        Some(Target::Later) => native.get().queue_event(py, Item::Event(event)),
         None => Ok(()),
     }
 }
 
 /// What an event concerns.
 enum Target {
-    Native(Py<PyAny>, EventCall),
+    Native(Py<PyAny>, EventCall, u64),
     Waiting(Fired),
     /// A native watcher, which acts after everything that was ready before.
     Later,
@@ -537,11 +552,11 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyRes
             // A program that cancels the handle itself wants no more of its events.
             drop(native.get().unwatch_descriptor(py, fd, side));
         } else {
-            outcome = outcome.and(native.get().push_here(py, Item::Handle(handle)));
+            outcome = outcome.and(native.get().queue_event(py, Item::Handle(handle)));
         }
     }
     for (owner, call) in fired.pipes.into_iter().flatten() {
-        outcome = outcome.and(native.get().push(py, Item::Watch(owner, py.None(), call)));
+        outcome = outcome.and(native.get().queue_event(py, Item::Watch(owner, py.None(), call)));
     }
     for (watch, events) in fired.foreign {
         outcome = outcome.and(Loop::watch_is_ready(native, watch, events, late));
@@ -553,6 +568,7 @@ fn release(native: &Bound<'_, Loop>, fd: i32, fired: Fired, late: bool) -> PyRes
         }
         let wake = || operation::wake(operation.bind(py)).map(drop);
         outcome = outcome.and(if native.get().shows_events() {
+            native.get().note_wake(operation.bind(py));
             debug::during_event(native, operation.bind(py).as_any(), wake)
         } else {
             wake()

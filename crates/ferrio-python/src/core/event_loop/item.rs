@@ -209,6 +209,15 @@ impl Item {
         })
     }
 
+    /// As `duplicate`, also for what only the loop itself handles, to look at it. An extension's call can't be copied.
+    pub(super) fn look(&self, py: Python<'_>) -> Option<Self> {
+        match self {
+            Self::Event(event) => Some(Self::Event(*event)),
+            Self::Alarm(sleeper) => Some(Self::Alarm(*sleeper)),
+            other => other.duplicate(py),
+        }
+    }
+
     /// Drops it while attached, which avoids a check of the thread's state.
     #[inline]
     pub(crate) fn release(self, py: Python<'_>) {

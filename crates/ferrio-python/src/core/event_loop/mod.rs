@@ -3,7 +3,7 @@
 //! `turn.rs` turns the loop and `run.rs` takes the thread for that; `running.rs` knows which loop runs in a thread.
 //! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
 //! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
-//! has the buffer for receiving. `sleepers.rs` has the operations that any thread may wake, and `watches.rs` what
+//! has the buffer for receiving. `journaled.rs` notes what runs, and `followed.rs` runs the same again. `sleepers.rs` has the operations that any thread may wake, and `watches.rs` what
 //! extension modules watch. `virtual_clock.rs` is for tests. `background.rs` counts calls in threads and lets the
 //! loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in place of asyncio's methods.
 //!
@@ -20,8 +20,10 @@ pub(crate) mod descriptors;
 pub(crate) mod executors;
 mod finalize;
 mod flush;
+mod followed;
 mod foreign;
 mod item;
+mod journaled;
 mod loop_ref;
 pub(crate) mod metered;
 mod modes;
@@ -85,6 +87,7 @@ use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{Traverse, gc};
+use crate::base::journal;
 use crate::base::recording::Slot;
 use crate::core::operation::Operation;
 use crate::core::task::current::Current;
@@ -122,6 +125,8 @@ struct Owned {
     closings: Guarded<Vec<Watched>>,
     /// Who chooses what runs next, if not the loop.
     chosen: Guarded<Option<Chosen>>,
+    /// What it notes, or follows.
+    journal: journal::Slot,
     profiler: Profiler,
     recording: Slot,
     traffic: Traffic,
@@ -255,6 +260,7 @@ impl Loop {
                 sleepers: Guarded::new(Sleepers::new()),
                 closings: Guarded::new(Vec::new()),
                 chosen: Guarded::new(None),
+                journal: journal::Slot::new(),
                 profiler: Profiler::default(),
                 recording: Slot::new(),
                 traffic: Traffic::default(),
@@ -296,6 +302,7 @@ impl Loop {
         let _ = (selector, virtual_time);
         running::every_loop_set(slf.py())?.call_method1(intern!(slf.py(), "add"), (slf,))?;
         slf.get().follow_recording(slf.py())?;
+        slf.get().begin_journal(slf.py())?;
         slf.get().look_at_patches(slf.py())
     }
 
@@ -343,6 +350,7 @@ impl Loop {
         self.owned.tasks.traverse(&visit)?;
         self.owned.executors.traverse(&visit)?;
         self.owned.chosen.traverse(&visit)?;
+        self.owned.journal.traverse(&visit)?;
         self.owned
             .sleepers
             .visit(&visit, |sleepers| sleepers.iter().try_for_each(|operation| operation.traverse(&visit)))?;
@@ -577,9 +585,9 @@ impl Loop {
         running::is_running_here(self)
     }
 
-    /// Whether anything else is ready, so that running something at once would change the order.
+    /// Whether anything else is ready.
     #[inline]
-    pub(crate) fn is_busy(&self, py: Python<'_>) -> bool {
+    fn has_company(&self, py: Python<'_>) -> bool {
         self.owned.engine.with(py, |engine| engine.is_busy())
     }
 }

@@ -14,6 +14,8 @@ pub(super) const SAMPLED: u8 = 16;
 pub(super) const RECORDED: u8 = 32;
 /// A tester chooses what runs next.
 pub(super) const ORDERED: u8 = 64;
+/// What runs is noted in a journal.
+pub(super) const JOURNALED: u8 = 128;
 /// The modes in which what runs is shown to other threads.
 pub(super) const SHOWN: u8 = WATCHED | SAMPLED;
 /// The modes in which items are shown while they run.

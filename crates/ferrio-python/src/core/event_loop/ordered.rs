@@ -9,7 +9,7 @@
 use ferrio_engine::order::{CANDIDATES, Choice, Key};
 use pyo3::prelude::*;
 
-use super::chosen::Chosen;
+use super::chosen::{Chosen, Found};
 use super::{Item, Loop, modes};
 use crate::base::ffi::Cast;
 use crate::core::handle::Handle;
@@ -50,7 +50,51 @@ impl Loop {
     }
 
     /// Takes the item that is to run next.
-    pub(super) fn pop_chosen(&self, py: Python<'_>) -> PyResult<Option<Item>> {
+    pub(super) fn pop_chosen(native: &Bound<'_, Self>) -> PyResult<Option<Item>> {
+        let (py, this) = (native.py(), native.get());
+        let guide = || this.of_chosen(py, |chosen| chosen.guide.as_ref().map(|guide| guide.duplicate(py)));
+        match this.find_followed(py, guide)? {
+            Some(Found::Nothing) => Ok(None),
+            Some(Found::Item(place, shown)) => {
+                if let Some(tell) =
+                    this.of_chosen(py, |chosen| chosen.tell.as_ref().map(|tell| tell.clone_ref(py)))
+                {
+                    tell.call1(py, (shown, 0, 1))?;
+                }
+                Ok(this.owned.engine.with(py, |engine| engine.ready.take(place)))
+            }
+            None => this.choose(py),
+        }
+    }
+
+    /// Queues what an event causes. A loop in a tester's order polls before each item, so the same event may come again.
+    #[inline]
+    pub(super) fn queue_event(&self, py: Python<'_>, item: Item) -> PyResult<()> {
+        if self.has_mode(modes::ORDERED) && self.is_queued(py, &item) {
+            item.release(py);
+            return Ok(());
+        }
+        self.push_here(py, item)
+    }
+
+    #[cold]
+    fn is_queued(&self, py: Python<'_>, item: &Item) -> bool {
+        self.owned.engine.with(py, |engine| {
+            engine.ready.iter().any(|queued| match (queued, item) {
+                (Item::Event(queued), Item::Event(event)) => queued.token == event.token,
+                (Item::Handle(queued), Item::Handle(handle)) => queued.is(handle),
+                (Item::Watch(queued, ..), Item::Watch(owner, ..)) => queued.is(owner),
+                _ => false,
+            })
+        })
+    }
+
+    /// Copies a part of what says what runs.
+    fn of_chosen<T>(&self, py: Python<'_>, copy: impl FnOnce(&Chosen) -> Option<T>) -> Option<T> {
+        self.owned.chosen.with(py, |chosen| chosen.as_ref().and_then(copy))
+    }
+
+    fn choose(&self, py: Python<'_>) -> PyResult<Option<Item>> {
         let Some((relaxed, tell)) = self.owned.chosen.with(py, |chosen| {
             chosen
                 .as_ref()
@@ -96,9 +140,7 @@ impl Loop {
 
     /// A number that no other task of the loop has, now or later.
     fn key_of_task(&self, py: Python<'_>, task: &Py<Task>) -> Key {
-        let place = task.bind(py).get().task.with(py, |state| state.place);
-        let number = place.and_then(|place| self.with_tasks(py, |tasks| tasks.number(place)));
-        number.map_or(OTHERS, |number| TASKS | number)
+        self.number_of(task.bind(py)).map_or(OTHERS, |number| TASKS | number)
     }
 }
 

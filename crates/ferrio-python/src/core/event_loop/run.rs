@@ -374,6 +374,7 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
         pending.iter().for_each(|task| Task::record_end(slot, task.bind(py), End::Abandoned));
     }
     native.get().stop_recording(py);
+    native.get().end_journal(py);
     let reported = finalize::report_at_close(py, &pending);
     drop((queued, posted, watched, pending, sleepers));
     let executors =

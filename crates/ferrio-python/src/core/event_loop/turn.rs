@@ -83,7 +83,7 @@ impl Turning {
             run_metered_batch(native, batch, meter)?;
         } else if native.get().has_mode(modes::ORDERED) {
             run_chosen_item(native)?;
-        } else if !native.get().has_mode(modes::DEBUG | modes::TRACED) {
+        } else if !native.get().has_mode(modes::DEBUG | modes::TRACED | modes::JOURNALED) {
             run_shown_batch(native, batch)?;
         } else {
             run_debugged_batch(native, batch)?;
@@ -158,10 +158,13 @@ fn run_to_sample(
     Ok(place)
 }
 
-/// Runs a batch of a loop whose items debug mode times, or a tracer runs.
+/// Runs a batch of a loop whose items debug mode times, a tracer runs, or a journal has.
 #[cold]
 fn run_debugged_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
     let run = native.get().runner(native.py());
+    if batch > 0 {
+        native.get().note_time(native.py());
+    }
     native.get().progress().goes_on(batch == 0);
     let Some(onlookers) = native.get().onlookers() else {
         return run_items(native, batch, &Nobody, run.as_ref());
@@ -178,8 +181,11 @@ fn run_debugged_batch(native: &Bound<'_, Loop>, batch: usize) -> PyResult<()> {
 #[cold]
 fn run_chosen_item(native: &Bound<'_, Loop>) -> PyResult<()> {
     let run = native.get().runner(native.py());
-    match native.get().pop_chosen(native.py())? {
-        Some(item) => run_item(native, item, &Nobody, run.as_ref()),
+    match Loop::pop_chosen(native)? {
+        Some(item) => {
+            native.get().note_item(native.py(), &item);
+            run_item(native, item, &Nobody, run.as_ref())
+        }
         None => Ok(()),
     }
 }
@@ -188,6 +194,7 @@ fn run_items(native: &Bound<'_, Loop>, batch: usize, show: &impl Show, run: Opti
     let py = native.py();
     for _ in 0..batch {
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
+        native.get().note_item(py, &item);
         run_item(native, item, show, run)?;
         show.between(|| native.get().show_ready(py));
     }
@@ -215,7 +222,10 @@ fn run_nested_batch(native: &Bound<'_, Loop>, batch: usize, deferred: &mut Vec<I
         let Some(item) = native.get().owned.engine.with(py, |engine| engine.pop()) else { break };
         if has_to_wait(py, &item) {
             deferred.push(item);
-        } else if let Some(onlookers) = native.get().onlookers() {
+            continue;
+        }
+        native.get().note_item(py, &item);
+        if let Some(onlookers) = native.get().onlookers() {
             run_item(native, item, &onlookers, run.as_ref())?;
         } else {
             run_item(native, item, &Nobody, run.as_ref())?;
@@ -397,6 +407,7 @@ fn sleep(py: Python<'_>, native: &Loop, events: &mut Events, timeout: Wait) -> i
         meter: native.meter(),
     };
     native.record(py, Kind::Sleep);
+    native.write_old_journal(py);
     let (outcome, awake) = background.sleep(py, &bed, events, timeout);
     if let Some(awake) = awake {
         native.record_wait_over(py, awake);

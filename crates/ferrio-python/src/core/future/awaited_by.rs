@@ -39,6 +39,17 @@ fn recorded<'py>(future: &Bound<'py, Future>) -> Option<Bound<'py, PyAny>> {
     })
 }
 
+impl Future {
+    /// The first task that awaits the future itself.
+    pub(crate) fn waiting_task(&self, py: Python<'_>) -> Option<Py<Task>> {
+        let waiting = self.state.with(py, |state| state.callbacks.waiting(py));
+        waiting.into_iter().find_map(|one| match one {
+            Waiting::Task(task) => Some(task),
+            Waiting::Watcher(..) => None,
+        })
+    }
+}
+
 /// The tasks and futures that await `future`.
 fn waiters<'py>(future: &Bound<'py, Future>) -> Vec<Bound<'py, PyAny>> {
     let py = future.py();

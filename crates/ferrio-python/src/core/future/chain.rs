@@ -75,6 +75,11 @@ pub(crate) fn chain(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -
     let py = source.py();
     let source_loop = home_of(source, "source")?;
     let destination_loop = home_of(destination, "destination")?;
+    // A call in another thread, usually.
+    let waiting = match (&source_loop, &destination_loop) {
+        (None, Some(LoopRef::Native(native))) => Some(native.clone_ref(py)),
+        _ => None,
+    };
     let ends = Ends {
         source: source.clone().unbind(),
         source_loop,
@@ -82,6 +87,9 @@ pub(crate) fn chain(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -
         destination_loop,
     };
     let chain = Bound::new(py, Chain { ends: Guarded::new(Some(ends)) })?.into_any();
+    if let Some(native) = waiting {
+        native.get().note_job(&chain);
+    }
     watch::watch(destination, &chain, &DESTINATION_DONE)?;
     watch::watch(source, &chain, &SOURCE_DONE)
 }

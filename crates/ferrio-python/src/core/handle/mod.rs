@@ -322,6 +322,19 @@ impl Handle {
         self.state.with(py, |state| state.home.duplicate(py))
     }
 
+    /// The first argument of the callback.
+    pub(crate) fn first_argument<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let (tuple, one) = self.state.with(py, |state| match state.call.as_ref().map(|call| &call.args) {
+            Some(Args::Tuple(args)) => (Some(args.clone_ref(py)), None),
+            Some(Args::One(argument)) => (None, Some(argument.clone_ref(py))),
+            Some(Args::None) | None => (None, None),
+        });
+        match tuple {
+            Some(args) => args.bind(py).get_item(0).ok(),
+            None => one.map(|argument| argument.into_bound(py)),
+        }
+    }
+
     fn arguments(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         enum Shown {
             Tuple(Py<PyTuple>),

@@ -126,6 +126,7 @@ pub(crate) fn remember(py: Python<'_>, home: &LoopRef, task: &Bound<'_, Task>) -
             if let Some(slot) = native.get().recorded() {
                 slot.note_made(py, Task::recorded_id(task));
             }
+            native.get().note_made(task);
             Ok(())
         }
         LoopRef::Foreign(_) => imports::REGISTER_TASK.get(py)?.call1((task,)).map(drop),
