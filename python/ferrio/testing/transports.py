@@ -108,8 +108,8 @@ class TransportsCheck(Check):
 
 
 def _numbers(text: str) -> set[str]:
-    """The descriptors that the text of a transport names."""
-    return set(re.findall(r"\bfd=(\d+)", text))
+    """The descriptors that the text of a transport names; simulated ones have other numbers."""
+    return set(re.findall(r"\b(?:fd|number)=\d+", text))
 
 
 def _open_transports(loops: Sequence[BenchLoop]) -> list[Any]:

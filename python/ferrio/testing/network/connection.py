@@ -44,7 +44,7 @@ class Connection:
     ) -> None:
         self.network: Network = client[0].network
         self.number = number
-        """Counts the connections of a network from 1."""
+        """Counts the connections and datagram ports of a network from 1."""
         self.opened_at = self.network.time()
         """When the server's host heard of it, by the loop's clock."""
         self._listener = listener

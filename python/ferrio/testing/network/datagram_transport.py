@@ -34,6 +34,7 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
         self._extra["sockname"] = end.address
         self._extra["peername"] = end.remote
         self._end = end
+        self._number = end.number
         self._address = address
         self._protocol = protocol
         self._context = end.context = contextvars.copy_context()
@@ -128,7 +129,7 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
 
     def __repr__(self) -> str:
         state = "closed" if self._end is None else "closing" if self._closing else "open"
-        return f"<{type(self).__name__} {state} at {self._extra['sockname']}>"
+        return f"<{type(self).__name__} {state} number={self._number} at {self._extra['sockname']}>"
 
 
 def _set_unless_done(waiter: Any) -> None:

@@ -56,6 +56,7 @@ class DatagramEnd:
         `OSError` if the port isn't free, or if there is no way to `remote`.
         """
         self.host = host
+        self.number = host.network.next_number()
         self.reuse_port = reuse_port
         self.allow_broadcast = allow_broadcast
         self.context: contextvars.Context | None = None

@@ -144,7 +144,7 @@ class Attempt:
                 return
             if listener.is_full:
                 return
-            number = self._host.network.next_connection()
+            number = self._host.network.next_number()
             self._connection = Connection(number, (self._host, self._local), (self._target, self._remote), listener)
             server_end = self._connection.server_end
             if listener.context is not None:

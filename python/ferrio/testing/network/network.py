@@ -256,8 +256,8 @@ class Network:
             path = self._paths[key] = Path(self, source, target, self._conditions)
         return path
 
-    def next_connection(self) -> int:
-        """Returns the number of a new connection."""
+    def next_number(self) -> int:
+        """Returns the number of a new connection or datagram port."""
         self._made += 1
         return self._made
 

@@ -205,11 +205,11 @@ class Pipe:
         self._note_stall()
 
     def _note_stall(self) -> None:
-        if self._stalled_at is None and not self._sender.has_vanished:
+        # Nobody waits for an answer to the news that the connection stands.
+        if self._stalled_at is None and not self._sender.has_vanished and self._wire[-1][1] is not Signal.ESTABLISHED:
             self._stalled_at = self.network.time()
-            waits = self._waits()
             self._give_up = self.network.call_at(
-                self._stalled_at + sum(waits), self._sender.timed_out, context=self._sender.context
+                self._stalled_at + sum(self._waits()), self._sender.timed_out, context=self._sender.context
             )
 
     def _end_stall(self) -> None:
@@ -226,7 +226,8 @@ class Pipe:
         """The path is open again; the sender notices at its next attempt."""
         if self._sender.has_vanished:
             return
-        now, attempt = self.network.time(), self._stalled_at or 0.0
+        now = self.network.time()
+        attempt = now if self._stalled_at is None else self._stalled_at
         for wait in self._waits():
             attempt += wait
             if attempt >= now:

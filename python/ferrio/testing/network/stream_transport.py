@@ -56,6 +56,7 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
         self._extra["sockname"] = endpoint.local
         self._extra.setdefault("peername", endpoint.remote)
         self._endpoint = endpoint
+        self._number = endpoint.connection.number
         self._context = endpoint.context or contextvars.copy_context()
         endpoint.context = self._context
         self._protocol = protocol
@@ -316,7 +317,7 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
 
     def __repr__(self) -> str:
         state = "closed" if self._endpoint is None else "closing" if self._closing else "open"
-        words = [type(self).__name__, state, f"peer={self._extra.get('peername')}"]
+        words = [type(self).__name__, state, f"number={self._number}", f"peer={self._extra.get('peername')}"]
         if state != "closed":
             words.append(f"read={'polling' if self.is_reading() else 'idle'}")
             words.append(f"write=<bufsize={self.get_write_buffer_size()}>")
