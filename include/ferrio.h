@@ -24,6 +24,12 @@
  * interpreter). "any thread": attached or not, and at any time, also after the loop was closed, and while the
  * interpreter ends. "new reference" and "borrowed" are meant as in Python's manual. No function here throws, unwinds
  * or jumps, and your functions must not either.
+ *
+ * Forks
+ *
+ * A forked child has copies of everything: of loops, waiters, wakers and watches. What it completes, wakes or cancels
+ * is its own, and the parent's goes on unchanged. A loop that wasn't running may run in the child. Your threads are gone
+ * there, so what they were to complete stays open; complete it yourself, or release it.
  */
 #ifndef FERRIO_H
 #define FERRIO_H

@@ -13,7 +13,7 @@ import threading
 
 import pytest
 from tests.unit.c_extension import NEEDS_COMPILER, compiled
-from tests.unit.implementations import parked
+from tests.unit.implementations import in_a_fork, parked
 
 import ferrio
 
@@ -304,6 +304,53 @@ def test_posted_call_of_a_closed_loop_is_dropped(ext):
     loop = ferrio.new_event_loop()
     loop.close()
     ext.post_in_thread(loop, print)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_copies_of_its_own(ext):
+    loop = ferrio.new_event_loop()
+    awaitable, waiter = ext.waiter(loop)
+
+    async def main():
+        task = asyncio.ensure_future(awaitable)
+        await parked(task)
+        assert await ext.future(loop, 1, True, lambda: "value") == "value"
+        ext.complete_in_thread([waiter])
+        return await task
+
+    def body():
+        assert loop.run_until_complete(main()) == 0
+        assert ext.complete(waiter, 1) is False
+        loop.close()
+
+    in_a_fork(body)
+    # What the child completed and closed is still open here.
+    body()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_forked_while_the_loop_runs_completes_nothing_of_its_parent(ext):
+    async def main():
+        awaitable, waiter = ext.waiter(asyncio.get_running_loop())
+        task = asyncio.ensure_future(awaitable)
+        await parked(task)
+
+        def body():
+            ext.complete(waiter, 5)
+            ext.complete_in_thread([waiter])
+            assert ferrio.run(again()) == 0
+
+        in_a_fork(body)
+        assert not task.done()
+        assert ext.complete(waiter, 3) is True
+        assert await task == 3
+
+    async def again():
+        awaitable, waiter = ext.waiter(asyncio.get_running_loop())
+        ext.complete_in_thread([waiter])
+        return await awaitable
+
+    ferrio.run(main())
 
 
 def test_nothing_is_lost_among_threads_and_cancellations(ext):
