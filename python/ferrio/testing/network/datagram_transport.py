@@ -27,10 +27,16 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
     # Of the base class, which the types of the standard library don't have.
     _extra: dict[str, Any]
 
-    def __init__(self, loop: Any, end: DatagramEnd, protocol: Any, address: Address | None, waiter: Any) -> None:
+    def __init__(
+        self, loop: Any, end: DatagramEnd, protocol: Any, address: Address | None, waiter: Any, sock: Any = None
+    ) -> None:
+        """`sock` is the socket that the program made, which the transport owns from now on."""
         super().__init__({}, loop)
-        view = SocketView(socket.SOCK_DGRAM, end.address, end.remote)
-        self._extra["socket"] = trsock.TransportSocket(view)  # type: ignore[arg-type]
+        self._sock = sock
+        if sock is not None:
+            sock.description.transport = self
+        view: Any = sock or SocketView(socket.SOCK_DGRAM, end.address, end.remote)
+        self._extra["socket"] = trsock.TransportSocket(view)
         self._extra["sockname"] = end.address
         self._extra["peername"] = end.remote
         self._end = end
@@ -116,8 +122,15 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
             self._protocol.connection_lost(error)
         finally:
             if end is not None:
-                end.close()
+                self._close_end(end)
             self._protocol = self._loop = None
+
+    def _close_end(self, end: DatagramEnd) -> None:
+        if self._sock is not None:
+            self._sock.description.transport = None
+            self._sock.close()
+        else:
+            end.close()
 
     def _soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         self._loop.call_soon(callback, *arguments, context=self._context)
@@ -125,7 +138,7 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if self._end is not None:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._end.close()
+            self._close_end(self._end)
 
     def __repr__(self) -> str:
         state = "closed" if self._end is None else "closing" if self._closing else "open"

@@ -88,6 +88,8 @@ class DatagramEnd:
         self.remote = remote
         if not self.address[1]:
             self._take_port((self.host.own_address(remote[0]), 0))
+        elif self.address[0] == ANY:
+            self.address = (self.host.own_address(remote[0]), self.address[1])
 
     def send(self, data: bytes | bytearray | memoryview, to: Address | None = None) -> int:
         """Sends a datagram and returns its size.

@@ -1,7 +1,7 @@
 """The loop's methods that a simulated network replaces while it is active.
 
-They check their arguments as the loop's own do. What the network doesn't have is left to these: sockets that the
-program made itself, and Unix addresses. Invariant: nothing stays replaced.
+They check their arguments as the loop's own do. What the network doesn't have is left to these: Unix addresses, and
+sockets that were made before. Invariant: nothing stays replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from ferrio import _serve, _sockets
 from ferrio._loop import EventLoop
-from ferrio.testing.network import names
+from ferrio.testing.network import names, socket_calls, sockets
 from ferrio.testing.network.connection import Address
 from ferrio.testing.network.datagram_transport import SimulatedDatagramTransport
 from ferrio.testing.network.datagrams import DatagramEnd
@@ -30,14 +30,16 @@ _replaced: dict[str, Any] = {}
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
-    """Replaces the methods inside the block."""
-    for name, method in _METHODS.items():
+    """Replaces the methods inside the block, and what makes sockets."""
+    changes = {**_METHODS, **socket_calls.methods(_replaced, _network)}
+    for name, method in changes.items():
         _replaced[name] = getattr(EventLoop, name)
         setattr(EventLoop, name, method)
     try:
-        yield
+        with sockets.replaced():
+            yield
     finally:
-        for name in _METHODS:
+        for name in changes:
             delattr(EventLoop, name)
 
 
@@ -142,7 +144,8 @@ async def create_server(
 ) -> Any:
     """Listen on the current host of the simulated network."""
     timeouts = {"ssl_handshake_timeout": ssl_handshake_timeout, "ssl_shutdown_timeout": ssl_shutdown_timeout}
-    if sock is not None or (host is None and port is None):
+    own = isinstance(sock, sockets.SimulatedSocket) and host is None and port is None
+    if not own and (sock is not None or (host is None and port is None)):
         serve = functools.partial(_replaced["create_server"], self, protocol_factory, host, port, ssl=ssl, sock=sock)
         options = {"family": family, "flags": flags, "backlog": backlog, "start_serving": start_serving}
         reuse = {"reuse_address": reuse_address, "reuse_port": reuse_port, "keep_alive": keep_alive}
@@ -151,18 +154,21 @@ async def create_server(
         raise TypeError("ssl argument must be an SSLContext or None")
     _serve._refuse_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     current = _network(self).current_host
-    listeners: list[Listener] = []
+    views: list[Any] = []
     try:
-        addresses = await _addresses(self, host, port, family, flags)
-        listeners.extend(Listener(current, address, reuse_port=bool(reuse_port)) for address in addresses)
-        server = SimulatedServer(
-            self, [ListeningView(each) for each in listeners], protocol_factory, ssl, backlog, **timeouts
-        )
+        if own:
+            _sockets.require_stream(sock)
+            sock.setblocking(False)
+            views.append(sock)
+        else:
+            addresses = await _addresses(self, host, port, family, flags)
+            views.extend(ListeningView(Listener(current, each, reuse_port=bool(reuse_port))) for each in addresses)
+        server = SimulatedServer(self, views, protocol_factory, ssl, backlog, **timeouts)
         if start_serving:
             await server.start_serving()
     except BaseException:
-        for listener in listeners:
-            listener.close()
+        for view in views:
+            view.close()
         raise
     if self.get_debug():
         _sockets.logger.info("%r is serving", server)

@@ -55,9 +55,9 @@ class Network:
         with Network(seed=0, latency=0.05) as net:
             asyncio.run(main())
 
-    That goes for `create_connection`, `create_server`, `create_datagram_endpoint`, `getaddrinfo` and `getnameinfo` of
-    the loop, and for what is made of them: streams, TLS and libraries. Unix sockets, pipes and child processes stay
-    real. Addresses are IPv4. One loop at a time uses a network: loops one after the other are fine, but a second loop
+    That goes for the loop's connections, servers, datagram endpoints and names, and for what is made of them: streams,
+    TLS and libraries. `socket.socket()` makes simulated sockets too, with which `sock_recv` and the like work. Unix
+    sockets, pipes and child processes stay real. Addresses are IPv4. One loop at a time uses a network: loops one after the other are fine, but a second loop
     that runs in another thread gets `RuntimeError`.
 
     `conditions` are those of all links that `link` doesn't change. `window` is how many bytes of a connection may be

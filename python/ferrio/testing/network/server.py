@@ -31,12 +31,12 @@ class ListeningView(SocketView):
 
 
 class SimulatedServer(Server):
-    """Accepts the connections of listeners."""
+    """Accepts the connections of listeners. Each of `sockets` has one: a view, or a socket that the program made."""
 
     def __init__(
         self,
         loop: Any,
-        sockets: list[ListeningView],
+        sockets: list[Any],
         protocol_factory: Any,
         ssl_context: Any,
         backlog: int,
@@ -136,10 +136,11 @@ def accepted(
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
+    sock: Any = None,
 ) -> tuple[SimulatedTransport, Any]:
     """Make the transport over an endpoint, with TLS if `ssl` is true; return it, and the one that `protocol` gets."""
     if not ssl:
-        transport = SimulatedTransport(loop, endpoint, protocol, waiter, server=server)
+        transport = SimulatedTransport(loop, endpoint, protocol, waiter, server=server, sock=sock)
         return transport, transport
     tls = SSLProtocol(
         loop,
@@ -151,4 +152,4 @@ def accepted(
         ssl_handshake_timeout=ssl_handshake_timeout,
         ssl_shutdown_timeout=ssl_shutdown_timeout,
     )
-    return SimulatedTransport(loop, endpoint, tls, server=server), tls._app_transport
+    return SimulatedTransport(loop, endpoint, tls, server=server, sock=sock), tls._app_transport

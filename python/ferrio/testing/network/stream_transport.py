@@ -48,11 +48,16 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
         waiter: Any = None,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+        sock: Any = None,
     ) -> None:
+        """`sock` is the socket that the program made, which the transport owns from now on."""
         super().__init__(extra, loop)
-        view = SocketView(socket.SOCK_STREAM, endpoint.local, endpoint.remote)
+        self._sock = sock
+        if sock is not None:
+            sock.description.transport = self
+        view: Any = sock or SocketView(socket.SOCK_STREAM, endpoint.local, endpoint.remote)
         view.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._extra["socket"] = trsock.TransportSocket(view)  # type: ignore[arg-type]
+        self._extra["socket"] = trsock.TransportSocket(view)
         self._extra["sockname"] = endpoint.local
         self._extra.setdefault("peername", endpoint.remote)
         self._endpoint = endpoint
@@ -295,11 +300,18 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
         try:
             self._protocol.connection_lost(error)
         finally:
-            self._end().close()
+            self._close_end()
             self._endpoint = self._protocol = self._loop = None
             server, self._server = self._server, None
             if server is not None:
                 server._detach(self)
+
+    def _close_end(self) -> None:
+        if self._sock is not None:
+            self._sock.description.transport = None
+            self._sock.close()
+        elif self._endpoint is not None:
+            self._endpoint.close()
 
     def _end(self) -> Endpoint:
         if self._endpoint is None:
@@ -313,7 +325,7 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
         if self._endpoint is not None:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
             if self._loop is not None and not self._loop.is_closed():
-                self._endpoint.close()
+                self._close_end()
 
     def __repr__(self) -> str:
         state = "closed" if self._endpoint is None else "closing" if self._closing else "open"
