@@ -50,7 +50,7 @@ impl Clock {
     #[inline]
     pub fn coarse(&self) -> Nanos {
         match self {
-            Clock::Monotonic => sys::coarse_nanos(),
+            Clock::Monotonic => sys::clock::coarse_nanos(),
             Clock::Virtual(now) => now.load(Ordering::Acquire),
         }
     }

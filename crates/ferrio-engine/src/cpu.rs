@@ -20,13 +20,13 @@ impl CpuMark {
     /// Records the calling thread's CPU.
     #[inline]
     pub fn set(&self) {
-        self.0.store(sys::current_cpu(), Ordering::Relaxed);
+        self.0.store(sys::thread::current_cpu(), Ordering::Relaxed);
     }
 
     /// Whether the calling thread runs on the recorded CPU.
     #[inline]
     pub fn is_here(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == sys::current_cpu()
+        self.0.load(Ordering::Relaxed) == sys::thread::current_cpu()
     }
 }
 

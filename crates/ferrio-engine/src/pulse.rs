@@ -64,7 +64,7 @@ impl Pulse {
 
     /// The calling thread begins to run the loop.
     pub fn begin(&self) {
-        self.thread.store(sys::thread_number(), Ordering::Relaxed);
+        self.thread.store(sys::thread::number(), Ordering::Relaxed);
         self.go_on(Doing::Turning);
     }
 

@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::os::fd::{OwnedFd, RawFd};
 
-use crate::sys::file as sys;
+use crate::sys::{cached, file as sys};
 
 pub use threads::FileThreads;
 
@@ -100,7 +100,7 @@ pub fn read_full(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
 /// Those of [`read_full`].
 pub fn read_cached(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<(usize, bool)> {
     let mut complete = true;
-    let count = fill(room, |room| match sys::read_cached(fd, room) {
+    let count = fill(room, |room| match cached::read(fd, room) {
         Err(failure) if needs_thread(&failure) => {
             complete = false;
             Ok(0)
@@ -148,7 +148,7 @@ pub fn read_more(fd: RawFd, rest: &mut Vec<u8>, most: usize) -> io::Result<()> {
 /// Whether the bytes at the file's position and `reach` bytes further on can be read without waiting for a disk. `None` if
 /// the file system can't tell.
 pub fn is_cached(fd: RawFd, reach: usize) -> Option<bool> {
-    Some(sys::is_cached(fd, 0).ok()? && sys::is_cached(fd, reach as u64).ok()?)
+    Some(cached::is_cached(fd, 0).ok()? && cached::is_cached(fd, reach as u64).ok()?)
 }
 
 /// How many bytes are between the file's position and its end, if it is a regular file.
@@ -165,7 +165,7 @@ pub fn is_regular(fd: RawFd) -> bool {
 /// Whether closing `fd`, which was opened for reading only, needs no disk. That is so for a regular file on a local file system
 /// (only those can tell what is cached), unless it was deleted: then its blocks have to be freed.
 pub fn closes_quickly(fd: RawFd) -> bool {
-    sys::status(fd).is_ok_and(|status| status.regular && status.linked) && sys::is_cached(fd, 0).is_ok()
+    sys::status(fd).is_ok_and(|status| status.regular && status.linked) && cached::is_cached(fd, 0).is_ok()
 }
 
 /// Makes the system read `length` bytes from the file's position into its cache. The position doesn't move.

@@ -28,7 +28,7 @@ pub enum Accepted {
 pub fn accept(fd: RawFd) -> io::Result<Accepted> {
     loop {
         let mut peer = Address::default();
-        let failure = match sys::accept::accept(fd, &mut peer.bytes) {
+        let failure = match sys::server::accept(fd, &mut peer.bytes) {
             Ok((connection, length)) => {
                 peer.length = length;
                 return Ok(Accepted::Connection(connection, peer));
@@ -39,19 +39,7 @@ pub fn accept(fd: RawFd) -> io::Result<Accepted> {
             Some(libc::EINTR) => {}
             Some(libc::EAGAIN) => return Ok(Accepted::WouldBlock),
             Some(number) if is_shortage(number) => return Ok(Accepted::Short(failure)),
-            // Linux reports errors of the new connection here; a firewall causes EPERM (accept(2)).
-            Some(
-                libc::ECONNABORTED
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::ENETDOWN
-                | libc::ENETUNREACH
-                | libc::EHOSTDOWN
-                | libc::EHOSTUNREACH
-                | libc::ENONET
-                | libc::ETIMEDOUT
-                | libc::EPERM,
-            ) => return Ok(Accepted::Lost),
+            Some(number) if sys::server::is_of_connection(number) => return Ok(Accepted::Lost),
             _ => return Err(failure),
         }
     }
@@ -74,7 +62,7 @@ pub fn address_of_accepted(fd: RawFd) -> Option<Address> {
         Parts::Path(_) | Parts::Abstract(_) => return Some(own),
         Parts::Absent | Parts::Other => return None,
     };
-    (!everywhere && !sys::accept::is_transparent(fd)).then_some(own)
+    (!everywhere && !sys::server::is_transparent(fd)).then_some(own)
 }
 
 /// The address of the socket `fd` itself.
@@ -84,6 +72,6 @@ pub fn address_of_accepted(fd: RawFd) -> Option<Address> {
 /// The kernel's.
 pub fn local_address(fd: RawFd) -> io::Result<Address> {
     let mut own = Address::default();
-    own.length = sys::accept::local_address(fd, &mut own.bytes)?;
+    own.length = sys::socket::local_address(fd, &mut own.bytes)?;
     Ok(own)
 }

@@ -4,13 +4,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::sys::address::{LARGEST_PATH, UNIX_PATH, family, set_family};
 use crate::sys::datagram::{AddressBytes, LARGEST_ADDRESS};
-
-/// The offset of the path in a Unix address.
-const UNIX_PATH: usize = 2;
-
-/// The greatest length of a Unix address's path in bytes, including the final zero.
-const LARGEST_PATH: usize = 108;
 
 /// A socket's address. The default is no address, as for an unnamed Unix socket.
 #[derive(Clone, Copy)]
@@ -109,7 +104,7 @@ impl Address {
             return Parts::Absent;
         }
         let port = u16::from_be_bytes(self.take(2));
-        match i32::from(u16::from_ne_bytes(self.take(0))) {
+        match family(bytes) {
             libc::AF_INET => Parts::V4(Ipv4Addr::from(self.take::<4>(4)), port),
             libc::AF_INET6 => Parts::V6 {
                 host: Ipv6Addr::from(self.take::<16>(8)),
@@ -129,9 +124,9 @@ impl Address {
         }
     }
 
-    fn of_family(family: i32, length: usize) -> Self {
+    fn of_family(number: i32, length: usize) -> Self {
         let mut address = Self { length, ..Self::default() };
-        address.put(0, &(family as u16).to_ne_bytes());
+        set_family(&mut address.bytes.0, number);
         address
     }
 

@@ -26,7 +26,7 @@ impl SignalPipe {
     ///
     /// The kernel's, when the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
-        let (reader, writer) = sys::socket::pipe()?;
+        let (reader, writer) = sys::pipe::create()?;
         Ok(Self { reader, writer, forks: fork::count() })
     }
 

@@ -2,14 +2,57 @@
 //!
 //! Invariant: if a launch is dropped before its child was taken out, the child is killed and soon reaped.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, RawFd};
-use std::sync::{Mutex, PoisonError};
 
 use super::Child;
 use crate::sys::process as sys;
 use crate::sys::spawn::{self, Report, Running};
-pub use crate::sys::spawn::{Order, Place};
+
+/// What to start, and how.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// The programs to try, in this order; at least one.
+    pub programs: Vec<CString>,
+    /// The arguments, the program's own name first.
+    pub arguments: Vec<CString>,
+    /// `NAME=value` strings. `None` means a copy of this process's environment, which no thread may change meanwhile.
+    pub environment: Option<Vec<CString>>,
+    /// Where to run it.
+    pub directory: Option<CString>,
+    /// The child's standard input, output and error output. `None` means this process's.
+    pub streams: [Option<RawFd>; 3],
+    /// Whether the program gets only these descriptors and `keep`.
+    pub close_others: bool,
+    /// Further descriptors for the program, with the same numbers.
+    pub keep: Vec<RawFd>,
+    /// Permission bits that new files don't get.
+    pub umask: Option<u32>,
+    /// Whether SIGPIPE and SIGXFSZ get their default action back.
+    pub restore_signals: bool,
+    /// Whether the child begins a session.
+    pub new_session: bool,
+    /// The process group that it joins; 0 means a new one.
+    pub process_group: Option<i32>,
+    /// Its supplementary groups.
+    pub groups: Option<Vec<u32>>,
+    /// Its group.
+    pub group: Option<u32>,
+    /// Its user.
+    pub user: Option<u32>,
+}
+
+/// Where a child failed before it ran its program.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// While it set up its descriptors, its user and so on.
+    Setup = 0,
+    /// While it changed to its directory.
+    Directory = 1,
+    /// The program can't be run.
+    Program = 2,
+}
 
 /// A child that may not run its program yet.
 #[derive(Debug)]
@@ -21,7 +64,6 @@ pub struct Launch {
     child: Option<Child>,
     /// The process that started the child. A forked copy of it doesn't own the child.
     owner: u32,
-    other_user: Option<OtherUser>,
 }
 
 /// The state of a launch.
@@ -46,8 +88,6 @@ impl Launch {
         if !spawn::is_available() {
             return Ok(None);
         }
-        let changes_user = order.user.is_some() || order.group.is_some() || order.groups.is_some();
-        let other_user = changes_user.then(OtherUser::new);
         let mut running = match spawn::start(order) {
             Err(failure)
                 if matches!(failure.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM)) =>
@@ -62,7 +102,6 @@ impl Launch {
             running: Some(running),
             child: Some(child),
             owner: std::process::id(),
-            other_user,
         }))
     }
 
@@ -97,7 +136,6 @@ impl Launch {
         let over = |running: &mut Running| !matches!(running.report(), Ok(Report::Pending));
         if self.running.as_mut().is_some_and(over) {
             self.running = None;
-            self.other_user = None;
         }
     }
 
@@ -115,7 +153,7 @@ impl Launch {
 
     /// Kills the child unless it was taken out, and starts a thread that reaps it.
     pub fn abandon(&mut self) {
-        let (running, child, other_user) = (self.running.take(), self.child.take(), self.other_user.take());
+        let (running, child) = (self.running.take(), self.child.take());
         if self.owner != std::process::id() {
             return;
         }
@@ -130,7 +168,6 @@ impl Launch {
             if let Some(mut running) = running {
                 let _ = running.report();
             }
-            drop(other_user);
         };
         // If no thread can be started, the zombie and its few kilobytes stay until the program ends.
         let _ = std::thread::Builder::new().name("ferrio-abandoned".to_owned()).spawn(wait);
@@ -141,35 +178,6 @@ impl Drop for Launch {
     fn drop(&mut self) {
         if self.child.is_some() {
             self.abandon();
-        }
-    }
-}
-
-/// Exists while a child that changes its user shares our memory. The kernel then makes this process undumpable. That must stay
-/// so while the child is there, and is undone after the last such child has left.
-#[derive(Debug)]
-struct OtherUser;
-
-/// How many such children there are, and whether the process was dumpable before the first.
-static OTHER_USERS: Mutex<(usize, bool)> = Mutex::new((0, false));
-
-impl OtherUser {
-    fn new() -> Self {
-        let mut state = OTHER_USERS.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0 == 0 {
-            state.1 = sys::is_dumpable();
-        }
-        state.0 += 1;
-        Self
-    }
-}
-
-impl Drop for OtherUser {
-    fn drop(&mut self) {
-        let mut state = OTHER_USERS.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 -= 1;
-        if state.0 == 0 && state.1 && !sys::is_dumpable() {
-            sys::make_dumpable();
         }
     }
 }

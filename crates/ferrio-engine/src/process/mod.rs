@@ -9,7 +9,8 @@ pub mod launch;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use crate::sys::process::{self as sys, Ending, Target};
+use crate::sys::end_of_child;
+use crate::sys::process::{self as sys, Ending};
 
 /// A child of this process. It is running, or has ended and hasn't been waited for.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Child {
     ///
     /// The kernel's, when the process is out of descriptors.
     pub fn of(pid: i32) -> io::Result<Self> {
-        match sys::open(pid) {
+        match end_of_child::open(pid) {
             Ok(descriptor) => Ok(Self { pid, descriptor: Some(descriptor) }),
             // ESRCH: other code has waited for it already; the first `reap` will show that.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::ESRCH)) => {
@@ -62,7 +63,7 @@ impl Child {
     /// Whether the child has ended. It can still be waited for afterwards.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        !matches!(sys::wait(self.target(), true), Ok(None))
+        !matches!(self.wait(true), Ok(None))
     }
 
     /// Reaps the child if it has ended; never blocks.
@@ -72,13 +73,15 @@ impl Child {
     /// The kernel's.
     pub fn reap(&self) -> io::Result<Fate> {
         loop {
-            match sys::wait(self.target(), false) {
+            match self.wait(false) {
                 Ok(None) => return Ok(Fate::Running),
                 Ok(Some(how)) => return Ok(Fate::Ended(code(how))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
-                    let known =
-                        self.descriptor.as_ref().and_then(|descriptor| sys::exit_info(descriptor.as_fd()));
+                    let known = self
+                        .descriptor
+                        .as_ref()
+                        .and_then(|descriptor| end_of_child::exit_info(descriptor.as_fd()));
                     return Ok(known.map_or(Fate::Unknown, |how| Fate::Ended(code(how))));
                 }
                 Err(error) => return Err(error),
@@ -94,8 +97,8 @@ impl Child {
     /// signal.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         let outcome = match &self.descriptor {
-            Some(descriptor) => sys::signal(descriptor.as_fd(), signal),
-            None => sys::signal_number(self.pid, signal),
+            Some(descriptor) => end_of_child::signal(descriptor.as_fd(), signal),
+            None => sys::signal(self.pid, signal),
         };
         match outcome {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
@@ -103,10 +106,10 @@ impl Child {
         }
     }
 
-    fn target(&self) -> Target<'_> {
+    fn wait(&self, keep: bool) -> io::Result<Option<Ending>> {
         match &self.descriptor {
-            Some(descriptor) => Target::Descriptor(descriptor.as_fd()),
-            None => Target::Number(self.pid),
+            Some(descriptor) => end_of_child::wait(descriptor.as_fd(), keep),
+            None => sys::wait(self.pid, keep),
         }
     }
 }

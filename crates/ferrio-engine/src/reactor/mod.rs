@@ -14,14 +14,20 @@
 //!   no change to it reaches the parent's.
 //! * Errors and hang-ups are reported whatever the interest.
 
+mod backend;
 mod epoll;
-mod fork;
+mod events;
+mod set;
 mod wake;
 
 use std::time::Duration;
 
-pub use epoll::{Events, Reactor};
+pub use events::Events;
+pub use set::Reactor;
 pub use wake::Waker;
+
+/// The token of a backend's own descriptors. No other descriptor may have it.
+const OWN_TOKEN: u64 = u64::MAX;
 
 /// What to watch a file descriptor for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

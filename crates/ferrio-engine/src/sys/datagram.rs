@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use super::linux::socket::SEND;
 use super::socket::checked_size;
 
 /// The size of `sockaddr_storage`, which can hold an address of any family.
@@ -44,7 +45,6 @@ pub(crate) fn receive_from(
 #[inline]
 pub(crate) fn send_to(fd: RawFd, data: &[u8], target: &AddressBytes, length: usize) -> io::Result<usize> {
     let address = if length == 0 { std::ptr::null() } else { target.0.as_ptr().cast() };
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: the kernel reads `len` bytes of data and `length` bytes of address, clamped to the memory's size, from memory that is
     // borrowed for the call; a bad `fd` yields an error.
     checked_size(unsafe {
@@ -52,7 +52,7 @@ pub(crate) fn send_to(fd: RawFd, data: &[u8], target: &AddressBytes, length: usi
             fd,
             data.as_ptr().cast(),
             data.len(),
-            flags,
+            SEND.bits() as libc::c_int,
             address,
             length.min(LARGEST_ADDRESS) as libc::socklen_t,
         )

@@ -1,14 +1,12 @@
-//! Files. All calls but [`read_cached`] may wait for a disk.
+//! Files. All of these calls may wait for a disk; `cached` has those that don't.
 
 use std::ffi::CStr;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::ReadWriteFlags;
 
-use super::socket::checked_size;
 use super::{check, lend};
 
 /// The parts of `fstat`'s answer that matter here.
@@ -53,27 +51,6 @@ pub(crate) fn read_behind(fd: RawFd, memory: &mut Vec<u8>, most: usize) -> io::R
     // SAFETY: the kernel has written this many bytes of the spare capacity.
     unsafe { memory.set_len(memory.len() + count) };
     Ok(count)
-}
-
-/// Like [`read`], but fails with `EAGAIN` instead of waiting for a disk, and with `EOPNOTSUPP` if the file system can't tell.
-pub(crate) fn read_cached(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
-    // SAFETY: one part, whose memory is borrowed for the call; offset -1 is the file's position; a bad `fd` yields an error.
-    checked_size(unsafe { libc::preadv2(fd, &raw const part, 1, -1, libc::RWF_NOWAIT) })
-}
-
-/// Whether the byte at `offset` from the file's position can be read without waiting for a disk. True beyond the end.
-///
-/// Fails like [`read_cached`], and if the file has no position.
-pub(crate) fn is_cached(fd: RawFd, offset: u64) -> io::Result<bool> {
-    let place = position(fd)?.saturating_add(offset);
-    let mut byte = [0];
-    let mut parts = [IoSliceMut::new(&mut byte)];
-    match rustix::io::preadv2(lend(fd), &mut parts, place, ReadWriteFlags::NOWAIT) {
-        Ok(_) => Ok(true),
-        Err(rustix::io::Errno::AGAIN) => Ok(false),
-        Err(failure) => Err(failure.into()),
-    }
 }
 
 /// Reads `length` bytes from the file's position into the system's cache, without moving the position.

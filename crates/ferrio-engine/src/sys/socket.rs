@@ -1,19 +1,18 @@
-//! Sockets, pipes, and files sent over sockets. None of these calls blocks, unless a file has to be read from disk first.
+//! Sockets and pipes. None of these calls blocks, but `sendfile` if its file has to be read from disk first.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
-use rustix::pipe::PipeFlags;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown};
 
-use super::lend;
-
-/// Don't wait and don't raise SIGPIPE.
-const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+use super::datagram::{AddressBytes, LARGEST_ADDRESS};
+use super::linux::socket::SEND;
+pub(crate) use super::linux::socket::sendfile;
+use super::{check, lend};
 
 /// Receives into `buffer`. Never blocks, even if the socket is in blocking mode.
 #[inline]
@@ -85,17 +84,13 @@ pub(crate) fn shut_down_sending(fd: RawFd) -> io::Result<()> {
     Ok(rustix::net::shutdown(lend(fd), Shutdown::Write)?)
 }
 
-/// Sends up to `count` bytes of the file `from`, starting at `offset`, over `to`.
-pub(crate) fn sendfile(to: RawFd, from: RawFd, mut offset: u64, count: usize) -> io::Result<usize> {
-    if i64::try_from(offset).is_err() {
-        return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
-    }
-    Ok(rustix::fs::sendfile(lend(to), lend(from), Some(&mut offset), count)?)
-}
-
-/// A pipe with both ends non-blocking and closed on exec: the reading end, then the writing end.
-pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
+/// Stores the socket's own address in `own`; returns its length.
+pub(crate) fn local_address(fd: RawFd, own: &mut AddressBytes) -> io::Result<usize> {
+    let mut length = LARGEST_ADDRESS as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into memory that is borrowed for the call and aligned for any address;
+    // a bad `fd` yields an error.
+    check(unsafe { libc::getsockname(fd, own.0.as_mut_ptr().cast(), &mut length) })?;
+    Ok((length as usize).min(LARGEST_ADDRESS))
 }
 
 /// Reads into `buffer`.

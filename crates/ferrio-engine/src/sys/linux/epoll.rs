@@ -4,11 +4,11 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use rustix::event::epoll;
-pub(crate) use rustix::event::epoll::{Event, EventData, EventFlags};
+pub(crate) use rustix::event::epoll::EventFlags;
+use rustix::event::epoll::{self, Event, EventData};
 use rustix::time::Timespec;
 
-use super::{check, lend, timespec};
+use crate::sys::{check, lend, timespec};
 
 /// A new epoll instance, closed on exec.
 pub(crate) fn create() -> io::Result<OwnedFd> {
@@ -54,42 +54,3 @@ pub(crate) fn wait_for(epoll: BorrowedFd<'_>, events: &mut [Event], timeout: Dur
     })?;
     Ok(count as usize)
 }
-
-/// Memory for the events of a wait, all of it initialised.
-pub(crate) struct Buffer(Vec<Event>);
-
-// SAFETY: an event's data may be a pointer, so rustix doesn't make it `Send`. Here it is always a number: `add` and `modify` take
-// nothing else.
-unsafe impl Send for Buffer {}
-
-impl Buffer {
-    /// Room for `capacity` events.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self(vec![NOTHING; capacity])
-    }
-
-    /// Makes room for at least `capacity` events, if there is memory for them.
-    pub(crate) fn grow(&mut self, capacity: usize) {
-        if self.0.try_reserve(capacity.saturating_sub(self.0.len())).is_ok() {
-            self.0.resize(self.0.capacity(), NOTHING);
-        }
-    }
-}
-
-impl std::ops::Deref for Buffer {
-    type Target = [Event];
-
-    #[inline]
-    fn deref(&self) -> &[Event] {
-        &self.0
-    }
-}
-
-impl std::ops::DerefMut for Buffer {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [Event] {
-        &mut self.0
-    }
-}
-
-const NOTHING: Event = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };

@@ -7,7 +7,7 @@
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::RawFd;
 
-use super::spawn::Place;
+use crate::process::launch::Place;
 
 /// Everything that the child needs. It lives until the child has left this memory. `-1` and null pointers mean "none".
 pub(super) struct Plan {

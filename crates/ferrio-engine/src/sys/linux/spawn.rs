@@ -21,53 +21,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::io::Errno;
 
-use super::check;
 use super::child::{self, Plan};
-use super::socket;
-
-/// What to start, and how.
-#[derive(Debug, Default)]
-pub struct Order {
-    /// The programs to try, in this order; at least one.
-    pub programs: Vec<CString>,
-    /// The arguments, the program's own name first.
-    pub arguments: Vec<CString>,
-    /// `NAME=value` strings. `None` means a copy of this process's environment, which no thread may change meanwhile.
-    pub environment: Option<Vec<CString>>,
-    /// Where to run it.
-    pub directory: Option<CString>,
-    /// The child's standard input, output and error output. `None` means this process's.
-    pub streams: [Option<RawFd>; 3],
-    /// Whether the program gets only these descriptors and `keep`.
-    pub close_others: bool,
-    /// Further descriptors for the program, with the same numbers.
-    pub keep: Vec<RawFd>,
-    /// Permission bits that new files don't get.
-    pub umask: Option<u32>,
-    /// Whether SIGPIPE and SIGXFSZ get their default action back.
-    pub restore_signals: bool,
-    /// Whether the child begins a session.
-    pub new_session: bool,
-    /// The process group that it joins; 0 means a new one.
-    pub process_group: Option<i32>,
-    /// Its supplementary groups.
-    pub groups: Option<Vec<u32>>,
-    /// Its group.
-    pub group: Option<u32>,
-    /// Its user.
-    pub user: Option<u32>,
-}
-
-/// Where a child failed before it ran its program.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// While it set up its descriptors, its user and so on.
-    Setup = 0,
-    /// While it changed to its directory.
-    Directory = 1,
-    /// The program can't be run.
-    Program = 2,
-}
+use super::end_of_child;
+use super::other_user::OtherUser;
+use crate::process::launch::{Order, Place};
+use crate::sys::{check, pipe};
 
 /// What a child has reported.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -88,6 +46,8 @@ pub(crate) struct Running {
     report: OwnedFd,
     failure: Option<(Place, i32)>,
     memory: Option<ManuallyDrop<Box<Memory>>>,
+    /// If the child changes its user. It has left the memory before this is dropped.
+    _other_user: Option<OtherUser>,
 }
 
 impl std::fmt::Debug for Running {
@@ -118,7 +78,7 @@ pub(crate) fn is_available() -> bool {
             // Since Linux 5.9, which also has process descriptors; a sandbox may refuse either.
             // SAFETY: takes numbers only; no descriptor has such a number.
             && unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) } == 0
-            && super::process::open(std::process::id().cast_signed()).is_ok()
+            && end_of_child::open(std::process::id().cast_signed()).is_ok()
     })
 }
 
@@ -161,11 +121,13 @@ fn library_of(function: *const c_void) -> *const c_void {
 
 /// Starts a child. It may still fail; see [`Running::report`].
 pub(crate) fn start(order: Order) -> io::Result<Running> {
-    let (report, theirs) = pipe()?;
+    let (report, theirs) = high_pipe()?;
     if order.streams.iter().flatten().any(|fd| [report.as_raw_fd(), theirs.as_raw_fd()].contains(fd)) {
         // The number wasn't open until the pipe got it.
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
+    let changes_user = order.user.is_some() || order.group.is_some() || order.groups.is_some();
+    let other_user = changes_user.then(OtherUser::new);
     let mut memory = Box::new(Memory::new(order, theirs.as_raw_fd())?);
     let mut descriptor: libc::c_int = -1;
     let top = memory.stack.as_ref().map_or(null_mut(), Stack::top);
@@ -188,7 +150,8 @@ pub(crate) fn start(order: Order) -> io::Result<Running> {
     } else {
         None
     };
-    Ok(Running { pid, descriptor, report, failure: None, memory: Some(ManuallyDrop::new(memory)) })
+    let memory = Some(ManuallyDrop::new(memory));
+    Ok(Running { pid, descriptor, report, failure: None, memory, _other_user: other_user })
 }
 
 impl Running {
@@ -294,8 +257,8 @@ fn environment() -> Vec<CString> {
 }
 
 /// A pipe that is closed on exec and never blocks. Its writing end has a number above the standard streams.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = socket::pipe()?;
+fn high_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = pipe::create()?;
     if theirs.as_raw_fd() > 2 {
         return Ok((ours, theirs));
     }

@@ -1,37 +1,33 @@
-//! What happens to a reactor in a forked child.
+//! What happens to an epoll set in a forked child.
 //!
-//! Parent and child share an epoll set, an eventfd and a timerfd: what the child removes from the set is removed for the parent
+//! Parent and child share it, with the eventfd and the timerfd: what the child removes from the set is removed for the parent
 //! too. So the first use of a reactor in a child replaces all three, under the same descriptor numbers and with the same
 //! descriptors watched. The kernel lists those in `/proc`; without `/proc` the child's set starts empty.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use super::epoll::OWN_TOKEN;
-use crate::sys;
-use crate::sys::epoll::{self as epoll_calls, EventFlags};
+use super::OWN_EVENTS;
+use crate::reactor::OWN_TOKEN;
+use crate::sys::epoll::{self as calls, EventFlags};
+use crate::sys::{eventfd, replace, timerfd};
 
-/// Replaces the parent's epoll set, eventfd and timerfd with new ones. `own_events` is what the latter two are watched for.
-pub(super) fn renew(
-    epoll: BorrowedFd<'_>,
-    waker: BorrowedFd<'_>,
-    timer: BorrowedFd<'_>,
-    own_events: EventFlags,
-) -> io::Result<()> {
-    let fresh = epoll_calls::create()?;
+/// Replaces the parent's epoll set, eventfd and timerfd with new ones.
+pub(super) fn renew(epoll: BorrowedFd<'_>, waker: BorrowedFd<'_>, timer: BorrowedFd<'_>) -> io::Result<()> {
+    let fresh = calls::create()?;
     let watched = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", epoll.as_raw_fd()));
-    sys::replace(waker, &sys::eventfd()?)?;
-    sys::replace(timer, &sys::timerfd()?)?;
+    replace(waker, &eventfd::create()?)?;
+    replace(timer, &timerfd::create()?)?;
     for own in [waker, timer] {
-        epoll_calls::add(&fresh, own.as_raw_fd(), own_events, OWN_TOKEN)?;
+        calls::add(&fresh, own.as_raw_fd(), OWN_EVENTS, OWN_TOKEN)?;
     }
     for (fd, events, token) in watched.unwrap_or_default().lines().filter_map(registration) {
         if token != OWN_TOKEN {
             // A descriptor that has been closed is missing from the set, as it should be.
-            let _ = epoll_calls::add(&fresh, fd, EventFlags::from_bits_retain(events), token);
+            let _ = calls::add(&fresh, fd, EventFlags::from_bits_retain(events), token);
         }
     }
-    sys::replace(epoll, &fresh)
+    replace(epoll, &fresh)
 }
 
 /// Parses a line like `tfd:       12 events:       19 data:               2a  pos:0 ino:1 sdev:2`. All numbers but the first

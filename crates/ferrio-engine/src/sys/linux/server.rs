@@ -1,10 +1,10 @@
-//! Accepting connections, and the addresses of sockets.
+//! Listening sockets: accepting, and which errors only concern one connection.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-use super::check;
-use super::datagram::{AddressBytes, LARGEST_ADDRESS};
+use crate::sys::check;
+use crate::sys::datagram::{AddressBytes, LARGEST_ADDRESS};
 
 /// Accepts a connection, non-blocking and closed on exec, and stores its peer's address in `peer`. Returns the connection and
 /// the address's length.
@@ -19,12 +19,22 @@ pub(crate) fn accept(fd: RawFd, peer: &mut AddressBytes) -> io::Result<(OwnedFd,
     Ok((connection, (length as usize).min(LARGEST_ADDRESS)))
 }
 
-/// Stores the socket's own address in `own`; returns its length.
-pub(crate) fn local_address(fd: RawFd, own: &mut AddressBytes) -> io::Result<usize> {
-    let mut length = LARGEST_ADDRESS as libc::socklen_t;
-    // SAFETY: as in `accept`.
-    check(unsafe { libc::getsockname(fd, own.0.as_mut_ptr().cast(), &mut length) })?;
-    Ok((length as usize).min(LARGEST_ADDRESS))
+/// Whether an error of `accept` is one of the new connection, and the next one may be fine. Linux reports those here; a firewall
+/// causes `EPERM` (accept(2)).
+pub(crate) fn is_of_connection(number: i32) -> bool {
+    matches!(
+        number,
+        libc::ECONNABORTED
+            | libc::EPROTO
+            | libc::ENOPROTOOPT
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ENONET
+            | libc::ETIMEDOUT
+            | libc::EPERM
+    )
 }
 
 /// Whether the socket accepts connections to other addresses.
