@@ -57,8 +57,10 @@ class Network:
 
     That goes for the loop's connections, servers, datagram endpoints and names, and for what is made of them: streams,
     TLS and libraries. `socket.socket()` makes simulated sockets too, with which `sock_recv` and the like work. Unix
-    sockets, pipes and child processes stay real. Addresses are IPv4. One loop at a time uses a network: loops one after the other are fine, but a second loop
-    that runs in another thread gets `RuntimeError`.
+    sockets, pipes and child processes stay real. Addresses are IPv4.
+
+    One loop at a time uses a network. Loops one after the other are fine, but a second loop that runs in another thread
+    gets `RuntimeError`. After a loop is closed, its connections and servers are gone.
 
     `conditions` are those of all links that `link` doesn't change. `window` is how many bytes of a connection may be
     under way or wait for the receiver's program, in each direction; beyond that, senders wait.
