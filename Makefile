@@ -20,7 +20,7 @@ CONFORMANCE =
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async bench \
-	bench-files bench-pools bench-page bench-processes bench-net bench-rust-async \
+	bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
 help: ## list the commands
@@ -36,6 +36,7 @@ help: ## list the commands
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; needs a quiet machine)"
 	@echo "make bench-files  compare files with aiofiles, threads and a plain read (a minute or two)"
 	@echo "make bench-pools  compare calls in other processes with the pool itself (a minute)"
+	@echo "make bench-explorers  orders a second of the test bench, compared with detangle and simloom (a minute)"
 	@echo "make bench-processes  compare child processes with the peers, and how long a start blocks the loop (minutes)"
 	@echo "make bench-net    compare servers on each, and one in C, under load (half an hour; needs a quiet machine and cc)"
 	@echo "make bench-page   how long a trace of a million events takes to load and to draw in chromium (half a minute)"
@@ -126,6 +127,10 @@ bench-files: python ## files compared with aiofiles, threads and a plain read
 bench-pools: python ## calls in other processes compared with the pool itself
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/pools.py $(BENCH)
+
+bench-explorers: python ## how many orders a second the test bench and the other explorers try
+	@$(DEVELOP) --environment bench --with bench
+	@.venv-bench-$(TAG)/bin/python benches/explorers.py --clocks $(BENCH)
 
 bench-processes: python ## children: start, end, 4 MiB through one, how long the loop is blocked
 	@$(DEVELOP) --environment bench --with bench

@@ -107,11 +107,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         if loop is None:
             return
         try:
-            _cancel_all_tasks(loop)
-            with _slow_end.Reporting(loop, "generators", _open_generators(loop)):
-                loop.run_until_complete(loop.shutdown_asyncgens())
-            with _slow_end.Reporting(loop, "executors", _executors(loop)):
-                loop.run_until_complete(_shutdown_default_executor(loop))
+            _end_all(loop)
         finally:
             if self._made_current:
                 events.set_event_loop(None)
@@ -240,6 +236,15 @@ def _already_running(what: str, main: object) -> str:
     )
 
 
+def _end_all(loop: events.AbstractEventLoop) -> None:
+    """Ends what is left on `loop`: its tasks, its asynchronous generators, and its default executor."""
+    _cancel_all_tasks(loop)
+    with _slow_end.Reporting(loop, "generators", _open_generators(loop)):
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    with _slow_end.Reporting(loop, "executors", _executors(loop)):
+        loop.run_until_complete(_shutdown_default_executor(loop))
+
+
 def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
     """Cancels every task of `loop`, waits for them, and reports their errors."""
     left = tasks.all_tasks(loop)
@@ -264,6 +269,9 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
                 "task": task,
             }
         )
+    # The cancelled tasks refer to this frame by their tracebacks.
+    left.clear()
+    del task
 
 
 async def _wait_for_all(left: Iterable[asyncio.Task[Any]]) -> None:

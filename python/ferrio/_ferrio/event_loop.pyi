@@ -2,7 +2,7 @@
 
 import asyncio
 import concurrent.futures
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context
 from typing import Any, ClassVar, ParamSpec, Self, TypeAlias, TypeVar, final
 
@@ -105,11 +105,15 @@ class Loop(asyncio.SelectorEventLoop):
         seed: int = 0,
         depth: int = 1,
         length: int = 1,
-        choices: list[int] = ...,
+        choices: Sequence[int] = ...,
         relaxed: bool = False,
         tell: Callable[[Any, int, int], object] | None = None,
     ) -> None: ...
-    def _end_order(self) -> tuple[list[tuple[int, int]], int | None]: ...
+    def _run_in_order(
+        self, main: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> tuple[BaseException | None, bytes, bytes, int | None]: ...
+    def _references(self) -> int: ...
+    def _renew(self, references: int) -> bool: ...
 
     # ---- the order of an earlier run
     def _follow(

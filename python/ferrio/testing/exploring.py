@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 from ferrio.testing import running, schedule
 from ferrio.testing.running import Main, Run
 
 __all__ = ("Explored", "explore")
+
+# The arguments of a loop's `_set_order`.
+_Order = dict[str, Any]
 
 _STRATEGIES = ("random", "priorities", "exhaustive")
 
@@ -86,77 +89,88 @@ class _Options:
     relaxed: bool
     virtual_time: bool
 
-    def run(self, main: Main, order: Mapping[str, Any], **others: Any) -> Run:
-        order = {**order, "relaxed": self.relaxed}
-        return running.run(main, order, virtual_time=self.virtual_time, **others)
-
 
 def _explore(main: Main, options: _Options) -> Explored:
-    seen: set[tuple[int, ...]] = set()
-    searching = _exhaustively if options.strategy == "exhaustive" else _by_seeds
-    orders = searching(options)
-    order = next(orders)
-    for number in range(1, options.runs + 1):
-        done = options.run(main, order)
-        if done.error is not None:
-            raise _explained(main, options, done, number, order)
-        seen.add(tuple(done.schedule))
-        try:
-            order = orders.send(done)
-        except StopIteration:
-            return Explored(number, len(seen), True)
-    return Explored(options.runs, len(seen), False)
+    with running.Bench(virtual_time=options.virtual_time) as bench:
+        search = _Search(main, options, bench)
+        return search.through(search.exhaustively() if options.strategy == "exhaustive" else search.by_seeds())
 
 
-def _by_seeds(options: _Options) -> Any:
-    """asyncio's order first, then those of consecutive seeds."""
-    done = yield {"way": "fixed"}
-    length = max(1, len(done.choices))
-    for number in range(options.runs):
-        seed = options.seed + number
-        if options.strategy == "random":
-            done = yield {"way": "random", "seed": seed}
-        else:
-            done = yield {"way": "priorities", "seed": seed, "depth": options.depth, "length": length}
-            length = max(length, len(done.choices))
+class _Search:
+    def __init__(self, main: Main, options: _Options, bench: running.Bench) -> None:
+        self._main = main
+        self._options = options
+        self._bench = bench
 
+    def through(self, orders: Generator[_Order, Run, None]) -> Explored:
+        """Runs by each of the orders. Raises what the first failing run raises."""
+        seen: set[bytes] = set()
+        order = next(orders)
+        for number in range(1, self._options.runs + 1):
+            done = self._bench.run(self._main, order)
+            if done.error is not None:
+                raise self._explained(done, number, order)
+            seen.add(done.schedule)
+            try:
+                order = orders.send(done)
+            except StopIteration:
+                return Explored(number, len(seen), True)
+        return Explored(self._options.runs, len(seen), False)
 
-def _exhaustively(options: _Options) -> Any:
-    """All orders, the last choice varied first."""
-    choices: list[int] = []
-    while True:
-        done = yield {"way": "fixed", "choices": choices}
-        taken = done.choices
-        while taken and taken[-1][0] + 1 == taken[-1][1]:
-            taken.pop()
-        if not taken:
-            return
-        choices = [chosen for chosen, _of in taken[:-1]] + [taken[-1][0] + 1]
+    def by_seeds(self) -> Generator[_Order, Run, None]:
+        """asyncio's order first, then those of consecutive seeds."""
+        options = self._options
+        done = yield self._fixed(b"")
+        length = max(1, len(done.schedule))
+        order: _Order = {"way": options.strategy, "relaxed": options.relaxed}
+        if options.strategy == "priorities":
+            order["depth"] = options.depth
+        for number in range(options.runs):
+            order["seed"] = options.seed + number
+            if options.strategy == "priorities":
+                order["length"] = length
+            done = yield order
+            length = max(length, len(done.schedule))
 
+    def exhaustively(self) -> Generator[_Order, Run, None]:
+        """All orders, the last choice varied first."""
+        choices: list[int] = []
+        while True:
+            done = yield self._fixed(choices)
+            end = len(done.schedule)
+            while end and done.schedule[end - 1] + 1 == done.of[end - 1]:
+                end -= 1
+            if not end:
+                return
+            choices = [*done.schedule[: end - 1], done.schedule[end - 1] + 1]
 
-def _explained(main: Main, options: _Options, failed: Run, number: int, order: Mapping[str, Any]) -> BaseException:
-    """The exception of the shortest schedule that fails as `failed` did, with a note."""
-    kind = type(failed.error)
+    def _fixed(self, choices: Sequence[int]) -> _Order:
+        return {"way": "fixed", "choices": choices, "relaxed": self._options.relaxed}
 
-    def attempt(choices: list[int]) -> list[int] | None:
-        again = options.run(main, {"way": "fixed", "choices": choices})
-        return again.schedule if type(again.error) is kind else None
+    def _explained(self, failed: Run, number: int, order: _Order) -> BaseException:
+        """The exception of the shortest schedule that fails as `failed` did, with a note."""
+        assert failed.error is not None
+        kind = type(failed.error)
 
-    shortest, used = schedule.shrink(failed.schedule, attempt)
-    shown = options.run(main, {"way": "fixed", "choices": shortest}, with_steps=True)
-    assert failed.error is not None
-    if shown.error is None or type(shown.error) is not kind:
-        failed.error.add_note(
-            f"ferrio.testing: run {number} of {options.runs} failed (seed {order.get('seed', options.seed)}), but its"
-            " schedule doesn't fail again: the program isn't deterministic. Threads, the network and real time aren't"
-            " chosen by the loop."
-        )
-        return failed.error
-    seed = f", seed {order['seed']}" if "seed" in order else ""
-    note = [
-        f"ferrio.testing: run {number} of {options.runs} failed{seed}.",
-        f"The shortest failing schedule, found in {used} more runs: replay(..., {schedule.text(shortest)!r})",
-        running.steps_in_words(shown.steps),
-    ]
-    shown.error.add_note("\n".join(note))
-    return shown.error
+        def attempt(choices: list[int]) -> Sequence[int] | None:
+            again = self._bench.run(self._main, self._fixed(choices))
+            return again.schedule if type(again.error) is kind else None
+
+        shortest, used = schedule.shrink(failed.schedule, attempt)
+        shown = self._bench.run(self._main, self._fixed(shortest), with_steps=True)
+        which = f"run {number} of {self._options.runs} failed"
+        if shown.error is None or type(shown.error) is not kind:
+            failed.error.add_note(
+                f"ferrio.testing: {which} (seed {order.get('seed', self._options.seed)}), but its"
+                " schedule doesn't fail again: the program isn't deterministic."
+                " Threads, the network and real time aren't chosen by the loop."
+            )
+            return failed.error
+        seed = f", seed {order['seed']}" if "seed" in order else ""
+        note = [
+            f"ferrio.testing: {which}{seed}.",
+            f"The shortest failing schedule, found in {used} more runs: replay(..., {schedule.text(shortest)!r})",
+            running.steps_in_words(shown.steps),
+        ]
+        shown.error.add_note("\n".join(note))
+        return shown.error

@@ -21,8 +21,8 @@ def replay(main: Main, text: str, /, *, relaxed: bool = False, virtual_time: boo
     done = running.run(main, order, with_steps=True, virtual_time=virtual_time)
     steps = running.steps_in_words(done.steps)
     departed = done.departed
-    if departed is None and len(done.choices) < len(choices):
-        departed = len(done.choices)
+    if departed is None and len(done.schedule) < len(choices):
+        departed = len(done.schedule)
     if done.error is not None:
         away = "" if departed is None else f" It has left the schedule at choice {departed + 1}."
         done.error.add_note(f"ferrio.testing: replayed {text!r}.{away}\n{steps}")

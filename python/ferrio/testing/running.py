@@ -1,7 +1,10 @@
-"""One run of a program on a loop whose order is chosen.
+"""Runs of a program on a loop whose order is chosen.
 
-The loop is new, on virtual time, and runs one thing a turn (`ferrio_engine::order`). What reaches its exception handler
+The loop is on virtual time, and runs one thing a turn (`ferrio_engine::order`). What reaches its exception handler
 fails the run, too.
+
+Invariant: each run has a loop that a program can't tell from a new one. It is the one of the run before if nothing is
+left on it and nobody refers to it any more.
 """
 
 from __future__ import annotations
@@ -10,14 +13,16 @@ import asyncio
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+import weakref
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from ferrio import _ferrio, _loop, runners
 from ferrio.sight import stacks, waits
 from ferrio.testing.stuck import Judge
 
-__all__ = ("Departed", "Main", "Order", "Run", "Step", "is_task", "place_of", "run", "steps_in_words")
+__all__ = ("Bench", "Departed", "Main", "Order", "Run", "Step", "is_task", "place_of", "run", "steps_in_words")
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -62,12 +67,14 @@ class Step:
     """How many candidates there were."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Run:
     """How a run went."""
 
-    choices: list[tuple[int, int]]
-    """What was chosen, and of how many, wherever there were at least two."""
+    schedule: bytes
+    """What was chosen, wherever there were at least two."""
+    of: bytes
+    """Of how many it was chosen."""
     departed: int | None
     """The number of the first given choice that wasn't possible."""
     error: BaseException | None
@@ -75,68 +82,127 @@ class Run:
     steps: list[Step]
     """What ran, if that was asked for."""
 
-    @property
-    def schedule(self) -> list[int]:
-        """What was chosen, as a schedule."""
-        return [chosen for chosen, _of in self.choices]
+
+class Bench:
+    """Runs programs, one after the other."""
+
+    def __init__(self, *, virtual_time: bool = True, clock: Any = None) -> None:
+        """`clock` is that of the first loop, if it isn't to have one of its own."""
+        self._virtual_time = virtual_time
+        self._clock = clock
+        self._loop: Any = None
+        # How many references a loop has that nobody else refers to.
+        self._references = 0
+        self._judge = Judge(_PATIENCE)
+        self._problems: list[BaseException] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def run(
+        self,
+        main: Main,
+        order: dict[str, Any] | Order,
+        *,
+        with_steps: bool = False,
+        before: Callable[[Any], None] | None = None,
+    ) -> Run:
+        """Runs `main()` in an order, which may be the arguments of `_set_order`. What it raises is in the result.
+
+        `before` is called with the task or callback that runs next. Raises only `KeyboardInterrupt` and `SystemExit`.
+        """
+        if self._loop is None:
+            self._open()
+        steps: list[Step] = []
+        tell = _Teller(steps if with_steps else None, before) if with_steps or before is not None else None
+        try:
+            self._loop.set_exception_handler(self._note)
+            if isinstance(order, dict):
+                self._loop._set_order(tell=tell, **order)
+            else:
+                order.begin(self._loop, tell)
+            error, chosen, of, departed = self._loop._run_in_order(main)
+        finally:
+            if not isinstance(order, dict):
+                order.end(self._loop)
+            # Most programs leave nothing, and nobody refers to the loop.
+            if not self._renewed():
+                self._end()
+        if self._problems:
+            error = error or self._problems[0]
+            self._problems = []
+        return Run(chosen, of, departed, error, steps)
+
+    def _open(self) -> None:
+        clock, self._clock = self._clock, None
+        if clock is None:
+            # It begins at 0, so that each run has the same times.
+            clock = _ferrio._VirtualClock() if self._virtual_time else False
+        self._loop = _loop.EventLoop(virtual_time=clock)
+        self._loop._ask_when_stuck(self._judge)
+        self._references = self._loop._references()
+
+    def _renewed(self) -> bool:
+        """Makes the loop as new. Returns `False` if that isn't possible."""
+        # One of the weak references is in the set of all loops.
+        return self._loop._renew(self._references) and weakref.getweakrefcount(self._loop) == 1 and not vars(self._loop)
+
+    def _end(self) -> None:
+        """Ends what the program has left, and closes the loop unless nobody else refers to it."""
+        renewed = False
+        try:
+            runners._end_all(self._loop)
+            renewed = self._renewed()
+        finally:
+            if not renewed:
+                self._close()
+
+    def _close(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()
+
+    def _note(self, loop: Any, context: dict[str, Any]) -> None:
+        """What the loop's exception handler is told."""
+        error = context.get("exception")
+        self._problems.append(error if error is not None else AssertionError(context["message"]))
 
 
 def run(
     main: Main,
-    order: Mapping[str, Any] | Order,
+    order: dict[str, Any] | Order,
     *,
     with_steps: bool = False,
     virtual_time: bool = True,
     before: Callable[[Any], None] | None = None,
 ) -> Run:
-    """Runs `main()` in an order, which may be the arguments of `_set_order`. What it raises is in the result.
+    """Runs `main()` once, as `Bench.run` does. The order may be another than those of the loop."""
+    clock = None if isinstance(order, dict) else order.clock
+    with Bench(virtual_time=virtual_time, clock=clock) as bench:
+        return bench.run(main, order, with_steps=with_steps, before=before)
 
-    `before` is called with the task or callback that runs next. Raises only `KeyboardInterrupt` and `SystemExit`.
-    """
-    other = None if isinstance(order, Mapping) else order
-    # The clock begins at 0, so that each run has the same times.
-    clock = _ferrio._VirtualClock() if virtual_time else False
-    loop: Any = _loop.EventLoop(virtual_time=clock if other is None else other.clock)
-    problems: list[BaseException] = []
-    steps: list[Step] = []
 
-    def note_problem(loop: Any, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        problems.append(error if error is not None else AssertionError(context["message"]))
+class _Teller:
+    """Hears what runs next."""
 
-    names: _Names | None = None
+    def __init__(self, steps: list[Step] | None, before: Callable[[Any], None] | None) -> None:
+        self._steps = steps
+        self._before = before
+        self._names: _Names | None = None
 
-    def tell(thing: Any, chosen: int, of: int) -> None:
-        nonlocal names
-        if names is None:
-            names = _Names(thing)
-        if with_steps:
-            steps.append(Step(names.of(thing), place_of(thing) if is_task(thing) else "", chosen, of))
-        if before is not None:
-            before(thing)
-
-    error: BaseException | None = None
-    choices, departed = [], None
-    with runners.Runner(loop_factory=lambda: loop) as runner:
-        loop.set_exception_handler(note_problem)
-        needed = with_steps or before is not None
-        runner.get_loop()
-        loop._ask_when_stuck(Judge(_PATIENCE))
-        if isinstance(order, Mapping):
-            loop._set_order(tell=tell if needed else None, **order)
-        else:
-            order.begin(loop, tell if needed else None)
-        try:
-            runner.run(main())
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as raised:
-            error = raised
-        finally:
-            if other is not None:
-                other.end(loop)
-            choices, departed = loop._end_order()
-    return Run(choices, departed, error or (problems[0] if problems else None), steps)
+    def __call__(self, thing: Any, chosen: int, of: int) -> None:
+        if self._names is None:
+            self._names = _Names(thing)
+        if self._steps is not None:
+            place = place_of(thing) if is_task(thing) else ""
+            self._steps.append(Step(self._names.of(thing), place, chosen, of))
+        if self._before is not None:
+            self._before(thing)
 
 
 def steps_in_words(steps: list[Step], most: int = 60) -> str:

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ferrio_engine::journal::Journal;
-use ferrio_engine::order::Order;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -97,8 +96,7 @@ impl Loop {
         if !self.follow(py, &recorded.0, number) {
             return Err(PyValueError::new_err(format!("the recording has no loop with the number {number}")));
         }
-        let guide = Some(Guide { may_come, departs });
-        let chosen = Chosen { order: Order::fixed(Vec::new()), relaxed: false, tell, guide };
+        let chosen = Chosen::guided(Guide { may_come, departs }, tell);
         let old = self.set_order(py, Some(chosen));
         drop(old);
         Ok(())

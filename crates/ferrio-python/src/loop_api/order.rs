@@ -1,16 +1,23 @@
 //! What `ferrio.testing` asks of a loop: the order in which it runs what is ready, and its virtual clock.
 
-use ferrio_engine::order::Order;
-use pyo3::exceptions::PyValueError;
+use ferrio_engine::order::{CANDIDATES, Choice, Order};
+use pyo3::exceptions::{PyBaseException, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
+use crate::base::error;
+use crate::base::ffi::interpreter;
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::chosen::Chosen;
+use crate::core::event_loop::run::run_until_complete;
 use crate::core::event_loop::virtual_clock::VirtualClock;
+
+// What is chosen is shown as bytes.
+const _: () = assert!(CANDIDATES <= u8::MAX as usize);
 
 #[pymethods]
 impl Loop {
-    /// From the next turn on, run what is ready in another order.
+    /// Run what is ready in another order, in the next `_run_in_order`.
     ///
     /// `way` is "fixed" (by `choices`), "random" (by `seed`) or "priorities" (by `seed`, `depth` and `length`).
     /// `tell(object, chosen, of)` is called before each thing that runs. With `relaxed`, callbacks don't keep their order.
@@ -34,18 +41,46 @@ impl Loop {
             "priorities" => Order::by_priorities(seed, depth, length),
             _ => return Err(PyValueError::new_err(format!("there is no order named {way:?}"))),
         };
-        let old = self.set_order(py, Some(Chosen { order, relaxed, tell, guide: None }));
+        let old = self.set_order(py, Some(Chosen::new(order, relaxed, tell)));
         drop(old);
         Ok(())
     }
 
-    /// Return what was chosen, as pairs of the choice and how many there were, and the place of the first fixed choice that
-    /// wasn't possible. The order is asyncio's again.
-    fn _end_order(&self, py: Python<'_>) -> (Vec<(u32, u32)>, Option<usize>) {
-        let (choices, departed) = self.choices(py).unwrap_or_default();
-        let old = self.set_order(py, None);
+    /// Run `main()` as a task in a copy of the context, until it is done. From then on the order is asyncio's again.
+    ///
+    /// Return what it raised, if it did; what was chosen, and how many there were each time; and the place of the first fixed
+    /// choice that wasn't possible. Raises only `KeyboardInterrupt`, `SystemExit` and what `_set_order`'s `tell` raises.
+    fn _run_in_order(slf: &Bound<'_, Self>, main: &Bound<'_, PyAny>) -> PyResult<Ran> {
+        let py = slf.py();
+        let run = || {
+            let task = Self::create_task(slf, main.call0()?, None, None, None, None)?;
+            run_until_complete(slf, task).map(drop)
+        };
+        let raised = run().err();
+        let (choices, departed) = slf.get().choices(py).unwrap_or_default();
+        let old = slf.get().set_order(py, None);
         drop(old);
-        (choices.into_iter().map(|choice| (choice.chosen, choice.of)).collect(), departed)
+        let raised = match raised {
+            Some(failure) if error::ends_program(py, &failure) => return Err(failure),
+            raised => raised.map(|failure| error::into_object(py, failure).unbind()),
+        };
+        let bytes = |of: fn(&Choice) -> u32| {
+            let bytes: Vec<u8> = choices.iter().map(|choice| of(choice) as u8).collect();
+            PyBytes::new(py, &bytes).unbind()
+        };
+        Ok((raised, bytes(|choice| choice.chosen), bytes(|choice| choice.of), departed))
+    }
+
+    /// Return how many references to the loop there are during this call.
+    fn _references(slf: &Bound<'_, Self>) -> isize {
+        interpreter::count_references(slf)
+    }
+
+    /// Make the loop as it was when it was made, with a virtual clock at zero. Return whether that was possible.
+    ///
+    /// It isn't if something is left that ran on the loop, or if there are more than so many `references` to it.
+    fn _renew(slf: &Bound<'_, Self>, references: isize) -> PyResult<bool> {
+        Ok(slf.get().renew(slf.py())? && interpreter::count_references(slf) <= references)
     }
 
     /// Return the loop's virtual clock, or `None` if it has real time.
@@ -65,3 +100,6 @@ impl Loop {
         self.job_idles(waits);
     }
 }
+
+/// What was raised; what was chosen; of how many; where the program departed.
+type Ran = (Option<Py<PyBaseException>>, Py<PyBytes>, Py<PyBytes>, Option<usize>);

@@ -49,6 +49,12 @@ pub(crate) fn is_exactly<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool
     unsafe { ffi::Py_TYPE(object.as_ptr()) == T::type_object_raw(object.py()) }
 }
 
+/// How many references to an object there are, as `sys.getrefcount` counts them.
+pub(crate) fn count_references(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: the object is alive, and this thread is attached; the function only reads.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
 /// Whether the caller's reference to `object` is the only one.
 ///
 /// Without a GIL this may be `false` for an object that another thread made; `true` is reliable there as well. A weak

@@ -1,6 +1,6 @@
 //! Who chooses what a loop runs next: the order of a tester (`ordered.rs` asks it), or a journal (`followed.rs`).
 
-use ferrio_engine::order::Order;
+use ferrio_engine::order::{Key, Order};
 use pyo3::prelude::*;
 
 use crate::base::gc::gc;
@@ -15,9 +15,29 @@ pub(crate) struct Chosen {
     pub(crate) tell: Option<Py<PyAny>>,
     /// Whom to ask while the order is that of a journal.
     pub(crate) guide: Option<Guide>,
+    pub(super) room: Room,
 }
 
-gc!(Chosen { tell, guide } not { order, relaxed });
+gc!(Chosen { tell, guide } not { order, relaxed, room });
+
+impl Chosen {
+    pub(crate) fn new(order: Order, relaxed: bool, tell: Option<Py<PyAny>>) -> Self {
+        Self { order, relaxed, tell, guide: None, room: Room::default() }
+    }
+
+    /// For a journal, which knows the order.
+    pub(crate) fn guided(guide: Guide, tell: Option<Py<PyAny>>) -> Self {
+        Self { guide: Some(guide), ..Self::new(Order::fixed(Vec::new()), false, tell) }
+    }
+}
+
+/// Room for one choice, empty between choices.
+#[derive(Default)]
+pub(super) struct Room {
+    pub(super) keys: Vec<Key>,
+    /// Where in the ready queue each key was found first.
+    pub(super) places: Vec<usize>,
+}
 
 /// Whom a loop asks while it follows a journal.
 pub(crate) struct Guide {

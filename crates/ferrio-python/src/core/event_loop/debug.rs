@@ -101,6 +101,11 @@ impl Loop {
     }
 }
 
+/// `slow_callback_duration` of a new loop.
+pub(super) fn usual_slow_callback_duration(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    Ok(0.1_f64.into_pyobject(py)?.into_any().unbind())
+}
+
 /// Whether the environment asks for debug mode (`PYTHONASYNCIODEBUG`, `-X dev`).
 pub(super) fn wanted_by_environment(py: Python<'_>) -> PyResult<bool> {
     imports::COROUTINES_MODULE.get(py)?.getattr(intern!(py, "_is_debug_mode"))?.call0()?.is_truthy()

@@ -36,7 +36,8 @@ pub(crate) mod profiled;
 pub(crate) mod progress;
 pub(crate) mod receive;
 mod recorded;
-mod run;
+mod renew;
+pub(crate) mod run;
 pub(crate) mod running;
 mod sampled;
 pub(crate) mod samples;
@@ -112,7 +113,7 @@ struct Owned {
     descriptors: Guarded<Descriptors>,
     signals: Guarded<Signals>,
     receiving: Receiving,
-    /// Room for the events of the next turn, kept between turns if a subclass has its own `_run_once`.
+    /// Room for the events of the next run, or of the next turn if a subclass has its own `_run_once`.
     next_events: Guarded<Option<Events>>,
     /// Objects that have something to send at the end of the turn.
     flushes: Guarded<Flushes>,
@@ -245,7 +246,6 @@ impl Loop {
         let engine = Engine::new(virtual_clock::clock_of(virtual_time)?)
             .map_err(|failure| error::from_system(py, &failure))?;
         let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
-        let slow_callback_duration = 0.1_f64.into_pyobject(py)?.into_any().unbind();
         Ok(Self {
             owned: Owned {
                 engine: Leaf::new(engine),
@@ -282,7 +282,7 @@ impl Loop {
                 task_factory: None,
                 eager_constructor: None,
                 patches: Patches::default(),
-                slow_callback_duration,
+                slow_callback_duration: debug::usual_slow_callback_duration(py)?,
                 asyncgens: Asyncgens::default(),
                 saved: Saved::default(),
                 current_handle: None,

@@ -9,7 +9,7 @@
 use ferrio_engine::order::{CANDIDATES, Choice, Key};
 use pyo3::prelude::*;
 
-use super::chosen::{Chosen, Found};
+use super::chosen::{Chosen, Found, Room};
 use super::{Item, Loop, modes};
 use crate::base::ffi::Cast;
 use crate::core::handle::Handle;
@@ -95,47 +95,69 @@ impl Loop {
     }
 
     fn choose(&self, py: Python<'_>) -> PyResult<Option<Item>> {
-        let Some((relaxed, tell)) = self.owned.chosen.with(py, |chosen| {
-            chosen
-                .as_ref()
-                .map(|chosen| (chosen.relaxed, chosen.tell.as_ref().map(|tell| tell.clone_ref(py))))
+        let Some((relaxed, tell, mut room)) = self.owned.chosen.with(py, |chosen| {
+            chosen.as_mut().map(|chosen| {
+                let tell = chosen.tell.as_ref().map(|tell| tell.clone_ref(py));
+                (chosen.relaxed, tell, std::mem::take(&mut chosen.room))
+            })
         }) else {
             return Ok(self.owned.engine.with(py, |engine| engine.pop()));
         };
         let ready = self.owned.engine.with(py, |engine| {
             engine.ready.iter().take(4 * CANDIDATES).map(|item| Ready::of(py, item)).collect::<Vec<_>>()
         });
-        let (mut keys, mut candidates) = (Vec::new(), Vec::new());
+        if ready.is_empty() || (ready.len() == 1 && tell.is_none()) {
+            self.give_back_room(py, room);
+            return Ok(self.owned.engine.with(py, |engine| engine.pop()));
+        }
         for (place, ready) in ready.into_iter().enumerate() {
-            let task = ready.task(py);
-            let key = match (&task, ready) {
-                (Some(task), _) => self.key_of_task(py, task),
-                (None, Ready::Keyed(key)) => key,
-                (None, _) if relaxed => RELAXED | place as Key,
-                (None, _) => CALLBACKS,
-            };
-            if !keys.contains(&key) && keys.len() < CANDIDATES {
-                keys.push(key);
-                candidates.push((place, task));
+            let key = self.key_of(py, ready, place, relaxed);
+            if !room.keys.contains(&key) && room.keys.len() < CANDIDATES {
+                room.keys.push(key);
+                room.places.push(place);
             }
         }
-        if keys.is_empty() {
-            return Ok(None);
-        }
-        let at = self.owned.chosen.with(py, |chosen| chosen.as_mut().map_or(0, |it| it.order.choose(&keys)));
-        let (place, task) = candidates.swap_remove(at);
+        let (of, at) = self.owned.chosen.with(py, |chosen| {
+            (room.keys.len(), chosen.as_mut().map_or(0, |it| it.order.choose(&room.keys)))
+        });
+        let place = room.places[at];
+        self.give_back_room(py, room);
         if let Some(tell) = tell {
             // Before it is taken, so that an error loses nothing.
-            let shown = match task {
-                Some(task) => Some(task.into_any()),
-                None => self
-                    .owned
-                    .engine
-                    .with(py, |engine| engine.ready.iter().nth(place).map(|item| item.object(py).unbind())),
-            };
-            tell.call1(py, (shown, at, keys.len()))?;
+            let ready = self.owned.engine.with(py, |engine| {
+                engine.ready.iter().nth(place).map(|item| (Ready::of(py, item), item.object(py).unbind()))
+            });
+            let shown = ready.map(|(ready, object)| match ready.into_task(py) {
+                Ok(task) => task.into_any(),
+                Err(_) => object,
+            });
+            tell.call1(py, (shown, at, of))?;
         }
         Ok(self.owned.engine.with(py, |engine| engine.ready.take(place)))
+    }
+
+    /// Keeps the room for the next choice.
+    fn give_back_room(&self, py: Python<'_>, mut room: Room) {
+        room.keys.clear();
+        room.places.clear();
+        self.owned.chosen.with(py, |chosen| {
+            if let Some(chosen) = chosen {
+                chosen.room = room;
+            }
+        });
+    }
+
+    fn key_of(&self, py: Python<'_>, ready: Ready, place: usize, relaxed: bool) -> Key {
+        match ready.into_task(py) {
+            Ok(task) => {
+                let key = self.key_of_task(py, &task);
+                task.drop_ref(py);
+                key
+            }
+            Err(Some(key)) => key,
+            Err(None) if relaxed => RELAXED | place as Key,
+            Err(None) => CALLBACKS,
+        }
     }
 
     /// A number that no other task of the loop has, now or later.
@@ -157,21 +179,22 @@ impl Ready {
         }
     }
 
-    /// The task that goes on, if it is one.
-    fn task(&self, py: Python<'_>) -> Option<Py<Task>> {
+    /// The task that goes on, if it is one; or the key, unless it is a callback.
+    fn into_task(self, py: Python<'_>) -> Result<Py<Task>, Option<Key>> {
         match self {
-            Self::Task(task) => Some(task.clone_ref(py)),
+            Self::Task(task) => Ok(task),
             Self::Operation(operation) => operation
                 .bind(py)
                 .get()
                 .state
-                .with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py))),
+                .with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+                .ok_or(None),
             // A future that isn't ferrio's wakes a task by a callback.
             Self::Handle(handle) => {
-                let callback = handle.bind(py).get()._callback(py)?.into_bound(py);
-                callback.as_exactly::<Wakeup>()?.get().task(py)
+                let callback = handle.bind(py).get()._callback(py).ok_or(None)?.into_bound(py);
+                callback.as_exactly::<Wakeup>().and_then(|wakeup| wakeup.get().task(py)).ok_or(None)
             }
-            Self::Keyed(_) => None,
+            Self::Keyed(key) => Err(Some(key)),
         }
     }
 }

@@ -249,13 +249,20 @@ fn turns(native: &Bound<'_, Loop>) -> PyResult<()> {
         if native.get().overrides().run_once() {
             return turns_by_method(native);
         }
-        let mut turning = Turning::new();
-        loop {
-            turning.turn(native, false)?;
-            if native.get().stopping() {
-                return Ok(());
+        let py = native.py();
+        let place = &native.get().owned.next_events;
+        let mut turning = place.with(py, Option::take).map_or_else(Turning::new, Turning::with);
+        let outcome = loop {
+            if let Err(failure) = turning.turn(native, false) {
+                break Err(failure);
             }
-        }
+            if native.get().stopping() {
+                break Ok(());
+            }
+        };
+        // For the next run, as large as a new one.
+        place.with(py, |place| *place = Some(turning.into_events()));
+        outcome
     };
     then_leave(turn_until_stopped, || native.get().set_stopping(false)).0
 }
@@ -279,7 +286,8 @@ fn turns_by_method(native: &Bound<'_, Loop>) -> PyResult<()> {
     outcome
 }
 
-fn run_until_complete<'py>(
+/// Runs until `awaitable` is done; returns its result or raises its exception.
+pub(crate) fn run_until_complete<'py>(
     native: &Bound<'py, Loop>,
     awaitable: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {

@@ -29,6 +29,11 @@ impl Samples {
         self.created.store(self.created() + 1, Ordering::Relaxed);
     }
 
+    /// The next task is the first one again. The caller holds a loop that no sampler looks at.
+    pub(super) fn begin_again(&self) {
+        self.created.store(0, Ordering::Relaxed);
+    }
+
     /// How many tasks there have been; the number of the next one.
     #[inline]
     pub(crate) fn created(&self) -> u64 {

@@ -266,7 +266,12 @@ fn wait(native: &Bound<'_, Loop>, turning: &mut Turning, hurry: bool) -> PyResul
     let (mut suspected, mut asks) = (false, false);
     let outcome = match plan {
         Plan::Skip if !*first => return Ok(()),
-        Plan::Skip | Plan::Poll => {
+        // Those of the run before.
+        Plan::Skip => {
+            events.clear();
+            Ok(())
+        }
+        Plan::Poll => {
             native.get().record(py, Kind::Idle);
             native.get().shared.reactor.wait(events, Wait::Now)
         }
