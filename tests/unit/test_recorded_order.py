@@ -398,3 +398,11 @@ def test_a_file_that_cant_be_written_is_told(tmp_path):
     assert "full.bin: [Errno 28] No space left on device" in said and "Traceback" not in said
     said = run_recorded(tmp_path / "none" / "order.bin", PROGRAM.format(end="print('it runs')"), variable=True)
     assert "FERRIO_RECORD=" in said and "it runs" in said
+
+
+@pytest.mark.parametrize("value", ["1O", "order.txt"])
+def test_neither_seconds_nor_a_file(value):
+    command = [sys.executable, "-m", "ferrio", f"--record={value}", "-c", "0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "a number of seconds is needed, such as 10, or a file that ends in .bin" in done.stderr

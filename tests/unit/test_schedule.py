@@ -43,3 +43,8 @@ def test_it_stops_after_so_many_runs():
     tried = []
     shortest, used = schedule.shrink([1] * 100, lambda choices: tried.append(choices), runs=10)
     assert (shortest, used, len(tried)) == ([1] * 100, 10, 10)
+
+
+def test_a_file_is_for_another_function(tmp_path):
+    with pytest.raises(TypeError, match="replay_recording"):
+        schedule.parse(tmp_path)

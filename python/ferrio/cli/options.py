@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import ferrio
@@ -88,7 +88,7 @@ def parse(arguments: Sequence[str]) -> Options:
         elif argument == "--sight":
             chosen.sight = True
         elif argument == "--watch" or argument.startswith("--watch="):
-            chosen.watch = _seconds(argument, switches.DEFAULT_THRESHOLD)
+            chosen.watch = _seconds(argument, switches.DEFAULT_THRESHOLD, switches.threshold)
         elif argument == "--dump-signal" or argument.startswith("--dump-signal="):
             chosen.dump_signal = argument.partition("=")[2] or switches.DEFAULT_SIGNAL
         elif argument == "--metrics" or argument.startswith("--metrics="):
@@ -101,7 +101,7 @@ def parse(arguments: Sequence[str]) -> Options:
             if switches.is_order(argument):
                 chosen.order = argument.partition("=")[2]
             else:
-                chosen.record = _seconds(argument, switches.DEFAULT_RECORD)
+                chosen.record = _seconds(argument, switches.DEFAULT_RECORD, switches.seconds_to_keep)
         elif argument in ("-h", "--help"):
             sys.stdout.write(HELP)
             raise SystemExit(0)
@@ -129,10 +129,10 @@ def parse(arguments: Sequence[str]) -> Options:
     return chosen
 
 
-def _seconds(argument: str, default: float) -> float:
+def _seconds(argument: str, default: float, parse: Callable[[str], float]) -> float:
     _, given, text = argument.partition("=")
     try:
-        return switches.threshold(text) if given else default
+        return parse(text) if given else default
     except ValueError as error:
         refuse(f"{argument}: {error}")
 

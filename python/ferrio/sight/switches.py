@@ -31,6 +31,7 @@ __all__ = (
     "record_order",
     "record_program",
     "see_program",
+    "seconds_to_keep",
     "threshold",
     "trace_program",
     "watch_program",
@@ -99,7 +100,15 @@ def _record_unless_traced(text: str) -> None:
         return
     if os.environ.get(TRACE, "").strip() not in ("", "0"):
         raise ValueError(f"{TRACE} is set, too, and a trace has all that a record has")
-    record_program(threshold(text))
+    record_program(seconds_to_keep(text))
+
+
+def seconds_to_keep(text: str) -> float:
+    """Returns the number of seconds in `text`. Raises `ValueError` with advice if there is none."""
+    try:
+        return threshold(text)
+    except ValueError:
+        raise ValueError("a number of seconds is needed, such as 10, or a file that ends in .bin") from None
 
 
 def threshold(text: str) -> float:
