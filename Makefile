@@ -169,8 +169,10 @@ conformance: ## CPython's own asyncio tests; PYTHON may name several
 
 # ALL: the interpreters to build wheels for.
 ALL = $(shell sh tools/find-python --all)
+# WHEELS: further arguments, such as WHEELS="--libc glibc musl".
+WHEELS =
 wheels: python ## the release: the sdist, and a wheel for each Python, checked
-	@$(PYTHON) tools/wheels.py $(ALL)
+	@$(PYTHON) tools/wheels.py $(ALL) $(WHEELS)
 
 sdist: python ## the sdist, built and installed the way pip does it
 	@$(PYTHON) tools/wheels.py --sdist-only $(PYTHON)

@@ -24,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # The newest glibc symbol version that manylinux2014 allows.
 OLDEST_GLIBC = (2, 17)
+# What a wheel may weigh, in bytes.
+LARGEST_WHEEL = 3_000_000
 
 BREAKFAST = """\
 start coffee
@@ -108,7 +110,13 @@ def wrong_wheel(path):
     for directory in (Path.home(), ROOT):
         if any(f"{directory}/".encode() in binary for binary in binaries):
             yield f"the extension module names a directory of this machine, {directory}"
+    if any(b".symtab\0" in binary for binary in binaries):
+        yield "the extension module isn't stripped"
+    if path.stat().st_size > LARGEST_WHEEL:
+        yield f"the wheel has {path.stat().st_size / 1e6:.1f} MB, more than {LARGEST_WHEEL / 1e6:.0f}"
     described = {name for name in names if name.startswith(info + "/")}
+    if not any(name.startswith(f"{info}/sboms/") for name in described):
+        yield "the wheel lacks the list of the crates in it (SBOM)"
     for needed in (f"{info}/licenses/LICENSE-MIT", f"{info}/licenses/LICENSE-APACHE", f"{info}/RECORD"):
         if needed not in described:
             yield f"the wheel lacks {needed}"
@@ -126,6 +134,8 @@ def wrong_wheel(path):
     tag = re.search(r'consistent with the following platform tag: "manylinux_(\d+)_(\d+)_\w+"', text)
     if "manylinux2014" in path.name and (tag is None or (int(tag[1]), int(tag[2])) > OLDEST_GLIBC):
         yield "the wheel calls itself manylinux2014 but needs a newer glibc"
+    if "musllinux" in path.name and '"musllinux_1_2_' not in text:
+        yield "the wheel calls itself musllinux but auditwheel doesn't agree"
 
 
 def wrong_sdist(path):

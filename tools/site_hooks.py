@@ -29,6 +29,7 @@ GUESTS = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "benches/README.md": "benches.md",
     "benches/net/README.md": "benches-net.md",
 }

@@ -7,7 +7,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Directories that hold what people wrote. Built or downloaded files are elsewhere, or are skipped by name.
-_DIRECTORIES = (".ci", "benches", "crates", "docs", "examples", "fuzz", "include", "python", "tests", "tools")
+_DIRECTORIES = (
+    ".ci",
+    ".github",
+    "benches",
+    "crates",
+    "docs",
+    "examples",
+    "fuzz",
+    "include",
+    "python",
+    "recipe",
+    "tests",
+    "tools",
+)
 _SKIPPED_PARTS = {"__pycache__", "target", ".hypothesis"}
 
 
