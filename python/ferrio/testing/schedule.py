@@ -27,7 +27,7 @@ def text(choices: Iterable[int]) -> str:
 
 
 def parse(schedule: str) -> list[int]:
-    """Returns the numbers of a schedule in text. Raises `ValueError` if it isn't one, and `TypeError` if it isn't text."""
+    """Returns the numbers of a schedule in text. Raises `ValueError` if it is none, `TypeError` if it isn't text."""
     if not isinstance(schedule, str):
         raise TypeError(f"a schedule is text, such as 'z12.2.z3.1', not {schedule!r}; a file is for replay_recording()")
     choices: list[int] = []
