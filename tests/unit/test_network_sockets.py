@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 import socket
 import socket as module_with_a_name
+import ssl
 
 import pytest
 
@@ -282,6 +284,55 @@ def test_options(network):
         assert (sock.gettimeout(), sock.timeout, sock.getblocking()) == (5, 5, True)
 
 
+def polled(sock):
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def test_whether_something_has_come(network):
+    """Libraries ask this of idle connections before they use one again."""
+
+    async def main(loop):
+        client, served = await pair(loop)
+        _, writer = await asyncio.open_connection(sock=client)
+        sock = writer.get_extra_info("socket")
+        with made(served):
+            assert not polled(sock) and not polled(served)
+            assert select.select([sock, served], [sock, served], [], 0) == ([], [sock, served], [])
+            writer.write(b"x")
+            await asyncio.sleep(0.1)
+            assert polled(served) and select.select([sock, served], [], [], None) == ([served], [], [])
+            assert served.recv(1) == b"x" and not polled(served)
+            writer.close()
+            await writer.wait_closed()
+            await asyncio.sleep(0.1)
+            assert polled(served)
+
+    run(main)
+
+
+def test_transports_have_sockets(network):
+    async def main(loop):
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        listener = server.sockets[0]
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        sock = writer.get_extra_info("socket")
+        assert sock.fileno() not in (-1, listener.fileno()) and sock.proto == socket.IPPROTO_TCP
+        assert sock.getpeername() == listener.getsockname()
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+        assert sock.fileno() == -1
+        server.close()
+        await server.wait_closed()
+        assert listener.fileno() == -1
+
+    run(main)
+
+
 def test_every_way_to_name_the_class(network):
     for sock in (socket.socket(), REAL_CLASS(), module_with_a_name.socket(socket.AF_INET, socket.SOCK_STREAM, 0)):
         with sock:
@@ -302,6 +353,24 @@ def test_what_would_wait_says_what_to_do():
         assert socket.gethostbyname("db") == socket.getaddrinfo("db", 1)[0][4][0] == "10.9.9.9"
         with pytest.raises(OSError, match="IPv4"):
             socket.socket(socket.AF_INET6)
+        with pytest.raises(RuntimeError, match=r"loop.add_reader\(\)"):
+            select.select([listener], [], [], 1)
+        with pytest.raises(TypeError, match=r"create_connection\(ssl=...\)"):
+            ssl.create_default_context().wrap_socket(listener, server_hostname="db")
+
+
+def test_sockets_may_be_closed_after_the_loop(network):
+    """As fixtures do."""
+
+    async def main(loop):
+        client, served = await pair(loop)
+        served.send(b"unread")
+        await asyncio.sleep(0.1)
+        return client, served
+
+    client, served = run(main)
+    client.close()
+    served.close()
 
 
 def test_a_forgotten_socket_warns():
@@ -312,9 +381,10 @@ def test_a_forgotten_socket_warns():
 
 
 def test_nothing_stays_replaced():
-    before = dict(vars(socket)), dict(vars(socket.socket)), dict(vars(ferrio.EventLoop))
+    places = (socket, socket.socket, select, ferrio.EventLoop)
+    before = [dict(vars(place)) for place in places]
     with testing.Network():
-        assert dict(vars(socket)) != before[0]
-    assert (dict(vars(socket)), dict(vars(socket.socket)), dict(vars(ferrio.EventLoop))) == before
+        assert all(dict(vars(place)) != names for place, names in zip(places, before, strict=True))
+    assert [dict(vars(place)) for place in places] == before
     with socket.socket() as sock:
         assert type(sock) is socket.socket

@@ -12,7 +12,7 @@ from typing import Any
 
 from ferrio.testing.network.connection import Address
 from ferrio.testing.network.datagrams import DatagramEnd
-from ferrio.testing.network.views import SocketView
+from ferrio.testing.network.sockets import SimulatedSocket
 
 __all__ = ("SimulatedDatagramTransport",)
 
@@ -32,11 +32,9 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
     ) -> None:
         """`sock` is the socket that the program made, which the transport owns from now on."""
         super().__init__({}, loop)
-        self._sock = sock
-        if sock is not None:
-            sock.description.transport = self
-        view: Any = sock or SocketView(socket.SOCK_DGRAM, end.address, end.remote)
-        self._extra["socket"] = trsock.TransportSocket(view)
+        self._sock = sock = sock or SimulatedSocket.of(end, socket.IPPROTO_UDP)
+        sock.description.transport = self
+        self._extra["socket"] = trsock.TransportSocket(sock)
         self._extra["sockname"] = end.address
         self._extra["peername"] = end.remote
         self._end = end
@@ -122,15 +120,13 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
             self._protocol.connection_lost(error)
         finally:
             if end is not None:
-                self._close_end(end)
+                self._close_end()
             self._protocol = self._loop = None
 
-    def _close_end(self, end: DatagramEnd) -> None:
-        if self._sock is not None:
+    def _close_end(self) -> None:
+        if self._sock.fileno() != -1:
             self._sock.description.transport = None
-            self._sock.close()
-        else:
-            end.close()
+        self._sock.close()
 
     def _soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         self._loop.call_soon(callback, *arguments, context=self._context)
@@ -138,7 +134,7 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if self._end is not None:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._close_end(self._end)
+            self._close_end()
 
     def __repr__(self) -> str:
         state = "closed" if self._end is None else "closing" if self._closing else "open"

@@ -11,6 +11,7 @@ import contextvars
 import errno
 import os
 import socket
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -33,20 +34,36 @@ _numbers: dict[int, Description] = {}
 class Description:
     """A socket as the system sees it."""
 
-    def __init__(self, network: Network, kind: int) -> None:
+    def __init__(self, network: Network, kind: int, proto: int = 0) -> None:
         self.network = network
         self.kind = socket.SocketKind(kind)
+        self.proto = proto
         self.options: dict[tuple[int, int], Any] = {}
         self.endpoint: Endpoint | None = None
         self.listener: Listener | None = None
         self.datagrams: DatagramEnd | None = None
-        self.transport: Any = None
-        """The transport that has it."""
+        # The transport that has it. It is kept alive by its connection alone, so that a forgotten one warns.
+        self._transport: weakref.ref[Any] | None = None
         self._attempt: Attempt | None = None
         self._error: OSError | None = None
         self._numbers = 0
         # What `watch` calls, by whether it is for writing.
         self._watchers: dict[bool, list[_Watcher]] = {False: [], True: []}
+
+    @property
+    def transport(self) -> Any:
+        """The transport that has it, or `None`."""
+        return None if self._transport is None else self._transport()
+
+    @transport.setter
+    def transport(self, transport: Any) -> None:
+        self._transport = None if transport is None else weakref.ref(transport)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its host has crashed, so that nothing is left to be closed."""
+        vanished = self.endpoint is not None and self.endpoint.has_vanished
+        return vanished or (self.listener is not None and self.listener.is_closed)
 
     # ---- numbers
 
@@ -190,10 +207,6 @@ class Description:
         for watcher in [*self._watchers[False], *for_writing] if error is not None else for_writing:
             watcher.call()
 
-    def adopt(self, endpoint: Endpoint) -> None:
-        """Makes it the socket of a connection."""
-        self.endpoint = endpoint
-
     def give_up(self) -> None:
         """Stops connecting."""
         if self._attempt is not None:
@@ -244,6 +257,21 @@ class Description:
             return end.send(data, to)
         view = memoryview(data).cast("B")
         return self.connected(errno.EPIPE).send(view)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether receiving or accepting does something else than raise `BlockingIOError`."""
+        if self._attempt is not None:
+            return False
+        if self.listener is not None:
+            return self.listener.has_waiting
+        part = self.endpoint or self.datagrams
+        return part is None or part.is_readable
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether sending does something else than raise `BlockingIOError`."""
+        return self._attempt is None and (self.endpoint is None or self.endpoint.is_writable)
 
     def shutdown(self, how: int) -> None:
         """Ends one direction, or both."""

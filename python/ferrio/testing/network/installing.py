@@ -15,13 +15,13 @@ from typing import Any
 
 from ferrio import _serve, _sockets
 from ferrio._loop import EventLoop
-from ferrio.testing.network import names, socket_calls, sockets
+from ferrio.testing.network import names, polling, socket_calls, sockets
 from ferrio.testing.network.connection import Address
 from ferrio.testing.network.datagram_transport import SimulatedDatagramTransport
 from ferrio.testing.network.datagrams import DatagramEnd
 from ferrio.testing.network.listening import Attempt, Listener
 from ferrio.testing.network.network import Network, active
-from ferrio.testing.network.server import ListeningView, SimulatedServer, accepted
+from ferrio.testing.network.server import SimulatedServer, accepted
 
 __all__ = ("installed",)
 
@@ -36,7 +36,7 @@ def installed() -> Iterator[None]:
         _replaced[name] = getattr(EventLoop, name)
         setattr(EventLoop, name, method)
     try:
-        with sockets.replaced():
+        with sockets.replaced(), polling.replaced():
             yield
     finally:
         for name in changes:
@@ -154,21 +154,23 @@ async def create_server(
         raise TypeError("ssl argument must be an SSLContext or None")
     _serve._refuse_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     current = _network(self).current_host
-    views: list[Any] = []
+    made: list[sockets.SimulatedSocket] = []
     try:
         if own:
             _sockets.require_stream(sock)
             sock.setblocking(False)
-            views.append(sock)
+            made.append(sock)
         else:
             addresses = await _addresses(self, host, port, family, flags)
-            views.extend(ListeningView(Listener(current, each, reuse_port=bool(reuse_port))) for each in addresses)
-        server = SimulatedServer(self, views, protocol_factory, ssl, backlog, **timeouts)
+            for each in addresses:
+                listener = Listener(current, each, reuse_port=bool(reuse_port))
+                made.append(sockets.SimulatedSocket.of(listener, socket.IPPROTO_TCP))
+        server = SimulatedServer(self, made, protocol_factory, ssl, backlog, **timeouts)
         if start_serving:
             await server.start_serving()
     except BaseException:
-        for view in views:
-            view.close()
+        for each_made in made:
+            each_made.close()
         raise
     if self.get_debug():
         _sockets.logger.info("%r is serving", server)

@@ -42,12 +42,18 @@ class Listener:
         self._backlog: int | None = None
         self._waiting: collections.deque[Endpoint] = collections.deque()
         self._on_waiting: Callable[[], object] | None = None
-        self._is_closed = False
+        self.is_closed = False
+        """Whether the port is free again."""
 
     @property
     def is_listening(self) -> bool:
         """Whether it takes connections."""
-        return self._backlog is not None and not self._is_closed
+        return self._backlog is not None and not self.is_closed
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a connection waits."""
+        return bool(self._waiting)
 
     def listen(self, backlog: int = 100) -> None:
         """Begins to take connections; so many may wait, and one more. Further ones try again after a second."""
@@ -73,9 +79,9 @@ class Listener:
 
     def close(self) -> None:
         """Frees the port, and resets the connections that wait."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True
+        self.is_closed = True
         self._on_waiting = None
         self.host.ports("tcp").free(self)
         while self._waiting:
@@ -90,7 +96,7 @@ class Listener:
 
     def established(self, end: Endpoint) -> None:
         """The client knows that the connection stands."""
-        if self._is_closed:
+        if self.is_closed:
             end.reset()
             return
         self._waiting.append(end)

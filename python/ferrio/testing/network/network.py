@@ -6,6 +6,7 @@ seed gives the same run. The network makes no system call.
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import contextvars
@@ -247,7 +248,9 @@ class Network:
     def call_at(
         self, time: float, callback: Callable[..., object], *arguments: Any, context: contextvars.Context | None = None
     ) -> Any:
-        """Calls back from the loop at that time, in a later turn in any case."""
+        """Calls back from the loop at that time, in a later turn in any case; never after the loop was closed."""
+        if self.loop.is_closed():
+            return asyncio.TimerHandle(time, callback, arguments, self.loop, context)
         return self.loop.call_at(time, callback, *arguments, context=context)
 
     def path(self, source: Host, target: Host) -> Path:

@@ -12,31 +12,19 @@ from ferrio._ferrio import SSLProtocol
 from ferrio._server import Server
 from ferrio.testing.network.connection import Endpoint
 from ferrio.testing.network.listening import Listener
+from ferrio.testing.network.sockets import SimulatedSocket
 from ferrio.testing.network.stream_transport import SimulatedTransport
-from ferrio.testing.network.views import SocketView
 
-__all__ = ("ListeningView", "SimulatedServer", "accepted")
-
-
-class ListeningView(SocketView):
-    """A listener as `Server.sockets` shows it."""
-
-    def __init__(self, listener: Listener) -> None:
-        super().__init__(socket.SOCK_STREAM, listener.address)
-        self.listener = listener
-
-    def close(self) -> None:
-        """Frees the port."""
-        self.listener.close()
+__all__ = ("SimulatedServer", "accepted")
 
 
 class SimulatedServer(Server):
-    """Accepts the connections of listeners. Each of `sockets` has one: a view, or a socket that the program made."""
+    """Accepts the connections of listeners: those of its sockets."""
 
     def __init__(
         self,
         loop: Any,
-        sockets: list[Any],
+        sockets: list[SimulatedSocket],
         protocol_factory: Any,
         ssl_context: Any,
         backlog: int,

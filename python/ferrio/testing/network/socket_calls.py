@@ -185,9 +185,7 @@ async def sock_accept(self: Any, sock: Any) -> tuple[SimulatedSocket, Address]:
     """Accept a connection; return its socket, which is non-blocking, and the peer's address."""
     description = _free(self, sock)
     endpoint = await _when_possible(self, description, False, description.accept)
-    made = SimulatedSocket.of_endpoint(endpoint)
-    made.setblocking(False)
-    return made, endpoint.remote
+    return SimulatedSocket.of(endpoint, description.proto), endpoint.remote
 
 
 async def sock_sendfile(

@@ -17,6 +17,7 @@ from typing import Any
 
 from ferrio.testing.network import names
 from ferrio.testing.network.connection import Address, Endpoint, failure
+from ferrio.testing.network.datagrams import DatagramEnd
 from ferrio.testing.network.descriptions import Description
 from ferrio.testing.network.listening import Listener
 from ferrio.testing.network.network import Network, active
@@ -52,15 +53,23 @@ class SimulatedSocket(socket.socket):
         kind = socket.SOCK_STREAM if type == -1 else type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         if type != -1 and type & socket.SOCK_NONBLOCK:
             self._timeout = 0.0
-        self._description = Description(network, kind)
+        self._description = Description(network, kind, max(proto, 0))
         self._number = self._description.number()
 
     @classmethod
-    def of_endpoint(cls, endpoint: Endpoint) -> SimulatedSocket:
-        """Returns the socket of an accepted connection; like the system's, it doesn't inherit being non-blocking."""
-        description = Description(endpoint.host.network, socket.SOCK_STREAM)
-        description.adopt(endpoint)
-        return cls(fileno=description.number())
+    def of(cls, part: Endpoint | Listener | DatagramEnd, proto: int) -> SimulatedSocket:
+        """Returns a non-blocking socket that has one end of a connection, or a port."""
+        kind = socket.SOCK_DGRAM if isinstance(part, DatagramEnd) else socket.SOCK_STREAM
+        description = Description(part.host.network, kind, proto)
+        if isinstance(part, Endpoint):
+            description.endpoint = part
+        elif isinstance(part, Listener):
+            description.listener = part
+        else:
+            description.datagrams = part
+        made = cls(fileno=description.number())
+        made.setblocking(False)
+        return made
 
     # ---- what it is
 
@@ -76,8 +85,8 @@ class SimulatedSocket(socket.socket):
 
     @property
     def proto(self) -> int:
-        """0, as for sockets that are made without it."""
-        return 0
+        """What it was made with."""
+        return self._description.proto
 
     @property
     def timeout(self) -> float | None:
@@ -169,7 +178,7 @@ class SimulatedSocket(socket.socket):
     def accept(self) -> tuple[SimulatedSocket, Address]:
         """Return a connection that waits, and the peer's address."""
         endpoint = self._now("accept", self.description.accept)
-        made = SimulatedSocket.of_endpoint(endpoint)
+        made = SimulatedSocket.of(endpoint, self.proto)
         made.settimeout(socket.getdefaulttimeout())
         return made, endpoint.remote
 
@@ -289,7 +298,8 @@ class SimulatedSocket(socket.socket):
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if getattr(self, "_number", -1) != -1:
-            _warn(f"unclosed {self!r}", ResourceWarning, source=self)
+            if not self._description.is_gone:
+                _warn(f"unclosed {self!r}", ResourceWarning, source=self)
             self._real_close()
 
 
@@ -314,7 +324,17 @@ def _new(cls: type[Any], family: int = -1, type: int = -1, proto: int = -1, file
         simulated = family in (-1, socket.AF_INET, socket.AF_INET6) and _is_known_kind(type)
         if (simulated and fileno is None) or Description.of(fileno) is not None:
             cls = SimulatedSocket
+    _refuse_wrapping(cls, fileno)
     return super(socket.socket, cls).__new__(cls)
+
+
+def _refuse_wrapping(cls: type[Any], fileno: int | None) -> None:
+    """Raises `TypeError` for a class over a simulated socket that calls the system itself, such as `ssl.SSLSocket`."""
+    if cls is not SimulatedSocket and Description.of(fileno) is not None:
+        raise TypeError(
+            f"{cls.__name__} needs a socket of the system, not a simulated one. For TLS use the loop's"
+            " create_connection(ssl=...) and start_tls(), or ssl.MemoryBIO"
+        )
 
 
 def _is_known_kind(kind: int) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ferrio.testing.network.connection import Endpoint
-from ferrio.testing.network.views import SocketView
+from ferrio.testing.network.sockets import SimulatedSocket
 
 __all__ = ("SimulatedTransport",)
 
@@ -52,12 +52,10 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
     ) -> None:
         """`sock` is the socket that the program made, which the transport owns from now on."""
         super().__init__(extra, loop)
-        self._sock = sock
-        if sock is not None:
-            sock.description.transport = self
-        view: Any = sock or SocketView(socket.SOCK_STREAM, endpoint.local, endpoint.remote)
-        view.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._extra["socket"] = trsock.TransportSocket(view)
+        self._sock = sock = sock or SimulatedSocket.of(endpoint, socket.IPPROTO_TCP)
+        sock.description.transport = self
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._extra["socket"] = trsock.TransportSocket(sock)
         self._extra["sockname"] = endpoint.local
         self._extra.setdefault("peername", endpoint.remote)
         self._endpoint = endpoint
@@ -307,11 +305,9 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
                 server._detach(self)
 
     def _close_end(self) -> None:
-        if self._sock is not None:
+        if self._sock.fileno() != -1:
             self._sock.description.transport = None
-            self._sock.close()
-        elif self._endpoint is not None:
-            self._endpoint.close()
+        self._sock.close()
 
     def _end(self) -> Endpoint:
         if self._endpoint is None:
@@ -324,8 +320,7 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if self._endpoint is not None:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            if self._loop is not None and not self._loop.is_closed():
-                self._close_end()
+            self._close_end()
 
     def __repr__(self) -> str:
         state = "closed" if self._endpoint is None else "closing" if self._closing else "open"
