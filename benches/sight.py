@@ -11,6 +11,7 @@ import contextlib
 import math
 import re
 import statistics
+import os
 import sys
 import tempfile
 import threading
@@ -37,6 +38,7 @@ WAYS = {
     "metrics": {"FERRIO_METRICS": "1"},
     "watch": {"FERRIO_WATCH": "0.1"},
     "record": {"FERRIO_RECORD": "10"},
+    "order": {"FERRIO_RECORD": os.path.join(tempfile.gettempdir(), "ferrio-benches.bin")},
     "sight": {"FERRIO_SIGHT": "1"},
     "top": {"FERRIO_SIGHT": "1"},
 }
