@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MARK = "ferrio"
 MARK_HELP = (
     "ferrio(virtual_time=False, wall_clock=None, patience=10, checks=None, tasks=None, exceptions=None, "
-    "transports=None, locks=None, blocking=None): run this test on ferrio's loop, with these settings of "
+    "transports=None, servers=None, locks=None, semaphores=None, blocking=None): "
+    "run this test on ferrio's loop, with these settings of "
     "ferrio.testing.Settings; checks=True turns on the checks that need no number"
 )
 VIRTUAL_TIME, WALL_CLOCK, PATIENCE = "ferrio_virtual_time", "ferrio_wall_clock", "ferrio_patience"
@@ -31,7 +32,12 @@ def add_settings(parser: pytest.Parser) -> None:
     parser.addini(VIRTUAL_TIME, "give every test virtual time", "bool", default=False)
     parser.addini(WALL_CLOCK, "when datetime.now() begins in tests with virtual time, or now", default="")
     parser.addini(PATIENCE, "seconds that something outside the loop may take with virtual time", default="")
-    parser.addini(CHECKS, "what no test may leave: tasks exceptions transports locks, or all", "args", default=[])
+    parser.addini(
+        CHECKS,
+        "what no test may leave: tasks exceptions transports servers locks semaphores, or all",
+        "args",
+        default=[],
+    )
     parser.addini(BLOCKING, "seconds that a step or callback may take", default="")
 
 

@@ -101,6 +101,7 @@ def test_threads_and_processes_hold_the_clock(ferrio_clock):
     asyncio.run(main())
 
 @virtual
+@pytest.mark.filterwarnings("ignore:the test wants virtual time")
 def test_own_loop_factory_wins():
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         assert not isinstance(runner.get_loop(), ferrio.EventLoop)

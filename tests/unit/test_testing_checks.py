@@ -3,8 +3,16 @@
 Real test files are run by pytest in a process of its own. tests/testing has other people's plugins.
 """
 
+import asyncio
+import gc
+
 import pytest
 from tests.unit.test_testing import suite  # noqa: F401 - a fixture
+
+import ferrio
+from ferrio import testing
+from ferrio.testing import population
+from ferrio.testing.semaphores import _CLASSES
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.timeout(240)  # a suite takes seconds, or longer on a busy machine
@@ -203,6 +211,159 @@ def test_locks(suite):  # noqa: F811
     assert sorted(name for name, outcome in outcomes.items() if outcome != "PASSED") == failed, text
     assert "[locked]>, held by task 'holder' (test_held.<locals>.hold)." in text
     assert "[locked]>, whose holder has ended or isn't inside an `async with`." in text
+
+
+SEMAPHORES = """
+import ferrio
+
+old = asyncio.Semaphore(3)
+signal = asyncio.Semaphore(0)
+
+@pytest.mark.ferrio(tasks=False)
+def test_held():
+    async def hold():
+        async with asyncio.Semaphore(2):
+            await forever()
+
+    async def main():
+        asyncio.create_task(hold(), name="holder")
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+def test_never_released():
+    asyncio.run(old.acquire())
+
+def test_it_is_no_later_tests():
+    assert old._value == 2
+    asyncio.run(asyncio.sleep(1))
+
+@pytest.mark.parametrize("kind", [ferrio.Semaphore, ferrio.BoundedSemaphore, asyncio.BoundedSemaphore])
+def test_of_this_kind(kind):
+    global kept
+    kept = kind(5)
+    asyncio.run(kept.acquire())
+
+def test_a_signal():
+    signal.release()
+
+def test_unlimited():
+    asyncio.run(ferrio.Semaphore(float("inf")).acquire())
+
+@pytest.mark.ferrio(semaphores=False)
+def test_allowed():
+    asyncio.run(old.acquire())
+"""
+
+
+def test_semaphores(suite):  # noqa: F811
+    outcomes, text = suite(COMMON + SEMAPHORES)
+    failed = [
+        "test_held",
+        "test_never_released",
+        *(f"test_of_this_kind[{name}]" for name in ("BoundedSemaphore0", "BoundedSemaphore1", "Semaphore")),
+    ]
+    assert sorted(name for name, outcome in outcomes.items() if outcome != "PASSED") == failed, text
+    assert "1 of 2 permit(s) taken" in text and "held by task 'holder' (test_held.<locals>.hold)." in text
+    assert "1 of 3 permit(s) taken" in text and text.count("1 of 5 permit(s) taken") >= 3
+
+
+def test_the_classes_of_semaphores_are_put_back():
+    before = [vars(each)["__init__"] for each in _CLASSES]
+    with testing.Bench(testing.Settings(semaphores=True)):
+        assert all(vars(each)["__init__"] is not old for each, old in zip(_CLASSES, before, strict=True))
+        semaphore = ferrio.Semaphore(value=4)
+        assert semaphore._value == 4
+    assert [vars(each)["__init__"] for each in _CLASSES] == before
+
+
+SERVERS = """
+async def serve():
+    return await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+
+def test_left():
+    asyncio.run(serve())
+
+def test_closed():
+    async def main():
+        async with await serve():
+            pass
+    asyncio.run(main())
+
+def test_closed_by_its_task():
+    async def main():
+        async def forever():
+            server = await serve()
+            await server.serve_forever()
+        asyncio.create_task(forever())
+        await asyncio.sleep(0.1)
+    asyncio.run(main())
+test_closed_by_its_task = pytest.mark.ferrio(tasks=False)(test_closed_by_its_task)
+
+@pytest.mark.ferrio(servers=False)
+def test_allowed():
+    asyncio.run(serve())
+"""
+
+
+def test_servers(suite):  # noqa: F811
+    outcomes, text = suite(COMMON + SERVERS, "-W", "ignore::ResourceWarning")
+    assert [name for name, outcome in outcomes.items() if outcome != "PASSED"] == ["test_left"], text
+    assert "The test left a server listening at ('127.0.0.1', " in text
+
+
+def test_what_was_there_before_is_frozen_during_a_test_only():
+    class Kind:
+        pass
+
+    old, lost = Kind(), Kind()
+    with population.set_apart((Kind,)):
+        assert gc.get_freeze_count() > 1000
+        new = Kind()
+        del lost
+        assert set(population.objects_of((Kind,))) == {old, new}
+    assert gc.get_freeze_count() == 0
+    assert set(population.objects_of((Kind,))) == {old, new}
+
+
+def test_a_program_that_has_frozen_its_objects_keeps_them_so():
+    gc.freeze()
+    try:
+        count = gc.get_freeze_count()
+        with population.set_apart((asyncio.Lock,)):
+            lock = asyncio.Lock()
+            assert lock in set(population.objects_of((asyncio.Lock,)))
+        assert gc.get_freeze_count() >= count - 10
+    finally:
+        gc.unfreeze()
+
+
+FACTORY = """
+import ferrio
+
+@pytest.mark.parametrize("factory", [asyncio.SelectorEventLoop, ferrio.EventLoop])
+def test_of_its_own(factory):
+    with pytest.warns(RuntimeWarning, match="use ferrio.new_event_loop as the loop factory"):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(asyncio.sleep(0))
+
+def test_of_ferrio(recwarn):
+    for module in (asyncio, ferrio):
+        with module.Runner(loop_factory=ferrio.new_event_loop) as runner:
+            runner.run(asyncio.sleep(3600))
+    assert not recwarn.list
+
+@pytest.mark.ferrio(virtual_time=False)
+def test_real_time(recwarn):
+    with asyncio.Runner(loop_factory=ferrio.EventLoop) as runner:
+        runner.run(asyncio.sleep(0))
+    assert not recwarn.list
+"""
+
+
+def test_a_loop_factory_that_has_no_virtual_time_is_told(suite):  # noqa: F811
+    outcomes, text = suite(COMMON + FACTORY)
+    assert set(outcomes.values()) == {"PASSED"}, text
 
 
 BLOCKING = """

@@ -9,6 +9,7 @@ Invariant: one bench is active at a time, and it hears of every loop that any te
 from __future__ import annotations
 
 import contextlib
+import warnings
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
@@ -20,6 +21,9 @@ from ferrio.testing.clock import Clock
 from ferrio.testing.exceptions import ExceptionsCheck
 from ferrio.testing.locks import LocksCheck
 from ferrio.testing.loops import BenchLoop, FollowedLoop, open_loops, replacing
+from ferrio.testing.population import set_apart
+from ferrio.testing.semaphores import SemaphoresCheck
+from ferrio.testing.servers import ServersCheck
 from ferrio.testing.settings import Settings
 from ferrio.testing.stuck import Judge
 from ferrio.testing.tasks import TasksCheck
@@ -60,7 +64,9 @@ class Bench:
         with contextlib.ExitStack() as undo:
             if self.settings.virtual_time:
                 self._begin_virtual_time(undo)
-            undo.enter_context(replacing(self._make_loop))
+            undo.enter_context(replacing(self._make_loop, self._see_loop))
+            if self._checks:
+                undo.enter_context(set_apart(tuple(kind for check in self._checks for kind in check.kinds)))
             for check in self._checks:
                 check.owns = self._owns
                 undo.callback(check.close)
@@ -129,6 +135,16 @@ class Bench:
         self._equip(made)
         return made
 
+    def _see_loop(self, loop: Any) -> None:
+        """A loop factory has made `loop`."""
+        if self.clock is not None and not isinstance(loop, BenchLoop):
+            warnings.warn(
+                f"the test wants virtual time, but its loop factory made {loop!r}, which isn't on the test's clock: "
+                "use ferrio.new_event_loop as the loop factory, or @pytest.mark.ferrio(virtual_time=False)",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
     def _owns(self, loop: Any) -> bool:
         """What an earlier test has left is collected at any time; it belongs to a loop that was closed before."""
         return loop in self._made or (isinstance(loop, BenchLoop) and not loop.is_closed())
@@ -169,8 +185,12 @@ def _checks(settings: Settings) -> list[Check]:
         wanted.append(ExceptionsCheck())
     if settings.transports:
         wanted.append(TransportsCheck())
+    if settings.servers:
+        wanted.append(ServersCheck())
     if settings.locks:
         wanted.append(LocksCheck())
+    if settings.semaphores:
+        wanted.append(SemaphoresCheck())
     if settings.blocking is not None:
         wanted.append(BlockingCheck(settings.blocking))
     return wanted

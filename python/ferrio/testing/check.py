@@ -5,17 +5,19 @@ Invariant: a check says each problem once.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ferrio.testing.loops import BenchLoop
 
-__all__ = ("Check", "objects_of")
+__all__ = ("Check", "LeftCheck")
 
 
 class Check:
     """Looks at one kind of thing that a test may leave behind. Each method does nothing by default."""
+
+    #: Of which classes it looks at objects, by `population.objects_of`.
+    kinds: tuple[type, ...] = ()
 
     def __init__(self) -> None:
         self._found: list[str] = []
@@ -52,13 +54,21 @@ class Check:
         return found
 
 
-def objects_of(kinds: tuple[type, ...]) -> Iterator[Any]:
-    """Yields all live objects of these classes that the collector knows."""
-    known: dict[type, bool] = {}
-    for each in gc.get_objects():
-        kind = type(each)
-        wanted = known.get(kind)
-        if wanted is None:
-            wanted = known[kind] = issubclass(kind, kinds)
-        if wanted:
-            yield each
+class LeftCheck(Check):
+    """Looks at what a loop leaves as soon as its end begins: when a runner cancels its tasks, or it is closed."""
+
+    def left(self, loop: BenchLoop) -> None:
+        """Says what `loop` leaves."""
+
+    def loop_ends(self, loop: BenchLoop) -> None:
+        """A runner cancels what is left."""
+        self.left(loop)
+
+    def loop_closes(self, loop: BenchLoop) -> None:
+        """A program may close its loop without a runner."""
+        self.left(loop)
+
+    def end(self, loops: Sequence[BenchLoop]) -> None:
+        """The loops live on."""
+        for loop in loops:
+            self.left(loop)

@@ -1,6 +1,6 @@
 """No lock is left held: who acquires a `Lock` releases it before the test ends.
 
-A holder is known while it is inside an `async with` of the lock. A semaphore has no holder, so it isn't looked at.
+A holder is known while it is inside an `async with` of the lock.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from typing import Any
 
 from ferrio import _ferrio, tasks
 from ferrio.sight import objects, stacks, waits
-from ferrio.testing.check import Check, objects_of
+from ferrio.testing.check import LeftCheck
 from ferrio.testing.loops import BenchLoop
+from ferrio.testing.population import objects_of
 
 __all__ = ("LocksCheck",)
 
 
-class LocksCheck(Check):
+class LocksCheck(LeftCheck):
     """Finds locks that are held, and names their holders."""
+
+    kinds = (asyncio.Lock, _ferrio.Lock)
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,36 +30,29 @@ class LocksCheck(Check):
 
     def begin(self) -> None:
         """Locks that were held before aren't the test's."""
-        self._known.update(_held())
+        self._known.update(self.held())
 
     def test_begins(self, loops: Sequence[BenchLoop]) -> None:
         """Nor are those of its fixtures."""
         if loops:
-            self._known.update(_held())
+            self._known.update(self.held())
 
-    def loop_ends(self, loop: BenchLoop) -> None:
+    def left(self, loop: BenchLoop) -> None:
         """The holders are still there to be named."""
-        self._say(tasks.all_tasks(loop))
-
-    def loop_closes(self, loop: BenchLoop) -> None:
-        """A program may close its loop without a runner."""
-        self._say(tasks.all_tasks(loop))
-
-    def end(self, loops: Sequence[BenchLoop]) -> None:
-        """The loops live on."""
-        for loop in loops:
-            self._say(tasks.all_tasks(loop))
-
-    def _say(self, pending: set[Any]) -> None:
-        for lock in _held():
+        pending = tasks.all_tasks(loop)
+        for lock in self.held():
             if lock in self._known:
                 continue
             self._known.add(lock)
-            holders = waits.holders(lock, pending)
-            by = ", ".join(stacks.brief(task) for task in holders)
-            who = f"held by {by}" if by else "whose holder has ended or isn't inside an `async with`"
-            self._found.append(f"The test left a lock held: {stacks.describe(lock)}, {who}.")
+            by = ", ".join(stacks.brief(task) for task in waits.holders(lock, pending))
+            self._found.append(
+                self.words(lock, f"held by {by}" if by else "whose holder has ended or isn't inside an `async with`")
+            )
 
+    def held(self) -> list[Any]:
+        """Returns those that are held now."""
+        return [lock for lock in objects_of(self.kinds) if objects.call(lock, "locked") is True]
 
-def _held() -> list[Any]:
-    return [lock for lock in objects_of((asyncio.Lock, _ferrio.Lock)) if objects.call(lock, "locked") is True]
+    def words(self, thing: Any, who: str) -> str:
+        """Returns the problem."""
+        return f"The test left a lock held: {stacks.describe(thing)}, {who}."

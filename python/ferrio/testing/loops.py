@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.events
 import asyncio.runners
+import functools
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,8 +87,11 @@ def open_loops() -> list[BenchLoop]:
 
 
 @contextmanager
-def replacing(make: Callable[[], BenchLoop]) -> Iterator[None]:
-    """Makes all loops by `make` inside the block, and tells their owners when a runner cancels their tasks."""
+def replacing(make: Callable[[], BenchLoop], see: Callable[[Any], object]) -> Iterator[None]:
+    """Makes all loops by `make` inside the block, and tells their owners when a runner cancels their tasks.
+
+    `see` is called with each loop that a runner has from a loop factory.
+    """
     changes: list[tuple[Any, str, Any]] = [
         (asyncio, "new_event_loop", make),
         (asyncio.events, "new_event_loop", make),
@@ -97,6 +101,7 @@ def replacing(make: Callable[[], BenchLoop]) -> Iterator[None]:
         # Whoever imported that function by its name asks a policy.
         (_policy.EventLoopPolicy, "_loop_factory", lambda policy: _of_policy(policy, make)),
         (_policy._DefaultEventLoopPolicy, "_loop_factory", staticmethod(make)),
+        *((module.Runner, "__init__", _showing(module.Runner.__init__, see)) for module in _RUNNERS),
         *((module, "_cancel_all_tasks", _announcing(module._cancel_all_tasks)) for module in _RUNNERS),
     ]
     before = [(module, name, vars(module)[name]) for module, name, _ in changes]
@@ -117,6 +122,23 @@ def _of_policy(policy: Any, make: Callable[[], BenchLoop]) -> asyncio.AbstractEv
 
 # Both have the function by this name.
 _RUNNERS: tuple[Any, ...] = (asyncio.runners, runners)
+
+
+def _showing(initialize: Callable[..., None], see: Callable[[Any], object]) -> Callable[..., None]:
+    @functools.wraps(initialize)
+    def showing(runner: Any, *arguments: Any, **keywords: Any) -> None:
+        initialize(runner, *arguments, **keywords)
+        factory = runner._loop_factory
+        if factory is not None:
+
+            def make() -> Any:
+                made = factory()
+                see(made)
+                return made
+
+            runner._loop_factory = make
+
+    return showing
 
 
 def _announcing(cancel_all_tasks: Callable[[Any], object]) -> Callable[[Any], object]:

@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ("CHECKS", "Settings")
 
 # The checks that `checks=True` turns on. `blocking` needs a number of seconds.
-CHECKS = ("tasks", "exceptions", "transports", "locks")
+CHECKS = ("tasks", "exceptions", "transports", "servers", "locks", "semaphores")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,12 @@ class Settings:
     """Fail if nobody handles an exception."""
     transports: bool = False
     """Fail if the test leaves a transport open."""
+    servers: bool = False
+    """Fail if the test leaves a server listening."""
     locks: bool = False
     """Fail if the test leaves a lock held."""
+    semaphores: bool = False
+    """Fail if a semaphore has fewer permits at the end than at first."""
     blocking: float | None = None
     """Fail if a step or callback takes more than so many seconds."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ferrio import tasks
 from ferrio.sight import objects, stuck
-from ferrio.testing.check import Check
+from ferrio.testing.check import LeftCheck
 from ferrio.testing.loops import BenchLoop
 
 __all__ = ("TasksCheck",)
@@ -24,7 +24,7 @@ _OF_ANYIO = "TestRunner._run_tests_and_fixtures"
 _said: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-class TasksCheck(Check):
+class TasksCheck(LeftCheck):
     """Finds tasks that are left, and says where each stands."""
 
     def __init__(self) -> None:
@@ -36,12 +36,8 @@ class TasksCheck(Check):
         for loop in loops:
             self._known.update(tasks.all_tasks(loop))
 
-    def loop_ends(self, loop: BenchLoop) -> None:
+    def left(self, loop: BenchLoop) -> None:
         """All that are pending are left."""
-        self._say(tasks.all_tasks(loop))
-
-    def loop_closes(self, loop: BenchLoop) -> None:
-        """A program may close its loop without a runner."""
         self._say(tasks.all_tasks(loop))
 
     def end(self, loops: Sequence[BenchLoop]) -> None:

@@ -16,8 +16,9 @@ from typing import Any, TextIO
 
 from ferrio import _ferrio
 from ferrio.sight import objects, stacks
-from ferrio.testing.check import Check, objects_of
+from ferrio.testing.check import Check
 from ferrio.testing.loops import BenchLoop, open_loops
+from ferrio.testing.population import objects_of
 
 __all__ = ("TransportsCheck",)
 
@@ -30,6 +31,8 @@ _said: weakref.WeakSet[Any] = weakref.WeakSet()
 
 class TransportsCheck(Check):
     """Finds transports that are left open, and names their peers."""
+
+    kinds = (asyncio.BaseTransport,)
 
     def __init__(self) -> None:
         super().__init__()
