@@ -98,7 +98,7 @@ pub use clock::{Clock, Nanos, nanos_from_seconds, seconds_from_nanos};
 pub use cpu::CpuMark;
 pub use inbox::{Inbox, Refused, Wake};
 pub use pool::{Pool, Submit};
-pub use reactor::{Event, Events, Interest, Reactor, Wait, Waker};
+pub use reactor::{Event, Events, Interest, Kind, Reactor, Wait, Waker};
 pub use ready::{OutOfMemory, ReadyQueue};
 pub use sleepers::{SleeperKey, Sleepers};
 pub use timer::{TimerKey, Timers};

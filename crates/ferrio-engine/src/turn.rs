@@ -84,9 +84,14 @@ impl<T> Engine<T> {
     ///
     /// The kernel's, when the process is out of descriptors.
     pub fn new(clock: Clock) -> io::Result<Self> {
-        let reactor = Arc::new(Reactor::new()?);
+        Ok(Self::on(Reactor::new()?, clock))
+    }
+
+    /// An engine without work that waits on this reactor.
+    pub fn on(reactor: Reactor, clock: Clock) -> Self {
+        let reactor = Arc::new(reactor);
         let inbox = Arc::new(Inbox::new(reactor.waker()));
-        Ok(Self {
+        Self {
             ready: ReadyQueue::new(),
             timers: Timers::new(),
             clock,
@@ -98,7 +103,7 @@ impl<T> Engine<T> {
             polled: false,
             stopped: None,
             held: false,
-        })
+        }
     }
 
     /// The watched descriptors; wait on a clone of the `Arc` while the engine is unborrowed.

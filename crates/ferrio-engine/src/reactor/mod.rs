@@ -17,12 +17,15 @@
 mod backend;
 mod epoll;
 mod events;
+mod kind;
+mod poll;
 mod set;
 mod wake;
 
 use std::time::Duration;
 
 pub use events::Events;
+pub use kind::Kind;
 pub use set::Reactor;
 pub use wake::Waker;
 

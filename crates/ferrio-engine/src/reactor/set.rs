@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use super::backend::Backend;
-use super::epoll::Epoll;
+use super::kind::{Chosen, Kind};
 use super::{Events, Interest, OWN_TOKEN, Wait, Waker};
 use crate::fork;
 
@@ -13,7 +13,9 @@ use crate::fork;
 /// needn't be borrowed during a wait.
 #[derive(Debug)]
 pub struct Reactor {
-    backend: Epoll,
+    backend: Chosen,
+    /// Why the system's best backend isn't used, if that was forbidden.
+    refusal: Mutex<Option<io::Error>>,
     /// The [`fork::count`] of the process that the backend's descriptors were made in.
     forks: AtomicU32,
     /// How many descriptors are registered, without the reactor's own. The loop's thread writes it.
@@ -21,28 +23,55 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// An empty set.
+    /// An empty set. The best backend serves, or `poll` where that is forbidden, as in some sandboxes.
     ///
     /// # Errors
     ///
     /// The kernel's, when the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
+        match Self::of(Kind::Epoll) {
+            Err(refusal) if matches!(refusal.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                Ok(Self { refusal: Mutex::new(Some(refusal)), ..Self::of(Kind::Poll)? })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// An empty set of this kind.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, when the process is out of descriptors or the kind is forbidden.
+    pub fn of(kind: Kind) -> io::Result<Self> {
         Ok(Self {
-            backend: Epoll::new()?,
+            backend: Chosen::new(kind)?,
+            refusal: Mutex::new(None),
             forks: AtomicU32::new(fork::count()),
             watched: AtomicUsize::new(0),
         })
     }
 
-    /// Like [`Reactor::new`], but as on a kernel without `epoll_pwait2`.
+    /// Like [`Reactor::of`] epoll, but as on a kernel without `epoll_pwait2`.
     ///
     /// # Errors
     ///
-    /// Those of [`Reactor::new`].
+    /// Those of [`Reactor::of`].
     pub fn without_pwait2() -> io::Result<Self> {
-        let reactor = Self::new()?;
-        reactor.backend.refuse_pwait2();
+        let reactor = Self::of(Kind::Epoll)?;
+        if let Chosen::Epoll(epoll) = &reactor.backend {
+            epoll.refuse_pwait2();
+        }
         Ok(reactor)
+    }
+
+    /// Which backend serves.
+    pub fn kind(&self) -> Kind {
+        self.backend.kind()
+    }
+
+    /// The system's answer to the best backend, if that is forbidden and another one serves. Only the first call gets it.
+    pub fn take_refusal(&self) -> Option<io::Error> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Watches `fd`. Its events carry `token`, which may be any number but `u64::MAX`.
@@ -148,7 +177,7 @@ impl Reactor {
 
     /// The backend. In a forked child its descriptors are replaced first.
     #[inline]
-    fn backend(&self) -> io::Result<&Epoll> {
+    fn backend(&self) -> io::Result<&Chosen> {
         if self.forks.load(Ordering::Relaxed) != fork::count() {
             self.renew()?;
         }

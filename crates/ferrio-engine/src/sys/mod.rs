@@ -11,6 +11,7 @@
 pub(crate) mod datagram;
 pub(crate) mod file;
 pub(crate) mod pipe;
+pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod thread_end;

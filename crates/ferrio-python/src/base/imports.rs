@@ -101,6 +101,7 @@ imports! {
     TASK_GET_STACK = "asyncio.base_tasks", "_task_get_stack";
     TASK_PRINT_STACK = "asyncio.base_tasks", "_task_print_stack";
     IS_COROUTINE = "asyncio.coroutines", "iscoroutine";
+    ENVIRON = "os", "environ";
     LOGGER = "asyncio.log", "logger";
     EXCEPTION_GROUP = "builtins", "ExceptionGroup";
     BASE_EXCEPTION_GROUP = "builtins", "BaseExceptionGroup";

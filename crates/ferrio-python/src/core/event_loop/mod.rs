@@ -3,7 +3,8 @@
 //! `turn.rs` turns the loop and `run.rs` takes the thread for that; `running.rs` knows which loop runs in a thread.
 //! `call.rs` schedules callbacks, `create.rs` makes futures and tasks, `debug.rs` reports. `descriptors.rs` knows
 //! what waits for a file descriptor. `flush.rs` sends at the end of a turn what was written during it. `receive.rs`
-//! has the buffer for receiving. `journaled.rs` notes what runs, and `followed.rs` runs the same again. `sleepers.rs` has the operations that any thread may wake, and `watches.rs` what
+//! has the buffer for receiving. `reactor.rs` chooses how the loop waits. `journaled.rs` notes what runs, and
+//! `followed.rs` runs the same again. `sleepers.rs` has the operations that any thread may wake, and `watches.rs` what
 //! extension modules watch. `virtual_clock.rs` is for tests. `background.rs` counts calls in threads and lets the
 //! loop sleep. `views.rs` copies what is queued. `patches.rs` obeys what tracers put in place of asyncio's methods.
 //!
@@ -34,6 +35,7 @@ mod overrides;
 mod patches;
 pub(crate) mod profiled;
 pub(crate) mod progress;
+mod reactor;
 pub(crate) mod receive;
 mod recorded;
 mod renew;
@@ -83,7 +85,6 @@ pub(crate) use self::running::{
 use self::signals::Signals;
 use self::traffic::Traffic;
 use crate::base::class::Class;
-use crate::base::error;
 use crate::base::ffi::fastcall::Quick;
 use crate::base::ffi::{Guarded, Leaf, interpreter};
 use crate::base::functions::Functions;
@@ -243,8 +244,7 @@ impl Loop {
     ) -> PyResult<Self> {
         // A subclass's own `__init__` knows its additional arguments; otherwise the `__init__` here checks them.
         let (py, _) = (class.py(), (args, kwargs));
-        let engine = Engine::new(virtual_clock::clock_of(virtual_time)?)
-            .map_err(|failure| error::from_system(py, &failure))?;
+        let engine = Engine::on(reactor::new(py)?, virtual_clock::clock_of(virtual_time)?);
         let (inbox, reactor) = (engine.inbox().clone(), engine.reactor().clone());
         Ok(Self {
             owned: Owned {

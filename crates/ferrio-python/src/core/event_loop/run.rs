@@ -13,7 +13,7 @@ use super::nested::{self, Outer};
 use super::receive::EVENTS;
 use super::running::set_running;
 use super::turn::Turning;
-use super::{Loop, debug, metered, progress, running, signals};
+use super::{Loop, debug, metered, progress, reactor, running, signals};
 use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::{Cast, interpreter};
 use crate::base::{error, imports};
@@ -170,6 +170,7 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((firstiter, finalizer))?;
     if native.get().debug() {
         debug::track_origins(native, true)?;
+        reactor::report(native)?;
     }
     if progress::is_announced() {
         imports::LOOP_BEGINS.get(py)?.call1((native,))?;
