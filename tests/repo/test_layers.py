@@ -55,6 +55,20 @@ def test_only_the_engines_sys_makes_system_calls():
     assert not found, found
 
 
+def test_only_files_named_after_linux_use_what_only_linux_has():
+    pattern = (
+        r"(?i)\bepoll|eventfd|timerfd|pidfd|\baccept4|\bpipe_with\b|\bdup3\b|libc::clone\b|CLONE_|preadv2|\bprctl|dumpable"
+        r"|MonotonicCoarse|timer_slack|sched_getcpu|gettid|NOSIGNAL|ENONET|IP_TRANSPARENT|close_range|SYS_\w+|/proc/|\"/sys/"
+    )
+    homes = tuple(f"{ENGINE}src/{home}" for home in ("sys/linux/", "reactor/epoll/"))
+    # These choose among the systems' own: by name, or by import.
+    choosing = tuple(
+        f"{ENGINE}src/{file}" for file in ("sys/mod.rs", "reactor/mod.rs", "reactor/kind.rs", "reactor/set.rs")
+    )
+    found = [line for line in _code_with(pattern, ENGINE) if not line.startswith(homes + choosing)]
+    assert not found, found
+
+
 def test_the_binding_never_names_the_kernels_interface():
     found = _code_with(r"(?i)\blibc\b|\brustix\b|epoll|eventfd|timerfd|io_uring", BINDING)
     assert not found, found

@@ -58,7 +58,9 @@
 #![warn(missing_docs)]
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("ferrio runs on Linux only: its reactor is epoll, its wake-ups are eventfds");
+compile_error!(
+    "ferrio runs on Linux only: sys/linux has what another system must have in its place (docs/porting.md)"
+);
 
 pub mod alarm;
 pub mod buffer;

@@ -1,12 +1,14 @@
-//! What only Linux has, a contract a file. A port is a directory beside this one with the same names.
+//! What only Linux has, a contract a file. A port is a directory beside this one with the same names; `docs/porting.md` has
+//! the steps. `epoll`, `eventfd` and `timerfd` are used by nothing but the epoll backend, whose place another backend takes.
 //!
 //! | name | what it is for | Linux | with kqueue (macOS, the BSDs) |
 //! |---|---|---|---|
 //! | `events` | one event as the kernel writes it | `epoll_event` | `kevent`, one a filter |
-//! | `epoll` | the set of watched descriptors | epoll | `kevent`: `EVFILT_READ`, `EVFILT_WRITE`, `EV_CLEAR` for edges |
-//! | `eventfd` | a wake-up that needs no read | eventfd | `EVFILT_USER` with `NOTE_TRIGGER`; or the pipe of the poll backend |
+//! | `epoll` | the set of watched descriptors | epoll | `kqueue`; the head of `reactor` says how |
+//! | `eventfd` | a wake-up that needs no read | eventfd | `EVFILT_USER`, or the pipe of the poll backend |
+//! | `pipe`, `replace` | descriptors that no child of another thread inherits | `pipe2`, `dup3` | `pipe`, `dup2`, then `fcntl` |
 //! | `timerfd` | waits shorter than the slack | timerfd | nothing: `kevent` takes nanoseconds |
-//! | `end_of_child` | a descriptor that tells of a child's end | pidfd | a kqueue with `EVFILT_PROC` and `NOTE_EXIT`; it can be polled itself |
+//! | `end_of_child` | a descriptor that tells of a child's end | pidfd | a kqueue with `EVFILT_PROC` and `NOTE_EXIT`, which can be watched itself; waits and signals go by number |
 //! | `spawn` | a child beside the running loop | `clone` with shared memory | `is_available` is false: `Popen` starts children |
 //! | `server` | an accepted connection, ready to use | `accept4` | `accept`, then `fcntl` |
 //! | `socket` | sending | `MSG_NOSIGNAL`, `sendfile` | `SO_NOSIGPIPE` on each socket, `sendfile` with its other arguments |

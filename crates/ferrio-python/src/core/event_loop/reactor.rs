@@ -6,7 +6,6 @@ use ferrio_engine::reactor::{Kind, Reactor};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::Loop;
 use crate::base::{error, imports};
 
 /// A reactor for a new loop.
@@ -35,9 +34,7 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Kind>> {
 }
 
 /// Logs that the best way to wait is forbidden, if it is and this wasn't said before.
-pub(super) fn report(native: &Bound<'_, Loop>) -> PyResult<()> {
-    let py = native.py();
-    let reactor = &native.get().shared.reactor;
+pub(super) fn report(py: Python<'_>, reactor: &Reactor) -> PyResult<()> {
     let Some(refusal) = reactor.take_refusal() else { return Ok(()) };
     let best = Kind::ALL[0].name();
     let text = format!(

@@ -170,7 +170,7 @@ fn begin(native: &Bound<'_, Loop>) -> PyResult<()> {
     imports::SET_ASYNCGEN_HOOKS.get(py)?.call1((firstiter, finalizer))?;
     if native.get().debug() {
         debug::track_origins(native, true)?;
-        reactor::report(native)?;
+        reactor::report(py, &native.get().shared.reactor)?;
     }
     if progress::is_announced() {
         imports::LOOP_BEGINS.get(py)?.call1((native,))?;
