@@ -1,16 +1,30 @@
 """The benchmarks page shows the figures stored beside it, and `publish` turns a run's file into them."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# The rows of README.md, as the benchmarks name them.
+ROWS_OF_README = {
+    "create, await a task": ("programs", "create and await a task"),
+    "a `Queue`, to and fro": ("programs", "Queue ping-pong"),
+    "`to_thread`": ("programs", "to_thread, 20,000 at once"),
+    "uvicorn, a request": ("servers", "HTTP uvicorn x 50"),
+    "aiohttp, a request": ("servers", "HTTP aiohttp x 50"),
+    "a stream's 1 KiB": ("servers", "streams, 1 KiB x 50"),
+    "TLS, 100 KiB": ("servers", "TLS streams, 100 KiB x 50"),
+    "one client, 10 KiB": ("servers", "protocol, 10 KiB x 1"),
+}
 sys.path.insert(0, str(ROOT / "benches"))
 
 import plot  # noqa: E402 - found by the line above
 import publish  # noqa: E402
+
+README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture(params=publish.KINDS)
@@ -73,3 +87,21 @@ def test_losses_are_named():
         {"name": "only shown", "judged": None, "figures": {"uvloop": 1.0, "ferrio": 2.0}},
     ]
     assert publish.losses({"rows": rows}) == ["- lost: uvloop takes 0.50 of ferrio's time."]
+
+
+def test_readme_shows_the_stored_figures():
+    shown = re.findall(r"^\| (.*?) \| ([\d.]+) \| \**([\d.]+)\** \| \**([\d.]+)\** \|$", README, re.MULTILINE)
+    assert [label for label, *_ in shown] == list(ROWS_OF_README)
+    for label, *figures in shown:
+        kind, name = ROWS_OF_README[label]
+        rows = json.loads((publish.FOLDER / f"{kind}.json").read_text())["rows"]
+        stored = next(row["figures"] for row in rows if row["name"] == name)
+        unit = 1000 if kind == "programs" else 1
+        expected = [stored[each] / unit for each in ("asyncio", "uvloop", "ferrio")]
+        assert figures == [f"{each:.1f}" if each < 100 else f"{each:.0f}" for each in expected], label
+
+
+def test_readme_has_a_row_that_ferrio_loses():
+    # The table says that it is honest.
+    last = [float(each.strip("* ")) for each in README.partition("| one client")[2].partition("|\n")[0].split("|")[1:]]
+    assert min(last) != last[-1]
