@@ -81,8 +81,87 @@ def test_names_and_addresses(clock):
         asyncio.run(db.run(main()))
 
 
+def test_code_runs_on_its_host(clock):
+    async def forward(reader, writer):
+        """What a server opens comes from its host."""
+        seen.append((net.current_host.name, writer.get_extra_info("peername")[0]))
+        answers = await shout("db", 80, await reader.readexactly(3))
+        writer.write(answers[0])
+        writer.close()
+
+    async def answer(reader, writer):
+        seen.append((net.current_host.name, writer.get_extra_info("peername")[0]))
+        await echo(reader, writer)
+
+    class Noting(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            seen.append(net.current_host.name)
+            self.transport.close()
+
+        def connection_lost(self, error):
+            seen.append(net.current_host.name)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        servers = [await web.run(asyncio.start_server(forward, None, 80))]
+        with db:
+            servers.append(await asyncio.start_server(answer, "127.0.0.1", 81))
+            servers.append(await asyncio.start_server(answer, None, 80))
+            with web:
+                assert net.current_host is web
+                servers.append(await loop.create_server(Noting, "127.0.0.1", 81))
+            assert net.current_host is db
+            # 127.0.0.1 is each host's own.
+            assert await shout("127.0.0.1", 81, b"own") == [b"own"]
+        assert net.current_host.name == "localhost"
+        assert await client.run(shout("web", 80, b"abc")) == [b"abc"]
+        transport, _ = await web.run(loop.create_connection(asyncio.Protocol, "localhost", 81))
+        transport.write(b"x")
+        await asyncio.sleep(1)
+        for server in servers:
+            server.close()
+
+    seen = []
+    with testing.Network() as net:
+        web, db, client = (net.host(name) for name in ("web", "db", "client"))
+        asyncio.run(main())
+    assert seen == [("db", "127.0.0.1"), ("web", client.address), ("db", web.address), "web", "web"]
+
+
+def test_several_servers_share_a_port(clock):
+    async def main():
+        loop = asyncio.get_running_loop()
+        taken = [0, 0]
+
+        def server(number):
+            def made():
+                taken[number] += 1
+                return asyncio.Protocol()
+
+            return loop.create_server(made, "localhost", 80, reuse_port=True)
+
+        servers = [await server(0), await server(1)]
+        for _ in range(100):
+            transport, _ = await loop.create_connection(asyncio.Protocol, "localhost", 80)
+            transport.close()
+        await asyncio.sleep(1)
+        assert sum(taken) == 100 and min(taken) > 30
+        for each in servers:
+            each.close_clients()
+            each.close()
+            await each.wait_closed()
+
+    with testing.Network():
+        asyncio.run(main())
+
+
 def test_nothing_stays_replaced(clock):
     with testing.Network(), pytest.raises(RuntimeError, match="only one at a time"), testing.Network():
         pass
     assert ferrio.EventLoop.create_connection is ferrio._connect.Connecting.create_connection
     assert "getaddrinfo" not in vars(ferrio.EventLoop)
+    assert asyncio.BaseEventLoop.create_connection.__qualname__ == "BaseEventLoop.create_connection"
+    assert not hasattr(asyncio.BaseEventLoop.create_connection, "__wrapped__")

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from tests.unit.test_network import echo, shout
+from tests.unit.tls import client_context
 
 import ferrio
 from ferrio import testing
@@ -457,6 +458,80 @@ def test_loops_one_after_the_other(clock):
         asyncio.run(serve())
         asyncio.run(serve())
         assert len([event for event in net.events if event.what == "connect"]) == 2
+
+
+def test_faults_after_a_loop_is_closed_reach_nothing(clock):
+    async def leave_something_under_way():
+        await web.run(asyncio.start_server(echo, None, 80))
+        _, writer = await client.run(asyncio.open_connection("web", 80))
+        connecting = asyncio.create_task(client.run(asyncio.open_connection("web", 80)))
+        writer.write(b"x")
+        await asyncio.sleep(0.12)
+        connecting.cancel()
+        writer.transport.abort()
+        net.partition(web, client)
+
+    with testing.Network(latency=0.1) as net:
+        web, client = net.host("web"), net.host("client")
+        asyncio.run(leave_something_under_way())
+        for change in (net.heal, web.crash, web.restart):
+            change()
+        net.link(web, client, latency=0.2)
+        net.reset(web, client)
+        assert not net.connections
+        error = asyncio.run(raised(client.run(asyncio.open_connection("web", 80))))
+        assert isinstance(error, ConnectionRefusedError)
+
+
+def test_asyncios_own_loop_is_refused():
+    async def main():
+        with testing.Network() as net:
+            net.host("web")
+            for awaitable in (
+                asyncio.open_connection("web", 80),
+                asyncio.start_server(echo, None, 80),
+                asyncio.get_running_loop().getaddrinfo("web", 80),
+            ):
+                with pytest.raises(RuntimeError, match="own loop can't use the simulated network: run the test on"):
+                    await awaitable
+        await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+
+
+def test_handshake_times_out_in_a_partition(clock, net):
+    async def body():
+        loop = asyncio.get_running_loop()
+        began = clock.time
+        connecting = asyncio.create_task(
+            loop.create_connection(asyncio.Protocol, "web", 80, ssl=client_context(), ssl_handshake_timeout=30)
+        )
+        await asyncio.sleep(0.25)
+        net.partition("web", "client")
+        error = await raised(connecting)
+        assert isinstance(error, ConnectionAbortedError) and "30" in str(error)
+        assert clock.time - began == pytest.approx(30.2)
+        net.heal()
+
+    on_the_client(net, body)
+
+
+def test_a_crash_reaches_who_runs_something_on_the_host(clock, net):
+    web = net.hosts[1]
+
+    async def body():
+        running = asyncio.create_task(web.run(asyncio.sleep(3600)))
+        cancelled = asyncio.create_task(net.hosts[2].run(asyncio.sleep(3600)))
+        await asyncio.sleep(1)
+        web.crash()
+        cancelled.cancel()
+        with pytest.raises(ConnectionAbortedError, match="the host web crashed"):
+            await running
+        await asyncio.wait([cancelled])
+        assert cancelled.cancelled()
+
+    on_the_client(net, body)
 
 
 def test_second_loop_is_refused(clock):

@@ -8,7 +8,10 @@ import asyncio
 import contextlib
 import errno
 import logging
+import socket
 import ssl
+import struct
+import tempfile
 import warnings
 
 import pytest
@@ -176,15 +179,15 @@ async def write_limits(sides):
         transport.set_write_buffer_limits(high=1 << 20, low=1 << 10)
         sides.client_log("limits", transport.get_write_buffer_limits())
         sides.client_log("wrong", failing(transport.set_write_buffer_limits, high=1, low=2))
-        transport.write(b"y" * (32 << 20))
+        transport.write(b"y" * (16 << 20))
         sides.client_log("waits", transport.get_write_buffer_size() > 1 << 20, transport.is_closing())
         server.transport.resume_reading()
-        await server.received(32 << 20)
+        await server.received(16 << 20)
         sides.client_log("sent", transport.get_write_buffer_size())
         transport.set_write_buffer_limits(0)
         sides.client_log("limits", transport.get_write_buffer_limits())
         server.transport.pause_reading()
-        transport.write(b"y" * (32 << 20))
+        transport.write(b"y" * (16 << 20))
         transport.close()
         sides.client_log("closing", transport.is_closing(), transport.is_reading())
         server.transport.resume_reading()
@@ -213,6 +216,29 @@ async def abort(sides):
         client.transport.abort()
         await client.lost
         await server.lost
+
+
+async def no_linger_resets(sides):
+    async with sides.joined() as (client, server):
+        client.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        client.transport.close()
+        await client.lost
+        await server.lost
+
+
+async def sent_file(sides):
+    with tempfile.TemporaryFile() as file:
+        file.write(b"0123456789" * 10_000)
+        async with sides.joined() as (client, server):
+            client.transport.write(b"before")
+            sides.client_log("sent", await asyncio.get_running_loop().sendfile(client.transport, file, 5, 50_000))
+            client.transport.write(b"after")
+            await server.received(50_011)
+            client.transport.close()
+            await client.lost
+            await server.lost
 
 
 async def unread_data_resets(sides):
@@ -528,6 +554,8 @@ PROGRAMS = [
     write_limits,
     paused_reading,
     abort,
+    no_linger_resets,
+    sent_file,
     unread_data_resets,
     writes_after_the_end,
     failing_protocol,

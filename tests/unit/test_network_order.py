@@ -225,11 +225,11 @@ def test_every_place_of_a_message_is_split():
     assert set(net.pieces) == set(range(1, 11))
 
 
-async def reconnect(wait_before):
+async def reconnect(wait_before, count=10, outage=10):
     """Clients that come back after the server's restart; returns how often they connect in the worst second."""
     net = testing_network()
     web = net.host("web")
-    clients = [net.host(f"client {number}") for number in range(10)]
+    clients = [net.host(f"client {number}") for number in range(count)]
 
     async def stay_connected():
         attempt = 0
@@ -261,11 +261,11 @@ async def reconnect(wait_before):
     serving = web.create_task(serve())
     await asyncio.sleep(0)
     tasks = [client.create_task(stay_connected()) for client in clients]
-    await asyncio.sleep(10)
+    await asyncio.sleep(1)
     serving.cancel()  # the program ends, and its host refuses connections
     for client in clients:
         net.reset(client, web)
-    await asyncio.sleep(10)
+    await asyncio.sleep(outage)
     serving = web.create_task(serve())
     await asyncio.sleep(60)
     standing = len(net.connections)
@@ -285,3 +285,14 @@ def test_a_reconnect_storm_is_counted(wait_before, is_storm):
         most, standing = asyncio.run(reconnect(wait_before))
     assert standing == 10  # all come back in the end
     assert (most > 100) is is_storm
+
+
+def test_a_reconnect_storm_is_replayed():
+    def run():
+        with testing.virtual_time(), testing.Network(latency=0.005, jitter=0.002) as net:
+            most, _ = asyncio.run(reconnect(lambda attempt: 0.01, 1, 1))
+        assert most > 20
+        return net.events
+
+    first = run()
+    assert all(run() == first for _ in range(100))

@@ -11,6 +11,7 @@ import contextvars
 import errno
 import os
 import socket
+import struct
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,10 @@ class Description:
         for watchers in self._watchers.values():
             watchers.clear()
         self.give_up()
+        linger = self.options.get((socket.SOL_SOCKET, socket.SO_LINGER))
+        if self.endpoint is not None and isinstance(linger, bytes) and linger == struct.pack("ii", 1, 0):
+            # With no time to linger, closing resets the connection.
+            self.endpoint.reset()
         for part in (self.endpoint, self.listener, self.datagrams):
             if part is not None:
                 part.close()

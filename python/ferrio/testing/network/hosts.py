@@ -112,6 +112,7 @@ class Host:
         self.is_up = True
         """Whether it runs: `crash` and `restart` change that."""
         self._ports = {"tcp": Ports(self), "udp": Ports(self)}
+        self._crashes = 0
 
     def __enter__(self) -> Self:
         _entered.set((*_entered.get(), self))
@@ -123,8 +124,19 @@ class Host:
         _entered.set(_entered.get()[:-1])
 
     async def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-        """Runs a coroutine on this host, as a task, and returns its result."""
-        return await self.create_task(coroutine)
+        """Runs a coroutine on this host, as a task, and returns its result.
+
+        Raises `ConnectionAbortedError` if the host crashes meanwhile.
+        """
+        task, crashes = self.create_task(coroutine), self._crashes
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = tasks.current_task()
+            if self._crashes == crashes or not task.cancelled() or (current is not None and current.cancelling()):
+                raise
+            # The caller itself isn't cancelled.
+            raise failure(errno.ECONNABORTED, f"the host {self.name} crashed") from None
 
     def create_task(self, coroutine: Coroutine[Any, Any, _Result], *, name: str | None = None) -> asyncio.Task[_Result]:
         """Returns a task that runs on this host."""
@@ -144,6 +156,7 @@ class Host:
             return
         self.network.note("crash", self, self)
         self.is_up = False
+        self._crashes += 1
         self.network.host_crashed(self)
         for ports in self._ports.values():
             ports.close_all()

@@ -10,6 +10,7 @@ import collections.abc
 import contextlib
 import functools
 import socket
+from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,15 +33,35 @@ _replaced: dict[str, Any] = {}
 def installed() -> Iterator[None]:
     """Replaces the methods inside the block, and what makes sockets."""
     changes = {**_METHODS, **socket_calls.methods(_replaced, _network)}
+    of_asyncio = {name: vars(BaseEventLoop)[name] for name in _METHODS}
     for name, method in changes.items():
         _replaced[name] = getattr(EventLoop, name)
         setattr(EventLoop, name, method)
+    for name, method in of_asyncio.items():
+        setattr(BaseEventLoop, name, _refusing(name, method))
     try:
         with sockets.replaced(), polling.replaced():
             yield
     finally:
         for name in changes:
             delattr(EventLoop, name)
+        for name, method in of_asyncio.items():
+            setattr(BaseEventLoop, name, method)
+
+
+def _refusing(name: str, method: Any) -> Any:
+    """Returns a method for asyncio's own loops: otherwise a test would use the real network unawares."""
+
+    @functools.wraps(method)
+    async def refuse(self: Any, *arguments: Any, **options: Any) -> Any:
+        if options.get("sock") is not None and not isinstance(options["sock"], sockets.SimulatedSocket):
+            return await method(self, *arguments, **options)
+        raise RuntimeError(
+            f"{name}() of asyncio's own loop can't use the simulated network: run the test on ferrio's loop, by"
+            " @pytest.mark.ferrio, ferrio.testing.virtual_time() or ferrio.run()"
+        )
+
+    return refuse
 
 
 def _network(loop: Any) -> Network:
@@ -121,6 +142,9 @@ async def create_connection(
         # The exception's traceback holds this frame, and the waiter holds the exception.
         waiter = None
         raise
+    if self.get_debug():
+        shown = transport.get_extra_info("socket")
+        _sockets.logger.debug("%r connected to %s:%r: (%r, %r)", shown, host, port, transport, protocol)
     return transport, protocol
 
 

@@ -85,6 +85,12 @@ class Path:
         for pipe in list(self.pipes):
             pipe.path_changed()
 
+    def clear(self) -> None:
+        """Drops all that is on its way."""
+        for pipe in list(self.pipes):
+            pipe.end()
+        self._free_at = 0.0
+
     def arrival(self, size: int) -> float:
         """Returns when `size` bytes that are sent now arrive; they take their share of the bandwidth."""
         conditions, now = self.conditions, self.network.time()

@@ -163,6 +163,7 @@ class Network:
         is overtaken, or comes twice. `segment`: how the bytes of connections are cut for the receiver: at most so many
         at a time, or "random" for cuts at random places, or `None` for what was written, up to 64 KiB at a time.
         """
+        self._forget_closed_loop()
         for path in self._between(a, b, both):
             path.conditions = path.conditions.changed(conditions)
             self.note("link", path.source, path.target)
@@ -191,6 +192,7 @@ class Network:
 
     def reset(self, a: Host | str, b: Host | str) -> None:
         """Breaks all connections between two hosts: both ends raise `ConnectionResetError`."""
+        self._forget_closed_loop()
         pair = {self._known(a), self._known(b)}
         for connection in self.connections:
             if {connection.client, connection.server} == pair:
@@ -235,10 +237,7 @@ class Network:
                     f"the simulated network is used by {self._loop!r}, and one loop at a time can use it. Close that"
                     " one first, or run everything on one loop"
                 )
-            for connection in self.connections:
-                connection.end()
-            for host in self.hosts:
-                host.forget_ports()
+            self._forget_closed_loop()
         self._loop = loop
 
     def time(self) -> float:
@@ -276,6 +275,7 @@ class Network:
 
     def host_crashed(self, host: Host) -> None:
         """Takes the host's ends from its connections."""
+        self._forget_closed_loop()
         for connection in self.connections:
             for end in (connection.client_end, connection.server_end):
                 if end.host is host:
@@ -284,6 +284,7 @@ class Network:
 
     def host_changed(self, host: Host) -> None:
         """The host has gone down or come up."""
+        self._forget_closed_loop()
         for path in list(self._paths.values()):
             if path.target is host:
                 path.has_changed()
@@ -291,6 +292,15 @@ class Network:
     def note(self, what: str, source: Host, target: Host, size: int = 0) -> None:
         """Remembers an event."""
         self._events.append(Event(self.time(), what, source.name, target.name, size))
+
+    def _forget_closed_loop(self) -> None:
+        """Drops what belongs to a loop that is closed: nothing can arrive there any more."""
+        if self._loop is not None and self._loop.is_closed():
+            self._connections.clear()
+            for path in self._paths.values():
+                path.clear()
+            for host in self.hosts:
+                host.forget_ports()
 
     def _known(self, host: Host | str) -> Host:
         if isinstance(host, Host):
@@ -309,6 +319,7 @@ class Network:
             yield self.path(second, first)
 
     def _cut(self, a: Any, b: Any, both: bool, is_cut: bool) -> None:
+        self._forget_closed_loop()
         changed: dict[Path, None] = {}
         for one in _group(a):
             for other in _group(b):
