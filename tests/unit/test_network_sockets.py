@@ -141,6 +141,39 @@ def test_nobody_listens(network):
     run(main)
 
 
+def test_connecting_goes_on_after_a_cancelled_call(network):
+    async def main(loop):
+        with made(socket.create_server(("127.0.0.1", 0)), socket.socket()) as (listener, client):
+            connecting = asyncio.ensure_future(loop.sock_connect(client, listener.getsockname()))
+            await asyncio.sleep(0)
+            connecting.cancel()
+            await loop.sock_connect(client, listener.getsockname())
+            served, _ = await loop.sock_accept(listener)
+            assert client.connect_ex(listener.getsockname()) == errno.EISCONN
+            served.close()
+
+    run(main)
+
+
+def test_ports_and_options_of_servers(network):
+    async def main(loop):
+        option = socket.SOL_SOCKET, socket.SO_REUSEPORT
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        assert server.sockets[0].getsockopt(*option) == 0
+        address = server.sockets[0].getsockname()
+        with pytest.raises(OSError, match="error while attempting to bind on address") as outcome:
+            await loop.create_connection(asyncio.Protocol, *address, local_addr=address)
+        assert outcome.value.errno == errno.EADDRINUSE
+        other = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, reuse_port=True)
+        assert other.sockets[0].getsockopt(*option) == 1
+        assert other.sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 1
+        for each in (server, other):
+            each.close()
+            await each.wait_closed()
+
+    run(main)
+
+
 def test_streams_over_given_sockets(network):
     async def main(loop):
         async def echo(reader, writer):

@@ -46,6 +46,8 @@ class Description:
         # The transport that has it. It is kept alive by its connection alone, so that a forgotten one warns.
         self._transport: weakref.ref[Any] | None = None
         self._attempt: Attempt | None = None
+        # Whether the program was told by `connect` that it is connected: the system says so once.
+        self._has_heard = True
         self._error: OSError | None = None
         self._numbers = 0
         # What `watch` calls, by whether it is for writing.
@@ -92,7 +94,9 @@ class Description:
     def _close(self) -> None:
         for watchers in self._watchers.values():
             watchers.clear()
-        self.give_up()
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.done.cancel()
         linger = self.options.get((socket.SOL_SOCKET, socket.SO_LINGER))
         if self.endpoint is not None and isinstance(linger, bytes) and linger == struct.pack("ii", 1, 0):
             # With no time to linger, closing resets the connection.
@@ -181,7 +185,10 @@ class Description:
                 self.datagrams.connect(address)
             return
         if self.endpoint is not None:
-            raise failure(errno.EISCONN)
+            has_heard, self._has_heard = self._has_heard, True
+            if has_heard:
+                raise failure(errno.EISCONN)
+            return
         if self._attempt is not None:
             raise failure(errno.EALREADY)
         if self._error is not None:
@@ -193,29 +200,31 @@ class Description:
             local = self.listener.address
             self.listener.close()
             self.listener = None
-        self._attempt = Attempt(self.network.current_host, address, local)
-        self._attempt.done.add_done_callback(self._has_connected)
+        self._has_heard = False
+        attempt = self._attempt = Attempt(self.network.current_host, address, local)
+        attempt.done.add_done_callback(lambda done: self._has_connected(attempt))
         raise BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
 
-    def _has_connected(self, done: asyncio.Future[Endpoint]) -> None:
-        self._attempt = None
-        if done.cancelled():
+    def _has_connected(self, attempt: Attempt) -> None:
+        if self._attempt is not attempt:
             return
-        error = done.exception()
+        self._attempt = None
+        error = attempt.done.exception()
         if isinstance(error, OSError):
             self._error = error
         else:
-            self.endpoint = done.result()
+            self.endpoint = attempt.done.result()
         self._watch_again()
         # A failed attempt makes a socket readable and writable.
         for_writing = list(self._watchers[True])
         for watcher in [*self._watchers[False], *for_writing] if error is not None else for_writing:
             watcher.call()
 
-    def give_up(self) -> None:
-        """Stops connecting."""
-        if self._attempt is not None:
-            self._attempt.done.cancel()
+    def finish_connecting(self) -> None:
+        """Comes after connecting. Raises why it failed."""
+        if self.endpoint is None:
+            raise self.take_error()
+        self._has_heard = True
 
     def bound(self) -> DatagramEnd:
         """Returns what sends and receives datagrams."""
@@ -226,8 +235,7 @@ class Description:
     def take_error(self) -> OSError:
         """Returns and forgets why connecting failed."""
         error, self._error = self._error, None
-        assert error is not None
-        return error
+        return error or failure(errno.ECONNABORTED)
 
     def error_number(self) -> int:
         """Returns and forgets the number of the error, as `SO_ERROR` does."""

@@ -189,6 +189,10 @@ async def create_server(
             for each in addresses:
                 listener = Listener(current, each, reuse_port=bool(reuse_port))
                 made.append(sockets.SimulatedSocket.of(listener, socket.IPPROTO_TCP))
+                chosen = {socket.SO_REUSEADDR: reuse_address in (None, True), socket.SO_REUSEPORT: reuse_port}
+                for option, is_set in {**chosen, socket.SO_KEEPALIVE: keep_alive}.items():
+                    if is_set:
+                        made[-1].setsockopt(socket.SOL_SOCKET, option, True)
         server = SimulatedServer(self, made, protocol_factory, ssl, backlog, **timeouts)
         if start_serving:
             await server.start_serving()

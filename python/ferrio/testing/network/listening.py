@@ -120,6 +120,10 @@ class Attempt:
         own = host.own_address(remote[0])
         if local is not None:
             own = host.checked_address(local[0]) if local[0] not in ("", "0.0.0.0") else own
+        if local is not None and local[1] and host.ports("tcp").holders((own, local[1])):
+            # In the words of asyncio.
+            text = f"error while attempting to bind on address {(own, local[1])!r}: address already in use"
+            raise OSError(errno.EADDRINUSE, text)
         port = local[1] if local is not None and local[1] else host.ports("tcp").ephemeral()
         self.done: asyncio.Future[Endpoint] = network.loop.create_future()
         self._host, self._target, self._local, self._remote = host, target, (own, port), remote
