@@ -374,6 +374,21 @@ fn many_descriptors_are_watched_at_once(new: New) -> io::Result<()> {
 }
 
 #[test]
+fn poll_reports_in_the_order_of_registration() -> io::Result<()> {
+    let reactor = Reactor::of(Kind::Poll)?;
+    let pairs = (0..6).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
+    for token in [5, 0, 3, 1] {
+        reactor.register(pairs[token].0.as_raw_fd(), token as u64, Interest::WRITABLE)?;
+    }
+    reactor.deregister(pairs[0].0.as_raw_fd())?;
+    reactor.register(pairs[2].0.as_raw_fd(), 2, Interest::WRITABLE)?;
+    reactor.modify(pairs[5].0.as_raw_fd(), 50, Interest::WRITABLE)?;
+    let tokens: Vec<_> = wait(&reactor, Wait::Now)?.iter().map(|event| event.token).collect();
+    assert_eq!(tokens, [50, 3, 1, 2]);
+    Ok(())
+}
+
+#[test]
 fn backends_are_found_by_their_names() -> io::Result<()> {
     for kind in Kind::ALL {
         assert_eq!(Kind::named(kind.name()), Some(kind));

@@ -51,7 +51,7 @@ pub(crate) fn write_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize>
 }
 
 /// The file-type bits of a file's mode.
-pub(crate) fn file_type(fd: RawFd) -> io::Result<u32> {
+pub(crate) fn file_type(fd: RawFd) -> io::Result<libc::mode_t> {
     Ok(rustix::fs::fstat(lend(fd))?.st_mode & libc::S_IFMT)
 }
 

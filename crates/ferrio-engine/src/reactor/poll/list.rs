@@ -24,6 +24,9 @@ const DOUBLINGS: u32 = 7;
 /// After so many looks what is ready all the time is told again.
 const LOOKS: u32 = 64;
 
+/// The number of an entry that was removed.
+const GONE: RawFd = -1;
+
 /// What to ask the kernel.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Look {
@@ -49,12 +52,14 @@ struct Watched {
     input: u64,
 }
 
-/// All watched descriptors.
+/// All watched descriptors, in the order in which they were added.
 #[derive(Default)]
 pub(super) struct List {
     entries: Vec<Watched>,
     /// The place of each number in `entries`.
     places: HashMap<RawFd, usize>,
+    /// Some entries are `GONE`.
+    has_gone: bool,
     /// Changes with every change of the list.
     version: u64,
     /// Where the next answer begins if there was no room for all events.
@@ -119,11 +124,21 @@ impl List {
 
     pub(super) fn remove(&mut self, fd: RawFd) -> io::Result<()> {
         let place = self.places.remove(&fd).ok_or_else(missing)?;
-        self.entries.swap_remove(place);
-        if let Some(moved) = self.entries.get(place) {
-            self.places.insert(moved.fd, place);
-        }
+        // Its place stays until the next look, so that closing many costs no more than closing one.
+        let entry = &mut self.entries[place];
+        *entry = Watched { fd: GONE, dormant: true, told: PollFlags::empty(), ..*entry };
+        self.has_gone = true;
         Ok(())
+    }
+
+    /// Closes the gaps that `remove` has left. The others keep their order, in which events are reported.
+    pub(super) fn close_gaps(&mut self) {
+        if std::mem::take(&mut self.has_gone) {
+            self.entries.retain(|entry| entry.fd != GONE);
+            for (place, entry) in self.entries.iter().enumerate() {
+                self.places.insert(entry.fd, place);
+            }
+        }
     }
 
     /// The list was changed. Returns whether a thread waits that doesn't know of it.

@@ -59,6 +59,7 @@ impl Poll {
     ) -> io::Result<(usize, bool)> {
         let version = {
             let mut list = self.list.lock();
+            list.close_gaps();
             self.ask(asked, &list, look)?;
             list.begin_wait()
         };
