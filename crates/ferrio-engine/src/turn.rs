@@ -230,6 +230,13 @@ impl<T> Engine<T> {
                 .is_some_and(|now| self.timers.next_deadline().is_some_and(|deadline| deadline <= now))
     }
 
+    /// Queues what other threads have posted.
+    pub fn take_posts(&mut self) {
+        if self.inbox.has_items() {
+            self.take_inbox();
+        }
+    }
+
     /// Says how the turn ends. Wait accordingly, then call [`Engine::finish_wait`].
     ///
     /// `external_work` says that unfinished jobs (threads, child processes) will post to the inbox. A virtual clock stops for

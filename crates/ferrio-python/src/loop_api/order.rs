@@ -17,7 +17,7 @@ const _: () = assert!(CANDIDATES <= u8::MAX as usize);
 
 #[pymethods]
 impl Loop {
-    /// Run what is ready in another order, in the next `_run_in_order`.
+    /// From the next turn on, run what is ready in another order.
     ///
     /// `way` is "fixed" (by `choices`), "random" (by `seed`) or "priorities" (by `seed`, `depth` and `length`).
     /// `tell(object, chosen, of)` is called before each thing that runs. With `relaxed`, callbacks don't keep their order.
@@ -57,18 +57,25 @@ impl Loop {
             run_until_complete(slf, task).map(drop)
         };
         let raised = run().err();
-        let (choices, departed) = slf.get().choices(py).unwrap_or_default();
-        let old = slf.get().set_order(py, None);
-        drop(old);
+        let (chosen, of, departed) = slf.get()._end_order(py);
         let raised = match raised {
             Some(failure) if error::ends_program(py, &failure) => return Err(failure),
             raised => raised.map(|failure| error::into_object(py, failure).unbind()),
         };
+        Ok((raised, chosen, of, departed))
+    }
+
+    /// Return what was chosen, how many there were each time, and the place of the first fixed choice that wasn't possible.
+    /// From then on the order is asyncio's again.
+    fn _end_order(&self, py: Python<'_>) -> (Py<PyBytes>, Py<PyBytes>, Option<usize>) {
+        let (choices, departed) = self.choices(py).unwrap_or_default();
+        let old = self.set_order(py, None);
+        drop(old);
         let bytes = |of: fn(&Choice) -> u32| {
             let bytes: Vec<u8> = choices.iter().map(|choice| of(choice) as u8).collect();
             PyBytes::new(py, &bytes).unbind()
         };
-        Ok((raised, bytes(|choice| choice.chosen), bytes(|choice| choice.of), departed))
+        (bytes(|choice| choice.chosen), bytes(|choice| choice.of), departed)
     }
 
     /// Return how many references to the loop there are during this call.

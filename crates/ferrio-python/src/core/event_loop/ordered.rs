@@ -6,6 +6,9 @@
 //!
 //! Invariant: keys are made of numbers that are the same in each run of a program, never of addresses.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use ferrio_engine::order::{CANDIDATES, Choice, Key};
 use pyo3::prelude::*;
 
@@ -24,6 +27,11 @@ const OTHERS: Key = 2;
 const DESCRIPTORS: Key = 1 << 62;
 const TASKS: Key = 1 << 61;
 const RELAXED: Key = 1 << 60;
+
+/// How long a call in a thread may take before the loop goes on without its result, and how long the loop sleeps before it
+/// looks for the first time.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_micros(10);
 
 /// What is ready, as far as its key is concerned.
 enum Ready {
@@ -87,6 +95,47 @@ impl Loop {
                 _ => false,
             })
         })
+    }
+
+    /// Gives a call to a thread by `submit`. In a tester's order it lets the thread finish the call, so that results come in
+    /// the order of the calls. A call that waits for the loop doesn't end; then the loop goes on after a while.
+    #[inline]
+    pub(crate) fn give_to_thread(
+        &self,
+        py: Python<'_>,
+        submit: impl FnOnce() -> PyResult<()>,
+    ) -> PyResult<()> {
+        if self.has_mode(modes::ORDERED)
+            && self.runs_here()
+            && self
+                .owned
+                .chosen
+                .with(py, |chosen| chosen.as_ref().is_some_and(|chosen| chosen.guide.is_none()))
+        {
+            return self.give_and_wait(py, submit);
+        }
+        submit()
+    }
+
+    #[cold]
+    fn give_and_wait(&self, py: Python<'_>, submit: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
+        self.owned.engine.with(py, |engine| engine.take_posts());
+        submit()?;
+        let threads = self.owned.executors.with(py, |executors| executors.threads.clone());
+        let inbox = &self.shared.inbox;
+        py.detach(|| {
+            if let Some(threads) = threads {
+                threads.let_go();
+            }
+            let began = Instant::now();
+            let mut pause = PAUSE;
+            while !inbox.has_items() && began.elapsed() < PATIENCE {
+                thread::sleep(pause);
+                pause = (2 * pause).min(100 * PAUSE);
+            }
+        });
+        self.owned.engine.with(py, |engine| engine.take_posts());
+        Ok(())
     }
 
     /// Copies a part of what says what runs.

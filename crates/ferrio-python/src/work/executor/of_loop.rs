@@ -49,7 +49,8 @@ pub(crate) fn submit(
     // Counted first: if another thread calls this, the result could come back before this function returns.
     native.get().job_goes_out();
     let entry = executor::job::Entry { job, target, noted, mark: native.get().mark_job() };
-    let submitted = executor::submit(pool, entry, native.get().runs_here());
+    let submitted =
+        native.get().give_to_thread(py, || executor::submit(pool, entry, native.get().runs_here()));
     if submitted.is_err() {
         native.get().count_down();
     }
