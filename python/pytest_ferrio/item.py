@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ferrio.exploring import ORDERS
+
 if TYPE_CHECKING:
     from ferrio.testing import Bench, Clock, Settings
 
@@ -100,11 +102,12 @@ def ferrio_clock(request: pytest.FixtureRequest) -> Clock:
 def _begin(item: pytest.Item) -> str | None:
     """Begins the bench of a test that wants one. Returns why it can't, if so."""
     try:
-        settings = _settings(item)
+        orders = item.stash.get(ORDERS, None)
+        settings = _settings(item, explores=orders is not None)
         if settings is not None:
             from ferrio.testing import Bench
 
-            bench = Bench(settings)
+            bench = Bench(settings, orders)
             bench.begin()
             item.stash[_bench] = bench
     except Exception as error:
@@ -112,17 +115,20 @@ def _begin(item: pytest.Item) -> str | None:
     return None
 
 
-def _settings(item: pytest.Item) -> Settings | None:
-    """What the configuration and the marks want; the closest mark wins. `None` if nobody wants anything."""
+def _settings(item: pytest.Item, *, explores: bool) -> Settings | None:
+    """What the configuration and the marks want; the closest mark wins. `None` if nobody wants anything.
+
+    A test that explores has virtual time, unless its mark says otherwise.
+    """
     marks = list(item.iter_markers(MARK))
     config = item.config
     virtual_time, checks, start = (config.getini(name) for name in (VIRTUAL_TIME, CHECKS, WALL_CLOCK))
     numbers = {"blocking": config.getini(BLOCKING), "patience": config.getini(PATIENCE)}
-    if not (marks or virtual_time or checks or numbers["blocking"]):
+    if not (marks or virtual_time or explores or checks or numbers["blocking"]):
         return None
     from ferrio.testing import Settings
 
-    own: list[Mapping[str, object]] = [{"virtual_time": virtual_time}]
+    own: list[Mapping[str, object]] = [{"virtual_time": virtual_time or explores}]
     own += [{name: float(value)} for name, value in numbers.items() if value]
     for mark in reversed(marks):
         if mark.args:

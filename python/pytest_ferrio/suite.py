@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from pytest_ferrio import item
+from pytest_ferrio import exploring, item
 
 INSTALL = "ferrio"
 LOOP = "ferrio_loop"
@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(INSTALL, "run on ferrio: asyncio's names are ferrio's in the whole test run", "bool", default=False)
     parser.addini(LOOP, "run the standard asyncio on ferrio's loop", "bool", default=False)
     item.add_settings(parser)
+    exploring.add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,6 +36,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Turns it on if a `conftest.py` named the plugin, which comes after the hook above. Names the mark."""
     config.addinivalue_line("markers", item.MARK_HELP)
+    exploring.check_options(config)
     _turn_on(config)
 
 

@@ -21,6 +21,7 @@ from ferrio.testing.clock import Clock
 from ferrio.testing.exceptions import ExceptionsCheck
 from ferrio.testing.locks import LocksCheck
 from ferrio.testing.loops import BenchLoop, FollowedLoop, open_loops, replacing
+from ferrio.testing.orders import Orders
 from ferrio.testing.population import set_apart
 from ferrio.testing.semaphores import SemaphoresCheck
 from ferrio.testing.servers import ServersCheck
@@ -38,8 +39,10 @@ _active: Bench | None = None
 class Bench:
     """Runs one test; a context manager around the test and its fixtures."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, orders: Orders | None = None) -> None:
+        """With `orders`, these order what runs on the loops."""
         self.settings = settings
+        self._orders = orders
         self.clock: Clock | None = None
         self._wall: WallClock | None = None
         self._judge: Judge | None = None
@@ -73,6 +76,9 @@ class Bench:
                 check.begin()
             self._open = undo.pop_all()
         _active = self
+        if self._orders is not None:
+            for loop in open_loops():
+                self._orders.begin(loop)
 
     def end(self) -> list[str]:
         """Comes after the fixtures. Returns what the checks have found and not said yet."""
@@ -83,6 +89,8 @@ class Bench:
             return self.problems()
         finally:
             _active = None
+            if self._orders is not None:
+                self._orders.end()
             self._open.close()
 
     def test_begins(self) -> None:
@@ -133,6 +141,8 @@ class Bench:
         made = (BenchLoop if self._wall is None else FollowedLoop)(_active_bench, self.clock)
         self._made.add(made)
         self._equip(made)
+        if self._orders is not None:
+            self._orders.begin(made)
         return made
 
     def _see_loop(self, loop: Any) -> None:

@@ -22,7 +22,19 @@ from ferrio import _ferrio, _loop, runners
 from ferrio.sight import stacks, waits
 from ferrio.testing.stuck import Judge
 
-__all__ = ("Bench", "Departed", "Main", "Order", "Run", "Step", "is_task", "place_of", "run", "steps_in_words")
+__all__ = (
+    "Bench",
+    "Departed",
+    "Main",
+    "Order",
+    "Run",
+    "Step",
+    "Teller",
+    "is_task",
+    "place_of",
+    "run",
+    "steps_in_words",
+)
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -119,7 +131,7 @@ class Bench:
         if self._loop is None:
             self._open()
         steps: list[Step] = []
-        tell = _Teller(steps if with_steps else None, before) if with_steps or before is not None else None
+        tell = Teller(steps if with_steps else None, before) if with_steps or before is not None else None
         try:
             self._loop.set_exception_handler(self._note)
             if isinstance(order, dict):
@@ -187,8 +199,8 @@ def run(
         return bench.run(main, order, with_steps=with_steps, before=before)
 
 
-class _Teller:
-    """Hears what runs next."""
+class Teller:
+    """Hears what runs next: it notes the steps, and calls `before`."""
 
     def __init__(self, steps: list[Step] | None, before: Callable[[Any], None] | None) -> None:
         self._steps = steps
