@@ -231,6 +231,7 @@ async def no_linger_resets(sides):
 async def sent_file(sides):
     with tempfile.TemporaryFile() as file:
         file.write(b"0123456789" * 10_000)
+        file.flush()
         async with sides.joined() as (client, server):
             client.transport.write(b"before")
             sides.client_log("sent", await asyncio.get_running_loop().sendfile(client.transport, file, 5, 50_000))
