@@ -1,4 +1,4 @@
-"""`ferrio.testing.cancel_everywhere`: a program that is cancelled in each of its waits."""
+"""`ferrio.testing`'s `cancel_everywhere` and `timeout_everywhere`: a program that is ended in each of its waits."""
 
 import asyncio
 
@@ -101,3 +101,66 @@ def test_a_program_that_waits_for_ever_is_refused():
             await asyncio.sleep(0)
 
     assert testing.cancel_everywhere(limited) == 20
+
+
+async def retries():
+    """Takes the end of its own time for the end of an attempt."""
+    for _attempt in range(2):
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.sleep(1)
+            return
+        except (TimeoutError, asyncio.CancelledError):
+            asyncio.current_task().uncancel()
+            attempts.append("again")
+
+
+attempts = []
+
+
+def test_each_wait_is_timed_out_early_and_late():
+    async def program():
+        try:
+            await asyncio.sleep(1)
+            await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+        except asyncio.CancelledError:
+            seen.append(asyncio.current_task().cancelling())
+            raise
+
+    seen = []
+    assert testing.timeout_everywhere(program) == 4
+    assert seen == [1] * 4
+
+
+def test_a_retry_that_swallows_the_timeout_is_found():
+    def check():
+        assert not attempts, "it tried again after its time was over"
+
+    attempts.clear()
+    with pytest.raises(AssertionError, match="tried again") as caught:
+        testing.timeout_everywhere(retries, check)
+    assert "main timed out when it had begun to wait" in caught.value.__notes__[0]
+    assert "await asyncio.sleep(1)" in caught.value.__notes__[0]
+
+
+def test_a_cancellation_that_remains_is_no_timeout():
+    async def program():
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            asyncio.current_task().cancel()
+            raise
+
+    with pytest.raises(asyncio.CancelledError):
+        testing.timeout_everywhere(program)
+
+
+def test_what_gives_back_its_semaphore_passes():
+    async def program():
+        nonlocal semaphore
+        semaphore = asyncio.Semaphore(1)
+        async with semaphore, asyncio.timeout(100):
+            await asyncio.sleep(1)
+
+    semaphore = None
+    assert testing.timeout_everywhere(program, lambda: None if not semaphore.locked() else 1 / 0) == 2

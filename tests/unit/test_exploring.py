@@ -1,6 +1,7 @@
 """`ferrio.testing.explore` finds faults that depend on the order, and what it prints brings them back."""
 
 import asyncio
+import pathlib
 import re
 import subprocess
 import sys
@@ -100,6 +101,25 @@ async def lost_item():
     assert queue.qsize() + len(got) == 1
 
 
+async def leaked_semaphore():
+    limit = asyncio.Semaphore(1)
+
+    async def work():
+        await limit.acquire()
+        await asyncio.sleep(0)
+        limit.release()
+
+    worker = asyncio.create_task(work(), name="worker")
+
+    async def call_off():
+        await pause(4)
+        worker.cancel()
+
+    await together(canceller=call_off())
+    await asyncio.wait([worker])
+    assert not limit.locked()
+
+
 async def double_close():
     closed = False
 
@@ -119,9 +139,11 @@ FAULTS = {
     check_then_act: asyncio.QueueEmpty,
     lock_order: testing.WaitsForever,
     lost_item: AssertionError,
+    leaked_semaphore: AssertionError,
     double_close: AssertionError,
 }
 RUNS = 500
+STRATEGIES = ("random", "priorities", "exhaustive")
 
 
 def found(program, **options):
@@ -141,7 +163,7 @@ def test_asyncio_s_order_hides_the_fault(program):
     ferrio.run(program())
 
 
-@pytest.mark.parametrize("strategy", ["random", "priorities", "exhaustive"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("program", FAULTS, ids=lambda program: program.__name__)
 def test_planted_faults_are_found_and_replayed(program, strategy):
     error, schedule = found(program, strategy=strategy)
@@ -150,6 +172,23 @@ def test_planted_faults_are_found_and_replayed(program, strategy):
         with pytest.raises(type(error)) as again:
             testing.replay(program, schedule)
         assert str(root(again.value))[:20] == str(root(error))[:20]
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 13), reason="asyncio's own classes take other steps elsewhere")
+def test_the_guide_says_how_many_runs_it_takes():
+    table = ["| fault | " + " | ".join(f'`"{strategy}"`' for strategy in STRATEGIES) + " |"]
+    table.append("|---|" + "---:|" * len(STRATEGIES))
+    for program in FAULTS:
+        runs = [first_run(program, strategy) for strategy in STRATEGIES]
+        table.append(f"| {program.__name__.replace('_', ' ')} | " + " | ".join(map(str, runs)) + " |")
+    guide = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "races.md"
+    assert "\n".join(table) in guide.read_text(), "docs/guide/races.md needs this table:\n" + "\n".join(table)
+
+
+def first_run(program, strategy):
+    """The number of the first run that fails."""
+    error, _schedule = found(program, strategy=strategy)
+    return int(re.search(r"run (\d+) of", error.__notes__[0])[1])
 
 
 def test_the_shortest_schedule_has_its_steps():

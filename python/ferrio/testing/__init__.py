@@ -20,7 +20,7 @@ Nothing imports this module but a program that tests, and nothing here imports p
 
 from ferrio.testing import faults
 from ferrio.testing.bench import Bench, current_clock, virtual_time
-from ferrio.testing.cancelling import cancel_everywhere
+from ferrio.testing.cancelling import cancel_everywhere, timeout_everywhere
 from ferrio.testing.clock import Clock
 from ferrio.testing.exploring import Explored, explore
 from ferrio.testing.network import Network
@@ -45,5 +45,6 @@ __all__ = (
     "faults",
     "replay",
     "replay_recording",
+    "timeout_everywhere",
     "virtual_time",
 )

@@ -1,4 +1,7 @@
-"""`cancel_everywhere`: cancels a program at each place where it can be cancelled, one run for each."""
+"""`cancel_everywhere` and `timeout_everywhere`: end a program early at each place where that is possible.
+
+There is one run for each place. In the second, what ends it is a timeout that surrounds the program.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from ferrio import exceptions, tasks
 from ferrio.testing import running
 from ferrio.testing.running import Main
 
-__all__ = ("cancel_everywhere",)
+__all__ = ("cancel_everywhere", "timeout_everywhere")
 
 _MOST = 10_000
 
@@ -22,33 +25,49 @@ def cancel_everywhere(main: Main, /, check: Callable[[], object] | None = None, 
     stuck, or if `check()`, called after each run, raises. `main` may also return. A note says where it was cancelled.
     Returns how often it was. Raises `RuntimeError` if there is no end to the waits.
     """
+    return _everywhere(main, check, _Cancelled, virtual_time)
+
+
+def timeout_everywhere(main: Main, /, check: Callable[[], object] | None = None, *, virtual_time: bool = True) -> int:
+    """Like `cancel_everywhere`, as if `main()` ran in `asyncio.timeout()` and its time was over there.
+
+    `main` sees a cancellation, and its caller a `TimeoutError`. So a run fails if `main` raises anything else, among
+    others if a `CancelledError` remains: then `main` has called `uncancel()`, or was cancelled by itself.
+    """
+    return _everywhere(main, check, _TimedOut, virtual_time)
+
+
+def _everywhere(main: Main, check: Callable[[], object] | None, kind: type[_Ended], virtual_time: bool) -> int:
     times = 0
-    for number in range(1, _MOST):
-        for late in (False, True):
-            cancelled = _Cancelled(number, late)
-            done = running.run(
-                cancelled.wrap(main), {"way": "fixed"}, virtual_time=virtual_time, before=cancelled.before
-            )
-            error = None if isinstance(done.error, exceptions.CancelledError) else done.error
-            if error is None and check is not None:
-                try:
-                    check()
-                except Exception as raised:
-                    error = raised
-            if error is not None:
-                if cancelled.where is not None:
-                    when = "about to go on" if late else "it had begun to wait"
-                    error.add_note(f"ferrio.testing: main was cancelled when {when}, at {cancelled.where}")
-                raise error
-            if cancelled.where is not None:
-                times += 1
-            elif late:
-                return times
+    with running.Bench(virtual_time=virtual_time) as bench:
+        for number in range(1, _MOST):
+            for late in (False, True):
+                ended = kind(number, late)
+                done = bench.run(ended.wrap(main), {"way": "fixed"}, before=ended.before)
+                error = None if isinstance(done.error, kind.outcome) else done.error
+                if error is None and check is not None:
+                    try:
+                        check()
+                    except Exception as raised:
+                        error = raised
+                if error is not None:
+                    if ended.where is not None:
+                        when = "about to go on" if late else "it had begun to wait"
+                        error.add_note(f"ferrio.testing: main {kind.what} when {when}, at {ended.where}")
+                    raise error
+                if ended.where is not None:
+                    times += 1
+                elif late:
+                    return times
     raise RuntimeError(f"main waits more than {_MOST} times")
 
 
-class _Cancelled:
-    """Cancels the main task in one of its waits, counted from one: as soon as it waits, or `late`."""
+class _Ended:
+    """Ends the main task in one of its waits, counted from one: as soon as it waits, or `late`."""
+
+    outcome: type[BaseException]
+    """What the program may raise."""
+    what: str
 
     def __init__(self, number: int, late: bool) -> None:
         self.where: str | None = None
@@ -57,11 +76,17 @@ class _Cancelled:
         self._main: Any = None
 
     def wrap(self, main: Main) -> Main:
+        """The program that runs instead of `main`."""
+
         async def wrapped() -> Any:
             self._main = tasks.current_task()
-            return await main()
+            return await self.run(main)
 
         return wrapped
+
+    async def run(self, main: Main) -> Any:
+        """Runs `main` in the main task."""
+        return await main()
 
     def before(self, thing: Any) -> None:
         """Called before anything runs. The main task has waited if something runs after its first step."""
@@ -73,3 +98,22 @@ class _Cancelled:
             self._main.cancel()
         elif goes_on:
             self._left -= 1
+
+
+class _Cancelled(_Ended):
+    outcome = exceptions.CancelledError
+    what = "was cancelled"
+
+
+class _TimedOut(_Ended):
+    outcome = TimeoutError
+    what = "timed out"
+
+    async def run(self, main: Main) -> Any:
+        """As `asyncio.timeout()` does, whose deadline can't come in between two things that are ready."""
+        try:
+            return await main()
+        except exceptions.CancelledError as error:
+            if self.where is not None and self._main.uncancel() == 0:
+                raise TimeoutError from error
+            raise
