@@ -8,12 +8,13 @@ use pyo3::exceptions::{
 };
 use pyo3::prelude::*;
 
+use crate::base::ffi::raise::raise;
 use crate::base::imports;
 
 /// `asyncio.InvalidStateError(message)`.
 pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
     match imports::INVALID_STATE_ERROR.get(py).and_then(|class| class.call1((message,))) {
-        Ok(error) => PyErr::from_value(error),
+        Ok(error) => raise(error),
         Err(error) => error,
     }
 }

@@ -10,6 +10,7 @@ use pyo3::types::{PyByteArray, PyInt, PySlice, PyString};
 use crate::base::arguments::truth;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
+use crate::base::ffi::raise::raise;
 use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::event_loop::Loop;
@@ -242,7 +243,7 @@ impl SendFile {
     fn without_kernel<'py>(&mut self, py: Python<'py>, reason: &str) -> PyResult<Progress<'py>> {
         if !self.fallback {
             let class = imports::SENDFILE_NOT_AVAILABLE.get(py)?;
-            return Err(PyErr::from_value(class.call1((reason,))?));
+            return Err(raise(class.call1((reason,))?));
         }
         if self.offset > 0 {
             self.file.bind(py).call_method1(intern!(py, "seek"), (self.offset,))?;

@@ -2,6 +2,7 @@
 //!
 //! It travels without recursion, however long the chain of tasks and gatherings is, because Python wouldn't notice
 //! the end of the native stack in time.
+use pyo3::exceptions::PyRecursionError;
 use pyo3::prelude::*;
 
 use super::{Task, cancel_object};
@@ -60,7 +61,9 @@ fn travel<'py>(
     mut next: Bound<'py, PyAny>,
     message: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<bool> {
+    let mut circle = Circle::default();
     loop {
+        circle.look(&next, path.len())?;
         let mut answer = match meet(&next, message)? {
             Met::Passed(asked, other) => {
                 path.push(asked);
@@ -90,6 +93,29 @@ fn travel<'py>(
                 }
             };
         }
+    }
+}
+
+/// Finds out that a path leads in a circle, by Brent's algorithm: what stands at a power of two is compared with what follows.
+#[derive(Default)]
+struct Circle<'py> {
+    /// One that is on the path, and how many were asked before it.
+    passed: Option<(Bound<'py, PyAny>, usize)>,
+}
+
+impl<'py> Circle<'py> {
+    /// Looks at who is asked after `depth` others. Raises `RecursionError` if it is on the path already.
+    fn look(&mut self, next: &Bound<'py, PyAny>, depth: usize) -> PyResult<()> {
+        let behind = self.passed.as_ref().filter(|(_, at)| *at < depth);
+        if behind.is_some_and(|(passed, _)| passed.is(next)) {
+            return Err(PyRecursionError::new_err(
+                "can't cancel: these tasks wait for one another in a circle",
+            ));
+        }
+        if behind.is_none() || depth.is_power_of_two() {
+            self.passed = Some((next.clone(), depth));
+        }
+        Ok(())
     }
 }
 

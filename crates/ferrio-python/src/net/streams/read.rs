@@ -12,7 +12,7 @@ use pyo3::types::PyBytes;
 use super::feed::{self, Need, Waiter};
 use super::reader::{State, StreamReader};
 use crate::base::ffi::bytes::Filling;
-use crate::base::ffi::raise::raise;
+use crate::base::ffi::raise::{made, raise, while_handling};
 use crate::base::gc::gc;
 use crate::base::imports;
 use crate::core::operation::Operation;
@@ -206,7 +206,7 @@ impl Read {
             Outcome::Taken(_) | Outcome::NotYet => return Ok(Look::NotYet),
         };
         if !is_line {
-            return Err(PyErr::from_value(imports::LIMIT_OVERRUN_ERROR.get(py)?.call1((message, consumed))?));
+            return Err(raise(imports::LIMIT_OVERRUN_ERROR.get(py)?.call1((message, consumed))?));
         }
         reader.get().state.with(py, |state| match dropped {
             Some(end) => state.unread.consume(py, end),
@@ -214,7 +214,10 @@ impl Read {
         });
         StreamReader::store_buffer(reader)?;
         feed::maybe_resume(reader)?;
-        Err(PyValueError::new_err(message))
+        // As in asyncio, where `readline` handles the error of `readuntil`.
+        let overrun = imports::LIMIT_OVERRUN_ERROR.get(py)?.call1((message, consumed))?;
+        let overrun = raise(overrun).into_value(py).into_bound(py);
+        Err(while_handling(&overrun, || made(py, PyValueError::new_err(message))))
     }
 
     /// Registers the operation as the reader's waiter; returns `false` if it must look again first.
@@ -394,5 +397,5 @@ fn require_no_exception(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
 fn incomplete(partial: &Bound<'_, PyBytes>, expected: Option<usize>) -> PyErr {
     let made =
         imports::INCOMPLETE_READ_ERROR.get(partial.py()).and_then(|class| class.call1((partial, expected)));
-    made.map_or_else(|failure| failure, PyErr::from_value)
+    made.map_or_else(|failure| failure, raise)
 }

@@ -14,6 +14,7 @@ use super::context;
 use super::lock::{self, Lock};
 use crate::base::arguments::SaturatingInt;
 use crate::base::class::{Class, Standard};
+use crate::base::ffi::raise::raise;
 use crate::base::ffi::{Guarded, interpreter};
 use crate::base::functions::Functions;
 use crate::base::gc::{collected, gc};
@@ -265,7 +266,7 @@ impl Barrier {
 
 fn broken(py: Python<'_>, message: &'static str) -> PyErr {
     match imports::BROKEN_BARRIER_ERROR.get(py).and_then(|class| class.call1((message,))) {
-        Ok(exception) => PyErr::from_value(exception),
+        Ok(exception) => raise(exception),
         Err(failure) => failure,
     }
 }

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use super::Queue;
 use super::store::{self, Store};
+use crate::base::ffi::raise::raise;
 use crate::base::imports;
 use crate::base::room::Room;
 use crate::core::operation;
@@ -20,7 +21,7 @@ pub(super) fn put_nowait(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> PyRe
     match try_put(slf, item) {
         Ok(()) => Ok(()),
         Err((Refusal::ShutDown, _)) => Err(shut_down(py)),
-        Err((Refusal::NotNow, _)) => Err(raise(py, &imports::QUEUE_FULL)),
+        Err((Refusal::NotNow, _)) => Err(refusal(py, &imports::QUEUE_FULL)),
         Err((Refusal::Failed(failure), _)) => Err(failure),
         Err((Refusal::Shown, item)) => put_by_methods(slf, item),
     }
@@ -40,7 +41,7 @@ pub(super) fn put_by_methods(slf: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> 
         queue.is_full(slf)?
     };
     if full {
-        return Err(raise(py, &imports::QUEUE_FULL));
+        return Err(refusal(py, &imports::QUEUE_FULL));
     }
     if queue.overrides.put() {
         slf.call_method1(intern!(py, "_put"), (item,))?;
@@ -61,7 +62,7 @@ pub(super) fn get_nowait<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, Py
     match try_get(slf) {
         Ok(item) => Ok(item),
         Err(Refusal::ShutDown) => Err(shut_down(py)),
-        Err(Refusal::NotNow) => Err(raise(py, &imports::QUEUE_EMPTY)),
+        Err(Refusal::NotNow) => Err(refusal(py, &imports::QUEUE_EMPTY)),
         Err(Refusal::Failed(failure)) => Err(failure),
         Err(Refusal::Shown) => get_by_methods(slf),
     }
@@ -76,7 +77,7 @@ pub(super) fn get_by_methods<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py
         if queue.state.with(py, |state| state.shut_down) {
             return Err(shut_down(py));
         }
-        return Err(raise(py, &imports::QUEUE_EMPTY));
+        return Err(refusal(py, &imports::QUEUE_EMPTY));
     }
     let item = take(slf)?;
     wake_putter(slf)?;
@@ -215,13 +216,13 @@ pub(super) fn try_get<'py>(slf: &Bound<'py, Queue>) -> Result<Bound<'py, PyAny>,
 /// `QueueShutDown()`.
 #[cold]
 pub(super) fn shut_down(py: Python<'_>) -> PyErr {
-    raise(py, &imports::QUEUE_SHUT_DOWN)
+    refusal(py, &imports::QUEUE_SHUT_DOWN)
 }
 
 #[cold]
-pub(super) fn raise(py: Python<'_>, class: &imports::Import) -> PyErr {
+pub(super) fn refusal(py: Python<'_>, class: &imports::Import) -> PyErr {
     match class.get(py).and_then(|class| class.call0()) {
-        Ok(exception) => PyErr::from_value(exception),
+        Ok(exception) => raise(exception),
         Err(failure) => failure,
     }
 }
