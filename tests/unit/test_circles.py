@@ -36,3 +36,18 @@ def test_cancellation_is_refused(aio, run, size, gathered):
             task.get_coro().close()
 
     run(main())
+
+
+def test_task_that_awaits_itself_cannot_be_awaited_any_more(aio, run):
+    async def await_itself():
+        await aio.current_task()
+
+    async def main():
+        task = aio.create_task(await_itself())
+        waiting = aio.create_task(aio.wait_for(task, None))
+        with pytest.raises(RuntimeError, match="wasn't used with future"):
+            await waiting
+        with pytest.raises(RuntimeError, match="await on itself"):
+            await task
+
+    run(main())

@@ -218,6 +218,10 @@ fn wait_for_future<'py>(
         OtherLoop,
         NotAwaited,
     }
+    // As in asyncio, this leaves the task marked as being awaited, so that awaiting it elsewhere fails too.
+    if future.as_ptr() == task.as_ptr() {
+        return throw_next(task, home, format!("Task cannot await on itself: {}", task.repr()?));
+    }
     let refusal = future.get().state.with(py, |state| {
         if !state.home.as_ref().is_some_and(|known| known.is(home)) {
             return Some(Refusal::OtherLoop);
@@ -228,9 +232,6 @@ fn wait_for_future<'py>(
         Some(Refusal::OtherLoop) => return refuse_other_loop(task, home, future.as_any()),
         Some(Refusal::NotAwaited) => return refuse_not_awaited(task, home, future.as_any()),
         None => {}
-    }
-    if future.as_ptr() == task.as_ptr() {
-        return throw_next(task, home, format!("Task cannot await on itself: {}", task.repr()?));
     }
     wait_on(task, home, future.as_any().clone());
     note_awaiter(future, task)?;
