@@ -28,7 +28,7 @@ help: ## list the commands
 	@echo "make test         build, then run every test: the engine's, loom's, Python's"
 	@echo "make test-all     the Python tests on every Python from 3.11 to 3.15 that we can get, with and without the GIL"
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; many packages)"
-	@echo "make test-testing    docs/testing.md, with pytest-asyncio, anyio, freezegun and time-machine"
+	@echo "make test-testing    docs/testing.md, with pytest-asyncio, anyio, freezegun and time-machine; the page on uvloop"
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
