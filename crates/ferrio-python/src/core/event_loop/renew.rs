@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::debug::usual_slow_callback_duration;
 use super::executors::Executors;
-use super::{Asyncgens, Loop, modes};
+use super::{Loop, modes};
 use crate::core::task::registry::Registry;
 
 impl Loop {
@@ -46,7 +46,7 @@ impl Loop {
                 settings.exception_handler.take(),
                 settings.task_factory.take(),
                 settings.eager_constructor.take(),
-                std::mem::replace(&mut settings.asyncgens, Asyncgens::default()),
+                std::mem::take(&mut settings.asyncgens),
             )
         });
         let executors = self.owned.executors.with(py, std::mem::take::<Executors>);
