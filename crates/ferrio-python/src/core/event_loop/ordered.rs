@@ -43,8 +43,10 @@ enum Ready {
 
 impl Loop {
     /// From the next turn on, `chosen` says what runs; `None` ends that. Returns what said it before.
+    ///
+    /// What was queued by then runs one item a turn as before, so that its events don't come twice.
     pub(crate) fn set_order(&self, py: Python<'_>, chosen: Option<Chosen>) -> Option<Chosen> {
-        let on = chosen.is_some();
+        let on = chosen.is_some() || !self.owned.engine.with(py, |engine| engine.is_idle());
         let old = self.owned.chosen.with(py, |place| std::mem::replace(place, chosen));
         self.set_mode(modes::ORDERED, on);
         old
