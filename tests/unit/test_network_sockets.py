@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import select
 import socket
 import socket as module_with_a_name
 import ssl
+import warnings
+import weakref
 
 import pytest
 
@@ -283,6 +286,29 @@ def test_numbers_and_objects(network):
             assert await loop.sock_recv(served, 1) == b""
 
     run(main)
+
+
+def test_what_a_program_leaves_is_collected(network):
+    async def main(loop):
+        server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        return weakref.ref(server), weakref.ref(writer)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        left = run(main)
+        if network is not None:
+            asyncio.run(network_again())
+        gc.collect()
+    assert [each() for each in left] == [None, None]
+
+
+async def network_again():
+    """Lets a new loop use the network, so that it forgets the loop before."""
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", 9))
 
 
 def test_a_cancelled_call_takes_nothing(network):

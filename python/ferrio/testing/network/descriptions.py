@@ -29,7 +29,12 @@ __all__ = ("Description",)
 #: The numbers of simulated sockets. No descriptor of the system's is as high.
 _FIRST_NUMBER = 1 << 30
 
-_numbers: dict[int, Description] = {}
+# A socket that nobody refers to any more isn't kept by its number. Those of `detach` have nothing but that.
+_numbers: weakref.WeakValueDictionary[int, Description] = weakref.WeakValueDictionary()
+_detached: dict[int, Description] = {}
+
+# All numbers below this one are taken.
+_lowest = _FIRST_NUMBER
 
 
 class Description:
@@ -49,7 +54,7 @@ class Description:
         # Whether the program was told by `connect` that it is connected: the system says so once.
         self._has_heard = True
         self._error: OSError | None = None
-        self._numbers = 0
+        self._numbers: set[int] = set()
         # What `watch` calls, by whether it is for writing.
         self._watchers: dict[bool, list[_Watcher]] = {False: [], True: []}
 
@@ -76,18 +81,31 @@ class Description:
         return _numbers.get(number) if isinstance(number, int) else None
 
     def number(self) -> int:
-        """Returns a new number."""
-        number = _FIRST_NUMBER
+        """Returns a new number, the lowest that is free."""
+        global _lowest
+        number = _lowest
         while number in _numbers:
             number += 1
         _numbers[number] = self
-        self._numbers += 1
+        self._numbers.add(number)
+        _lowest = number + 1
         return number
+
+    def keep(self, number: int) -> None:
+        """Keeps the socket by its number, without an object of the program's, until `claim`."""
+        _detached[number] = self
+
+    def claim(self, number: int) -> None:
+        """An object of the program's has the number again."""
+        _detached.pop(number, None)
 
     def free(self, number: int) -> None:
         """Takes a number back. The last one closes the socket."""
-        if _numbers.pop(number, None) is not None:
-            self._numbers -= 1
+        global _lowest
+        if number in self._numbers:
+            self._numbers.remove(number)
+            _numbers.pop(number, None)
+            _lowest = min(_lowest, number)
             if not self._numbers:
                 self._close()
 

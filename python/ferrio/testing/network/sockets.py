@@ -45,6 +45,7 @@ class SimulatedSocket(socket.socket):
                 raise failure(errno.EBADF)
             self._description = description
             self._number = fileno
+            description.claim(fileno)
             return
         if family == socket.AF_INET6:
             raise failure(errno.EAFNOSUPPORT, "the simulated network has IPv4 addresses only")
@@ -288,6 +289,8 @@ class SimulatedSocket(socket.socket):
         """Close the object and return its number, which `socket.socket(fileno=...)` takes."""
         self._closed = True
         number, self._number = self._number, -1
+        if number != -1:
+            self._description.keep(number)
         return number
 
     def dup(self) -> SimulatedSocket:
