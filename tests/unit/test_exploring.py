@@ -1,6 +1,7 @@
 """`ferrio.testing.explore` finds faults that depend on the order, and what it prints brings them back."""
 
 import asyncio
+import os
 import pathlib
 import re
 import subprocess
@@ -322,6 +323,60 @@ def test_wrong_arguments_are_refused():
         testing.explore(lost_update, runs=0)
     with pytest.raises(TypeError, match="coroutine function"):
         testing.explore(runs=1)(len)
+    with pytest.raises(TypeError, match="seed must be a whole number, not 'x'"):
+        testing.explore(lost_update, seed="x")
+    with pytest.raises(TypeError, match="runs must be a whole number"):
+        testing.explore(lost_update, runs=2.5)
+    with pytest.raises(ValueError, match="depth=10000000000"):
+        testing.explore(lost_update, depth=10**10, strategy="priorities")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        testing.explore,
+        lambda main: testing.replay(main, "z0"),
+        testing.cancel_everywhere,
+        testing.timeout_everywhere,
+        lambda main: testing.replay_recording(main, "order.bin"),
+    ],
+)
+def test_a_call_that_can_t_work_is_explained(call):
+    async def program():
+        pass
+
+    async def inside():
+        call(program)
+
+    with pytest.raises(RuntimeError, match="while another loop runs"):
+        asyncio.run(inside())
+    with pytest.raises(TypeError, match="needs a function that returns a coroutine, not <coroutine"):
+        call(program())
+
+
+def test_any_whole_number_is_a_seed():
+    async def program():
+        await together(a=pause(1), b=pause(2))
+
+    for seed in (-1, 1 << 70):
+        assert testing.explore(program, seed=seed, runs=10).runs == 10
+
+
+def test_an_event_comes_once_when_the_program_ends():
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    found = []
+
+    async def program():
+        os.write(writing, b"x")
+        asyncio.get_running_loop().add_reader(reading, lambda: found.append(os.read(reading, 1)))
+
+    try:
+        testing.explore(program, runs=3)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert found == [b"x"] * 3
 
 
 def test_ctrl_c_ends_the_search():

@@ -25,6 +25,7 @@ def cancel_everywhere(main: Main, /, check: Callable[[], object] | None = None, 
     stuck, or if `check()`, called after each run, raises. `main` may also return. A note says where it was cancelled.
     Returns how often it was. Raises `RuntimeError` if there is no end to the waits.
     """
+    running.check_call("cancel_everywhere", main)
     return _everywhere(main, check, _Cancelled, virtual_time)
 
 
@@ -34,6 +35,7 @@ def timeout_everywhere(main: Main, /, check: Callable[[], object] | None = None,
     `main` sees a cancellation, and its caller a `TimeoutError`. So a run fails if `main` raises anything else, among
     others if a `CancelledError` remains: then `main` has called `uncancel()`, or was cancelled by itself.
     """
+    running.check_call("timeout_everywhere", main)
     return _everywhere(main, check, _TimedOut, virtual_time)
 
 

@@ -18,6 +18,11 @@ _Order = dict[str, Any]
 
 _STRATEGIES = ("random", "priorities", "exhaustive")
 
+_MOST_DEPTH = 1000
+
+# How many seeds the loop knows.
+_SEEDS = 1 << 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Explored:
@@ -55,12 +60,18 @@ def explore(
     first run is asyncio's own order. The same seed gives the same runs.
 
     Returns an `Explored`. Without `main`, returns a decorator that makes a test of a coroutine function.
-    Raises `ValueError` for another strategy, and if `runs` or `depth` is less than 1.
+    Raises `ValueError` for another strategy, and if `runs` or `depth` is less than 1. Raises `RuntimeError` inside a
+    running loop, unless loops inside loops are allowed.
     """
     if strategy not in _STRATEGIES:
         raise ValueError(f"there is no strategy {strategy!r}: use one of {', '.join(map(repr, _STRATEGIES))}")
+    for name, value in (("runs", runs), ("seed", seed), ("depth", depth)):
+        if type(value) is not int:
+            raise TypeError(f"{name} must be a whole number, not {value!r}")
     if runs < 1 or depth < 1:
         raise ValueError(f"runs={runs} and depth={depth}: both must be at least 1")
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"depth={depth}: it can be {_MOST_DEPTH} at most")
     options = _Options(runs, seed, strategy, depth, relaxed, virtual_time)
     if main is not None:
         return _explore(main, options)
@@ -91,6 +102,7 @@ class _Options:
 
 
 def _explore(main: Main, options: _Options) -> Explored:
+    running.check_call("explore", main)
     with running.Bench(virtual_time=options.virtual_time) as bench:
         search = _Search(main, options, bench)
         return search.through(search.exhaustively() if options.strategy == "exhaustive" else search.by_seeds())
@@ -126,7 +138,7 @@ class _Search:
         if options.strategy == "priorities":
             order["depth"] = options.depth
         for number in range(options.runs):
-            order["seed"] = options.seed + number
+            order["seed"] = (options.seed + number) % _SEEDS
             if options.strategy == "priorities":
                 order["length"] = length
             done = yield order

@@ -47,6 +47,7 @@ def replay_recording(main: Main, path: str | os.PathLike[str], /, *, loop: int =
     the order. If it fails afterwards, the note says where it departed. Raises `OSError` if the file can't be read, and
     `ValueError` if it isn't a recording, or has no such loop.
     """
+    running.check_call("replay_recording", main)
     follow = Follow(path, loop, patience)
     with follow.names():
         done = running.run(main, follow, before=follow.note)

@@ -17,6 +17,7 @@ def replay(main: Main, text: str, /, *, relaxed: bool = False, virtual_time: boo
     and didn't fail, and `ValueError` if the text isn't a schedule.
     """
     choices = schedule.parse(text)
+    running.check_call("replay", main)
     order: dict[str, Any] = {"way": "fixed", "choices": choices, "relaxed": relaxed}
     done = running.run(main, order, with_steps=True, virtual_time=virtual_time)
     steps = running.steps_in_words(done.steps)

@@ -30,6 +30,7 @@ __all__ = (
     "Run",
     "Step",
     "Teller",
+    "check_call",
     "is_task",
     "place_of",
     "run",
@@ -197,6 +198,19 @@ def run(
     clock = None if isinstance(order, dict) else order.clock
     with Bench(virtual_time=virtual_time, clock=clock) as bench:
         return bench.run(main, order, with_steps=with_steps, before=before)
+
+
+def check_call(name: str, main: object) -> None:
+    """Raises `TypeError` if `main` can't be called again and again, and `RuntimeError` if a loop runs already."""
+    if not callable(main):
+        if asyncio.iscoroutine(main):
+            main.close()
+        raise TypeError(f"{name}() needs a function that returns a coroutine, not {main!r}: it calls it for each run")
+    if asyncio._get_running_loop() is not None and not _ferrio._nested_allowed():
+        raise RuntimeError(
+            f"{name}() runs the program on a loop of its own, so it can't be called while another loop runs in this"
+            " thread: call it in a plain function, or allow loops inside loops by ferrio.allow_nested()"
+        )
 
 
 class Teller:
