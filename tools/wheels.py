@@ -81,7 +81,9 @@ def build_wheel(maturin, python, out, libc):
     flags = flags_without_directories()
     # Rust programs contain musl; a module must use its interpreter's.
     environment["CARGO_ENCODED_RUSTFLAGS"] = flags + ("\x1f-Ctarget-feature=-crt-static" if libc == "musl" else "")
-    command = [maturin, "build", "--release", "--strip", "--locked", "--interpreter", python, "--out", out]
+    # maturin knows the Pythons of Alpine by their names; none of them runs here.
+    named = "python" + tag_of(python) if libc == "musl" else python
+    command = [maturin, "build", "--release", "--strip", "--locked", "--interpreter", named, "--out", out]
     run(command + LINKING[libc], env=environment)
     wheel = new_file(out, "ferrio-*.whl", started)
     say(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {time.time() - started:.0f} s")
