@@ -17,9 +17,11 @@ SUITES =
 RUST_ASYNC =
 BROWSER =
 CONFORMANCE =
+FUZZ =
+SECONDS = 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async bench \
+.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async fuzz bench \
 	bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -30,6 +32,7 @@ help: ## list the commands
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; many packages)"
 	@echo "make test-testing    docs/testing.md, with pytest-asyncio, anyio, freezegun and time-machine; the page on uvloop"
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
+	@echo "make fuzz SECONDS=60  random programs of asyncio's API on ferrio and on asyncio of 3.15, logs compared"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
 	@echo "make sanitize-rust-async  the same tests with AddressSanitizer (needs a nightly Rust toolchain; many minutes)"
@@ -114,6 +117,9 @@ test-rust-async: python ## the crate for extension modules
 sanitize-rust-async: python ## the same tests with AddressSanitizer
 	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
 	@.venv-rust-$(TAG)/bin/python tools/sanitize_rust_async.py -n 2
+
+fuzz: build-for-tests ## random programs compared with asyncio
+	@$(BIN)/python -m tests.fuzz.compare --seconds $(SECONDS) $(FUZZ)
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
