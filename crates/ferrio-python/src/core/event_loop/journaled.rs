@@ -93,7 +93,7 @@ impl Loop {
         }
     }
 
-    /// Notes a new task.
+    /// Notes a new task, or the new name of one.
     pub(crate) fn note_made(&self, task: &Bound<'_, Task>) {
         let py = task.py();
         if !self.has_mode(modes::JOURNALED) {

@@ -26,6 +26,7 @@ use crate::base::ffi::task_fields::{TaskRoom, look};
 use crate::base::ffi::{Cast, Guarded};
 use crate::base::gc::{collected, gc};
 use crate::base::imports;
+use crate::core::event_loop::LoopRef;
 use crate::core::future::{Future, not_initialized};
 use crate::core::operation::{Operation, view};
 
@@ -122,6 +123,10 @@ impl Task {
         let name = value.str()?.into_any().unbind();
         let old = look(slf, |_, fields| fields.name.replace(name));
         drop(old);
+        // Before Python 3.12, `asyncio.create_task` names a task that it has made.
+        if let Ok(LoopRef::Native(native)) = slf.as_super().get().home(slf.py()) {
+            native.get().note_made(slf);
+        }
         Ok(())
     }
 
