@@ -165,3 +165,14 @@ def test_nothing_stays_replaced(clock):
     assert "getaddrinfo" not in vars(ferrio.EventLoop)
     assert asyncio.BaseEventLoop.create_connection.__qualname__ == "BaseEventLoop.create_connection"
     assert not hasattr(asyncio.BaseEventLoop.create_connection, "__wrapped__")
+
+
+def test_wrong_arguments_of_a_network_are_named():
+    for options in ({"seed": None}, {"seed": [1]}, {"window": "x"}, {"window": 1.5}):
+        with pytest.raises(TypeError, match=next(iter(options))):
+            testing.Network(**options)
+    net = testing.Network()
+    with pytest.raises(TypeError, match="must be a text, not 5"):
+        net.host(5)
+    with pytest.raises(ValueError, match="empty"):
+        net.host("")

@@ -68,6 +68,10 @@ class Network:
     """
 
     def __init__(self, seed: int | str = 0, *, window: int = 128 * 1024, **conditions: Any) -> None:
+        if type(seed) not in (int, str):
+            raise TypeError(f"seed must be a whole number or a text, not {seed!r}: the same seed gives the same run")
+        if type(window) is not int:
+            raise TypeError(f"window must be a whole number of bytes, not {window!r}")
         if window < 1:
             raise ValueError(f"window must be a positive number of bytes, not {window!r}")
         self.seed = seed
@@ -114,6 +118,10 @@ class Network:
 
         Raises `ValueError` if the name or the address is taken, or if the address isn't one of IPv4.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a host must be a text, not {name!r}")
+        if not name:
+            raise ValueError("the name of a host can't be empty")
         if name in self._hosts:
             raise ValueError(f"there is a host {name!r} already")
         taken = [host.address for host in self._hosts.values()]
