@@ -9,9 +9,9 @@ Invariant: the ways of a row run one right after the other, and each round uses 
 
 import contextlib
 import math
+import os
 import re
 import statistics
-import os
 import sys
 import tempfile
 import threading

@@ -116,11 +116,11 @@ mod tests {
 
     fn written(name: &str, write: impl FnOnce(&Sink)) -> Vec<u8> {
         let path = file(name);
-        let sink = Sink::create(&path).unwrap();
+        let sink = Sink::create(&path).expect("the file can be made");
         write(&sink);
         assert!(sink.failure().is_none());
-        let bytes = std::fs::read(&path).unwrap();
-        std::fs::remove_file(path).unwrap();
+        let bytes = std::fs::read(&path).expect("the file is there");
+        std::fs::remove_file(path).expect("the file is there");
         bytes
     }
 
@@ -154,10 +154,10 @@ mod tests {
             }
             sink.append(&mut tape, ["a", "b"].into_iter());
         });
-        let journal = Journal::parse(&bytes).unwrap();
+        let journal = Journal::parse(&bytes).expect("a whole file");
         assert_eq!(journal.labels(), ["a", "b"]);
         assert_eq!((journal.note(1), journal.note(2)), (Some(7), None));
-        let mut script = journal.script(1).unwrap();
+        let mut script = journal.script(1).expect("the loop was recorded");
         for (place, step) in all.into_iter().enumerate() {
             assert_eq!(script.wanted(), Some(step));
             assert_eq!(script.time(), 1_000 + place as u64 / 2);
@@ -181,7 +181,8 @@ mod tests {
             tape.ran(Step::Actor(1));
             sink.append(&mut tape, std::iter::empty::<&str>());
         });
-        let mut script = Journal::parse(&bytes).unwrap().script(1).unwrap();
+        let mut script =
+            Journal::parse(&bytes).expect("a whole file").script(1).expect("the loop was recorded");
         assert_eq!(script.wanted(), Some(Step::Actor(0)));
         assert_eq!(script.answer(), None, "the step hasn't run");
         script.goes_on();
@@ -203,7 +204,7 @@ mod tests {
         });
         let mut most = 0;
         for end in MAGIC.len()..=bytes.len() {
-            let journal = Journal::parse(&bytes[..end]).unwrap();
+            let journal = Journal::parse(&bytes[..end]).expect("a whole file");
             let Some(mut script) = journal.script(1) else { continue };
             let mut count = 0;
             while script.wanted() == Some(Step::Wake(count % 10 * 100, count as u32 / 10)) {
@@ -222,7 +223,7 @@ mod tests {
         assert_eq!(Journal::parse(b"").err(), Some(Broken::NoJournal));
         assert_eq!(Journal::parse(b"#!/usr/bin/python").err(), Some(Broken::NoJournal));
         assert_eq!(Journal::parse(b"ferrio-order\x02").err(), Some(Broken::Version(2)));
-        assert!(Journal::parse(&MAGIC).unwrap().loops().is_empty());
+        assert!(Journal::parse(&MAGIC).expect("a whole file").loops().is_empty());
     }
 
     #[test]
@@ -236,7 +237,7 @@ mod tests {
             tape.ran(Step::Actor(0));
             sink.append(&mut tape, std::iter::empty::<&str>());
         }
-        assert_eq!(sink.failure().unwrap().kind(), std::io::ErrorKind::StorageFull);
+        assert_eq!(sink.failure().expect("the disk is full").kind(), std::io::ErrorKind::StorageFull);
         assert!(sink.failure().is_none());
     }
 
@@ -248,8 +249,9 @@ mod tests {
         let mut tape = Tape::new(3, 0);
         tape.ran(Step::Call(0));
         sink.append(&mut tape, ["f"].into_iter());
-        let journal = Journal::parse(&std::fs::read(&path).unwrap()).unwrap();
+        let journal =
+            Journal::parse(&std::fs::read(&path).expect("the file is there")).expect("a whole file");
         assert_eq!((journal.loops(), journal.labels()), (vec![3], &["f".to_owned()][..]));
-        std::fs::remove_file(path).unwrap();
+        std::fs::remove_file(path).expect("the file is there");
     }
 }
