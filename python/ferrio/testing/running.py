@@ -200,7 +200,7 @@ def run(
         return bench.run(main, order, with_steps=with_steps, before=before)
 
 
-def check_call(name: str, main: object) -> None:
+def check_call(name: str, main: Any) -> None:
     """Raises `TypeError` if `main` can't be called again and again, and `RuntimeError` if a loop runs already."""
     if not callable(main):
         if asyncio.iscoroutine(main):

@@ -37,8 +37,6 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
     _loop: Any
     # Of the base class, which the types of the standard library don't have.
     _extra: dict[str, Any]
-    _maybe_pause_protocol: Callable[[], None]
-    _maybe_resume_protocol: Callable[[], None]
 
     def __init__(
         self,
@@ -188,7 +186,7 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
                 return
             self._end().start_writing(self._write_ready)
         self._buffer.append(memoryview(bytes(rest)))
-        self._maybe_pause_protocol()
+        self._maybe_pause_protocol()  # type: ignore[attr-defined]  # of the base class, as below
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Send all of the data, as one piece if there is room."""
@@ -229,7 +227,7 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
             self._buffer.clear()
             self._fatal_error(error, "Fatal write error on socket transport")
             return
-        self._maybe_resume_protocol()  # it may write more
+        self._maybe_resume_protocol()  # type: ignore[attr-defined]  # it may write more
         if not self._buffer and self._endpoint is not None:
             self._end().stop_writing()
             if self._closing:
