@@ -429,6 +429,7 @@ def test_unclosed_transport_warns(clock, net):
     on_the_client(net, body)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_check_of_transports_names_the_connection():
     async def body():
         loop = asyncio.get_running_loop()
@@ -447,6 +448,7 @@ def test_check_of_transports_names_the_connection():
     assert any("to ('127.0.0.1', 80)" in each for each in problems)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_loops_one_after_the_other(clock):
     async def serve():
         await asyncio.start_server(echo, None, 80)
@@ -458,8 +460,10 @@ def test_loops_one_after_the_other(clock):
         asyncio.run(serve())
         asyncio.run(serve())
         assert len([event for event in net.events if event.what == "connect"]) == 2
+    gc.collect()
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_faults_after_a_loop_is_closed_reach_nothing(clock):
     async def leave_something_under_way():
         await web.run(asyncio.start_server(echo, None, 80))
@@ -481,6 +485,7 @@ def test_faults_after_a_loop_is_closed_reach_nothing(clock):
         assert not net.connections
         error = asyncio.run(raised(client.run(asyncio.open_connection("web", 80))))
         assert isinstance(error, ConnectionRefusedError)
+    gc.collect()
 
 
 def test_asyncios_own_loop_is_refused():

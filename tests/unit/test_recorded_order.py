@@ -159,8 +159,9 @@ def test_a_race_fails_in_the_same_way_each_time(path):
     balance = 0
 
     def read(gate):
+        seen = balance
         gate.wait()
-        return balance
+        return seen
 
     async def deposit(gate, amount):
         nonlocal balance
