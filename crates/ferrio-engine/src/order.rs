@@ -98,6 +98,13 @@ impl Order {
         chosen
     }
 
+    /// Notes what somebody else has chosen of so many candidates.
+    pub fn note(&mut self, chosen: usize, of: usize) {
+        if of >= 2 {
+            self.choices.push(Choice { chosen: chosen as u32, of: of as u32 });
+        }
+    }
+
     /// What was chosen, where there was a choice.
     pub fn choices(&self) -> &[Choice] {
         &self.choices

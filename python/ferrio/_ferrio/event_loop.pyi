@@ -108,6 +108,7 @@ class Loop(asyncio.SelectorEventLoop):
         choices: Sequence[int] = ...,
         relaxed: bool = False,
         tell: Callable[[Any, int, int], object] | None = None,
+        ask: Callable[[list[tuple[int, Any]]], int] | None = None,
     ) -> None: ...
     def _run_in_order(
         self, main: Callable[[], Coroutine[Any, Any, Any]]

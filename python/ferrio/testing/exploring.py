@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 from ferrio.testing import running, schedule
+from ferrio.testing.reducing import Reduction
 from ferrio.testing.running import Main, Run
 
 __all__ = ("Explored", "explore")
@@ -44,6 +45,7 @@ def explore(
     seed: int = 0,
     strategy: str = "random",
     depth: int = 3,
+    reduce: bool = False,
     relaxed: bool = False,
     virtual_time: bool = True,
 ) -> Any:
@@ -59,6 +61,10 @@ def explore(
     need at most `depth` orderings; "exhaustive" tries every order until there is none left, and `runs` at most. The
     first run is asyncio's own order. The same seed gives the same runs.
 
+    `reduce` is for "exhaustive": of orders that differ only in steps that have nothing in common, it tries one. What
+    steps have in common is judged by the objects that their code can get at. So it doesn't see what C code keeps to
+    itself.
+
     Returns an `Explored`. Without `main`, returns a decorator that makes a test of a coroutine function.
     Raises `ValueError` for another strategy, and if `runs` or `depth` is less than 1. Raises `RuntimeError` inside a
     running loop, unless loops inside loops are allowed.
@@ -72,7 +78,9 @@ def explore(
         raise ValueError(f"runs={runs} and depth={depth}: both must be at least 1")
     if depth > _MOST_DEPTH:
         raise ValueError(f"depth={depth}: it can be {_MOST_DEPTH} at most")
-    options = _Options(runs, seed, strategy, depth, relaxed, virtual_time)
+    if reduce and (strategy != "exhaustive" or relaxed):
+        raise ValueError('reduce needs the strategy "exhaustive", and no relaxed callbacks')
+    options = _Options(runs, seed, strategy, depth, reduce, relaxed, virtual_time)
     if main is not None:
         return _explore(main, options)
 
@@ -97,6 +105,7 @@ class _Options:
     seed: int
     strategy: str
     depth: int
+    reduce: bool
     relaxed: bool
     virtual_time: bool
 
@@ -105,7 +114,9 @@ def _explore(main: Main, options: _Options) -> Explored:
     running.check_call("explore", main)
     with running.Bench(virtual_time=options.virtual_time) as bench:
         search = _Search(main, options, bench)
-        return search.through(search.exhaustively() if options.strategy == "exhaustive" else search.by_seeds())
+        if options.strategy != "exhaustive":
+            return search.through(search.by_seeds())
+        return search.through(search.reduced() if options.reduce else search.exhaustively())
 
 
 class _Search:
@@ -155,6 +166,13 @@ class _Search:
             if not end:
                 return
             choices = [*done.schedule[: end - 1], done.schedule[end - 1] + 1]
+
+    def reduced(self) -> Generator[_Order, Run, None]:
+        """One of each kind of orders."""
+        reduction = Reduction()
+        yield {"way": "asked", "ask": reduction.ask}
+        while reduction.next():
+            yield {"way": "asked", "ask": reduction.ask}
 
     def _fixed(self, choices: Sequence[int]) -> _Order:
         return {"way": "fixed", "choices": choices, "relaxed": self._options.relaxed}

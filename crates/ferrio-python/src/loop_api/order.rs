@@ -20,9 +20,11 @@ impl Loop {
     /// From the next turn on, run what is ready in another order.
     ///
     /// `way` is "fixed" (by `choices`), "random" (by `seed`) or "priorities" (by `seed`, `depth` and `length`).
-    /// `tell(object, chosen, of)` is called before each thing that runs. With `relaxed`, callbacks don't keep their order.
+    /// For "asked", `ask(candidates)` returns which one runs next of a list of pairs: a number that stays the same, and the
+    /// task or `None`. `tell(object, chosen, of)` is called before each thing that runs. With `relaxed`, callbacks don't
+    /// keep their order.
     /// Raises `ValueError` for another way.
-    #[pyo3(signature = (way, *, seed = 0, depth = 1, length = 1, choices = Vec::new(), relaxed = false, tell = None))]
+    #[pyo3(signature = (way, *, seed = 0, depth = 1, length = 1, choices = Vec::new(), relaxed = false, tell = None, ask = None))]
     #[expect(clippy::too_many_arguments, reason = "all but one are keywords of Python's")]
     fn _set_order(
         &self,
@@ -34,14 +36,17 @@ impl Loop {
         choices: Vec<u32>,
         relaxed: bool,
         tell: Option<Py<PyAny>>,
+        ask: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let order = match way {
-            "fixed" => Order::fixed(choices),
+            "fixed" | "asked" => Order::fixed(choices),
             "random" => Order::random(seed),
             "priorities" => Order::by_priorities(seed, depth, length),
             _ => return Err(PyValueError::new_err(format!("there is no order named {way:?}"))),
         };
-        let old = self.set_order(py, Some(Chosen::new(order, relaxed, tell)));
+        let mut chosen = Chosen::new(order, relaxed, tell);
+        chosen.ask = ask;
+        let old = self.set_order(py, Some(chosen));
         drop(old);
         Ok(())
     }

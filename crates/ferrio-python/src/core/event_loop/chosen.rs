@@ -13,16 +13,19 @@ pub(crate) struct Chosen {
     /// Called with what runs next (a task, a handle, or whatever waits), which one of the candidates it is, and how many
     /// there were.
     pub(crate) tell: Option<Py<PyAny>>,
+    /// Chooses in place of the order: called with a pair for each candidate, its key and the task that it is or `None`;
+    /// returns which one runs next.
+    pub(crate) ask: Option<Py<PyAny>>,
     /// Whom to ask while the order is that of a journal.
     pub(crate) guide: Option<Guide>,
     pub(super) room: Room,
 }
 
-gc!(Chosen { tell, guide } not { order, relaxed, room });
+gc!(Chosen { tell, ask, guide } not { order, relaxed, room });
 
 impl Chosen {
     pub(crate) fn new(order: Order, relaxed: bool, tell: Option<Py<PyAny>>) -> Self {
-        Self { order, relaxed, tell, guide: None, room: Room::default() }
+        Self { order, relaxed, tell, ask: None, guide: None, room: Room::default() }
     }
 
     /// For a journal, which knows the order.

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ferrio_engine::order::{CANDIDATES, Choice, Key};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 
 use super::chosen::{Chosen, Found, Room};
@@ -146,10 +147,11 @@ impl Loop {
     }
 
     fn choose(&self, py: Python<'_>) -> PyResult<Option<Item>> {
-        let Some((relaxed, tell, mut room)) = self.owned.chosen.with(py, |chosen| {
+        let Some((relaxed, tell, ask, mut room)) = self.owned.chosen.with(py, |chosen| {
             chosen.as_mut().map(|chosen| {
                 let tell = chosen.tell.as_ref().map(|tell| tell.clone_ref(py));
-                (chosen.relaxed, tell, std::mem::take(&mut chosen.room))
+                let ask = chosen.ask.as_ref().map(|ask| ask.clone_ref(py));
+                (chosen.relaxed, tell, ask, std::mem::take(&mut chosen.room))
             })
         }) else {
             return Ok(self.owned.engine.with(py, |engine| engine.pop()));
@@ -157,7 +159,7 @@ impl Loop {
         let ready = self.owned.engine.with(py, |engine| {
             engine.ready.iter().take(4 * CANDIDATES).map(|item| Ready::of(py, item)).collect::<Vec<_>>()
         });
-        if ready.is_empty() || (ready.len() == 1 && tell.is_none()) {
+        if ready.is_empty() || (ready.len() == 1 && tell.is_none() && ask.is_none()) {
             self.give_back_room(py, room);
             return Ok(self.owned.engine.with(py, |engine| engine.pop()));
         }
@@ -168,9 +170,14 @@ impl Loop {
                 room.places.push(place);
             }
         }
-        let (of, at) = self.owned.chosen.with(py, |chosen| {
-            (room.keys.len(), chosen.as_mut().map_or(0, |it| it.order.choose(&room.keys)))
-        });
+        let of = room.keys.len();
+        let at = match ask {
+            Some(ask) => self.ask(py, &ask, &room)?,
+            None => self
+                .owned
+                .chosen
+                .with(py, |chosen| chosen.as_mut().map_or(0, |it| it.order.choose(&room.keys))),
+        };
         let place = room.places[at];
         self.give_back_room(py, room);
         if let Some(tell) = tell {
@@ -185,6 +192,34 @@ impl Loop {
             tell.call1(py, (shown, at, of))?;
         }
         Ok(self.owned.engine.with(py, |engine| engine.ready.take(place)))
+    }
+
+    /// Lets Python choose, and notes it.
+    #[cold]
+    fn ask(&self, py: Python<'_>, ask: &Py<PyAny>, room: &Room) -> PyResult<usize> {
+        let of = room.keys.len();
+        let candidates: Vec<_> = room
+            .keys
+            .iter()
+            .zip(&room.places)
+            .map(|(key, place)| {
+                let ready = self
+                    .owned
+                    .engine
+                    .with(py, |engine| engine.ready.iter().nth(*place).map(|item| Ready::of(py, item)));
+                (*key, ready.and_then(|ready| ready.into_task(py).ok()))
+            })
+            .collect();
+        let at: usize = ask.call1(py, (candidates,))?.extract(py)?;
+        if at >= of {
+            return Err(PyIndexError::new_err(format!("{at} was chosen of {of}")));
+        }
+        self.owned.chosen.with(py, |chosen| {
+            if let Some(chosen) = chosen {
+                chosen.order.note(at, of);
+            }
+        });
+        Ok(at)
     }
 
     /// Keeps the room for the next choice.
