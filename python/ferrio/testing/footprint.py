@@ -5,7 +5,8 @@ names, and what these refer to in turn. So two steps whose footprints have nothi
 order.
 
 Not seen: what C code keeps to itself, and files and sockets known by number. Steps that use threads, timers of their
-own, sockets or children, or names made at run time (`setattr`, `globals()`), have no footprint: they may touch everything.
+own, sockets or children, or names made at run time (`setattr`, `globals()`), have no footprint. They may touch
+everything.
 """
 
 from __future__ import annotations
