@@ -56,14 +56,7 @@ class Connecting:
         Raises `ValueError` for arguments that contradict each other, `OSError` if no address could be reached, and
         whatever `protocol_factory` raises.
         """
-        if not ssl:
-            if server_hostname is not None:
-                raise ValueError("server_hostname is only meaningful with ssl")
-            _sockets.refuse_timeouts_without_ssl(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        elif server_hostname is None:
-            if not host:
-                raise ValueError("You must set server_hostname when using ssl without a host")
-            server_hostname = host
+        server_hostname = _sockets.name_for_tls(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
         if sock is not None:
             _sockets.refuse_ssl_socket(sock)
         if host is None and port is None:

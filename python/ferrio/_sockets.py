@@ -78,6 +78,24 @@ def refuse_timeouts_without_ssl(ssl: Any, handshake: float | None, shutdown: flo
         raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
 
 
+def name_for_tls(
+    ssl: Any, server_hostname: str | None, host: Any, handshake: float | None, shutdown: float | None
+) -> str | None:
+    """Return the name that the certificate of a server must have: `server_hostname`, else `host`.
+
+    Raises `ValueError` for TLS without either, and for arguments of TLS without it.
+    """
+    if not ssl:
+        if server_hostname is not None:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        refuse_timeouts_without_ssl(ssl, handshake, shutdown)
+    elif server_hostname is None:
+        if not host:
+            raise ValueError("You must set server_hostname when using ssl without a host")
+        server_hostname = host
+    return server_hostname
+
+
 def share_port(sock: socket.socket) -> None:
     """Let several sockets be bound to one port. Raises `ValueError` if the system can't."""
     option = getattr(socket, "SO_REUSEPORT", None)

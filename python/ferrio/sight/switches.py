@@ -164,13 +164,10 @@ def trace_program(path: str) -> None:
     """
     from ferrio.sight import recorder
 
-    path = os.path.abspath(path)
-    here = str(os.getpid())
-    is_child = os.environ.get(_TRACED, here) != here
-    _record_by(lambda: recorder.trace_of_child(path) if is_child else recorder.trace(path))
-    os.environ[TRACE] = path
-    if not is_child:
-        os.environ[_TRACED] = here
+    def begin(path: str, is_child: bool) -> None:
+        _record_by(lambda: recorder.trace_of_child(path) if is_child else recorder.trace(path))
+
+    _write_to(path, begin, TRACE, _TRACED)
 
 
 def is_order(text: str) -> bool:
@@ -185,13 +182,18 @@ def record_order(path: str) -> None:
     """
     from ferrio.sight import order
 
+    _write_to(path, lambda path, is_child: order.record_order(path, of_child=is_child), RECORD, _RECORDED)
+
+
+def _write_to(path: str, begin: Callable[[str, bool], object], switch: str, owner: str) -> None:
+    """Calls `begin(path, is_child)`, and lets child processes do the same: `switch` and `owner` are their variables."""
     path = os.path.abspath(path)
     here = str(os.getpid())
-    is_child = os.environ.get(_RECORDED, here) != here
-    order.record_order(path, of_child=is_child)
-    os.environ[RECORD] = path
+    is_child = os.environ.get(owner, here) != here
+    begin(path, is_child)
+    os.environ[switch] = path
     if not is_child:
-        os.environ[_RECORDED] = here
+        os.environ[owner] = here
 
 
 def record_program(seconds: float) -> None:

@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import socket
-import warnings
-from asyncio import constants, transports, trsock
-from collections.abc import Callable
+from asyncio import transports
 from typing import Any
 
 from ferrio.testing.network.connection import Address
 from ferrio.testing.network.datagrams import DatagramEnd
 from ferrio.testing.network.sockets import SimulatedSocket
+from ferrio.testing.network.transport import SimulatedBase, set_unless_done
 
 __all__ = ("SimulatedDatagramTransport",)
 
-logger = logging.getLogger("asyncio")
 
-
-class SimulatedDatagramTransport(transports._FlowControlMixin, transports.DatagramTransport):
+class SimulatedDatagramTransport(SimulatedBase, transports.DatagramTransport):
     """A transport over a simulated UDP port. It never makes the protocol wait: datagrams leave at once."""
 
     _end: DatagramEnd | None = None
-    _loop: Any
-    # Of the base class, which the types of the standard library don't have.
-    _extra: dict[str, Any]
 
     def __init__(
         self, loop: Any, end: DatagramEnd, protocol: Any, address: Address | None, waiter: Any, sock: Any = None
     ) -> None:
         """`sock` is the socket that the program made, which the transport owns from now on."""
         super().__init__({}, loop)
-        self._sock = sock = sock or SimulatedSocket.of(end, socket.IPPROTO_UDP)
-        sock.description.transport = self
-        self._extra["socket"] = trsock.TransportSocket(sock)
-        self._extra["sockname"] = end.address
+        self._take(sock or SimulatedSocket.of(end, socket.IPPROTO_UDP), end.address)
         self._extra["peername"] = end.remote
         self._end = end
         self._number = end.number
         self._address = address
         self._protocol = protocol
         self._context = end.context = contextvars.copy_context()
-        self._conn_lost = 0
-        self._closing = False
         self._soon(protocol.connection_made, self)
         self._soon(self._start_reading)
-        self._soon(_set_unless_done, waiter)
+        self._soon(set_unless_done, waiter)
 
     def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
         """Send a datagram to `addr`, or to the address that the transport was made with."""
@@ -57,9 +45,7 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
                 raise ValueError(f"Invalid address: must be None or {self._address}")
             addr = self._address
         if self._end is None or (self._conn_lost and self._address):
-            if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-                logger.warning("socket.send() raised exception.")
-            self._conn_lost += 1
+            self._note_lost_write()
             return
         try:
             self._end.send(data, None if self._end.remote is not None else addr)
@@ -69,18 +55,6 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
     def get_write_buffer_size(self) -> int:
         """Return 0: datagrams leave at once."""
         return 0
-
-    def set_protocol(self, protocol: Any) -> None:
-        """Let another protocol have what comes from now on."""
-        self._protocol = protocol
-
-    def get_protocol(self) -> Any:
-        """Return the protocol."""
-        return self._protocol
-
-    def is_closing(self) -> bool:
-        """Return whether the transport is closed or about to be."""
-        return self._closing
 
     def close(self) -> None:
         """Receive nothing more, and close."""
@@ -123,24 +97,9 @@ class SimulatedDatagramTransport(transports._FlowControlMixin, transports.Datagr
                 self._close_end()
             self._protocol = self._loop = None
 
-    def _close_end(self) -> None:
-        if self._sock.fileno() != -1:
-            self._sock.description.transport = None
-        self._sock.close()
-
-    def _soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        self._loop.call_soon(callback, *arguments, context=self._context)
-
-    def __del__(self, _warn: Any = warnings.warn) -> None:
-        if self._end is not None:
-            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._close_end()
+    def _is_open(self) -> bool:
+        return self._end is not None
 
     def __repr__(self) -> str:
         state = "closed" if self._end is None else "closing" if self._closing else "open"
         return f"<{type(self).__name__} {state} number={self._number} at {self._extra['sockname']}>"
-
-
-def _set_unless_done(waiter: Any) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

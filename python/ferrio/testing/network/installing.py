@@ -14,7 +14,7 @@ from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ferrio import _serve, _sockets
+from ferrio import _connect, _serve, _sockets
 from ferrio._loop import EventLoop
 from ferrio.testing.network import names, polling, socket_calls, sockets
 from ferrio.testing.network.connection import Address
@@ -22,7 +22,7 @@ from ferrio.testing.network.datagram_transport import SimulatedDatagramTransport
 from ferrio.testing.network.datagrams import DatagramEnd
 from ferrio.testing.network.listening import Attempt, Listener
 from ferrio.testing.network.network import Network, active
-from ferrio.testing.network.server import SimulatedServer, accepted
+from ferrio.testing.network.server import SimulatedServer
 
 __all__ = ("installed",)
 
@@ -109,14 +109,7 @@ async def create_connection(
         result: tuple[Any, Any] = await connect(server_hostname=server_hostname, **options, **timeouts, **others)
         return result
     _refuse_unknown("create_connection", others, ("happy_eyeballs_delay", "interleave", "all_errors"))
-    if not ssl:
-        if server_hostname is not None:
-            raise ValueError("server_hostname is only meaningful with ssl")
-        _sockets.refuse_timeouts_without_ssl(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-    elif server_hostname is None:
-        if not host:
-            raise ValueError("You must set server_hostname when using ssl without a host")
-        server_hostname = host
+    server_hostname = _sockets.name_for_tls(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
     network = _network(self)
     remote = await _resolved(self, host, port, family, proto, flags)
     local = None if local_addr is None else await _resolved(self, local_addr[0], local_addr[1], family, proto, flags)
@@ -126,22 +119,10 @@ async def create_connection(
         if others.get("all_errors"):
             raise ExceptionGroup("create_connection failed", [error]) from None
         raise
-    try:
-        protocol = protocol_factory()
-        waiter = self.create_future()
-        _, transport = accepted(
-            self, endpoint, protocol, waiter, ssl, server_side=False, server_hostname=server_hostname, **timeouts
-        )
-    except BaseException:
-        endpoint.close()
-        raise
-    try:
-        await waiter
-    except BaseException:
-        transport.close()
-        # The exception's traceback holds this frame, and the waiter holds the exception.
-        waiter = None
-        raise
+    sock = sockets.SimulatedSocket.of(endpoint, socket.IPPROTO_TCP)
+    transport, protocol = await _connect._on_socket(
+        self, sock, protocol_factory, ssl, server_hostname, False, ssl_handshake_timeout, ssl_shutdown_timeout
+    )
     if self.get_debug():
         shown = transport.get_extra_info("socket")
         _sockets.logger.debug("%r connected to %s:%r: (%r, %r)", shown, host, port, transport, protocol)

@@ -10,33 +10,27 @@ import asyncio
 import collections
 import contextvars
 import errno
-import logging
 import socket
-import warnings
-from asyncio import constants, transports, trsock
+from asyncio import constants, transports
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ferrio.testing.network.connection import Endpoint
 from ferrio.testing.network.sockets import SimulatedSocket
+from ferrio.testing.network.transport import SimulatedBase, logger, set_unless_done
 
 __all__ = ("SimulatedTransport",)
-
-logger = logging.getLogger("asyncio")
 
 #: How many bytes are read at a time, as in asyncio.
 _MOST_AT_ONCE = 256 * 1024
 
 
-class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
+class SimulatedTransport(SimulatedBase, transports.Transport):
     """A transport over one end of a simulated connection."""
 
     _start_tls_compatible = True
     _sendfile_compatible = constants._SendfileMode.FALLBACK
     _endpoint: Endpoint | None = None
-    _loop: Any
-    # Of the base class, which the types of the standard library don't have.
-    _extra: dict[str, Any]
 
     def __init__(
         self,
@@ -50,11 +44,9 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
     ) -> None:
         """`sock` is the socket that the program made, which the transport owns from now on."""
         super().__init__(extra, loop)
-        self._sock = sock = sock or SimulatedSocket.of(endpoint, socket.IPPROTO_TCP)
-        sock.description.transport = self
+        sock = sock or SimulatedSocket.of(endpoint, socket.IPPROTO_TCP)
+        self._take(sock, endpoint.local)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._extra["socket"] = trsock.TransportSocket(sock)
-        self._extra["sockname"] = endpoint.local
         self._extra.setdefault("peername", endpoint.remote)
         self._endpoint = endpoint
         self._number = endpoint.connection.number
@@ -63,8 +55,6 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
         self._protocol = protocol
         self._server = server
         self._buffer: collections.deque[memoryview] = collections.deque()
-        self._conn_lost = 0
-        self._closing = False
         self._paused = False
         self._eof = False
         if server is not None:
@@ -73,7 +63,7 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
         # Reading begins after `connection_made`.
         self._soon(self._start_reading)
         if waiter is not None:
-            loop.call_soon(_set_unless_done, waiter)
+            loop.call_soon(set_unless_done, waiter)
 
     # ---- reading
 
@@ -236,26 +226,12 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
                 self._end().shutdown()
 
     def _is_lost(self) -> bool:
-        """Count and report writes after the connection was lost."""
+        """Return whether the connection was lost, and note the write if it was."""
         if self._conn_lost:
-            if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-                logger.warning("socket.send() raised exception.")
-            self._conn_lost += 1
+            self._note_lost_write()
         return bool(self._conn_lost)
 
     # ---- the end
-
-    def set_protocol(self, protocol: Any) -> None:
-        """Let another protocol have what comes from now on."""
-        self._protocol = protocol
-
-    def get_protocol(self) -> Any:
-        """Return the protocol."""
-        return self._protocol
-
-    def is_closing(self) -> bool:
-        """Return whether the transport is closed or about to be."""
-        return self._closing
 
     def close(self) -> None:
         """Receive nothing more, send what has been written, then close."""
@@ -302,23 +278,13 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
             if server is not None:
                 server._detach(self)
 
-    def _close_end(self) -> None:
-        if self._sock.fileno() != -1:
-            self._sock.description.transport = None
-        self._sock.close()
-
     def _end(self) -> Endpoint:
         if self._endpoint is None:
             raise OSError(errno.EBADF, "the transport is closed")
         return self._endpoint
 
-    def _soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        self._loop.call_soon(callback, *arguments, context=self._context)
-
-    def __del__(self, _warn: Any = warnings.warn) -> None:
-        if self._endpoint is not None:
-            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._close_end()
+    def _is_open(self) -> bool:
+        return self._endpoint is not None
 
     def __repr__(self) -> str:
         state = "closed" if self._endpoint is None else "closing" if self._closing else "open"
@@ -327,8 +293,3 @@ class SimulatedTransport(transports._FlowControlMixin, transports.Transport):
             words.append(f"read={'polling' if self.is_reading() else 'idle'}")
             words.append(f"write=<bufsize={self.get_write_buffer_size()}>")
         return f"<{' '.join(words)}>"
-
-
-def _set_unless_done(waiter: Any) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
