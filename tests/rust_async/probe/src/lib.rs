@@ -200,7 +200,7 @@ macro_rules! in_runtime {
             use std::time::Duration;
 
             use ferrio_async::{async_pyfunction, into_future};
-            use pyo3::exceptions::PyValueError;
+            use pyo3::exceptions::{PyRuntimeError, PyValueError};
             use pyo3::prelude::*;
 
             use super::{Number, Token};
@@ -236,7 +236,9 @@ macro_rules! in_runtime {
                 /// Awaits what `function()` returns, from a thread of the runtime.
                 async fn calling(function: Py<PyAny>) -> PyResult<Py<PyAny>> {
                     let _token = Token::new();
-                    Python::attach(|py| into_future(function.bind(py).call0()?))?.await
+                    // The interpreter may be about to end; then `attach` panics.
+                    let called = Python::try_attach(|py| into_future(function.bind(py).call0()?));
+                    called.unwrap_or_else(|| Err(PyRuntimeError::new_err("the interpreter ends")))?.await
                 }
             }
 
