@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 from ferrio.cli import programs
 
 # A program's line when it is ready to be looked at.
 READY = "ready"
+# How many seconds it has for that.
+PATIENCE = 60
 
 # Tasks of each kind of wait; the program goes on until its standard input ends.
 WAITS = """
@@ -70,7 +73,7 @@ def program(source, *, options=(), environment=None, ready=1, opted_in=True):
 
     Its standard input stays open until the end; then it is expected to end well, unless it was killed.
     """
-    variables = {**os.environ, **(environment or {})}
+    variables = {**os.environ, "PYTHONFAULTHANDLER": "1", **(environment or {})}
     variables["FERRIO_SIGHT"] = "1" if opted_in else "0"
     started = subprocess.Popen(
         [sys.executable, *options, "-c", textwrap.dedent(source)],
@@ -79,8 +82,12 @@ def program(source, *, options=(), environment=None, ready=1, opted_in=True):
         stderr=subprocess.PIPE,
         text=True,
         env=variables,
+        start_new_session=True,
     )
     killed = False
+    # If it never says so, it and its children end with the stacks of their threads.
+    hangs = threading.Timer(PATIENCE, os.killpg, [started.pid, signal.SIGABRT])
+    hangs.start()
     try:
         started.pids = []
         while len(started.pids) < ready:
@@ -88,12 +95,14 @@ def program(source, *, options=(), environment=None, ready=1, opted_in=True):
             assert line, f"the program has ended: {started.stderr.read()}"
             if line.startswith(READY):
                 started.pids += [int(number) for number in line.split()[1:]]
+        hangs.cancel()
         yield started
     except BaseException:
         killed = True
         started.send_signal(signal.SIGKILL)
         raise
     finally:
+        hangs.cancel()
         killed = killed or started.poll() is not None
         _output, started.errors = started.communicate(timeout=60)
     if not killed:

@@ -500,6 +500,32 @@ def test_a_program_that_calls_serve():
         program.stdin.write("\n")
 
 
+def test_serve_may_be_called_while_the_same_thread_is_inside_it():
+    """By a signal's handler, or by code of `sys.remote_exec`, which `ferrio top` sends."""
+    source = """
+    import os, sys, ferrio
+    from ferrio import sight
+
+    paths = []
+
+    def within(frame, event, argument):
+        if frame.f_code.co_name == "__init__" and frame.f_globals["__name__"] == "ferrio.sight.agent" and not paths:
+            paths.append(None)
+            paths[0] = sight.serve()
+            sys.settrace(None)
+
+    sys.settrace(within)
+    path = sight.serve()
+    assert paths == [path], paths
+    print("ready", os.getpid(), flush=True)
+    input()
+    """
+    with seen.program(source, opted_in=False) as program:
+        _rows, reply = seen.look(program.pid)
+        assert reply["total"] == 0
+        program.stdin.write("\n")
+
+
 def test_the_command_line_switch(tmp_path):
     path = tmp_path / "app.py"
     path.write_text(

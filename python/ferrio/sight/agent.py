@@ -45,7 +45,9 @@ _LONGEST = 65536
 _agent: Agent | None = None
 _follows = False
 _ending = False
-_lock = threading.Lock()
+_starting = False
+# Reentrant: code that `sys.remote_exec` or a signal runs in a thread may find that thread inside `serve`.
+_lock = threading.RLock()
 
 
 class Agent:
@@ -75,7 +77,7 @@ class Agent:
     @property
     def path(self) -> str:
         """The path of the socket."""
-        return f"{self._directory}/{self._pid}.sock"
+        return _path(self._directory)
 
     def stop(self, patience: float | None = _PATIENCE + 1) -> None:
         """Ends the agent. To its clients, the program has ended."""
@@ -203,15 +205,29 @@ class _Client:
 
 def serve() -> str:
     """Starts the agent, as `ferrio.sight.serve` says."""
-    global _agent
     follow()
     with _lock:
-        if _agent is None:
-            try:
-                _agent = Agent()
-            except meeting.PlaceError as error:
-                raise OSError(str(error)) from None
-        return _agent.path
+        try:
+            # If this thread is starting it further up, this is where it will be.
+            return _path(meeting.own_directory()) if _starting else _the_agent().path
+        except meeting.PlaceError as error:
+            raise OSError(str(error)) from None
+
+
+def _the_agent() -> Agent:
+    """Returns the agent, which it starts if need be."""
+    global _agent, _starting
+    if _agent is None:
+        _starting = True
+        try:
+            _agent = Agent()
+        finally:
+            _starting = False
+    return _agent
+
+
+def _path(directory: str) -> str:
+    return f"{directory}/{os.getpid()}.sock"
 
 
 def follow() -> None:
@@ -244,9 +260,9 @@ def _stop() -> None:
 
 
 def _forget_after_fork() -> None:
-    global _agent, _lock
+    global _agent, _lock, _starting
     # The thread is the parent's, and another thread of the parent may have held the lock.
-    _lock = threading.Lock()
+    _lock, _starting = threading.RLock(), False
     agent, _agent = _agent, None
     if agent is not None:
         agent.close_in_child()
