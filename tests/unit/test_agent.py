@@ -162,6 +162,20 @@ def test_sockets_of_ended_programs_are_swept(place):
     assert meeting.files(path, os.geteuid()) == []
 
 
+def test_nobody_sees_a_socket_that_does_not_listen_yet(place, monkeypatch):
+    """A reader would be refused, and sweep it away."""
+    directory, listened = meeting.own_directory(), []
+
+    class Socket(socket.socket):
+        def listen(self, backlog):
+            listened.append(meeting.files(directory, os.geteuid()))
+            super().listen(backlog)
+
+    monkeypatch.setattr(meeting.socket, "socket", Socket)
+    with meeting.bind(directory, 1):
+        assert listened == [[]] and meeting.files(directory, os.geteuid()) == [1]
+
+
 def test_a_long_path_is_no_obstacle(place, monkeypatch):
     deep = place / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True, mode=0o700)

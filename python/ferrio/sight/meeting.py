@@ -29,6 +29,7 @@ __all__ = (
 )
 
 _SUFFIX = ".sock"
+_UNBORN = ".new"
 
 
 class PlaceError(Exception):
@@ -87,12 +88,14 @@ def bind(path: str, pid: int) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with opened(path, os.geteuid()) as place:
-            name = f"{place}/{pid}{_SUFFIX}"
+            # Nobody sees it before it listens: a reader would take it for what an ended program has left.
+            name = f"{place}/{pid}{_UNBORN}"
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)  # of a process that had the same number
             made.bind(name)
             os.chmod(name, 0o600)
-        made.listen(128)
+            made.listen(128)
+            os.rename(name, f"{place}/{pid}{_SUFFIX}")
     except BaseException:
         made.close()
         raise
