@@ -22,7 +22,7 @@ SECONDS = 60
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async fuzz bench \
-	bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
+	bench-programs bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
 help: ## list the commands
@@ -37,6 +37,7 @@ help: ## list the commands
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
 	@echo "make sanitize-rust-async  the same tests with AddressSanitizer (needs a nightly Rust toolchain; many minutes)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; needs a quiet machine)"
+	@echo "make bench-programs  compare redis, asyncpg, aiohttp, httpx, websockets, gRPC on each loop (a quarter of an hour)"
 	@echo "make bench-files  compare files with aiofiles, threads and a plain read (a minute or two)"
 	@echo "make bench-pools  compare calls in other processes with the pool itself (a minute)"
 	@echo "make bench-explorers  orders a second of the test bench, compared with detangle and simloom (a minute)"
@@ -125,6 +126,11 @@ bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
 	@.venv-bench-$(TAG)/bin/python benches/run.py --json target/programs.json $(BENCH)
 	@.venv-bench-$(TAG)/bin/python benches/publish.py programs target/programs.json
+
+bench-programs: python ## real libraries on each loop: the program's CPU time per operation
+	@$(DEVELOP) --environment programs --with bench-programs
+	@.venv-programs-$(TAG)/bin/python benches/programs/run.py --json target/libraries.json $(BENCH)
+	@.venv-programs-$(TAG)/bin/python benches/publish.py libraries target/libraries.json
 
 bench-files: python ## files compared with aiofiles, threads and a plain read
 	@$(DEVELOP) --environment bench --with bench

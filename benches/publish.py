@@ -2,10 +2,11 @@
 
     python benches/publish.py programs target/programs.json      what benches/run.py --json wrote
     python benches/publish.py servers target/servers.json        what benches/net/run.py --json wrote
+    python benches/publish.py libraries target/libraries.json    what benches/programs/run.py --json wrote
 
-`make bench` and `make bench-net` call it. For each kind, docs/benchmarks/ has one JSON file with a row on each line,
-and two pictures, for light and for dark pages. Without a second argument, everything is redrawn from the JSON file. In
-docs/benchmarks.md it writes only between the marks.
+`make bench`, `make bench-net` and `make bench-programs` call it. For each kind, docs/benchmarks/ has one JSON file with
+a row on each line, and two pictures, for light and for dark pages. Without a second argument, everything is redrawn
+from the JSON file. In docs/benchmarks.md it writes only between the marks.
 
 Invariant: only complete runs get there. A run with --only, --quick or --impls is shown only on the terminal.
 """
@@ -24,6 +25,13 @@ KINDS = {
     # The unit of the page, and how many nanoseconds it is.
     "programs": ("nanoseconds per operation", 1.0),
     "servers": ("server CPU microseconds per operation", 1000.0),
+    "libraries": ("CPU microseconds of the whole program per operation", 1000.0),
+}
+# Without these a run isn't complete. From Python 3.14 on, others join.
+NEEDED = {
+    "programs": ("asyncio", "uvloop", "rloop", "ferrio"),
+    "servers": ("asyncio", "uvloop", "rloop", "ferrio"),
+    "libraries": ("asyncio", "uvloop", "ferrio"),
 }
 OURS = ("ferrio", "ferrio-std")
 # The remark beside a row's name, by the clock that judges it; one row isn't judged (benches/README.md).
@@ -41,7 +49,7 @@ def main() -> int:
     stored = FOLDER / f"{kind}.json"
     if len(sys.argv) == 3:
         run = json.loads(Path(sys.argv[2]).read_text())
-        why = reason_to_keep(run)
+        why = reason_to_keep(run, kind)
         if why:
             print(f"docs/benchmarks.md stays as it is: {why}")
             return 0
@@ -54,13 +62,15 @@ def main() -> int:
     return 0
 
 
-def reason_to_keep(run: dict) -> str:
-    """Returns why a run isn't for the page; "" if it is."""
+def reason_to_keep(run: dict, kind: str) -> str:
+    """Returns why a run isn't for that part of the page; "" if it is."""
     if run["quick"]:
         return "the run was a quick one"
     if run["only"] or run["chosen implementations"]:
         return "the run was a part of the whole"
-    missing = {"asyncio", "uvloop", "rloop", "ferrio"} - set(run["implementations"])
+    if run.get("left out"):
+        return "rows were left out, because a service isn't on this machine"
+    missing = set(NEEDED[kind]) - set(run["implementations"])
     return f"{', '.join(sorted(missing))} didn't run" if missing else ""
 
 
@@ -72,7 +82,7 @@ def reduced(run: dict, kind: str) -> dict:
         clock = row.get("judged") or "wall"
         figures = {}
         for name, result in row["results"].items():
-            rounds = result.get(clock, []) if kind == "programs" and "error" not in result else result
+            rounds = result.get(clock, []) if kind != "servers" and "error" not in result else result
             if kind == "servers" and isinstance(result, list):
                 rounds = [each["cpu_ns"] for each in result]
             if isinstance(rounds, list) and rounds:
@@ -92,7 +102,7 @@ def draw(kind: str, figures: dict) -> None:
     rows = [
         (row["name"], row["figures"])
         for row in figures["rows"]
-        if "ferrio" in row["figures"] and row["judged"] and (kind == "programs" or PICTURED.search(row["name"]))
+        if "ferrio" in row["figures"] and row["judged"] and (kind != "servers" or PICTURED.search(row["name"]))
     ]
     for name, theme in plot.THEMES.items():
         (FOLDER / f"{kind}-{name}.svg").write_text(plot.dot_plot(f"ferrio and others, {kind}", rows, theme))

@@ -27,6 +27,7 @@ REQUIREMENTS = {
     "build": ROOT / "tools" / "requirements-build.txt",
     "test": ROOT / "tests" / "requirements.txt",
     "bench": ROOT / "benches" / "requirements.txt",
+    "bench-programs": ROOT / "benches" / "programs" / "requirements.txt",
     "libraries": ROOT / "tests" / "libraries" / "requirements.txt",
     "suites": ROOT / "tests" / "libraries" / "suites" / "requirements.txt",
     "browser": ROOT / "tests" / "browser" / "requirements.txt",

@@ -19,6 +19,8 @@ ROWS_OF_README = {
     "TLS, 100 KiB": ("servers", "TLS streams, 100 KiB x 50"),
     "one client, 10 KiB": ("servers", "protocol, 10 KiB x 1"),
 }
+# What the rows of each kind say about the clock that judges them.
+JUDGED = {"programs": {"judged": "wall"}, "servers": {}, "libraries": {"judged": "cpu"}}
 sys.path.insert(0, str(ROOT / "benches"))
 
 import plot  # noqa: E402 - found by the line above
@@ -33,12 +35,16 @@ def kind(request):
 
 
 def run_of(kind, **facts):
-    """Returns a run's file as `benches/run.py --json` and `benches/net/run.py --json` write it."""
+    """Returns what `--json` writes: `benches/run.py`, `benches/net/run.py`, `benches/programs/run.py`."""
     results = {
         "programs": {"asyncio": {"wall": [900.0, 800.0], "cpu": [1, 1]}, "ferrio": {"wall": [100.0], "cpu": [1]}},
         "servers": {"asyncio": [{"cpu_ns": 9000.0}, {"cpu_ns": 8000.0}], "ferrio": [{"cpu_ns": 1000.0}]},
+        "libraries": {
+            "asyncio": {"wall": [1, 1], "cpu": [9000.0, 8000.0]},
+            "ferrio": {"wall": [1], "cpu": [1000.0]},
+        },
     }[kind] | {"uvloop": {"error": "ImportError"}}
-    row = {"name": "a job", "results": results} | ({"judged": "wall"} if kind == "programs" else {})
+    row = {"name": "a job", "results": results} | JUDGED[kind]
     implementations = {"asyncio": "of the interpreter", "uvloop": "1.0", "rloop": "1.0", "ferrio": "0.1"}
     about = {"python": "3.13.0", "machine": {}, "date": "2026-01-01T00:00:00", "rounds": 2, "quick": False, "only": ""}
     run = about | {"implementations": implementations, "chosen implementations": None, "rows": [row]}
@@ -72,12 +78,21 @@ def test_best_round_counts_and_failures_are_left_out(kind):
         ({"quick": True}, "the run was a quick one"),
         ({"only": "queue"}, "the run was a part of the whole"),
         ({"chosen implementations": "ferrio"}, "the run was a part of the whole"),
-        ({"implementations": {"asyncio": "", "ferrio": "0.1"}}, "rloop, uvloop didn't run"),
+        ({"implementations": {"asyncio": "", "ferrio": "0.1", "rloop": ""}}, "uvloop didn't run"),
+        ({"left out": ["redis: not here"]}, "rows were left out, because a service isn't on this machine"),
     ],
-    ids=["whole", "quick", "some rows", "some implementations", "peers missing"],
+    ids=["whole", "quick", "some rows", "some implementations", "a peer missing", "a service missing"],
 )
-def test_only_complete_runs_reach_the_page(facts, reason):
-    assert publish.reason_to_keep(run_of("programs", **facts)) == reason
+def test_only_complete_runs_reach_the_page(kind, facts, reason):
+    assert publish.reason_to_keep(run_of(kind, **facts), kind) == reason
+
+
+def test_rloop_is_needed_in_those_comparisons_that_have_it():
+    implementations = {"asyncio": "", "uvloop": "", "ferrio": "0.1"}
+    without = {
+        kind: publish.reason_to_keep(run_of(kind, implementations=implementations), kind) for kind in publish.KINDS
+    }
+    assert without == {"programs": "rloop didn't run", "servers": "rloop didn't run", "libraries": ""}
 
 
 def test_losses_are_named():
