@@ -126,6 +126,7 @@ def part(kind: str, figures: dict) -> list[str]:
     order = ["C", "asyncio", "uvloop", "rloop", "zuvloop", "rsloop", "ferrio", "ferrio-std"]
     names.sort(key=order.index)
     titles = [plot.TITLES.get(name, name) for name in names]
+    unit = f"CPU {KINDS[kind][0]}" if kind == "programs" and clocks(figures) == {"cpu"} else KINDS[kind][0]
     lines = [
         "",
         machine(facts),
@@ -135,18 +136,24 @@ def part(kind: str, figures: dict) -> list[str]:
         f'<img src="benchmarks/{kind}-light.svg" alt="{kind}: each implementation beside ferrio">',
         "</picture>",
         "",
-        f"{KINDS[kind][0][:1].upper()}{KINDS[kind][0][1:]}, the best round of each; bold: the least (C aside).",
+        f"{unit[:1].upper()}{unit[1:]}, the best round of each; bold: the least (C aside).",
         "",
         f"| | {' | '.join(titles)} |",
         "|---|" + "---:|" * len(names),
     ]
+    common = clocks(figures) if len(clocks(figures)) == 1 else set()
     for row in figures["rows"]:
         known = {name: figure for name, figure in row["figures"].items() if name != "C"}
         least = min(known.values()) if row["judged"] else None
         cells = [cell(row["figures"].get(name), least if name != "C" else None) for name in names]
-        remark = REMARKS.get(row["judged"], "") if kind == "programs" else ""
+        remark = REMARKS.get(row["judged"], "") if kind == "programs" and row["judged"] not in common else ""
         lines.append(f"| {row['name']}{remark} | {' | '.join(cells)} |")
     return [*lines, "", "**Where another one is faster than ferrio.**", "", *losses(figures), ""]
+
+
+def clocks(figures: dict) -> set[str]:
+    """Returns the clocks that judge a comparison's rows: only "cpu" after `benches/run.py --by cpu`."""
+    return {row["judged"] for row in figures["rows"] if row["judged"]}
 
 
 def machine(facts: dict) -> str:
