@@ -38,3 +38,16 @@ def test_a_delay_below_zero_is_due_at_once(aio):
         return sorted(seen)
 
     assert aio.run(main()) == [1, 2]
+
+
+def test_the_earlier_of_two_past_times_runs_first(aio):
+    async def main():
+        loop, seen = aio.get_running_loop(), []
+        loop.call_later(0, seen.append, "now")
+        loop.call_later(-1, seen.append, "a second ago")
+        loop.call_at(loop.time() - 2, seen.append, "two seconds ago")
+        await aio.sleep(0)
+        await aio.sleep(0)
+        return seen
+
+    assert aio.run(main()) == ["two seconds ago", "a second ago", "now"]

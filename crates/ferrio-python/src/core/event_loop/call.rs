@@ -144,7 +144,7 @@ fn call_after<'py>(
     if !native.get().shared.overrides.timers() {
         native.get().require_open()?;
         let now = native.get().now(py);
-        let deadline = now.saturating_add(nanos_from_seconds(delay).unwrap_or(0));
+        let deadline = moment_after(now, delay);
         let when = match deadline {
             Nanos::MAX => f64::INFINITY,
             _ if delay > 0.0 => seconds_from_nanos(deadline),
@@ -162,6 +162,15 @@ fn call_after<'py>(
     }
     let keywords = crate::core::task::given(py, None, &[("context", context.as_ref())])?;
     native.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&keywords))
+}
+
+/// The time `delay` seconds after `now`. With a negative delay it lies in the past, before what is due now.
+#[inline]
+fn moment_after(now: Nanos, delay: f64) -> Nanos {
+    if delay < 0.0 {
+        return now.saturating_sub(nanos_from_seconds(-delay).unwrap_or(0));
+    }
+    now.saturating_add(nanos_from_seconds(delay).unwrap_or(0))
 }
 
 #[inline]
@@ -227,7 +236,7 @@ impl Loop {
     /// The deadline `delay` seconds from now; a delay that isn't positive is due at once.
     #[inline]
     pub(crate) fn deadline_after(&self, py: Python<'_>, delay: f64) -> Nanos {
-        self.now(py).saturating_add(nanos_from_seconds(delay).unwrap_or(0))
+        moment_after(self.now(py), delay)
     }
 
     /// Puts an item among the timers. Raises `RuntimeError` on a closed loop, `MemoryError` if there is no room.
