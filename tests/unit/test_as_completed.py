@@ -255,3 +255,16 @@ def test_cycle_is_collected(collected):
     collected()
     assert gone() is None
     loop.close()
+
+
+def test_futures_that_are_done_come_in_the_order_in_which_they_were_given(run):
+    async def main():
+        loop = ferrio.get_running_loop()
+        futures = [loop.create_future() for _ in range(50)]
+        for number, future in enumerate(futures):
+            future.set_result(number)
+        shuffled = futures[1::2] + futures[::2]
+        order = [future.result() async for future in ferrio.as_completed(shuffled + futures)]
+        assert order == [future.result() for future in shuffled]
+
+    run(main())

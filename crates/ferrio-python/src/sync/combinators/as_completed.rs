@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PySet;
+use pyo3::types::PyDict;
 
 use super::deadline;
 use crate::base::by_address::ByAddress;
@@ -107,14 +107,14 @@ fn begin(iterator: &Bound<'_, AsCompleted>) -> PyResult<()> {
     let awaiter = awaiter.map(Bound::unbind);
     iterator.get().state.with(py, |state| state.awaiter = awaiter);
     let object = home.object(py);
-    let (given, distinct) = (PySet::empty(py)?, PySet::empty(py)?);
-    given.call_method1(intern!(py, "update"), (fs,))?;
-    for awaitable in given.iter() {
-        distinct.add(create::ensure_future(&awaitable, Some(&object))?)?;
+    // Those that are done already are handed out in the order in which they were given.
+    let distinct = PyDict::new(py);
+    for (awaitable, _) in &super::distinct(fs)? {
+        distinct.set_item(create::ensure_future(&awaitable, Some(&object))?, py.None())?;
     }
+    let futures: Vec<_> = distinct.iter().map(|(future, _)| future).collect();
     let todo: ByAddress<_> =
-        distinct.iter().map(|future| (future.as_ptr() as usize, future.unbind())).collect();
-    let futures: Vec<_> = distinct.iter().collect();
+        futures.iter().map(|future| (future.as_ptr() as usize, future.clone().unbind())).collect();
     iterator.get().state.with(py, |state| {
         state.left = todo.len();
         state.todo = todo;

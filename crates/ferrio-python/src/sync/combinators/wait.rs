@@ -125,10 +125,9 @@ fn start<'py>(
     until: Until,
 ) -> PyResult<Wait> {
     let py = this.py();
-    let distinct = PySet::empty(py)?;
-    distinct.call_method1(intern!(py, "update"), (fs,))?;
+    let distinct = super::distinct(fs)?;
     let mut futures = Vec::with_capacity(distinct.len());
-    for future in distinct.iter() {
+    for (future, _) in &distinct {
         if is_coroutine(&future)? {
             return Err(coroutine_passed(&future));
         }
