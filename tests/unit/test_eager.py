@@ -210,3 +210,24 @@ def test_factory_is_recognised_by_its_code_and_shows_its_constructor(aio):
     factory = aio.create_eager_task_factory(aio.Task)
     assert factory.__code__ is asyncio.eager_task_factory.__code__ is aio.eager_task_factory.__code__
     assert [cell.cell_contents for cell in factory.__closure__] == [aio.Task]
+
+
+def test_context_that_is_entered_already_leaves_no_task(aio, run):
+    async def nothing():
+        pass
+
+    async def main():
+        before, context = aio.all_tasks(), contextvars.copy_context()
+        loop, coroutine = aio.get_running_loop(), nothing()
+
+        def start():
+            with pytest.raises(RuntimeError, match="already entered"):
+                aio.Task(coroutine, loop=loop, context=context, eager_start=True)
+
+        context.run(start)
+        coroutine.close()
+        current = aio.current_task()
+        await aio.sleep(0)
+        return before == aio.all_tasks() == {current}
+
+    assert run(main())

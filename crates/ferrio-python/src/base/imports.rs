@@ -112,6 +112,7 @@ imports! {
     SET_ORIGIN_DEPTH = "sys", "set_coroutine_origin_tracking_depth";
     IS_COROUTINE_FUNCTION = "inspect", "iscoroutinefunction";
     IS_AWAITABLE = "inspect", "isawaitable";
+    OPCODE_NAMES = "opcode", "opname";
     CONCURRENT_FUTURE = "concurrent.futures", "Future";
     CONCURRENT_CANCELLED_ERROR = "concurrent.futures", "CancelledError";
     CONCURRENT_INVALID_STATE_ERROR = "concurrent.futures", "InvalidStateError";

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTraceback, PyTuple, PyType};
 
 use super::Cast;
+use crate::base::imports;
 
 /// What a coroutine did when it was resumed.
 pub(crate) enum Sent<'py> {
@@ -158,6 +159,14 @@ pub(crate) fn qualname<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyS
         Bound::from_owned_ptr_or_err(object.py(), found)
     };
     name.ok()?.cast_into().ok()
+}
+
+/// Whether `object` is a generator that `types.coroutine` made awaitable: it has no `__await__`.
+#[cold]
+pub(crate) fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // SAFETY: `object` is a live reference.
+    let generator = unsafe { ffi::PyGen_CheckExact(object.as_ptr()) != 0 };
+    Ok(generator && imports::IS_AWAITABLE.get(object.py())?.call1((object,))?.is_truthy()?)
 }
 
 /// Whether `object` is exactly a coroutine of an `async def` function.

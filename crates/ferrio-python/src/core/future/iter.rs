@@ -23,6 +23,23 @@ impl Future {
     fn __iter__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
         Self::__await__(slf)
     }
+
+    /// Raise the exception: what an iterator under `await` does when one is thrown into it.
+    ///
+    /// The interpreter calls this on whatever `anext(iterator, default)` waits for, and that is the future itself.
+    #[pyo3(signature = (typ, val = None, tb = None))]
+    fn throw<'py>(
+        slf: &Bound<'py, Self>,
+        typ: Bound<'py, PyAny>,
+        val: Option<Bound<'py, PyAny>>,
+        tb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        FutureIter::throw(&FutureIter::new(slf.clone().unbind()), slf.py(), typ, val, tb)
+    }
+
+    /// Do nothing: what an iterator under `await` does when the coroutine that waits for it is closed.
+    #[allow(clippy::unused_self, reason = "a method of Python's")]
+    const fn close(&self) {}
 }
 
 /// The iterator behind `Future.__await__`. `None` after it has ended.

@@ -291,6 +291,17 @@ fn end_unused(operation: &Bound<'_, Operation>) {
     drop(ended);
 }
 
+/// Whether the innermost Python frame doesn't begin to await, but resumes or ends what it awaits.
+#[cold]
+fn goes_on_awaiting(py: Python<'_>) -> PyResult<bool> {
+    let frame = imports::GETFRAME.get(py)?.call1((0,))?;
+    let place: usize = frame.getattr(intern!(py, "f_lasti"))?.extract()?;
+    let code = frame.getattr(intern!(py, "f_code"))?.getattr(intern!(py, "co_code"))?;
+    let instruction = code.get_item(place)?;
+    let name = imports::OPCODE_NAMES.get(py)?.get_item(instruction)?;
+    Ok(!["GET_AWAITABLE", "GET_ANEXT", "GET_YIELD_FROM_ITER"].contains(&&*name.extract::<String>()?))
+}
+
 impl Awaitable for Operation {
     fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().phase(slf.py()) {
@@ -298,6 +309,7 @@ impl Awaitable for Operation {
             Phase::Fresh | Phase::Finished | Phase::Running => Ok(()),
             // `anext(iterator, default)` asks for the iterator again at each step of the task that waits in it.
             Phase::Woken | Phase::Cancelled => Ok(()),
+            _ if goes_on_awaiting(slf.py()).unwrap_or(false) => Ok(()),
             _ => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
         }
     }

@@ -527,6 +527,7 @@ pub(crate) fn start_awaiting<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
             let kind = inner.get_type().name()?;
             Err(PyTypeError::new_err(format!("__await__() returned non-iterator of type '{kind}'")))
         }
+        Err(_) if coroutine::is_generator_coroutine(awaitable)? => Ok(awaitable.clone()),
         Err(_) => Err(PyTypeError::new_err(format!(
             "object {} can't be used in 'await' expression",
             awaitable.get_type().name()?

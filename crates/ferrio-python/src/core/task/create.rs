@@ -1,5 +1,6 @@
 //! Making tasks: `Task.__init__`, `create_task`, `ensure_future`.
 
+use ferrio_engine::recorder::End;
 use pyo3::PyClassInitializer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -149,6 +150,10 @@ fn start(task: &Bound<'_, Task>, home: &LoopRef, eager_start: bool) -> PyResult<
         if task.as_super().get().is_done(py) {
             let ended = look(task, |_, fields| std::mem::replace(&mut fields.coroutine, py.None()));
             drop(ended);
+        } else if begun.is_err() {
+            // Its context is entered already: nothing has run, and nothing ever will.
+            task.get().task.with(py, |state| state.log_destroy_pending = false);
+            registry::forget(py, home, task, End::Failed)?;
         }
         return begun;
     }
@@ -226,7 +231,7 @@ pub(crate) fn ensure_future<'py>(
     }
     let coro = if is_coroutine(awaitable)? {
         awaitable.clone()
-    } else if awaitable.hasattr(intern!(py, "__await__"))? {
+    } else if awaitable.hasattr(intern!(py, "__await__"))? || coroutine::is_generator_coroutine(awaitable)? {
         imports::AWAIT_IT.get(py)?.call1((awaitable,))?
     } else {
         return Err(not_awaitable(awaitable)?);
