@@ -186,7 +186,10 @@ impl Drop for WaitFor {
     }
 }
 
-static WAKE: Watch = Watch::new("_release_waiter", wake).awaited_by(|waiting| {
+/// In asyncio it is a `functools.partial`, which this Python shows with parentheses of its own.
+const WAKE_NAME: &str = if cfg!(Py_3_13) { "_release_waiter()" } else { "_release_waiter" };
+
+static WAKE: Watch = Watch::new(WAKE_NAME, wake).awaited_by(|waiting| {
     let operation = waiting.as_exactly::<Operation>();
     let task = operation.and_then(|operation| operation.get().waiting_task(operation.py()));
     task.map(|task| task.into_bound(waiting.py()).into_any()).into()
