@@ -135,6 +135,22 @@ def test_tasks_left_are_cancelled(aio):
     assert ended == ["cleaned up"]
 
 
+def test_task_left_may_cancel_all_others(aio):
+    async def leftover():
+        try:
+            await aio.sleep(3600)
+        finally:
+            for task in aio.all_tasks():
+                task.cancel()
+
+    async def main():
+        tasks = [aio.create_task(leftover()) for _ in range(3)]
+        await aio.sleep(0)
+        return tasks
+
+    assert [task.cancelled() for task in aio.run(main())] == [True] * 3
+
+
 def test_errors_of_tasks_left_are_reported(aio):
     reported = []
 
