@@ -1,33 +1,39 @@
 """Compares random programs on ferrio with the newest asyncio, until the time is up: `make fuzz SECONDS=60`.
 
+    python3.15 -m tests.fuzz.compare --seconds 60     # each process runs every program on both
     python3.13 -m tests.fuzz.compare --seconds 60     # ferrio on 3.13 with asyncio on the newest Python found
     python3.13 -m tests.fuzz.compare --first 17 --count 1
 
 A program whose logs differ is shortened while they differ, and written to target/fuzz/ as Python source, with the
-differing lines. A process that crashes or hangs is a difference as well.
+differing lines. A process that crashes or hangs is a difference as well. Each worker has its own processes, and a
+thread here that asks them.
 """
 
 import argparse
+import collections
 import json
 import os
 import pathlib
 import selectors
 import subprocess
 import sys
+import threading
 import time
 
 from tests.fuzz import differences, programs
 
 ROOT = pathlib.Path(__file__).parents[2]
-HANGS = 20  # seconds that no program takes
-AHEAD = 64  # programs that a process is given before its answers are read
+HANGS = 30  # seconds that no programs of a request take
+BATCH = 32  # programs in a request
+AHEAD = 2  # requests that a process has at the same time
 
 
 class Server:
     """A process of `serve.py`."""
 
-    def __init__(self, python, implementation):
-        self.command = [python, "-m", "tests.fuzz.serve", implementation]
+    def __init__(self, python, *implementations):
+        self.command = [python, "-m", "tests.fuzz.serve", *implementations]
+        self.sent = collections.deque()
         self.start()
 
     def start(self):
@@ -41,11 +47,12 @@ class Server:
         self.received = b""
 
     def send(self, request):
+        self.sent.append(request)
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass
+            pass  # the end of the process is noticed when its answer is read
 
     def receive(self):
         """Returns the next answer, or a text about the end of the process; then a new one runs."""
@@ -60,21 +67,17 @@ class Server:
                     return self.again(f"ends with status {self.process.wait()}")
                 self.received += data
         line, _, self.received = self.received.partition(b"\n")
+        self.sent.popleft()
         return json.loads(line)
 
-    def answers(self, requests):
-        """Returns the answers to requests that were sent."""
-        answers = []
-        for index in range(len(requests)):
-            answers.append(self.receive())
-            if isinstance(answers[-1], str):  # the rest was lost with the process
-                for request in requests[index + 1 :]:
-                    self.send(request)
-        return answers
-
     def again(self, why):
+        """Starts a new process, which gets the requests that the old one hadn't come to."""
         self.stop()
         self.start()
+        _, *unanswered = self.sent
+        self.sent.clear()
+        for request in unanswered:
+            self.send(request)
         return why
 
     def stop(self):
@@ -83,37 +86,57 @@ class Server:
         self.process.stdin.close()
         self.process.stdout.close()
 
-    def ask(self, request):
+    def ask(self, *request):
+        """Returns the answer to a request of a process that has no others."""
         self.send(request)
         return self.receive()
 
 
 class Comparison:
-    """ferrio on one Python with asyncio on another."""
+    """ferrio on one Python with asyncio on another, or on the same."""
 
     def __init__(self, python, newest):
-        self.asyncio, self.ferrio = Server(newest, "asyncio"), Server(python, "ferrio")
+        if os.path.realpath(python) == os.path.realpath(newest):
+            self.servers = [Server(newest, "asyncio", "ferrio")]
+        else:
+            self.servers = [Server(newest, "asyncio"), Server(python, "ferrio")]
+        self.waiting = collections.deque()
 
     def stop(self):
-        self.asyncio.stop()
-        self.ferrio.stop()
+        for server in self.servers:
+            server.stop()
 
-    def digests(self, seeds):
-        """Returns each seed with both digests."""
-        for seed in seeds:  # both processes work at the same time
-            self.asyncio.send(seed)
-            self.ferrio.send(seed)
-        return list(zip(seeds, self.asyncio.answers(seeds), self.ferrio.answers(seeds), strict=True))
+    def send(self, first, last):
+        """Begins with the seeds of a range."""
+        self.waiting.append((first, last))
+        for server in self.servers:
+            server.send(["seeds", first, last])
+
+    def receive(self):
+        """Returns how many programs and lines of the next range were compared, and the seeds that may differ."""
+        first, last = self.waiting.popleft()
+        seeds = range(first, last)
+        answers = [server.receive() for server in self.servers]
+        if any(isinstance(answer, str) for answer in answers):
+            return len(seeds), 0, list(seeds)  # one of them ended the process or didn't end itself
+        if len(answers) == 1:
+            return len(seeds), *answers[0]
+        differing = [seed for seed, *pair in zip(seeds, *answers, strict=True) if pair[0] != pair[1]]
+        return len(seeds), sum(length for _, length in answers[0]), differing
 
     def difference(self, source):
-        """Returns the first lines that differ, or None."""
-        expected = self.asyncio.ask(source)
+        """Returns the first lines that differ; None if there are none; "chance" if asyncio's vary."""
+        asyncio, ferrio = self.servers[0], self.servers[-1]
+        expected = asyncio.ask("log", "asyncio", source, False)
         if expected is None or isinstance(expected, str):
             return None
-        got = self.ferrio.ask(source)
+        got = ferrio.ask("log", "ferrio", source, False)
         if isinstance(got, str):
-            return [got]
-        return differences.first(expected, got)
+            return [f"ferrio: {got}"]
+        difference = differences.first(expected, got)
+        if difference and asyncio.ask("log", "asyncio", source, True) != expected:
+            return "chance"
+        return difference
 
     def shortened(self, statements, seconds=60):
         """Returns the shortest program that was found in which the logs still differ."""
@@ -126,7 +149,7 @@ class Comparison:
                     compile(programs.source(candidate), "program.py", "exec")
                 except SyntaxError:
                     continue
-                if self.difference(programs.source(candidate)):
+                if isinstance(self.difference(programs.source(candidate)), list):
                     statements, progress = candidate, True
                     break
                 if time.monotonic() > deadline:
@@ -150,6 +173,79 @@ def newest_python():
     return found.stdout.strip() or sys.exit("ferrio is compared with asyncio of Python 3.15: tools/get-python 3.15")
 
 
+class Run:
+    """All workers of one call of this program, and what they have found."""
+
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.first = self.next = arguments.first if arguments.first is not None else time.time_ns() // 1_000_000
+        self.start = time.monotonic()
+        self.compared = self.lines = self.chance = 0
+        self.found = []
+        self.lock = threading.Lock()
+
+    def take(self):
+        """Returns the next range of seeds, or None at the end."""
+        with self.lock:
+            last = self.next + BATCH
+            if self.arguments.count is not None:
+                last = min(last, self.first + self.arguments.count)
+            elif time.monotonic() - self.start > self.arguments.seconds:
+                return None
+            if last <= self.next or len(self.found) >= self.arguments.stop_after:
+                return None
+            taken, self.next = (self.next, last), last
+            return taken
+
+    def work(self):
+        """Compares programs in processes of its own."""
+        comparison = Comparison(sys.executable, self.arguments.newest or newest_python())
+        suspects = []
+        try:
+            for _ in range(AHEAD):
+                if taken := self.take():
+                    comparison.send(*taken)
+            while comparison.waiting:
+                compared, lines, differing = comparison.receive()
+                with self.lock:
+                    self.compared += compared
+                    self.lines += lines
+                suspects += differing
+                if not suspects and (taken := self.take()):
+                    comparison.send(*taken)
+                if comparison.waiting:
+                    continue
+                for seed in suspects:  # nothing else is asked at the same time
+                    self.look(comparison, seed)
+                suspects.clear()
+                for _ in range(AHEAD):
+                    if taken := self.take():
+                        comparison.send(*taken)
+        finally:
+            comparison.stop()
+
+    def look(self, comparison, seed):
+        """Finds out what differs in the program of a seed."""
+        statements = programs.program(seed)
+        difference = comparison.difference(programs.source(statements))
+        if difference == "chance":
+            with self.lock:
+                self.chance += 1
+                self.compared -= 1
+        if not isinstance(difference, list):
+            return
+        statements = comparison.shortened(statements, self.arguments.shrink)
+        difference = comparison.difference(programs.source(statements)) or difference
+        path = save(ROOT / "target/fuzz", seed, statements, difference)
+        with self.lock:
+            self.found.append(path)
+        print(f"seed {seed} differs: {path}", flush=True)
+
+    def progress(self):
+        seconds = time.monotonic() - self.start
+        return f"{self.compared} programs, {self.compared / seconds:.0f} a second, {len(self.found)} differ"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
@@ -158,46 +254,19 @@ def main():
     parser.add_argument("--newest", default=None, help="the Python whose asyncio is the reference")
     parser.add_argument("--shrink", type=float, default=60, help="seconds to shorten a program")
     parser.add_argument("--stop-after", type=int, default=20, help="how many differences end the run")
-    arguments = parser.parse_args()
-    first = arguments.first if arguments.first is not None else time.time_ns() // 1_000_000
-    comparison = Comparison(sys.executable, arguments.newest or newest_python())
-    start = told = time.monotonic()
-    compared = lines = chance = 0
-    found = []
-    seed = first
-    while len(found) < arguments.stop_after:
-        if arguments.count is not None:
-            if seed >= first + arguments.count:
-                break
-        elif time.monotonic() - start > arguments.seconds:
-            break
-        last = seed + AHEAD if arguments.count is None else min(seed + AHEAD, first + arguments.count)
-        for number, expected, got in comparison.digests(range(seed, last)):
-            if expected is None:
-                chance += 1
-                continue
-            if isinstance(expected, str):
-                sys.exit(f"seed {number}: asyncio {expected}")
-            compared += 1
-            lines += expected[1]
-            if expected == got:
-                continue
-            statements = programs.program(number)
-            if not isinstance(got, str) and not comparison.difference(programs.source(statements)):
-                continue  # a listed difference
-            statements = comparison.shortened(statements, arguments.shrink)
-            difference = comparison.difference(programs.source(statements)) or [str(got)]
-            path = save(ROOT / "target/fuzz", number, statements, difference)
-            found.append(path)
-            print(f"seed {number} differs: {path}", flush=True)
-        seed = last
-        if time.monotonic() - told > 5:
-            told = time.monotonic()
-            print(f"{compared} programs, {compared / (told - start):.0f} a second, {len(found)} differ", flush=True)
-    comparison.stop()
-    print(f"{compared} programs compared (seeds from {first} on, {lines} lines): {len(found)} differ")
-    print(f"{chance} more depend on chance")
-    return 1 if found else 0
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="how many workers")
+    parser.add_argument("--tell", type=float, default=5, help="seconds between lines about the progress")
+    run = Run(parser.parse_args())
+    workers = [threading.Thread(target=run.work) for _ in range(run.arguments.jobs)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        while worker.is_alive():
+            worker.join(run.arguments.tell)
+            print(run.progress(), flush=True)
+    print(f"{run.compared} programs compared (seeds {run.first} to {run.next - 1}, {run.lines} lines)")
+    print(f"{len(run.found)} differ, {run.chance} depend on chance where they differ")
+    return 1 if run.found else 0
 
 
 if __name__ == "__main__":

@@ -10,6 +10,11 @@ import re
 RULES = [
     # A waiting `async for` over a stream shows itself as what it is in ferrio; asyncio shows a future of its own.
     (re.compile(r"waiter=<.*"), "waiter=..."),
+    # What an operation waits for shows itself as a future. Nobody gets its result, which differs from case to case in
+    # asyncio.
+    (re.compile(r"wait_for=<Future finished result=[^ >]*>"), "wait_for=<Future finished>"),
+    # A `shield` knows its waiter without a callback. It may be among those that are only counted.
+    (re.compile(r"cb=\[[^\]]*(?:shield|more>)[^\]]*\]"), "cb=[...]"),
 ]
 
 

@@ -23,6 +23,7 @@ class Author:
         self.number = 0
         self.left = 70
         self.function = 0  # the number of the function that is being written
+        self.generator = -1  # the number of the generator that is being written
 
     # ---- small choices
 
@@ -76,6 +77,9 @@ class Author:
     def waitable(self):
         return self.pick(self.task, self.task, self.future)()
 
+    def context(self):
+        return self.one("contexts", 2)
+
     def callback(self):
         return f"callback({self.next()})"
 
@@ -96,7 +100,8 @@ class Author:
 
     def new_task(self):
         n = self.next()
-        return f"spawn({n}, {self.coroutine()}{self.pick('', '', '', ', eager_start=True')})"
+        more = self.pick("", "", "", ", eager_start=True", ", eager_start=True", f", context={self.context()}")
+        return f"spawn({n}, {self.coroutine()}{more})"
 
     def several(self, of, low=0, high=3):
         return ", ".join(of() for _ in range(self.random.randint(low, high)))
@@ -129,6 +134,10 @@ class Author:
             lambda: f"{self.condition()}.acquire()",
             lambda: f"readers[0].{self.read()}",
             self.generator_step,
+            self.generator_step,
+            self.unusual,
+            self.unusual,
+            self.unusual,
         ]
         nested = [
             lambda: f"aio.wait_for({self.awaitable(depth - 1)}, {self.limit()})",
@@ -157,6 +166,29 @@ class Author:
             ".__anext__()", ".__anext__()", ".asend(1)", ".asend(None)", ".aclose()", ".athrow(ValueError(1))"
         )
 
+    def unusual(self):
+        """Returns an awaitable that isn't asyncio's own coroutine or future, or one from elsewhere."""
+        n = self.next()
+        choices = (
+            lambda: f"anext(pump(queues[{self.random.randrange(4)}].get), {n})",
+            lambda: f"anext(pump({self.event()}.wait), {n})",
+            lambda: f"anext(pump(futures[{self.random.randrange(4)}]), {n})",
+            lambda: f"anext(pump(lambda: {self.awaitable(0)}), {n})",
+            lambda: f"anext(pump(lambda: aio.wait_for({self.awaitable(0)}, {self.limit()})), {n})",
+            lambda: f"anext(generators[{self.random.randrange(3)}], {n})",
+            lambda: f"anext(readers[0], {n})",
+            lambda: f"odd({n}, {self.pick('None', 'None, None', '5', 'futures[0]')})",
+            lambda: f"Awaits({self.awaitable(0)})",
+            lambda: f"Awaits({self.awaitable(0)})",
+            lambda: f"run_inline({n}, {self.pick('value_now', 'error_now')})",
+            lambda: f"aio.wrap_future(elsewhere[{self.random.randrange(2)}])",
+            lambda: f"aio.wrap_future(aio.run_coroutine_threadsafe({self.coroutine()}, loop))",
+            lambda: "writers[0].drain()",
+            lambda: "writers[0].drain()",
+            lambda: "writers[0].wait_closed()",
+        )
+        return self.random.choice(choices)()
+
     # ---- statements
 
     def block(self, depth=3, low=1, high=4):
@@ -172,6 +204,7 @@ class Author:
             kinds += [
                 self.scope, self.scope, self.group, self.group, self.guarded, self.guarded, self.locked, self.locked,
                 self.waiting_on_condition, self.iteration, self.completed, self.attempted, self.final, self.loop_over,
+                self.parted,
             ]  # fmt: skip
         return self.random.choice(kinds)(depth)
 
@@ -231,7 +264,7 @@ class Author:
             lambda: f"{self.task()}.cancel, {n}",
             lambda: f"{self.task()}.cancel, {n}",
             lambda: f"{self.task()}.uncancel",
-            lambda: f"{self.task()}.set_name, 'n{n}'",
+            lambda: f"{self.task()}.set_name, named('n{n}')",
             lambda: f"{self.waitable()}.result",
             lambda: f"{self.waitable()}.exception",
             lambda: f"{self.waitable()}.add_done_callback, {self.callback()}",
@@ -280,6 +313,23 @@ class Author:
             lambda: f"scope({self.random.randrange(3)}).reschedule, {self.moment()}",
             lambda: f"scope({self.random.randrange(3)}).when",
             lambda: f"aio.ensure_future, {self.coroutine()}",
+            lambda: f"elsewhere[{self.random.randrange(2)}].set_result, {n}",
+            lambda: f"elsewhere[{self.random.randrange(2)}].cancel",
+            lambda: f"renew_elsewhere, {self.random.randrange(2)}",
+            lambda: f"loop.call_soon_threadsafe, {self.callback()}, {n}",
+            lambda: f"soon_in, {self.context()}, {self.callback()}",
+            lambda: f"{self.context()}.run, var.set, {n}",
+            lambda: f"done_in, {self.waitable()}, {self.context()}, {self.callback()}",
+            lambda: f"{self.task()}.get_context().get, var",
+            lambda: f"writers[0].write, {self.data()}",
+            lambda: self.pick("writers[0].close", "writers[0].is_closing", "writers[0].write_eof", "new_writer"),
+            lambda: f"protocols[0].{self.pick('pause_writing', 'resume_writing', 'eof_received')}",
+            lambda: (
+                f"protocols[0].connection_lost, {self.pick('None', f'OSError({n})')}"
+                if self.chance(40)
+                else "new_writer"
+            ),
+            lambda: f"protocols[0].data_received, {self.data()}",
         )
         return [f"call({n}, {self.random.choice(choices)()})"]
 
@@ -302,6 +352,8 @@ class Author:
             f"readers[0].feed_data, {self.data()}",
             "readers[0].feed_eof",
             f"raises, {self.error()}({n})",
+            f"elsewhere[{self.random.randrange(2)}].set_result, {n}",
+            f"protocols[0].{self.pick('pause_writing', 'resume_writing', 'resume_writing')}",
         )
 
     def data(self):
@@ -318,7 +370,8 @@ class Author:
 
     def group(self, depth):
         n = self.next()
-        children = [[f"g.create_task({self.coroutine()}, name='g{self.next()}')"] for _ in range(self.pick(0, 1, 2, 3))]
+        count = self.pick(0, 1, 2, 3)
+        children = [[f"g.create_task({self.coroutine()}, name=named('g{self.next()}'))"] for _ in range(count)]
         lines = [(f"async with entered({n}, aio.TaskGroup()) as g:", children + self.block(depth - 1))]
         error = self.pick("Exception", "BaseExceptionGroup", "BaseException")
         return (
@@ -338,6 +391,14 @@ class Author:
         return [
             ("try:", self.block(depth - 1)),
             ("except Exception as error:", [[f"log({n}, error)"], *self.block(depth - 1, 1, 2)]),
+        ]
+
+    def parted(self, depth):
+        """A `try` that catches parts of groups."""
+        n = self.next()
+        return [
+            ("try:", self.block(depth - 1)),
+            (f"except* {self.pick('ValueError', 'KeyError', 'Exception')} as error:", [[f"log({n}, error)"]]),
         ]
 
     def final(self, depth):
@@ -364,7 +425,16 @@ class Author:
 
     def iteration(self, depth):
         n = self.next()
-        what = f"g{self.random.randrange(GENERATORS)}()" if self.chance(70) else "readers[0]"
+        generators = range(self.generator + 1, GENERATORS)  # a generator that iterates over itself would never end
+        others = ["readers[0]", f"pump({self.queue()}.get)", "aclosing(generators[2])"]
+        what = f"g{self.random.choice(generators)}()" if generators and self.chance(70) else self.pick(*others)
+        if what.startswith("aclosing"):
+            return [
+                (
+                    f"async with {what} as generator:",
+                    [[f"log({n}, await anext(generator, {n}))"], *self.block(depth - 1, 0, 1)],
+                )
+            ]
         body = [[f"log({n}, x)"], *self.block(depth - 1, 0, 2)]
         if self.chance(40):
             body.append(["break"])
@@ -388,8 +458,11 @@ class Author:
     def program(self):
         """Returns the statements of a whole program."""
         parts = [[f"ticks = {self.pick(0, 0, 5, 30)}"]]
-        if self.chance(15):
-            parts.append(["loop.set_task_factory(aio.eager_task_factory)"])
+        if self.chance(20):
+            factory = self.pick("aio.eager_task_factory", "aio.eager_task_factory", "plain_factory", "shy_factory")
+            parts.append([f"loop.set_task_factory({factory})"])
+        if self.chance(10):
+            parts.append(["runner = aio.Runner(loop_factory=lambda: loop)"])
         parts.append([f"semaphores = [aio.Semaphore({self.pick(0, 1)}), aio.Semaphore(2), aio.BoundedSemaphore(1)]"])
         sizes = [self.pick(0, 1, 2) for _ in range(4)]
         kinds = ["Queue", "Queue", "LifoQueue", "PriorityQueue"]
@@ -398,13 +471,14 @@ class Author:
         parts.append([f"conditions = [aio.Condition(), aio.Condition({self.pick('', 'locks[0]')})]"])
         parts.append([f"barriers = [aio.Barrier(2), aio.Barrier({self.pick(1, 3)})]"])
         for number in range(GENERATORS):
-            self.function = FUNCTIONS
+            self.function, self.generator = FUNCTIONS, number
             self.left = 8
             n = self.next()
             body = [[f"log({n}, (yield {n}))"], *self.block(2, 1, 2), [f"yield -{n}"], *self.block(1, 0, 1)]
             if self.chance(40):
                 body = [[("try:", body), ("finally:", [[f"log({n}, 'closing')"], *self.block(0, 0, 1)])]]
             parts.append([(f"async def g{number}():", body)])
+        self.generator = -1
         parts.append(["generators = [g0(), g0(), g1()]"])
         for number in reversed(range(1, FUNCTIONS)):
             self.function, self.left = number, self.pick(8, 15, 25)

@@ -1,7 +1,6 @@
 """Writes digests of what programs do on this Python's asyncio: `python3.15 -m tests.fuzz.record`.
 
-The seeds are the first ones, and those of programs that have differed once. Programs that depend on chance are left
-out.
+Programs that depend on chance are left out.
 """
 
 import json
@@ -9,17 +8,15 @@ import pathlib
 
 from tests.fuzz import programs, trace
 
-# Seeds whose programs found something.
-FOUND = (14, 35, 54, 62, 93, 97, 126, 151, 172)
-SEEDS = sorted({*range(200), *FOUND})
+SEEDS = range(300)
 
 
 def digests():
     """Yields each seed with the digest of its log."""
     for seed in SEEDS:
-        source = programs.source(programs.program(seed))
-        log = trace.log_of("asyncio", source)
-        if trace.log_of("asyncio", source, turned=True) == log:
+        code = trace.compiled(programs.source(programs.program(seed)))
+        log = trace.log_of("asyncio", code)
+        if trace.log_of("asyncio", code, turned=True) == log:
             yield str(seed), trace.digest(log)
 
 

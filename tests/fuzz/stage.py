@@ -5,13 +5,29 @@ follows, then the context variable, the number of the statement, and what it tol
 is the same in each run: no addresses, no numbers that depend on what the process did before.
 """
 
+import asyncio
+import concurrent.futures
+import contextlib
 import contextvars
 import gc
 import re
+import types
 import warnings
 import weakref
 
+# What texts have that depends on the run and the implementation.
+NAME = re.compile(r"Task-(\d+)")
+WHEN = re.compile(r"when=(\d+(\.\d+)?)")
+MODULE = re.compile(r"<_?(?:asyncio|ferrio)[\w.]*\.(\w+)")
+PLACE = re.compile(r" at 0x[0-9a-f]+| at /[^ >]*:\d+")
+
 LENGTH = 2500  # the maximum length of a log
+
+# Names of what a program makes or finds.
+MADE = (
+    "generators", "locks", "semaphores", "events", "conditions", "barriers", "queues", "futures", "readers", "writers",
+    "protocols", "contexts", "elsewhere", "runner",
+)  # fmt: skip
 
 # After this time the tasks of a program are cancelled, again and again.
 PATIENCE = 15
@@ -44,6 +60,80 @@ class Generators:
         return iter([generator for generator in found if generator is not None])
 
 
+class Awaits:
+    """An awaitable around another; it isn't a coroutine."""
+
+    def __init__(self, awaitable):
+        self.awaitable = awaitable
+
+    def __await__(self):
+        return (yield from self.awaitable.__await__())
+
+
+class Pump:
+    """An asynchronous iterator whose steps are awaitables that something else makes."""
+
+    def __init__(self, make):
+        self.make, self.left = make, 3
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        self.left -= 1
+        if self.left < 0:
+            raise StopAsyncIteration
+        return self.make() if callable(self.make) else self.make
+
+
+class Inline(concurrent.futures.Executor):
+    """Calls at once."""
+
+    def submit(self, function, *args, **kwargs):
+        future = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Wire(asyncio.Transport):
+    """A transport that leads nowhere."""
+
+    def __init__(self, log):
+        super().__init__()
+        self.log, self.closing = log, False
+
+    def write(self, data):
+        self.log("wire", bytes(data))
+
+    def writelines(self, list_of_data):
+        self.write(b"".join(list_of_data))
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.log("wire", "eof")
+
+    def is_closing(self):
+        return self.closing
+
+    def close(self):
+        self.closing = True
+        self.log("wire", "close")
+
+    abort = close
+
+    def pause_reading(self):
+        self.log("wire", "pause")
+
+    def resume_reading(self):
+        self.log("wire", "resume")
+
+
 class Stage:
     """Runs one program on `aio` and `loop`."""
 
@@ -55,7 +145,8 @@ class Stage:
         self.tasks, self.handles, self.scopes, self.groups, self.lost = [], [], [], [], []
         self.spawned = self.turn = self.guarded = 0
         self.first_task = None
-        self.over = False
+        self.counting = True
+        self.over = self.ended = False
         self.var = contextvars.ContextVar("var", default=0)
         self.names = {
             name: getattr(self, name)
@@ -68,6 +159,13 @@ class Stage:
             loop=loop,
             var=self.var,
             Broken=Broken,
+            Awaits=Awaits,
+            pump=Pump,
+            aclosing=contextlib.aclosing,
+            contexts=[contextvars.copy_context(), contextvars.copy_context()],
+            elsewhere=[concurrent.futures.Future(), concurrent.futures.Future()],
+            writers=[None],
+            protocols=[None],
             locks=[aio.Lock(), aio.Lock()],
             events=[aio.Event(), aio.Event()],
             futures=[loop.create_future() for _ in range(4)],
@@ -75,28 +173,38 @@ class Stage:
             callbacks=[self.callback(-number) for number in range(1, 4)],
             __name__="program",
         )
+        self.inline, self.kept = Inline(), []
+        self.new_writer()
 
     # ---- running
 
-    def play(self, source):
+    def play(self, code):
         """Runs a program to its end and returns the log."""
         loop = self.loop
+        gc.disable()  # what a program has lost is collected at its end, so that both implementations notice then
         loop.set_exception_handler(self.problem)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                exec(compile(source, "program.py", "exec"), self.names)
+                exec(code, self.names)
                 for name in ("main", "afterwards"):
                     if name in self.names and not loop.is_closed():
                         self.run(name, self.names[name])
                 self.end()
             finally:
-                self.names.pop("generators", None)
-                self.tasks.clear()
+                self.forget()
+                loop.close()  # first, because a loop of ferrio keeps its tasks until then
                 gc.collect()
-                if not loop.is_closed():
-                    loop.close()
+                gc.enable()
         return self.log_lines if self.over else [*self.log_lines, sorted(self.lost, key=repr)]
+
+    def forget(self):
+        """Forgets what a program made, so that what was lost is told of, whatever the objects of asyncio refer to."""
+        self.ended = True
+        for name in MADE:
+            self.names.pop(name, None)
+        self.tasks, self.handles, self.scopes, self.groups, self.kept = [], [], [], [], []
+        self.first_task = None
 
     def run(self, name, function):
         async def first():
@@ -111,7 +219,8 @@ class Stage:
             return await function()
 
         try:
-            self.log(name, self.loop.run_until_complete(first()))
+            runner = self.names.get("runner")
+            self.log(name, runner.run(first()) if runner else self.loop.run_until_complete(first()))
         except BaseException as error:
             self.log(name, "failed", error)
 
@@ -121,6 +230,10 @@ class Stage:
         async def nothing():
             await self.loop.shutdown_asyncgens()
 
+        self.counting = False  # asyncio takes more tasks and turns to end the loop
+        if "runner" in self.names:
+            self.give_up_later()
+            self.call("runner", self.names["runner"].close)
         if self.loop.is_closed():
             return
         for _ in range(20):
@@ -139,11 +252,16 @@ class Stage:
                 self.loop.run_until_complete(turns())
             except BaseException as error:
                 self.log("end", error)
+        self.give_up_later()
         try:
             self.loop.run_until_complete(nothing())
         except BaseException as error:
             self.log("end", error)
         self.log("ends", [self.state(task) for task in self.tasks])
+
+    def give_up_later(self):
+        """Stops the loop in the end, because a generator may wait for ever while it is closed."""
+        self.loop.call_later(10 * PATIENCE, self.loop.stop)
 
     def cancel(self, task, why):
         try:
@@ -155,6 +273,8 @@ class Stage:
         return sorted(self.aio.all_tasks(self.loop), key=lambda task: self.text(task.get_name()))
 
     def tick(self):
+        if not self.counting:
+            return
         self.turn += 1
         if self.turn % self.names["ticks"]:
             self.loop.call_soon(self.tick)
@@ -176,6 +296,8 @@ class Stage:
         if "still pending" in words[0] or "destroyed" in words[0]:
             return  # a loop of ferrio reports them when it is closed, one of asyncio when they are collected
         if "never retrieved" in words[0]:
+            # When a lost task is noticed depends on what refers to it; what its exception is chained to may come later.
+            words[1] = self.exception(context["exception"], 1)
             self.lost.append(words)
         else:
             self.log("handler", *words)
@@ -183,13 +305,13 @@ class Stage:
     # ---- what programs call
 
     def log(self, number, *words):
-        if self.over or len(self.log_lines) > LENGTH:
+        if self.over or self.ended or len(self.log_lines) > LENGTH:
             return
         try:
             task = self.aio.current_task(self.loop)
         except RuntimeError:
             task = None
-        who = [task.get_name(), task.cancelling()] if task else [None, 0]
+        who = [task.get_name(), task.cancelling()] if task and self.counting else [None, 0]
         now = self.loop.time() - self.start
         line = [now, self.turn, *who, self.var.get(), number, *words]
         self.log_lines.append([self.plain(word) for word in line])
@@ -322,6 +444,49 @@ class Stage:
     def new_reader(self):
         self.names["readers"][0] = self.aio.StreamReader(limit=8, loop=self.loop)
 
+    def new_writer(self):
+        """Makes a connection that leads nowhere, which feeds the reader."""
+        reader = self.names["readers"][0] = self.aio.StreamReader(limit=8, loop=self.loop)
+        protocol = self.aio.StreamReaderProtocol(reader, loop=self.loop)
+        wire = Wire(self.log)
+        protocol.connection_made(wire)
+        self.names["protocols"][0] = protocol
+        self.names["writers"][0] = self.aio.StreamWriter(wire, protocol, reader, self.loop)
+        self.kept.append(self.names["writers"][0])  # one that is lost closes its transport, at once or some time later
+
+    def renew_elsewhere(self, number):
+        if self.names["elsewhere"][number].done():
+            self.names["elsewhere"][number] = concurrent.futures.Future()
+
+    def run_inline(self, number, function):
+        """Calls a function by an executor that is done at once."""
+        return self.loop.run_in_executor(self.inline, function, number)
+
+    def value_now(self, number):
+        return number
+
+    def error_now(self, number):
+        raise ValueError(number)
+
+    def soon_in(self, context, callback):
+        self.handles.append(self.loop.call_soon(callback, context=context))
+
+    def done_in(self, future, context, callback):
+        future.add_done_callback(callback, context=context)
+
+    @types.coroutine
+    def odd(self, number, *values):
+        """Yields to its task what coroutines of asyncio don't."""
+        for value in values:
+            self.log(number, "sent", (yield value))
+        return number
+
+    def plain_factory(self, loop, coroutine, **keywords):
+        return self.aio.Task(coroutine, loop=loop, **keywords)
+
+    def shy_factory(self, loop, coroutine, **keywords):
+        return self.aio.Task(coroutine, loop=loop, **{**keywords, "eager_start": False})
+
     def state(self, future):
         """Returns what a future tells about itself."""
         told = [future.get_name(), future.cancelling()] if hasattr(future, "get_name") else []
@@ -334,26 +499,34 @@ class Stage:
     def show(self, thing):
         return repr(thing)
 
+    def named(self, name):
+        """Returns a name that no other task has."""
+        self.spawned += 1
+        return f"{name}.{self.spawned}"
+
     def names_of(self, tasks):
-        return sorted(self.text(task.get_name()) for task in tasks)
+        return sorted((task.get_name() for task in tasks), key=self.text)
 
     # ---- plain data
 
     def text(self, text):
         """Removes from a text what depends on the run and the implementation."""
-        text = re.sub(r"when=(\d+(\.\d+)?)", lambda found: f"when={float(found[1]) - self.start}", text)
-        text = re.sub(r" at 0x[0-9a-f]+", "", text)
-        text = re.sub(r"<_?(?:asyncio|ferrio)[\w.]*\.(\w+)", r"<\1", text)
-        text = re.sub(r"Task-(\d+)", lambda found: f"Task-{int(found[1]) - self.base}", text)
-        return re.sub(r" at /[^ >]*:\d+", "", text)
+        if "Task-" in text:
+            text = NAME.sub(lambda found: f"Task-{int(found[1]) - self.base}", text)
+        if "<" not in text:
+            return text
+        if "when=" in text:
+            text = WHEN.sub(lambda found: f"when={float(found[1]) - self.start}", text)
+        return PLACE.sub("", MODULE.sub(r"<\1", text))
 
     def plain(self, value, depth=4):
-        if isinstance(value, float) and value > self.start - 100:
-            return value - self.start
-        if value is None or isinstance(value, (bool, int, float)):
-            return value
-        if isinstance(value, str):
+        kind = type(value)
+        if kind is str:
             return self.text(value)
+        if value is None or kind is int or kind is bool:
+            return value
+        if kind is float:
+            return value - self.start if value > self.start - 100 else value
         if isinstance(value, bytes):
             return repr(value)
         if isinstance(value, (list, tuple)):
@@ -373,7 +546,9 @@ class Stage:
         if error is None or depth == 0:
             return None
         # After a cancellation has gone in a circle, the numbers of requests depend on the limit of recursion.
-        self.over |= isinstance(error, RecursionError)
+        if isinstance(error, RecursionError):
+            self.over = True
+            return ["RecursionError"]
         parts = [self.exception(part, depth - 1) for part in getattr(error, "exceptions", ())]
         chain = [
             self.exception(error.__cause__, depth - 1),
@@ -383,6 +558,8 @@ class Stage:
         # Errors of ferrio say more; only what programs raise, and what groups say, has to be equal.
         text = str(error)
         told = [type(error).__name__, self.text(text) if parts or " " not in text else "..."]
+        if told[0] == "AssertionError":
+            told[1] = "..."
         told += [
             self.plain(getattr(error, name)) for name in ("partial", "expected", "consumed") if hasattr(error, name)
         ]

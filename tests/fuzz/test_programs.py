@@ -34,7 +34,7 @@ def frozen():
 def test_programs_do_what_they_do_on_asyncio(part):
     differing = []
     for seed, digest in list(RECORDED.items())[part::10]:
-        log = trace.log_of("ferrio", programs.source(programs.program(int(seed))))
+        log = trace.log_of("ferrio", trace.compiled(programs.source(programs.program(int(seed)))))
         if trace.digest(log) != digest:
             differing.append(seed)
     assert differing == [], "python -m tests.fuzz.compare --count 1 --first SEED"
