@@ -14,6 +14,7 @@ import collections
 import json
 import os
 import pathlib
+import random
 import selectors
 import subprocess
 import sys
@@ -178,7 +179,8 @@ class Run:
 
     def __init__(self, arguments):
         self.arguments = arguments
-        self.first = self.next = arguments.first if arguments.first is not None else time.time_ns() // 1_000_000
+        first = time.time_ns() // 1_000_000 if sys.version_info >= (3, 15) else random.randrange(programs.PORTABLE // 2)
+        self.first = self.next = arguments.first if arguments.first is not None else first
         self.start = time.monotonic()
         self.compared = self.lines = self.chance = 0
         self.found = []

@@ -80,10 +80,20 @@ class Pump:
         return self
 
     def __anext__(self):
+        # CPython 3.13.0 crashes in `anext(iterator, default)` if this raises.
+        try:
+            return self.step()
+        except BaseException as error:
+            return self.fail(error)
+
+    def step(self):
         self.left -= 1
         if self.left < 0:
             raise StopAsyncIteration
         return self.make() if callable(self.make) else self.make
+
+    async def fail(self, error):
+        raise error
 
 
 class Inline(concurrent.futures.Executor):
@@ -467,6 +477,9 @@ class Stage:
 
     def error_now(self, number):
         raise ValueError(number)
+
+    def soon_safely(self, callback, *arguments):
+        self.loop.call_soon_threadsafe(callback, *arguments)  # its handle has another class on newer Pythons
 
     def soon_in(self, context, callback):
         self.handles.append(self.loop.call_soon(callback, context=context))

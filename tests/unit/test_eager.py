@@ -213,6 +213,9 @@ def test_factory_is_recognised_by_its_code_and_shows_its_constructor(aio):
 
 
 def test_context_that_is_entered_already_leaves_no_task(aio, run):
+    if aio is asyncio and sys.version_info < (3, 15):
+        pytest.skip("the task stays the current one there")
+
     async def nothing():
         pass
 

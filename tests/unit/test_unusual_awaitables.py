@@ -5,7 +5,7 @@
 import types
 
 import pytest
-from tests.unit.implementations import value_of
+from tests.unit.implementations import since, value_of
 
 
 @types.coroutine
@@ -32,6 +32,7 @@ def test_generator_of_types_coroutine(aio, run, start):
     assert run(main()) in [("spam", None), [("spam", None)]]
 
 
+@since(3, 12)
 @pytest.mark.parametrize("start", [STARTS["ensure_future"], STARTS["gather"], STARTS["wait_for"]])
 def test_plain_generator_is_refused(aio, run, start):
     async def main():
