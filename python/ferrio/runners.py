@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import FrameType
 from typing import Any, Self, TypeVar
 
@@ -255,8 +255,10 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
         with _slow_end.Reporting(loop, "tasks_left", tuple(left), catches):
             for task in left:
                 task.cancel()
-            # A future and no task, because a task that is cancelled may cancel all tasks that it finds.
-            loop.run_until_complete(tasks.gather(*left, return_exceptions=True))
+            # A future and no task, because a task that is cancelled may cancel all tasks that it finds. If loops are
+            # nested, it takes a task to wait on the loop that isn't the running one.
+            nested = events._get_running_loop() is not None
+            loop.run_until_complete(_wait_for_all(left) if nested else tasks.gather(*left, return_exceptions=True))
     finally:
         if catches is not None:
             catches.stop()
@@ -273,6 +275,10 @@ def _cancel_all_tasks(loop: events.AbstractEventLoop) -> None:
     # The cancelled tasks refer to this frame by their tracebacks.
     left.clear()
     del task
+
+
+async def _wait_for_all(left: Iterable[asyncio.Task[Any]]) -> None:
+    await tasks.gather(*left, return_exceptions=True)
 
 
 def _open_generators(loop: Any) -> Sequence[Any]:

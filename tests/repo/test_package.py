@@ -146,6 +146,7 @@ PYTHON_COROUTINES = {
     "_standard.close_asyncgens": "once per loop, at its end",
     "executor.shut_down": "once per loop, at its end",
     "runners._await": "once per program, for run() of an awaitable",
+    "runners._wait_for_all": "once per loop, at its end",
     "staggered._attempt": "an attempt of a race",
     "staggered.end": "once per race",
     "staggered.wait_for": "once per attempt",
