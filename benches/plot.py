@@ -91,12 +91,14 @@ def dot_plot(title: str, rows: list[tuple[str, dict[str, float]]], theme: Theme)
 
 def _legend(names: list[str], theme: Theme) -> list[str]:
     parts = []
-    at = LABELS
-    for name in names:
-        title = TITLES.get(name, name)
+    titles = {name: TITLES.get(name, name) for name in names}
+    widths = {name: 38 + 7.6 * len(title) for name, title in titles.items()}
+    # Many names need the room above the rows' labels, too.
+    at = LABELS if LABELS + sum(widths.values()) <= WIDTH else 8
+    for name, title in titles.items():
         parts.append(_mark(name, at + 6, 18, theme))
         parts.append(f'<text x="{at + 17}" y="22.5" fill="{theme.text}">{escape(title)}</text>')
-        at += 38 + 7.6 * len(title)
+        at += widths[name]
     return parts
 
 

@@ -95,6 +95,14 @@ def test_rloop_is_needed_in_those_comparisons_that_have_it():
     assert without == {"programs": "rloop didn't run", "servers": "rloop didn't run", "libraries": ""}
 
 
+@pytest.mark.parametrize("names", [("ferrio", "asyncio"), tuple(plot.LIGHT.marks)], ids=["few", "all"])
+def test_the_names_fit_into_the_picture(names):
+    picture = plot.dot_plot("", [("a job", dict.fromkeys(names, 1.0))], plot.LIGHT)
+    places = re.findall(r'<text x="([\d.]+)" y="22.5"[^>]*>(.*?)</text>', picture)
+    assert len(places) == len(names)
+    assert all(float(x) + 7.6 * len(title) <= plot.WIDTH for x, title in places)
+
+
 def test_losses_are_named():
     rows = [
         {"name": "won", "judged": "wall", "figures": {"uvloop": 2.0, "ferrio": 1.0}},
