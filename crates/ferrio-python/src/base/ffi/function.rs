@@ -399,6 +399,8 @@ fn class(py: Python<'_>) -> PyResult<*mut ffi::PyTypeObject> {
         }
         #[cfg(Py_GIL_DISABLED)]
         (*class).tp_flags.store(flags, Ordering::Relaxed);
+        // A type with that last flag needs this before it inherits; only a Python with assertions says so.
+        (*class).tp_descr_get = (*base).tp_descr_get;
         (*class).tp_vectorcall_offset = (*base).tp_vectorcall_offset;
         (*class).tp_call = Some(ffi::PyVectorcall_Call);
         (*class).tp_doc = (*base).tp_doc;

@@ -62,13 +62,14 @@ unsafe extern "C" fn tp_alloc<T: Recycle>(
     // SAFETY: attached (CPython's call); the list is ours alone during `pop`. A block in it was an instance of
     // exactly this class (see `tp_free`), so its size is right. PyObject_Init gives it a type and one reference as
     // PyType_GenericAlloc would, and PyO3 writes every field before anything can read it. On 3.11 the collector can
-    // (see `cell::Use`), and finds zeroes there, `tp_basicsize` bytes long, as in new memory.
+    // (see `cell::Use`), and on a Python with assertions GC_Track does. They find zeroes there, `tp_basicsize` bytes
+    // long, as in new memory.
     unsafe {
         let blocks = T::BLOCKS;
         if class == blocks.class.load(Ordering::Relaxed)
             && let Some(block) = (*blocks.list.get()).pop()
         {
-            #[cfg(not(Py_3_12))]
+            #[cfg(any(not(Py_3_12), py_sys_config = "Py_DEBUG"))]
             {
                 let head = size_of::<ffi::PyObject>();
                 let size = usize::try_from((*class).tp_basicsize).expect("a class has a size");
