@@ -21,7 +21,8 @@ _DIRECTORIES = (
     "tests",
     "tools",
 )
-_SKIPPED_PARTS = {"__pycache__", "target", ".hypothesis"}
+# A corpus is made of bytes.
+_SKIPPED_PARTS = {"__pycache__", "target", ".hypothesis", "corpus"}
 
 
 def own_files(*suffixes: str) -> Iterator[Path]:
