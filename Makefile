@@ -17,11 +17,13 @@ SUITES =
 RUST_ASYNC =
 BROWSER =
 CONFORMANCE =
+FUZZ =
+SANITIZE =
 FUZZ ?=
 SECONDS = 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize-rust-async fuzz bench \
+.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize sanitize-rust-async fuzz bench \
 	bench-programs bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -32,10 +34,13 @@ help: ## list the commands
 	@echo "make test-libraries  aiohttp, uvicorn and others, unchanged on ferrio; writes docs/libraries.md (minutes; many packages)"
 	@echo "make test-testing    docs/testing.md, with pytest-asyncio, anyio, freezegun and time-machine; the page on uvloop"
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
-	@echo "make fuzz SECONDS=60  random programs of asyncio's API on ferrio and on asyncio of 3.15, logs compared"
+	@echo "make fuzz SECONDS=60  random programs of asyncio's API on ferrio and on asyncio of 3.15, logs compared;"
+	@echo "                  and the engine's parsers and queues, if there is cargo-fuzz"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
-	@echo "make sanitize-rust-async  the same tests with AddressSanitizer (needs a nightly Rust toolchain; many minutes)"
+	@echo "make sanitize     the tests with AddressSanitizer, a program of everything under Valgrind, and the tests on a Python"
+	@echo "                  with assertions; SANITIZE=valgrind runs one part (an hour; needs a nightly Rust toolchain)"
+	@echo "make sanitize-rust-async  the crate's tests with AddressSanitizer (needs a nightly Rust toolchain; many minutes)"
 	@echo "make bench        compare with asyncio, uvloop and rloop (minutes; needs a quiet machine)"
 	@echo "make bench-programs  compare redis, asyncpg, aiohttp, httpx, websockets, gRPC on each loop (a quarter of an hour)"
 	@echo "make bench-files  compare files with aiofiles, threads and a plain read (a minute or two)"
@@ -115,12 +120,17 @@ test-rust-async: python ## the crate for extension modules
 	@echo ">> extension modules on several loops (pytest tests/rust_async)"
 	@PYTHONPATH=python .venv-rust-$(TAG)/bin/python -m pytest -n 2 tests/rust_async $(RUST_ASYNC)
 
-sanitize-rust-async: python ## the same tests with AddressSanitizer
-	@$(DEVELOP) --environment rust --with test --with rust-async --without-module
-	@.venv-rust-$(TAG)/bin/python tools/sanitize_rust_async.py -n 2
+sanitize: build-for-tests ## AddressSanitizer, Valgrind, a Python with assertions
+	@$(DEVELOP) --environment sanitize --with test --without-module
+	@.venv-sanitize-$(TAG)/bin/python tools/sanitize $(SANITIZE)
 
-fuzz: build-for-tests ## random programs compared with asyncio
-	@$(BIN)/python -m tests.fuzz.compare --seconds $(SECONDS) $(FUZZ)
+sanitize-rust-async: python ## the crate's tests with AddressSanitizer
+	@$(DEVELOP) --environment sanitize --with test --with rust-async --without-module
+	@.venv-sanitize-$(TAG)/bin/python tools/sanitize rust-async
+
+fuzz: build-for-tests ## random cases for the engine (a quarter of the time), and random programs compared with asyncio
+	@$(BIN)/python tools/fuzz_engine.py --seconds $$(($(SECONDS) / 4))
+	@$(BIN)/python -m tests.fuzz.compare --seconds $$(($(SECONDS) - $(SECONDS) / 4)) $(FUZZ)
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench

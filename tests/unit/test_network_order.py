@@ -1,6 +1,7 @@
 """The simulated network by a seed: the same run again, other orders under `explore`, and faults that these find."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def test_other_processes_see_the_same_events():
 
     def say(seed):
         command = [sys.executable, "-c", textwrap.dedent(source)]
-        return subprocess.run(command, check=True, capture_output=True, env={"PYTHONHASHSEED": seed}).stdout
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run(command, check=True, capture_output=True, env=environment).stdout
 
     assert len(first := say("1")) > 10_000 and first == say("2")
 
