@@ -8,8 +8,8 @@
 
 All but rust-async run if none is named. A part that this machine can't run is left out, with the reason. The last
 lines say what each part ran, and how long it took. The tests that a part doesn't run are in `left_out.py`, with
-reasons. Nothing else is suppressed. `make sanitize` calls it with `.venv-sanitize-3.X`, which has the packages of the
-tests.
+reasons, and the leaks that the engine's tests mean are in `leaks.supp`. Nothing else is suppressed. `make sanitize`
+calls it with `.venv-sanitize-3.X`, which has the packages of the tests.
 
 The Python with assertions is 3.11. Newer ones assert in the code of functions that an object is exactly a function, and
 ferrio's native functions are of a subtype; without assertions that code works for both.
@@ -142,7 +142,8 @@ def engine(_options):
         "--target",
         checked.host(),
     ]
-    environment = {**checked.settings(), "ASAN_OPTIONS": "detect_leaks=1"}
+    leaks = Path(__file__).with_name("leaks.supp")
+    environment = {**checked.settings(), "ASAN_OPTIONS": "detect_leaks=1", "LSAN_OPTIONS": f"suppressions={leaks}"}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     results = re.findall(r"(\d+) passed; (\d+) failed", done.stdout)
     summary = f"{sum(int(passed) for passed, _ in results)} passed"
