@@ -47,7 +47,7 @@ pub(crate) fn check(data: &[u8]) {
                 }
             }
             5 => {
-                now += u64::from(input.byte());
+                now = now.saturating_add(u64::from(input.byte()));
                 let expected: Vec<_> = std::iter::from_fn(|| model.pop_due(now)).collect();
                 let mut fired = ReadyQueue::new();
                 timers.expire(now, &mut fired);

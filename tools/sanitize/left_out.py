@@ -14,4 +14,8 @@ ADDRESS: dict[str, str] = {
 }
 
 # On a Python with assertions.
-ASSERTIONS: dict[str, str] = {}
+ASSERTIONS: dict[str, str] = {
+    "tests/unit/test_functions.py::test_code_can_be_replaced": (
+        "CPython asserts that what runs a function's code is exactly a function, not an instance of a subtype"
+    ),
+}
