@@ -52,7 +52,8 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         self._closed = False
         self._interrupts = 0
         self._made_current = False
-        self._handler_before: Any = signal.default_int_handler
+        # The handlers of SIGINT of runs, one inside the other, each with the handler before it.
+        self._handlers: list[tuple[Callable[[int, FrameType | None], None], Any]] = []
 
     def __enter__(self) -> Self:
         self._open()
@@ -80,8 +81,9 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
     def _run_task(self, task: asyncio.Task[_T]) -> _T:
         loop = self._open()
         self._interrupts = 0
-        handler = self._catch_interrupts(task)
+        outer = len(self._handlers)
         try:
+            self._catch_interrupts(task)
             return loop.run_until_complete(task)
         except exceptions.CancelledError:
             # Only our own cancellation becomes KeyboardInterrupt; the program's own cancellations stay what they are. A
@@ -91,8 +93,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
                 raise KeyboardInterrupt  # noqa: B904
             raise
         finally:
-            if handler is not None and signal.getsignal(signal.SIGINT) is handler:
-                signal.signal(signal.SIGINT, self._handler_before)
+            self._leave_interrupts(outer)
 
     def get_loop(self) -> events.AbstractEventLoop:
         """Returns the runner's loop, and makes it if necessary. Raises `RuntimeError` after `close()`."""
@@ -109,6 +110,8 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         try:
             _end_all(loop)
         finally:
+            # An interrupt at a bad moment of `_run_task` may have skipped it there.
+            self._leave_interrupts(0)
             if self._made_current:
                 events.set_event_loop(None)
             loop.close()
@@ -149,22 +152,33 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final to type checkers al
         self._loop = loop
         return loop
 
-    def _catch_interrupts(self, task: asyncio.Task[Any]) -> Callable[[int, FrameType | None], None] | None:
-        """Makes Ctrl-C cancel `task`; returns the handler, or `None` if Ctrl-C isn't ours to handle."""
+    def _catch_interrupts(self, task: asyncio.Task[Any]) -> None:
+        """Makes Ctrl-C cancel `task`, if Ctrl-C is ours to handle."""
         if threading.current_thread() is not threading.main_thread():
-            return None
+            return
         before = signal.getsignal(signal.SIGINT)
         # We may replace an outer runner's handler until this run ends.
         outer = isinstance(before, functools.partial) and getattr(before.func, "__func__", None) is Runner._interrupt
         if before is not signal.default_int_handler and not outer:
-            return None
-        self._handler_before = before
+            return
         handler = functools.partial(self._interrupt, task, self._open())
+        # First, because an interrupt may come as soon as the handler is set.
+        self._handlers.append((handler, before))
         try:
             signal.signal(signal.SIGINT, handler)
         except ValueError:  # an embedded interpreter whose main thread can't handle signals
-            return None
-        return handler
+            self._handlers.pop()
+
+    def _leave_interrupts(self, outer: int) -> None:
+        """Makes Ctrl-C do again what it did when there were only `outer` handlers of ours, unless the program set
+        another one."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        while len(self._handlers) > outer:
+            handler, before = self._handlers[-1]
+            if signal.getsignal(signal.SIGINT) is handler:
+                signal.signal(signal.SIGINT, before)
+            self._handlers.pop()
 
     def _interrupt(
         self, task: asyncio.Task[Any], loop: events.AbstractEventLoop, signal_number: int, frame: FrameType | None
