@@ -114,7 +114,7 @@ class Spawning:
             await _give_up(self, popen)
             raise
         if transport._needs_waiting:
-            _wait_in_thread(self, transport)
+            wait_in_thread(self, transport)
         try:
             await waiter
         except BaseException:
@@ -173,8 +173,8 @@ async def _give_up(loop: Any, popen: subprocess.Popen[bytes]) -> None:
     await shield(loop.run_in_executor(None, popen.wait))
 
 
-def _wait_in_thread(loop: Any, transport: NativeTransport) -> None:
-    """Without process descriptors in the kernel: let a thread wait for the child's end and tell the loop."""
+def wait_in_thread(loop: Any, transport: NativeTransport) -> None:
+    """Let a thread wait for the child's end and tell the loop, because the kernel can't."""
 
     def wait() -> None:
         try:

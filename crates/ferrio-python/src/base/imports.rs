@@ -51,6 +51,8 @@ imports! {
     TIMEOUT_STATE = "asyncio.timeouts", "_State";
     BARRIER_STATE = "asyncio.locks", "_BarrierState";
     STANDARD_STREAM_READER = "asyncio.streams", "StreamReader";
+    /// Lets a thread wait for a child.
+    WAIT_IN_THREAD = "ferrio._process", "wait_in_thread";
     /// The `async def` function behind `StreamWriter.start_tls()`.
     START_TLS_OF_STREAM = "ferrio.streams", "_start_tls";
     QUEUE_EMPTY = "asyncio.queues", "QueueEmpty";

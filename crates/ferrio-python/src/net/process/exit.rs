@@ -6,7 +6,7 @@
 //! in asyncio.
 
 use ferrio_engine::Event;
-use ferrio_engine::process::Fate;
+use ferrio_engine::process::{Child, Fate};
 use ferrio_engine::reactor::Interest;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -33,11 +33,21 @@ pub(super) fn watch(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> 
     });
     let Some(descriptor) = descriptor else { return Ok(()) };
     let native = this.core.event_loop.get();
-    native
-        .watch_natively(descriptor, transport.as_any(), on_event, Some(Interest::READABLE))
-        .map_err(|failure| error::from_system(py, &failure))?;
+    if native.watch_natively(descriptor, transport.as_any(), on_event, Some(Interest::READABLE)).is_err() {
+        return wait_in_thread(transport);
+    }
     native.child_began();
     Ok(())
+}
+
+/// The kernel can't watch one more descriptor, so a thread waits for the end.
+#[cold]
+fn wait_in_thread(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
+    let (py, this) = (transport.py(), transport.get());
+    let unwatched = Child::without_descriptor(this.pid);
+    let watched = this.core.state.with(py, |state| state.own.child.replace(unwatched));
+    drop(watched);
+    imports::WAIT_IN_THREAD.get(py)?.call1((this.core.event_loop.bind(py), transport)).map(drop)
 }
 
 fn on_event(_native: &Bound<'_, Loop>, owner: &Bound<'_, PyAny>, _event: Event) -> PyResult<()> {

@@ -33,7 +33,9 @@ fn start<T: Transport>(owner: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> P
         protocol.call_method1(intern!(py, "connection_made"), (transport,)).map(drop)
     });
     transport.get().core().state.with(py, |state| state.started = true);
-    let watched = T::settle_interest(transport);
+    // Without events it would hang for ever.
+    let watched = T::settle_interest(transport)
+        .or_else(|failure| fatal(transport, &failure, "Fatal error: the system can't watch the descriptor."));
     if !waiter.is_none() {
         watch::set_result_unless_done(waiter, py.None().into_bound(py))?;
     }
