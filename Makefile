@@ -21,9 +21,12 @@ FUZZ =
 SANITIZE =
 FUZZ ?=
 SECONDS = 60
+FAULTS =
+COUNT = 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize sanitize-rust-async fuzz bench \
+.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize sanitize-rust-async fuzz faults interrupts bench \
+	 \
 	bench-programs bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -36,6 +39,8 @@ help: ## list the commands
 	@echo "make test-libraries-suites  aiohttp's and uvicorn's own tests on asyncio and on ferrio (a quarter of an hour)"
 	@echo "make fuzz SECONDS=60  random programs of asyncio's API on ferrio and on asyncio of 3.15, logs compared;"
 	@echo "                  and the engine's parsers and queues, if there is cargo-fuzz"
+	@echo "make faults       each system call of ferrio's and each allocation fails in turn, in a program of everything (minutes)"
+	@echo "make interrupts COUNT=10000  programs interrupted at random bytecodes: no hang, nothing lost (minutes)"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
 	@echo "make sanitize     the tests with AddressSanitizer, a program of everything under Valgrind, and the tests on a Python"
@@ -131,6 +136,13 @@ sanitize-rust-async: python ## the crate's tests with AddressSanitizer
 fuzz: build-for-tests ## random cases for the engine (a quarter of the time), and random programs compared with asyncio
 	@$(BIN)/python tools/fuzz_engine.py --seconds $$(($(SECONDS) / 4))
 	@$(BIN)/python -m tests.fuzz.compare --seconds $$(($(SECONDS) - $(SECONDS) / 4)) $(FUZZ)
+
+faults: build-for-tests ## system calls and allocations that fail one by one
+	@$(BIN)/python -m tests.faults.calls
+	@$(BIN)/python -m tests.faults.memory
+
+interrupts: build-for-tests ## programs interrupted at random bytecodes
+	@$(BIN)/python -m tests.faults.interrupts --count $(COUNT) $(FAULTS)
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench

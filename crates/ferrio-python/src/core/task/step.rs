@@ -35,7 +35,9 @@ pub(crate) fn step_in_current_context(task: &Bound<'_, Task>) -> PyResult<()> {
         return Err(future::invalid_state(py, &format!("step(): already done: {}", task.repr()?)));
     }
     let home = future.get().home(py)?;
-    let thrown = exception_to_throw(task)?;
+    // Without memory for it, the coroutine is told so. Otherwise its task would wait for ever.
+    let thrown =
+        exception_to_throw(task).unwrap_or_else(|failure| Some(error::into_object(py, failure).into_any()));
     let sent = current::during(py, &home, task, || resume(task, thrown))?;
     let settled = settle(task, &home, sent);
     home.release(py);
