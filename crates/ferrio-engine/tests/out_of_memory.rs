@@ -9,18 +9,26 @@ use ferrio_engine::{
     ByteBuffer, Clock, Engine, Inbox, OutOfMemory, Pool, ReadyQueue, Refused, Submit, Timers, Wake,
 };
 
-/// Refuses a thread's allocations while that is switched on.
+/// Refuses a thread's allocations while that is switched on, or one of them.
 struct Refusing;
 
 thread_local! {
     static REFUSES: Cell<bool> = const { Cell::new(false) };
+    /// How many allocations succeed before one is refused.
+    static REFUSED_ONE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+fn refuses() -> bool {
+    let left = REFUSED_ONE.get();
+    REFUSED_ONE.set(left.and_then(|left| left.checked_sub(1)));
+    REFUSES.get() || left == Some(0)
 }
 
 // SAFETY: passes everything on to the system's allocator, or returns null, which means that there is no memory.
 unsafe impl GlobalAlloc for Refusing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's own layout.
-        if REFUSES.get() { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
+        if refuses() { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
@@ -30,7 +38,7 @@ unsafe impl GlobalAlloc for Refusing {
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as in `dealloc`.
-        if REFUSES.get() { std::ptr::null_mut() } else { unsafe { System.realloc(memory, layout, size) } }
+        if refuses() { std::ptr::null_mut() } else { unsafe { System.realloc(memory, layout, size) } }
     }
 }
 
@@ -145,4 +153,44 @@ fn buffer_that_can_not_grow_keeps_its_content() {
     buffer.extend(b"kept").expect("there is memory");
     assert!(without_memory(|| buffer.extend(&[0; 100_000])).is_err());
     assert_eq!(buffer.as_slice(), b"kept");
+}
+
+#[test]
+fn each_allocation_that_is_refused_hands_one_item_back_and_loses_none() {
+    const ITEMS: u32 = 300;
+    for refused in 0.. {
+        let (mut queue, mut timers, inbox) = (ReadyQueue::new(), Timers::new(), Inbox::new(NoWake));
+        let mut buffer = ByteBuffer::new();
+        let mut kept = [const { Vec::new() }; 4];
+        kept.iter_mut().for_each(|kept| kept.reserve(ITEMS as usize));
+        REFUSED_ONE.set(Some(refused));
+        for item in 0..ITEMS {
+            let outcomes = [
+                queue.push(item).is_ok(),
+                timers.insert(u64::from(item), item).is_ok(),
+                inbox.post(item).is_ok(),
+                buffer.extend(&item.to_be_bytes()).is_ok(),
+            ];
+            for (kept, succeeded) in kept.iter_mut().zip(outcomes) {
+                if succeeded {
+                    kept.push(item);
+                }
+            }
+        }
+        let happened = REFUSED_ONE.take().is_none();
+        let [queued, timed, posted, buffered] = kept;
+        assert_eq!(queue.drain(), queued, "allocation {refused}");
+        let fired: Vec<u32> = std::iter::from_fn(|| timers.pop_due(u64::MAX)).collect();
+        assert_eq!(fired, timed, "allocation {refused}");
+        while inbox.has_items() {
+            inbox.take(&mut queue);
+        }
+        assert_eq!(queue.drain(), posted, "allocation {refused}");
+        let bytes: Vec<u8> = buffered.iter().flat_map(|item: &u32| item.to_be_bytes()).collect();
+        assert_eq!(buffer.as_slice(), bytes, "allocation {refused}");
+        if !happened {
+            assert!(refused > 10, "all of them grow");
+            return;
+        }
+    }
 }
