@@ -1,6 +1,7 @@
 """An allocation that fails while an exception is made: a `MemoryError`, and the process lives."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -50,6 +51,40 @@ def test_await_protocol(prepare):
             except BaseException:
                 pass
             os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, f"allocation {which}"
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("message", [(), ("a message",)], ids=["plain", "message"])
+def test_cancelled_task_ends(message):
+    """Without memory for its `CancelledError`, it gets a `MemoryError`."""
+
+    async def wait():
+        await ferrio.sleep(1000)
+
+    def ends(which):
+        loop = ferrio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)
+        task = loop.create_task(wait())
+        loop.run_until_complete(ferrio.sleep(0))
+        task.cancel(*message)
+        loop.call_soon(loop.stop)
+        _testcapi.set_nomemory(which, which + 1)
+        try:
+            loop.run_forever()
+        except MemoryError:  # of something else
+            pass
+        _testcapi.remove_mem_hooks()
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        return task.done()
+
+    for which in range(12):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            os._exit(not ends(which))
         _, status = os.waitpid(child, 0)
         assert status == 0, f"allocation {which}"
 
