@@ -211,6 +211,7 @@ class Runner:
         deadline = time.monotonic() + 5
         while (left := self.left(case)) and time.monotonic() < deadline:
             gc.collect()
+            self.problems.clear()  # a task that was just collected may have reported its exception
             time.sleep(0.001)  # a thread may be closing and reaping what was given up
         if left:
             wrong.append(f"left: {left}")
