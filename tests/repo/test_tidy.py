@@ -107,6 +107,7 @@ def _ends_statement(line: str) -> bool:
         (r"\.unwrap\(\)", "say the invariant with `expect`"),
         (r"\b(todo|unimplemented|dbg)!", "finish it"),
         (r"\bpanic!\(\)", "say what went wrong"),
+        (r"\bPySlice::new\b", "it never releases its integers (PyO3 0.30): use base::slice"),
     ],
 )
 def test_rust_sources_do_not_contain(pattern, advice):

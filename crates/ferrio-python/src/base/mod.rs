@@ -20,6 +20,7 @@ pub(crate) mod published;
 pub(crate) mod recording;
 pub(crate) mod replaced;
 pub(crate) mod room;
+pub(crate) mod slice;
 
 use pyo3::prelude::*;
 

@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PySlice, PyString, PyTuple};
+use pyo3::types::{PyInt, PyString, PyTuple};
 
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::gc::gc;
-use crate::base::imports;
+use crate::base::{imports, slice};
 use crate::core::event_loop::Loop;
 use crate::core::operation::run::{Progress, Resume, Run};
 use crate::core::operation::unawaited::Unawaited;
@@ -107,7 +107,7 @@ fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny
     if let (Ok(host), Ok(port)) = (address.get_item(0), address.get_item(1)) {
         return Ok((host, port));
     }
-    match address.get_item(PySlice::new(py, 0, 2, 1)) {
+    match slice::part(address, 0, Some(2)) {
         Ok(_) => Err(PyValueError::new_err(hint()?)),
         Err(failure) if failure.is_instance_of::<PyTypeError>(py) => Err(PyTypeError::new_err(hint()?)),
         Err(failure) => Err(failure),
@@ -135,7 +135,7 @@ fn known<'py>(
         return Ok(Some(info));
     }
     let mut arguments = vec![host.clone(), port.clone(), family.clone(), kind.clone(), protocol.clone()];
-    for part in address.get_item(PySlice::new(py, 2, isize::MAX, 1))?.try_iter()? {
+    for part in slice::part(address, 2, None)?.try_iter()? {
         arguments.push(part?);
     }
     Ok(imports::IP_ADDRESS_INFO.get(py)?.call1(PyTuple::new(py, arguments)?)?.extract()?)

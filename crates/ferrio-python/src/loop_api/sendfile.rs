@@ -5,14 +5,14 @@
 use ferrio_engine::net::{self, Attempt};
 use pyo3::exceptions::{PyAttributeError, PyConnectionError, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyInt, PySlice, PyString};
+use pyo3::types::{PyByteArray, PyInt, PyString};
 
 use crate::base::arguments::truth;
 use crate::base::ffi::Cast;
 use crate::base::ffi::coroutine::Sent;
 use crate::base::ffi::raise::raise;
 use crate::base::gc::gc;
-use crate::base::{error, imports};
+use crate::base::{error, imports, slice};
 use crate::core::event_loop::Loop;
 use crate::core::event_loop::descriptors::Side;
 use crate::core::operation::run::{Progress, Resume, Run};
@@ -269,9 +269,9 @@ impl SendFile {
 
     /// A view of the first `length` bytes of `piece`.
     fn view<'py>(&self, piece: &Bound<'py, PyAny>, length: u64) -> PyResult<Bound<'py, PyAny>> {
-        let length = isize::try_from(length).unwrap_or(isize::MAX).min(isize::try_from(piece.len()?)?);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(piece.len()?);
         let view = pyo3::types::PyMemoryView::from(piece)?;
-        view.get_item(PySlice::new(piece.py(), 0, length, 1))
+        slice::part(view.as_any(), 0, Some(length))
     }
 
     /// Reads and sends alternately until it must wait for something.

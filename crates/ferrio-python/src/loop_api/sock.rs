@@ -8,13 +8,13 @@ use ferrio_engine::net::{self, Attempt};
 use pyo3::PyVisit;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::base::error::{self, unless_blocked};
 use crate::base::ffi::Cast;
 use crate::base::ffi::buffer::Buffer;
 use crate::base::gc::{Traverse, Visited, gc};
-use crate::base::imports;
+use crate::base::{imports, slice};
 use crate::core::event_loop::descriptors::Side;
 use crate::core::event_loop::{Loop, sides};
 use crate::core::operation::Operation;
@@ -411,7 +411,7 @@ impl Action for SendAll {
         let rest = if self.sent == 0 {
             data
         } else {
-            PyMemoryView::from(&data)?.get_item(PySlice::new(py, self.sent.cast_signed(), isize::MAX, 1))?
+            slice::part(PyMemoryView::from(&data)?.as_any(), self.sent, None)?
         };
         let length = rest.len()?;
         let Some(count) = unless_blocked(py, socket.call_method1(intern!(py, "send"), (rest,)))? else {

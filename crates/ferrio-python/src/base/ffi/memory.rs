@@ -6,10 +6,10 @@ use std::ffi::c_char;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PySlice};
+use pyo3::types::PyBytes;
 
 use super::interpreter::has_one_reference;
-use crate::base::imports;
+use crate::base::{imports, slice};
 
 // SAFETY: CPython's own, in every version (`bytesobject.h`); PyO3 does not declare it.
 unsafe extern "C" {
@@ -47,10 +47,9 @@ pub(crate) fn part_of<'py>(
     end: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = bytes.py();
-    let ends = (start.cast_signed(), end.cast_signed());
     // SAFETY: attached, a live object that exports its bytes.
     let view = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyMemoryView_FromObject(bytes.as_ptr()))? };
-    view.get_item(PySlice::new(py, ends.0, ends.1, 1))
+    slice::part(&view, start, Some(end))
 }
 
 unsafe fn view_of(
