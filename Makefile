@@ -21,12 +21,8 @@ FUZZ =
 SANITIZE =
 FUZZ ?=
 SECONDS = 60
-FAULTS =
-COUNT = 10000
-
-.DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize sanitize-rust-async fuzz faults interrupts bench \
-	 \
+FAULTS = COUNT = 10000 .DEFAULT_GOAL := help .PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize sanitize-rust-async fuzz soak faults interrupts bench \
+	MINUTES ?= 10 SOAK \
 	bench-programs bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
@@ -41,6 +37,7 @@ help: ## list the commands
 	@echo "                  and the engine's parsers and queues, if there is cargo-fuzz"
 	@echo "make faults       each system call of ferrio's and each allocation fails in turn, in a program of everything (minutes)"
 	@echo "make interrupts COUNT=10000  programs interrupted at random bytecodes: no hang, nothing lost (minutes)"
+	@echo "make soak MINUTES=60  a server of everything on ferrio under load and disturbances, whose levels mustn't rise"
 	@echo "make test-browser  the page that --trace writes, in the system's chromium without a window (a minute)"
 	@echo "make test-rust-async  the crate ferrio-async and the extension modules that use it (minutes the first time)"
 	@echo "make sanitize     the tests with AddressSanitizer, a program of everything under Valgrind, and the tests on a Python"
@@ -143,6 +140,10 @@ faults: build-for-tests ## system calls and allocations that fail one by one
 
 interrupts: build-for-tests ## programs interrupted at random bytecodes
 	@$(BIN)/python -m tests.faults.interrupts --count $(COUNT) $(FAULTS)
+
+soak: python ## levels under load and disturbances
+	@$(DEVELOP) --environment soak --with test
+	@.venv-soak-$(TAG)/bin/python -m tests.soak.run --minutes $(MINUTES) $(SOAK)
 
 bench: python ## the comparison with the peers
 	@$(DEVELOP) --environment bench --with bench
