@@ -17,12 +17,17 @@ SUITES =
 RUST_ASYNC =
 BROWSER =
 CONFORMANCE =
-FUZZ =
-SANITIZE =
 FUZZ ?=
+SANITIZE =
 SECONDS = 60
-FAULTS = COUNT = 10000 .DEFAULT_GOAL := help .PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites test-testing test-browser test-rust-async sanitize sanitize-rust-async fuzz soak faults interrupts bench \
-	MINUTES ?= 10 SOAK \
+FAULTS =
+COUNT = 10000
+MINUTES ?= 10
+SOAK =
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all test-rust compile-tests build-for-tests test-python test-libraries test-libraries-suites \
+	test-testing test-browser test-rust-async sanitize sanitize-rust-async fuzz soak faults interrupts bench \
 	bench-programs bench-files bench-pools bench-explorers bench-page bench-processes bench-net bench-rust-async \
 	bench-scaling docs lint conformance wheels sdist clean python
 
