@@ -22,29 +22,6 @@ def test_random_programs(part):
     assert not wrong, "python -m tests.faults.interrupts -v --count 1 --first SEED"
 
 
-def test_interrupt_when_the_main_task_has_ended():
-    """Its end doesn't stop the next run, in asyncio it does."""
-
-    async def main():
-        return "done"
-
-    def interrupt(_):
-        raise KeyboardInterrupt
-
-    loop = ferrio.new_event_loop()
-    try:
-        task = loop.create_task(main())
-        task.add_done_callback(interrupt)  # before the callback of `run_until_complete`
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(task)
-        assert loop.run_until_complete(ferrio.sleep(0.001, "slept")) == "slept"
-        assert loop.run_until_complete(task) == "done"
-        loop.call_later(0.001, loop.stop)
-        loop.run_forever()
-    finally:
-        loop.close()
-
-
 def test_runs_of_one_runner_inside_each_other_restore_the_handler(python_handles_interrupts):
     async def inner():
         return signal.getsignal(signal.SIGINT)

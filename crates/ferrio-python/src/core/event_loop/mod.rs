@@ -189,7 +189,7 @@ struct Settings {
     /// Seconds.
     slow_callback_duration: Py<PyAny>,
     asyncgens: Asyncgens,
-    saved: run::Saved,
+    saved: Saved,
     /// In debug mode, the handle that is running.
     current_handle: Option<Py<PyAny>>,
     /// What the nested runs wait for, the innermost last.
@@ -209,6 +209,14 @@ pub(crate) struct Asyncgens {
 
 gc!(Asyncgens { in_use } not { closed });
 
+/// What `run_forever` restores when it ends.
+#[derive(Default)]
+struct Saved {
+    asyncgen_hooks: Option<Py<PyAny>>,
+    /// The depth of coroutine origin tracking before debug mode raised it.
+    origin_depth: Option<Py<PyAny>>,
+}
+
 gc!(Settings {
     exception_handler,
     task_factory,
@@ -221,6 +229,7 @@ gc!(Settings {
     nested,
     when_stuck,
 });
+gc!(Saved { asyncgen_hooks, origin_depth });
 
 #[pymethods]
 impl Loop {
@@ -275,7 +284,7 @@ impl Loop {
                 patches: Patches::default(),
                 slow_callback_duration: debug::usual_slow_callback_duration(py)?,
                 asyncgens: Asyncgens::default(),
-                saved: run::Saved::default(),
+                saved: Saved::default(),
                 current_handle: None,
                 nested: Vec::new(),
                 when_stuck: None,

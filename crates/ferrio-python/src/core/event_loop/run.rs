@@ -1,6 +1,5 @@
 //! Running the loop: `run_forever`, `run_until_complete`, `stop`, `close`, and what a run sets up and restores.
 
-use std::mem;
 use std::sync::atomic::Ordering;
 
 use ferrio_engine::reactor::Events;
@@ -17,24 +16,11 @@ use super::turn::Turning;
 use super::{Loop, debug, metered, progress, reactor, running, signals};
 use crate::base::ffi::scope::then_leave;
 use crate::base::ffi::{Cast, interpreter};
-use crate::base::gc::gc;
 use crate::base::{error, imports};
 use crate::core::future::callbacks::Watch;
 use crate::core::future::{self, Future, watch};
 use crate::core::task::registry::Registry;
 use crate::core::task::{Task, create, current, finalize};
-
-/// What a run restores when it ends.
-#[derive(Default)]
-pub(super) struct Saved {
-    asyncgen_hooks: Option<Py<PyAny>>,
-    /// The depth of coroutine origin tracking before debug mode raised it.
-    pub(super) origin_depth: Option<Py<PyAny>>,
-    /// What `run_until_complete` waits for. An interrupt may have ended an earlier wait; its end doesn't stop this one.
-    awaited: Option<Py<PyAny>>,
-}
-
-gc!(Saved { asyncgen_hooks, origin_depth, awaited });
 
 #[pymethods]
 impl Loop {
@@ -318,20 +304,10 @@ pub(crate) fn run_until_complete<'py>(
         nested::turn_until_done(native, &awaited)
     } else {
         watch::watch(&awaited, native.as_any(), &STOP_WHEN_DONE)?;
-        let waits_for = |awaited: Option<Py<PyAny>>| {
-            let old =
-                native.get().settings.with(py, |settings| mem::replace(&mut settings.saved.awaited, awaited));
-            drop(old);
-        };
-        let run = || {
-            waits_for(Some(awaited.clone().unbind()));
-            native.call_method0(intern!(py, "run_forever"))
-        };
-        let leave = || {
-            waits_for(None);
-            watch::unwatch(&awaited, native.as_any(), &STOP_WHEN_DONE)
-        };
-        let (outcome, unwatched) = then_leave(run, leave);
+        let (outcome, unwatched) = then_leave(
+            || native.call_method0(intern!(py, "run_forever")),
+            || watch::unwatch(&awaited, native.as_any(), &STOP_WHEN_DONE),
+        );
         unwatched?;
         outcome.map(drop)
     };
@@ -352,8 +328,6 @@ pub(crate) fn run_until_complete<'py>(
 static STOP_WHEN_DONE: Watch = Watch::new("_run_until_complete_cb", stop_when_done);
 
 /// The done callback of `run_until_complete`: stops the loop, unless the future's exception leaves the loop anyway.
-///
-/// After an interrupt it may come in a later run, which goes on.
 fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = native.py();
     let fatal = match done.as_instance::<Future>() {
@@ -371,13 +345,7 @@ fn stop_when_done<'py>(native: &Bound<'py, PyAny>, done: &Bound<'py, PyAny>) -> 
             }
         }
     };
-    let later = native.as_instance::<Loop>().is_some_and(|native| {
-        native
-            .get()
-            .settings
-            .with(py, |settings| settings.saved.awaited.as_ref().is_none_or(|awaited| !awaited.is(done)))
-    });
-    if !fatal && !later {
+    if !fatal {
         native.call_method0(intern!(py, "stop"))?;
     }
     Ok(())
@@ -402,12 +370,15 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     }
     signals::close(native)?;
     Loop::tell_closings(native)?;
-    let queued =
-        native.get().owned.engine.with(py, |engine| (engine.ready.drain(), mem::take(&mut engine.timers)));
+    let queued = native
+        .get()
+        .owned
+        .engine
+        .with(py, |engine| (engine.ready.drain(), std::mem::take(&mut engine.timers)));
     let posted = native.get().shared.inbox.close();
-    let watched = native.get().owned.descriptors.with(py, mem::take);
+    let watched = native.get().owned.descriptors.with(py, std::mem::take);
     let pending = native.get().owned.tasks.with(py, Registry::take);
-    let sleepers = native.get().owned.sleepers.with(py, mem::take);
+    let sleepers = native.get().owned.sleepers.with(py, std::mem::take);
     if let Some(slot) = native.get().recorded() {
         pending.iter().for_each(|task| Task::record_end(slot, task.bind(py), End::Abandoned));
     }
@@ -416,7 +387,7 @@ fn close(native: &Bound<'_, Loop>) -> PyResult<()> {
     let reported = finalize::report_at_close(py, &pending);
     drop((queued, posted, watched, pending, sleepers));
     let executors =
-        native.get().owned.executors.with(py, |executors| mem::replace(executors, Executors::closed()));
+        native.get().owned.executors.with(py, |executors| std::mem::replace(executors, Executors::closed()));
     let ended = executors.shut_down(py);
     reported.and(ended).and(metered::closed(native))
 }
