@@ -1,8 +1,8 @@
 """Runs one program of `programs.py` with an interrupt at a random bytecode, and says what is wrong after it.
 
 An interrupt that reaches a runner while it closes its loop leaves tasks that are pending, in asyncio too. The same
-holds for one that comes again out of a task that awaited the interrupted one. If it comes when what `run_until_complete`
-waits for has just ended, the next run stops at once, and so it does in asyncio.
+holds for one that comes again out of a task that awaited the interrupted one. If it comes when the awaited task has
+just ended, the next run stops at once, and so it does in asyncio.
 
 Bytecodes of the program, of ferrio's package and of asyncio's are interrupted. Those of other modules, such as
 `threading` and `subprocess`, aren't, because an interrupt there breaks asyncio as well.

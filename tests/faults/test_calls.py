@@ -21,7 +21,8 @@ pytestmark = [
 def test_what_kernels_do_changes_nothing(scene):
     reports = list(calls.reports(scene, 2, "harmless"))
     assert [report for report in reports if report["wrong"]] == []
-    assert sum(report["hits"] > 0 for report in reports) > 5
+    # How often a loop sleeps and is woken varies.
+    assert sum(report["hits"] > 0 for report in reports) > 2
 
 
 @pytest.mark.parametrize("scene", ["unix", "short_child", "threads"])
