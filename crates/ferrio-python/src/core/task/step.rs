@@ -1,7 +1,7 @@
 //! One step of a task: resume its coroutine, and arrange what it waits for next.
 
 use ferrio_engine::recorder::{End, Kind};
-use pyo3::exceptions::{PyBaseException, PyRuntimeError};
+use pyo3::exceptions::{PyBaseException, PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -38,7 +38,12 @@ pub(crate) fn step_in_current_context(task: &Bound<'_, Task>) -> PyResult<()> {
     // Without memory for it, the coroutine is told so. Otherwise its task would wait for ever.
     let thrown =
         exception_to_throw(task).unwrap_or_else(|failure| Some(error::into_object(py, failure).into_any()));
-    let sent = current::during(py, &home, task, || resume(task, thrown))?;
+    let sent = match current::during(py, &home, task, || resume(task, thrown)) {
+        Ok(sent) => sent,
+        // The same holds if it can't become the current task for lack of memory: it ends.
+        Err(failure) if failure.is_instance_of::<PyMemoryError>(py) => Sent::Raised(failure),
+        Err(failure) => return Err(failure),
+    };
     let settled = settle(task, &home, sent);
     home.release(py);
     settled
