@@ -1,5 +1,6 @@
 """An allocation that fails while an exception is made: a `MemoryError`, and the process lives."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,6 +11,10 @@ import pytest
 import ferrio
 
 _testcapi = pytest.importorskip("_testcapi", reason="only this module of CPython's tests lets allocations fail")
+
+leaving_takes_no_memory = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="in 3.11, to leave a loop takes memory itself"
+)
 
 
 def awaited_already(aio):
@@ -56,6 +61,7 @@ def test_await_protocol(prepare):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@leaving_takes_no_memory
 @pytest.mark.parametrize("message", [(), ("a message",)], ids=["plain", "message"])
 def test_cancelled_task_ends(message):
     """Without memory for its `CancelledError`, it gets a `MemoryError`."""
@@ -87,6 +93,44 @@ def test_cancelled_task_ends(message):
             os._exit(not ends(which))
         _, status = os.waitpid(child, 0)
         assert status == 0, f"allocation {which}"
+
+
+@leaving_takes_no_memory
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the current task is a field there, which needs no memory")
+def test_task_that_cannot_become_the_current_one_ends():
+    """The dictionary of current tasks grows when a task of another loop runs."""
+
+    async def nothing():
+        pass
+
+    def ends(others, which):
+        loops = [ferrio.new_event_loop() for _ in range(others)]
+        for other in loops:
+            asyncio.tasks._enter_task(other, object())
+        loop = ferrio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)
+        task = loop.create_task(nothing())
+        loop.call_soon(loop.stop)
+        _testcapi.set_nomemory(which, which + 1)
+        try:
+            loop.run_forever()
+        except BaseException:  # of something else, and it may be a panic of PyO3's
+            pass
+        _testcapi.remove_mem_hooks()
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        return task.done()
+
+    # With these the dictionary grows.
+    for others in (0, 5, 10):
+        for which in range(20):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                os._exit(not ends(others, which))
+            _, status = os.waitpid(child, 0)
+            assert status == 0, f"allocation {which}, with {others} other loops"
 
 
 USES_EVERYTHING = """

@@ -268,7 +268,7 @@ def test_kernel_without_process_descriptors(run, monkeypatch):
     async def main():
         loop = ferrio.get_running_loop()
         child = await ferrio.create_subprocess_exec("sleep", "1000")
-        ferrio._process._wait_in_thread(loop, child._transport)
+        ferrio._process.wait_in_thread(loop, child._transport)
         child.kill()
         assert await child.wait() == -signal.SIGKILL
 
