@@ -10,7 +10,7 @@ import threading
 
 from ferrio.cli import programs
 
-# A program's line when it is ready to be looked at.
+# A program's line when it is ready to be looked at. Programs of several processes write it, with its end, at once.
 READY = "ready"
 # How many seconds it has for that.
 PATIENCE = 60
@@ -35,7 +35,7 @@ async def until_the_end():
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     loop.add_reader(0, lambda: ended.done() or ended.set_result(None))
-    print("ready", os.getpid(), flush=True)
+    print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
     await ended
 
 async def main():
@@ -84,7 +84,7 @@ def program(source, *, options=(), environment=None, ready=1, opted_in=True):
         env=variables,
         start_new_session=True,
     )
-    killed = False
+    killed, failure = False, None
     # If it never says so, it and its children end with the stacks of their threads.
     hangs = threading.Timer(PATIENCE, os.killpg, [started.pid, signal.SIGABRT])
     hangs.start()
@@ -97,14 +97,16 @@ def program(source, *, options=(), environment=None, ready=1, opted_in=True):
                 started.pids += [int(number) for number in line.split()[1:]]
         hangs.cancel()
         yield started
-    except BaseException:
-        killed = True
+    except BaseException as error:
+        killed, failure = True, error
         started.send_signal(signal.SIGKILL)
         raise
     finally:
         hangs.cancel()
         killed = killed or started.poll() is not None
         _output, started.errors = started.communicate(timeout=60)
+        if failure is not None and started.errors:
+            failure.add_note(f"the program's errors:\n{started.errors}")
     if not killed:
         assert started.returncode == 0, started.errors
         assert not started.errors, started.errors

@@ -363,7 +363,7 @@ def test_the_watchdogs_last_report():
         with sight.watch(0.01, on_block=reported.append):
             while not reported:
                 pass
-        print("ready", os.getpid(), flush=True)
+        print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
         await ferrio.to_thread(input)
 
     ferrio.run(main())
@@ -382,7 +382,7 @@ def test_ten_thousand_tasks():
     async def main():
         tasks = [ferrio.create_task(ferrio.sleep(1000), name=f"sleeper {number}") for number in range(10_000)]
         await ferrio.sleep(0)
-        print("ready", os.getpid(), flush=True)
+        print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
         await ferrio.to_thread(input)
         for task in tasks:
             task.cancel()
@@ -416,7 +416,7 @@ def test_many_loops():
     started.wait()
 
     async def main():
-        print("ready", os.getpid(), flush=True)
+        print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
         await ferrio.to_thread(input)
 
     ferrio.run(main())
@@ -475,7 +475,7 @@ def test_an_odd_program():
     async def main():
         odd = ferrio.create_task(Odd().get(), name="\\x1b[31m\\n\\udc80")
         await ferrio.sleep(0)
-        print("ready", os.getpid(), flush=True)
+        print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
         await ferrio.to_thread(input)
         odd.cancel()
 
@@ -505,7 +505,7 @@ def test_a_program_that_calls_serve():
 
     path = sight.serve()
     assert sight.serve() == path and path.endswith(f"{os.getpid()}.sock")
-    print("ready", os.getpid(), flush=True)
+    print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
     input()
     """
     with seen.program(source, opted_in=False) as program:
@@ -531,7 +531,7 @@ def test_serve_may_be_called_while_the_same_thread_is_inside_it():
     sys.settrace(within)
     path = sight.serve()
     assert paths == [path], paths
-    print("ready", os.getpid(), flush=True)
+    print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
     input()
     """
     with seen.program(source, opted_in=False) as program:
@@ -606,7 +606,7 @@ def test_a_forked_child_gets_an_agent_of_its_own():
 
     async def wait(name):
         ferrio.current_task().set_name(name)
-        print("ready", os.getpid(), flush=True)
+        print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
         await ferrio.to_thread(sys.stdin.readline)
 
     async def main():

@@ -111,7 +111,7 @@ def test_processes_of_one_program():
     CHILD = '''
     import os, sys, ferrio
     async def main():
-        print("ready", os.getpid(), flush=True)
+        print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
         await ferrio.to_thread(sys.stdin.read)
     ferrio.run(main())
     '''
@@ -254,11 +254,11 @@ def test_attaching_to_a_program_without_ferrio():
 def test_attaching_to_a_program_that_runs_no_python_code(monkeypatch):
     source = """
     import ferrio, os, time
-    print("ready", os.getpid(), flush=True)
+    print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
     os.read(0, 1)
     for _ in range(1000):
         pass
-    print("ready", os.getpid(), flush=True)
+    print(f"ready {os.getpid()}{os.linesep}", end="", flush=True)
     input()
     """
     monkeypatch.setattr(attach, "_PATIENCE", 0.2)
